@@ -1,0 +1,240 @@
+"""Every error that dreamframe raises on purpose, in one tree.
+
+    DreamframeError
+    ├── PlanError                       found while the plan is built
+    │   ├── ColumnNotFoundError         also polars.exceptions.ColumnNotFoundError
+    │   ├── DuplicateColumnError        also polars.exceptions.DuplicateError
+    │   ├── TemplateError               a prompt template that cannot be read
+    │   ├── SchemaError                 an answer schema that has no column type
+    │   ├── SettingError                an unknown or impossible setting of a model, trainer or verb
+    │   └── FingerprintError            a value that has no stable identity
+    ├── MissingExtraError               also ImportError: an optional library is not installed
+    ├── RunError                        found while the plan runs
+    │   ├── RowsFailedError             on_error="raise": counts and samples what failed
+    │   ├── SourceChangedError          a source file changed while it was read
+    │   ├── BudgetExceededError         the next call could pass Session(budget=)
+    │   ├── OfflineError                offline=True and answers are missing
+    │   └── TrainingError               a trainer could not train
+    ├── CallError                       one call to a model failed
+    │   ├── TransientCallError          worth another try
+    │   │   ├── RateLimitedError        429, with the seconds to wait where the server said them
+    │   │   ├── ServerError             5xx, overload
+    │   │   ├── CallTimeoutError        the hard deadline of one call passed
+    │   │   ├── ConnectionFailedError   refused, reset, no such host
+    │   │   └── BadReplyError           a reply that is not the protocol: html, broken JSON, no choices
+    │   ├── PermanentCallError          another try would fail as well
+    │   │   ├── BadRequestError         400, 404, 422
+    │   │   ├── ContextLengthError      the prompt is longer than the model's context
+    │   │   ├── AuthenticationError     401, 403: stops the run
+    │   │   └── QuotaExhaustedError     no credit left: stops the run
+    │   └── AnswerError                 the model answered, but not usably
+    │       ├── ParseError              the text does not fit the schema or parse= refused it
+    │       ├── TruncatedError          finish_reason "length" where no max_tokens was asked for
+    │       └── RefusedError            content filter or refusal
+    └── StoreError                      the session folder
+        ├── SessionFormatError          written by a newer dreamframe
+        ├── CorruptFileError            a checksum or a validation failed
+        └── StorageError                the disk said no: full, read-only, input/output error
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import polars.exceptions
+
+
+class DreamframeError(Exception):
+    """The root of all errors that dreamframe raises on purpose."""
+
+
+class PlanError(DreamframeError):
+    """The plan is wrong; nothing has run and nothing was asked."""
+
+
+class ColumnNotFoundError(PlanError, polars.exceptions.ColumnNotFoundError):
+    """A step names a column that its input does not have."""
+
+    def __init__(self, column: str, *, columns: Iterable[str], step: str) -> None:
+        self.column, self.columns, self.step = column, list(columns), step
+        super().__init__(f"{step}: no column {column!r}; the frame has {listed(self.columns)}.{did_you_mean(column, self.columns)}")
+
+
+class DuplicateColumnError(PlanError, polars.exceptions.DuplicateError):
+    """A step would write a column that exists, or the same column twice."""
+
+
+class TemplateError(PlanError):
+    """A prompt template is not `text {column} text`."""
+
+
+class SchemaError(PlanError):
+    """An answer schema cannot be made into a polars column, or a table lacks the type a step needs."""
+
+
+class SettingError(PlanError, ValueError):
+    """A setting is unknown or has an impossible value."""
+
+    @classmethod
+    def unknown(cls, name: str, *, possible: Iterable[str], where: str) -> SettingError:
+        names = sorted(possible)
+        return cls(f"{where}: no setting {name!r}.{did_you_mean(name, names)} Possible: {listed(names, most=40)}.")
+
+
+class FingerprintError(PlanError, TypeError):
+    """A value has no identity that another process could find again."""
+
+
+class MissingExtraError(DreamframeError, ImportError):
+    """An optional library is not installed; the message holds the one pip line."""
+
+    def __init__(self, library: str, *, extra: str, needed_for: str) -> None:
+        super().__init__(f"{needed_for} needs {library}, which is not installed. Install it with: pip install 'dreamframe[{extra}]'")
+        self.library, self.extra = library, extra
+
+
+class RunError(DreamframeError):
+    """The run could not end well; all answers that came back are kept."""
+
+
+class RowsFailedError(RunError):
+    """Rows failed under on_error="raise". All other rows were finished and their answers kept.
+
+    `failures` holds every failure as a dict: step, row, column, error, message, request, attempts.
+    """
+
+    def __init__(self, message: str, failures: Sequence[dict[str, object]]) -> None:
+        super().__init__(message)
+        self.failures = list(failures)
+
+
+class SourceChangedError(RunError):
+    """A source file changed between being fingerprinted and being read."""
+
+
+class BudgetExceededError(RunError):
+    """The next call could cost more than what is left of the budget."""
+
+
+class OfflineError(RunError):
+    """offline=True, and rows are missing that only a call could fill."""
+
+
+class TrainingError(RunError):
+    """A trainer could not train on what it was given."""
+
+
+class CallError(DreamframeError):
+    """One call to a model failed. `stops_run` tells that no further call can succeed either."""
+
+    stops_run = False
+
+    def __init__(self, message: str, *, status: int | None = None, text: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.text = text  # what the server or the model said, cut
+
+
+class TransientCallError(CallError):
+    """Worth another try. `retry_after_s` is what the server asked for, in seconds."""
+
+    def __init__(self, message: str, *, status: int | None = None, text: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, status=status, text=text)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimitedError(TransientCallError):
+    """429."""
+
+
+class ServerError(TransientCallError):
+    """5xx, overloaded."""
+
+
+class CallTimeoutError(TransientCallError):
+    """The hard deadline of one call passed."""
+
+
+class ConnectionFailedError(TransientCallError):
+    """Refused, reset, closed half-way, or no such host."""
+
+
+class BadReplyError(TransientCallError):
+    """The reply is not the protocol: html with status 200, broken JSON, no choices."""
+
+
+class PermanentCallError(CallError):
+    """Another try of the same request would fail as well."""
+
+
+class BadRequestError(PermanentCallError):
+    """400, 404, 422: the server refuses this request."""
+
+
+class ContextLengthError(PermanentCallError):
+    """The request is longer than the model's context."""
+
+
+class AuthenticationError(PermanentCallError):
+    """401, 403, or no key at all."""
+
+    stops_run = True
+
+
+class QuotaExhaustedError(PermanentCallError):
+    """The account has no credit left."""
+
+    stops_run = True
+
+
+class AnswerError(CallError):
+    """The model answered, but not usably. The answer is kept and never asked for again."""
+
+
+class ParseError(AnswerError):
+    """The text does not fit the schema, or parse= refused it."""
+
+
+class TruncatedError(AnswerError):
+    """The answer was cut by the model's own limit."""
+
+
+class RefusedError(AnswerError):
+    """A content filter or the model refused."""
+
+
+class StoreError(DreamframeError):
+    """The session folder cannot be used as it is."""
+
+
+class SessionFormatError(StoreError):
+    """The session folder was written by a newer dreamframe."""
+
+
+class CorruptFileError(StoreError):
+    """A file of the session folder fails its checksum or its validation."""
+
+
+class StorageError(StoreError, OSError):
+    """The disk refused: full, read-only or an input/output error. Acknowledged rows are kept."""
+
+
+def listed(names: Iterable[str], *, most: int = 12) -> str:
+    """`'a', 'b', 'c'`, cut after `most` names with a count of the rest."""
+    all_names = list(names)
+    if not all_names:
+        return "no columns"
+    shown = ", ".join(repr(n) for n in all_names[:most])
+    return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
+
+
+def did_you_mean(name: str, possible: Sequence[str]) -> str:
+    """` Did you mean 'x'?` for the nearest of `possible`, else nothing.
+
+    >>> did_you_mean("topik", ["topic", "level"])
+    " Did you mean 'topic'?"
+    """
+    lower = {p.lower(): p for p in possible}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    return f" Did you mean {lower[close[0]]!r}?" if close else ""
