@@ -1,0 +1,205 @@
+"""What passes between a step and a model: requests down, completions and failures up.
+
+Everything that is the same for all rows of one step stands once, in a `Question`; a row adds its prompt. Prompts travel as one string column:
+the user's text (`form="text"`), or a JSON array of chat messages (`form="messages"`), or the text to embed or classify (`form="input"`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol
+
+import polars as pl
+
+from dreamframe.errors import CallError, SettingError
+from dreamframe.fingerprint import canonical, fingerprint
+
+Form = Literal["text", "messages", "input"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How to sample: the arguments that every chat API shares. None leaves a setting to the model's own default.
+
+    >>> Sampling.of(temperature=0, stop=["\\n"]).given()
+    {'temperature': 0.0, 'stop': ('\\n',)}
+    """
+
+    max_tokens: int | None = None  # new tokens
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] | None = None
+    seed: int | None = None
+    logit_bias: tuple[tuple[str, float], ...] | None = None  # (token id or text, bias)
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    extra: str | None = None  # canonical JSON of provider arguments that are passed through as they are
+
+    @classmethod
+    def of(cls, *, step: str = "prompt", **settings: object) -> Sampling:
+        """Make one from plain arguments: lists to tuples, dicts to sorted pairs, numbers to their types. Unknown names raise SettingError."""
+        known = {f.name for f in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise SettingError.unknown(name, possible=known, where=step)
+        return cls(**{name: _plain(name, value, step) for name, value in settings.items() if value is not None})
+
+    def given(self) -> dict[str, Any]:
+        """Only what was set."""
+        return {f.name: v for f in fields(self) if (v := getattr(self, f.name)) is not None}
+
+    def over(self, base: Sampling) -> Sampling:
+        """These settings, with those of `base` where nothing was set here."""
+        return Sampling(**{**base.given(), **self.given()})
+
+    def extras(self) -> dict[str, Any]:
+        """The pass-through arguments as a dict."""
+        return dict(json.loads(self.extra)) if self.extra else {}
+
+    @property
+    def is_greedy(self) -> bool:
+        """Whether equal requests have equal answers, so that they are asked once."""
+        return self.temperature == 0
+
+
+def _plain(name: str, value: Any, step: str) -> Any:
+    try:
+        if name == "stop":
+            return (value,) if isinstance(value, str) else tuple(str(v) for v in value)
+        if name == "logit_bias":
+            return tuple(sorted((str(k), float(v)) for k, v in dict(value).items()))
+        if name == "extra":
+            return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+        if name in ("max_tokens", "seed"):
+            if isinstance(value, bool) or int(value) != value:
+                raise ValueError(value)
+            return int(value)
+        return float(value)
+    except (TypeError, ValueError) as exc:
+        raise SettingError(f"{step}: {name}={value!r} is not possible: {exc}") from exc
+
+
+class Identified(Protocol):
+    """A model's settings, as far as a question needs them: who is asked."""
+
+    def identity(self) -> Mapping[str, object]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Everything that is the same for all requests of one step: who is asked, and how."""
+
+    llm: Identified
+    system: str | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
+    form: Form = "text"
+
+    @cached_property
+    def key_prefix(self) -> bytes:
+        """Canonical bytes of everything but the prompt and the sample ordinal; the start of every answer key."""
+        return canonical(
+            {
+                "llm": dict(self.llm.identity()),
+                "system": self.system,
+                "sampling": self.sampling.given(),
+                "json_schema": self.json_schema,
+                "form": self.form,
+            }
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex characters that name this question."""
+        return fingerprint(self.key_prefix)
+
+
+class Request:
+    """One call: a question with a row's prompt. Plain slots: one is made for every row."""
+
+    __slots__ = ("key", "prompt", "question", "sample")
+
+    def __init__(self, question: Question, prompt: str, sample: int, key: bytes) -> None:
+        self.question = question
+        self.prompt = prompt
+        self.sample = sample  # the k-th occurrence of the same request in its step
+        self.key = key  # 16 bytes
+
+    @property
+    def seed(self) -> int:
+        """A seed for this request alone: 31 bits, from its key, so that an answer does not depend on the batch it fell into."""
+        return int.from_bytes(self.key[:4], "big") >> 1
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The chat messages: the system prompt, then the row's own."""
+        system = [{"role": "system", "content": self.question.system}] if self.question.system else []
+        if self.question.form == "messages":
+            return system + list(json.loads(self.prompt))
+        return [*system, {"role": "user", "content": self.prompt}]
+
+
+class Completion:
+    """One answer of a model. `finish` is "stop", "length", "content_filter", "refusal", or the provider's own word."""
+
+    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "text")
+
+    def __init__(
+        self,
+        text: str | None,
+        *,
+        finish: str = "stop",
+        data: bytes | None = None,
+        n_in: int = 0,
+        n_out: int = 0,
+        n_cached: int = 0,
+        n_reasoning: int = 0,
+        model: str = "",
+        extra: str | None = None,
+    ) -> None:
+        self.text = text
+        self.data = data  # float32 little-endian vector of an embedder
+        self.finish = finish
+        self.n_in, self.n_out, self.n_cached, self.n_reasoning = n_in, n_out, n_cached, n_reasoning  # tokens
+        self.model = model  # what the server says it used
+        self.extra = extra  # JSON text: what the provider added and somebody may want
+
+
+class Failure(NamedTuple):
+    """A row that has no answer, as data."""
+
+    error: str  # the error's class name
+    message: str
+    request: str  # the rendered prompt, cut
+    attempts: int
+    text: str | None = None  # what the model or server said, cut
+
+    @classmethod
+    def of(cls, exc: Exception, *, request: str, attempts: int = 1) -> Failure:
+        text = exc.text if isinstance(exc, CallError) else None
+        return cls(type(exc).__name__, str(exc)[:2000], request[:2000], attempts, text[:2000] if text else None)
+
+
+class Replies(NamedTuple):
+    """Answers in the order of the prompts: a frame with the answer columns (nulls where there is none), and the failures by position."""
+
+    answers: pl.DataFrame
+    failures: dict[int, Failure]
+
+
+class RowContext(Protocol):
+    """What the run lends to a row step while it works on one batch."""
+
+    async def ask(self, question: Question, prompts: pl.Series) -> Replies:
+        """Answer each non-null prompt, from the journal or by asking."""
+        ...
+
+    def fail(self, position: int, failure: Failure) -> None:
+        """Record that the row at `position` of this batch failed; the step's on_error= decides what becomes of it."""
+        ...
+
+    def resolve(self, llm: Any) -> Any:
+        """The same settings with lazy models replaced by the folders they were trained into."""
+        ...

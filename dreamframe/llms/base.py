@@ -1,0 +1,137 @@
+"""Settings of a language model, and what a client of one must do. One provider a file beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol
+
+from dreamframe.call import Completion, Request, Sampling
+
+SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
+
+
+class Client(Protocol):
+    """A live connection to a model, or its loaded weights. Made inside the event loop, when first needed; never part of a plan."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that may be in flight at once."""
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once. Raises a CallError: transient ones are tried again by the caller, which owns retries, limits and deadlines."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections, threads and memory."""
+        ...
+
+
+class TrainedModel(Protocol):
+    """A lazy model: an edge of the plan that becomes a folder of weights once trained."""
+
+    @property
+    def step(self) -> Any:
+        """The ModelStep that trains it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A trained model on disk. Its key is the settings and the content of the rows it was trained on; the path is not identity."""
+
+    path: str = field(metadata={"runtime": True})
+    key: str
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {"key": self.key}
+
+
+def setting(default: Any = None) -> Any:
+    """A field that is part of a model's identity (the default for every field)."""
+    return field(default=default, kw_only=True)
+
+
+def steering(default: Any = None) -> Any:
+    """A field that steers how fast or where, never what: not part of the identity."""
+    return field(default=default, kw_only=True, metadata={"runtime": True})
+
+
+def secret(default: Any = None) -> Any:
+    """A field that is never hashed, printed or written."""
+    return field(default=default, kw_only=True, repr=False, compare=False, metadata={"runtime": True, "secret": True})
+
+
+@dataclass(frozen=True)
+class LLM(ABC):
+    """Settings of a language model: a frozen value without connection, weights or key until it is used.
+
+    A subclass adds its own fields (`setting()` for identity, `steering()` for how, `secret()` for keys), names its `provider`, and opens a client.
+    """
+
+    model: str
+    system: str | None = setting()
+    max_tokens: int | None = setting()
+    temperature: float | None = setting()
+    top_p: float | None = setting()
+    stop: tuple[str, ...] | str | None = setting()
+    seed: int | None = setting()
+    logit_bias: Any = setting()
+    presence_penalty: float | None = setting()
+    frequency_penalty: float | None = setting()
+    extra: Any = setting()  # a dict of provider arguments, passed through
+
+    provider: ClassVar[str] = "llm"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
+            object.__setattr__(self, name, value)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling defaults of this model; arguments of a verb go over them."""
+        return Sampling.of(step=type(self).__name__, **{n: getattr(self, n) for n in SAMPLING_FIELDS})
+
+    def identity(self) -> Mapping[str, object]:
+        """What decides the answers besides the request: provider and every field that is neither runtime nor sampling nor the system prompt.
+
+        (The system prompt and the sampling are part of each question, so that giving them here or to the verb is the same.)
+        """
+        own = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in SAMPLING_FIELDS and f.name != "system" and not f.metadata.get("runtime")
+        }
+        return {"provider": self.provider, "version": self.version, **own}
+
+    def key_fields(self) -> Mapping[str, object]:
+        """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
+        edges = {id(e): i for i, e in enumerate(self.edges())}
+        seen = {k: f"edge {edges[id(v)]}" if id(v) in edges else v for k, v in self.identity().items()}
+        return {**seen, "system": self.system, "sampling": self.sampling.given()}
+
+    def edges(self) -> tuple[TrainedModel, ...]:
+        """The lazy models that must be trained before this one can be asked."""
+        return tuple(v for f in fields(self) if hasattr(v := getattr(self, f.name), "step") and hasattr(v, "fit"))
+
+    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:
+        """The same settings with each lazy model replaced by what it was trained into."""
+        edges = self.edges()
+        changed = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
+        return replace(self, **changed) if changed else self
+
+    @property
+    def label(self) -> str:
+        """The short name that explain() and progress show."""
+        return self.model
+
+    @abstractmethod
+    def pool_key(self) -> str:
+        """Steps whose models have one pool key share a client, its limits and its connections. Stays in memory: it may depend on the key."""
+
+    @abstractmethod
+    def open(self) -> Client:
+        """Make the client; called once per pool key and process, inside the event loop."""
