@@ -1,0 +1,144 @@
+"""One training in several processes: torch.distributed.run starts the workers; only JSON and Arrow files cross."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any
+
+from dreamframe import errors
+from dreamframe.errors import SettingError, TrainingError
+from dreamframe.llms.base import Artefact
+from dreamframe.trainers.base import Chained, LocalTrainer
+from dreamframe.trainers.job import TrainJob
+
+POLL_S = 0.2
+PATHS = ("rows", "workdir", "out", "validation", "base", "adapter")
+
+
+def launch(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+    """Train with `settings.processes` processes. They end with this one, however it ends; a stop or a kill leaves their last checkpoint."""
+    for name in ("progress.jsonl", "result.json", "stop"):
+        (job.workdir / name).unlink(missing_ok=True)
+    spec = job.workdir / "spec.json"
+    spec.write_text(json.dumps(spec_of(settings, job), indent=1))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
+    command += ["-m", "dreamframe.trainers.worker", str(spec)]
+    with (
+        (job.workdir / "workers.log").open("wb") as log,
+        # The workers watch their standard input: its end is the end of this process.
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(settings)) as workers,
+    ):
+        try:
+            _follow(workers, job)
+        finally:
+            if workers.stdin:
+                workers.stdin.close()
+    return _result(settings, job, workers.returncode)
+
+
+def _follow(workers: subprocess.Popen[bytes], job: TrainJob) -> None:
+    seen = job.workdir / "progress.jsonl"
+    seen.touch()
+    with seen.open() as lines:
+        running = True
+        while running:
+            try:
+                workers.wait(POLL_S)
+                running = False
+            except subprocess.TimeoutExpired:
+                pass
+            if job.stop.is_set():
+                (job.workdir / "stop").touch()
+            _report(lines, job)
+
+
+def _report(lines: IO[str], job: TrainJob) -> None:
+    while line := lines.readline():
+        if not line.endswith("\n"):  # still being written
+            lines.seek(lines.tell() - len(line.encode()))
+            return
+        job.progress(json.loads(line))
+
+
+def _result(settings: LocalTrainer, job: TrainJob, code: int | None) -> dict[str, Any]:
+    file = job.workdir / "result.json"
+    if not file.exists():
+        tail = (job.workdir / "workers.log").read_text(errors="replace")[-2000:]
+        raise TrainingError(f"{settings.label}: the worker processes ended with code {code} and no result. They said last:\n{tail}")
+    result = json.loads(file.read_text())
+    job.notes.extend(result["notes"])
+    if "error" in result:
+        kind = getattr(errors, result["error"], TrainingError)
+        raise (kind if issubclass(kind, errors.DreamframeError) else TrainingError)(result["message"])
+    return dict(result["summary"])
+
+
+def _environment(settings: LocalTrainer) -> dict[str, str]:
+    own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    if "OMP_NUM_THREADS" not in os.environ:
+        own["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // settings.processes))
+    if isinstance(settings.device, tuple) and settings.device[0].startswith("cuda"):
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(d.partition(":")[2] or str(i) for i, d in enumerate(settings.device))
+    return {**os.environ, **own}
+
+
+def spec_of(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+    """A training as JSON."""
+    kept = {f.name: plain(getattr(settings, f.name), f.name) for f in fields(settings) if f.name != "base"}
+    kept["base"] = settings.base_name
+    paths = {name: str(path) if (path := getattr(job, name)) else None for name in PATHS}
+    return {"trainer": f"{type(settings).__module__}:{type(settings).__qualname__}", "fields": kept, "job": paths}
+
+
+def from_spec(spec: Mapping[str, Any]) -> tuple[LocalTrainer, TrainJob]:
+    """The training that `spec_of` wrote."""
+    cls = imported(spec["trainer"])
+    held = {name: restored(value) for name, value in spec["fields"].items()}
+    paths = {name: Path(path) if path else None for name, path in spec["job"].items()}
+    return cls(**held), TrainJob(**paths)  # type: ignore[arg-type]
+
+
+def plain(value: Any, name: str) -> Any:
+    """A setting as JSON: numbers and text as they are, functions by their import path, trained models by their folder."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, tuple):
+        return {"tuple": [plain(v, name) for v in value]}
+    if isinstance(value, Artefact):
+        return {"artefact": [value.path, value.key]}
+    if isinstance(value, Chained):
+        return {"chained": [plain(value.artefact, name), plain(value.base, name)]}
+    path = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
+    if callable(value) and "<" not in path and not path.startswith("__main__"):
+        return {"function": path}
+    raise SettingError(f"{name}={value!r} cannot cross to several processes; give a function of an importable module, or train with processes=1.")
+
+
+def restored(value: Any) -> Any:
+    """What `plain` was given."""
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind == "tuple":
+        return tuple(restored(v) for v in held)
+    if kind == "artefact":
+        return Artefact(*held)
+    if kind == "chained":
+        return Chained(restored(held[0]), restored(held[1]))
+    return imported(held)
+
+
+def imported(path: str) -> Any:
+    """`module:name` as an object."""
+    module, _, name = path.partition(":")
+    found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found

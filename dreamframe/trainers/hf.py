@@ -1,0 +1,234 @@
+"""Running a trainer of the Hugging Face family: arguments, checkpoints that survive a kill, progress, and the summary.
+
+Imports torch and transformers: import it inside a training only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import datasets
+import huggingface_hub.constants
+import numpy as np
+import polars as pl
+import torch
+import torch.distributed
+import transformers
+from datasets.table import InMemoryTable
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from dreamframe.errors import TrainingError
+from dreamframe.trainers.base import LocalTrainer
+from dreamframe.trainers.distributed import imported
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import is_cpu, save
+
+COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
+
+
+def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
+    """Rows as a data set in memory, without a copy on disk."""
+    return None if rows is None else datasets.Dataset(InMemoryTable(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
+
+
+def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:
+    """Keyword arguments for any config of the family: common settings, CPU-safe defaults, then the trainer's `own`, then args=."""
+    cpu, given = is_cpu(settings), settings.settings()
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    share = settings.batch_size // (world * int(given.get("gradient_accumulation_steps", 1)))
+    if share < 1:
+        raise TrainingError(f"{settings.label}: batch_size={settings.batch_size} is less than one row for each process and accumulation step.")
+    made: dict[str, Any] = {
+        "output_dir": str(job.checkpoints), "per_device_train_batch_size": share, "per_device_eval_batch_size": share,
+        "seed": settings.seed, "report_to": "none", "disable_tqdm": True, "logging_strategy": "steps", "logging_steps": 1,
+        "save_strategy": "no", "save_total_limit": 2, "use_cpu": cpu, "bf16": not cpu and torch.cuda.is_bf16_supported(),
+        "activation_checkpointing": given.pop("gradient_checkpointing", False), "dataloader_pin_memory": not cpu, "include_num_input_tokens_seen": False,
+    }  # fmt: skip
+    if settings.steps is not None:
+        made["max_steps"] = settings.steps
+    else:
+        made["num_train_epochs"] = settings.epochs or 3.0
+    made["learning_rate"] = settings.learning_rate or _usual_rate(settings)
+    return {**made, **_validation(settings, job), **own, **given}
+
+
+def _usual_rate(settings: LocalTrainer) -> float:
+    """The config's own learning rate; an adapter learns best at about ten times that of full weights (https://thinkingmachines.ai/blog/lora)."""
+    rate = float(imported(settings.config).__dataclass_fields__["learning_rate"].default)
+    return rate * 10 if settings.peft else rate
+
+
+def _validation(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+    if job.validation is None:
+        return {}
+    every = settings.eval_every or (math.ceil(settings.steps / 10) if settings.steps else None)
+    when = {"eval_strategy": "steps", "eval_steps": every} if every else {"eval_strategy": "epoch"}
+    if settings.early_stopping is None:
+        return when
+    keep = {"save_strategy": when["eval_strategy"], "load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+    return {**when, **keep, **({"save_steps": every} if every else {})}
+
+
+class Watch(TrainerCallback):
+    """Checkpoints by the clock, a stop at the next step, and progress."""
+
+    def __init__(self, settings: LocalTrainer, job: TrainJob) -> None:
+        self.settings, self.job = settings, job
+        self.saved_at, self.stopped = time.monotonic(), False
+        self.seen: dict[str, float] = {}
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
+        is_last = state.global_step >= state.max_steps
+        due = not is_last and time.monotonic() - self.saved_at >= self.settings.checkpoint_s
+        stop, due = _agreed(self.job.stop.is_set() and not is_last, due, device=args.device)
+        control.should_save = control.should_save or due or stop
+        control.should_training_stop = control.should_training_stop or stop
+        self.stopped = self.stopped or stop
+        return control
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes its own random state
+        if state.is_world_process_zero:
+            _mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+        self.saved_at = time.monotonic()
+        return control
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
+        if state.is_world_process_zero:
+            self.seen |= {k: float(v) for k, v in (kwargs.get("logs") or {}).items() if isinstance(v, int | float)}
+            self.job.progress({**self.seen, "step": float(state.global_step), "total": float(state.max_steps)})
+        return control
+
+
+def _agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
+    """True where any process says so: a checkpoint and a stop are common to all of them."""
+    if not torch.distributed.is_initialized():
+        return flags
+    held = torch.tensor([float(f) for f in flags], device=device)
+    torch.distributed.all_reduce(held, op=torch.distributed.ReduceOp.MAX)
+    return tuple(bool(v) for v in held.tolist())
+
+
+def _mark_complete(folder: Path) -> None:
+    sizes = {str(f.relative_to(folder)): f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.name != COMPLETE}
+    part = folder / f"{COMPLETE}.part"
+    with part.open("w") as file:
+        json.dump(sizes, file)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / COMPLETE)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end; torn ones are removed."""
+    whole: list[tuple[int, Path]] = []
+    for found in folder.glob("checkpoint-*"):
+        marker = found / COMPLETE
+        sizes = json.loads(marker.read_text()) if marker.exists() else None
+        if sizes is not None and all((found / f).is_file() and (found / f).stat().st_size == n for f, n in sizes.items()):
+            whole.append((int(found.name.rpartition("-")[2]), found))
+        elif os.environ.get("RANK", "0") == "0":
+            shutil.rmtree(found, ignore_errors=True)
+    return max(whole)[1] if whole else None
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Leave the process as it was: random states, log levels. No telemetry goes out meanwhile."""
+    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+    level = transformers.logging.get_verbosity()
+    loading, mapping = transformers.logging.is_progress_bar_enabled(), not datasets.utils.are_progress_bars_disabled()
+    telemetry = huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = telemetry
+        transformers.logging.set_verbosity(level)
+        if loading:
+            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        if mapping:
+            datasets.utils.enable_progress_bars()
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.random.set_rng_state(states[2])
+
+
+def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
+    """What every trainer of the family is given to call."""
+    stopping = [EarlyStoppingCallback(early_stopping_patience=settings.early_stopping)] if settings.early_stopping and job.validation else []
+    return [Watch(settings, job), *stopping]
+
+
+def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, **more: Any) -> dict[str, Any]:
+    """Train from the last checkpoint or from the start, evaluate, save, and give the summary."""
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
+    checkpoint = last_checkpoint(job.checkpoints)
+    start = time.monotonic()
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    state = trainer.state
+    if watch.stopped:
+        raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
+    metrics = trainer.evaluate() if job.validation else {}
+    if trainer.is_world_process_zero():
+        save_trained(trainer, settings, job)
+    return {
+        "n_rows": n_rows,
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "train_loss": result.training_loss,
+        "losses": _first_and_last([row["loss"] for row in state.log_history if "loss" in row]),
+        "metrics": {k: v for k, v in metrics.items() if isinstance(v, int | float)},
+        "best_step": state.best_global_step if settings.early_stopping else None,
+        "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
+        "train_s": round(time.monotonic() - start, 3),
+        "log": state.log_history,
+        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        **about(settings),
+        **more,
+    }
+
+
+def _first_and_last(losses: list[float]) -> list[float]:
+    return losses if len(losses) < 3 else [losses[0], losses[-1]]
+
+
+def prepared(trainer: Any) -> datasets.Dataset:
+    """The rows as the trainer made them ready."""
+    rows: datasets.Dataset = trainer.train_dataset
+    return rows
+
+
+def save_trained(trainer: Any, settings: LocalTrainer, job: TrainJob) -> None:
+    """Write the trained weights, as an adapter where there is one over a base that others have too."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    save(model, trainer.processing_class, job.out, base_name=settings.base_name, merge=bool(settings.peft) and job.adapter is not None)
+
+
+def about(settings: LocalTrainer) -> dict[str, Any]:
+    """Versions of the libraries (recorded, not hashed) and the name of the base."""
+    return {"versions": dict(_versions()), "base": settings.base_name, "processes": settings.processes}
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            yield name, version(name)

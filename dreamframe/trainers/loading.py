@@ -1,0 +1,118 @@
+"""Weights, tokenizers and adapters, loaded to be trained. Imports torch and transformers: import it inside a training only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+
+from dreamframe.errors import TrainingError
+from dreamframe.trainers.base import LocalTrainer
+from dreamframe.trainers.job import TrainJob
+
+
+def is_cpu(settings: LocalTrainer) -> bool:
+    """Whether this training runs on the CPU."""
+    first = settings.device[0] if isinstance(settings.device, tuple) else settings.device
+    if first is not None:
+        return str(first) == "cpu"
+    return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+
+
+def load_tokenizer(settings: LocalTrainer, job: TrainJob, *, padding_side: str | None = None) -> PreTrainedTokenizerBase:
+    """The base's tokenizer, with a padding token."""
+    sides = {"padding_side": padding_side} if padding_side else {}
+    tokenizer = AutoTokenizer.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **sides)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise TrainingError(f"{settings.label}: the tokenizer of the base has neither a padding nor an end token.")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: bool = True, **config: Any) -> Any:
+    """The base's weights through an Auto class, with the job's adapter over them.
+
+    With an own adapter (`peft=`) the job's adapter is merged into the weights first; without, it is the adapter that is trained on.
+    """
+    set_seed(settings.seed)  # new layers and heads are drawn here
+    if settings.init == "scratch":
+        return auto.from_config(AutoConfig.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **config), **_dtype(settings))
+    model = auto.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **_dtype(settings), **_quantized(settings), **config)
+    if job.adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(job.adapter), is_trainable=trainable and not settings.peft)
+        if settings.peft or not trainable:
+            model = model.merge_and_unload()
+    return model
+
+
+def adapter_config(settings: LocalTrainer, *, task: str) -> Any:
+    """The peft config of `peft=`, or None."""
+    if not settings.peft:
+        return None
+    from peft import PeftConfig
+
+    return PeftConfig.from_peft_type(task_type=task, **json.loads(settings.peft))  # type: ignore[no-untyped-call]
+
+
+def context_length(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens that the model can read at once."""
+    config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config
+    known = [getattr(config, n, None) for n in ("max_position_embeddings", "n_positions")]
+    return min([int(n) for n in [*known, tokenizer.model_max_length] if isinstance(n, int) and n > 0] or [1024])
+
+
+def row_limit(settings: LocalTrainer, model: Any, tokenizer: PreTrainedTokenizerBase, *, default: int) -> int:
+    """How many tokens a row may have: what was asked for or the algorithm's default, but never more than the context."""
+    context = context_length(model, tokenizer)
+    if settings.max_length and settings.max_length > context:
+        raise TrainingError(f"{settings.label}: max_length={settings.max_length} is more than the {context} tokens that the base can read.")
+    return settings.max_length or min(default, context)
+
+
+def _dtype(settings: LocalTrainer) -> dict[str, Any]:
+    return {"dtype": getattr(torch, settings.dtype) if settings.dtype else torch.float32}
+
+
+def _quantized(settings: LocalTrainer) -> dict[str, Any]:
+    if settings.quantization is None:
+        return {}
+    from transformers import BitsAndBytesConfig
+
+    if settings.quantization == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}  # type: ignore[no-untyped-call]
+    compute = getattr(torch, settings.dtype) if settings.dtype else torch.float32
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)  # type: ignore[no-untyped-call]
+    return {"quantization_config": config}
+
+
+def strip(folder: Path, base_name: str | None) -> None:
+    """Take out of a saved model what is only true here: pickled arguments, local paths, the library's own card."""
+    for name in ("training_args.bin", "README.md"):
+        for file in folder.rglob(name):
+            file.unlink()
+    for file in folder.rglob("*.json"):
+        try:
+            held = json.loads(file.read_text())
+        except ValueError:
+            continue
+        if isinstance(held, dict):
+            cleaned = {k: v for k, v in held.items() if k not in ("_name_or_path", "name_or_path", "tokenizer_file", "local_files_only")}
+            if "base_model_name_or_path" in cleaned:
+                cleaned["base_model_name_or_path"] = base_name
+            if cleaned != held:
+                file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n")
+
+
+def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, *, base_name: str | None, merge: bool = False) -> None:
+    """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
+    if merge and hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    model.save_pretrained(str(out))
+    tokenizer.save_pretrained(str(out))
+    strip(out, base_name)

@@ -1,0 +1,93 @@
+"""Supervised fine-tuning: the model learns to write the completions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.errors import SettingError, TrainingError
+from dreamframe.llms.base import setting
+from dreamframe.trainers.base import LocalTrainer
+from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.roles import CHAT, TEXT, Roles
+
+
+@dataclass(frozen=True)
+class SFT(LocalTrainer):
+    """Fine-tune a language model on prompts and completions, on chats, or on plain text.
+
+    Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content), or `text`.
+    Texts become chats where the tokenizer has a chat template, so that the model is asked later as it was trained; `chat_template=False` keeps
+    them raw. A template over `prompt`, such as `"### Instruction:\\n{{prompt}}\\n\\n### Response:\\n"`, becomes the tokenizer's.
+    `init="scratch"` starts from new weights (pre-training). Rows longer than `max_length` (1024, never more than the context) are cut and counted.
+
+    >>> SFT("me/base", steps=100, peft={"r": 8}).roles({"completion": "answer"}, pl.Schema({"prompt": pl.String, "answer": pl.String}))
+    {'prompt': 'prompt', 'completion': 'answer'}
+    """
+
+    packing: bool = setting(False)  # several rows in one sequence
+    loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
+    chat_template: str | bool | None = setting()
+    neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
+
+    config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}), Roles({"text": TEXT}))
+    owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "packing": "packing=", "neftune_noise_alpha": "neftune=", "assistant_only_loss": "loss_on="}
+
+    def _refuse_impossible(self) -> None:
+        super()._refuse_impossible()
+        if self.loss_on not in ("completion", "assistant", "all"):
+            raise SettingError(f"SFT: loss_on={self.loss_on!r} is not 'completion', 'assistant' or 'all'.")
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        from transformers import AutoModelForCausalLM
+        from trl.trainer.sft_config import SFTConfig
+        from trl.trainer.sft_trainer import SFTTrainer
+
+        from dreamframe.trainers import hf
+        from dreamframe.trainers.loading import adapter_config, load_model, load_tokenizer, row_limit
+
+        with hf.alone():
+            tokenizer = load_tokenizer(self, job)
+            self._set_template(tokenizer)
+            model = load_model(self, job, AutoModelForCausalLM)
+            limit = row_limit(self, model, tokenizer, default=1024)
+            rows = self._rows(job.rows, job, tokenizer, limit)
+            validation = self._rows(job.validation, job, tokenizer, limit)
+            assert rows is not None
+            args = hf.arguments(
+                self, job, max_length=limit, packing=self.packing, neftune_noise_alpha=self.neftune,
+                assistant_only_loss=self.loss_on == "assistant", completion_only_loss=None if self.loss_on == "completion" else False,
+            )  # fmt: skip
+            trainer = SFTTrainer(
+                model=model,
+                args=SFTConfig(**args),
+                train_dataset=hf.dataset(rows),
+                eval_dataset=hf.dataset(validation),
+                processing_class=tokenizer,
+                peft_config=adapter_config(self, task="CAUSAL_LM"),
+                callbacks=hf.callbacks(self, job),
+            )
+            if len(hf.prepared(trainer)) == 0:
+                raise TrainingError(f"SFT: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
+            return hf.run(trainer, self, job, n_rows=rows.height)
+
+    def _set_template(self, tokenizer: Any) -> None:
+        from dreamframe.trainers.chat import chat_template
+
+        if isinstance(self.chat_template, str):
+            tokenizer.chat_template = chat_template(self.chat_template)
+
+    def _rows(self, path: Any, job: TrainJob, tokenizer: Any, limit: int) -> pl.DataFrame | None:
+        from dreamframe.trainers.chat import as_messages, as_text, token_lengths
+
+        rows = read_rows(path, job, who=self.label)
+        if rows is None:
+            return None
+        rows = as_text(rows)
+        if tokenizer.chat_template and self.chat_template is not False:
+            rows = as_messages(rows, prompt="user", completion="assistant")
+        return fit_length(rows, token_lengths(tokenizer, rows, *rows.columns), limit=limit, policy=self.too_long, who=self.label, job=job)

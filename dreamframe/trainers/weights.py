@@ -1,0 +1,78 @@
+"""Where the weights lie that a training starts from, and their identity. Touches the disk, and the Hub for Hub ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamframe.errors import SettingError
+from dreamframe.llms.base import LLM, Artefact
+from dreamframe.trainers.base import Chained
+
+
+@dataclass(frozen=True)
+class Located:
+    """A folder of weights, and an adapter to lay over them."""
+
+    weights: Path
+    adapter: Path | None = None
+
+
+def locate(base: Any, *, who: str) -> Located:
+    """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that is no model."""
+    if isinstance(base, Located):
+        return base
+    if isinstance(base, Chained):
+        return _chained(base, who)
+    if isinstance(base, Artefact):
+        return _chained(Chained(base), who)
+    if isinstance(base, LLM):
+        at = _named(base.model, base, who)
+        adapter = getattr(base, "adapter", None)
+        return at if adapter is None else Located(at.weights, _adapter_folder(adapter, who))
+    return _named(str(base), None, who)
+
+
+def base_identity(base: Any) -> object:
+    """What a base is, by content: the resolved commit of a Hub id, the digest of files, the key of a trained model."""
+    from dreamframe.llms.weights import weights_identity
+
+    if isinstance(base, str | Path):
+        return weights_identity(str(base))
+    return base.identity() if isinstance(base, LLM) else base
+
+
+def _chained(base: Chained, who: str) -> Located:
+    folder = Path(base.artefact.path)
+    if not (folder / "adapter_config.json").exists():
+        return Located(_model_folder(folder, who))
+    if base.base is None:
+        raise SettingError(f"{who}: the trained model in {folder.name} is an adapter, and what it lies over is not known; give its base first.")
+    below = locate(base.base, who=who)
+    if below.adapter is not None:  # it was trained on from an adapter: its own weights hold all of it
+        below = Located(below.weights)
+    return Located(below.weights, folder)
+
+
+def _named(model: str, llm: LLM | None, who: str) -> Located:
+    from dreamframe.llms.weights import local_weights
+
+    path = Path(model).expanduser()
+    if path.is_dir() and (path / "adapter_config.json").exists():
+        raise SettingError(f"{who}: {model} holds an adapter, not a model; give dr.Transformers(base, adapter=…) as the base.")
+    found = local_weights(model, revision=getattr(llm, "revision", None), trust_remote_code=bool(getattr(llm, "trust_remote_code", False)))
+    return Located(_model_folder(found, who))
+
+
+def _model_folder(folder: Path, who: str) -> Path:
+    if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
+        raise SettingError(f"{who}: {folder} is not the folder of a model: it has no config.json.")
+    return folder
+
+
+def _adapter_folder(adapter: Any, who: str) -> Path:
+    folder = Path(adapter.path if isinstance(adapter, Artefact) else str(adapter)).expanduser()
+    if not (folder / "adapter_config.json").exists():
+        raise SettingError(f"{who}: {folder} is not an adapter: it has no adapter_config.json.")
+    return folder
