@@ -7,16 +7,17 @@ the user's text (`form="text"`), or a JSON array of chat messages (`form="messag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import CallError, SettingError
 from dreamframe.fingerprint import canonical, fingerprint
 
+T = TypeVar("T")
 Form = Literal["text", "messages", "input"]
 
 
@@ -185,15 +186,25 @@ class Failure(NamedTuple):
 class Replies(NamedTuple):
     """Answers in the order of the prompts: a frame with the answer columns (nulls where there is none), and the failures by position."""
 
-    answers: pl.DataFrame
+    answers: pl.DataFrame  # text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, at_ms, found
     failures: dict[int, Failure]
+    samples: Sequence[int]  # the ordinal that each request was given
 
 
 class RowContext(Protocol):
     """What the run lends to a row step while it works on one batch."""
 
-    async def ask(self, question: Question, prompts: pl.Series) -> Replies:
-        """Answer each non-null prompt, from the journal or by asking."""
+    failures: dict[int, Failure]  # reported so far, by position in the batch
+
+    async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
+        """Answer each non-null prompt, from the journal or by asking.
+
+        Without `samples`, equal requests are numbered in input order; a step that does so (once a batch) says `needs_order`.
+        """
+        ...
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What the step makes at its first batch and keeps for the others."""
         ...
 
     def fail(self, position: int, failure: Failure) -> None:

@@ -120,7 +120,7 @@ class LLM(ABC):
     def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:
         """The same settings with each lazy model replaced by what it was trained into."""
         edges = self.edges()
-        changed = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
+        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
         return replace(self, **changed) if changed else self
 
     @property

@@ -1,0 +1,82 @@
+"""A plan as text and as a graph. Pure: nothing is run, opened or asked."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+
+from dreamframe.expr import HINT
+from dreamframe.step import Step
+
+
+def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
+    """One line a step, the last step first, inputs indented below it, as polars' own explain() does.
+
+    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line.
+    """
+    seen: dict[int, int] = {}
+    shared = _read_twice(step)
+    lines: list[str] = []
+
+    def visit(node: Step, depth: int) -> None:
+        indent = "  " * depth
+        if id(node) in seen:
+            lines.append(f"{indent}[{seen[id(node)]}] as above")
+            return
+        number = ""
+        if id(node) in shared:
+            seen[id(node)] = len(seen) + 1
+            number = f"[{seen[id(node)]}] "
+        lines.append(f"{indent}{number}{line(node)}{note(node)}")
+        for below in node.inputs:
+            visit(below, depth + 1)
+
+    visit(step, 0)
+    return "\n".join(lines)
+
+
+def line(step: Step) -> str:
+    """What a step does, in one line."""
+    return " ".join(step.describe().replace(HINT, "").split("\n"))
+
+
+def _read_twice(step: Step) -> set[int]:
+    counts: dict[int, int] = {}
+    for node in step.walk():
+        for below in node.inputs:
+            counts[id(below)] = counts.get(id(below), 0) + 1
+    return {i for i, n in counts.items() if n > 1}
+
+
+def plan_dot(step: Step) -> str:
+    """The plan in Graphviz' DOT language, data flowing downwards.
+
+    >>> import polars as pl
+    >>> from dreamframe.steps.source import Table
+    >>> print(plan_dot(Table(data=pl.DataFrame({"a": [1]}))))
+    digraph plan {
+      node [shape=box, fontname="sans-serif"];
+      s0 [label="TABLE 1 rows"];
+    }
+    """
+    nodes = step.walk()
+    number = {id(n): i for i, n in enumerate(nodes)}
+    labels = [f"  s{i} [label={_quoted(line(n))}];" for i, n in enumerate(nodes)]
+    arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
+    return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def plan_html(step: Step) -> str:
+    """Schema and plan for a notebook. Everything is escaped: names and prompts may hold markup."""
+    rows = "".join(
+        f"<tr><td>{html.escape(name)}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
+    )
+    return (
+        '<div class="dreamframe"><table><thead><tr><th>column</th><th>type</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table><pre>{html.escape(plan_text(step))}</pre>"
+        "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
+    )

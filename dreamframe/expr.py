@@ -1,0 +1,136 @@
+"""Columns of models as polars expressions: placeholders, and putting the steps that compute them underneath.
+
+`dr.prompt(...)` gives `pl.col(<placeholder>).alias(into)`. The placeholder is a readable column name; what it stands for is kept in a table by that
+name. When a frame verb receives expressions, `hoist` finds the placeholders by `expr.meta.root_names()`, puts their steps under the verb, and tells
+which columns to drop again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, PlanError
+from dreamframe.fingerprint import fingerprint
+from dreamframe.llms.base import LLM
+from dreamframe.prompts.base import Prompt
+from dreamframe.step import Step
+from dreamframe.steps.prompt import PromptStep
+from dreamframe.steps.relational import Relational, root_names
+
+HINT = "; this column is written by a model: use the expression in a dreamframe verb, e.g. df.dream.with_columns(...) or dr.frame(df).with_columns(...)"
+
+
+@dataclass(frozen=True)
+class ModelColumn:
+    """What a placeholder stands for: the step's settings, and the expressions that its template's names stand for."""
+
+    llm: LLM
+    prompt: Prompt
+    settings: tuple[tuple[str, Any], ...]  # further fields of PromptStep
+    columns: tuple[tuple[str, pl.Expr], ...] = ()  # template name → expression
+    into: str = "answer"
+
+    @property
+    def placeholder(self) -> str:
+        """A column name that tells what it is, also in polars' own error messages."""
+        plain = (type(self.llm).__name__, _plain_fields(self.llm), _plain_fields(self.prompt), self.settings, self.columns)
+        return f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{fingerprint(plain)[:8]}{HINT}"
+
+    def over(self, below: Step, into: str) -> Step:
+        """The step that computes this column over `below`."""
+        return PromptStep.over(below, self.llm, self.prompt, into=into, **dict(self.settings))
+
+
+PLACEHOLDERS: dict[str, ModelColumn] = {}  # keyed by content: the same call is the same column
+
+
+def model_column(column: ModelColumn) -> pl.Expr:
+    """The expression that stands for a column a model writes."""
+    PLACEHOLDERS[column.placeholder] = column
+    return pl.col(column.placeholder).alias(column.into)
+
+
+def placeholders_in(expr: pl.Expr) -> list[str]:
+    """The placeholders that an expression reads, in order of first use."""
+    return list(dict.fromkeys(n for n in root_names(expr) if n in PLACEHOLDERS))
+
+
+def bare(expr: pl.Expr) -> ModelColumn | None:
+    """The model column that an expression is, if it is nothing but one (perhaps under another name)."""
+    names = placeholders_in(expr)
+    if len(names) != 1 or not expr.meta.is_column_selection(allow_aliasing=True):
+        return None
+    return PLACEHOLDERS[names[0]]
+
+
+def hoist(below: Step, exprs: Iterable[pl.Expr]) -> tuple[Step, list[str]]:
+    """Put the steps of all placeholders in `exprs` over `below`. Returns the new step and the columns to drop afterwards."""
+    added: list[str] = []
+    for expr in exprs:
+        for name in placeholders_in(expr):
+            if expr.meta.has_multiple_outputs():
+                raise PlanError(
+                    "a wildcard and a model call stand in one expression, and the wildcard would see the call's own column. "
+                    "Write it in two steps: first .with_columns(dr.prompt(..., into='answer')), then the expression over 'answer'."
+                )
+            if name not in below.schema:
+                below, more = _add(below, PLACEHOLDERS[name], name)
+                added += [*more, name]
+    return below, list(dict.fromkeys(added))
+
+
+def _add(below: Step, column: ModelColumn, into: str) -> tuple[Step, list[str]]:
+    """Compute one model column under a name; its keyword expressions first, as columns of their own."""
+    if not column.columns:
+        return column.over(below, into), []
+    below, inner = hoist(below, [e for _, e in column.columns])
+    names = {name: f"{name} of {into.split(HINT)[0]}" for name, _ in column.columns}
+    exprs = [expr.alias(names[name]) for name, expr in column.columns]
+    below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
+    renamed = replace(column, prompt=column.prompt.renamed(names), columns=())
+    return renamed.over(below, into), [*inner, *names.values()]
+
+
+def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:
+    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals."""
+    out: list[pl.Expr] = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            out += into_exprs(value, {}, strings=strings)
+        else:
+            out.append(_as_expr(value))
+    return out + [_as_expr(v).alias(k) for k, v in named.items()]
+
+
+def _as_expr(value: Any) -> pl.Expr:
+    if isinstance(value, pl.Expr):
+        return value
+    return pl.col(value) if isinstance(value, str) else pl.lit(value)
+
+
+def need_columns(exprs: Iterable[pl.Expr], schema: pl.Schema, *, step: str) -> None:
+    """Raise ColumnNotFoundError for the first column that is neither there nor a placeholder."""
+    for expr in exprs:
+        for name in root_names(expr):
+            if name not in schema and name not in PLACEHOLDERS:
+                raise ColumnNotFoundError(name, columns=[n for n in schema.names() if n not in PLACEHOLDERS], step=step)
+
+
+def _plain_fields(record: Any) -> Any:
+    """A record's fields as they were written, without looking at files: enough to tell two calls of one process apart."""
+    if not is_dataclass(record):
+        return repr(record)
+    own = {f.name: getattr(record, f.name) for f in fields(record) if not f.metadata.get("secret")}
+    return {k: v if isinstance(v, (str, int, float, bool, bytes, tuple, type(None))) and not _holds_objects(v) else f"id {id(v)}" for k, v in own.items()}
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, tuple) and any(_holds_objects(v) or not isinstance(v, (str, int, float, bool, bytes, tuple, type(None))) for v in value)
+
+
+def _cut(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,171 @@
+"""The frame, and every way to make one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import PlanError, SettingError
+from dreamframe.llms.base import LLM
+from dreamframe.prompts.base import Prompt
+from dreamframe.steps.relational import Relational
+from dreamframe.steps.source import Scan, Table
+from dreamframe.verbs.ask import AskVerbs
+from dreamframe.verbs.output import OutputVerbs
+from dreamframe.verbs.relational import RelationalVerbs
+from dreamframe.verbs.rows import RowVerbs
+from dreamframe.verbs.train import TrainVerbs
+
+
+class Frame(RelationalVerbs, RowVerbs, AskVerbs, TrainVerbs, OutputVerbs):
+    """A lazy, immutable dataframe whose columns may be written by language models.
+
+    Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.
+
+    >>> df = dr.frame({"a": [1, 2]}).filter(pl.col("a") > 1)
+    >>> print(df)
+    dreamframe [a: Int64]
+    FILTER [[(col("a")) > (dyn int: 1)]]
+      TABLE 2 rows
+    (lazy: .collect() runs it, .show() looks at some rows)
+    """
+
+    __slots__ = ()
+
+
+def frame(data: Any, *, schema: Any = None) -> Frame:
+    """Make a frame of rows in memory: a dict of columns, a list of dicts, an iterator of dicts, a polars (lazy) frame, a pandas frame, an Arrow
+    table or a Hugging Face `Dataset`. `schema` fixes types as in polars.
+
+    Raises PlanError for anything else.
+
+    >>> dr.frame([{"a": 1}, {"a": 2}]).columns
+    ['a']
+    """
+    if isinstance(data, Frame):
+        return data
+    return Frame(Table(data=_as_polars(data, schema)))
+
+
+def _as_polars(data: Any, schema: Any) -> pl.DataFrame:
+    kind = f"{type(data).__module__.split('.')[0]}.{type(data).__name__}"
+    if isinstance(data, pl.LazyFrame):
+        data = data.collect()
+    if isinstance(data, pl.DataFrame):
+        return data.cast(schema) if schema is not None else data
+    if kind in ("datasets.Dataset", "datasets_modules.Dataset") or (kind.startswith("datasets.") and hasattr(data, "with_format")):
+        if not hasattr(data, "num_rows"):
+            raise PlanError(f"frame: a {kind} is several tables or a stream; pass one split, e.g. data['train'].")
+        data = data.with_format("arrow")[:]  # not .data.table, which ignores shuffles and selections
+    if kind.startswith("pandas."):
+        return pl.from_pandas(data, schema_overrides=schema)
+    if isinstance(data, Mapping):
+        return pl.DataFrame(dict(data), schema=schema, strict=True)
+    if hasattr(data, "__arrow_c_stream__") or kind.startswith("pyarrow."):
+        made = pl.from_arrow(data, schema_overrides=schema)
+        return made if isinstance(made, pl.DataFrame) else made.to_frame()
+    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+        rows = list(data)
+        if all(isinstance(r, Mapping) for r in rows):
+            return pl.from_dicts([dict(r) for r in rows], schema=schema, infer_schema_length=None) if rows or schema else pl.DataFrame()
+    raise PlanError(
+        f"frame: cannot make rows of a {kind}. Pass a dict of columns, a list of dicts, a polars, pandas or Arrow table, or a datasets.Dataset."
+    )
+
+
+def _scan(format: str, source: str | Path | Sequence[str | Path], options: Mapping[str, Any]) -> Frame:
+    paths = [source] if isinstance(source, (str, Path)) else list(source)
+    return Frame(Scan(format=format, paths=tuple(str(p) for p in paths), options=tuple(sorted(options.items()))))
+
+
+def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read CSV files lazily: a path, a glob (matches sorted by name) or a list. Options as polars' scan_csv.
+
+    The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not. Raises PlanError where there is no file.
+    """
+    return _scan("csv", source, options)
+
+
+def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read Parquet files lazily; options as polars' scan_parquet."""
+    return _scan("parquet", source, options)
+
+
+def scan_ndjson(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read files of one JSON object a line lazily; options as polars' scan_ndjson."""
+    return _scan("ndjson", source, options)
+
+
+def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read files that hold a JSON array of objects; options as polars' read_json."""
+    return _scan("json", source, options)
+
+
+def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read text files lazily, one row a line, in a column `text`."""
+    return _scan("text", source, options)
+
+
+def scan_ipc(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read Arrow IPC (Feather v2) files lazily; options as polars' scan_ipc."""
+    return _scan("ipc", source, options)
+
+
+def grid(attributes: Mapping[str, Iterable[Any]]) -> Frame:
+    """Every combination of the attributes' values: the first attribute varies slowest.
+
+    >>> dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}).to_dicts()[1]
+    {'topic': 'tea', 'level': 2}
+    """
+    if not attributes:
+        raise SettingError("grid: give at least one attribute, e.g. dr.grid({'topic': ['tea', 'rain']}).")
+    names, values = list(attributes), [list(v) for v in attributes.values()]
+    columns: list[tuple[Any, ...]] = list(zip(*itertools.product(*values), strict=True)) or [()] * len(names)
+    types = [pl.Series(v).dtype for v in values]
+    return Frame(Table(data=pl.DataFrame([pl.Series(n, c, dtype=t) for n, c, t in zip(names, columns, types, strict=True)])))
+
+
+def generate(llm: LLM | str, prompt: str | Prompt, *, n: int, into: str = "text", **settings: Any) -> Frame:
+    """Ask one prompt n times: a row for each sample. Settings as in `df.prompt`.
+
+    Asking for more later keeps the samples there are: n=5 then n=8 makes three calls.
+
+    >>> dr.generate(dr.testing.Echo(), "Write a haiku.", n=2).to_dicts()
+    [{'text': 'Write a haiku.'}, {'text': 'Write a haiku.'}]
+    """
+    if n < 0:
+        raise SettingError(f"generate: n={n} is not a number of rows.")
+    seeds = pl.DataFrame({"__sample": pl.Series(range(n), dtype=pl.UInt32)})
+    return frame(seeds).prompt(llm, prompt, into=into, **settings).drop("__sample")
+
+
+def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
+    """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null).
+
+    >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
+    [{'a': 1}, {'a': 2}]
+    """
+    if not frames:
+        raise PlanError("concat: there is nothing to put together; pass at least one frame.")
+    return Frame(Relational(inputs=tuple(f.step for f in frames), verb="concat", options=(("how", how),)))
+
+
+class Dream:
+    """The accessor `df.dream` of polars frames: all dreamframe verbs, on these rows."""
+
+    def __new__(cls, data: pl.DataFrame | pl.LazyFrame) -> Frame:  # type: ignore[misc]
+        return frame(data)
+
+
+def register_accessors() -> None:
+    """Give polars frames `.dream`; pandas frames get it when pandas is there already (importing it here would cost every user)."""
+    import sys
+
+    pl.api.register_dataframe_namespace("dream")(Dream)
+    pl.api.register_lazyframe_namespace("dream")(Dream)
+    if "pandas" in sys.modules:
+        sys.modules["pandas"].api.extensions.register_dataframe_accessor("dream")(frame)

@@ -1,0 +1,54 @@
+"""A model that a plan trains: lazy until it is fitted, and an edge of every plan that asks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dreamframe.explain import plan_text
+from dreamframe.llms.base import LLM
+from dreamframe.session import current
+from dreamframe.steps.train import Train
+
+
+class Model:
+    """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
+
+    Pass it on: `dr.Transformers(base, adapter=model)`, or simply `model.llm()`.
+    """
+
+    __slots__ = ("step",)
+
+    def __init__(self, step: Train) -> None:
+        self.step = step
+
+    def fit(self) -> Model:
+        """Train now, unless the same rows and settings were trained before. Gives the model itself."""
+        current().fit(self.step)
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The folder of the artefact; trains if need be."""
+        return Path(current().fit(self.step).path)
+
+    def llm(self, **settings: Any) -> LLM:
+        """The tuned model as an LLM for prompts; settings as of `dr.Transformers`."""
+        from dreamframe.llms.transformers import Transformers  # asked with transformers; its settings alone are cheap to make
+
+        trainer = self.step.trainer
+        if getattr(trainer, "peft", None) is None:
+            return Transformers(self, **settings)  # type: ignore[arg-type]  an edge: the folder is known once it is trained
+        base = getattr(trainer.base, "model", trainer.base)
+        return Transformers(base, adapter=self, **settings)
+
+    def summary(self) -> dict[str, Any]:
+        """What the training recorded: rows, steps, losses, times; trains if need be."""
+        return current().training_record(self.step)
+
+    def explain(self) -> str:
+        """The plan as text, the training first."""
+        return plan_text(self.step)
+
+    def __repr__(self) -> str:
+        return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"

@@ -1,0 +1,67 @@
+"""How a run asks: the journal first, then the model, every answer written as it arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dreamframe.call import Completion, Failure, Question, Replies, Request
+from dreamframe.errors import CallError, OfflineError
+from dreamframe.run.ask import asker_for
+from dreamframe.run.stats import RunStats, StepStats
+from dreamframe.store.answers import Answers
+
+
+class RunAsking:
+    """What one run lends to the askers: where answers go, what is counted, whether a call may leave."""
+
+    def __init__(self, answers: Answers, stats: RunStats, *, offline: bool, budget: float | None) -> None:
+        self._answers = answers
+        self._stats = stats
+        self._offline = offline
+        self._budget = budget
+        self._whose: dict[int, StepStats] = {}  # id(question) → the step that asks it
+
+    async def ask(self, stats: StepStats, question: Question, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        """Answers to a batch of prompts, in their order."""
+        self._whose[id(question)] = stats
+        found = self._answers.lookup(keys)
+        missing = pc.indices_nonzero(pc.and_(pc.invert(found.column("found")), pc.is_valid(keys))).to_pylist()
+        stats.skipped += keys.null_count
+        stats.cached += len(prompts) - len(missing) - keys.null_count
+        failures: dict[int, Failure] = {}
+        if missing:
+            requests = [Request(question, prompts[i], samples[i], keys[i].as_py()) for i in missing]
+            failed = self._missing_offline(requests) if self._offline else await self._ask(question, requests, stats, order)
+            failures = {missing[i]: failure for i, failure in failed.items()}
+            found = self._answers.lookup(keys)
+        frame = pl.DataFrame(found)
+        if question.sampling.max_tokens is not None and question.form != "input":
+            stats.truncated += int((frame.get_column("finish") == "length").sum())
+        return Replies(frame, failures, samples)
+
+    async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
+        if stats.first_asked is None:
+            stats.first_asked = time.monotonic()
+        return await asker_for(question.llm).ask(requests, self, order=order)  # type: ignore[arg-type]
+
+    def _missing_offline(self, requests: Sequence[Request]) -> dict[int, Failure]:
+        error = OfflineError("no answer in the session, and offline=True allows no call")
+        return {i: Failure.of(error, request=r.prompt, attempts=0) for i, r in enumerate(requests)}
+
+    # dreamframe.run.ask.Asking
+
+    def permit(self, request: Request) -> None:
+        """Called just before a call leaves."""
+
+    def answered(self, request: Request, completion: Completion) -> None:
+        c = completion
+        self._answers.append(request.key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
+        self._whose[id(request.question)].count(c)
+
+    def retrying(self, request: Request, error: CallError, wait_s: float) -> None:  # noqa: ARG002
+        self._whose[id(request.question)].retries += 1

@@ -1,0 +1,299 @@
+"""One run of a plan: cut it at what is stored, run the rest as polars queries and streaming pipelines, store what was paid for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from dreamframe.call import Replies
+from dreamframe.errors import OfflineError, RowsFailedError
+from dreamframe.llms.base import Artefact
+from dreamframe.optimizer.limit import limit_down
+from dreamframe.run.asking import RunAsking
+from dreamframe.run.pipeline import BatchContext, Stage, batches_of, pipeline
+from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.run.training import Trainings
+from dreamframe.step import Memo, ModelStep, PolarsStep, RowStep, Source, Step, TableStep
+from dreamframe.steps.source import Scan, Table
+from dreamframe.store.stores import Stores
+
+CHUNK = 16_384  # rows of one Arrow record batch on disk
+
+
+@dataclass
+class RunOptions:
+    """What steers a run, never what it gives."""
+
+    offline: bool = False
+    budget: float | None = None  # US dollars that are left
+    batch_rows: int = 128  # rows that walk through the plan together
+
+
+@dataclass
+class Run:
+    """One collect, write or fit. Lives in the event loop and is lent to the stages of its pipelines."""
+
+    stores: Stores
+    options: RunOptions = field(default_factory=RunOptions)
+    stats: RunStats = field(default_factory=RunStats)
+
+    def __post_init__(self) -> None:
+        self.memo: Memo = {}
+        self.asking = RunAsking(self.stores.answers, self.stats, offline=self.options.offline, budget=self.options.budget)
+        self.trainings = Trainings(self)
+        self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
+        self._finds: dict[str, pl.LazyFrame | None] = {}
+        self._stages: list[Stage] = []
+        self._scans: list[Scan] = []
+
+    # What users' verbs call
+
+    async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
+        """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
+        try:
+            frames = await asyncio.gather(*(self.frame(self.planned(s)) for s in steps))
+        finally:
+            await self._settle()
+        self._finish(steps[-1])
+        return frames
+
+    async def fit(self, step: ModelStep) -> Artefact:
+        """The folder of a trained model."""
+        try:
+            return await self.trainings.artefact(step)
+        finally:
+            await self._settle()
+
+    async def batches(self, step: Step) -> AsyncIterator[pl.DataFrame]:
+        """The rows of a step as they become ready, in order, without keeping them."""
+        plan = self.planned(step)
+        try:
+            if self.find(plan) is None and self._chain(plan):
+                async for batch in self._segment(plan):
+                    yield batch
+            else:
+                for batch in batches_of(await self.lazy(plan), CHUNK):
+                    yield batch
+        finally:
+            await self._settle()
+        self._finish(step)
+
+    def planned(self, step: Step) -> Step:
+        """The plan as it will run. A stored step is a leaf: nothing moves in or out of it."""
+        return limit_down(step, lambda s: self.find(s) is not None)
+
+    async def _settle(self) -> None:
+        """Leave nothing running behind a run that ended early, and put away what came back."""
+        tasks = [t for t in self._tables.values() if not t.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.stats.failures = [f for stage in self._stages for f in stage.failed_rows()]
+        await asyncio.to_thread(self.stores.answers.flush)
+
+    def _finish(self, step: Step) -> None:
+        for scan in self._scans:
+            scan.check_unchanged(self.memo)
+        missing = [f for f in self.stats.failures if f.failure.error == OfflineError.__name__]
+        if missing:
+            raise OfflineError(listing(f"{step.label}: offline, and {len(missing)} requests have no answer in the session", missing))
+        raising = [f for stage in self._stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
+        if raising:
+            total = max((len_of(stage) for stage in self._stages if stage.failed), default=0)
+            what = f"{step.label}: {len(raising)} of {total} rows failed. Every other answer is kept; running again asks only these"
+            raise RowsFailedError(listing(what, raising), [f.as_dict() for f in raising])
+
+    # Tables
+
+    async def lazy(self, step: Step) -> pl.LazyFrame:
+        """The rows of a step as a polars query; made once in a run, however many steps read them."""
+        key = step.key(self.memo)
+        if key not in self._tables:
+            self._tables[key] = asyncio.create_task(self._lazy(step))
+        return await self._tables[key]
+
+    async def frame(self, step: Step) -> pl.DataFrame:
+        """The rows of a step in memory (memory-mapped where they are stored)."""
+        lazy = await self.lazy(step)
+        return await asyncio.to_thread(lazy.collect)
+
+    async def _lazy(self, step: Step) -> pl.LazyFrame:
+        if isinstance(step, Source):
+            if isinstance(step, Scan):
+                self._scans.append(step)
+            return step.lazy()
+        if (found := self.find(step)) is not None:
+            return found
+        if self._chain(step):
+            return await self._kept(step, self._segment(step))
+        if isinstance(step, TableStep):
+            tables = await asyncio.gather(*(self.frame(i) for i in step.inputs if not isinstance(i, ModelStep)))
+            await self._train_edges(step)
+            rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
+            return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
+        assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
+        query = step.apply(*await asyncio.gather(*(self.lazy(i) for i in step.inputs)))
+        if is_expensive(step):
+            rows = await asyncio.to_thread(query.collect)
+            return await self._kept(step, _once(rows))
+        return query
+
+    def find(self, step: Step) -> pl.LazyFrame | None:
+        """The stored output of a step, if it is worth storing and there."""
+        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not is_expensive(step):
+            return None
+        key = step.key(self.memo)
+        if key not in self._finds:
+            found = self.stores.steps.find(key)
+            self.stats.reused += found is not None
+            self._finds[key] = None if found is None else _frame(found.table(), step).lazy()
+        return self._finds.get(key)
+
+    async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame]) -> pl.LazyFrame:
+        """Drain batches into the step store, or into memory where there is none, and give the whole.
+
+        An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
+        """
+        if self.stores.steps is None:
+            frames = [b async for b in batches]
+            return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
+        key, began = step.key(self.memo), time.time()
+        schema = pl.DataFrame(schema=step.schema).to_arrow().schema
+        writer = await asyncio.to_thread(self.stores.steps.writer, key, step.label, schema)
+        try:
+            n_rows = 0
+            async for chunk in _chunked(batches):
+                n_rows += chunk.height
+                await asyncio.to_thread(writer.write, chunk.to_arrow())
+            if any(stage.failed for stage in self._stages):
+                return _frame(await asyncio.to_thread(writer.discard), step).lazy()
+            record = self._record(step, n_rows=n_rows, began=began)
+            found = await asyncio.to_thread(writer.commit, record)
+        except BaseException:
+            await asyncio.to_thread(writer.abort)
+            raise
+        return _frame(found.table(), step).lazy()
+
+    def _record(self, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
+        """What step.json says of a stored output."""
+        return {
+            "step": type(step).__name__,
+            "describe": step.describe(),
+            "parts": step.key_parts(),
+            "parents": [i.key(self.memo) for i in step.inputs],
+            "schema": {name: str(dtype) for name, dtype in step.schema.items()},
+            "rows": n_rows,
+            "calls": self.stats.calls,
+            "tokens_in": sum(s.n_in for s in self.stats.steps),
+            "tokens_out": sum(s.n_out for s in self.stats.steps),
+            "began": began,
+            "took_s": time.time() - began,
+        }
+
+    # Pipelines
+
+    def _chain(self, step: Step) -> list[Step]:
+        """The row steps and separable polars steps that run as one pipeline up to `step`, lowest first; empty if there is no row step."""
+        chain: list[Step] = []
+        while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
+            if chain and self.find(step) is not None:
+                break
+            chain.append(step)
+            step = step.inputs[0]
+        while chain and not isinstance(chain[-1], RowStep):
+            chain.pop()  # polars steps at the bottom belong to the query that feeds the pipeline
+        return chain[::-1]
+
+    async def _segment(self, step: Step) -> AsyncIterator[pl.DataFrame]:
+        chain = self._chain(step)
+        base = chain[0].inputs[0]
+        stages = [self._stage(s) for s in chain]
+        source, *_ = await asyncio.gather(self.lazy(base), *(self._prepare(stage) for stage in stages))
+        if isinstance(base, Table):
+            for stage in stages:
+                stage.stats.total = base.data.height
+        widest = max(s.width for s in chain if isinstance(s, RowStep))
+        window = max(4 * widest, 4 * self.options.batch_rows)
+        async for rows in pipeline(stages, batches_of(source, self.options.batch_rows), self, window=window):
+            yield rows
+
+    async def _prepare(self, stage: Stage) -> None:
+        """Train the models and collect the tables that a row step reads besides its rows."""
+        step = stage.step
+        assert isinstance(step, (RowStep, PolarsStep))
+        await self._train_edges(step)
+        tables = await asyncio.gather(*(self.frame(i) for i in step.inputs[1:] if not isinstance(i, ModelStep)))
+        if isinstance(step, RowStep):
+            await step.prepare(tuple(tables), BatchContext(self, stage, 0))
+
+    async def _train_edges(self, step: Step) -> None:
+        await asyncio.gather(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
+
+    def _stage(self, step: Step) -> Stage:
+        llm = getattr(step, "llm", None)
+        stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else ""))
+        self._stages.append(stage)
+        return stage
+
+    # What stages are lent
+
+    async def ask(self, stage: Stage, question: Any, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
+
+    def resolve(self, llm: Any) -> Any:
+        return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])
+
+
+def is_expensive(step: Step) -> bool:
+    """Whether a model or a user's function had a hand in it, so that its rows are worth keeping."""
+    return any(s.is_expensive for s in step.walk())
+
+
+def len_of(stage: Stage) -> int:
+    return sum(stage.heights.values())
+
+
+def listing(what: str, failed: Sequence[FailedRow], *, most: int = 3) -> str:
+    """A message that counts the failures by kind and shows the first few."""
+    kinds: dict[str, int] = {}
+    for f in failed:
+        kinds[f.failure.error] = kinds.get(f.failure.error, 0) + 1
+    counts = ", ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items(), key=lambda k: -k[1]))
+    shown = [f"  row {f.row} of {f.step}: {f.failure.error}: {_cut(f.failure.message)}\n    asked: {_cut(f.failure.request, 120)}" for f in failed[:most]]
+    more = [f"  … and {len(failed) - most} more: df.failures() has them all"] if len(failed) > most else []
+    return "\n".join([f"{what} ({counts}).", *shown, *more])
+
+
+def _cut(text: str, most: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def _frame(table: pa.Table, step: Step) -> pl.DataFrame:
+    """An Arrow table as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
+    frame = pl.DataFrame(table)
+    return frame if frame.schema == step.schema else frame.cast(dict(step.schema))  # type: ignore[arg-type]
+
+
+async def _once(rows: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
+    yield rows
+
+
+async def _chunked(batches: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
+    """Small batches put together to chunks of at least CHUNK rows."""
+    waiting: list[pl.DataFrame] = []
+    n_rows = 0
+    async for batch in batches:
+        waiting.append(batch)
+        n_rows += batch.height
+        if n_rows >= CHUNK:
+            yield pl.concat(waiting, rechunk=True)
+            waiting, n_rows = [], 0
+    if waiting:
+        yield pl.concat(waiting, rechunk=True)

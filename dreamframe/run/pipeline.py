@@ -1,0 +1,164 @@
+"""Batches in flight: every batch walks through all row steps of a segment at its own pace, and leaves in input order.
+
+Nothing waits for a whole column. Memory is bounded by the window of rows in flight, whatever the table's length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import polars as pl
+
+from dreamframe.call import Failure, Question, Replies
+from dreamframe.fingerprint import answer_keys
+from dreamframe.run.stats import FailedRow, StepStats
+from dreamframe.step import PolarsStep, RowStep, Step
+
+T = TypeVar("T")
+
+
+class Turnstile:
+    """Lets batches through one by one in input order: samples of equal requests are numbered in that order."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+
+    async def enter(self, index: int) -> None:
+        if index != self._next:
+            self._waiting[index] = asyncio.get_running_loop().create_future()
+            await self._waiting[index]
+
+    def leave(self, index: int) -> None:
+        if index == self._next:
+            self._next += 1
+            if (waiting := self._waiting.pop(self._next, None)) is not None and not waiting.done():
+                waiting.set_result(None)
+
+
+class Stage:
+    """A row step, or a polars step that is separable, with what it carries from batch to batch."""
+
+    def __init__(self, step: Step, stats: StepStats) -> None:
+        self.step = step
+        self.stats = stats
+        self.turn = Turnstile()
+        self.ordinals: dict[bytes, int] = {}  # request → samples of it so far
+        self.kept: dict[str, Any] = {}  # what the step made at its first batch
+        self.heights: dict[int, int] = {}  # batch → rows that entered, to place failures in the step's input
+        self.failed: list[tuple[int, int, Failure]] = []  # (batch, position, failure)
+
+    def failed_rows(self) -> list[FailedRow]:
+        """The failures with their row numbers, in input order."""
+        starts, at = {}, 0
+        for batch in sorted(self.heights):
+            starts[batch] = at
+            at += self.heights[batch]
+        column = getattr(self.step, "into", "")
+        return [FailedRow(self.step.label, starts[b] + p, column, f) for b, p, f in sorted(self.failed, key=lambda x: x[:2])]
+
+
+class Lender(Protocol):
+    """What a run lends to its stages."""
+
+    async def ask(self, stage: Stage, question: Question, keys: Any, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies: ...
+    def resolve(self, llm: Any) -> Any: ...
+
+
+class BatchContext:
+    """What a row step sees while it works on one batch: `dreamframe.call.RowContext`."""
+
+    def __init__(self, lender: Lender, stage: Stage, index: int) -> None:
+        self._lender, self._stage, self._index = lender, stage, index
+        self.failures: dict[int, Failure] = {}
+
+    async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
+        if samples is None:
+            samples = self._number(question, prompts)
+        keys = answer_keys(question.key_prefix, prompts.to_arrow(), samples)
+        return await self._lender.ask(self._stage, question, keys, prompts, samples, self._index)
+
+    def _number(self, question: Question, prompts: pl.Series) -> list[int]:
+        """The k-th occurrence of a request in its step is sample k; a greedy model has one sample."""
+        if question.sampling.is_greedy or question.form == "input":
+            return [0] * len(prompts)
+        seen, samples = self._stage.ordinals, []
+        for key in answer_keys(question.key_prefix, prompts.to_arrow(), [0] * len(prompts)).to_pylist():
+            samples.append(k := seen.get(key, 0))
+            if key is not None:
+                seen[key] = k + 1
+        self._stage.turn.leave(self._index)
+        return samples
+
+    def fail(self, position: int, failure: Failure) -> None:
+        self.failures[position] = failure
+
+    def resolve(self, llm: Any) -> Any:
+        return self._lender.resolve(llm)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        if name not in self._stage.kept:
+            self._stage.kept[name] = make()
+        return self._stage.kept[name]  # type: ignore[no-any-return]
+
+
+async def through(stages: Sequence[Stage], index: int, rows: pl.DataFrame, lender: Lender) -> pl.DataFrame:
+    """One batch through all stages."""
+    for stage in stages:
+        step = stage.step
+        if isinstance(step, RowStep):
+            rows = await _row_stage(stage, step, index, rows, lender)
+        elif isinstance(step, PolarsStep):
+            rows = step.apply(rows.lazy()).collect()
+        stage.stats.rows += rows.height
+    return rows
+
+
+async def _row_stage(stage: Stage, step: RowStep, index: int, rows: pl.DataFrame, lender: Lender) -> pl.DataFrame:
+    stage.heights[index] = rows.height
+    if step.needs_order:
+        await stage.turn.enter(index)
+    ctx = BatchContext(lender, stage, index)
+    out = await step.run(rows, ctx) if rows.height else pl.DataFrame(schema=step.schema)
+    if step.needs_order:
+        stage.turn.leave(index)
+    if ctx.failures:
+        stage.stats.failed += len(ctx.failures)
+        stage.failed += [(index, position, failure) for position, failure in ctx.failures.items()]
+        if step.on_error != "null":  # "raise" ends the run when all other rows are done; until then the row takes no further part
+            out = out.filter(pl.Series([i not in ctx.failures for i in range(out.height)], dtype=pl.Boolean))
+    return out
+
+
+async def pipeline(stages: Sequence[Stage], batches: Iterator[pl.DataFrame], lender: Lender, *, window: int) -> AsyncIterator[pl.DataFrame]:
+    """Batches of rows through all stages, at most `window` rows in flight, yielded in input order.
+
+    `batches` is pulled in a worker thread, since reading a file must not hold up answers that come in.
+    """
+    pending: deque[tuple[int, asyncio.Task[pl.DataFrame]]] = deque()
+    in_flight = 0
+    try:
+        index = 0
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            while pending and in_flight + batch.height > window:
+                height, task = pending.popleft()
+                yield await task
+                in_flight -= height
+            in_flight += batch.height
+            pending.append((batch.height, asyncio.create_task(through(stages, index, batch, lender))))
+            index += 1
+        while pending:
+            yield await pending.popleft()[1]
+    finally:
+        for _, task in pending:
+            task.cancel()
+        await asyncio.gather(*(t for _, t in pending), return_exceptions=True)
+
+
+def batches_of(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+    """The rows of a query in order, in batches of at most `size` rows."""
+    for chunk in frame.collect_batches(chunk_size=size, maintain_order=True):
+        yield from chunk.iter_slices(size)

@@ -1,0 +1,87 @@
+"""What a run counts, step by step: plain numbers that progress, records and tests read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from dreamframe.call import Completion, Failure
+
+STEP_EVENT = ("label", "model", "rows", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning", "cost")
+
+
+@dataclass
+class StepStats:
+    """Counts of one step in one run."""
+
+    label: str
+    rows: int = 0  # rows that left the step
+    asked: int = 0  # calls that were answered
+    cached: int = 0  # requests answered from the journal
+    failed: int = 0  # rows without an answer
+    skipped: int = 0  # rows whose prompt was null
+    truncated: int = 0  # answers that ended at the user's own max_tokens
+    retries: int = 0
+    n_in: int = 0  # tokens
+    n_out: int = 0
+    n_cached: int = 0
+    n_reasoning: int = 0
+    cost: float | None = 0.0  # US dollars; None once a price is unknown
+    total: int | None = None  # rows that will come, if known
+    model: str = ""
+    logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
+    started: float = field(default_factory=time.monotonic)
+    first_asked: float | None = None
+    last_answered: float | None = None
+
+    def count(self, completion: Completion) -> None:
+        self.asked += 1
+        self.n_in += completion.n_in
+        self.n_out += completion.n_out
+        self.n_cached += completion.n_cached
+        self.n_reasoning += completion.n_reasoning
+        self.last_answered = time.monotonic()
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """A failure with the step and the row (position in the step's input) where it happened."""
+
+    step: str
+    row: int
+    column: str
+    failure: Failure
+
+    def as_dict(self) -> dict[str, object]:
+        return {"step": self.step, "row": self.row, "column": self.column, **self.failure._asdict()}
+
+
+@dataclass
+class RunStats:
+    """Counts of one run."""
+
+    steps: list[StepStats] = field(default_factory=list)
+    failures: list[FailedRow] = field(default_factory=list)
+    trained: int = 0  # models trained in this run
+    reused: int = 0  # step outputs and models found in the session
+
+    def step(self, label: str, *, model: str = "") -> StepStats:
+        self.steps.append(StepStats(label, model=model))
+        return self.steps[-1]
+
+    def events(self) -> list[dict[str, object]]:
+        """The run as lines of its log: one for each step, one for each failure (the first thousand), one for the whole."""
+        steps: list[dict[str, object]] = [{"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}} for s in self.steps]
+        failures: list[dict[str, object]] = [{"event": "failure", **f.as_dict()} for f in self.failures[:1000]]
+        whole: dict[str, object] = {"event": "run", "calls": self.calls, "cached": self.cached, "trained": self.trained, "reused": self.reused}
+        return [*steps, *failures, {**whole, "failed": len(self.failures)}]
+
+    @property
+    def calls(self) -> int:
+        """Model calls made."""
+        return sum(s.asked for s in self.steps)
+
+    @property
+    def cached(self) -> int:
+        """Requests answered from the journal."""
+        return sum(s.cached for s in self.steps)

@@ -1,0 +1,91 @@
+"""Trainings of a run: keyed by settings and the content of the rows, so that the same rows from another plan train nothing again."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from dreamframe.errors import TrainingError
+from dreamframe.fingerprint import fingerprint, table_digest
+from dreamframe.llms.base import Artefact
+from dreamframe.step import ModelStep
+from dreamframe.steps.train import Train, model_name
+from dreamframe.trainers.job import TrainJob
+
+if TYPE_CHECKING:
+    from dreamframe.run.execute import Run
+
+
+class Trainings:
+    """Finds or makes the artefact of each model step of a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._tasks: dict[str, asyncio.Task[Artefact]] = {}
+        self.trained: dict[str, Artefact] = {}  # by plan key
+
+    async def artefact(self, step: ModelStep) -> Artefact:
+        """The folder a step was trained into; trained now if it was not before."""
+        key = step.key(self._run.memo)
+        if key not in self._tasks:
+            assert isinstance(step, Train)
+            self._tasks[key] = asyncio.create_task(self._find_or_train(step))
+        self.trained[key] = await self._tasks[key]
+        return self.trained[key]
+
+    async def _find_or_train(self, step: Train) -> Artefact:
+        await asyncio.gather(*(self.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
+        inputs = [i for i in step.inputs if not isinstance(i, ModelStep)]
+        tables = [self._as_roles(step, t) for t in await asyncio.gather(*(self._run.frame(i) for i in inputs))]
+        trainer = self._run.resolve(step.trainer)
+        digests = [await asyncio.to_thread(table_digest, t.to_arrow()) for t in tables]
+        key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
+        models = self._run.stores.models
+        if (folder := models.find(key)) is not None:
+            self._run.stats.reused += 1
+            return Artefact(str(folder), key)
+        if tables[0].height == 0:
+            raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
+        folder = await self._train(step, trainer, tables, key)
+        self._run.stats.trained += 1
+        return Artefact(str(folder), key)
+
+    def _as_roles(self, step: Train, table: pl.DataFrame) -> pl.DataFrame:
+        return table.select(pl.col(column).alias(role) for role, column in step.columns)
+
+    async def _train(self, step: Train, trainer: Any, tables: list[pl.DataFrame], key: str) -> Path:
+        models = self._run.stores.models
+        workdir = models.workdir(key, step.label)
+        paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
+        for path, table in zip(paths, tables, strict=True):
+            table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
+        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base))
+        stop = threading.Event()
+
+        def progress(logged: Any) -> None:
+            stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total
+            stats.logged = dict(logged)
+
+        job = TrainJob(
+            rows=paths[0],
+            validation=paths[1] if step.has_validation else None,
+            workdir=workdir,
+            out=workdir / "out",
+            progress=progress,
+            stop=stop,
+        )
+        began = time.time()
+        working = asyncio.create_task(asyncio.to_thread(trainer.train, job))
+        try:
+            summary = await asyncio.shield(working)
+        except asyncio.CancelledError:
+            stop.set()  # the trainer saves a checkpoint and returns at the next step
+            await asyncio.wait([working], timeout=60)
+            raise
+        record = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height, "began": began, "took_s": time.time() - began, **summary}
+        return Path(models.commit(key, step.label, job.out, record))

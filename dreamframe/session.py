@@ -1,0 +1,232 @@
+"""The session: the folder where everything that was paid for is kept, and the settings that runs share."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import queue
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import SettingError
+from dreamframe.llms.base import Artefact
+from dreamframe.run import loop
+from dreamframe.run.execute import Run, RunOptions
+from dreamframe.run.progress import Progress
+from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.step import ModelStep, Step
+from dreamframe.store.stores import Stores, open_stores
+
+DEFAULT_FOLDER = ".dreamframe"
+ENGINES = ("local",)
+FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
+FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
+
+_active: contextvars.ContextVar[Session | None] = contextvars.ContextVar("dreamframe_session", default=None)
+_defaults: dict[Path, Session] = {}
+
+
+class Session:
+    """A folder of answers, step outputs and models, and how runs behave while it is active.
+
+    `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
+    keeps everything in memory. Without any session, the folder is `./.dreamframe`.
+
+    `budget` is in US dollars and covers the session object's life; `offline=True` allows no call at all; `progress` shows bars (default: when
+    standard error is a terminal or a notebook).
+
+    >>> with dr.Session(None) as session:
+    ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
+    ...     session.usage()["calls"]
+    1
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | None = DEFAULT_FOLDER,
+        *,
+        engine: str = "local",
+        budget: float | None = None,
+        offline: bool = False,
+        progress: bool | None = None,
+        batch_rows: int = 128,
+    ) -> None:
+        if engine not in ENGINES:
+            raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
+        if batch_rows < 1:
+            raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
+        self.folder = None if folder is None else Path(folder).absolute()
+        self._options = RunOptions(offline=offline, budget=budget, batch_rows=batch_rows)
+        self._progress = progress
+        self._stores: Stores | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._tokens: list[contextvars.Token[Session | None]] = []
+        self._failures: dict[str, list[FailedRow]] = {}
+        self.runs: list[RunStats] = []  # of this object, in order
+
+    # Life
+
+    @property
+    def stores(self) -> Stores:
+        """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
+        if self._stores is None:
+            if self.folder is None:
+                self._scratch = tempfile.TemporaryDirectory(prefix="dreamframe-")
+            self._stores = open_stores(self.folder, scratch=Path(self._scratch.name) if self._scratch else None)
+        return self._stores
+
+    def close(self) -> None:
+        """Write what is pending and let go of the folder. A closed session opens again at its next use."""
+        if self._stores is not None:
+            self._stores.answers.close()
+            self._stores = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def __enter__(self) -> Session:
+        self._tokens.append(_active.set(self))
+        self.stores  # noqa: B018  a folder that cannot be used fails here
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        _active.reset(self._tokens.pop())
+        if not self._tokens and self.folder is not None:
+            self.close()
+
+    # Running
+
+    def _run(self, *, offline: bool | None = None) -> Run:
+        options = RunOptions(
+            offline=self._options.offline if offline is None else offline,
+            budget=self._budget_left(),
+            batch_rows=self._options.batch_rows,
+        )
+        run = Run(self.stores, options)
+        self.runs.append(run.stats)
+        return run
+
+    def _budget_left(self) -> float | None:
+        if self._options.budget is None:
+            return None
+        return self._options.budget - sum(s.cost or 0.0 for run in self.runs for s in run.steps)
+
+    def collect(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
+        """Run a plan and give its rows."""
+        return self.collect_all([step], offline=offline)[0]
+
+    def collect_all(self, steps: Sequence[Step], *, offline: bool | None = None) -> list[pl.DataFrame]:
+        """Run several plans as one run."""
+        run = self._run(offline=offline)
+        with Progress(run.stats, self._progress):
+            try:
+                return loop.run(run.collect_all(steps))
+            finally:
+                self._note(steps, run)
+
+    async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
+        """Run a plan without blocking the caller's event loop."""
+        run = self._run(offline=offline)
+        try:
+            return (await loop.run_from(run.collect_all([step])))[0]
+        finally:
+            self._note([step], run)
+
+    def batches(self, step: Step) -> Iterator[pl.DataFrame]:
+        """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
+        run = self._run()
+        ready: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(maxsize=4)
+        pump = loop.start(_pump(run.batches(step), ready))
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            pump.cancel()
+            self._note([step], run)
+
+    def fit(self, step: ModelStep) -> Artefact:
+        """Train a model, unless it was trained before."""
+        run = self._run()
+        with Progress(run.stats, self._progress):
+            try:
+                return loop.run(run.fit(step))
+            finally:
+                self._note([step], run)
+
+    def planned(self, step: Step) -> Step:
+        """The plan as it would run now."""
+        return Run(self.stores, self._options).planned(step)
+
+    def _note(self, steps: Sequence[Step], run: Run) -> None:
+        for step in steps:
+            self._failures[step.key(run.memo)] = run.stats.failures
+        if self._stores is not None:
+            self._stores.log.write(run.stats.events())
+
+    # Looking
+
+    def failures(self, step: Step) -> pl.DataFrame:
+        """The failed rows of a plan's last run in this session."""
+        failed = self._failures.get(step.key({}), [])
+        return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
+
+    def usage(self) -> dict[str, Any]:
+        """What this session object has used: calls, answers from the journal, tokens, trainings, stored outputs reused."""
+        steps = [s for run in self.runs for s in run.steps]
+        return {
+            "calls": sum(s.asked for s in steps),
+            "from_cache": sum(s.cached for s in steps),
+            "tokens_in": sum(s.n_in for s in steps),
+            "tokens_out": sum(s.n_out for s in steps),
+            "failed": sum(s.failed for s in steps),
+            "trained": sum(run.trained for run in self.runs),
+            "reused": sum(run.reused for run in self.runs),
+        }
+
+    def training_record(self, step: ModelStep) -> dict[str, Any]:
+        """What training.json says of a model; trains it if need be."""
+        return self.stores.models.record(self.fit(step).key)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The records of all step outputs in the folder."""
+        return [] if self.stores.steps is None else self.stores.steps.all()
+
+    def __repr__(self) -> str:
+        return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
+
+
+async def _pump(batches: AsyncIterator[pl.DataFrame], ready: queue.Queue[Any]) -> None:
+    """Hand batches to a waiting thread; stops asking for more while the queue is full."""
+    try:
+        async for batch in batches:
+            await asyncio.to_thread(ready.put, batch)
+        await asyncio.to_thread(ready.put, None)
+    except Exception as exc:  # handed over: the thread that reads raises it
+        await asyncio.to_thread(ready.put, exc)
+
+
+def current() -> Session:
+    """The active session, or the default one of the working directory."""
+    active = _active.get()
+    if active is not None:
+        return active
+    folder = Path(DEFAULT_FOLDER).absolute()
+    if folder not in _defaults:
+        _defaults[folder] = Session(folder)
+    return _defaults[folder]
+
+
+def _close_defaults() -> None:
+    for session in _defaults.values():
+        session.close()
+
+
+atexit.register(_close_defaults)

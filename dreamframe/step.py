@@ -1,0 +1,213 @@
+"""A step of a plan: a frozen record whose fields are its identity, in one of a few shapes that the engines know."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import polars as pl
+
+from dreamframe.call import RowContext
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
+from dreamframe.fingerprint import fingerprint, parts
+
+T = TypeVar("T")
+Memo = dict[Any, Any]  # what one walk over a plan has computed: keys by id(step), digests of files by path
+
+
+def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = None) -> Any:
+    """Declare a field that steers how a step runs, never what it makes: it stays out of the fingerprint.
+
+    >>> @step
+    ... class Shout(RowStep):
+    ...     column: str
+    ...     batch_size: int = runtime(default=8)
+    ...     def output_schema(self): return self.inputs[0].schema
+    ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
+    >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
+    (1, ['name', 'batch_size'])
+    """
+    if default_factory is not None:
+        return field(default_factory=default_factory, metadata={"runtime": True})
+    return field(default=default, metadata={"runtime": True})
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, runtime))
+def step(cls: type[T]) -> type[T]:
+    """Make a step class a frozen, keyword-only record. Every field is hashed unless declared `runtime(...)`."""
+    return dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+
+
+@step
+class Step(ABC):
+    """A node of the plan. `inputs` are its edges; `name` is a label and re-runs nothing when it changes.
+
+    The schema is computed when the step is made, so that a wrong column fails on the line that wrote it.
+    """
+
+    inputs: tuple[Step, ...] = ()
+    name: str | None = runtime(default=None)
+
+    version: ClassVar[int] = 1  # raised when the meaning of the step changes
+    is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
+    cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+
+    def __post_init__(self) -> None:
+        self.schema  # noqa: B018  a wrong plan fails here
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns this step gives."""
+        self.check()
+        return self.output_schema()
+
+    def check(self) -> None:
+        """Raise a PlanError where the inputs cannot serve this step."""
+        for column in self.reads():
+            self.need(column)
+
+    def need(self, column: str, *, of: int = 0) -> pl.DataType:
+        """The type of an input's column, or ColumnNotFoundError."""
+        have = self.inputs[of].schema
+        if column not in have:
+            raise ColumnNotFoundError(column, columns=have.names(), step=self.label)
+        return have[column]
+
+    def adds(self, *columns: str) -> None:
+        """Raise DuplicateColumnError where a new column exists already or is named twice."""
+        have = self.inputs[0].schema.names()
+        for i, column in enumerate(columns):
+            if column in have or column in columns[:i]:
+                raise DuplicateColumnError(
+                    f"{self.label}: column {column!r} exists already. Give the new one another name with into=, "
+                    f"or drop the old one first: .drop({column!r})."
+                )
+
+    def reads(self) -> tuple[str, ...]:
+        """Columns of the first input that this step needs by name."""
+        return ()
+
+    @abstractmethod
+    def output_schema(self) -> pl.Schema:
+        """Names and types of the columns this step gives, from those of its inputs."""
+
+    @property
+    def label(self) -> str:
+        """What messages and progress call this step."""
+        return self.name or type(self).__name__.lower()
+
+    def describe(self) -> str:
+        """One line for explain()."""
+        return type(self).__name__.upper()
+
+    def key_fields(self) -> Mapping[str, object]:
+        """The fields that identify this step besides its inputs."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "inputs" and not f.metadata.get("runtime")}
+
+    def key_parts(self) -> dict[str, str]:
+        """Field → short digest: what went into the key, to see which part of two keys differs."""
+        return parts(self)
+
+    def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
+        """For a source: the digest of its rows as they are now. None for every other step."""
+        return None
+
+    def key(self, memo: Memo) -> str:
+        """32 hex characters: this step over these inputs over the sources' content of this moment.
+
+        `memo` belongs to one walk, since a file may change between two runs of one plan.
+        """
+        if id(self) not in memo:
+            memo[id(self)] = fingerprint((self, [i.key(memo) for i in self.inputs], self.content(memo)))
+        return str(memo[id(self)])
+
+    def walk(self) -> list[Step]:
+        """This step and all below it, each once, inputs before the steps that read them."""
+        seen: dict[int, Step] = {}
+
+        def visit(node: Step) -> None:
+            if id(node) not in seen:
+                for i in node.inputs:
+                    visit(i)
+                seen[id(node)] = node
+
+        visit(self)
+        return list(seen.values())
+
+    def with_inputs(self, inputs: Sequence[Step]) -> Step:
+        """The same step over other inputs."""
+        if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
+            return self
+        return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "inputs": tuple(inputs)})
+
+
+@step
+class Source(Step):
+    """Makes rows out of files or memory."""
+
+    @abstractmethod
+    def lazy(self) -> pl.LazyFrame:
+        """The rows, in their order."""
+
+
+@step
+class PolarsStep(Step):
+    """Work that polars does: a function from lazy frames to a lazy frame. Adjacent ones run as one polars query."""
+
+    @abstractmethod
+    def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
+        """The query over the inputs' queries."""
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether it may be run on each small batch of rows by itself, with the same rows in the same order."""
+        return False
+
+    def output_schema(self) -> pl.Schema:
+        return self.apply(*(pl.LazyFrame(schema=i.schema) for i in self.inputs)).collect_schema()
+
+
+@step
+class RowStep(Step):
+    """Each output row depends on one input row (of the first input). Runs on small batches that stream through the plan."""
+
+    on_error: str = "raise"  # raise | null | drop
+
+    @abstractmethod
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        """Rows in, rows out, in order. A row that fails goes to `ctx.fail(position, failure)` and gets nulls: `on_error` decides the rest."""
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether batches must enter in input order (samples of equal requests are numbered in that order)."""
+        return False
+
+    @property
+    def width(self) -> int:
+        """Rows that this step likes to have in flight."""
+        return 256
+
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:  # noqa: B027  most steps have one input
+        """Called once before the first batch, with the rows of the inputs after the first."""
+
+
+@step
+class TableStep(Step):
+    """Needs all rows of its inputs before it gives the first."""
+
+    @abstractmethod
+    async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:
+        """Whole tables in, one table out, in a defined order."""
+
+
+@step
+class ModelStep(Step):
+    """Trains an artefact from the rows of its inputs. Its output schema is empty: it gives a folder, not rows."""
+
+    is_expensive: ClassVar[bool] = True
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema()

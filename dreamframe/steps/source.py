@@ -1,0 +1,97 @@
+"""Where rows come from: tables in memory and files."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import PlanError, SourceChangedError
+from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, table_digest
+from dreamframe.step import Memo, Source, runtime, step
+
+SCANNERS: Mapping[str, Callable[..., pl.LazyFrame]] = {
+    "csv": pl.scan_csv,
+    "parquet": pl.scan_parquet,
+    "ndjson": pl.scan_ndjson,
+    "ipc": pl.scan_ipc,
+}
+FILES = FileMemo()  # digests of unchanged files, so that a large one is not read twice
+
+
+@step
+class Table(Source):
+    """Rows in memory. Their identity is their content."""
+
+    data: pl.DataFrame = runtime()
+
+    @cached_property
+    def digest(self) -> str:
+        return table_digest(self.data.to_arrow())
+
+    def content(self, memo: Memo) -> str:  # noqa: ARG002  frozen: the content cannot change
+        return self.digest
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {}
+
+    def output_schema(self) -> pl.Schema:
+        return self.data.schema
+
+    def lazy(self) -> pl.LazyFrame:
+        return self.data.lazy()
+
+    def describe(self) -> str:
+        return f"TABLE {self.data.height} rows"
+
+
+@step
+class Scan(Source):
+    """Rows of one or more files. Their identity is the files' content and the options, not path or time."""
+
+    format: str
+    paths: tuple[str, ...] = runtime()
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def files(self) -> list[str]:
+        """The files as they are now; a glob's matches sorted by name."""
+        found = [sorted(glob.glob(p, recursive=True)) if glob.has_magic(p) and not Path(p).exists() else [p] for p in self.paths]
+        files = list(itertools.chain.from_iterable(found))
+        missing = [f for f in files if not Path(f).is_file()]
+        if missing or not files:
+            what = f"no such file: {missing[0]!r}" if missing else f"no file matches {', '.join(map(repr, self.paths))}"
+            near = sorted(p.name for p in Path(missing[0] if missing else ".").absolute().parent.glob(f"*.{self.format}"))[:5] if missing else []
+            raise PlanError(f"scan_{self.format}: {what}." + (f" The folder has {', '.join(near)}." if near else ""))
+        return files
+
+    def content(self, memo: Memo) -> str:
+        digests = [file_digest(f, FILES) for f in self.files()]
+        memo["files", id(self)] = digests
+        return fingerprint(digests)
+
+    def check_unchanged(self, memo: Memo) -> None:
+        """Raise SourceChangedError if a file is no longer what its digest in `memo` says: what was read may be half of each."""
+        digests = memo.get(("files", id(self)))
+        if digests is not None and [file_digest(f, FILES) for f in self.files()] != digests:
+            raise SourceChangedError(f"scan_{self.format}: {', '.join(self.paths)} changed while it was read; run again.")
+
+    def output_schema(self) -> pl.Schema:
+        return self.lazy().collect_schema()
+
+    def lazy(self) -> pl.LazyFrame:
+        files, options = self.files(), dict(self.options)
+        match self.format:
+            case "text":  # one row a line
+                return pl.scan_lines(files, name="text", **options)
+            case "json":  # polars reads JSON arrays whole
+                return pl.concat([pl.read_json(f, **options) for f in files], how="vertical").lazy()
+            case _:
+                return SCANNERS[self.format](files, **options)
+
+    def describe(self) -> str:
+        return f"SCAN {self.format} {', '.join(Path(p).name for p in self.paths)} [{len(self.schema)} columns]"

@@ -1,0 +1,157 @@
+"""Language models for tests, ours and yours: no key, no network, every call counted.
+
+>>> llm = dr.testing.Scripted({"2+2": "4"})
+>>> dr.frame({"q": ["2+2"]}).prompt(llm, "{q}").to_dicts()
+[{'q': '2+2', 'answer': '4'}]
+>>> llm.calls
+1
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from dreamframe.call import Completion, Request
+from dreamframe.errors import BadRequestError, CallError
+from dreamframe.llms.base import LLM, Client, steering
+
+_made = itertools.count()
+
+
+@dataclass
+class Log:
+    """The requests a testing model was asked, in order of arrival."""
+
+    requests: list[Request] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+
+@dataclass(frozen=True)
+class Fake(LLM):
+    """What the testing models share: a log of their requests, and a client in this process."""
+
+    model: str = "fake"
+    concurrency: int = steering(256)
+    latency_s: float = steering(0.0)
+    log: Log = steering()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "log", self.log or Log())
+
+    @property
+    def calls(self) -> int:
+        """How often the model was asked."""
+        return len(self.log.requests)
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts it was asked, in order of arrival."""
+        return [r.prompt for r in self.log.requests]
+
+    def pool_key(self) -> str:
+        return f"fake {id(self.log)}"
+
+    def open(self) -> Client:
+        return FakeClient(self)
+
+    def reply(self, request: Request) -> Completion:
+        """The answer to one request, or a CallError."""
+        return Completion(request.messages()[-1]["content"], n_in=len(request.prompt.split()), n_out=1, model=self.model)
+
+
+@dataclass(frozen=True)
+class Echo(Fake):
+    """Answers every prompt with the prompt.
+
+    >>> dr.testing.Echo().label
+    'echo'
+    """
+
+    model: str = "echo"
+    provider: ClassVar[str] = "echo"
+
+
+@dataclass(frozen=True)
+class Scripted(Fake):
+    """Answers from a script: a function of the prompt, a dict by prompt, or a list in order of the requests. A CallError in it is raised.
+
+    A list is a script for requests one at a time, so it asks one at a time.
+    """
+
+    model: Any = "scripted"
+    script: Any = field(default=None, kw_only=True, metadata={"runtime": True})
+    provider: ClassVar[str] = "scripted"
+
+    def __init__(self, script: Any, *, model: str = "scripted", **settings: Any) -> None:
+        one_at_a_time = isinstance(script, Sequence) and not isinstance(script, str)
+        settings.setdefault("concurrency", 1 if one_at_a_time else 256)
+        names = set(type(self).__dataclass_fields__)
+        for name, value in {**{n: f.default for n, f in type(self).__dataclass_fields__.items()}, **settings}.items():
+            assert name in names, f"Scripted has no setting {name!r}"
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "script", script)
+        self.__post_init__()
+
+    def identity(self) -> Mapping[str, object]:
+        return {**super().identity(), "script": self.script}
+
+    def reply(self, request: Request) -> Completion:
+        answer = self._answer(request)
+        if isinstance(answer, CallError):
+            raise answer
+        return answer if isinstance(answer, Completion) else Completion(str(answer), n_in=1, n_out=1, model=self.model)
+
+    def _answer(self, request: Request) -> Any:
+        prompt = request.messages()[-1]["content"]
+        if isinstance(self.script, Mapping):
+            return self.script[prompt]
+        if callable(self.script):
+            return self.script(prompt)
+        return self.script[min(self.calls, len(self.script)) - 1]
+
+
+@dataclass(frozen=True)
+class Failing(Fake):
+    """Refuses every request, or those that `when` chooses by their prompt, with an error of your choice."""
+
+    model: str = "failing"
+    error: Any = field(default=None, kw_only=True, metadata={"runtime": True})
+    when: Callable[[str], bool] | None = field(default=None, kw_only=True, metadata={"runtime": True})
+    provider: ClassVar[str] = "failing"
+
+    def reply(self, request: Request) -> Completion:
+        if self.when is None or self.when(request.prompt):
+            raise self.error if self.error is not None else BadRequestError("refused by the testing model", status=400)
+        return super().reply(request)
+
+
+class FakeClient:
+    """The client of a testing model."""
+
+    def __init__(self, llm: Fake) -> None:
+        self._llm = llm
+
+    @property
+    def concurrency(self) -> int:
+        return self._llm.concurrency
+
+    async def complete(self, request: Request) -> Completion:
+        log = self._llm.log
+        log.requests.append(request)
+        log.in_flight += 1
+        log.most_in_flight = max(log.most_in_flight, log.in_flight)
+        try:
+            await asyncio.sleep(self._llm.latency_s)
+            return self._llm.reply(request)
+        finally:
+            log.in_flight -= 1
+
+    async def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,186 @@
+"""Verbs that run the plan, and ways to look at it without running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from dreamframe.explain import plan_dot, plan_html, plan_text
+from dreamframe.session import current
+from dreamframe.steps.relational import Relational
+from dreamframe.verbs.base import Verbs
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas as pd
+    import pyarrow as pa
+
+
+class OutputVerbs(Verbs):
+    """collect, write_*, to_*, explain, show."""
+
+    __slots__ = ()
+
+    # Running
+
+    def collect(self, *, offline: bool | None = None) -> pl.DataFrame:
+        """Run the plan and give its rows, in order, as a polars frame.
+
+        Rows that are stored are read, answers that were paid for are reused, the rest is asked. With `offline=True` no call is made and missing
+        answers raise OfflineError. Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
+
+        >>> dr.frame({"a": [1]}).collect().shape
+        (1, 1)
+        """
+        return current().collect(self.step, offline=offline)
+
+    async def collect_async(self, *, offline: bool | None = None) -> pl.DataFrame:
+        """Run the plan without blocking the caller's event loop."""
+        return await current().collect_async(self.step, offline=offline)
+
+    def collect_batches(self) -> Iterator[pl.DataFrame]:
+        """Run the plan and give its rows batch by batch as they become ready, in order; memory stays bounded by the rows in flight.
+
+        >>> [b.height for b in dr.frame({"a": [1, 2]}).collect_batches()]
+        [2]
+        """
+        return current().batches(self.step)
+
+    def failures(self) -> pl.DataFrame:
+        """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
+
+        >>> df = dr.frame({"t": ["x"]}).prompt(dr.testing.Failing(), "{t}", on_error="null")
+        >>> _ = df.collect()
+        >>> df.failures().select("step", "row", "error").to_dicts()
+        [{'step': 'answer', 'row': 0, 'error': 'BadRequestError'}]
+        """
+        return current().failures(self.step)
+
+    # To other libraries
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Run and give a list of row dicts.
+
+        >>> dr.frame({"a": [1]}).to_dicts()
+        [{'a': 1}]
+        """
+        return self.collect().to_dicts()
+
+    def to_arrow(self) -> pa.Table:
+        """Run and give an Arrow table.
+
+        >>> dr.frame({"a": [1]}).to_arrow().num_rows
+        1
+        """
+        return self.collect().to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Run and give a pandas frame. Needs pandas."""
+        return self.collect().to_pandas()
+
+    def to_hf_dataset(self) -> datasets.Dataset:
+        """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`."""
+        from dreamframe.hub import as_dataset
+
+        return as_dataset(self.collect())
+
+    # To files
+
+    def write_csv(self, path: str | Path, **options: Any) -> None:
+        """Run and write a CSV file; options as polars' write_csv."""
+        self._write("write_csv", path, options)
+
+    def write_parquet(self, path: str | Path, **options: Any) -> None:
+        """Run and write a Parquet file; options as polars' write_parquet."""
+        self._write("write_parquet", path, options)
+
+    def write_ndjson(self, path: str | Path) -> None:
+        """Run and write one JSON object a line."""
+        self._write("write_ndjson", path, {})
+
+    def write_json(self, path: str | Path) -> None:
+        """Run and write a JSON array of row objects."""
+        self._write("write_json", path, {})
+
+    def _write(self, method: str, path: str | Path, options: dict[str, Any]) -> None:
+        rows = self.collect()
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        getattr(rows, method)(path, **options)
+
+    # Looking
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns; nothing is run.
+
+        >>> dr.frame({"a": [1]}).schema
+        Schema({'a': Int64})
+        """
+        return self.step.schema
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns.
+
+        >>> dr.frame({"a": [1]}).columns
+        ['a']
+        """
+        return self.step.schema.names()
+
+    def explain(self, *, optimized: bool = True) -> str:
+        """The plan as text, the last step first; with `optimized=False`, as it was written.
+
+        >>> print(dr.frame({"a": [1]}).filter(pl.col("a") > 0).explain())
+        FILTER [[(col("a")) > (dyn int: 0)]]
+          TABLE 1 rows
+        """
+        return plan_text(current().planned(self.step) if optimized else self.step)
+
+    def show_graph(self) -> str:
+        """The plan in Graphviz' DOT language.
+
+        >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
+        'digraph plan {'
+        """
+        return plan_dot(self.step)
+
+    def show(self, n: int = 5) -> None:
+        """Run for the first n rows and print them. Over prompts, only these n rows are asked.
+
+        >>> dr.frame({"a": [1, 2]}).show(1)
+        shape: (1, 1)
+        ┌─────┐
+        │ a   │
+        │ --- │
+        │ i64 │
+        ╞═════╡
+        │ 1   │
+        └─────┘
+        """
+        print(self.preview(n))
+
+    def preview(self, n: int = 5) -> pl.DataFrame:
+        """Run for the first n rows and give them."""
+        return current().collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
+
+    def __repr__(self) -> str:
+        columns = ", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())
+        return f"dreamframe [{columns}]\n{plan_text(self.step)}\n(lazy: .collect() runs it, .show() looks at some rows)"
+
+    def _repr_html_(self) -> str:
+        return plan_html(self.step)
+
+
+def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:
+    """Run several plans as one: what they share is computed and asked once.
+
+    >>> a = dr.frame({"a": [1]})
+    >>> [f.height for f in dr.collect_all([a, a.head(0)])]
+    [1, 0]
+    """
+    return current().collect_all([f.step for f in frames])
+
+

@@ -1,0 +1,36 @@
+"""The verb that trains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dreamframe.steps.train import Train
+from dreamframe.trainers.base import Trainer
+from dreamframe.verbs.base import Verbs
+
+if TYPE_CHECKING:
+    from dreamframe.model import Model
+
+
+class TrainVerbs(Verbs):
+    """train."""
+
+    __slots__ = ()
+
+    def train(self, trainer: Trainer, *, validation: Verbs | None = None, name: str | None = None, **columns: str) -> Model:
+        """Train a model on these rows: lazy, and an edge of every plan that asks the model later.
+
+        `columns` say which column serves as what, e.g. `prompt="question", completion="answer"`. The model's key is the trainer's settings and the
+        content of the rows, so the same rows from another plan train nothing again.
+
+        Raises ColumnNotFoundError or SettingError when the plan is built, TrainingError when it runs.
+        """
+        from dreamframe.model import Model  # a model's own verbs make frames' plans: the one place where the two meet
+
+        roles = trainer.check(columns, self.step.schema, validation=None if validation is None else validation.step.schema)
+        rows = (self.step,) if validation is None else (self.step, validation.step)
+        edges = tuple(e.step for e in trainer.edges())
+        step = Train(
+            inputs=(*rows, *edges), trainer=trainer, columns=tuple(sorted(roles.items())), has_validation=validation is not None, name=name
+        )
+        return Model(step)

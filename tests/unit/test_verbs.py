@@ -1,0 +1,185 @@
+"""The relational verbs: polars' results, in a defined order, in new frames."""
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+
+DATA = pl.DataFrame({"k": ["b", "a", "b", "c"], "v": [3, 1, 2, 4], "t": ["x y", "y", "x", "z"], "l": [[1], [2, 3], [4], [5]]})
+OTHER = pl.DataFrame({"k": ["a", "b", "d"], "w": [10, 20, 30]})
+
+# name → (on a dreamframe, on polars)
+VERBS: dict[str, tuple[Callable[[dr.Frame], dr.Frame], Callable[[pl.DataFrame], pl.DataFrame]]] = {
+    "select": (lambda d: d.select("k", n=pl.col("v") + 1), lambda p: p.select("k", n=pl.col("v") + 1)),
+    "select aggregate": (lambda d: d.select(pl.col("v").sum()), lambda p: p.select(pl.col("v").sum())),
+    "with_columns": (lambda d: d.with_columns(u=pl.col("t").str.to_uppercase()), lambda p: p.with_columns(u=pl.col("t").str.to_uppercase())),
+    "with_columns literal": (lambda d: d.with_columns(one=1), lambda p: p.with_columns(one=1)),
+    "filter": (lambda d: d.filter(pl.col("v") > 1, k="b"), lambda p: p.filter(pl.col("v") > 1, k="b")),
+    "drop": (lambda d: d.drop("t", "l"), lambda p: p.drop("t", "l")),
+    "rename": (lambda d: d.rename({"k": "key"}), lambda p: p.rename({"k": "key"})),
+    "cast": (lambda d: d.cast({"v": pl.Float64}), lambda p: p.cast({"v": pl.Float64})),
+    "sort": (lambda d: d.sort("k", "v", descending=[True, False]), lambda p: p.sort("k", "v", descending=[True, False])),
+    "sort is stable": (lambda d: d.sort("k"), lambda p: p.sort("k", maintain_order=True)),
+    "head": (lambda d: d.head(2), lambda p: p.head(2)),
+    "limit": (lambda d: d.limit(3), lambda p: p.limit(3)),
+    "tail": (lambda d: d.tail(2), lambda p: p.tail(2)),
+    "slice": (lambda d: d.slice(1, 2), lambda p: p.slice(1, 2)),
+    "reverse": (lambda d: d.reverse(), lambda p: p.reverse()),
+    "unique": (lambda d: d.unique("k"), lambda p: p.unique("k", keep="first", maintain_order=True)),
+    "drop_nulls": (lambda d: d.drop_nulls(), lambda p: p.drop_nulls()),
+    "join inner": (lambda d: d.join(dr.frame(OTHER), on="k"), lambda p: p.join(OTHER, on="k", maintain_order="left_right")),
+    "join left": (lambda d: d.join(dr.frame(OTHER), on="k", how="left"), lambda p: p.join(OTHER, on="k", how="left", maintain_order="left_right")),
+    "join full": (lambda d: d.join(dr.frame(OTHER), on="k", how="full"), lambda p: p.join(OTHER, on="k", how="full", maintain_order="left_right")),
+    "join semi": (lambda d: d.join(dr.frame(OTHER), on="k", how="semi"), lambda p: p.join(OTHER, on="k", how="semi", maintain_order="left")),
+    "join anti": (lambda d: d.join(dr.frame(OTHER), on="k", how="anti"), lambda p: p.join(OTHER, on="k", how="anti", maintain_order="left")),
+    "join cross": (lambda d: d.join(dr.frame(OTHER), how="cross"), lambda p: p.join(OTHER, how="cross")),
+    "group_by": (
+        lambda d: d.group_by("k").agg(pl.col("v").sum(), n=pl.len()),
+        lambda p: p.group_by("k", maintain_order=True).agg(pl.col("v").sum(), n=pl.len()),
+    ),
+    "explode": (lambda d: d.explode("l"), lambda p: p.explode("l")),
+    "unnest": (lambda d: d.select(s=pl.struct("k", "v")).unnest("s"), lambda p: p.select(s=pl.struct("k", "v")).unnest("s")),
+    "unpivot": (lambda d: d.unpivot(["k", "t"], index="v"), lambda p: p.unpivot(["k", "t"], index="v")),
+    "with_row_index": (lambda d: d.with_row_index("i", 5), lambda p: p.with_row_index("i", 5)),
+    "gather": (lambda d: d.gather([2, 0]), lambda p: p[[2, 0]]),
+    "shard": (lambda d: d.shard(2, 1), lambda p: p.gather_every(2, 1)),
+    "concat vertical": (lambda d: dr.concat([d, d.head(1)]), lambda p: pl.concat([p, p.head(1)])),
+    "concat diagonal": (lambda d: dr.concat([d.select("k"), d.select("v")], how="diagonal"), lambda p: pl.concat([p.select("k"), p.select("v")], how="diagonal")),
+    "concat horizontal": (lambda d: dr.concat([d.select("k"), d.select("v")], how="horizontal"), lambda p: p.select("k", "v")),
+}
+
+
+@pytest.fixture(autouse=True)
+def session():
+    with dr.Session(None) as active:
+        yield active
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_gives_polars_rows(verb: str):
+    ours, theirs = VERBS[verb]
+    assert ours(dr.frame(DATA)).collect().equals(theirs(DATA))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_knows_its_schema_before_it_runs(verb: str):
+    ours, theirs = VERBS[verb]
+    assert ours(dr.frame(DATA)).schema == theirs(DATA).schema
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_leaves_the_frame_as_it_was(verb: str):
+    df = dr.frame(DATA)
+    before = df.explain()
+    VERBS[verb][0](df)
+    assert df.explain() == before
+    assert df.collect().equals(DATA)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_over_a_model_column_gives_the_same_rows(verb: str):
+    df = dr.frame(DATA).prompt(dr.testing.Echo(), "{t}", into="said")
+    expected = DATA.with_columns(said=pl.col("t"))
+    ours, theirs = VERBS[verb]
+    assert ours(df).collect().equals(theirs(expected))
+
+
+def test_a_frame_cannot_be_changed():
+    with pytest.raises(AttributeError, match="immutable"):
+        dr.frame(DATA).step = None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda d: d.filter(pl.col("vv") > 1),
+        lambda d: d.select("vv"),
+        lambda d: d.sort("vv"),
+        lambda d: d.with_columns(a=pl.col("vv")),
+        lambda d: d.group_by("vv").agg(pl.len()),
+        lambda d: d.drop("vv"),
+        lambda d: d.rename({"vv": "w"}),
+        lambda d: d.unique("vv"),
+        lambda d: d.explode("vv"),
+        lambda d: d.join(dr.frame(OTHER), on="vv"),
+        lambda d: d.prompt(dr.testing.Echo(), "{vv}"),
+        lambda d: d.split(train=0.5, stratify="vv"),
+    ],
+    ids=["filter", "select", "sort", "with_columns", "group_by", "drop", "rename", "unique", "explode", "join", "prompt", "split"],
+)
+def test_a_missing_column_fails_on_its_line_and_suggests_the_near_miss(wrong: Callable[[dr.Frame], Any]):
+    with pytest.raises(dr.errors.ColumnNotFoundError, match=r"no column 'vv'.*Did you mean 'v'"):
+        df = wrong(dr.frame(DATA))
+        next(iter(df))  # a split makes its parts' plans when it is made
+
+
+FRAMES: dict[str, Callable[[], Any]] = {
+    "dict of columns": lambda: {"a": [1, 2], "b": ["x", "y"]},
+    "list of dicts": lambda: [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],
+    "iterator of dicts": lambda: iter([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]),
+    "polars": lambda: pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}),
+    "lazy polars": lambda: pl.LazyFrame({"a": [1, 2], "b": ["x", "y"]}),
+    "arrow": lambda: pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_arrow(),
+    "pandas": lambda: pl.DataFrame({"a": [1, 2], "b": ["x", "y"]}).to_pandas(),
+    "frame": lambda: dr.frame({"a": [1, 2], "b": ["x", "y"]}),
+}
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_every_kind_of_table_becomes_the_same_frame(kind: str):
+    assert dr.frame(FRAMES[kind]()).to_dicts() == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+@pytest.mark.parametrize("wrong", [3, "text", object(), ["a", "b"]], ids=["number", "string", "object", "list of strings"])
+def test_what_is_no_table_is_refused_with_the_possible_kinds(wrong: Any):
+    with pytest.raises(dr.errors.PlanError, match="Pass a dict of columns, a list of dicts"):
+        dr.frame(wrong)
+
+
+def test_the_accessors_of_polars_frames_make_frames():
+    assert DATA.dream.head(1).to_dicts() == DATA.head(1).to_dicts()
+    assert DATA.lazy().dream.head(1).to_dicts() == DATA.head(1).to_dicts()
+
+
+SCANS: dict[str, tuple[Callable[..., dr.Frame], str]] = {
+    "csv": (dr.scan_csv, "write_csv"),
+    "parquet": (dr.scan_parquet, "write_parquet"),
+    "ndjson": (dr.scan_ndjson, "write_ndjson"),
+    "json": (dr.scan_json, "write_json"),
+    "ipc": (dr.scan_ipc, "write_ipc"),
+}
+
+
+@pytest.mark.parametrize("format", SCANS)
+def test_a_scan_reads_what_was_written(format: str, tmp_path):
+    rows = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    scan, write = SCANS[format]
+    getattr(rows, write)(tmp_path / "part-1")
+    getattr(rows, write)(tmp_path / "part-2")
+    assert scan(tmp_path / "part-1").collect().equals(rows)
+    assert scan(str(tmp_path / "part-*")).collect().equals(pl.concat([rows, rows]))
+    assert scan([tmp_path / "part-2", tmp_path / "part-1"]).collect().equals(pl.concat([rows, rows]))
+
+
+def test_scan_text_gives_a_row_a_line(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo, three\n")
+    assert dr.scan_text(tmp_path / "a.txt").to_dicts() == [{"text": "one"}, {"text": ""}, {"text": "two, three"}]
+
+
+def test_a_missing_file_is_named_with_its_neighbours(tmp_path):
+    (tmp_path / "tickets.csv").write_text("a\n1\n")
+    with pytest.raises(dr.errors.PlanError, match=r"no such file.*tickes\.csv.*The folder has tickets\.csv"):
+        dr.scan_csv(tmp_path / "tickes.csv")
+
+
+def test_write_and_read_back(tmp_path):
+    df = dr.frame({"a": [1, 2]})
+    df.write_csv(tmp_path / "new" / "a.csv")
+    df.write_parquet(tmp_path / "a.parquet")
+    df.write_ndjson(tmp_path / "a.ndjson")
+    df.write_json(tmp_path / "a.json")
+    for read, name in ((pl.read_csv, "new/a.csv"), (pl.read_parquet, "a.parquet"), (pl.read_ndjson, "a.ndjson"), (pl.read_json, "a.json")):
+        assert read(tmp_path / name).to_dicts() == [{"a": 1}, {"a": 2}]
