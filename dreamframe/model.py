@@ -33,14 +33,8 @@ class Model:
         return Path(current().fit(self.step).path)
 
     def llm(self, **settings: Any) -> LLM:
-        """The tuned model as an LLM for prompts; settings as of `dr.Transformers`."""
-        from dreamframe.llms.transformers import Transformers  # asked with transformers; its settings alone are cheap to make
-
-        trainer = self.step.trainer
-        if getattr(trainer, "peft", None) is None:
-            return Transformers(self, **settings)  # type: ignore[arg-type]  an edge: the folder is known once it is trained
-        base = getattr(trainer.base, "model", trainer.base)
-        return Transformers(base, adapter=self, **settings)
+        """The tuned model as an LLM for prompts; settings as of `dr.Transformers`. Raises SettingError where it is none."""
+        return self.step.trainer.as_llm(self, **settings)
 
     def summary(self) -> dict[str, Any]:
         """What the training recorded: rows, steps, losses, times; trains if need be."""

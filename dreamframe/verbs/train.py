@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, SchemaError
 from dreamframe.steps.train import Train
 from dreamframe.trainers.base import Trainer
 from dreamframe.verbs.base import Verbs
@@ -27,10 +31,22 @@ class TrainVerbs(Verbs):
         """
         from dreamframe.model import Model  # a model's own verbs make frames' plans: the one place where the two meet
 
-        roles = trainer.check(columns, self.step.schema, validation=None if validation is None else validation.step.schema)
+        trainer.check(columns, self.step.schema, has_validation=validation is not None)
+        roles = trainer.roles(columns, self.step.schema)
+        if validation is not None:
+            _need_same_types(trainer.label, roles, self.step.schema, validation.step.schema)
         rows = (self.step,) if validation is None else (self.step, validation.step)
         edges = tuple(e.step for e in trainer.edges())
         step = Train(
             inputs=(*rows, *edges), trainer=trainer, columns=tuple(sorted(roles.items())), has_validation=validation is not None, name=name
         )
         return Model(step)
+
+
+def _need_same_types(who: str, roles: Mapping[str, str], rows: pl.Schema, validation: pl.Schema) -> None:
+    """Raise where the validation frame lacks a column that is learnt from, or has it in another type."""
+    for column in roles.values():
+        if column not in validation:
+            raise ColumnNotFoundError(column, columns=validation.names(), step=f"{who} validation=")
+        if validation[column] != rows[column]:
+            raise SchemaError(f"{who}: column {column!r} is {rows[column]} in the training rows and {validation[column]} in validation=; cast one of them.")
