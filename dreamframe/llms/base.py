@@ -12,6 +12,15 @@ from dreamframe.call import Completion, Request, Sampling
 SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How the calls of one client are limited and tried again. A client that has an attribute `limits` is asked within them."""
+
+    timeout_s: float | None = None  # hard deadline of one call, from sending to the last byte
+    attempts: int = 8  # tries of one request; "not now" (429) does not count as one
+    backoff_s: float = 0.5  # before the second try; doubled before each further one
+
+
 class Client(Protocol):
     """A live connection to a model, or its loaded weights. Made inside the event loop, when first needed; never part of a plan."""
 
