@@ -1,0 +1,110 @@
+"""What every test and doctest stands on: names in doctests, a working directory of its own, no way off this machine, tests that repeat exactly."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import settings
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+# The same examples in every run: a failure is then a failure of the change at hand. No deadline: the machine is shared.
+settings.register_profile("dreamframe", deadline=None, derandomize=True, database=None, max_examples=40, print_blob=True)
+settings.load_profile("dreamframe")
+
+LOCAL_NAMES = {"localhost", "", "0.0.0.0", "::", socket.gethostname()}
+left: list[str] = []  # addresses outside this machine that the running test tried to reach
+
+_connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+
+def is_local(host: str) -> bool:
+    try:
+        return host in LOCAL_NAMES or ipaddress.ip_address(host.split("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse(sock: socket.socket, address: Any) -> None:
+    """Raise unless the address is on this machine: libraries may swallow the error, so it is noted as well."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and not is_local(str(address[0])):
+        left.append(f"{address[0]}:{address[1]}")
+        raise ConnectionRefusedError(f"a test may not leave this machine: {address}")
+
+
+def connect(self: socket.socket, address: Any) -> None:
+    refuse(self, address)
+    _connect(self, address)
+
+
+def connect_ex(self: socket.socket, address: Any) -> int:
+    refuse(self, address)
+    return _connect_ex(self, address)
+
+
+def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+    """Names of this machine only. `*.invalid` (RFC 2606) is how a test says "no such host"."""
+    name = host.decode() if isinstance(host, bytes) else str(host or "")
+    if not is_local(name):
+        if not name.endswith(".invalid"):
+            left.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, f"a test may not leave this machine: {name}")
+    return _getaddrinfo(host, *args, **kwargs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    socket.socket.connect = connect  # type: ignore[method-assign]
+    socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
+    socket.getaddrinfo = getaddrinfo
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    needing = [item for item in items if item.get_closest_marker("gpu")]
+    if needing:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in needing:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder of its own: `./.dreamframe`, relative paths and left-over files stay there."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def stays_here() -> Iterator[None]:
+    """Fail a test that tried to leave this machine, even where a library swallowed the refusal."""
+    left.clear()
+    yield
+    assert not left, f"this test tried to reach {', '.join(left)}"
+
+
+@pytest.fixture
+def session() -> Iterator[Any]:
+    """A session in memory that is active during the test."""
+    import dreamframe as dr
+
+    with dr.Session(None) as active:
+        yield active
+
+
+@pytest.fixture(autouse=True)
+def doctest_session(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Doctests run with `dr` and `pl` in their namespace and a session in memory."""
+    if not isinstance(request.node, pytest.DoctestItem):
+        yield
+        return
+    import dreamframe as dr
+
+    request.getfixturevalue("doctest_namespace").update(dr=dr, pl=pl)
+    with dr.Session(None):
+        yield
