@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.llms.base import LLM, Artefact, TrainedModel, setting, steering
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob as TrainJob
@@ -243,6 +243,12 @@ class LocalTrainer(Trainer):
         """The public name of the base, for cards and adapters. None for folders of this machine."""
         name = getattr(self.base, "model", self.base)
         return name if isinstance(name, str) and not Path(name).expanduser().exists() and not Path(name).is_absolute() else None
+
+
+def refuse_unless(value: str, possible: tuple[str, ...], *, name: str, who: str) -> None:
+    """Raise SettingError where a setting is none of the possible words."""
+    if value not in possible:
+        raise SettingError(f"{who}: {name}={value!r} is not possible.{did_you_mean(value, possible)} Possible: {listed(possible, most=40)}.")
 
 
 def has_adapter(base: Any) -> bool:

@@ -1,11 +1,19 @@
-"""Chats in training rows: templates, and how many tokens a row has."""
+"""Chats in training rows: templates, how many tokens a row has, and the settings of trainers that read chats."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import polars as pl
+
+from dreamframe.llms.base import setting
+from dreamframe.trainers.base import LocalTrainer
+from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+
+SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
 
 # A template of one prompt, such as "### Instruction:\n{{prompt}}\n\n### Response:\n", as a chat template. {{ '' }} keeps the newlines beside the tags.
 WRAPPED = (
@@ -42,3 +50,37 @@ def token_lengths(tokenizer: Any, rows: pl.DataFrame, *columns: str) -> list[int
         return [len(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)) for chat in chats]
     texts: Sequence[str] = picked.select(pl.concat_str(pl.all().cast(pl.String)).alias("text"))["text"].to_list()
     return [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
+
+
+@dataclass(frozen=True)
+class ChatTrainer(LocalTrainer):
+    """A trainer of a language model that reads prompts and answers, as text or as chats."""
+
+    chat_template: str | bool | None = setting()  # None: the tokenizer's, where it has one; a template; False: raw text
+
+    owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "chat_template_path": "chat_template="}
+
+    def chat_tokenizer(self, job: TrainJob, *, padding_side: str | None = None) -> Any:
+        """The base's tokenizer with the chat template that was asked for."""
+        from dreamframe.trainers.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(self, job, padding_side=padding_side)
+        if isinstance(self.chat_template, str):
+            tokenizer.chat_template = chat_template(self.chat_template)
+        return tokenizer
+
+    def chat_rows(self, path: Path | None, job: TrainJob, tokenizer: Any, limit: int, *sequences: Sequence[str], nullable: Sequence[str] = ()) -> Any:
+        """The rows of a file as chats (or raw texts), with those over `limit` tokens treated as `too_long` says.
+
+        Each of `sequences` names columns that the model reads one after the other, such as ("prompt", "chosen") and ("prompt", "rejected").
+        """
+        rows = read_rows(path, job, who=self.label, nullable=nullable)
+        if rows is None:
+            return None
+        rows = as_text(rows)
+        if tokenizer.chat_template and self.chat_template is not False:
+            speaking = {column: role for column, role in SPEAKERS.items() if column in rows.columns}
+            rows = as_messages(rows, **(speaking if "prompt" in rows.columns else {}))
+        read = [[c for c in s if c in rows.columns] for s in sequences or [rows.columns]]
+        counts = [token_lengths(tokenizer, rows, *columns) for columns in read]
+        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=self.label, job=job)

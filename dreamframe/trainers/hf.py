@@ -34,6 +34,7 @@ from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 
 

@@ -113,6 +113,7 @@ def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, *, base_name
     """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
     if merge and hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
-    model.save_pretrained(str(out))
+    adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
+    model.save_pretrained(str(out), **adapters)
     tokenizer.save_pretrained(str(out))
     strip(out, base_name)

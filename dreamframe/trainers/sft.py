@@ -10,13 +10,13 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.llms.base import setting
-from dreamframe.trainers.base import LocalTrainer
-from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.chat import ChatTrainer
+from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import CHAT, TEXT, Roles
 
 
 @dataclass(frozen=True)
-class SFT(LocalTrainer):
+class SFT(ChatTrainer):
     """Fine-tune a language model on prompts and completions, on chats, or on plain text.
 
     Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content), or `text`.
@@ -30,12 +30,11 @@ class SFT(LocalTrainer):
 
     packing: bool = setting(False)  # several rows in one sequence
     loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
-    chat_template: str | bool | None = setting()
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
     config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}), Roles({"text": TEXT}))
-    owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "packing": "packing=", "neftune_noise_alpha": "neftune=", "assistant_only_loss": "loss_on="}
+    owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "packing": "packing=", "neftune_noise_alpha": "neftune=", "assistant_only_loss": "loss_on="}
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
@@ -48,16 +47,14 @@ class SFT(LocalTrainer):
         from trl.trainer.sft_trainer import SFTTrainer
 
         from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_model, load_tokenizer, row_limit
+        from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 
         with hf.alone():
-            tokenizer = load_tokenizer(self, job)
-            self._set_template(tokenizer)
+            tokenizer = self.chat_tokenizer(job)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)
-            rows = self._rows(job.rows, job, tokenizer, limit)
-            validation = self._rows(job.validation, job, tokenizer, limit)
-            assert rows is not None
+            rows = self.chat_rows(job.rows, job, tokenizer, limit)
+            validation = self.chat_rows(job.validation, job, tokenizer, limit)
             args = hf.arguments(
                 self, job, max_length=limit, packing=self.packing, neftune_noise_alpha=self.neftune,
                 assistant_only_loss=self.loss_on == "assistant", completion_only_loss=None if self.loss_on == "completion" else False,
@@ -74,20 +71,3 @@ class SFT(LocalTrainer):
             if len(hf.prepared(trainer)) == 0:
                 raise TrainingError(f"SFT: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
             return hf.run(trainer, self, job, n_rows=rows.height)
-
-    def _set_template(self, tokenizer: Any) -> None:
-        from dreamframe.trainers.chat import chat_template
-
-        if isinstance(self.chat_template, str):
-            tokenizer.chat_template = chat_template(self.chat_template)
-
-    def _rows(self, path: Any, job: TrainJob, tokenizer: Any, limit: int) -> pl.DataFrame | None:
-        from dreamframe.trainers.chat import as_messages, as_text, token_lengths
-
-        rows = read_rows(path, job, who=self.label)
-        if rows is None:
-            return None
-        rows = as_text(rows)
-        if tokenizer.chat_template and self.chat_template is not False:
-            rows = as_messages(rows, prompt="user", completion="assistant")
-        return fit_length(rows, token_lengths(tokenizer, rows, *rows.columns), limit=limit, policy=self.too_long, who=self.label, job=job)
