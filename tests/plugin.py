@@ -26,7 +26,7 @@ _connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.conne
 
 def is_local(host: str) -> bool:
     try:
-        return host in LOCAL_NAMES or ipaddress.ip_address(host.split("%")[0]).is_loopback
+        return host in LOCAL_NAMES or ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
         return False
 

@@ -1,0 +1,223 @@
+"""The project's own rules: layers, sizes, what an import costs, documentation that is complete, extras that exist."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+import dreamframe as dr
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "dreamframe"
+LAYERS = (  # a module imports from its own layer or from one above it in this list
+    {"errors", "fingerprint", "step", "template", "answer_schema", "call"},
+    {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
+    {"steps", "expr"},
+    {"optimizer", "explain", "cards"},
+    {"store"},
+    {"run", "engines"},
+    {"verbs", "session", "frame", "model", "hub", "cli", "__init__", "__main__", "testing"},
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "ray", "numpy")
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+APART = {"litellm", "ray"}  # extras with an environment of their own: their libraries are not among the pins
+
+
+def sources(*folders: str) -> list[Path]:
+    found = [p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))]
+    assert found
+    return found
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Modules of dreamframe that a module imports when it is used, also inside functions; not those for type checkers alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for other in node.orelse:
+                yield from imports_of(other)
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((a.name, node.lineno) for a in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute"
+            names = [f"{node.module}.{a.name}" for a in node.names] if node.module == "dreamframe" else [str(node.module)]
+            yield from ((n, node.lineno) for n in names)
+        yield from imports_of(node)
+
+
+def layer_of(module: str) -> int:
+    """0 for the lowest. `dreamframe` itself, and a public name of it, is the highest."""
+    part = [*module.split("."), "__init__"][1]
+    return LEVEL.get(part, len(LAYERS) - 1)
+
+
+@pytest.mark.parametrize("path", sources("dreamframe"), ids=named)
+def test_a_module_imports_only_downwards(path: Path):
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert own in LEVEL, f"say in LAYERS which layer {own} belongs to"
+    ours = [(m, line) for m, line in imports_of(ast.parse(path.read_text())) if m.split(".")[0] == "dreamframe"]
+    upward = [f"{named(path)}:{line} imports {m}" for m, line in ours if layer_of(m) > LEVEL[own]]
+    assert upward == []
+
+
+@pytest.mark.parametrize("path", sources("dreamframe", "tests", "examples"), ids=named)
+def test_a_file_is_one_noun_and_a_function_fits_a_screen(path: Path):
+    text = path.read_text()
+    assert text.count("\n") <= 400
+    tree = ast.parse(text)
+    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    long = [f"{f.name}: {lines_of(f)} lines" for f in functions if lines_of(f) > 60]
+    assert long == []
+    if text:
+        assert ast.get_docstring(tree), "the first line of a file says what it is"
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of code: a docstring may be as long as it must."""
+    first = function.body[0]
+    doc = first.end_lineno - first.lineno + 1 if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and first.end_lineno else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - doc
+
+
+@pytest.mark.parametrize("path", sources("dreamframe", "tests", "examples"), ids=named)
+def test_nothing_is_unpickled_or_evaluated(path: Path):
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Import(names=names):
+                found += [a.name for a in names if a.name.split(".")[0] in UNPICKLERS]
+            case ast.ImportFrom(module=str(module)) if module.split(".")[0] in UNPICKLERS:
+                found.append(module)
+            case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" as name)):
+                found.append(name)
+            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)) | ast.keyword(arg="weights_only", value=ast.Constant(value=False)):
+                found.append(str(node.arg))
+            case ast.ExceptHandler(type=None):
+                found.append(f"bare except in line {node.lineno}")
+    assert found == []
+
+
+PROBE = """
+import json, sys, time
+began = time.process_time()
+import polars
+polars_s = time.process_time() - began
+import dreamframe
+print(json.dumps({"modules": sorted(sys.modules), "polars_s": polars_s, "all_s": time.process_time() - began}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, Any]:
+    """What `import dreamframe` does in a new process; the second of two runs, when everything is compiled and in the page cache."""
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, cwd=ROOT)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("library", HEAVY)
+def test_importing_dreamframe_does_not_import(library: str, imported: dict[str, Any]):
+    assert library not in imported["modules"]
+
+
+def test_importing_dreamframe_costs_little_more_than_polars(imported: dict[str, Any]):
+    assert imported["all_s"] < 3 * imported["polars_s"] + 0.3, imported
+
+
+def public(owner: ModuleType | type) -> list[tuple[str, Any]]:
+    names = [(f"{owner.__name__}.{n}", inspect.getattr_static(owner, n)) for n in dir(owner) if not n.startswith("_")]
+    plain = [(n, getattr(v, "__func__", v)) for n, v in names]
+    return [(n, v) for n, v in plain if inspect.isfunction(v) or inspect.isclass(v) or isinstance(v, property)]
+
+
+PUBLIC = dict([*public(dr), *public(dr.Frame), *public(dr.Session), *public(dr.Model), *public(dr.testing)])
+PUBLIC = {n: v for n, v in PUBLIC.items() if isinstance(v, property) or v.__module__.startswith("dreamframe")}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_documented(name: str):
+    doc = inspect.getdoc(PUBLIC[name]) or ""
+    assert doc, f"{name} has no docstring"
+    assert not doc.startswith(f"{name.rpartition('.')[2]}("), f"{name} has no docstring but what dataclasses write"
+
+
+@pytest.mark.parametrize("name", [n for n, v in PUBLIC.items() if n.startswith(("dreamframe.", "Frame.")) and not n.startswith("dreamframe.testing.")])
+def test_every_public_function_and_verb_has_an_example_that_runs(name: str):
+    assert ">>> " in (inspect.getdoc(PUBLIC[name]) or ""), f"{name} needs an example"
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pins() -> dict[str, str]:
+    lines = [line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    return {canonical(name): version for name, version in lines}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+EXTRAS: dict[str, list[str]] = pyproject()["project"]["optional-dependencies"]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_is_installable_by_name(extra: str):
+    assert canonical(extra) == extra
+    for line in EXTRAS[extra]:
+        wanted = Requirement(line)
+        if wanted.name == "dreamframe":
+            assert wanted.extras <= EXTRAS.keys()
+        elif extra not in APART:
+            assert wanted.specifier.contains(pins()[canonical(wanted.name)]), f"{line} is not what constraints.txt pins"
+
+
+def test_all_has_every_extra_that_fits_together():
+    (everything,) = EXTRAS["all"]
+    assert Requirement(everything).extras == EXTRAS.keys() - APART - {"all", "dev"}
+
+
+def test_the_base_install_is_pinned():
+    for line in pyproject()["project"]["dependencies"]:
+        wanted = Requirement(line)
+        assert wanted.specifier.contains(pins()[canonical(wanted.name)]), line
+
+
+@pytest.mark.parametrize("path", sources("dreamframe"), ids=named)
+def test_a_missing_extra_is_named_as_pyproject_names_it(path: Path):
+    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("MissingExtraError")]
+    extras = [k.value.value for call in calls for k in call.keywords if k.arg == "extra" and isinstance(k.value, ast.Constant)]
+    assert set(extras) <= EXTRAS.keys()
+
+
+def test_the_map_in_the_readme_names_every_folder():
+    readme = (ROOT / "README.md").read_text()
+    folders = [p for p in [*PACKAGE.iterdir(), *(ROOT / "tests").iterdir(), *ROOT.iterdir()] if p.is_dir() and any(p.glob("*.*"))]
+    shown = [p.name for p in folders if not p.name.startswith((".", "__"))]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    missing = [name for name in shown if f"{name}/" in tracked and f"{name}/" not in readme]
+    assert missing == []
+
+
+def test_the_readme_names_every_verb():
+    readme = (ROOT / "README.md").read_text()
+    verbs = [n.removeprefix("Frame.") for n in PUBLIC if n.startswith("Frame.")]
+    assert [v for v in verbs if not re.search(rf"\b{v}\b", readme)] == []
