@@ -1,0 +1,248 @@
+"""Models in GGUF files, run in this process by llama.cpp through xllamacpp."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dreamframe.call import Completion, Request
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, PermanentCallError, ServerError, SettingError
+from dreamframe.llms.base import LLM, Client, Limits, setting, steering
+from dreamframe.llms.cores import free_cores
+from dreamframe.llms.gguf_header import gguf_header
+from dreamframe.llms.weights import content_digest, weights_path
+
+DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
+DEFAULT_SLOTS = 4
+COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}  # small models lose themselves in free white space
+
+
+@dataclass(frozen=True)
+class LlamaCpp(LLM):
+    """A model in a GGUF file, run in this process. Needs `pip install 'dreamframe[llamacpp]'`.
+
+    `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096). `slots` requests are decoded together;
+    `threads` are chosen from the cores that are free when the model is loaded. `adapter` is a LoRA adapter in a GGUF file.
+    The same request gives the same answer, but for rounding where requests are decoded together: a near tie may fall the other way.
+    A file without a chat template is a base model: it continues the prompt.
+
+    >>> dr.LlamaCpp("model.gguf", temperature=0, max_tokens=64).label
+    'model.gguf'
+    """
+
+    n_ctx: int | None = setting()
+    adapter: str | None = setting()
+    slots: int = steering(DEFAULT_SLOTS)
+    threads: int | None = steering()
+    gpu_layers: int | None = steering()  # None: as many as fit, where xllamacpp was built for a GPU
+
+    provider: ClassVar[str] = "llamacpp"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_ctx", "slots", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r}; give a whole number of 1 or more.")
+        for name in ("model", "adapter"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else str(value))
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that are decoded together."""
+        return self.slots
+
+    @property
+    def label(self) -> str:
+        return Path(self.model).name
+
+    @property
+    def gguf(self) -> Path:
+        """The file. Raises SettingError where there is none."""
+        return _file(self.model, type(self).__name__)
+
+    def identity(self) -> Mapping[str, object]:
+        adapter = content_digest(_file(self.adapter, type(self).__name__)) if self.adapter else None
+        return {**super().identity(), "model": content_digest(self.gguf), "adapter": adapter}
+
+    def pool_key(self) -> str:
+        return f"llamacpp {self.gguf} {self.adapter} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
+
+    def open(self) -> Client:
+        try:
+            import xllamacpp  # noqa: F401
+        except ImportError as exc:
+            raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=type(self).__name__) from exc
+        return LlamaCppClient(self)
+
+
+def _file(name: str, who: str) -> Path:
+    path = weights_path(name)
+    if path is None or not path.is_file():
+        raise SettingError(f"{who}: {name!r} is not a file; give the path of a GGUF file.")
+    return path
+
+
+class LlamaCppClient:
+    """The loaded model. It is loaded at the first request; each slot has a thread that waits for its answers."""
+
+    limits = Limits(timeout_s=None)  # a slow machine is no failure
+
+    def __init__(self, llm: LlamaCpp) -> None:
+        self._llm = llm
+        self._threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
+        self._loading = threading.Lock()
+        self._server: Any = None
+        self._is_chat = True
+        self._failed: str | None = None
+        self._closing = threading.Event()
+
+    @property
+    def concurrency(self) -> int:
+        return self._llm.slots
+
+    async def complete(self, request: Request) -> Completion:
+        gone = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, request, gone)
+        finally:
+            gone.set()  # a cancelled request stops at its next token, and its slot is free
+
+    async def close(self) -> None:
+        self._closing.set()
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        self._server = None  # its threads and memory go with it
+
+    # On a worker thread
+
+    def _ask(self, request: Request, gone: threading.Event) -> Completion:
+        server = self._loaded()
+        answer = Answer(lambda: gone.is_set() or self._closing.is_set())
+        is_chat = self._is_chat or request.question.form == "messages"
+        ask = server.handle_chat_completions if is_chat else server.handle_completions
+        try:
+            failed = ask(body(request, is_chat=is_chat), answer.add)
+        except (ValueError, RuntimeError) as exc:
+            raise BadRequestError(f"{self._llm.label}: {exc}") from exc
+        if isinstance(failed, dict):
+            answer.add(failed)
+        return answer.completion(self._llm.label)
+
+    def _loaded(self) -> Any:
+        with self._loading:
+            if self._failed is not None:
+                raise _stopping(self._failed)
+            if self._server is None:
+                self._load()
+            return self._server
+
+    def _load(self) -> None:
+        import xllamacpp
+
+        llm, params = self._llm, xllamacpp.CommonParams()
+        header = gguf_header(llm.gguf)
+        self._is_chat = "tokenizer.chat_template" in header
+        trained = header.get(f"{header.get('general.architecture')}.context_length")
+        context = llm.n_ctx or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
+        params.verbosity = -1  # nothing of llama.cpp's own on the terminal
+        params.model.path = str(llm.gguf)
+        params.n_parallel = llm.slots
+        params.n_ctx = context * llm.slots  # it is split evenly
+        params.kv_unified = False
+        params.fit_params = False  # the context is what was asked for, or an error
+        params.warmup = False
+        params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = llm.threads or free_cores()
+        if llm.gpu_layers is not None:
+            params.n_gpu_layers = llm.gpu_layers
+        if llm.adapter is not None:
+            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
+        try:
+            self._server = xllamacpp.Server(params)
+        except (RuntimeError, ValueError) as exc:
+            self._failed = f"{llm.label}: llama.cpp could not load it with n_ctx={context} and {llm.slots} slots: {exc}"
+            raise _stopping(self._failed) from exc
+
+
+def _stopping(message: str) -> CallError:
+    error = PermanentCallError(message)
+    error.stops_run = True
+    return error
+
+
+def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
+    """A request as llama.cpp's server reads it."""
+    question = request.question
+    sampling = question.sampling
+    sent: dict[str, Any] = {**sampling.extras(), "stream": True, "stream_options": {"include_usage": True}}
+    if is_chat:
+        sent["messages"] = request.messages()
+    else:
+        sent["prompt"] = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
+    for name in ("max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty"):
+        if (value := getattr(sampling, name)) is not None:
+            sent[name] = value
+    if sampling.stop:
+        sent["stop"] = list(sampling.stop)
+    if sampling.logit_bias:
+        sent["logit_bias"] = [[int(token) if token.isdecimal() else token, bias] for token, bias in sampling.logit_bias]
+    if question.json_schema is not None:
+        sent["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': COMPACT, **json.loads(question.json_schema)})}"
+    sent["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
+    return sent
+
+
+class Answer:
+    """One answer, gathered from the pieces that llama.cpp streams. Streaming is what makes a request that nobody waits for stop."""
+
+    def __init__(self, is_given_up: Any) -> None:
+        self._is_given_up = is_given_up
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._finish: str | None = None
+        self._usage: Mapping[str, Any] = {}
+        self._error: Mapping[str, Any] | None = None
+
+    def add(self, piece: Mapping[str, Any]) -> bool:
+        """Take the next piece; True asks the server to stop."""
+        if "error" in piece:
+            self._error = piece["error"]
+            return True
+        for choice in piece.get("choices", ()):
+            delta = choice.get("delta", {})
+            self._text.append(choice.get("text") or delta.get("content") or "")
+            self._reasoning.append(delta.get("reasoning_content") or "")
+            self._finish = choice.get("finish_reason") or self._finish
+        self._usage = piece.get("usage") or self._usage
+        return bool(self._is_given_up())
+
+    def completion(self, model: str) -> Completion:
+        """The whole answer, or the error."""
+        if self._error is not None:
+            raise _error(self._error, model)
+        if self._finish is None:
+            raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
+        reasoning = "".join(self._reasoning)
+        return Completion(
+            "".join(self._text),
+            finish=self._finish,
+            n_in=int(self._usage.get("prompt_tokens", 0)),
+            n_out=int(self._usage.get("completion_tokens", 0)),
+            n_cached=int((self._usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)),
+            model=model,
+            extra=json.dumps({"reasoning": reasoning}) if reasoning else None,
+        )
+
+
+def _error(error: Mapping[str, Any], model: str) -> CallError:
+    code, message = int(error.get("code", 500)), str(error.get("message", error))
+    if error.get("type") == "exceed_context_size_error":
+        return ContextLengthError(f"{model}: {message} (n_ctx= of the model)", status=code)
+    return (BadRequestError if code < 500 else ServerError)(f"{model}: {message}", status=code)

