@@ -88,7 +88,7 @@ def _add(below: Step, column: ModelColumn, into: str) -> tuple[Step, list[str]]:
     if not column.columns:
         return column.over(below, into), []
     below, inner = hoist(below, [e for _, e in column.columns])
-    names = {name: f"{name} of {into.split(HINT)[0]}" for name, _ in column.columns}
+    names = {name: f"{name} of {into.partition(HINT)[0]}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
     below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
     renamed = replace(column, prompt=column.prompt.renamed(names), columns=())

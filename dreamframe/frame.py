@@ -86,32 +86,61 @@ def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame
     """Read CSV files lazily: a path, a glob (matches sorted by name) or a list. Options as polars' scan_csv.
 
     The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not. Raises PlanError where there is no file.
+
+    >>> pl.DataFrame({"a": [1]}).write_csv("rows.csv")
+    >>> dr.scan_csv("rows.csv").to_dicts()
+    [{'a': 1}]
     """
     return _scan("csv", source, options)
 
 
 def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read Parquet files lazily; options as polars' scan_parquet."""
+    """Read Parquet files lazily; options as polars' scan_parquet.
+
+    >>> pl.DataFrame({"a": [1]}).write_parquet("rows.parquet")
+    >>> dr.scan_parquet("*.parquet").to_dicts()
+    [{'a': 1}]
+    """
     return _scan("parquet", source, options)
 
 
 def scan_ndjson(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read files of one JSON object a line lazily; options as polars' scan_ndjson."""
+    """Read files of one JSON object a line lazily; options as polars' scan_ndjson.
+
+    >>> pl.DataFrame({"a": [1]}).write_ndjson("rows.ndjson")
+    >>> dr.scan_ndjson("rows.ndjson").to_dicts()
+    [{'a': 1}]
+    """
     return _scan("ndjson", source, options)
 
 
 def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read files that hold a JSON array of objects; options as polars' read_json."""
+    """Read files that hold a JSON array of objects; options as polars' read_json.
+
+    >>> pl.DataFrame({"a": [1]}).write_json("rows.json")
+    >>> dr.scan_json("rows.json").to_dicts()
+    [{'a': 1}]
+    """
     return _scan("json", source, options)
 
 
 def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read text files lazily, one row a line, in a column `text`."""
+    """Read text files lazily, one row a line, in a column `text`.
+
+    >>> pl.DataFrame({"a": ["tea"]}).write_csv("rows.txt")
+    >>> dr.scan_text("rows.txt").to_dicts()
+    [{'text': 'a'}, {'text': 'tea'}]
+    """
     return _scan("text", source, options)
 
 
 def scan_ipc(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read Arrow IPC (Feather v2) files lazily; options as polars' scan_ipc."""
+    """Read Arrow IPC (Feather v2) files lazily; options as polars' scan_ipc.
+
+    >>> pl.DataFrame({"a": [1]}).write_ipc("rows.arrow")
+    >>> dr.scan_ipc("rows.arrow").to_dicts()
+    [{'a': 1}]
+    """
     return _scan("ipc", source, options)
 
 

@@ -209,7 +209,7 @@ async def _pump(batches: AsyncIterator[pl.DataFrame], ready: queue.Queue[Any]) -
         async for batch in batches:
             await asyncio.to_thread(ready.put, batch)
         await asyncio.to_thread(ready.put, None)
-    except Exception as exc:  # handed over: the thread that reads raises it
+    except Exception as exc:  # noqa: BLE001  handed over: the thread that reads raises it
         await asyncio.to_thread(ready.put, exc)
 
 

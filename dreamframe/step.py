@@ -190,7 +190,7 @@ class RowStep(Step):
         """Rows that this step likes to have in flight."""
         return 256
 
-    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:  # noqa: B027  most steps have one input
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:  # most steps have one input
         """Called once before the first batch, with the rows of the inputs after the first."""
 
 

@@ -214,7 +214,8 @@ class Run:
         chain = self._chain(step)
         base = chain[0].inputs[0]
         stages = [self._stage(s) for s in chain]
-        source, *_ = await asyncio.gather(self.lazy(base), *(self._prepare(stage) for stage in stages))
+        feeding = asyncio.gather(*(self._prepare(stage) for stage in stages))
+        source, _ = await asyncio.gather(self.lazy(base), feeding)
         if isinstance(base, Table):
             for stage in stages:
                 stage.stats.total = base.data.height

@@ -87,5 +87,6 @@ class Trainings:
             stop.set()  # the trainer saves a checkpoint and returns at the next step
             await asyncio.wait([working], timeout=60)
             raise
-        record = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height, "began": began, "took_s": time.time() - began, **summary}
+        made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
+        record = {**made, "began": began, "took_s": time.time() - began, **summary}
         return Path(models.commit(key, step.label, job.out, record))

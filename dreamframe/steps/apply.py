@@ -60,10 +60,14 @@ class MapRows(RowStep):
             loop = asyncio.get_running_loop()
             done: asyncio.Future[Mapping[str, Any] | Exception] = loop.create_future()
 
+            def settle(result: Mapping[str, Any] | Exception) -> None:
+                if not done.done():
+                    done.set_result(result)
+
             def work() -> None:
                 result = self._made(row)
                 with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
-                    loop.call_soon_threadsafe(lambda: done.done() or done.set_result(result))
+                    loop.call_soon_threadsafe(settle, result)
 
             threading.Thread(target=work, name=f"dreamframe-{self.label}", daemon=True).start()
             try:
@@ -74,7 +78,7 @@ class MapRows(RowStep):
     def _made(self, row: dict[str, Any]) -> Mapping[str, Any] | Exception:
         try:
             return self._typed(self.function(row))
-        except Exception as exc:  # a user's function may raise anything; the row is then a failed row
+        except Exception as exc:  # noqa: BLE001  a user's function may raise anything; the row is then a failed row
             return exc
 
     def _typed(self, made: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,5 +116,6 @@ class MapBatches(TableStep):
         if not isinstance(made, pl.DataFrame):
             raise SchemaError(f"{self.label}: the function gave a {type(made).__name__}, not a polars DataFrame.")
         if made.schema != self.schema:
-            raise SchemaError(f"{self.label}: the function gave {dict(made.schema)}, but {dict(self.schema)} was declared. Pass schema= with the result's columns.")
+            declared = dict(self.schema)
+            raise SchemaError(f"{self.label}: the function gave {dict(made.schema)}, but {declared} was declared. Pass schema= with the result's columns.")
         return made

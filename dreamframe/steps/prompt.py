@@ -13,7 +13,7 @@ from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import ParseError, RefusedError, SettingError, TruncatedError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
-from dreamframe.step import RowStep, Step, runtime, step
+from dreamframe.step import RowStep, Step, step
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ON_ERROR = ("raise", "null", "drop")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
-from typing_extensions import Self
 
 from dreamframe.errors import PlanError
 from dreamframe.expr import hoist, need_columns, placeholders_in

@@ -38,7 +38,12 @@ class OutputVerbs(Verbs):
         return current().collect(self.step, offline=offline)
 
     async def collect_async(self, *, offline: bool | None = None) -> pl.DataFrame:
-        """Run the plan without blocking the caller's event loop."""
+        """Run the plan without blocking the caller's event loop.
+
+        >>> import asyncio
+        >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
+        (1, 1)
+        """
         return await current().collect_async(self.step, offline=offline)
 
     def collect_batches(self) -> Iterator[pl.DataFrame]:
@@ -78,11 +83,19 @@ class OutputVerbs(Verbs):
         return self.collect().to_arrow()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Run and give a pandas frame. Needs pandas."""
+        """Run and give a pandas frame. Needs pandas.
+
+        >>> type(dr.frame({"a": [1]}).to_pandas()).__name__
+        'DataFrame'
+        """
         return self.collect().to_pandas()
 
     def to_hf_dataset(self) -> datasets.Dataset:
-        """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`."""
+        """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`.
+
+        >>> dr.frame({"a": [1]}).to_hf_dataset().num_rows
+        1
+        """
         from dreamframe.hub import as_dataset
 
         return as_dataset(self.collect())
@@ -90,19 +103,39 @@ class OutputVerbs(Verbs):
     # To files
 
     def write_csv(self, path: str | Path, **options: Any) -> None:
-        """Run and write a CSV file; options as polars' write_csv."""
+        """Run and write a CSV file, making its folder; options as polars' write_csv.
+
+        >>> dr.frame({"a": [1]}).write_csv("out/a.csv")
+        >>> dr.scan_csv("out/a.csv").to_dicts()
+        [{'a': 1}]
+        """
         self._write("write_csv", path, options)
 
     def write_parquet(self, path: str | Path, **options: Any) -> None:
-        """Run and write a Parquet file; options as polars' write_parquet."""
+        """Run and write a Parquet file, making its folder; options as polars' write_parquet.
+
+        >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
+        >>> dr.scan_parquet("a.parquet").to_dicts()
+        [{'a': 1}]
+        """
         self._write("write_parquet", path, options)
 
     def write_ndjson(self, path: str | Path) -> None:
-        """Run and write one JSON object a line."""
+        """Run and write one JSON object a line, making the folder.
+
+        >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
+        >>> dr.scan_ndjson("a.ndjson").to_dicts()
+        [{'a': 1}]
+        """
         self._write("write_ndjson", path, {})
 
     def write_json(self, path: str | Path) -> None:
-        """Run and write a JSON array of row objects."""
+        """Run and write a JSON array of row objects, making the folder.
+
+        >>> dr.frame({"a": [1]}).write_json("a.json")
+        >>> dr.scan_json("a.json").to_dicts()
+        [{'a': 1}]
+        """
         self._write("write_json", path, {})
 
     def _write(self, method: str, path: str | Path, options: dict[str, Any]) -> None:
@@ -163,7 +196,11 @@ class OutputVerbs(Verbs):
         print(self.preview(n))
 
     def preview(self, n: int = 5) -> pl.DataFrame:
-        """Run for the first n rows and give them."""
+        """Run for the first n rows and give them. Over prompts, only these n rows are asked.
+
+        >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
+        [{'a': 1}]
+        """
         return current().collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
 
     def __repr__(self) -> str:

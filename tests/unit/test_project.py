@@ -22,7 +22,7 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "fingerprint", "step", "template", "answer_schema", "call"},
+    {"errors", "fingerprint", "function_code", "content", "step", "template", "answer_schema", "call"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "cards"},
