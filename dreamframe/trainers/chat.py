@@ -44,12 +44,18 @@ def as_text(rows: pl.DataFrame) -> pl.DataFrame:
 
 def token_lengths(tokenizer: Any, rows: pl.DataFrame, *columns: str) -> list[int]:
     """Tokens of each row, its columns in sequence: one chat if they hold messages, else one text."""
-    picked = rows.select(columns)
-    if any(isinstance(t, pl.List) for t in picked.dtypes):
-        chats = [[m for part in row for m in part] for row in picked.iter_rows()]
-        return [len(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)) for chat in chats]
-    texts: Sequence[str] = picked.select(pl.concat_str(pl.all().cast(pl.String)).alias("text"))["text"].to_list()
-    return [len(ids) for ids in tokenizer(list(texts))["input_ids"]]
+    return [len(ids) for ids in tokens(tokenizer, rows.select(columns))]
+
+
+def tokens(tokenizer: Any, rows: pl.DataFrame, *, limit: int | None = None, ends: bool = False) -> list[list[int]]:
+    """The token ids of each row, its columns in sequence, cut to `limit`. `ends` closes texts with the end token, as a chat template closes chats."""
+    if any(isinstance(t, pl.List) for t in rows.dtypes):
+        chats = [[m for part in row for m in part] for row in rows.iter_rows()]
+        return [tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)[:limit] for chat in chats]
+    texts: list[str] = rows.select(pl.concat_str(pl.all().cast(pl.String)).alias("text"))["text"].to_list()
+    end = tokenizer.eos_token or ""
+    closed = [t if t.endswith(end) else t + end for t in texts] if ends else texts
+    return [ids[:limit] for ids in tokenizer(closed)["input_ids"]]
 
 
 @dataclass(frozen=True)
@@ -74,13 +80,14 @@ class ChatTrainer(LocalTrainer):
 
         Each of `sequences` names columns that the model reads one after the other, such as ("prompt", "chosen") and ("prompt", "rejected").
         """
-        rows = read_rows(path, job, who=self.label, nullable=nullable)
+        who = self.label if path == job.rows else f"{self.label} validation"
+        rows = read_rows(path, job, who=who, nullable=nullable)
         if rows is None:
             return None
         rows = as_text(rows)
         if tokenizer.chat_template and self.chat_template is not False:
             speaking = {column: role for column, role in SPEAKERS.items() if column in rows.columns}
             rows = as_messages(rows, **(speaking if "prompt" in rows.columns else {}))
-        read = [[c for c in s if c in rows.columns] for s in sequences or [rows.columns]]
+        read = [[c for c in s if c in rows.columns] for s in sequences or [rows.columns] if s[-1] in rows.columns]
         counts = [token_lengths(tokenizer, rows, *columns) for columns in read]
-        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=self.label, job=job)
+        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=who, job=job)

@@ -90,5 +90,5 @@ def write_log(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """The training log as Arrow: one row a log entry, columns step, epoch and then the others by name."""
     numbers = [{k: float(v) for k, v in row.items() if isinstance(v, int | float)} for row in rows]
     names = sorted({k for row in numbers for k in row} - {"step", "epoch"})
-    frame = pl.DataFrame(numbers, schema={n: pl.Float64 for n in ("step", "epoch", *names)})
+    frame = pl.DataFrame(numbers, schema=dict.fromkeys(("step", "epoch", *names), pl.Float64))
     frame.with_columns(pl.col("step").cast(pl.Int64, strict=False)).write_ipc(path)

@@ -60,6 +60,18 @@ def adapter_config(settings: LocalTrainer, *, task: str) -> Any:
     return PeftConfig.from_peft_type(task_type=task, **json.loads(settings.peft))  # type: ignore[no-untyped-call]
 
 
+def with_adapter(settings: LocalTrainer, model: Any, *, task: str) -> Any:
+    """The model with the adapter of `peft=` over it, for trainers that do not lay it themselves."""
+    config = adapter_config(settings, task=task)
+    if config is None:
+        return model
+    from peft import get_peft_model, prepare_model_for_kbit_training
+
+    if settings.quantization:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
+    return get_peft_model(model, config)
+
+
 def context_length(model: Any, tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens that the model can read at once."""
     config = model.config.get_text_config() if hasattr(model.config, "get_text_config") else model.config

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import polars as pl
-
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.llms.base import setting
 from dreamframe.trainers.chat import ChatTrainer
