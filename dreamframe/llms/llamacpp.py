@@ -14,13 +14,13 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, PermanentCallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, setting, steering
+from dreamframe.llms.constrained import constraint
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
 from dreamframe.llms.weights import content_digest, weights_path
 
 DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
 DEFAULT_SLOTS = 4
-COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}  # small models lose themselves in free white space
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class LlamaCppClient:
             raise BadRequestError(f"{self._llm.label}: {exc}") from exc
         if isinstance(failed, dict):
             answer.add(failed)
-        return answer.completion(self._llm.label)
+        return answer.completion(self._llm.label, request.question.json_schema)
 
     def _loaded(self) -> Any:
         with self._loading:
@@ -194,7 +194,7 @@ def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
     if sampling.logit_bias:
         sent["logit_bias"] = [[int(token) if token.isdecimal() else token, bias] for token, bias in sampling.logit_bias]
     if question.json_schema is not None:
-        sent["grammar"] = f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': COMPACT, **json.loads(question.json_schema)})}"
+        sent["grammar"] = constraint(question.json_schema).grammar
     sent["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
     return sent
 
@@ -223,15 +223,16 @@ class Answer:
         self._usage = piece.get("usage") or self._usage
         return bool(self._is_given_up())
 
-    def completion(self, model: str) -> Completion:
+    def completion(self, model: str, json_schema: str | None = None) -> Completion:
         """The whole answer, or the error."""
         if self._error is not None:
             raise _error(self._error, model)
         if self._finish is None:
             raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
         reasoning = "".join(self._reasoning)
+        text = "".join(self._text)
         return Completion(
-            "".join(self._text),
+            constraint(json_schema).as_json(text) if json_schema is not None and self._finish == "stop" else text,
             finish=self._finish,
             n_in=int(self._usage.get("prompt_tokens", 0)),
             n_out=int(self._usage.get("completion_tokens", 0)),

@@ -89,8 +89,8 @@ def content_digest(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def file_memo() -> FileMemo:
-    """Digests of weights that were read before, by stat, so that an unchanged file is not read again."""
-    return FileMemo(cache_folder() / "digests.json")
+    """Digests of weights that this process read before, by stat, so that an unchanged file is not read again."""
+    return FileMemo()
 
 
 def _content_files(folder: Path) -> Iterator[Path]:
@@ -111,7 +111,7 @@ def hub_commit(model: str, revision: str | None = None) -> str:
         return revision
     try:
         from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
     except ImportError as exc:
         raise MissingExtraError("huggingface-hub", extra="hub", needed_for=f"model {model!r}") from exc
     try:
