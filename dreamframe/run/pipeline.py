@@ -78,7 +78,7 @@ class BatchContext:
     async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
         if samples is None:
             samples = self._number(question, prompts)
-        keys = answer_keys(question.key_prefix, prompts.to_arrow(), samples)
+        keys = answer_keys(question.key_prefix, prompts, samples)
         return await self._lender.ask(self._stage, question, keys, prompts, samples, self._index)
 
     def _number(self, question: Question, prompts: pl.Series) -> list[int]:
@@ -86,7 +86,7 @@ class BatchContext:
         if question.sampling.is_greedy or question.form == "input":
             return [0] * len(prompts)
         seen, samples = self._stage.ordinals, []
-        for key in answer_keys(question.key_prefix, prompts.to_arrow(), [0] * len(prompts)).to_pylist():
+        for key in answer_keys(question.key_prefix, prompts, [0] * len(prompts)).to_pylist():
             samples.append(k := seen.get(key, 0))
             if key is not None:
                 seen[key] = k + 1

@@ -1,0 +1,197 @@
+"""Digests of data: Arrow tables by their logical values, files by their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from dreamframe.errors import FingerprintError
+
+BLOCK = 1 << 20  # bytes read at once
+RACY_S = 2.0  # a file written less than this before it was read may change again within the clock's grain
+
+
+def table_digest(table: pa.Table) -> str:
+    """32 hex characters for the names, types and values of a table, whatever its chunks, offsets and string layout (xxh3_128: not tamper-proof).
+
+    >>> import pyarrow as pa
+    >>> whole, chunked = pa.table({"a": ["x", None]}), pa.table({"a": pa.chunked_array([["x"], pa.array([None], pa.large_string())])})
+    >>> table_digest(whole) == table_digest(chunked)
+    True
+    """
+    digest = xxhash.xxh3_128()
+    digest.update(f"table {table.num_rows} {table.num_columns}\n".encode())
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        array = _one_chunk(column)
+        digest.update(f"{len(name.encode())}:{name} {_type_name(array.type)}\n".encode())
+        _feed(digest, array)
+    return str(digest.hexdigest())
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    wide = _widened(column.type)
+    column = column.cast(wide) if wide != column.type else column
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=wide)
+
+
+def _widened(kind: pa.DataType) -> pa.DataType:
+    """One type for each of the layouts that hold the same values."""
+    if pa.types.is_string(kind) or pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.large_binary()
+    return kind
+
+
+def _type_name(kind: pa.DataType) -> str:
+    """A type as text, the same for the layouts that hold the same values."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return f"extension<{kind.extension_name}>({_type_name(kind.storage_type)})"
+    if pa.types.is_dictionary(kind):
+        return f"dictionary<{_type_name(kind.value_type)}>"
+    if pa.types.is_fixed_size_list(kind):
+        return f"array<{_type_name(kind.value_type)}, {kind.list_size}>"
+    if _is_list(kind):
+        return f"list<{_type_name(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return "struct<" + ", ".join(f"{f.name!r}: {_type_name(f.type)}" for f in kind) + ">"
+    return str(_widened(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind))
+
+
+def _feed(digest: Any, array: pa.Array) -> None:
+    """Add an array's values: which are null, then the values with nulls as zeros, so that bytes under a null do not count."""
+    kind = array.type
+    digest.update(f"{len(array)} {array.null_count}\n".encode())
+    if array.null_count and not pa.types.is_null(kind):
+        digest.update(_bytes(array.is_valid().cast(pa.uint8())))
+    if isinstance(kind, pa.BaseExtensionType):
+        _feed(digest, array.storage)
+    elif pa.types.is_null(kind):
+        return
+    elif pa.types.is_dictionary(kind):
+        _feed(digest, array.dictionary_decode().cast(_widened(kind.value_type)))
+    elif pa.types.is_boolean(kind):
+        digest.update(_bytes(pc.fill_null(array, False).cast(pa.uint8())))
+    elif pa.types.is_struct(kind):
+        for child in array.flatten():
+            _feed(digest, child)
+    elif pa.types.is_fixed_size_list(kind):
+        _feed(digest, array.flatten())
+    elif _is_list(kind):
+        digest.update(_bytes(pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())))
+        _feed(digest, array.flatten())
+    elif (wide := _widened(kind)) in (pa.large_string(), pa.large_binary()):
+        _feed_text(digest, array.cast(wide))
+    else:
+        digest.update(_bytes(_zeroed(array)))
+
+
+def _feed_text(digest: Any, array: pa.Array) -> None:
+    empty = "" if pa.types.is_large_string(array.type) else b""
+    array = pc.fill_null(array, empty) if array.null_count else array
+    digest.update(_bytes(pc.binary_length(array).cast(pa.int64())))
+    if len(array):
+        offsets = memoryview(array.buffers()[1]).cast("q")
+        data = array.buffers()[2]
+        if data is not None:
+            digest.update(memoryview(data)[offsets[array.offset] : offsets[array.offset + len(array)]])
+
+
+def _zeroed(array: pa.Array) -> pa.Array:
+    """A fixed-width array with zeros under its nulls."""
+    if array.null_count == 0:
+        return array
+    try:
+        bits = array.type.bit_width
+    except ValueError as exc:
+        raise FingerprintError(f"a column of type {array.type} cannot be fingerprinted; cast it to another type first.") from exc
+    plain: dict[int, pa.DataType] = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+    if bits in plain:
+        return pc.fill_null(array.view(plain[bits]), 0)
+    return pc.fill_null(array.view(pa.binary(bits // 8)), bytes(bits // 8))
+
+
+def _bytes(array: pa.Array) -> memoryview:
+    width = array.type.bit_width // 8
+    buffer = array.buffers()[1]
+    return memoryview(b"") if buffer is None else memoryview(buffer)[array.offset * width : (array.offset + len(array)) * width]
+
+
+class FileMemo:
+    """Digests of files by their stat, so that an unchanged large file is not read twice.
+
+    A digest is kept only if the file was at rest when it was read: a change within the clock's grain would leave no trace in the stat
+    (git calls such entries racy).
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], str] = {}
+        self._lock = Lock()
+
+    def get(self, stat: tuple[object, ...]) -> str | None:
+        with self._lock:
+            return self._known.get(stat)
+
+    def keep(self, stat: tuple[object, ...], digest: str) -> None:
+        with self._lock:
+            self._known[stat] = digest
+
+
+def file_digest(path: str | Path, memo: FileMemo | None = None) -> str:
+    """32 hex characters for the bytes of a file; its path and times do not count. Raises OSError where it cannot be read."""
+    with Path(path).open("rb") as file:
+        while True:
+            before = _stat(file.fileno())
+            if memo is not None and (known := memo.get(before)) is not None:
+                return known
+            began = time.time()
+            digest = xxhash.xxh3_128()
+            file.seek(0)
+            while block := file.read(BLOCK):
+                digest.update(block)
+            if _stat(file.fileno()) == before:
+                break  # else it was written to while it was read: read it again
+    found = str(digest.hexdigest())
+    if memo is not None and began - os.path.getmtime(path) > RACY_S:
+        memo.keep(before, found)
+    return found
+
+
+def _stat(descriptor: int) -> tuple[object, ...]:
+    s = os.fstat(descriptor)
+    return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+
+
+def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> pa.Array:
+    """The journal keys of a batch of prompts: sha256 of question, sample and prompt, cut to 16 bytes; null where the prompt is null.
+
+    sha256, since prompts are untrusted text and xxh3 collisions can be crafted.
+
+    >>> keys = answer_keys(b"question", ["a", None, "a"], [0, 0, 1])
+    >>> keys.is_valid().to_pylist(), keys[0] == keys[2]
+    ([True, False, True], False)
+    """
+    start = hashlib.sha256(len(prefix).to_bytes(8, "little") + prefix)
+    keys: list[bytes | None] = []
+    for prompt, sample in zip(prompts, samples, strict=True):
+        if prompt is None:
+            keys.append(None)
+            continue
+        one = start.copy()
+        one.update(sample.to_bytes(8, "little") + prompt.encode("utf-8", "surrogatepass"))
+        keys.append(one.digest()[:16])
+    return pa.array(keys, pa.binary(16))

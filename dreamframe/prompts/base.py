@@ -1,0 +1,57 @@
+"""What can be asked: the interface of prompt values. One kind of prompt a file beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.call import Form
+from dreamframe.errors import SettingError
+
+
+class Prompt(ABC):
+    """A frozen record that turns rows into prompts. A subclass is a frozen dataclass; all its fields are part of the step's identity."""
+
+    form: ClassVar[Form] = "text"  # "messages": the strings are JSON arrays of chat messages
+    cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+
+    @staticmethod
+    def of(value: object, *, step: str) -> Prompt:
+        """A prompt value as it is, a string as a template. Raises TemplateError or SettingError."""
+        from dreamframe.prompts.template import Template
+
+        if isinstance(value, str):
+            return Template.parsed(value, step=step)
+        if isinstance(value, Prompt):
+            return value
+        raise SettingError(f"{step}: a prompt is a template string or a prompt value such as dr.Instruct(...), not a {type(value).__name__}.")
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the row that the prompt reads."""
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """Frames that the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
+        return ()
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """The prompt in a few words, for explain()."""
+
+    @abstractmethod
+    def check(self, schema: pl.Schema, *, step: str) -> None:
+        """Raise a PlanError where rows of this schema cannot be asked about."""
+
+    @abstractmethod
+    def render(self, rows: pl.DataFrame) -> pl.Series:
+        """One string a row; null where a column that is read is null."""
+
+    @abstractmethod
+    def renamed(self, names: Mapping[str, str]) -> Prompt:
+        """The same prompt, reading columns under other names."""

@@ -1,0 +1,129 @@
+"""Prompt templates: text with `{column}` in it. The columns read, and vectorised rendering."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, SchemaError, TemplateError
+
+TOKEN = re.compile(r"\{\{|\}\}|\{|\}")
+HELP = "Write {column}; for a brace itself write {{ or }}."
+
+
+class Piece(NamedTuple):
+    """A part of a template: literal text, or the name of a column."""
+
+    text: str
+    is_column: bool
+
+
+@cache
+def pieces(template: str, step: str = "prompt") -> tuple[Piece, ...]:
+    """Cut a template into literal texts and columns. Raises TemplateError for anything but `{column}`.
+
+    >>> pieces("Sum up {body} as {{json}}.")
+    (Piece(text='Sum up ', is_column=False), Piece(text='body', is_column=True), Piece(text=' as {json}.', is_column=False))
+    """
+    found: list[Piece] = []
+    text, at, opened = "", 0, -1
+    for match in TOKEN.finditer(template):
+        token, start = match.group(), match.start()
+        if opened >= 0:
+            if token not in ("}", "}}"):
+                raise TemplateError(f"{step}: a brace stands inside {{…}} at {_near(template, opened)}. {HELP}")
+            if token == "}}" and template[match.end() : match.end() + 1] != "}":  # "{a}}": the first closes, the second is stray
+                raise TemplateError(f"{step}: a single }} stands at {_near(template, start)}. {HELP}")
+            if text:
+                found.append(Piece(text, False))
+            found.append(Piece(_name(template[opened + 1 : start], template, opened, step), True))
+            text, at, opened = "}" if token == "}}" else "", match.end(), -1
+            continue
+        text += template[at:start]
+        at = match.end()
+        if token == "{":
+            opened = start
+        elif token == "}":
+            raise TemplateError(f"{step}: a single }} stands at {_near(template, start)}. {HELP}")
+        else:
+            text += token[0]
+    if opened >= 0:
+        raise TemplateError(f"{step}: a {{ is not closed at {_near(template, opened)}. {HELP}")
+    if text + template[at:]:
+        found.append(Piece(text + template[at:], False))
+    return tuple(found)
+
+
+def _name(name: str, template: str, at: int, step: str) -> str:
+    if not name.strip():
+        raise TemplateError(f"{step}: {{}} at {_near(template, at)} names no column. {HELP}")
+    for sign, what, instead in (
+        (":", "a format", "Format the column first, e.g. .with_columns(pl.col('x').round(2)), or pass x=pl.col('x').… to dr.prompt."),
+        ("!", "a conversion", "Values are written as text already."),
+        (".", "an attribute", "Take the field out first: dr.prompt(llm, '{x}', x=pl.col('s').struct.field('x')), or .unnest('s')."),
+        ("[", "an index", "Take the element out first: dr.prompt(llm, '{x}', x=pl.col('l').list.get(0))."),
+    ):
+        if sign in name:
+            raise TemplateError(f"{step}: {{{name}}} holds {what}, and a template takes columns only. {instead}")
+    return name
+
+
+def _near(template: str, at: int) -> str:
+    return f"position {at}: {template[max(0, at - 10) : at + 20]!r}"
+
+
+def columns(template: str, step: str = "prompt") -> tuple[str, ...]:
+    """The columns that a template reads, in order of first use.
+
+    >>> columns("{a} or {b}? {a}")
+    ('a', 'b')
+    """
+    return tuple(dict.fromkeys(p.text for p in pieces(template, step) if p.is_column))
+
+
+def check(template: str, schema: pl.Schema, *, step: str) -> None:
+    """Raise TemplateError, ColumnNotFoundError or SchemaError where rows of a schema cannot fill a template."""
+    for name in columns(template, step):
+        if name not in schema:
+            raise ColumnNotFoundError(name, columns=schema.names(), step=step)
+        if schema[name] in (pl.Binary, pl.Object):
+            raise SchemaError(f"{step}: column {name!r} has type {schema[name]}, which is not text. Cast it first, or give images in dr.Chat.")
+
+
+def render(template: str, rows: pl.DataFrame) -> pl.Series:
+    """Fill a template with each row: one string a row, null where a column that it reads is null.
+
+    Numbers, dates and truth values are written as polars writes them; lists and structs as JSON.
+
+    >>> render("{a} is {b}", pl.DataFrame({"a": ["x", None], "b": [1, 2]})).to_list()
+    ['x is 1', None]
+    """
+    parts = pieces(template)
+    read = {name: as_text(rows.get_column(name)).alias(f"{i}") for i, name in enumerate(columns(template))}
+    if not read:
+        return pl.repeat("".join(p.text for p in parts), rows.height, dtype=pl.String, eager=True).alias("prompt")
+    exprs = [pl.col(read[p.text].name) if p.is_column else pl.lit(p.text) for p in parts]
+    return pl.DataFrame(list(read.values())).select(pl.concat_str(exprs).alias("prompt")).to_series()
+
+
+def as_text(column: pl.Series) -> pl.Series:
+    """A column as strings, nulls as nulls."""
+    if isinstance(column.dtype, pl.List | pl.Array | pl.Struct):
+        values = column.to_list()
+        valid = column.is_not_null().to_list()
+        texts = [json.dumps(v, ensure_ascii=False, default=str) if ok else None for v, ok in zip(values, valid, strict=True)]
+        return pl.Series(column.name, texts, dtype=pl.String)
+    return column.cast(pl.String)
+
+
+def renamed(template: str, names: Mapping[str, str]) -> str:
+    """The template with columns read under other names."""
+    made = [
+        f"{{{names.get(p.text, p.text)}}}" if p.is_column else p.text.replace("{", "{{").replace("}", "}}") for p in pieces(template)
+    ]
+    return "".join(made)
