@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
 from dreamframe import testing as testing
+from dreamframe.fingerprint import versioned as versioned
 from dreamframe.frame import Frame as Frame
 from dreamframe.frame import concat as concat
 from dreamframe.frame import frame as frame
@@ -19,10 +20,39 @@ from dreamframe.frame import scan_json as scan_json
 from dreamframe.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame import scan_parquet as scan_parquet
 from dreamframe.frame import scan_text as scan_text
+from dreamframe.llms.names import llm as llm
 from dreamframe.model import Model as Model
 from dreamframe.session import Session as Session
 from dreamframe.verbs.ask import prompt as prompt
 from dreamframe.verbs.output import collect_all as collect_all
 
+if TYPE_CHECKING:
+    from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
+    from dreamframe.llms.openai import OpenAI as OpenAI
+    from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
+    from dreamframe.llms.transformers import Transformers as Transformers
+    from dreamframe.trainers.sft import SFT as SFT
+
 __version__ = "0.1.0"
+
+# Models and trainers, each imported when it is first named: name → module.
+LAZY = {
+    "OpenAI": "llms.openai",
+    "LlamaCpp": "llms.llamacpp",
+    "SmolLM2": "llms.smollm2",
+    "Transformers": "llms.transformers",
+    "SFT": "trainers.sft",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, dir())}")
+    return getattr(importlib.import_module(f"dreamframe.{LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "TYPE_CHECKING", "Any", "LAZY")} | set(LAZY))
+
+
 _register_accessors()
