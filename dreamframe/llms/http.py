@@ -1,0 +1,91 @@
+"""The connections of one client: aiohttp, one pool, JSON bytes out and in, every mishap as a CallError."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
+
+KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
+MAX_REPLY_BYTES = 32 << 20  # an endless answer is cut here
+
+
+class Reply(NamedTuple):
+    """What a server sent back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Http:
+    """A pool of connections with the headers that every request carries. Made inside the event loop."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], *, concurrency: int, needed_for: str, extra: str = "openai", max_bytes: int = MAX_REPLY_BYTES
+    ) -> None:
+        try:
+            import aiohttp
+            import yarl
+        except ImportError as exc:
+            raise MissingExtraError("aiohttp", extra=extra, needed_for=needed_for) from exc
+        self._aiohttp, self._url = aiohttp, yarl.URL
+        self._max_bytes = max_bytes
+        self._place = urlsplit(base_url).netloc.rpartition("@")[2]
+        self._urls: dict[str, Any] = {}  # text → parsed
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),  # the asker holds the deadline of the whole call
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json", "User-Agent": "dreamframe", **headers},
+            proxy=_proxy(base_url),  # looked up once: trust_env= looks it up for every request
+        )
+
+    async def post(self, url: str, body: bytes) -> Reply:
+        """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
+        return await self.send("POST", url, body)
+
+    async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+        """Send one request; the reply is whole or an error."""
+        target = self._urls.get(url)
+        if target is None:
+            target = self._urls[url] = self._url(url, encoded=True)
+        try:
+            async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
+                return Reply(reply.status, reply.headers, await self._read(reply))
+        except self._aiohttp.InvalidURL as exc:
+            raise BadRequestError(f"{url!r} is not an address") from exc
+        except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers or chunks that aiohttp cannot read
+            raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
+
+    async def _read(self, reply: Any) -> bytes:
+        length = reply.content_length
+        if length is not None and length <= self._max_bytes:
+            return bytes(await reply.read())
+        whole = bytearray()
+        async for chunk in reply.content.iter_any():
+            whole += chunk
+            if len(whole) > self._max_bytes:
+                reply.close()
+                raise BadReplyError(f"{self._place}: the answer is longer than {self._max_bytes:,} bytes", status=reply.status)
+        return bytes(whole)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def said(exc: BaseException) -> str:
+    """An exception in words, also where it has none of its own."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return proxies.get(parts.scheme)

@@ -1,0 +1,81 @@
+"""What a server takes, learnt from its refusals and remembered as long as the client lives: no table of model names decides it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+from dreamframe.call import Question
+from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.shapes import Api, Dialect, Shape
+
+REFUSES = ("unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
+
+
+class Learnt:
+    """Dialects by model, and by question where a server refused one schema."""
+
+    def __init__(self, first: Dialect) -> None:
+        self._first = first
+        self._models: dict[str, Dialect] = {}
+        self._apis: dict[str, Api] = {}
+        self._schemas: dict[str, str] = {}  # question digest → the schema mode for it
+
+    def dialect(self, model: str, question: Question) -> Dialect:
+        """What to speak with a model about a question."""
+        known = self._models.get(model, self._first)
+        mode = self._schemas.get(question.digest) if question.json_schema else None
+        return replace(known, schema=mode) if mode else known  # type: ignore[arg-type]
+
+    def api(self, model: str, asked: Api) -> Api:
+        """The API that the user chose, unless the server named another."""
+        return self._apis.get(model, asked)
+
+    def adapt(self, shape: Shape, refusal: Refusal) -> bool:
+        """Learn from a refusal of a request of this shape. False if it teaches nothing: then it is the row's error."""
+        model = str(getattr(shape.question.llm, "model", ""))
+        now = self.dialect(model, shape.question)
+        if shape.dialect.api != self.api(model, shape.dialect.api) or replace(now, api=shape.dialect.api) != shape.dialect:
+            return True  # another request was refused before this one came back, and what it taught is not yet in this one
+        words = refusal.words.lower()
+        if (api := _api(words, shape.dialect.api)) is not None:
+            self._apis[model] = api
+            return True
+        learnt = _learn(words, shape)
+        if learnt is None:
+            return False
+        known = self._models.get(model, self._first)
+        if learnt.schema != now.schema and "invalid" in words:  # this one schema is too much for the server, not every one
+            self._schemas[shape.question.digest] = learnt.schema
+        elif learnt.schema != now.schema:
+            self._schemas.pop(shape.question.digest, None)
+            self._models[model] = replace(known, schema=learnt.schema)
+        else:
+            self._models[model] = replace(learnt, schema=known.schema)
+        return True
+
+
+def _api(words: str, now: Api) -> Api | None:
+    if now == "chat" and "v1/responses" in words:
+        return "responses"
+    if now == "chat" and ("v1/completions" in words or "not a chat model" in words):
+        return "completions"
+    return None
+
+
+def _learn(words: str, shape: Shape) -> Dialect | None:
+    """The dialect with what these words refuse left out; None if they speak of something else."""
+    now, sampling = shape.dialect, shape.question.sampling
+    if sampling.max_tokens is not None and now.max_tokens == "max_tokens" and "max_completion_tokens" in words:
+        return replace(now, max_tokens="max_completion_tokens")
+    if not any(word in words for word in REFUSES):
+        return None
+    if shape.question.json_schema is not None and any(w in words for w in ("response_format", "json_schema", "text.format", "json_object", "schema")):
+        further = {"strict": "loose", "loose": "object", "object": "text"}.get(now.schema)
+        return replace(now, schema=further) if further else None  # type: ignore[arg-type]
+    if now.system == "system" and ("system" in words or "developer instruction" in words) and ("role" in words or "instruction" in words or "message" in words):
+        return replace(now, system="user") if shape.has_system else None
+    if sampling.seed is not None and now.seed and now.seed in words:
+        warnings.warn("the server takes no seed; answers are kept all the same, but another server would answer differently", stacklevel=2)
+        return replace(now, seed=None)
+    return None

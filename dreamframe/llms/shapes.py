@@ -1,0 +1,243 @@
+"""Requests and replies of the OpenAI protocol: chat, completions and responses, each a shape that is compiled once for a question.
+
+A row costs one JSON string and one joining of bytes. The order of the parts is the same in every request (system, messages), so that the provider's
+own prefix cache helps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dreamframe.call import Completion, Question, Request
+from dreamframe.errors import BadReplyError
+from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.structured import instruction, is_object, is_strictable, strict, unwrapped, wrapped
+
+Api = Literal["chat", "completions", "responses"]
+PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
+FINISH = {"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "max_output_tokens": "length"}
+FINISH |= {"model_length": "length", "safety": "content_filter", "SAFETY": "content_filter"}
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a server takes. Starts with what is most widely understood; the rest is learnt from its refusals."""
+
+    api: Api = "chat"
+    max_tokens: str = "max_tokens"  # or max_completion_tokens
+    system: Literal["system", "user"] = "system"  # whose message the system prompt is
+    schema: Literal["strict", "loose", "object", "text"] = "strict"
+    seed: str | None = "seed"  # None: the server has no seed
+
+
+class Shape:
+    """The bytes around the prompt for one question in one dialect, and how to read what comes back."""
+
+    def __init__(self, question: Question, dialect: Dialect, *, model: str, more: Mapping[str, Any]) -> None:
+        self.question, self.dialect = question, dialect
+        self.path = PATHS[dialect.api]
+        self._seed = question.sampling.seed if dialect.seed else None
+        schema = json.loads(question.json_schema) if question.json_schema else None
+        self._wraps = False
+        if schema is not None and dialect.schema != "text" and not is_object(schema):
+            self._wraps, schema = True, wrapped(schema)
+        system = question.system or ""
+        if schema is not None and (dialect.schema in ("object", "text") or dialect.api == "completions"):
+            system = f"{system}\n\n{instruction(encode(schema))}".strip()
+        self._merged = system if dialect.system == "user" or dialect.api == "completions" else ""
+        self._system = "" if self._merged else system
+        settings = {"model": model, **self._sampling(), **self._format(schema), **more, **question.sampling.extras()}
+        self._head = encode(settings)[:-1] + self._opening()
+
+    @property
+    def has_system(self) -> bool:
+        """Whether requests of this shape have a message of the system's."""
+        return bool(self._system)
+
+    def _sampling(self) -> dict[str, Any]:
+        given = self.question.sampling.given()
+        out: dict[str, Any] = {k: given[k] for k in ("temperature", "top_p", "presence_penalty", "frequency_penalty") if k in given}
+        if "max_tokens" in given:
+            out["max_output_tokens" if self.dialect.api == "responses" else self.dialect.max_tokens] = given["max_tokens"]
+        if "stop" in given:
+            out["stop"] = list(given["stop"])
+        if "logit_bias" in given:
+            out["logit_bias"] = dict(given["logit_bias"])
+        return out
+
+    def _format(self, schema: dict[str, Any] | None) -> dict[str, Any]:
+        mode = self.dialect.schema
+        if schema is None or mode == "text" or self.dialect.api == "completions":
+            return {}
+        if mode == "object":
+            made: dict[str, Any] = {"type": "json_object"}
+        elif mode == "strict" and is_strictable(schema):
+            made = {"name": "answer", "strict": True, "schema": strict(schema)}
+        else:
+            made = {"name": "answer", "strict": False, "schema": schema}
+        if self.dialect.api == "responses":
+            return {"text": {"format": {"type": "json_schema", **made} if mode != "object" else made}}
+        return {"response_format": {"type": "json_schema", "json_schema": made} if mode != "object" else made}
+
+    def _opening(self) -> str:
+        """The text between the settings and the row's own."""
+        if self.dialect.api == "completions":
+            return ',"prompt":'
+        if self.dialect.api == "responses":
+            return (f',"instructions":{encode(self._system)}' if self._system else "") + ',"input":'
+        return ',"messages":[' + (encode({"role": "system", "content": self._system}) + "," if self._system else "")
+
+    def body(self, request: Request) -> bytes:
+        """One request."""
+        own = self._messages(request.prompt) if self.question.form == "messages" else self._text(request.prompt)
+        if self._seed is not None:  # samples of one request differ by their seed; the first has the user's own
+            return f'{self._head}{own},"{self.dialect.seed}":{self._seed if request.sample == 0 else request.seed}}}'.encode()
+        return f"{self._head}{own}}}".encode()
+
+    def _text(self, prompt: str) -> str:
+        text = f"{self._merged}\n\n{prompt}" if self._merged else prompt
+        if self.dialect.api == "chat":
+            return f'{{"role":"user","content":{encode(text)}}}]'
+        return encode(text)
+
+    def _messages(self, prompt: str) -> str:
+        if self.dialect.api == "chat" and not self._merged:
+            return prompt.strip()[1:]  # the head opened the list
+        messages = json.loads(prompt)
+        if self._merged:
+            messages = merged(self._merged, messages)
+        if self.dialect.api == "completions":
+            return encode("\n\n".join(text_of(m.get("content")) or "" for m in messages))
+        if self.dialect.api == "responses":
+            return encode([{**m, "content": _response_parts(m["content"])} for m in messages])
+        return encode(messages)[1:]
+
+    def read(self, body: bytes, *, place: str) -> Completion:
+        """The answer in a reply with status 200. Raises BadReplyError, or what an error in the body means."""
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError) as exc:
+            raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        try:
+            done = _response(found) if self.dialect.api == "responses" else _choice(found)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
+            if isinstance(found, dict) and found.get("error"):
+                raise in_body(found["error"], body, place=place) from exc
+            raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+        if self._wraps and done.text:
+            done.text = unwrapped(done.text)
+        return done
+
+
+def _choice(found: Any) -> Completion:
+    """The first choice of a chat or text completion."""
+    choice = found["choices"][0]
+    extra: dict[str, Any] = {}
+    finish = choice.get("finish_reason") or "stop"
+    if "message" in choice:
+        message = choice["message"]
+        text = text_of(message.get("content"))
+        if message.get("refusal"):
+            text, finish = message["refusal"], "refusal"
+        extra = {k: message[k] for k in ("reasoning", "reasoning_content", "tool_calls", "annotations") if message.get(k)}
+    else:
+        text = choice["text"]
+    if choice.get("logprobs"):
+        extra["logprobs"] = choice["logprobs"]
+    if text is not None and not isinstance(text, str):
+        raise TypeError(f"the content is a {type(text).__name__}")
+    usage = found.get("usage") or {}
+    read, made = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    return Completion(
+        clean(text),
+        finish=FINISH.get(finish, finish),
+        n_in=usage.get("prompt_tokens") or 0,
+        n_out=usage.get("completion_tokens") or 0,
+        n_cached=read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        n_reasoning=made.get("reasoning_tokens") or 0,
+        model=str(found.get("model") or ""),
+        extra=clean(encode(extra)) if extra else None,
+    )
+
+
+def _response(found: Any) -> Completion:
+    """The message of a response, its parts joined."""
+    if found.get("status") == "failed":
+        raise ValueError("status failed")
+    parts = [part for item in found["output"] if item["type"] == "message" for part in item["content"]]
+    texts = [p["text"] for p in parts if p["type"] == "output_text"]
+    refusals = [p["refusal"] for p in parts if p["type"] == "refusal"]
+    finish = (found.get("incomplete_details") or {}).get("reason") or "stop"
+    if found.get("status") not in ("completed", "incomplete", None) or (finish == "stop" and not parts):
+        raise ValueError(f"status {found.get('status')!r} without a message")
+    usage = found.get("usage") or {}
+    return Completion(
+        clean("".join(refusals or texts)) if parts else None,
+        finish="refusal" if refusals else FINISH.get(finish, finish),
+        n_in=usage.get("input_tokens") or 0,
+        n_out=usage.get("output_tokens") or 0,
+        n_cached=(usage.get("input_tokens_details") or {}).get("cached_tokens") or 0,
+        n_reasoning=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
+        model=str(found.get("model") or ""),
+    )
+
+
+def in_body(error: Any, body: bytes, *, place: str) -> Exception:
+    """An error that came with status 200, as routers send them."""
+    from dreamframe.llms.http import Reply
+
+    code = error.get("code") if isinstance(error, Mapping) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return Refusal(Reply(status, {}, body)).error(place=place)
+
+
+def text_of(content: Any) -> Any:
+    """A message's text, whether it is a string or a list of parts."""
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content)
+    return content
+
+
+def merged(system: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the system prompt at the head of the first user message."""
+    out = [dict(m) for m in messages]
+    first = next((m for m in out if m["role"] == "user"), None)
+    if first is None:
+        return [{"role": "user", "content": system}, *out]
+    content = first["content"]
+    first["content"] = [{"type": "text", "text": system}, *content] if isinstance(content, list) else f"{system}\n\n{content}"
+    return out
+
+
+def _response_parts(content: Any) -> Any:
+    """Chat content as the responses API names its parts."""
+    if not isinstance(content, list):
+        return content
+    return [
+        {"type": "input_text", "text": p["text"]}
+        if p["type"] == "text"
+        else {"type": "input_image", "image_url": p["image_url"]["url"]}
+        if p["type"] == "image_url"
+        else p
+        for p in content
+    ]
+
+
+def clean(text: str | None) -> str | None:
+    """The text without halves of surrogate pairs, which JSON can name but no file can hold."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def shown(body: bytes) -> str:
+    """What a server said, cut for a message."""
+    return body[:2000].decode("utf-8", "replace")
