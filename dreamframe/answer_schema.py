@@ -17,6 +17,7 @@ from dreamframe.errors import ParseError, SchemaError
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+SAYS_TYPE = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties"}
 WORDS = {"true": True, "false": False, "yes": True, "no": False}
 
 
@@ -70,7 +71,7 @@ class AnswerSchema:
         """Pydantic's reader of the shape, for types that carry validators of their own."""
         from pydantic import TypeAdapter
 
-        return TypeAdapter(self.shape) if not isinstance(self.shape, list | tuple | dict | pl.DataType) and not _is_polars_type(self.shape) else None
+        return TypeAdapter(self.shape)
 
     def parse(self, text: str) -> Any:
         """The value that a text holds. Raises ParseError where it holds none; never a default.
@@ -95,11 +96,11 @@ class AnswerSchema:
         """The value, if it is of this shape. Raises ParseError otherwise."""
         import jsonschema
 
-        if self._adapter is not None and not isinstance(self.shape, enum.EnumMeta):
+        if _is_pydantic(self.shape):
             import pydantic
 
             try:
-                return self._adapter.dump_python(self._adapter.validate_python(_plain(value), strict=False), mode="json")
+                return self._adapter.dump_python(self._adapter.validate_json(json.dumps(_plain(value)), strict=True), mode="json")
             except pydantic.ValidationError as exc:
                 raise ParseError(_first_error(exc.errors()), text=text) from exc
         try:
@@ -107,7 +108,12 @@ class AnswerSchema:
         except jsonschema.ValidationError as exc:
             at = "".join(f" at {p!r}" for p in exc.absolute_path)
             raise ParseError(f"not the shape that was asked for{at}: {exc.message[:300]}", text=text) from exc
-        return _plain(value)
+        return self._in_range(_plain(value), text)
+
+    def _in_range(self, value: Any, text: str | None) -> Any:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ParseError(f"{value} does not fit a column of {self.dtype}", text=text)
+        return value
 
     def to_series(self, name: str, values: Iterable[Any]) -> pl.Series:
         """Accepted values (None for missing ones) as a column."""
@@ -139,6 +145,12 @@ def _refuse(constant: str) -> Any:
 
 
 # From shapes to JSON Schema
+
+
+def _is_pydantic(shape: Any) -> bool:
+    """Whether pydantic reads answers of this shape: neither a plain scalar, nor labels, nor a schema in another language."""
+    plain = shape in (bool, int, float) if isinstance(shape, type) else isinstance(shape, list | tuple | dict)
+    return not plain and not isinstance(shape, enum.EnumMeta) and typing.get_origin(shape) is not typing.Literal and not _is_polars_type(shape)
 
 
 def _is_polars_type(shape: Any) -> bool:
@@ -177,7 +189,7 @@ def _checked(schema: dict[str, Any], step: str) -> dict[str, Any]:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as exc:
         raise SchemaError(f"{step}: schema= is not valid JSON Schema: {exc.message}") from exc
-    if not schema.keys() & {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties"}:
+    if not schema.keys() & SAYS_TYPE:
         raise SchemaError(f"{step}: schema= says no type; write JSON Schema such as {{'type': 'object', 'properties': …}}, or a pydantic model.")
     return {"type": "object", **schema} if "properties" in schema else schema
 
@@ -207,6 +219,8 @@ def _of_pydantic(shape: Any, step: str) -> dict[str, Any]:
             f"{step}: schema={shape!r} is no answer schema. Possible: bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, JSON Schema."
         ) from exc
     strict = _strict(schema)
+    if not strict.keys() & SAYS_TYPE:
+        raise SchemaError(f"{step}: schema={shape!r} says no type; name one, e.g. int, a Literal or a pydantic model.")
     root = _resolved(strict, strict.get("$defs", {}))
     return {**root, "$defs": strict["$defs"]} if "$defs" in strict and root is not strict else strict
 

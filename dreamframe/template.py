@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, SchemaError, TemplateError
 
-TOKEN = re.compile(r"\{\{|\}\}|\{|\}")
+BRACE = re.compile(r"[{}]")
 HELP = "Write {column}; for a brace itself write {{ or }}."
 
 
@@ -31,29 +31,24 @@ def pieces(template: str, step: str = "prompt") -> tuple[Piece, ...]:
     (Piece(text='Sum up ', is_column=False), Piece(text='body', is_column=True), Piece(text=' as {json}.', is_column=False))
     """
     found: list[Piece] = []
-    text, at, opened = "", 0, -1
-    for match in TOKEN.finditer(template):
-        token, start = match.group(), match.start()
-        if opened >= 0:
-            if token not in ("}", "}}"):
-                raise TemplateError(f"{step}: a brace stands inside {{…}} at {_near(template, opened)}. {HELP}")
-            if token == "}}" and template[match.end() : match.end() + 1] != "}":  # "{a}}": the first closes, the second is stray
-                raise TemplateError(f"{step}: a single }} stands at {_near(template, start)}. {HELP}")
-            if text:
-                found.append(Piece(text, False))
-            found.append(Piece(_name(template[opened + 1 : start], template, opened, step), True))
-            text, at, opened = "}" if token == "}}" else "", match.end(), -1
-            continue
+    text, at = "", 0
+    while (brace := BRACE.search(template, at)) is not None:
+        start = brace.start()
         text += template[at:start]
-        at = match.end()
-        if token == "{":
-            opened = start
-        elif token == "}":
+        if template[start : start + 2] in ("{{", "}}"):
+            text, at = text + template[start], start + 2
+            continue
+        if template[start] == "}":
             raise TemplateError(f"{step}: a single }} stands at {_near(template, start)}. {HELP}")
-        else:
-            text += token[0]
-    if opened >= 0:
-        raise TemplateError(f"{step}: a {{ is not closed at {_near(template, opened)}. {HELP}")
+        end = BRACE.search(template, start + 1)
+        if end is None:
+            raise TemplateError(f"{step}: a {{ is not closed at {_near(template, start)}. {HELP}")
+        if template[end.start()] == "{":
+            raise TemplateError(f"{step}: a brace stands inside {{…}} at {_near(template, start)}. {HELP}")
+        if text:
+            found.append(Piece(text, False))
+        found.append(Piece(_name(template[start + 1 : end.start()], template, start, step), True))
+        text, at = "", end.end()
     if text + template[at:]:
         found.append(Piece(text + template[at:], False))
     return tuple(found)

@@ -202,9 +202,16 @@ class PromptStep(RowStep):
     def _parsed(self, text: str) -> Any:
         assert self.parse is not None
         try:
-            return self.parse(text)
+            value = self.parse(text)
         except Exception as exc:
             raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
+        if value is None:
+            return None
+        if self.schema_ is not None:
+            return self.schema_.accept(value, text=text)
+        if not isinstance(value, str):
+            raise ParseError(f"parse= gave a {type(value).__name__}; say so with schema=, e.g. schema={type(value).__name__}", text=text)
+        return value
 
 
 def turns(prompt: str, question: Question) -> list[dict[str, Any]]:
