@@ -127,5 +127,7 @@ def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, *, base_name
         model = model.merge_and_unload()
     adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
     model.save_pretrained(str(out), **adapters)
+    if adapters and "CLS" in str(model.peft_config["default"].task_type):
+        model.config.save_pretrained(str(out))  # an adapter's own config does not know the labels
     tokenizer.save_pretrained(str(out))
     strip(out, base_name)

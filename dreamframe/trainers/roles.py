@@ -15,7 +15,8 @@ BOOL = "bool"
 NUMBER = "number"
 LABEL = "label"  # text, bool, integer or enum
 LABELS = "labels"  # a label, or a list of them
-ANY = "any"
+WORDS = "words"  # a list of text
+TAGS = "tags"  # a list of labels
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def need_kind(dtype: pl.DataType, kind: str, *, role: str, column: str, who: str
     if not _fits(dtype, kind):
         wanted = {
             TEXT: "text", CHAT: "text or a list of messages (structs of role and content)", BOOL: "true or false", NUMBER: "a number",
-            LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels",
+            LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels", WORDS: "a list of words", TAGS: "a list of labels, one a word",
         }[kind]  # fmt: skip
         raise SchemaError(f"{who}: {role}={column!r} has type {dtype}; it must be {wanted}.")
 
@@ -88,7 +89,7 @@ def _fits(dtype: pl.DataType, kind: str) -> bool:
         return is_text or dtype == pl.Boolean or dtype.is_integer()
     if kind == LABELS:
         return _fits(dtype, LABEL) or (isinstance(dtype, pl.List) and _fits(_inner(dtype), LABEL))
-    return True
+    return isinstance(dtype, pl.List) and _fits(_inner(dtype), TEXT if kind == WORDS else LABEL)
 
 
 def _inner(dtype: pl.DataType) -> pl.DataType:
