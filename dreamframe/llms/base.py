@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from dreamframe.call import Completion, Request, Sampling
 
@@ -74,10 +74,58 @@ def secret(default: Any = None) -> Any:
 
 
 @dataclass(frozen=True)
-class LLM(ABC):
-    """Settings of a language model: a frozen value without connection, weights or key until it is used.
+class ModelSettings(ABC):
+    """Settings of anything that is asked row by row (a language model, an embedder, a classifier): a frozen value that holds no connection, no weights
+    and no key until it is used.
 
     A subclass adds its own fields (`setting()` for identity, `steering()` for how, `secret()` for keys), names its `provider`, and opens a client.
+    """
+
+    model: Any
+
+    provider: ClassVar[str] = "model"
+    version: ClassVar[int] = 1
+    outside_identity: ClassVar[tuple[str, ...]] = ()  # fields that are part of each question instead
+
+    def identity(self) -> Mapping[str, object]:
+        """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question."""
+        kept = (f.name for f in fields(self) if f.name not in self.outside_identity and not f.metadata.get("runtime"))
+        return {"provider": self.provider, "version": self.version, **{name: getattr(self, name) for name in kept}}
+
+    def key_fields(self) -> Mapping[str, object]:
+        """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
+        edges = {id(e): i for i, e in enumerate(self.edges())}
+        return {k: f"edge {edges[id(v)]}" if id(v) in edges else v for k, v in self.identity().items()}
+
+    def edges(self) -> tuple[TrainedModel, ...]:
+        """The lazy models that must be trained before this one can be asked."""
+        return tuple(v for f in fields(self) if hasattr(v := getattr(self, f.name), "step") and hasattr(v, "fit"))
+
+    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Self:
+        """The same settings with each lazy model replaced by what it was trained into."""
+        edges = self.edges()
+        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
+        return replace(self, **changed) if changed else self
+
+    @property
+    def label(self) -> str:
+        """The short name that explain() and progress show."""
+        return str(self.model)
+
+    @abstractmethod
+    def pool_key(self) -> str:
+        """Steps whose models have one pool key share a client, its limits and its connections. Stays in memory: it may depend on the key."""
+
+    @abstractmethod
+    def open(self) -> Client:
+        """Make the client; called once per pool key and process, inside the event loop."""
+
+
+@dataclass(frozen=True)
+class LLM(ModelSettings):
+    """Settings of a language model.
+
+    The system prompt and the sampling are part of each question, so that giving them here or to the verb is the same.
     """
 
     model: str
@@ -93,7 +141,7 @@ class LLM(ABC):
     extra: Any = setting()  # a dict of provider arguments, passed through
 
     provider: ClassVar[str] = "llm"
-    version: ClassVar[int] = 1
+    outside_identity: ClassVar[tuple[str, ...]] = ("system", *SAMPLING_FIELDS)
 
     def __post_init__(self) -> None:
         for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
@@ -104,43 +152,5 @@ class LLM(ABC):
         """The sampling defaults of this model; arguments of a verb go over them."""
         return Sampling.of(step=type(self).__name__, **{n: getattr(self, n) for n in SAMPLING_FIELDS})
 
-    def identity(self) -> Mapping[str, object]:
-        """What decides the answers besides the request: provider and every field that is neither runtime nor sampling nor the system prompt.
-
-        (The system prompt and the sampling are part of each question, so that giving them here or to the verb is the same.)
-        """
-        own = {
-            f.name: getattr(self, f.name)
-            for f in fields(self)
-            if f.name not in SAMPLING_FIELDS and f.name != "system" and not f.metadata.get("runtime")
-        }
-        return {"provider": self.provider, "version": self.version, **own}
-
     def key_fields(self) -> Mapping[str, object]:
-        """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
-        edges = {id(e): i for i, e in enumerate(self.edges())}
-        seen = {k: f"edge {edges[id(v)]}" if id(v) in edges else v for k, v in self.identity().items()}
-        return {**seen, "system": self.system, "sampling": self.sampling.given()}
-
-    def edges(self) -> tuple[TrainedModel, ...]:
-        """The lazy models that must be trained before this one can be asked."""
-        return tuple(v for f in fields(self) if hasattr(v := getattr(self, f.name), "step") and hasattr(v, "fit"))
-
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:
-        """The same settings with each lazy model replaced by what it was trained into."""
-        edges = self.edges()
-        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
-        return replace(self, **changed) if changed else self
-
-    @property
-    def label(self) -> str:
-        """The short name that explain() and progress show."""
-        return self.model
-
-    @abstractmethod
-    def pool_key(self) -> str:
-        """Steps whose models have one pool key share a client, its limits and its connections. Stays in memory: it may depend on the key."""
-
-    @abstractmethod
-    def open(self) -> Client:
-        """Make the client; called once per pool key and process, inside the event loop."""
+        return {**super().key_fields(), "system": self.system, "sampling": self.sampling.given()}
