@@ -1,0 +1,152 @@
+"""What explain() says of every verb, word for word: plans as they would run, read from the last line up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+from tests.golden.files import Golden
+
+GOLDEN = Golden("explain.txt")
+ECHO = dr.testing.Echo()
+MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
+
+
+class Mood(Enum):
+    GOOD = "good"
+    BAD = "bad"
+
+
+def rows() -> dr.Frame:
+    return dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3], "t": ["x", "yy", "z"], "l": [[1], [2, 3], []], "s": [{"f": 1}, {"f": 2}, {"f": 3}]})
+
+
+def scanned(name: str, scan: Callable[[Path], dr.Frame]) -> dr.Frame:
+    path = Path(name)
+    {".csv": pl.DataFrame.write_csv, ".parquet": pl.DataFrame.write_parquet, ".ndjson": pl.DataFrame.write_ndjson}[path.suffix](pl.DataFrame({"a": [1]}), path)
+    return scan(path)
+
+
+def twice(row: dict[str, int]) -> dict[str, int]:
+    return {"w": row["v"] * 2}
+
+
+def shortest_first(table: pl.DataFrame) -> pl.DataFrame:
+    return table.sort(pl.col("t").str.len_chars())
+
+
+def shared() -> dr.Frame:
+    asked = rows().prompt(ECHO, "{t}", into="said")
+    return dr.concat([asked.filter(k="a"), asked.filter(k="b")])
+
+
+def tuned() -> dr.Frame:
+    model = rows().train(dr.SFT("base", steps=2), prompt="t", completion="k")
+    return rows().prompt(model.llm(), "{t}", into="tuned")
+
+
+PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
+    "frame": rows,
+    "scan_csv": lambda: scanned("rows.csv", dr.scan_csv),
+    "scan_parquet": lambda: scanned("rows.parquet", dr.scan_parquet),
+    "scan_ndjson": lambda: scanned("rows.ndjson", dr.scan_ndjson),
+    "grid": lambda: dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}),
+    "generate": lambda: dr.generate(ECHO, "Write a haiku.", n=3),
+    "select": lambda: rows().select("k", pl.col("v") + 1),
+    "with_columns": lambda: rows().with_columns(u=pl.col("t").str.to_uppercase(), one=1),
+    "filter": lambda: rows().filter(pl.col("v") > 1, k="a"),
+    "drop": lambda: rows().drop("t", "l"),
+    "rename": lambda: rows().rename({"k": "key"}),
+    "cast": lambda: rows().cast({"v": pl.Float64}),
+    "sort": lambda: rows().sort("k", pl.col("v") % 2, descending=[True, False]),
+    "head": lambda: rows().head(2),
+    "limit": lambda: rows().limit(2),
+    "tail": lambda: rows().tail(2),
+    "slice": lambda: rows().slice(1, 1),
+    "reverse": lambda: rows().reverse(),
+    "unique": lambda: rows().unique("k"),
+    "drop_nulls": lambda: rows().drop_nulls("t"),
+    "join": lambda: rows().join(dr.frame({"k": ["a"], "w": [9]}), on="k", how="left"),
+    "group_by": lambda: rows().group_by("k").agg(pl.col("v").sum(), n=pl.len()),
+    "explode": lambda: rows().explode("l"),
+    "unnest": lambda: rows().unnest("s"),
+    "unpivot": lambda: rows().unpivot(["v"], index="k"),
+    "with_row_index": lambda: rows().with_row_index("i", 1),
+    "gather": lambda: rows().gather([2, 0]),
+    "pipe": lambda: rows().pipe(lambda df, n: df.head(n), 1),
+    "concat": lambda: dr.concat([rows(), rows().head(1)]),
+    "concat diagonal": lambda: dr.concat([rows().select("k"), rows().select("v")], how="diagonal"),
+    "sample": lambda: rows().sample(2, seed=1),
+    "shuffle": lambda: rows().shuffle(seed=1),
+    "shard": lambda: rows().shard(2, 1),
+    "repeat_to": lambda: rows().repeat_to(7),
+    "split": lambda: rows().split(train=0.5, test=0.5, seed=3)["test"],
+    "split stratified": lambda: rows().split(train=0.5, test=0.5, stratify="k")["train"],
+    "map": lambda: rows().map(twice, schema={"w": pl.Int64}),
+    "map_batches": lambda: rows().map_batches(shortest_first),
+    "prompt": lambda: rows().prompt(ECHO, "Sum up {t} in one line.", into="sum"),
+    "prompt with a schema": lambda: rows().prompt(ECHO, "Is {t} good?", schema=Literal["yes", "no"], into="good"),
+    "prompt with labels of an enum": lambda: rows().prompt(ECHO, "What mood is {t}?", schema=Mood, into="mood"),
+    "prompt with samples": lambda: rows().prompt(ECHO, "{t}", n=3, into="three"),
+    "extract": lambda: rows().extract(ECHO, {"type": "object", "properties": {"city": {"type": "string"}}}, "t"),
+    "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),
+    "model column in with_columns": lambda: rows().with_columns(MODEL_COLUMN),
+    "model column in filter": lambda: rows().filter(MODEL_COLUMN, pl.col("v") > 1),
+    "model column in select": lambda: rows().select("k", MODEL_COLUMN),
+    "model column in sort": lambda: rows().sort(dr.prompt(ECHO, "Rate {t}", schema=int, into="rate")),
+    "model column in agg": lambda: rows().group_by("k").agg(dr.prompt(ECHO, "{t}", into="said").str.len_chars().max()),
+    "model column in when": lambda: rows().with_columns(pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}")).otherwise(None).alias("said")),
+    "model columns nested": lambda: rows().with_columns(dr.prompt(ECHO, "Again: {x}", x=dr.prompt(ECHO, "{t}").str.head(5), into="again")),
+    "limit below a prompt": lambda: rows().prompt(ECHO, "{t}", into="said").with_columns(n=pl.col("said").str.len_chars()).head(1),
+    "shared steps are drawn once": shared,
+    "train": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k"),
+    "train with validation": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k", validation=rows().head(1)),
+    "a model as an edge": tuned,
+}
+RUN_OR_LOOK = ("collect", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")  # verbs that make no frame
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_explain_says(name: str, session: dr.Session):
+    GOLDEN.check(name, PLANS[name]().explain())
+
+
+def test_the_file_has_no_other_sections(session: dr.Session):
+    GOLDEN.check_names(list(PLANS))
+
+
+def test_every_verb_is_explained():
+    verbs = [n for n in dir(dr.Frame) if not n.startswith("_") and not n.startswith(RUN_OR_LOOK)]
+    assert [v for v in verbs if v not in PLANS] == []
+
+
+def test_a_plan_is_explained_as_it_was_written(session: dr.Session):
+    plan = rows().prompt(ECHO, "{t}", into="said").head(1)
+    assert plan.explain(optimized=False).splitlines()[0].startswith("HEAD")
+    assert plan.explain().splitlines()[0].startswith("PROMPT")
+
+
+def test_the_html_of_a_frame_shows_schema_and_plan_and_escapes_both(session: dr.Session):
+    frame = dr.frame({"<b>": ["a & b"]}).prompt(ECHO, "<i>{<b>}</i>", into="said")
+    Golden("repr.txt").check("html", frame._repr_html_())
+
+
+def test_the_repr_of_a_frame_shows_schema_and_plan(session: dr.Session):
+    Golden("repr.txt").check("repr", repr(rows().prompt(ECHO, "{t}", into="said")))
+
+
+def test_the_repr_of_a_model_shows_its_plan(session: dr.Session):
+    Golden("repr.txt").check("model", repr(rows().train(dr.SFT("base", steps=2), prompt="t", completion="k")))
+
+
+def test_looking_runs_nothing(session: dr.Session):
+    llm = dr.testing.Echo()
+    df = rows().prompt(llm, "{t}", into="said")
+    repr(df), df._repr_html_(), df.explain(), df.show_graph(), df.schema, df.columns
+    assert llm.calls == 0

@@ -1,0 +1,194 @@
+"""An example of every step, with another possible value for each of its fields: what the laws are tried on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+import dreamframe as dr
+from dreamframe.answer_schema import AnswerSchema
+from dreamframe.call import Completion, Request, Sampling
+from dreamframe.llms.base import Client, setting, steering
+from dreamframe.prompts.base import Prompt
+from dreamframe.step import Step
+from dreamframe.steps.apply import MapBatches, MapRows
+from dreamframe.steps.prompt import PromptStep
+from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
+from dreamframe.steps.source import Scan, Table
+from dreamframe.steps.train import Train
+from dreamframe.testing import Fake, FakeClient
+
+SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
+ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
+
+
+@dataclass(frozen=True)
+class Ordinal(Fake):
+    """Answers with the prompt and the request's ordinal among its equals, in an order that only the requests' keys decide."""
+
+    model: str = "ordinal"
+    tone: str | None = setting()
+    refuses: Callable[[str], bool] | None = steering()
+    provider: ClassVar[str] = "ordinal"
+
+    def open(self) -> Client:
+        return OrdinalClient(self)
+
+    def reply(self, request: Request) -> Completion:
+        if self.refuses is not None and self.refuses(request.prompt):
+            raise dr.errors.BadRequestError("refused", status=400)
+        return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
+
+
+class OrdinalClient(FakeClient):
+    async def complete(self, request: Request) -> Completion:
+        for _ in range(request.key[0] % 8):  # later than others that were asked later
+            await asyncio.sleep(0)
+        return await super().complete(request)
+
+
+def twice(row: dict[str, Any]) -> dict[str, Any]:
+    return {"w": row["v"] * 2}
+
+
+def thrice(row: dict[str, Any]) -> dict[str, Any]:
+    return {"w": row["v"] * 3}
+
+
+def backwards(table: pl.DataFrame) -> pl.DataFrame:
+    return table.reverse()
+
+
+def sorted_by_v(table: pl.DataFrame) -> pl.DataFrame:
+    return table.sort("v")
+
+
+def upper(text: str) -> str:
+    return text.upper()
+
+
+@dataclass(frozen=True)
+class Case:
+    """A step over an input, and for each field of the step another value that it could have."""
+
+    build: Callable[[Step], Step]
+    changes: Mapping[str, Any]
+    is_row_by_row: bool = True  # whether it may be collected
+    n_calls: Callable[[pl.DataFrame], int] = lambda _: 0  # calls that a first run makes
+
+    def over(self, below: Step) -> Step:
+        return self.build(below)
+
+    def changed(self, field: str) -> Step:
+        """The step with another value in one field."""
+        made = self.over(table())
+        value = self.changes[field]
+        return type(made)(**{**{f.name: getattr(made, f.name) for f in fields(made)}, field: value})
+
+
+def table(rows: pl.DataFrame = ROWS) -> Step:
+    return Table(data=rows)
+
+
+def rechunked() -> pl.DataFrame:
+    return pl.concat([ROWS.head(1), ROWS.tail(3)], rechunk=False)
+
+
+def file(name: str) -> str:
+    """The rows as a file of this name in the working directory."""
+    if not Path(name).exists():
+        ROWS.write_csv(name)
+    return name
+
+
+LLM = Ordinal(max_tokens=5)
+TEMPLATE = Prompt.of("Say {t}", step="prompt")
+PROMPT_CHANGES: dict[str, Any] = {
+    "name": "other",
+    "on_error": "null",
+    "llm": Ordinal(max_tokens=6),
+    "prompt": Prompt.of("Say {k}", step="prompt"),
+    "into": "other",
+    "schema_": AnswerSchema.of(["a", "b"], step="prompt"),
+    "system": "You are brief.",
+    "sampling": Sampling.of(temperature=0.5),
+    "n": 2,
+    "parse": upper,
+    "repairs": 3,
+}
+POSITIONS: dict[str, Any] = {"name": "other"}
+
+CASES: dict[str, Case] = {
+    "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
+    "Relational": Case(
+        lambda below: Relational(inputs=(below,), verb="filter", args=(pl.col("v") > 1,)),
+        {"name": "other", "verb": "select", "args": (pl.col("v") > 2,), "options": (("k", "a"),)},
+    ),
+    "Relational sort": Case(
+        lambda below: Relational(inputs=(below,), verb="sort", args=("k",), options=(("maintain_order", True),)),
+        {"args": ("v",), "options": (("descending", True), ("maintain_order", True))},
+    ),
+    "Sample": Case(
+        lambda below: Sample(inputs=(below,), fraction=0.6, seed=1),
+        {**POSITIONS, "n": 2, "fraction": 0.3, "with_replacement": True, "in_order": False, "seed": 2},
+    ),
+    "RepeatTo": Case(lambda below: RepeatTo(inputs=(below,), n=5), {**POSITIONS, "n": 6}),
+    "SplitPart": Case(
+        lambda below: SplitPart(inputs=(below,), part="train", fractions=(("train", 0.5), ("test", 0.5)), seed=1),
+        {**POSITIONS, "part": "test", "fractions": (("train", 0.4), ("test", 0.6)), "stratify": "k", "seed": 2, "shuffle": False},
+    ),
+    "MapRows": Case(
+        lambda below: MapRows(inputs=(below,), function=twice, columns=(("w", pl.Int64()),)),
+        {"name": "other", "on_error": "drop", "function": thrice, "columns": (("w", pl.Float64()),), "timeout_s": 9.0, "workers": 2},
+    ),
+    "MapBatches": Case(
+        lambda below: MapBatches(inputs=(below,), function=backwards),
+        {"name": "other", "function": sorted_by_v, "columns": tuple(SCHEMA.items())},
+    ),
+    "PromptStep": Case(
+        lambda below: PromptStep.over(below, LLM, TEMPLATE, into="said"),
+        PROMPT_CHANGES,
+        n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),
+    ),
+    "PromptStep with samples": Case(
+        lambda below: PromptStep.over(below, LLM, TEMPLATE, into="said", n=3),
+        {"n": 4},
+        n_calls=lambda rows: 3 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+    "PromptStep greedy": Case(
+        lambda below: PromptStep.over(below, Ordinal(temperature=0), TEMPLATE, into="said"),
+        {"sampling": Sampling.of(temperature=0.5)},
+        n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
+    ),
+    "PromptStep twice": Case(
+        lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
+        {"into": "third"},
+        n_calls=lambda rows: 2 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+}
+
+
+def scan() -> Case:
+    """A scan needs its files in the working directory."""
+    made = Scan(format="csv", paths=(file("rows.csv"),))
+    return Case(lambda _: made, {"name": "other", "format": "text", "paths": (file("moved.csv"),), "options": (("skip_rows", 1),)})
+
+
+def train() -> Case:
+    """Trainings are keyed as any step; what they make is tried in tests/models."""
+    trainer, other = dr.SFT("base", steps=2), dr.SFT("base", steps=3)
+    columns = (("completion", "k"), ("prompt", "t"))
+    return Case(
+        lambda below: Train(inputs=(below, below), trainer=trainer, columns=columns),
+        {"name": "other", "trainer": other, "columns": (("completion", "t"), ("prompt", "k")), "has_validation": True},
+        is_row_by_row=False,
+    )
+
+
+def all_cases() -> dict[str, Case]:
+    return {**CASES, "Scan": scan(), "Train": train()}
