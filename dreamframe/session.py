@@ -18,7 +18,7 @@ from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
 from dreamframe.run import loop
 from dreamframe.run.execute import Run, RunOptions
-from dreamframe.run.progress import Progress
+from dreamframe.run.progress import Progress, summary
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.step import ModelStep, Step
 from dreamframe.store.stores import Stores, open_stores
@@ -190,6 +190,16 @@ class Session:
             "trained": sum(run.trained for run in self.runs),
             "reused": sum(run.reused for run in self.runs),
         }
+
+    def summary(self) -> str:
+        """What this session object has done, in one line: calls, answers from the session, trainings, failed rows.
+
+        >>> dr.Session(None).summary()
+        '0 model calls, 0 answers from the session, trained nothing'
+        """
+        whole = RunStats(steps=[s for run in self.runs for s in run.steps])
+        whole.trained, whole.reused = sum(run.trained for run in self.runs), sum(run.reused for run in self.runs)
+        return summary(whole)
 
     def training_record(self, step: ModelStep) -> dict[str, Any]:
         """What training.json says of a model; trains it if need be."""

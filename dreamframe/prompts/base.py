@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.call import Form
+from dreamframe.call import Form, RowContext
 from dreamframe.errors import SettingError
 
 
@@ -39,6 +40,12 @@ class Prompt(ABC):
         """Frames that the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
         return ()
 
+    def key_fields(self) -> Mapping[str, object]:
+        """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
+        edges = {id(e): i for i, e in enumerate(self.inputs)}
+        held = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return {name: f"edge {edges[id(v)]}" if id(v) in edges else v for name, v in held.items()}
+
     @property
     @abstractmethod
     def summary(self) -> str:
@@ -47,6 +54,14 @@ class Prompt(ABC):
     @abstractmethod
     def check(self, schema: pl.Schema, *, step: str) -> None:
         """Raise a PlanError where rows of this schema cannot be asked about."""
+
+    def bound(self, tables: tuple[pl.DataFrame, ...]) -> Prompt:  # noqa: ARG002  prompts over frames use them
+        """The prompt with the rows of its `inputs`, as a run collected them."""
+        return self
+
+    async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:  # noqa: ARG002  prompts that retrieve ask an embedder first
+        """One string a row, with whatever must be asked of other models first."""
+        return self.render(rows)
 
     @abstractmethod
     def render(self, rows: pl.DataFrame) -> pl.Series:

@@ -101,9 +101,12 @@ class PromptStep(RowStep):
             form=self.prompt.form,
         )
 
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
+        ctx.once("prompt", lambda: self.prompt.bound(tables))
+
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
-        prompts = self.prompt.render(rows)
+        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
         if self.n > 1:
             prompts = prompts.gather([i for i in range(rows.height) for _ in range(self.n)])
         replies = await ctx.ask(question, prompts)
