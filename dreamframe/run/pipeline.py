@@ -33,10 +33,10 @@ class Turnstile:
             await self._waiting[index]
 
     def leave(self, index: int) -> None:
-        if index == self._next:
-            self._next += 1
-            if (waiting := self._waiting.pop(self._next, None)) is not None and not waiting.done():
-                waiting.set_result(None)
+        assert index == self._next
+        self._next += 1
+        if (waiting := self._waiting.pop(self._next, None)) is not None and not waiting.done():
+            waiting.set_result(None)
 
 
 class Stage:
@@ -73,25 +73,42 @@ class BatchContext:
 
     def __init__(self, lender: Lender, stage: Stage, index: int) -> None:
         self._lender, self._stage, self._index = lender, stage, index
+        self._has_turn = True
         self.failures: dict[int, Failure] = {}
 
     async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
         if samples is None:
-            samples = self._number(question, prompts)
+            samples = await self._number(question, prompts)
         keys = answer_keys(question.key_prefix, prompts, samples)
         return await self._lender.ask(self._stage, question, keys, prompts, samples, self._index)
 
-    def _number(self, question: Question, prompts: pl.Series) -> list[int]:
+    async def _number(self, question: Question, prompts: pl.Series) -> list[int]:
         """The k-th occurrence of a request in its step is sample k; a greedy model has one sample."""
         if question.sampling.is_greedy or question.form == "input":
             return [0] * len(prompts)
+        await self.take_turn()
         seen, samples = self._stage.ordinals, []
         for key in answer_keys(question.key_prefix, prompts, [0] * len(prompts)).to_pylist():
             samples.append(k := seen.get(key, 0))
             if key is not None:
                 seen[key] = k + 1
-        self._stage.turn.leave(self._index)
+        self.end_turn()
         return samples
+
+    async def take_turn(self) -> None:
+        """Wait until all earlier batches have numbered their requests. A batch has one turn in a step."""
+        assert self._has_turn, f"{self._stage.step.label}: a step numbers the requests of a batch in one ask"
+        await self._stage.turn.enter(self._index)
+
+    def end_turn(self) -> None:
+        self._has_turn = False
+        self._stage.turn.leave(self._index)
+
+    async def pass_turn(self) -> None:
+        """Let later batches number theirs, where this one had nothing to number."""
+        if self._has_turn:
+            await self.take_turn()
+            self.end_turn()
 
     def fail(self, position: int, failure: Failure) -> None:
         self.failures[position] = failure
@@ -119,12 +136,10 @@ async def through(stages: Sequence[Stage], index: int, rows: pl.DataFrame, lende
 
 async def _row_stage(stage: Stage, step: RowStep, index: int, rows: pl.DataFrame, lender: Lender) -> pl.DataFrame:
     stage.heights[index] = rows.height
-    if step.needs_order:
-        await stage.turn.enter(index)
     ctx = BatchContext(lender, stage, index)
     out = await step.run(rows, ctx) if rows.height else pl.DataFrame(schema=step.schema)
     if step.needs_order:
-        stage.turn.leave(index)
+        await ctx.pass_turn()
     if ctx.failures:
         stage.stats.failed += len(ctx.failures)
         stage.failed += [(index, position, failure) for position, failure in ctx.failures.items()]
