@@ -1,0 +1,152 @@
+"""Requests in flight, pooled: sorted by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from dreamframe.errors import CallError, PermanentCallError
+
+T = TypeVar("T")  # a prepared request
+R = TypeVar("R")  # its answer
+
+GATHER_S = 0.004  # how long the first request of an idle pool waits for company
+
+
+class Job(Generic[T, R]):
+    """One request in the pool."""
+
+    __slots__ = ("answer", "item", "length", "number")
+
+    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R]) -> None:
+        self.item, self.length, self.number, self.answer = item, length, number, answer
+
+    @property
+    def is_wanted(self) -> bool:
+        return not self.answer.done()
+
+
+class Pool(Generic[T, R]):
+    """Answers requests in batches of similar length.
+
+    `work` answers a batch and runs on the pool's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
+    costs n times the longest one's length; batches cost at most `budget`. When `work` runs out of memory, the budget becomes half of what the batch
+    cost, stays there, and the batch is tried again in parts; a request that does not fit alone fails.
+    The oldest request is always in the next batch, so that none waits for ever.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[T]], Sequence[R | CallError]],
+        *,
+        budget: int,
+        is_out_of_memory: Callable[[BaseException], bool],
+        most: int | None = None,
+        name: str = "model",
+    ) -> None:
+        self._work = work
+        self.budget = budget
+        self._most = most  # requests of one batch
+        self._is_out_of_memory = is_out_of_memory
+        self._name = name
+        self._jobs: list[Job[T, R]] = []
+        self._numbers = itertools.count()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"dreamframe-{name}")
+        self._driver: asyncio.Task[None] | None = None
+        self.closing = threading.Event()
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call something on the pool's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+
+    async def submit(self, item: T, length: int) -> R:
+        """The answer to one request. Raises the CallError that it met. A cancelled request leaves the pool."""
+        loop = asyncio.get_running_loop()
+        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future())
+        self._jobs.append(job)
+        if self._driver is None or self._driver.done():
+            self._driver = loop.create_task(self._drive())
+        return await job.answer
+
+    async def close(self) -> None:
+        """Stop after the batch that is being worked on."""
+        self.closing.set()
+        if self._driver is not None and not self._driver.done():
+            self._driver.cancel()
+            await asyncio.gather(self._driver, return_exceptions=True)
+        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+
+    async def _drive(self) -> None:
+        await asyncio.sleep(GATHER_S)
+        while self._jobs and not self.closing.is_set():
+            batch = self._next()
+            if not batch:
+                return
+            await self._answer(batch)
+
+    def _next(self) -> list[Job[T, R]]:
+        """The oldest request and its neighbours in length, as many as the budget takes."""
+        self._jobs = [j for j in self._jobs if j.is_wanted]
+        if not self._jobs:
+            return []
+        oldest = min(self._jobs, key=lambda j: j.number)
+        ordered = sorted(self._jobs, key=lambda j: (j.length, j.number))
+        chosen = _around(ordered, bisect.bisect_left(ordered, (oldest.length, oldest.number), key=lambda j: (j.length, j.number)), self.budget, self._most)
+        taken = {id(j) for j in chosen}
+        self._jobs = [j for j in self._jobs if id(j) not in taken]
+        return chosen
+
+    async def _answer(self, batch: list[Job[T, R]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._thread, self._work, [j.item for j in batch])
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # noqa: BLE001  whatever a model's code raises belongs to the requests of the batch
+            self._failed(batch, exc)
+            return
+        for job, answer in zip(batch, answers, strict=True):
+            if not job.is_wanted:
+                continue
+            if isinstance(answer, CallError):
+                job.answer.set_exception(answer)
+            else:
+                job.answer.set_result(answer)
+
+    def _failed(self, batch: list[Job[T, R]], exc: Exception) -> None:
+        if self._is_out_of_memory(exc) and len(batch) > 1:
+            self.budget = max(1, len(batch) * max(j.length for j in batch) // 2)
+            self._jobs.extend(batch)
+            return
+        for job in batch:
+            if not job.is_wanted:
+                continue
+            if isinstance(exc, CallError):
+                error = exc
+            elif self._is_out_of_memory(exc):
+                error = PermanentCallError(f"{self._name}: out of memory, even with this request alone ({job.length} tokens)")
+            else:
+                error = PermanentCallError(f"{self._name}: {type(exc).__name__}: {exc}")
+            error.__cause__ = exc if error is not exc else exc.__cause__
+            job.answer.set_exception(error)
+
+
+def _around(ordered: Sequence[Job[T, R]], at: int, budget: int, most: int | None) -> list[Job[T, R]]:
+    """The run of jobs around position `at` that fits the budget: towards shorter ones for nothing, towards longer ones while it is worth it."""
+    low, high = at, at + 1
+    while most is None or high - low < most:
+        count, longest = high - low + 1, ordered[high - 1].length
+        if high < len(ordered) and ordered[high].length == longest and count * longest <= budget:
+            high += 1  # as long as the longest: no padding
+        elif low > 0 and count * longest <= budget:
+            low -= 1
+        elif high < len(ordered) and count * ordered[high].length <= budget:
+            high += 1
+        else:
+            break
+    return list(ordered[low:high])
