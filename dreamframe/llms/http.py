@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
 
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
-MAX_REPLY_BYTES = 32 << 20  # an endless answer is cut here
 
 
 class Reply(NamedTuple):
@@ -24,9 +23,7 @@ class Reply(NamedTuple):
 class Http:
     """A pool of connections with the headers that every request carries. Made inside the event loop."""
 
-    def __init__(
-        self, base_url: str, headers: Mapping[str, str], *, concurrency: int, needed_for: str, extra: str = "openai", max_bytes: int = MAX_REPLY_BYTES
-    ) -> None:
+    def __init__(self, base_url: str, headers: Mapping[str, str], *, concurrency: int, needed_for: str, max_bytes: int, extra: str = "openai") -> None:
         try:
             import aiohttp
             import yarl

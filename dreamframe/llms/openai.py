@@ -45,6 +45,7 @@ class OpenAI(LLM):
     timeout_s: float = steering(300.0)  # hard deadline of one call
     attempts: int = steering(8)
     backoff_s: float = steering(0.5)
+    max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
 
     provider: ClassVar[str] = "openai"
     address: ClassVar[str] = "https://api.openai.com/v1"
@@ -87,7 +88,7 @@ class OpenAI(LLM):
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def pool_key(self) -> str:
-        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s)
+        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.max_reply_bytes)
         return repr((self.provider, self.endpoint, self.userinfo, self.query, self.api_key or os.environ.get(self.key_variable), self.headers, steers))
 
     def url(self, path: str) -> str:
@@ -105,7 +106,7 @@ class OpenAIClient:
         self._llm = llm
         self._key = llm.key()
         self._place = urlsplit(llm.endpoint).netloc
-        self._http = Http(llm.endpoint, self._headers(), concurrency=llm.concurrency, needed_for=f"dr.{type(llm).__name__}")
+        self._http = Http(llm.endpoint, self._headers(), concurrency=llm.concurrency, needed_for=f"dr.{type(llm).__name__}", max_bytes=llm.max_reply_bytes)
         self._learnt = Learnt(llm.dialect)
         self._shapes: dict[int, tuple[Shape, str]] = {}  # id(question) → its shape (which keeps the question alive) and address
         self.concurrency = llm.concurrency

@@ -37,7 +37,7 @@ SHOWN = 300  # characters of a server's words in a message
 class Refusal:
     """A refusal taken apart: the provider's message, code, type and parameter, as far as it has them."""
 
-    __slots__ = ("code", "message", "param", "retry_after_s", "status", "text")
+    __slots__ = ("code", "location", "message", "param", "retry_after_s", "status", "text")
 
     def __init__(self, reply: Reply, error: Any = None) -> None:
         self.status = reply.status
@@ -49,6 +49,7 @@ class Refusal:
         self.code = " ".join(str(found[k]) for k in ("code", "type", "status") if found.get(k))
         self.param = str(found.get("param") or "")
         self.retry_after_s = retry_after_s(reply.headers)
+        self.location = reply.headers.get("Location", "")
 
     @property
     def words(self) -> str:
@@ -74,10 +75,12 @@ class Refusal:
             return ServerError(message, status=status, text=text, retry_after_s=self.retry_after_s)
         if status in (400, 413, 422) and CONTEXT.search(self.words):
             return ContextLengthError(message, status=status, text=text)
-        if status < 400:
+        if status < 300:
             return BadReplyError(message, status=status, text=text)
+        if status < 400:
+            message = f"{place}: {status}: the server sends its callers elsewhere, to {self.location!r}. Give that address as base_url= if you trust it"
         refused = BadRequestError(message, status=status, text=text)
-        refused.stops_run = status in (404, 405)  # no such model or no such address: true for every row
+        refused.stops_run = status < 400 or status in (404, 405)  # no such model or no such address: true for every row
         return refused
 
 
