@@ -1,18 +1,38 @@
-"""The three stores of a session, together."""
+"""The stores of a session, together."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from dreamframe.store.answers import Answers
+from dreamframe.store.files import Files
+from dreamframe.store.layout import Layout, open_folder
 from dreamframe.store.models import Models
+from dreamframe.store.runlog import RunLog
 from dreamframe.store.steps import StepOutputs
 
 
 @dataclass
 class Stores:
-    """Answers by request, step outputs by plan, models by rows. `steps` and `models` are None for a session in memory."""
+    """Answers by request, step outputs by plan, models by rows, and the log of runs. `steps` is None for a session in memory."""
 
     answers: Answers
     steps: StepOutputs | None
     models: Models
+    log: RunLog
+
+
+def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
+    """Open a session folder, or a session in memory that trains its models under `scratch`. Raises SessionFormatError for a folder of a newer format."""
+    if folder is not None:
+        return stores_on(Files(folder))
+    files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
+    return Stores(Answers(files, None), None, Models(files, Layout(files.root)), RunLog(files, None))
+
+
+def stores_on(files: Files) -> Stores:
+    """Open the session folder behind `files`."""
+    layout = open_folder(files)
+    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLog(files, layout))

@@ -1,0 +1,207 @@
+"""The folder of answer journals: read those of all writers, repair those of dead ones, write one of our own."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from dreamframe.errors import StorageError
+from dreamframe.store.files import Files, Handle, Lock
+from dreamframe.store.journal import Row, Scan, batch_of, framed, header, scan
+from dreamframe.store.layout import Layout, set_aside, warn
+
+NAME = re.compile(r"\d{8}T\d{12}-\d+-[0-9a-f]{8}\.answers")
+
+
+def new_name() -> str:
+    """A file name that sorts by time and that no other writer takes."""
+    now = time.time_ns() // 1000
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 1_000_000))
+    return f"{stamp}{now % 1_000_000:06d}-{os.getpid()}-{secrets.token_hex(4)}.answers"
+
+
+def file_bytes(batches: Sequence[pa.RecordBatch]) -> bytes:
+    """A whole journal of some batches."""
+    return b"".join([header(), *(framed(b.serialize()) for b in batches)])
+
+
+@dataclass
+class _Seen:
+    end: int  # bytes that were read
+    is_live: bool  # its writer may add more
+
+
+class JournalFolder:
+    """Reads the journals of other writers, again and again: each row once."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+        self._seen: dict[str, _Seen] = {}
+        self.own: set[str] = set()  # names written by this process: their rows are known already
+
+    def news(self) -> list[pa.RecordBatch]:
+        """The batches that appeared since the last look, oldest file first."""
+        batches: list[pa.RecordBatch] = []
+        for name in self.names():
+            seen = self._seen.get(name)
+            if name in self.own or (seen is not None and not seen.is_live):
+                continue
+            try:
+                batches += self._first_look(name) if seen is None else self._again(name, seen)
+            except StorageError as exc:
+                if exc.errno != errno.ENOENT:  # else merged into another file meanwhile, which the next look finds
+                    raise
+        return batches
+
+    def names(self) -> list[str]:
+        return [n for n in self._files.listdir(self._layout.answers) if NAME.fullmatch(n)]
+
+    def _again(self, name: str, seen: _Seen) -> list[pa.RecordBatch]:
+        path = self._layout.answers / name
+        if self._files.size(path) <= seen.end:
+            return []
+        found = scan(pa.py_buffer(self._files.read_bytes(path, offset=seen.end)), whole=False)
+        seen.end += found.end
+        self._warn_of(path, found)
+        return found.batches
+
+    def _first_look(self, name: str) -> list[pa.RecordBatch]:
+        path = self._layout.answers / name
+        if self._files.kind(path) != "file":
+            warn(f"{path} is not a regular file and was not read")
+            self._seen[name] = _Seen(0, is_live=False)
+            return []
+        lock = self._files.lock(path, make=False)
+        try:
+            # Only a journal whose writer is gone is mapped: a living writer may cut a half-written frame off its end.
+            found = scan(self._files.map(path) if lock else pa.py_buffer(self._files.read_bytes(path)))
+            self._seen[name] = _Seen(found.end, is_live=lock is None)
+            if lock is None:
+                self._warn_of(path, found)
+            else:
+                self._repair(path, found)
+        finally:
+            if lock is not None:
+                lock.release()
+        return found.batches
+
+    def _warn_of(self, path: Path, found: Scan) -> None:
+        if found.bad:
+            warn(f"{path}: {len(found.bad)} damaged parts were stepped over ({found.bad[0]}); their answers are asked for again when they are needed")
+
+    def _repair(self, path: Path, found: Scan) -> None:
+        """Leave a file that the next reader finds whole. On a disk that cannot be written, everything stays as it is."""
+        try:
+            if found.bad:
+                if found.batches:
+                    better = new_name()
+                    self._files.write_new(path.with_name(better), file_bytes(found.batches))
+                    self._seen[better] = _Seen(0, is_live=False)
+                set_aside(self._files, self._layout, path, f"{len(found.bad)} damaged parts ({found.bad[0]})")
+            elif found.torn:
+                self._files.cut(path, found.end)
+                warn(f"{path}: its writer was interrupted; the last {found.torn} bytes were no whole answer and were cut off")
+        except StorageError as exc:
+            warn(f"{path}: damaged, and it cannot be repaired ({exc})")
+
+
+class JournalWriter:
+    """Writes the journal of this process. The file is made at the first row and locked until `close`."""
+
+    def __init__(self, files: Files, layout: Layout, folder: JournalFolder) -> None:
+        self._files, self._layout, self._folder = files, layout, folder
+        self._handle: Handle | None = None
+        self._lock: Lock | None = None
+        self._unsynced: list[Row] = []
+        self.path: Path | None = None
+        self.end = 0  # bytes that are whole frames
+
+    def write(self, rows: Sequence[Row]) -> list[tuple[Path, int, int, Sequence[Row]]]:
+        """Add rows: (file, offset of the payload, its size, its rows) of each frame. On an error, nothing of these rows counts as written."""
+        handle, path = self._open()
+        payload = batch_of(rows).serialize()
+        frame = framed(payload)
+        try:
+            handle.write(frame)
+        except StorageError:
+            self._cut_back(handle)
+            raise
+        start = self.end + len(frame) - payload.size
+        self.end += len(frame)
+        self._unsynced += rows
+        return [(path, start, payload.size, rows)]
+
+    def sync(self) -> None:
+        """Make what was written durable. If the disk fails at that, nothing is known of the unsynced rows: they go into a new file."""
+        if self._handle is None or not self._unsynced:
+            return
+        try:
+            self._handle.sync()
+        except StorageError:
+            rows = self._unsynced
+            self._abandon()
+            self.write(rows)
+            assert self._handle is not None
+            self._handle.sync()
+        self._unsynced = []
+
+    @property
+    def has_unsynced(self) -> bool:
+        return bool(self._unsynced)
+
+    def close(self) -> None:
+        """Sync and let go of the file."""
+        try:
+            self.sync()
+        finally:
+            self._abandon()
+
+    def _open(self) -> tuple[Handle, Path]:
+        if self._handle is not None and self.path is not None:
+            return self._handle, self.path
+        self._files.mkdir(self._layout.answers)
+        path = self._layout.answers / new_name()
+        hidden = self._files.temporary(path)
+        handle = self._files.append(hidden)
+        lock = self._files.lock(hidden)  # before others can see it: an unlocked journal counts as a dead writer's
+        try:
+            handle.write(header())
+            self._folder.own.add(path.name)
+            self._files.link(hidden, path)
+            self._files.sync_dir(path.parent)
+        except StorageError:
+            handle.close()
+            if lock is not None:
+                lock.release()
+            raise
+        finally:
+            self._files.unlink(hidden)
+        self._handle, self._lock, self.path, self.end = handle, lock, path, len(header())
+        return handle, path
+
+    def _cut_back(self, handle: Handle) -> None:
+        """Forget a half-written frame; if even that fails, the file is left to the next reader's repair."""
+        try:
+            handle.truncate(self.end)
+        except StorageError:
+            self._abandon(keep_unsynced=True)
+
+    def _abandon(self, *, keep_unsynced: bool = False) -> None:
+        handle, lock = self._handle, self._lock
+        self._handle = self._lock = self.path = None
+        if not keep_unsynced:
+            self._unsynced = []
+        try:
+            if handle is not None:
+                handle.close()
+        finally:
+            if lock is not None:
+                lock.release()

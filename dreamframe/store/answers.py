@@ -1,0 +1,262 @@
+"""The answers: one durable record for each model call, keyed by what was really asked, written as each answer arrives."""
+
+from __future__ import annotations
+
+import atexit
+import struct
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from dreamframe.errors import StorageError
+from dreamframe.store.answer_files import JournalFolder, JournalWriter
+from dreamframe.store.answer_index import VALUE_NAMES, Generation, InMemory, OnDisk, Source, generation_of, joined, key_halves, merged
+from dreamframe.store.files import Files
+from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
+from dreamframe.store.layout import Layout
+
+GROUP_S = 0.02  # an answer is written at the latest this long after it came
+SYNC_S = 1.0  # and survives a power cut this long after that
+REFRESH_S = 1.0  # how often a miss may look for what other processes have written
+RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
+VALUES = pa.schema([ANSWER_SCHEMA.field(name) for name in VALUE_NAMES])
+COLUMNS = VALUES.append(pa.field("found", pa.bool_()))
+
+__all__ = ["ANSWER_SCHEMA", "Answers"]
+
+
+class _Ticket:
+    """Somebody who waits until everything before it is written."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: StorageError | None = None
+
+
+class Answers:
+    """The journal and its index. `append` and `lookup` are for the event loop; a thread of its own does the writing."""
+
+    def __init__(self, files: Files, layout: Layout | None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the journals of a folder; without one, everything stays in memory."""
+        self._clock = clock
+        self._files = files
+        self._folder = JournalFolder(files, layout) if layout is not None else None
+        self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
+        self._recent: dict[bytes, Row] = {}
+        self._pending: list[Row | _Ticket] = []
+        self._frames: list[tuple[Any, int, int, Sequence[Row]]] = []  # written, and not in the index yet
+        self._generations: tuple[Generation, ...] = ()
+        self._generations_lock = threading.Lock()
+        self._failed: StorageError | None = None
+        self._wake, self._urgent = threading.Event(), threading.Event()
+        self._is_awake = False
+        self._is_closing = False
+        self._next_refresh = 0.0
+        self.refresh()
+        self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def __len__(self) -> int:
+        """How many answers are known; one that was given twice may count twice."""
+        return sum(map(len, self._generations)) + len(self._recent)
+
+    # The event loop's side
+
+    def append(  # noqa: PLR0917  the columns of a row, in their order
+        self,
+        key: bytes,
+        text: str | None,
+        data: bytes | None,
+        finish: str,
+        n_in: int,
+        n_out: int,
+        n_cached: int,
+        n_reasoning: int,
+        model: str,
+        extra: str | None,
+    ) -> None:
+        """Keep an answer. Written within 20 ms; raises StorageError if the disk refused the ones before it."""
+        row = (key, text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, time.time_ns() // 1_000_000)
+        self._recent.setdefault(key, row)
+        self._pending.append(row)
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake.set()
+        if self._failed is not None:
+            raise self._failed
+
+    def lookup(self, keys: pa.Array) -> pa.Table:
+        """The answers to 16-byte keys, in their order: all columns but the key, nulls where there is none, and `found`."""
+        names = _names(keys)
+        hits: list[Any] = [self._recent.get(name) for name in names]  # type: ignore[arg-type]
+        if None in hits:
+            n_missing = self._search(keys, names, hits)
+            if n_missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
+                self._search(keys, names, hits)
+        return _table(hits)
+
+    def refresh(self) -> bool:
+        """Read what other processes have written; whether there was something."""
+        if self._folder is None:
+            return False
+        self._next_refresh = self._clock() + REFRESH_S
+        batches = self._folder.news()
+        if batches:
+            self._add(generation_of(batches))
+        return bool(batches)
+
+    def flush(self) -> None:
+        """Return when everything appended so far is written. Raises StorageError, naming the path, if the disk refuses."""
+        ticket = _Ticket()
+        self._pending.append(ticket)
+        self._urgent.set()
+        self._wake.set()
+        while not ticket.done.wait(1.0):
+            if not self._thread.is_alive():
+                self._drain()  # after close, or in a forked child: there is no thread to do it
+        if ticket.error is not None:
+            raise ticket.error
+
+    def close(self) -> None:
+        """Write and sync everything, and let go of the file."""
+        atexit.unregister(self.close)
+        if self._is_closing:
+            return
+        try:
+            self.flush()
+        finally:
+            self._is_closing = True
+            self._urgent.set()
+            self._wake.set()
+            self._thread.join()
+            if self._writer is not None:
+                self._writer.close()
+
+    def _search(self, keys: pa.Array, names: Sequence[bytes | None], hits: list[Any]) -> int:
+        """Fill the hits that the index knows, as (generation, row); how many keys remain unknown."""
+        generations = self._generations  # read after `recent`: rows move there before they leave it
+        missing = [i for i, hit in enumerate(hits) if hit is None and names[i] is not None]
+        if not missing or not generations:
+            return len(missing)
+        low, high = key_halves(keys)
+        for generation in generations:
+            rows = generation.find(low, high)
+            for i in missing:
+                if rows[i] is not None:
+                    hits[i] = (generation, rows[i])
+            missing = [i for i in missing if hits[i] is None]
+            if not missing:
+                break
+        return len(missing)
+
+    # The writing thread's side
+
+    def _work(self) -> None:
+        synced = self._clock()
+        while not self._is_closing:
+            self._wake.wait(SYNC_S if self._writer is not None and self._writer.has_unsynced else None)
+            if self._is_awake:
+                self._urgent.wait(GROUP_S)
+            self._wake.clear()
+            self._urgent.clear()
+            self._is_awake = False
+            self._drain()
+            if self._writer is not None and self._clock() - synced >= SYNC_S:
+                synced = self._clock()
+                try:
+                    self._writer.sync()
+                except StorageError as exc:
+                    self._failed = exc
+
+    def _drain(self) -> None:
+        """Write what is pending. What the disk refused stays pending, and in memory."""
+        taken = self._pending[: len(self._pending)]
+        rows = [item for item in taken if isinstance(item, tuple)]
+        error: StorageError | None = None
+        if rows:
+            try:
+                self._frames += self._writer.write(rows) if self._writer is not None else [(None, 0, 0, rows)]
+            except StorageError as exc:
+                error = exc
+        self._failed = error
+        self._pending[: len(taken)] = rows if error is not None else []
+        for item in taken:
+            if isinstance(item, _Ticket):
+                item.error = error
+                item.done.set()
+        if sum(len(f[3]) for f in self._frames) >= RECENT_ROWS:
+            self._index()
+
+    def _index(self) -> None:
+        """Move written rows from the dict of recent ones into the index."""
+        frames, self._frames = self._frames, []
+        mapped = {path: self._files.map(path) for path in {f[0] for f in frames} if path is not None}
+        sources: list[Source] = [OnDisk(mapped[p], at, size, len(rows)) for p, at, size, rows in frames if p is not None]
+        sources += [InMemory(joined([batch_of(rows) for path, _, _, rows in frames if path is None]))] if not mapped else []
+        keys = [row[0] for frame in frames for row in frame[3]]
+        self._add(Generation(sources, pa.array(keys, pa.binary(16))))
+        for key in keys:
+            self._recent.pop(key, None)
+
+    def _add(self, newest: Generation) -> None:
+        """Add a generation; equals in size are merged, so that there are few."""
+        with self._generations_lock:
+            generations = [*self._generations, newest]
+            while len(generations) > 1 and len(generations[-2]) <= 2 * len(generations[-1]):
+                last = generations.pop()
+                generations[-1] = merged(generations[-1], last)
+            self._generations = tuple(generations)
+
+
+def _names(keys: pa.Array) -> list[bytes | None]:
+    """The keys as bytes objects (faster than to_pylist)."""
+    if len(keys) == 0:
+        return []
+    raw = keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)).to_pybytes()
+    names: list[bytes | None] = [name for (name,) in struct.iter_unpack("16s", raw)]
+    if keys.null_count:
+        names = [name if valid else None for name, valid in zip(names, keys.is_valid().to_pylist(), strict=True)]
+    return names
+
+
+def _table(hits: Sequence[Any]) -> pa.Table:
+    """Hits (rows, places in a generation, or None) as a table."""
+    found = [hit is not None for hit in hits]
+    if not any(found):
+        return _nothing(len(hits))
+    pieces: list[pa.RecordBatch] = []
+    order: list[int | None] = [None] * len(hits)
+    plain = [i for i, hit in enumerate(hits) if hit is not None and len(hit) == len(ANSWER_SCHEMA)]
+    n_rows = 0
+    if plain:
+        pieces.append(batch_of([hits[i] for i in plain]).select(VALUE_NAMES))
+        for at, i in enumerate(plain):
+            order[i] = at
+        n_rows = len(plain)
+    by_source: dict[int, tuple[Source, list[int], list[int]]] = {}
+    for i, hit in enumerate(hits):
+        if hit is not None and len(hit) == 2:
+            source_no, row = hit[0].locate(hit[1])
+            source = hit[0].sources[source_no]
+            _, rows, places = by_source.setdefault(id(source), (source, [], []))
+            rows.append(row)
+            places.append(i)
+    for source, rows, places in by_source.values():
+        pieces.append(source.values().take(pa.array(rows, pa.int64())))
+        for at, i in enumerate(places):
+            order[i] = n_rows + at
+        n_rows += len(rows)
+    whole = joined(pieces)
+    if order != list(range(n_rows)):
+        whole = whole.take(pa.array(order, pa.int64()))
+    return pa.Table.from_arrays([*whole.columns, pa.array(found)], schema=COLUMNS)
+
+
+@lru_cache(maxsize=8)
+def _nothing(n: int) -> pa.Table:
+    return pa.Table.from_arrays([pa.nulls(n, field.type) for field in VALUES] + [pa.array([False] * n, pa.bool_())], schema=COLUMNS)

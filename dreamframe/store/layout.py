@@ -1,0 +1,120 @@
+"""The session folder: where things lie, the numbered format, and names that are safe on every disk."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
+from dreamframe.store.files import Files
+
+FORMAT = 1  # raised when an older dreamframe could misread the folder
+LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
+
+
+class SessionWarning(UserWarning):
+    """Something in a session folder was damaged and set aside; what it held is computed again when it is needed."""
+
+
+class Layout:
+    """The paths of one session folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifest = folder / "session.json"
+        self.answers = folder / "answers"
+        self.steps = folder / "steps"
+        self.models = folder / "models"
+        self.runs = folder / "runs"
+        self.locks = folder / "locks"
+        self.aside = folder / "set-aside"
+
+
+def open_folder(files: Files) -> Layout:
+    """Make or check a session folder. Raises SessionFormatError for one of a newer format."""
+    layout = Layout(files.root)
+    if files.kind(layout.manifest) is None:
+        files.mkdir(layout.folder)
+        made = {"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}
+        files.write_new(layout.manifest, as_json(made))
+    found = read_json(files, layout.manifest)
+    number = found.get("format")
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise CorruptFileError(f"{layout.manifest} has no format number. If this is a session folder, remove that one file; else name another folder.")
+    if number > FORMAT:
+        by = found.get("libraries", {})
+        version = by.get("dreamframe") if isinstance(by, dict) else None
+        raise SessionFormatError(
+            f"{layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
+            f"reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
+        )
+    return layout
+
+
+def read_json(files: Files, path: Path) -> dict[str, Any]:
+    """A JSON object from a file of the session. Raises CorruptFileError for anything else."""
+    try:
+        value = json.loads(files.read_bytes(path))
+    except (ValueError, RecursionError) as exc:
+        raise CorruptFileError(f"{path} is not readable JSON: {exc}. Remove it; what it describes is made again.") from exc
+    if not isinstance(value, dict):
+        raise CorruptFileError(f"{path} is not a JSON object. Remove it; what it describes is made again.")
+    return value
+
+
+def as_json(value: Any) -> bytes:
+    """Readable JSON, with a newline at its end."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def safe_name(label: str, *, most: int = 48) -> str:
+    """A label as a part of a file name: letters, digits, dot, dash, underscore.
+
+    >>> from dreamframe.store.layout import safe_name
+    >>> safe_name("../summary of {text}")
+    'summary-of-text'
+    """
+    return re.sub(r"[^A-Za-z0-9_]+", "-", label).strip("-_")[:most].rstrip("-_") or "step"
+
+
+def entry_name(label: str, key: str) -> str:
+    """The folder name of a stored step or model: `<name>-<first 12 of the key>`."""
+    return f"{safe_name(label)}-{key[:12]}"
+
+
+def check_key(key: str) -> str:
+    """Refuse what is not a 32-digit hexadecimal key."""
+    if not re.fullmatch(r"[0-9a-f]{32}", key):
+        raise CorruptFileError(f"{key!r} is not a key: 32 hexadecimal digits.")
+    return key
+
+
+def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
+    """Move a damaged file or folder out of the way, with one warning. On a disk that cannot be written, only warn."""
+    where = "left where it is: the folder cannot be written"
+    try:
+        files.mkdir(layout.aside)
+        taken = set(files.listdir(layout.aside))
+        name = next(n for i in range(10_000) if (n := f"{path.name}.{i}") not in taken)
+        files.move(path, layout.aside / name)
+        where = f"moved to {layout.aside / name}"
+    except StorageError as exc:
+        if files.kind(path) is None:
+            where = f"gone meanwhile ({exc})"
+    warn(f"{path}: {why}; {where}. What it held is made again when it is needed.")
+
+
+def warn(message: str) -> None:
+    """One warning about the folder."""
+    warnings.warn(message, SessionWarning, stacklevel=3)
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,142 @@
+"""Trained models: one folder each, under the key of their settings and rows; committed by one rename, the first writer wins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.store.files import Files, Lock
+from dreamframe.store.layout import Layout, as_json, check_key, entry_name, read_json, safe_name, set_aside, warn
+
+MANIFEST = "training.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
+BLOCK = 1 << 24
+
+
+class Models:
+    """Finds and keeps trained models by their 32-digit key."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+        self._checked: dict[str, Path] = {}  # verified in this process
+        self._locks: dict[str, Lock] = {}  # of the trainings of this process
+
+    def find(self, key: str) -> Path | None:
+        """The folder of a model; None if there is none. A damaged one is set aside with a warning and counts as none."""
+        known = self._checked.get(check_key(key))
+        if known is not None and self._files.kind(known / MANIFEST) == "file":
+            return known
+        for name in self._files.listdir(self._layout.models):
+            if name.endswith((f"-{key[:12]}", f"-{key}")) and self._is_whole(self._layout.models / name, key):
+                self._checked[key] = self._layout.models / name
+                return self._checked[key]
+        return None
+
+    def workdir(self, key: str, label: str) -> Path:
+        """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints."""
+        self._files.mkdir(self._layout.models)
+        name = f".{entry_name(label, check_key(key))}"
+        for attempt in range(1000):
+            folder = self._layout.models / (f"{name}.work" if attempt == 0 else f"{name}.{attempt}.work")
+            self._files.mkdir(folder)
+            lock = self._files.lock(folder / ".lock")
+            if lock is not None or attempt == 999:
+                if lock is not None:
+                    self._locks[str(folder)] = lock
+                break
+        return folder
+
+    def commit(self, key: str, label: str, out: Path, record: Mapping[str, Any]) -> Path:
+        """Make a trained folder visible, durably and at once. If another process was first, its model is given and ours dropped."""
+        for path in list(self._walk(out)):
+            if path.suffix in PICKLES:
+                warn(f"{path.name} is a pickle and was not kept with the model")
+                self._files.unlink(path)
+        listed = {str(p.relative_to(out)): self._digest(p) for p in self._walk(out) if p.name != MANIFEST or p.parent != out}
+        for folder in {p.parent for p in self._walk(out)} | {out}:
+            self._files.sync_dir(folder)
+        made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._files.unlink(out / MANIFEST)
+        self._files.write_new(out / MANIFEST, as_json({**record, "key": check_key(key), "label": label, "made_at": made_at, "files": listed}))
+        for name in (entry_name(label, key), f"{safe_name(label)}-{key}"):
+            theirs = self.find(key)
+            if theirs is not None or self._files.rename_dir(out, self._layout.models / name):
+                break
+        found = self.find(key)
+        if found is None:
+            raise StorageError(f"{self._layout.models / entry_name(label, key)} was written but cannot be read back; check the disk.")
+        self._drop_workdir(out)
+        return found
+
+    def record(self, key: str) -> dict[str, Any]:
+        """What training.json says of a model."""
+        folder = self.find(key)
+        if folder is None:
+            raise StorageError(f"{self._layout.models}: no model with the key {key}; collect or fit it first.")
+        return read_json(self._files, folder / MANIFEST)
+
+    def all(self) -> list[dict[str, Any]]:
+        """The records of all models, oldest first."""
+        found = []
+        for name in self._files.listdir(self._layout.models):
+            path = self._layout.models / name / MANIFEST
+            if not name.startswith(".") and self._files.kind(path) == "file":
+                try:
+                    found.append({"folder": name, **read_json(self._files, path)})
+                except CorruptFileError as exc:
+                    warn(str(exc))
+        return sorted(found, key=lambda r: str(r.get("made_at", "")))
+
+    def _drop_workdir(self, out: Path) -> None:
+        for folder, lock in list(self._locks.items()):
+            if out.is_relative_to(folder):
+                self._files.remove_tree(Path(folder))
+                lock.release()
+                del self._locks[folder]
+
+    def _is_whole(self, folder: Path, key: str) -> bool:
+        try:
+            record = read_json(self._files, folder / MANIFEST)
+            if record.get("key") != key and len(str(record.get("key"))) == len(key):
+                return False  # another model whose key begins with the same digits
+            listed = record.get("files")
+            if record.get("key") != key or not isinstance(listed, dict):
+                raise CorruptFileError(f"{folder / MANIFEST} has no key or lists no files")
+            there = {str(p.relative_to(folder)): p for p in self._walk(folder)}
+            for name, path in there.items():
+                if path.suffix in PICKLES:
+                    raise CorruptFileError(f"{path} is a pickle, which can run code; a session holds none")
+                if name not in listed and name != MANIFEST:
+                    raise CorruptFileError(f"{path} is not one of the files that {MANIFEST} lists")
+            for name, said in listed.items():
+                if name not in there or self._digest(there[name]) != said:
+                    raise CorruptFileError(f"{folder / name} is missing or differs from what {MANIFEST} says")
+        except (CorruptFileError, StorageError) as exc:
+            if self._files.kind(folder) is not None:
+                set_aside(self._files, self._layout, folder, str(exc)[:300])
+            return False
+        return True
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """All files of a folder, in order. Raises CorruptFileError for links and devices."""
+        for name in self._files.listdir(folder):
+            path = folder / name
+            kind = self._files.kind(path)
+            if kind == "dir":
+                yield from self._walk(path)
+            elif kind == "file":
+                yield path
+            else:
+                raise CorruptFileError(f"{path} is neither a file nor a folder; links are not followed inside a session")
+
+    def _digest(self, path: Path) -> dict[str, Any]:
+        digest, at = xxhash.xxh3_128(), 0
+        while block := self._files.read_bytes(path, offset=at, most=BLOCK):
+            digest.update(block)
+            at += len(block)
+        return {"bytes": at, "xxh3_128": digest.hexdigest()}

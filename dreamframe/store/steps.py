@@ -1,0 +1,214 @@
+"""The outputs of steps: one folder each, with the rows as Arrow and a manifest; committed by one rename, the first writer wins."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import xxhash
+
+from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.store.files import Files, Handle, Lock
+from dreamframe.store.layout import Layout, as_json, check_key, entry_name, read_json, safe_name, set_aside, warn
+
+DATA, MANIFEST = "data.arrow", "step.json"
+CHUNK = 16_384  # rows of one record batch on disk
+DAMAGE = (pa.ArrowException, MemoryError, ValueError, CorruptFileError)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A finished output: what it was, and its rows."""
+
+    record: Mapping[str, Any]
+    path: Path
+    _table: pa.Table
+
+    def table(self) -> pa.Table:
+        """The rows, memory-mapped: reading some of them reads only those from disk."""
+        return self._table
+
+
+class StepOutputs:
+    """Finds and keeps the outputs of steps by their 32-digit key."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+        self._checked: dict[str, Stored] = {}  # validated in this process
+
+    def find(self, key: str) -> Stored | None:
+        """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none."""
+        known = self._checked.get(check_key(key))
+        if known is not None and self._files.kind(known.path / MANIFEST) == "file":
+            return known
+        for name in self._files.listdir(self._layout.steps):
+            if name.endswith((f"-{key[:12]}", f"-{key}")):
+                found = self._read(self._layout.steps / name, key)
+                if found is not None:
+                    self._checked[key] = found
+                    return found
+        return None
+
+    def writer(self, key: str, label: str, arrow_schema: pa.Schema) -> Writer:
+        """Begin to write an output. End it with commit, discard or abort."""
+        return Writer(self._files, self._layout, self, check_key(key), label, arrow_schema)
+
+    def all(self) -> list[dict[str, Any]]:
+        """The manifests of all outputs, oldest first. Reads no rows."""
+        found = []
+        for name in self._files.listdir(self._layout.steps):
+            path = self._layout.steps / name / MANIFEST
+            if not name.startswith(".") and self._files.kind(path) == "file":
+                try:
+                    found.append({"folder": name, **read_json(self._files, path)})
+                except CorruptFileError as exc:
+                    warn(str(exc))
+        return sorted(found, key=lambda r: str(r.get("made_at", "")))
+
+    def _read(self, folder: Path, key: str) -> Stored | None:
+        try:
+            record = read_json(self._files, folder / MANIFEST)
+            if record.get("key") != key and len(str(record.get("key"))) == len(key):
+                return None  # another step whose key begins with the same digits
+            table = self._table(folder, record, key)
+        except DAMAGE as exc:
+            set_aside(self._files, self._layout, folder, str(exc)[:300])
+            return None
+        except StorageError as exc:
+            if exc.errno == errno.ENOENT and self._files.kind(folder) is None:
+                return None  # removed by another process meanwhile
+            if exc.errno not in (errno.ENOENT, errno.ELOOP, None):
+                raise
+            set_aside(self._files, self._layout, folder, str(exc)[:300])
+            return None
+        return Stored(record, folder, table)
+
+    def _table(self, folder: Path, record: Mapping[str, Any], key: str) -> pa.Table:
+        if record.get("key") != key:
+            raise CorruptFileError(f"{folder / MANIFEST} has no key")
+        data = self._files.map(folder / DATA)
+        if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
+            raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
+        table = pa.ipc.open_stream(data).read_all()
+        table.validate(full=True)
+        if table.num_rows != record.get("rows"):
+            raise CorruptFileError(f"{folder / DATA} has {table.num_rows} rows, its manifest says {record.get('rows')}")
+        return table
+
+
+class _Sink:
+    """What Arrow writes to: a handle of the session's files, with a running checksum."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+        self._hash = xxhash.xxh3_128()
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._handle.write(view)
+        self._hash.update(view)
+        self.size += view.nbytes
+        return view.nbytes
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def tell(self) -> int:
+        return self.size
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Writer:
+    """Writes one output into a hidden folder, which a commit renames."""
+
+    def __init__(self, files: Files, layout: Layout, outputs: StepOutputs, key: str, label: str, schema: pa.Schema) -> None:
+        self._files, self._layout, self._outputs = files, layout, outputs
+        self._key, self._label = key, label
+        self._schema = pa.schema([pa.field(f.name, _plain(f.type), f.nullable) for f in schema])
+        self._n_rows = 0
+        self._is_open = True
+        self._folder = files.temporary(layout.steps / entry_name(label, key))
+        files.mkdir(self._folder)
+        self._handle: Handle = files.append(self._folder / DATA)
+        self._lock: Lock | None = files.lock(self._folder / DATA)  # tells gc that somebody is at work here
+        self._sink = _Sink(self._handle)
+        self._stream = pa.ipc.new_stream(self._sink, self._schema)
+
+    def write(self, table: pa.Table) -> None:
+        """Add rows."""
+        self._stream.write_table(table.cast(self._schema), max_chunksize=CHUNK)
+        self._n_rows += table.num_rows
+
+    def commit(self, record: Mapping[str, Any]) -> Stored:
+        """Make the output visible, durably and at once. If another process was first, its output is given and ours dropped."""
+        self._stream.close()
+        self._handle.sync()
+        manifest = {
+            **record,
+            "key": self._key,
+            "label": self._label,
+            "rows": self._n_rows,
+            "data_bytes": self._sink.size,
+            "data_xxh3_128": self._sink.digest(),
+            "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self._files.write_new(self._folder / MANIFEST, as_json(manifest))
+        self._release()
+        names = [entry_name(self._label, self._key), f"{safe_name(self._label)}-{self._key}"]  # the second if the first belongs to another key
+        for name in names:
+            if (theirs := self._outputs.find(self._key)) is not None:
+                self._files.remove_tree(self._folder)
+                return theirs
+            if self._files.rename_dir(self._folder, self._layout.steps / name) and (ours := self._outputs.find(self._key)) is not None:
+                return ours
+        raise StorageError(f"{self._layout.steps / names[0]} was written but cannot be read back; check the disk.")
+
+    def discard(self) -> pa.Table:
+        """Give the rows and keep nothing: an output with failed rows serves one run only."""
+        self._stream.close()
+        self._release()
+        table = pa.ipc.open_stream(self._files.map(self._folder / DATA)).read_all()
+        self._files.remove_tree(self._folder)  # the mapped bytes live as long as the table
+        return table
+
+    def abort(self) -> None:
+        """Drop what was written. Never raises: it runs while another error is on its way."""
+        try:
+            self._release()
+            self._files.remove_tree(self._folder)
+        except StorageError as exc:
+            warn(f"{self._folder} could not be removed ({exc})")
+
+    def _release(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            if self._lock is not None:
+                self._lock.release()
+            self._handle.close()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The same type with dictionaries as their values: dictionaries differ from batch to batch."""
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(f.name, _plain(f.type), f.nullable) for f in kind])
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_plain(kind.value_type))
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind
