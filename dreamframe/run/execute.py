@@ -121,7 +121,7 @@ class Run:
     async def frame(self, step: Step) -> pl.DataFrame:
         """The rows of a step in memory (memory-mapped where they are stored)."""
         lazy = await self.lazy(step)
-        return await asyncio.to_thread(lazy.collect)
+        return await asyncio.to_thread(lazy.collect, engine="in-memory")
 
     async def _lazy(self, step: Step) -> pl.LazyFrame:
         if isinstance(step, Source):
@@ -140,7 +140,7 @@ class Run:
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
         query = step.apply(*await asyncio.gather(*(self.lazy(i) for i in step.inputs)))
         if is_expensive(step):
-            rows = await asyncio.to_thread(query.collect)
+            rows = await asyncio.to_thread(query.collect, engine="in-memory")
             return await self._kept(step, _once(rows))
         return query
 

@@ -129,7 +129,7 @@ async def through(stages: Sequence[Stage], index: int, rows: pl.DataFrame, lende
         if isinstance(step, RowStep):
             rows = await _row_stage(stage, step, index, rows, lender)
         elif isinstance(step, PolarsStep):
-            rows = step.apply(rows.lazy()).collect()
+            rows = step.apply(rows.lazy()).collect(engine="in-memory")
         stage.stats.rows += rows.height
     return rows
 

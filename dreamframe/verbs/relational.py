@@ -17,7 +17,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound="RelationalVerbs")
 
 # The order that each kind of join keeps: polars keeps none unless it is asked to.
-JOIN_ORDER: Mapping[str, str | None] = {"cross": None, "right": "right_left", "semi": "left", "anti": "left"}
+JOIN_ORDER: Mapping[str, str] = {"right": "right_left", "semi": "left", "anti": "left"}
 
 
 class RelationalVerbs(Verbs):

@@ -1,0 +1,141 @@
+"""An instruction with worked examples: the same for all rows, or the nearest ones for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe import template
+from dreamframe.call import RowContext
+from dreamframe.errors import ColumnNotFoundError, SettingError
+from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.nearest import Pool
+
+CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
+
+
+@dataclass(frozen=True)
+class FewShot(Prompt):
+    r"""Instruction, examples, then the row: `{i}\n\nInput: a\nOutput: b\n…\nInput: x\nOutput:`.
+
+    `examples` is a frame with the columns `input` and `output` (an edge of the plan), or a list of dicts. With `k` and `by` (an embedder), each row is
+    shown its k nearest examples, nearest first. `max_examples` cuts the pool; with `context` (tokens, estimated at three characters each), examples
+    that do not fit are left out from the end, and fewer than `min_examples` fail the row.
+
+    The technique is that of Brown et al. 2020 (https://arxiv.org/abs/2005.14165), nearest examples that of Liu et al. 2021
+    (https://arxiv.org/abs/2101.06804); the strings are DataDreamer's.
+
+    >>> shots = [{"en": "tea", "de": "Tee"}]
+    >>> ask = dr.FewShot("Translate.", input="en", output="de", examples=shots)
+    >>> dr.frame({"en": ["rain"]}).prompt(dr.testing.Echo(), ask)["answer"].to_list()
+    ['Translate.\n\nInput: tea\nOutput: Tee\nInput: rain\nOutput:']
+    """
+
+    instruction: str
+    input: str = field(kw_only=True)  # column, of the rows and of the examples
+    output: str = field(kw_only=True)  # column of the examples
+    examples: Any = field(kw_only=True)
+    k: int | None = field(default=None, kw_only=True)
+    by: Any = field(default=None, kw_only=True)  # an embedder
+    max_examples: int | None = field(default=None, kw_only=True)
+    min_examples: int = field(default=1, kw_only=True)
+    context: int | None = field(default=None, kw_only=True)  # tokens
+    input_label: str = field(default="Input:", kw_only=True)
+    output_label: str = field(default="Output:", kw_only=True)
+    sep: str = field(default="\n", kw_only=True)
+    source_input: str | None = field(default=None, kw_only=True)  # the examples' column, where the rows' has another name
+
+    cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/2005.14165", "https://arxiv.org/abs/2101.06804")
+
+    def __post_init__(self) -> None:
+        if (self.k is None) != (self.by is None):
+            raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
+        if not hasattr(self.examples, "step"):
+            rows = tuple((str(e[self._source]), str(e[self.output])) for e in _rows(self.examples, self._source, self.output))
+            object.__setattr__(self, "examples", rows)
+
+    @property
+    def _source(self) -> str:
+        return self.source_input or self.input
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.input,)
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        return (self.examples,) if hasattr(self.examples, "step") else ()
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        return (self.by,) if self.by is not None else ()
+
+    @property
+    def summary(self) -> str:
+        how = f", {self.k} nearest by {self.by.label}" if self.k else ""
+        return f"FewShot({self.instruction[:40]!r}, input={self.input!r}{how})"
+
+    def check(self, schema: pl.Schema, *, step: str) -> None:
+        need_text(self.input, schema, step=step)
+        for pool in self.inputs:
+            for column in (self._source, self.output):
+                if column not in pool.step.schema:
+                    raise ColumnNotFoundError(column, columns=pool.step.schema.names(), step=f"{step} (examples)")
+
+    def bound(self, tables: tuple[pl.DataFrame, ...]) -> Prompt:
+        if not tables:
+            return self
+        pool = tables[0].select(template.as_text(tables[0].get_column(c)).alias(n) for c, n in ((self._source, "input"), (self.output, "output")))
+        return replace(self, examples=tuple(pool.drop_nulls().iter_rows()))
+
+    async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
+        pairs = self._pairs()
+        texts = template.as_text(rows.get_column(self.input)).to_list()
+        if self.by is None:
+            chosen = [pairs] * len(texts)
+        else:
+            pool = ctx.once("pool of examples", lambda: Pool(self.by, [source for source, _ in pairs]))
+            near = await pool.nearest(texts, self.k or 1, ctx)
+            chosen = [[pairs[i] for i in found] for found in near]
+        return pl.Series("prompt", [None if t is None else self._fitted(t, shots) for t, shots in zip(texts, chosen, strict=True)], dtype=pl.String)
+
+    def render(self, rows: pl.DataFrame) -> pl.Series:
+        pairs, texts = self._pairs(), template.as_text(rows.get_column(self.input)).to_list()
+        return pl.Series("prompt", [None if t is None else self._fitted(t, pairs) for t in texts], dtype=pl.String)
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        return list(self.examples)[: self.max_examples]
+
+    def _fitted(self, text: str, shots: list[tuple[str, str]]) -> str:
+        """The prompt with as many of the examples, from the first, as the context allows."""
+        while True:
+            if len(shots) < self.min_examples:
+                raise SettingError(
+                    f"FewShot: only {len(shots)} examples fit or were given, and min_examples={self.min_examples}. "
+                    "Shorten them, raise context=, or lower min_examples=."
+                )
+            prompt = self._prompt(text, shots)
+            if self.context is None or len(prompt) <= self.context * CHARS:
+                return prompt
+            shots = shots[:-1]
+
+    def _prompt(self, text: str, shots: list[tuple[str, str]]) -> str:
+        lines = [f"{self.input_label} {a}{self.sep}{self.output_label} {b}" for a, b in shots]
+        return f"{self.instruction}\n\n" + self.sep.join([*lines, f"{self.input_label} {text}{self.sep}{self.output_label}"])
+
+    def renamed(self, names: Mapping[str, str]) -> FewShot:
+        return replace(self, input=names.get(self.input, self.input), source_input=self._source)
+
+
+def _rows(examples: Any, *columns: str) -> list[Mapping[str, Any]]:
+    if isinstance(examples, (list, tuple)) and all(isinstance(e, Mapping) for e in examples):
+        if any(c not in e for e in examples for c in columns):
+            raise SettingError(f"FewShot: every example needs {' and '.join(map(repr, columns))}.")
+        return list(examples)
+    if isinstance(examples, (list, tuple)) and all(isinstance(e, tuple) and len(e) == len(columns) for e in examples):
+        return [dict(zip(columns, e, strict=True)) for e in examples]  # already frozen
+    raise SettingError(f"FewShot: examples= is a frame or a list of dicts, not a {type(examples).__name__}.")
