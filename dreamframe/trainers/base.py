@@ -15,8 +15,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.llms.base import LLM, Artefact, TrainedModel, setting, steering
 from dreamframe.trainers.config_fields import config_fields, package_folder
-from dreamframe.trainers.job import TrainJob as TrainJob
-from dreamframe.trainers.job import write_log
+from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.roles import Roles, assign
 
 ALIASES = {"input": "prompt", "output": "completion"}

@@ -12,7 +12,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,8 @@ def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
     return [Watch(settings, job), *stopping]
 
 
-def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, **more: Any) -> dict[str, Any]:
-    """Train from the last checkpoint or from the start, evaluate, save, and give the summary."""
+def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, keep: Callable[[Any], None] | None = None, **more: Any) -> dict[str, Any]:
+    """Train from the last checkpoint or from the start, evaluate, save (with `keep`, if it is given), and give the summary."""
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
@@ -189,7 +189,10 @@ def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, **m
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
     metrics = trainer.evaluate() if job.validation else {}
     if trainer.is_world_process_zero():
-        save_trained(trainer, settings, job)
+        if keep is None:
+            save_trained(trainer, settings, job)
+        else:
+            keep(trainer.accelerator.unwrap_model(trainer.model))
     return {
         "n_rows": n_rows,
         "steps": state.global_step,

@@ -40,8 +40,8 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
     """
     set_seed(settings.seed)  # new layers and heads are drawn here
     if settings.init == "scratch":
-        return auto.from_config(AutoConfig.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **config), **_dtype(settings))
-    model = auto.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **_dtype(settings), **_quantized(settings), **config)
+        return auto.from_config(AutoConfig.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **config), **dtype_of(settings))
+    model = auto.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **dtype_of(settings), **_quantized(settings), **config)
     if job.adapter is not None:
         from peft import PeftModel
 
@@ -87,7 +87,8 @@ def row_limit(settings: LocalTrainer, model: Any, tokenizer: PreTrainedTokenizer
     return settings.max_length or min(default, context)
 
 
-def _dtype(settings: LocalTrainer) -> dict[str, Any]:
+def dtype_of(settings: LocalTrainer) -> dict[str, Any]:
+    """The dtype that was asked for, else 32-bit floats: an optimiser's small steps get lost in 16 bits."""
     return {"dtype": getattr(torch, settings.dtype) if settings.dtype else torch.float32}
 
 

@@ -1,0 +1,99 @@
+"""Fine-tuning of cross-encoders: models that read two texts together, such as rerankers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.roles import Roles
+from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
+
+
+@dataclass(frozen=True)
+class CrossEncoderTrainer(SentenceTrainer):
+    """Fine-tune a cross-encoder, or make one of an encoder.
+
+    Columns and the usual loss: `sentence1, sentence2, score` with scores from 0 to 1 (BinaryCrossEntropyLoss); `sentence1, sentence2, label`, one
+    of several classes (CrossEntropyLoss; for true and false, one score as above); `anchor, positive` or `anchor, positive, negative`
+    (MultipleNegativesRankingLoss). With validation it reports correlation or accuracy beside the loss. Longer pairs are cut and counted.
+
+    >>> dr.CrossEncoderTrainer("me/encoder").roles({"input": "q", "output": "doc"}, pl.Schema({"q": pl.String, "doc": pl.String}))
+    {'anchor': 'q', 'positive': 'doc'}
+    """
+
+    config: ClassVar[str] = "sentence_transformers.cross_encoder.training_args:CrossEncoderTrainingArguments"
+    family: ClassVar[str] = "cross_encoder"
+    kind: ClassVar[str] = "cross_encoder"
+    ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED, *LABELLED)
+    usual: ClassVar[Mapping[tuple[str, ...], str]] = {
+        ("anchor", "positive", "negative"): "MultipleNegativesRankingLoss",
+        ("anchor", "positive"): "MultipleNegativesRankingLoss",
+        ("sentence1", "sentence2", "score"): "BinaryCrossEntropyLoss",
+        ("sentence1", "sentence2", "label"): "CrossEntropyLoss",
+    }
+    cites: ClassVar[tuple[str, ...]] = ("arXiv:1908.10084",)
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        from dreamframe.trainers import hf
+        from dreamframe.trainers.job import read_rows
+
+        with hf.alone():
+            from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
+            from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
+
+            labels = self._labels(read_rows(job.rows, job, who=self.label))
+            config = {"num_labels": max(1, len(labels))}
+            model = self.open_base(job, CrossEncoder, **config)
+            if model.tokenizer.pad_token is None:
+                model.tokenizer.pad_token = model.tokenizer.eos_token
+            model[0].config.pad_token_id = model.tokenizer.pad_token_id
+            rows, validation = (_numbered(self.texts(path, job, model)) for path in (job.rows, job.validation))
+            assert rows is not None
+            columns = tuple(rows.columns)
+            named = ("sentence1", "sentence2", "score") if "label" in columns and not labels else columns
+            trainer = without_card(Underlying)(
+                model=model,
+                args=CrossEncoderTrainingArguments(**hf.arguments(self, job)),
+                train_dataset=hf.dataset(rows),
+                eval_dataset=hf.dataset(validation),
+                loss=self.loss_over(model, named),
+                evaluator=None if validation is None else _evaluator(validation, is_scored=not labels),
+                callbacks=hf.callbacks(self, job),
+            )
+            return hf.run(
+                trainer, self, job, n_rows=rows.height, labels=labels, keep=lambda trained: self.keep(trained, job, CrossEncoder, **config)
+            )
+
+    def _labels(self, rows: pl.DataFrame | None) -> list[str]:
+        """The classes, or none where one score is learnt."""
+        if rows is None or "label" not in rows.columns or rows["label"].dtype == pl.Boolean:
+            return []
+        numbers = as_numbers(rows["label"])
+        if not rows["label"].dtype.is_integer():
+            return list(rows["label"].cast(pl.String).unique().sort())
+        top = numbers.max()
+        assert isinstance(top, int)
+        return [str(i) for i in range(max(2, top + 1))]
+
+
+def _numbered(rows: pl.DataFrame | None) -> pl.DataFrame | None:
+    if rows is None or "label" not in rows.columns:
+        return rows
+    is_score = rows["label"].dtype == pl.Boolean
+    return rows.with_columns(rows["label"].cast(pl.Float32) if is_score else as_numbers(rows["label"]))
+
+
+def _evaluator(rows: pl.DataFrame, *, is_scored: bool) -> Any:
+    from sentence_transformers.cross_encoder import evaluation
+
+    if "sentence1" not in rows.columns:
+        return None
+    pairs = [list(p) for p in rows.select("sentence1", "sentence2").iter_rows()]
+    marks = rows[rows.columns[-1]].to_list()
+    if not is_scored:
+        return evaluation.CrossEncoderClassificationEvaluator(pairs, marks, write_csv=False, show_progress_bar=False)
+    return evaluation.CrossEncoderCorrelationEvaluator(pairs, marks, write_csv=False, show_progress_bar=False)

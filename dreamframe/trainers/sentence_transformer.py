@@ -1,0 +1,105 @@
+"""Fine-tuning of embedding models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.errors import SettingError, TrainingError
+from dreamframe.llms.base import setting
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.roles import LABEL, TEXT, Roles
+from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, retrieval_of, without_card
+
+
+@dataclass(frozen=True)
+class SentenceTransformerTrainer(SentenceTrainer):
+    """Fine-tune an embedding model, or make one of an encoder.
+
+    Columns and the usual loss: `anchor, positive` or `anchor, positive, negative` (MultipleNegativesRankingLoss, where the other rows of a batch
+    are wrong answers: larger batches teach more); `sentence1, sentence2, score` (CoSENTLoss); `sentence1, sentence2, label` (OnlineContrastiveLoss:
+    1 same, 0 different); `text, label` (BatchAllTripletLoss: texts of one label belong together). `loss=` names any other of the library.
+    `matryoshka=(384, 128, 64)` trains the first dimensions to serve alone (https://arxiv.org/abs/2205.13147).
+    With validation it reports retrieval or correlation beside the loss. Texts over the base's sequence length are cut and counted.
+
+    >>> dr.SentenceTransformerTrainer("me/encoder", loss="TripletLos").check({}, pl.Schema({"anchor": pl.String, "positive": pl.String}))
+    Traceback (most recent call last):
+    dreamframe.errors.SettingError: SentenceTransformerTrainer: no loss 'TripletLos'. Did you mean 'TripletLoss'? ...
+    """
+
+    matryoshka: tuple[int, ...] | None = setting()
+
+    config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
+    kind: ClassVar[str] = "embedder"
+    ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED, *LABELLED, Roles({"text": TEXT, "label": LABEL}))
+    usual: ClassVar[Mapping[tuple[str, ...], str]] = {
+        ("anchor", "positive", "negative"): "MultipleNegativesRankingLoss",
+        ("anchor", "positive"): "MultipleNegativesRankingLoss",
+        ("sentence1", "sentence2", "score"): "CoSENTLoss",
+        ("sentence1", "sentence2", "label"): "OnlineContrastiveLoss",
+        ("text", "label"): "BatchAllTripletLoss",
+    }
+    cites: ClassVar[tuple[str, ...]] = ("arXiv:1908.10084",)
+
+    def __post_init__(self) -> None:
+        if self.matryoshka is not None:
+            object.__setattr__(self, "matryoshka", tuple(sorted(map(int, self.matryoshka), reverse=True)))
+        super().__post_init__()
+
+    def _refuse_impossible(self) -> None:
+        super()._refuse_impossible()
+        if self.matryoshka is not None and (not self.matryoshka or self.matryoshka[-1] < 1):
+            raise SettingError(f"{self.label}: matryoshka={self.matryoshka} must name dimensions of 1 and more.")
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        from dreamframe.trainers import hf
+
+        with hf.alone():
+            from sentence_transformers import SentenceTransformer
+            from sentence_transformers import SentenceTransformerTrainer as Underlying
+            from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
+
+            model = self.open_base(job, SentenceTransformer)
+            rows, validation = (self._numbered(self.texts(path, job, model)) for path in (job.rows, job.validation))
+            assert rows is not None
+            columns = tuple(rows.columns)
+            sampler = {"text": "group_by_label", "anchor": "no_duplicates"}.get(columns[0], "batch_sampler")
+            trainer = without_card(Underlying)(
+                model=model,
+                args=Arguments(**hf.arguments(self, job, batch_sampler=sampler)),
+                train_dataset=hf.dataset(rows),
+                eval_dataset=hf.dataset(validation),
+                loss=self._loss(model, columns),
+                evaluator=None if validation is None else _evaluator(validation),
+                callbacks=hf.callbacks(self, job),
+            )
+            return hf.run(trainer, self, job, n_rows=rows.height, keep=lambda trained: self.keep(trained, job, SentenceTransformer))
+
+    def _numbered(self, rows: pl.DataFrame | None) -> pl.DataFrame | None:
+        return rows if rows is None or "label" not in rows.columns else rows.with_columns(as_numbers(rows["label"]))
+
+    def _loss(self, model: Any, columns: tuple[str, ...]) -> Any:
+        loss = self.loss_over(model, columns)
+        if self.matryoshka is None:
+            return loss
+        from sentence_transformers.losses import MatryoshkaLoss
+
+        if self.matryoshka[0] > (dim := model.get_embedding_dimension()):
+            raise TrainingError(f"{self.label}: matryoshka={self.matryoshka}, but the model's vectors have {dim} dimensions.")
+        return MatryoshkaLoss(model, loss, list(self.matryoshka))
+
+
+def _evaluator(rows: pl.DataFrame) -> Any:
+    from sentence_transformers import evaluation
+
+    if "anchor" in rows.columns:
+        return evaluation.InformationRetrievalEvaluator(**retrieval_of(rows))
+    if "sentence1" not in rows.columns:
+        return None
+    pairs = rows["sentence1"].to_list(), rows["sentence2"].to_list()
+    if "score" in rows.columns:
+        return evaluation.EmbeddingSimilarityEvaluator(*pairs, scores=rows["score"].to_list(), write_csv=False)
+    return evaluation.BinaryClassificationEvaluator(*pairs, labels=rows["label"].to_list(), write_csv=False)

@@ -1,0 +1,91 @@
+"""Fine-tuning of sparse encoders (SPLADE): vectors over the vocabulary, for search by inverted index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.errors import TrainingError
+from dreamframe.llms.base import setting
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.roles import Roles
+from dreamframe.trainers.sentences import RANKED, SCORED, SentenceTrainer, retrieval_of, without_card
+
+
+@dataclass(frozen=True)
+class SparseEncoderTrainer(SentenceTrainer):
+    """Fine-tune a sparse encoder, or make one of a masked language model (https://arxiv.org/abs/2107.05720).
+
+    Columns and the usual loss, both under a SpladeLoss that keeps the vectors sparse: `anchor, positive` or `anchor, positive, negative`
+    (SparseMultipleNegativesRankingLoss); `sentence1, sentence2, score` (SparseCoSENTLoss). A base without a masked-language-model head is refused.
+
+    >>> dr.SparseEncoderTrainer("me/bert", document_weight=1e-3).roles({}, pl.Schema({"anchor": pl.String, "positive": pl.String}))
+    {'anchor': 'anchor', 'positive': 'positive'}
+    """
+
+    query_weight: float = setting(5e-5)  # how strongly query vectors are kept sparse
+    document_weight: float = setting(3e-5)
+
+    config: ClassVar[str] = "sentence_transformers.sparse_encoder.training_args:SparseEncoderTrainingArguments"
+    family: ClassVar[str] = "sparse_encoder"
+    kind: ClassVar[str] = "sparse_embedder"
+    ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED)
+    usual: ClassVar[Mapping[tuple[str, ...], str]] = {
+        ("anchor", "positive", "negative"): "SparseMultipleNegativesRankingLoss",
+        ("anchor", "positive"): "SparseMultipleNegativesRankingLoss",
+        ("sentence1", "sentence2", "score"): "SparseCoSENTLoss",
+    }
+    cites: ClassVar[tuple[str, ...]] = ("arXiv:2107.05720",)
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        from dreamframe.trainers import hf
+
+        assert job.base is not None
+        _need_masked_language_model(job.base)
+        with hf.alone():
+            from sentence_transformers.sparse_encoder import SparseEncoder, SparseEncoderTrainingArguments, losses
+            from sentence_transformers.sparse_encoder import SparseEncoderTrainer as Underlying
+
+            model = self.open_base(job, SparseEncoder)
+            rows, validation = (self.texts(path, job, model) for path in (job.rows, job.validation))
+            assert rows is not None
+            columns = tuple(rows.columns)
+            sampler = "no_duplicates" if columns[0] == "anchor" else "batch_sampler"
+            trainer = without_card(Underlying)(
+                model=model,
+                args=SparseEncoderTrainingArguments(**hf.arguments(self, job, batch_sampler=sampler)),
+                train_dataset=hf.dataset(rows),
+                eval_dataset=hf.dataset(validation),
+                loss=losses.SpladeLoss(
+                    model, self.loss_over(model, columns), document_regularizer_weight=self.document_weight, query_regularizer_weight=self.query_weight
+                ),
+                evaluator=None if validation is None else _evaluator(validation),
+                callbacks=hf.callbacks(self, job),
+            )
+            return hf.run(trainer, self, job, n_rows=rows.height, keep=lambda trained: self.keep(trained, job, SparseEncoder))
+
+
+def _need_masked_language_model(folder: Path) -> None:
+    """Raise where the library would make another kind of sparse model without saying so."""
+    modules = folder / "modules.json"
+    if modules.exists() and "Splade" in modules.read_text():
+        return
+    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
+    if not any(n.endswith("ForMaskedLM") for n in named):
+        raise TrainingError(
+            f"SparseEncoderTrainer: the base must be a sparse encoder or a masked language model (architectures: ….ForMaskedLM); this one is {named}."
+        )
+
+
+def _evaluator(rows: pl.DataFrame) -> Any:
+    from sentence_transformers.sparse_encoder import evaluation
+
+    if "anchor" in rows.columns:
+        return evaluation.SparseInformationRetrievalEvaluator(**retrieval_of(rows))
+    pairs = rows["sentence1"].to_list(), rows["sentence2"].to_list()
+    return evaluation.SparseEmbeddingSimilarityEvaluator(*pairs, scores=rows["score"].to_list(), write_csv=False)
