@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import pyarrow as pa
@@ -13,6 +14,9 @@ from dreamframe.store.journal import ANSWER_SCHEMA, decode
 
 VALUE_NAMES = ANSWER_SCHEMA.names[1:]
 GROUP_ROWS = 16_384  # small record batches are put together to about this many rows
+
+
+COLUMNS = pa.schema([*list(ANSWER_SCHEMA)[1:], pa.field("found", pa.bool_())])
 
 
 class Source(Protocol):
@@ -49,6 +53,9 @@ class OnDisk:
         return decode(self._mapped.slice(self._offset, self._size)).select(VALUE_NAMES)
 
 
+Piece = tuple[Source, Sequence[int], Sequence[int]]
+
+
 class Generation:
     """Answers with a sorted index: 16 bytes of key and 8 of position each. The first answer of a key wins."""
 
@@ -59,39 +66,78 @@ class Generation:
         for s in self.sources:
             self.starts.append(self.starts[-1] + s.n_rows)
         self.keys = keys
-        halves = key_halves(keys)
-        order = pc.sort_indices(halves[0])  # stable: equal keys stay in order
-        self._low, self._high = halves[0].take(order), halves[1].take(order)
-        self._order = order
+        low, high = key_halves(keys)
+        order = pc.sort_indices(low)  # stable: equal keys stay in order
+        self._low = low.take(order)
+        # One row more than `_low`: a key above all others is found there, and equals nothing.
+        pad = pa.array([0], pa.uint64())
+        self._padded_low = pa.concat_arrays([self._low, pad])
+        self._high = pa.concat_arrays([high.take(order), pad])
+        self._order = pa.concat_arrays([order, pad])
 
     def __len__(self) -> int:
         return self.starts[-1]
 
     def find(self, low: pa.Array, high: pa.Array) -> list[int | None]:
         """The row of each key (given as its two halves), None where it is not here."""
-        n = len(self)
-        if n == 0:
+        if len(self) == 0:
             return [None] * len(low)
-        at = pc.search_sorted(self._low, low, side="left")
-        near = pc.min_element_wise(at, pa.scalar(n - 1, at.type))
-        is_first = pc.equal(self._low.take(near), low)
-        is_whole = pc.and_(is_first, pc.equal(self._high.take(near), high))
-        rows: list[int | None] = pc.if_else(is_whole, self._order.take(near), None).to_pylist()
-        for i in pc.indices_nonzero(pc.and_not(is_first, is_whole)).to_pylist():  # half a key in common with another
-            rows[i] = self._walk(near[i].as_py(), low[i].as_py(), high[i].as_py())
+        at = pc.search_sorted(self._low, low)
+        same_low = pc.equal(self._padded_low.take(at), low)
+        same_high = pc.equal(self._high.take(at), high)
+        if not pc.any(same_low).as_py():
+            return [None] * len(low)
+        halves = zip(same_low.to_pylist(), same_high.to_pylist(), self._order.take(at).to_pylist(), strict=True)
+        rows: list[int | None] = [row if is_low and is_high else None for is_low, is_high, row in halves]
+        if not same_low.equals(pc.and_(same_low, same_high)):
+            for i in pc.indices_nonzero(pc.and_not(same_low, same_high)).to_pylist():  # half a key in common with another
+                rows[i] = self._walk(at[i].as_py(), low[i].as_py(), high[i].as_py())
         return rows
 
     def _walk(self, at: int, low: int, high: int) -> int | None:
-        while at < len(self) and self._low[at].as_py() == low:
+        while at < len(self) and self._low[at].as_py() == low:  # all keys that share their first half
             if self._high[at].as_py() == high:
                 return int(self._order[at].as_py())
             at += 1
         return None
 
-    def locate(self, row: int) -> tuple[int, int]:
-        """(source, row in it)."""
-        source = bisect_right(self.starts, row) - 1
-        return source, row - self.starts[source]
+    def pieces(self, rows: Sequence[int], places: Sequence[int]) -> list[Piece]:
+        """Where these rows lie: (source, rows in it, the places that they fill)."""
+        if len(self.sources) == 1:
+            return [(self.sources[0], rows, places)]
+        found: dict[int, tuple[Source, list[int], list[int]]] = {}
+        for row, place in zip(rows, places, strict=True):
+            no = bisect_right(self.starts, row) - 1
+            _, its_rows, its_places = found.setdefault(no, (self.sources[no], [], []))
+            its_rows.append(row - self.starts[no])
+            its_places.append(place)
+        return list(found.values())
+
+
+def answer_table(n: int, pieces: Sequence[Piece]) -> pa.Table:
+    """`n` answers put together from where they lie, nulls where there is none."""
+    if not pieces:
+        return _nothing(n)
+    order: list[int | None] = [None] * n
+    if len(pieces) == 1:
+        source, rows, places = pieces[0]
+        values = source.values()
+        for row, place in zip(rows, places, strict=True):
+            order[place] = row
+    else:
+        values = pa.concat_batches([source.values().take(pa.array(rows, pa.int64())) for source, rows, _ in pieces])
+        for at, place in enumerate(place for _, _, places in pieces for place in places):
+            order[place] = at
+    indices = pa.array(order, pa.int64())
+    if values.num_rows != n or order != list(range(n)):
+        values = values.take(indices)
+    return pa.Table.from_arrays([*values.columns, indices.is_valid()], schema=COLUMNS)
+
+
+@lru_cache(maxsize=8)
+def _nothing(n: int) -> pa.Table:
+    nulls = [pa.nulls(n, field.type) for field in ANSWER_SCHEMA][1:]
+    return pa.Table.from_arrays([*nulls, pa.array([False] * n, pa.bool_())], schema=COLUMNS)
 
 
 def merged(first: Generation, second: Generation) -> Generation:
@@ -131,6 +177,11 @@ def key_halves(keys: pa.Array) -> tuple[pa.Array, pa.Array]:
     """The first and the last 8 bytes of 16-byte keys, as unsigned numbers. Nulls give arbitrary numbers."""
     buffer = keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)) if len(keys) else pa.py_buffer(b"")
     numbers = pa.Array.from_buffers(pa.uint64(), 2 * len(keys), [None, buffer])
-    pairs = pa.FixedSizeListArray.from_arrays(numbers, 2)
-    return pc.list_element(pairs, 0), pc.list_element(pairs, 1)
+    even, odd = _alternating(len(keys)) if len(keys) <= 1024 else _alternating.__wrapped__(len(keys))
+    return numbers.take(even), numbers.take(odd)
 
+
+@lru_cache(maxsize=16)
+def _alternating(n: int) -> tuple[pa.Array, pa.Array]:
+    """0, 2, 4 … and 1, 3, 5 …, n of each."""
+    return pa.array(range(0, 2 * n, 2), pa.int64()), pa.array(range(1, 2 * n, 2), pa.int64())

@@ -7,14 +7,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter
-from dreamframe.store.answer_index import VALUE_NAMES, Generation, InMemory, OnDisk, Source, generation_of, joined, key_halves, merged
+from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, joined, key_halves, merged
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
@@ -23,9 +22,6 @@ GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
-VALUES = pa.schema([ANSWER_SCHEMA.field(name) for name in VALUE_NAMES])
-COLUMNS = VALUES.append(pa.field("found", pa.bool_()))
-
 __all__ = ["ANSWER_SCHEMA", "Answers"]
 
 
@@ -93,12 +89,19 @@ class Answers:
     def lookup(self, keys: pa.Array) -> pa.Table:
         """The answers to 16-byte keys, in their order: all columns but the key, nulls where there is none, and `found`."""
         names = _names(keys)
-        hits: list[Any] = [self._recent.get(name) for name in names]  # type: ignore[arg-type]
-        if None in hits:
-            n_missing = self._search(keys, names, hits)
-            if n_missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
-                self._search(keys, names, hits)
-        return _table(hits)
+        rows = [self._recent.get(name) for name in names]  # type: ignore[arg-type]
+        missing = [i for i, row in enumerate(rows) if row is None and names[i] is not None]
+        pieces: list[Piece] = []
+        if len(missing) < len(names):
+            at = [i for i, row in enumerate(rows) if row is not None]
+            if at:
+                pieces.append((InMemory(batch_of([rows[i] for i in at])), list(range(len(at))), at))  # type: ignore[misc]
+        if missing:
+            halves = key_halves(keys)
+            missing = self._search(halves, missing, pieces)
+            if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
+                self._search(halves, missing, pieces)
+        return answer_table(len(names), pieces)
 
     def refresh(self) -> bool:
         """Read what other processes have written; whether there was something."""
@@ -137,22 +140,17 @@ class Answers:
             if self._writer is not None:
                 self._writer.close()
 
-    def _search(self, keys: pa.Array, names: Sequence[bytes | None], hits: list[Any]) -> int:
-        """Fill the hits that the index knows, as (generation, row); how many keys remain unknown."""
-        generations = self._generations  # read after `recent`: rows move there before they leave it
-        missing = [i for i, hit in enumerate(hits) if hit is None and names[i] is not None]
-        if not missing or not generations:
-            return len(missing)
-        low, high = key_halves(keys)
-        for generation in generations:
-            rows = generation.find(low, high)
-            for i in missing:
-                if rows[i] is not None:
-                    hits[i] = (generation, rows[i])
-            missing = [i for i in missing if hits[i] is None]
+    def _search(self, halves: tuple[pa.Array, pa.Array], missing: list[int], pieces: list[Piece]) -> list[int]:
+        """Add what the index knows of the missing positions; those that it does not know."""
+        for generation in self._generations:  # read after `recent`: rows come here before they leave it
+            found = generation.find(*halves)
+            here = [i for i in missing if found[i] is not None]
+            if here:
+                pieces += generation.pieces([found[i] for i in here], here)  # type: ignore[misc]
+                missing = [i for i in missing if found[i] is None]
             if not missing:
                 break
-        return len(missing)
+        return missing
 
     # The writing thread's side
 
@@ -222,41 +220,3 @@ def _names(keys: pa.Array) -> list[bytes | None]:
     if keys.null_count:
         names = [name if valid else None for name, valid in zip(names, keys.is_valid().to_pylist(), strict=True)]
     return names
-
-
-def _table(hits: Sequence[Any]) -> pa.Table:
-    """Hits (rows, places in a generation, or None) as a table."""
-    found = [hit is not None for hit in hits]
-    if not any(found):
-        return _nothing(len(hits))
-    pieces: list[pa.RecordBatch] = []
-    order: list[int | None] = [None] * len(hits)
-    plain = [i for i, hit in enumerate(hits) if hit is not None and len(hit) == len(ANSWER_SCHEMA)]
-    n_rows = 0
-    if plain:
-        pieces.append(batch_of([hits[i] for i in plain]).select(VALUE_NAMES))
-        for at, i in enumerate(plain):
-            order[i] = at
-        n_rows = len(plain)
-    by_source: dict[int, tuple[Source, list[int], list[int]]] = {}
-    for i, hit in enumerate(hits):
-        if hit is not None and len(hit) == 2:
-            source_no, row = hit[0].locate(hit[1])
-            source = hit[0].sources[source_no]
-            _, rows, places = by_source.setdefault(id(source), (source, [], []))
-            rows.append(row)
-            places.append(i)
-    for source, rows, places in by_source.values():
-        pieces.append(source.values().take(pa.array(rows, pa.int64())))
-        for at, i in enumerate(places):
-            order[i] = n_rows + at
-        n_rows += len(rows)
-    whole = joined(pieces)
-    if order != list(range(n_rows)):
-        whole = whole.take(pa.array(order, pa.int64()))
-    return pa.Table.from_arrays([*whole.columns, pa.array(found)], schema=COLUMNS)
-
-
-@lru_cache(maxsize=8)
-def _nothing(n: int) -> pa.Table:
-    return pa.Table.from_arrays([pa.nulls(n, field.type) for field in VALUES] + [pa.array([False] * n, pa.bool_())], schema=COLUMNS)
