@@ -48,21 +48,27 @@ class Row:
             self.finish = "stop"
             return
         self.tokens.append(token)
-        if self.grammar is not None and (not self.grammar.consume_token(token) or self.grammar.is_stopped()):
-            self.finish = "stop"
-        elif self.is_stopped is not None and self.is_stopped(self.tokens):
+        if self._is_complete(token):
             self.finish = "stop"
         elif len(self.tokens) >= self.max_new:
             self.finish = "length"
         elif not self.is_wanted():
             self.finish = "cancelled"
 
+    def _is_complete(self, token: int) -> bool:
+        if self.grammar is not None and (not self.grammar.consume_token(token) or self.grammar.is_stopped()):
+            return True
+        return self.is_stopped is not None and self.is_stopped(self.tokens)
 
-@torch.inference_mode()
+
 def generate(model: Any, rows: Sequence[Row], *, pad: int, decoder_start: Sequence[int] | None = None, on_step: Callable[[], bool] | None = None) -> None:
     """Decode until every row has its `finish`. `decoder_start` makes it a seq2seq model. `on_step` gives True to stop all of them."""
-    batch = _Seq2Seq(model, rows, pad, decoder_start) if decoder_start is not None else _Causal(model, rows, pad)
-    live = list(rows)
+    with torch.inference_mode():
+        batch = _Seq2Seq(model, rows, pad, decoder_start) if decoder_start is not None else _Causal(model, rows, pad)
+        _decode(batch, list(rows), on_step)
+
+
+def _decode(batch: _Causal | _Seq2Seq, live: list[Row], on_step: Callable[[], bool] | None) -> None:
     while True:
         logits = batch.step()
         chosen = choose(logits, live)

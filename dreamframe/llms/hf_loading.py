@@ -64,7 +64,9 @@ def load(
     with quiet():
         folder = local_weights(model, revision=revision, trust_remote_code=trust_remote_code)
         if not (folder / "config.json").exists():
-            what = "an adapter: give its base as the model, and it as adapter=" if (folder / "adapter_config.json").exists() else "no model: it has no config.json"
+            what = (
+                "an adapter: give its base as the model, and it as adapter=" if (folder / "adapter_config.json").exists() else "no model: it has no config.json"
+            )
             raise SettingError(f"{who}: {folder} holds {what}.")
         trust = {"trust_remote_code": trust_remote_code}
         config = AutoConfig.from_pretrained(folder, **trust)

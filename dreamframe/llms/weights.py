@@ -163,13 +163,12 @@ def _convert(gguf: Path, out: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     except ImportError as exc:
         raise MissingExtraError("torch or transformers", extra="local", needed_for=f"loading {gguf.name} with transformers") from exc
+    from dreamframe.llms.hf_loading import quiet
+
     folder, name = str(gguf.parent), gguf.name
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        gguf_file=name,
-        quantization_config=GgufConfig(dequantize=True),  # otherwise it stays packed: slow, and not savable
-        dtype=torch.float32,
-    )
-    tokenizer.save_pretrained(out)
-    model.save_pretrained(out)
+    packed = {"quantization_config": GgufConfig(dequantize=True)}  # otherwise it stays packed: slow, and not savable
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32, **packed)
+        tokenizer.save_pretrained(out)
+        model.save_pretrained(out)

@@ -1,0 +1,177 @@
+"""Language models in this process through transformers: causal and seq2seq, with adapters, quantised or not."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dreamframe.call import Completion, Request
+from dreamframe.errors import DreamframeError, MissingExtraError, PermanentCallError, SettingError
+from dreamframe.llms.base import LLM, Artefact, Client, Limits, TrainedModel, setting, steering
+from dreamframe.llms.weights import content_digest, weights_identity
+
+if TYPE_CHECKING:
+    from dreamframe.llms.pooling import Pool
+    from dreamframe.llms.torch_engine import Engine, Prepared
+
+QUANTIZATIONS = ("8bit", "4bit")
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Transformers(LLM):
+    """A language model in this process. Needs `pip install 'dreamframe[local]'`.
+
+    `model` is a folder, a GGUF file (converted once), a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `adapter` is a
+    folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes. `dtype` is float32 on a CPU and the weights' own
+    elsewhere. `chat_template` replaces the model's own; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
+    that it comes with.
+
+    Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
+    that budget halves when memory runs out. A request's answer does not depend on its batch but for rounding, where two tokens are all but
+    equally likely. `extra` knows top_k, min_p, repetition_penalty and chat_template_kwargs.
+
+    >>> dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", temperature=0).label
+    'SmolLM2-135M-Instruct'
+    """
+
+    model: Any
+    adapter: Any = setting()
+    quantization: str | None = setting()
+    dtype: str | None = setting()
+    revision: str | None = setting()
+    chat_template: str | None = setting()
+    trust_remote_code: bool = setting(False)
+    device: str | None = steering()
+    batch_tokens: int | None = steering()
+    concurrency: int = steering(128)
+
+    provider: ClassVar[str] = "transformers"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.model, LLM):  # the settings of another engine for the same weights
+            object.__setattr__(self, "model", self.model.model)
+        for name in ("model", "adapter"):
+            if isinstance(value := getattr(self, name), Path):
+                object.__setattr__(self, name, str(value))
+        if self.quantization not in (None, *QUANTIZATIONS):
+            raise SettingError(f"Transformers: quantization={self.quantization!r} is not one of {', '.join(map(repr, QUANTIZATIONS))}.")
+        if self.dtype not in (None, *DTYPES):
+            raise SettingError(f"Transformers: dtype={self.dtype!r} is not one of {', '.join(map(repr, DTYPES))}.")
+        for name in ("batch_tokens", "concurrency"):
+            if (value := getattr(self, name)) is not None and (not isinstance(value, int) or value < 1):
+                raise SettingError(f"Transformers: {name}={value!r}; give a whole number of 1 or more.")
+
+    @property
+    def label(self) -> str:
+        return _shown(self.model) + (f" + {_shown(self.adapter)}" if self.adapter is not None else "")
+
+    def identity(self) -> Mapping[str, object]:
+        seen = dict(super().identity())
+        revision = seen.pop("revision")
+        if isinstance(self.model, str):
+            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+        if isinstance(self.adapter, str):
+            seen["adapter"] = content_digest(adapter_folder(self.adapter))
+        return seen
+
+    def pool_key(self) -> str:
+        own = (self.quantization, self.dtype, self.revision, self.chat_template, self.trust_remote_code, self.device, self.batch_tokens, self.concurrency)
+        return f"transformers {_place(self.model)} {_place(self.adapter)} {own}"
+
+    def open(self) -> Client:
+        for library in ("torch", "transformers"):
+            if importlib.util.find_spec(library) is None:
+                raise MissingExtraError(library, extra="local", needed_for="dr.Transformers")
+        return TransformersClient(self)
+
+
+def adapter_folder(adapter: str) -> Path:
+    """The folder of an adapter. Raises SettingError for anything else."""
+    folder = Path(adapter).expanduser()
+    if not (folder / "adapter_config.json").exists():
+        raise SettingError(f"Transformers: adapter={adapter!r} is not the folder of an adapter: it has no adapter_config.json.")
+    return folder
+
+
+def _shown(model: str | Artefact | TrainedModel) -> str:
+    if isinstance(model, Artefact):
+        return Path(model.path).name
+    if isinstance(model, str):
+        return model.rstrip("/").rpartition("/")[2]
+    return str(model.step.label)
+
+
+def _place(model: Any) -> str | None:
+    return model.path if isinstance(model, Artefact) else model
+
+
+class TransformersClient:
+    """The loaded model and the pool of requests that wait for it. It is loaded at the first request."""
+
+    limits = Limits(timeout_s=None)  # a slow machine is no failure
+
+    def __init__(self, llm: Transformers) -> None:
+        self._llm = llm
+        self._ready: asyncio.Future[tuple[Engine, Pool[Prepared, Completion]]] | None = None
+
+    @property
+    def concurrency(self) -> int:
+        return self._llm.concurrency
+
+    async def complete(self, request: Request) -> Completion:
+        if self._ready is None:
+            self._ready = asyncio.ensure_future(self._load())
+        engine, pool = await asyncio.shield(self._ready)
+        prepared = engine.prepare(request)
+        try:
+            return await pool.submit(prepared, prepared.length)
+        finally:
+            prepared.is_wanted = False  # a cancelled request leaves its batch at the next token
+
+    async def close(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return
+        ready.cancel()
+        results = await asyncio.gather(ready, return_exceptions=True)
+        if isinstance(results[0], tuple):
+            engine, pool = results[0]
+            engine.closing.set()
+            await pool.close()
+            engine.release()
+
+    async def _load(self) -> tuple[Engine, Pool[Prepared, Completion]]:
+        return await asyncio.to_thread(self._loaded)
+
+    def _loaded(self) -> tuple[Engine, Pool[Prepared, Completion]]:
+        from dreamframe.llms import hf_loading, torch_engine
+        from dreamframe.llms.pooling import Pool
+
+        llm = self._llm
+        adapter = None if llm.adapter is None else str(adapter_folder(_place(llm.adapter) or ""))
+        try:
+            loaded = hf_loading.load(
+                _place(llm.model) or "",
+                adapter=adapter,
+                quantization=llm.quantization,
+                device=llm.device,
+                dtype=llm.dtype,
+                revision=llm.revision,
+                trust_remote_code=llm.trust_remote_code,
+                who="Transformers",
+            )
+        except DreamframeError:
+            raise
+        except Exception as exc:  # whatever a library says about weights it cannot load: nothing can be asked
+            error = PermanentCallError(f"{llm.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
+            error.stops_run = True
+            raise error from exc
+        engine = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template)
+        budget = llm.batch_tokens or torch_engine.default_budget(loaded.model)
+        return engine, Pool(engine.answer, budget=budget, is_out_of_memory=engine.is_out_of_memory, name=llm.label)
