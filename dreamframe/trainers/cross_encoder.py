@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.errors import TrainingError
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
@@ -41,6 +44,8 @@ class CrossEncoderTrainer(SentenceTrainer):
         from dreamframe.trainers import hf
         from dreamframe.trainers.job import read_rows
 
+        assert job.base is not None
+        _need_encoder(job.base)
         with hf.alone():
             from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
             from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
@@ -78,6 +83,13 @@ class CrossEncoderTrainer(SentenceTrainer):
         top = numbers.max()
         assert isinstance(top, int)
         return [str(i) for i in range(max(2, top + 1))]
+
+
+def _need_encoder(folder: Path) -> None:
+    """Raise where the library would compare the probabilities of the words "1" and "0" of a language model without saying so."""
+    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
+    if any(n.endswith("ForCausalLM") for n in named) and not (folder / "modules.json").exists():
+        raise TrainingError(f"CrossEncoderTrainer: the base must be an encoder or a cross-encoder; this one writes text ({named[0]}). For it: dr.Reward.")
 
 
 def _numbered(rows: pl.DataFrame | None) -> pl.DataFrame | None:

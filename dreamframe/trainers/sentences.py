@@ -57,22 +57,35 @@ class SentenceTrainer(LocalTrainer):
 
     def open_base(self, job: TrainJob, cls: Any, **config: Any) -> Any:
         """The base with its adapter merged, and with the new one of `peft=` over it."""
-        from transformers import set_seed
+        from dreamframe.trainers.loading import adapter_config
 
-        from dreamframe.trainers.loading import adapter_config, dtype_of
-
-        set_seed(self.seed)  # new heads are drawn here
-        device = self.device[0] if isinstance(self.device, tuple) else self.device
-        model = cls(
-            str(job.base), device=device, trust_remote_code=self.trust_remote_code, local_files_only=True, model_kwargs=dtype_of(self), **config
-        )
-        if job.adapter is not None:
-            _merge(model, job.adapter)
+        model = self._whole_base(job, cls, **config)
         if self.max_length:
             model.max_seq_length = self.max_length
         if (adapter := adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
+            # Heads that were just drawn must be the same ones in a checkpoint, and when the adapter is merged: they are kept in a folder.
+            model.save_pretrained(str(job.workdir / "base"), create_model_card=False)
+            model = self._opened(job.workdir / "base", cls, **config)
+            heads = {n.split(".")[-1] for n, _ in model.named_modules()} & {"classifier", "score"}
+            adapter.modules_to_save = sorted({*(adapter.modules_to_save or []), *heads}) or None
             model.add_adapter(adapter)
         return model
+
+    def _whole_base(self, job: TrainJob, cls: Any, **config: Any) -> Any:
+        from transformers import set_seed
+
+        set_seed(self.seed)  # new heads are drawn here
+        model = self._opened(job.base, cls, **config)
+        if job.adapter is not None:
+            _merge(model, job.adapter)
+        return model
+
+    def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
+        from dreamframe.trainers.loading import dtype_of
+
+        device = self.device[0] if isinstance(self.device, tuple) else self.device
+        options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": dtype_of(self)}
+        return cls(str(folder), device=device, **options, **config)
 
     def texts(self, path: Path | None, job: TrainJob, model: Any) -> pl.DataFrame | None:
         """The rows of a file, columns in the order that the losses read, with overlong texts treated as `too_long` says."""
@@ -107,12 +120,11 @@ class SentenceTrainer(LocalTrainer):
         from dreamframe.trainers.loading import strip
 
         if self.peft:
-            adapter = job.workdir / "adapter"
-            model.save_pretrained(str(adapter), create_model_card=False)
-            model = cls(str(job.base), device="cpu", trust_remote_code=self.trust_remote_code, local_files_only=True, **config)
-            for earlier in (job.adapter, adapter):
-                if earlier is not None:
-                    _merge(model, earlier)
+            model.save_pretrained(str(job.workdir / "adapter"), create_model_card=False)
+            length = model.max_seq_length
+            model = self._opened(job.workdir / "base", cls, **config)
+            model.max_seq_length = length
+            _merge(model, job.workdir / "adapter")
         model.save_pretrained(str(job.out), create_model_card=False)
         strip(job.out, self.base_name)
 
