@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, PlanError
+from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
@@ -35,10 +35,22 @@ class ModelColumn:
     into: str = "answer"
 
     @property
+    def digest(self) -> str:
+        """Eight characters of what the column is, the same in every process; looks at no file.
+
+        A second call that only differs in what has no such digest (another object with the same settings) has its number after them.
+        """
+        hashed = fingerprint((type(self.llm).__name__, _stable(self.llm), _stable(self.prompt), self.settings, self.columns))[:8]
+        alike = ALIKE.setdefault(hashed, [])
+        number = next((i for i, other in enumerate(alike) if _same(other, (self.llm, self.prompt))), len(alike))
+        if number == len(alike):
+            alike.append((self.llm, self.prompt))
+        return f"{hashed}~{number + 1}" if number else hashed
+
+    @property
     def placeholder(self) -> str:
         """A column name that tells what it is, also in polars' own error messages."""
-        plain = (type(self.llm).__name__, _plain_fields(self.llm), _plain_fields(self.prompt), self.settings, self.columns)
-        return f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{fingerprint(plain)[:8]}{HINT}"
+        return f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{self.digest}{HINT}"
 
     def over(self, below: Step, into: str) -> Step:
         """The step that computes this column over `below`."""
@@ -46,12 +58,14 @@ class ModelColumn:
 
 
 PLACEHOLDERS: dict[str, ModelColumn] = {}  # keyed by content: the same call is the same column
+ALIKE: dict[str, list[tuple[LLM, Prompt]]] = {}  # digest → the calls of this process that have it, in the order of their making
 
 
 def model_column(column: ModelColumn) -> pl.Expr:
     """The expression that stands for a column a model writes."""
-    PLACEHOLDERS[column.placeholder] = column
-    return pl.col(column.placeholder).alias(column.into)
+    name = column.placeholder
+    PLACEHOLDERS[name] = column
+    return pl.col(name).alias(column.into)
 
 
 def placeholders_in(expr: pl.Expr) -> list[str]:
@@ -88,7 +102,8 @@ def _add(below: Step, column: ModelColumn, into: str) -> tuple[Step, list[str]]:
     if not column.columns:
         return column.over(below, into), []
     below, inner = hoist(below, [e for _, e in column.columns])
-    names = {name: f"{name} of {into.partition(HINT)[0]}" for name, _ in column.columns}
+    digest = column.digest
+    names = {name: f"{name} of prompt#{digest}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
     below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
     renamed = replace(column, prompt=column.prompt.renamed(names), columns=())
@@ -120,16 +135,33 @@ def need_columns(exprs: Iterable[pl.Expr], schema: pl.Schema, *, step: str) -> N
                 raise ColumnNotFoundError(name, columns=[n for n in schema.names() if n not in PLACEHOLDERS], step=step)
 
 
-def _plain_fields(record: Any) -> Any:
-    """A record's fields as they were written, without looking at files: enough to tell two calls of one process apart."""
-    if not is_dataclass(record):
-        return repr(record)
-    own = {f.name: getattr(record, f.name) for f in fields(record) if not f.metadata.get("secret")}
-    return {k: v if isinstance(v, (str, int, float, bool, bytes, tuple, type(None))) and not _holds_objects(v) else f"id {id(v)}" for k, v in own.items()}
+def _stable(record: Any) -> Any:
+    """A record's hashed fields, without looking at files: what has no content that another process would find counts as its type."""
+    own = {f.name: getattr(record, f.name) for f in fields(record) if not f.metadata.get("runtime")} if is_dataclass(record) else {}
+    return type(record).__qualname__, {name: _stable_value(value) for name, value in own.items()}
 
 
-def _holds_objects(value: Any) -> bool:
-    return isinstance(value, tuple) and any(_holds_objects(v) or not isinstance(v, (str, int, float, bool, bytes, tuple, type(None))) for v in value)
+def _stable_value(value: Any) -> Any:
+    if hasattr(value, "step"):  # a frame or a lazy model: an edge, keyed by the plan
+        return [(type(s).__name__, s.describe()) for s in value.step.walk()]
+    try:
+        fingerprint(value)
+    except FingerprintError:
+        return type(value).__qualname__
+    return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values of one process are the same in every respect, runtime fields too; other objects only if they are one."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (str, int, float, bytes)):
+        return bool(a == b)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    return is_dataclass(a) and all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
 
 
 def _cut(text: str, most: int = 40) -> str:

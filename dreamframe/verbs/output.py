@@ -150,7 +150,7 @@ class OutputVerbs(Verbs):
         """Names and types of the columns; nothing is run.
 
         >>> dr.frame({"a": [1]}).schema
-        Schema({'a': Int64})
+        Schema([('a', Int64)])
         """
         return self.step.schema
 

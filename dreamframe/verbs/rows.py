@@ -37,7 +37,7 @@ class RowVerbs(Verbs):
         """Put the rows in a random order that the seed decides.
 
         >>> dr.frame({"a": [1, 2, 3]}).shuffle(seed=1).to_dicts()
-        [{'a': 2}, {'a': 3}, {'a': 1}]
+        [{'a': 1}, {'a': 3}, {'a': 2}]
         """
         return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=seed))
 
@@ -68,7 +68,7 @@ class RowVerbs(Verbs):
 
         >>> train, test = dr.frame({"a": range(4)}).split(train=0.5, test=0.5, seed=1)
         >>> train.to_dicts(), test.to_dicts()
-        ([{'a': 1}, {'a': 2}], [{'a': 0}, {'a': 3}])
+        ([{'a': 1}, {'a': 3}], [{'a': 0}, {'a': 2}])
         """
         given = {name: f for name, f in fractions.items() if f is not None}
         if not given or any(not 0 < f <= 1 for f in given.values()) or sum(given.values()) > 1 + 1e-9:
