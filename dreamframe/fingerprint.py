@@ -20,19 +20,20 @@ import re
 import struct
 import types
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import polars as pl
-import pyarrow as pa
 import xxhash
 
 from dreamframe import function_code
-from dreamframe.content import FileMemo as FileMemo
-from dreamframe.content import answer_keys as answer_keys
-from dreamframe.content import file_digest as file_digest
-from dreamframe.content import table_digest as table_digest
 from dreamframe.errors import FingerprintError
+from dreamframe.file_content import FileMemo, file_digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "parts", "table_digest", "versioned"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +60,20 @@ def parts(record: Any) -> dict[str, str]:
     """Field → 12 hex characters: what went into a record's fingerprint, to see which part of two differs."""
     shown = {"class": (type(record).__name__, getattr(record, "version", 1)), **record_fields(record)}
     return {name: fingerprint(value)[:12] for name, value in shown.items()}
+
+
+def table_digest(table: pa.Table) -> str:
+    """32 hex characters for a table's logical values: content.py, which is imported when data is first looked at."""
+    from dreamframe import content
+
+    return content.table_digest(table)
+
+
+def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> pa.Array:
+    """The journal keys of a batch of prompts: content.py."""
+    from dreamframe import content
+
+    return content.answer_keys(prefix, prompts, samples)
 
 
 class Versioned(Generic[P, R]):
@@ -131,7 +146,7 @@ def encode(value: Any, walk: Walk) -> bytes:
     if isinstance(value, type):
         return function_code.of_class(value, walk)
     library = type(value).__module__.split(".")[0]
-    if library in ("numpy", "pandas", "datasets"):
+    if library in ("numpy", "pandas", "pyarrow", "datasets"):
         return _of_library(value, library, walk)
     if function_code.is_function_like(value):
         return function_code.of_callable(value, walk)
@@ -174,8 +189,6 @@ for _kind, _tag, _text in (
     (pl.DataType, "dtype", str),
     (pl.DataFrame, "frame", lambda v: table_digest(v.to_arrow())),
     (pl.Series, "series", lambda v: table_digest(pl.DataFrame({v.name: v}).to_arrow())),
-    (pa.Table, "table", lambda v: table_digest(v)),
-    (pa.DataType, "arrow type", str),
 ):
     encode.register(_kind, _plain(_tag, _text))
 
@@ -256,6 +269,8 @@ def _of_library(value: Any, library: str, walk: Walk) -> bytes:
     if library == "pandas" and hasattr(value, "to_numpy"):
         held = pl.from_pandas(value)
         return tagged("pandas", encode(held, walk))
+    if library == "pyarrow":
+        return _of_arrow(value, walk)
     if library == "numpy" and hasattr(value, "dtype") and hasattr(value, "tobytes"):
         if value.dtype.hasobject:
             return tagged("objects", str(value.shape).encode(), encode(value.tolist(), walk))
@@ -264,4 +279,14 @@ def _of_library(value: Any, library: str, walk: Walk) -> bytes:
         return tagged("ufunc", value.__name__.encode())
     if function_code.is_function_like(value):
         return function_code.of_callable(value, walk)
+    raise walk.refuse(value)
+
+
+def _of_arrow(value: Any, walk: Walk) -> bytes:
+    import pyarrow
+
+    if isinstance(value, pyarrow.Table):
+        return tagged("table", table_digest(value).encode())
+    if isinstance(value, pyarrow.DataType):
+        return tagged("arrow type", str(value).encode())
     raise walk.refuse(value)

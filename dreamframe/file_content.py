@@ -1,0 +1,58 @@
+"""Digests of files by their bytes, with a memo by their stat."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from threading import Lock
+
+import xxhash
+
+BLOCK = 1 << 20  # bytes read at once
+RACY_S = 2.0  # a file written less than this before it was read may change again within the clock's grain
+
+
+class FileMemo:
+    """Digests of files by their stat, so that an unchanged large file is not read twice.
+
+    A digest is kept only if the file was at rest when it was read: a change within the clock's grain would leave no trace in the stat
+    (git calls such entries racy).
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], str] = {}
+        self._lock = Lock()
+
+    def get(self, stat: tuple[object, ...]) -> str | None:
+        with self._lock:
+            return self._known.get(stat)
+
+    def keep(self, stat: tuple[object, ...], digest: str) -> None:
+        with self._lock:
+            self._known[stat] = digest
+
+
+def file_digest(path: str | Path, memo: FileMemo | None = None) -> str:
+    """32 hex characters for the bytes of a file; its path and times do not count. Raises OSError where it cannot be read."""
+    with Path(path).open("rb") as file:
+        while True:
+            before = _stat(file.fileno())
+            if memo is not None and (known := memo.get(before)) is not None:
+                return known
+            began = time.time()
+            digest = xxhash.xxh3_128()
+            file.seek(0)
+            while block := file.read(BLOCK):
+                digest.update(block)
+            if _stat(file.fileno()) == before:
+                break  # else it was written to while it was read: read it again
+    found = str(digest.hexdigest())
+    if memo is not None and began - os.path.getmtime(path) > RACY_S:
+        memo.keep(before, found)
+    return found
+
+
+def _stat(descriptor: int) -> tuple[object, ...]:
+    s = os.fstat(descriptor)
+    return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
