@@ -10,18 +10,21 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
 from dreamframe.run import loop
-from dreamframe.run.execute import Run, RunOptions
+from dreamframe.run.options import RunOptions
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.step import ModelStep, Step
-from dreamframe.store.stores import Stores, open_stores
+
+if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.run.execute import Run
+    from dreamframe.store.stores import Stores
 
 DEFAULT_FOLDER = ".dreamframe"
 ENGINES = ("local",)
@@ -76,6 +79,8 @@ class Session:
     def stores(self) -> Stores:
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
         if self._stores is None:
+            from dreamframe.store.stores import open_stores
+
             if self.folder is None:
                 self._scratch = tempfile.TemporaryDirectory(prefix="dreamframe-")
             self._stores = open_stores(self.folder, scratch=Path(self._scratch.name) if self._scratch else None)
@@ -108,9 +113,14 @@ class Session:
             budget=self._budget_left(),
             batch_rows=self._options.batch_rows,
         )
-        run = Run(self.stores, options)
+        run = self._run_with(options)
         self.runs.append(run.stats)
         return run
+
+    def _run_with(self, options: RunOptions) -> Run:
+        from dreamframe.run.execute import Run
+
+        return Run(self.stores, options)
 
     def _budget_left(self) -> float | None:
         if self._options.budget is None:
@@ -163,7 +173,7 @@ class Session:
 
     def planned(self, step: Step) -> Step:
         """The plan as it would run now."""
-        return Run(self.stores, self._options).planned(step)
+        return self._run_with(self._options).planned(step)
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:
         for step in steps:

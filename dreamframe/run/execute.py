@@ -16,6 +16,7 @@ from dreamframe.errors import OfflineError, RowsFailedError
 from dreamframe.llms.base import Artefact
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run.asking import RunAsking
+from dreamframe.run.options import RunOptions
 from dreamframe.run.pipeline import BatchContext, Stage, batches_of, pipeline
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.run.training import Trainings
@@ -24,15 +25,6 @@ from dreamframe.steps.source import Scan, Table
 from dreamframe.store.stores import Stores
 
 CHUNK = 16_384  # rows of one Arrow record batch on disk
-
-
-@dataclass
-class RunOptions:
-    """What steers a run, never what it gives."""
-
-    offline: bool = False
-    budget: float | None = None  # US dollars that are left
-    batch_rows: int = 128  # rows that walk through the plan together
 
 
 @dataclass

@@ -1,0 +1,14 @@
+"""What steers a run, never what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class RunOptions:
+    """The settings of a session that its runs share."""
+
+    offline: bool = False
+    budget: float | None = None  # US dollars that are left
+    batch_rows: int = 128  # rows that walk through the plan together
