@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -98,6 +98,7 @@ class LlamaCppClient:
     def __init__(self, llm: LlamaCpp) -> None:
         self._llm = llm
         self._threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
+        self._working: set[Future[Completion]] = set()
         self._loading = threading.Lock()
         self._server: Any = None
         self._is_chat = True
@@ -110,14 +111,18 @@ class LlamaCppClient:
 
     async def complete(self, request: Request) -> Completion:
         gone = threading.Event()
+        working = self._threads.submit(self._ask, request, gone)
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, request, gone)
+            return await asyncio.wrap_future(working)
         finally:
             gone.set()  # a cancelled request stops at its next token, and its slot is free
 
     async def close(self) -> None:
         self._closing.set()
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*map(asyncio.wrap_future, tuple(self._working)), return_exceptions=True)
         self._server = None  # its threads and memory go with it
 
     # On a worker thread

@@ -60,10 +60,6 @@ class Pool(Generic[T, R]):
         self._driver: asyncio.Task[None] | None = None
         self.closing = threading.Event()
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call something on the pool's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
     async def submit(self, item: T, length: int) -> R:
         """The answer to one request. Raises the CallError that it met. A cancelled request leaves the pool."""
         loop = asyncio.get_running_loop()
@@ -74,12 +70,13 @@ class Pool(Generic[T, R]):
         return await job.answer
 
     async def close(self) -> None:
-        """Stop after the batch that is being worked on."""
+        """Stop after the batch that is being worked on; `work` should see `closing` and make it short."""
         self.closing.set()
-        if self._driver is not None and not self._driver.done():
-            self._driver.cancel()
+        self._thread.shutdown(wait=False)
+        if self._driver is not None:
             await asyncio.gather(self._driver, return_exceptions=True)
-        await asyncio.to_thread(self._thread.shutdown, wait=True, cancel_futures=True)
+        for job in self._jobs:
+            job.answer.cancel()
 
     async def _drive(self) -> None:
         await asyncio.sleep(GATHER_S)

@@ -126,7 +126,7 @@ class TransformersClient:
 
     async def complete(self, request: Request) -> Completion:
         if self._ready is None:
-            self._ready = asyncio.ensure_future(self._load())
+            self._ready = asyncio.ensure_future(asyncio.to_thread(self._load))
         engine, pool = await asyncio.shield(self._ready)
         prepared = engine.prepare(request)
         try:
@@ -138,18 +138,14 @@ class TransformersClient:
         ready, self._ready = self._ready, None
         if ready is None:
             return
-        ready.cancel()
-        results = await asyncio.gather(ready, return_exceptions=True)
-        if isinstance(results[0], tuple):
-            engine, pool = results[0]
+        (made,) = await asyncio.gather(ready, return_exceptions=True)
+        if isinstance(made, tuple):
+            engine, pool = made
             engine.closing.set()
             await pool.close()
             engine.release()
 
-    async def _load(self) -> tuple[Engine, Pool[Prepared, Completion]]:
-        return await asyncio.to_thread(self._loaded)
-
-    def _loaded(self) -> tuple[Engine, Pool[Prepared, Completion]]:
+    def _load(self) -> tuple[Engine, Pool[Prepared, Completion]]:
         from dreamframe.llms import hf_loading, torch_engine
         from dreamframe.llms.pooling import Pool
 
