@@ -15,6 +15,14 @@ class Model:
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
     Pass it on: `dr.Transformers(base, adapter=model)`, or simply `model.llm()`.
+
+    >>> rows = dr.frame({"q": ["2+2?"], "a": ["4"]})
+    >>> model = rows.train(dr.SFT("base", steps=2), prompt="q", completion="a")
+    >>> print(rows.prompt(model.llm(), "{q}", into="tuned").explain())
+    PROMPT tuned ← sft '{q}'
+      [1] TABLE 1 rows
+      TRAIN SFT base on completion=a prompt=q
+        [1] as above
     """
 
     __slots__ = ("step",)

@@ -28,6 +28,11 @@ class TrainVerbs(Verbs):
         content of the rows, so the same rows from another plan train nothing again.
 
         Raises ColumnNotFoundError or SettingError when the plan is built, TrainingError when it runs.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("base", steps=2), prompt="q", completion="a")
+        >>> print(model.explain())
+        TRAIN SFT base on completion=a prompt=q
+          TABLE 1 rows
         """
         from dreamframe.model import Model  # a model's own verbs make frames' plans: the one place where the two meet
 

