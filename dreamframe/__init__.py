@@ -31,16 +31,26 @@ if TYPE_CHECKING:
     from dreamframe.llms.openai import OpenAI as OpenAI
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
     from dreamframe.llms.transformers import Transformers as Transformers
+    from dreamframe.prompts.chat import Chat as Chat
+    from dreamframe.prompts.few_shot import FewShot as FewShot
+    from dreamframe.prompts.instruct import Instruct as Instruct
+    from dreamframe.prompts.jinja import Jinja as Jinja
+    from dreamframe.prompts.rag import Rag as Rag
     from dreamframe.trainers.sft import SFT as SFT
 
 __version__ = "0.1.0"
 
-# Models and trainers, each imported when it is first named: name → module.
+# Models, prompts and trainers, each imported when it is first named: name → module.
 LAZY = {
     "OpenAI": "llms.openai",
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",
     "Transformers": "llms.transformers",
+    "Chat": "prompts.chat",
+    "FewShot": "prompts.few_shot",
+    "Instruct": "prompts.instruct",
+    "Jinja": "prompts.jinja",
+    "Rag": "prompts.rag",
     "SFT": "trainers.sft",
 }
 

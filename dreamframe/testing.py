@@ -10,16 +10,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from dreamframe.call import Completion, Request
+from dreamframe.embedders.base import Embedder
 from dreamframe.errors import BadRequestError, CallError
+from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM, Client, steering
-
-_made = itertools.count()
 
 
 @dataclass
@@ -132,10 +133,51 @@ class Failing(Fake):
         return super().reply(request)
 
 
+@dataclass(frozen=True)
+class WordEmbedder(Embedder):
+    """Embeds a text by its words, each at a place that its digest names: texts that share words are near each other.
+
+    >>> dr.testing.WordEmbedder().dim
+    64
+    """
+
+    model: str = "words"
+    concurrency: int = steering(256)
+    latency_s: float = steering(0.0)
+    log: Log = steering()
+    size: int = field(default=64, kw_only=True)
+    provider: ClassVar[str] = "words"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", self.log or Log())
+
+    @property
+    def dim(self) -> int:
+        return self.size
+
+    @property
+    def calls(self) -> int:
+        """How often the model was asked."""
+        return len(self.log.requests)
+
+    def pool_key(self) -> str:
+        return f"fake {id(self.log)}"
+
+    def open(self) -> Client:
+        return FakeClient(self)
+
+    def reply(self, request: Request) -> Completion:
+        """The vector of a text: how often each of its words occurs."""
+        vector = [0.0] * self.size
+        for word in re.findall(r"\w+", request.prompt.lower()):
+            vector[int(fingerprint(word), 16) % self.size] += 1.0
+        return Completion(None, data=struct.pack(f"<{self.size}f", *vector), n_in=1, model=self.model)
+
+
 class FakeClient:
     """The client of a testing model."""
 
-    def __init__(self, llm: Fake) -> None:
+    def __init__(self, llm: Fake | WordEmbedder) -> None:
         self._llm = llm
 
     @property

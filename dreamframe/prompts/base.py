@@ -40,6 +40,11 @@ class Prompt(ABC):
         """Frames that the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
         return ()
 
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """Models that are asked before the prompt is whole, such as an embedder."""
+        return ()
+
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
         edges = {id(e): i for i, e in enumerate(self.inputs)}

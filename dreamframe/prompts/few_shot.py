@@ -31,7 +31,7 @@ class FewShot(Prompt):
 
     >>> shots = [{"en": "tea", "de": "Tee"}]
     >>> ask = dr.FewShot("Translate.", input="en", output="de", examples=shots)
-    >>> dr.frame({"en": ["rain"]}).prompt(dr.testing.Echo(), ask)["answer"].to_list()
+    >>> dr.frame({"en": ["rain"]}).prompt(dr.testing.Echo(), ask).collect()["answer"].to_list()
     ['Translate.\n\nInput: tea\nOutput: Tee\nInput: rain\nOutput:']
     """
 

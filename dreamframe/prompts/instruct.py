@@ -20,7 +20,7 @@ class Instruct(Prompt):
     published recipes reproduce.
 
     >>> df = dr.frame({"abstract": ["We study tea."]})
-    >>> df.prompt(dr.testing.Echo(), dr.Instruct("Write a tweet.", input="abstract"), into="tweet")["tweet"].to_list()
+    >>> df.prompt(dr.testing.Echo(), dr.Instruct("Write a tweet.", input="abstract"), into="tweet").collect()["tweet"].to_list()
     ['Input: We study tea.\n\nInstruction: Write a tweet.']
     """
 

@@ -38,7 +38,7 @@ class PromptStep(RowStep):
     @classmethod
     def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> PromptStep:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
-        edges = [e.step for e in (*prompt.inputs, *llm.edges())]
+        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
 
     @property

@@ -1,0 +1,82 @@
+"""A Jinja template as a prompt, for loops and conditions that `{column}` cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, MissingExtraError, TemplateError
+from dreamframe.prompts.base import Prompt
+
+if TYPE_CHECKING:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+
+@dataclass(frozen=True)
+class Jinja(Prompt):
+    """A Jinja template over the row's columns, run in Jinja's sandbox: no imports, no files, no private attributes.
+
+    The columns read are found in the text itself, so a wrong one fails when the plan is built. Raises TemplateError for a template that Jinja cannot
+    read or that fails on a row.
+
+    >>> ask = dr.Jinja("{% for w in words %}- {{ w }} {% endfor %}")
+    >>> dr.frame({"words": [["tea", "rain"]]}).prompt(dr.testing.Echo(), ask).collect()["answer"].to_list()
+    ['- tea - rain ']
+    """
+
+    text: str
+    names: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)  # (template's name, column), where they differ
+
+    def __post_init__(self) -> None:
+        self.columns  # noqa: B018  a template that cannot be read fails where it was written
+
+    @cached_property
+    def _environment(self) -> ImmutableSandboxedEnvironment:
+        try:
+            from jinja2 import StrictUndefined
+            from jinja2.sandbox import ImmutableSandboxedEnvironment
+        except ImportError as exc:
+            raise MissingExtraError("jinja2", extra="local", needed_for="dr.Jinja") from exc
+        return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+
+    @cached_property
+    def _variables(self) -> tuple[str, ...]:
+        from jinja2 import TemplateSyntaxError, meta
+
+        try:
+            return tuple(sorted(meta.find_undeclared_variables(self._environment.parse(self.text))))
+        except TemplateSyntaxError as exc:
+            raise TemplateError(f"Jinja: line {exc.lineno}: {exc.message}") from exc
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        self._environment  # noqa: B018  tells first if the library is missing
+        return tuple(dict(self.names).get(v, v) for v in self._variables)
+
+    @property
+    def summary(self) -> str:
+        return f"Jinja({self.text[:40]!r})"
+
+    def check(self, schema: pl.Schema, *, step: str) -> None:
+        for column in self.columns:
+            if column not in schema:
+                raise ColumnNotFoundError(column, columns=schema.names(), step=step)
+
+    def render(self, rows: pl.DataFrame) -> pl.Series:
+        compiled = self._environment.from_string(self.text)
+        read = {v: rows.get_column(c).to_list() for v, c in zip(self._variables, self.columns, strict=True)}
+        made: list[str | None] = []
+        for i in range(rows.height):
+            values = {name: column[i] for name, column in read.items()}
+            try:
+                made.append(None if any(v is None for v in values.values()) else compiled.render(values))
+            except Exception as exc:  # a template is a program of the user's: it may fail in any way
+                raise TemplateError(f"Jinja: the template fails on row {i} of its batch: {type(exc).__name__}: {exc}") from exc
+        return pl.Series("prompt", made, dtype=pl.String)
+
+    def renamed(self, names: Mapping[str, str]) -> Jinja:
+        return replace(self, names=tuple((v, names.get(c, c)) for v, c in zip(self._variables, self.columns, strict=True)))
