@@ -36,7 +36,20 @@ if TYPE_CHECKING:
     from dreamframe.prompts.instruct import Instruct as Instruct
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
+    from dreamframe.trainers.classifier import Classifier as Classifier
+    from dreamframe.trainers.cpo import CPO as CPO
+    from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
+    from dreamframe.trainers.dpo import DPO as DPO
+    from dreamframe.trainers.grpo import GRPO as GRPO
+    from dreamframe.trainers.kto import KTO as KTO
+    from dreamframe.trainers.orpo import ORPO as ORPO
+    from dreamframe.trainers.reward import Reward as Reward
+    from dreamframe.trainers.rewards import LLMReward as LLMReward
+    from dreamframe.trainers.rloo import RLOO as RLOO
+    from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
+    from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
     from dreamframe.trainers.sft import SFT as SFT
+    from dreamframe.trainers.sparse_encoder import SparseEncoderTrainer as SparseEncoderTrainer
 
 __version__ = "0.1.0"
 
@@ -51,13 +64,26 @@ LAZY = {
     "Instruct": "prompts.instruct",
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
+    "Classifier": "trainers.classifier",
+    "CPO": "trainers.cpo",
+    "CrossEncoderTrainer": "trainers.cross_encoder",
+    "DPO": "trainers.dpo",
+    "GRPO": "trainers.grpo",
+    "KTO": "trainers.kto",
+    "ORPO": "trainers.orpo",
+    "Reward": "trainers.reward",
+    "LLMReward": "trainers.rewards",
+    "RLOO": "trainers.rloo",
+    "SentenceTransformerTrainer": "trainers.sentence_transformer",
+    "Seq2Seq": "trainers.seq2seq",
     "SFT": "trainers.sft",
+    "SparseEncoderTrainer": "trainers.sparse_encoder",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in LAZY:
-        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, dir())}")
+        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
     return getattr(importlib.import_module(f"dreamframe.{LAZY[name]}"), name)
 
 

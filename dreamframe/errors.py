@@ -236,5 +236,5 @@ def did_you_mean(name: str, possible: Sequence[str]) -> str:
     " Did you mean 'topic'?"
     """
     lower = {p.lower(): p for p in possible}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.step import PolarsStep, TableStep, step
 
 # Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
@@ -59,6 +61,10 @@ class Relational(PolarsStep):
                 raise
             names = [n for i in self.inputs for n in i.schema.names()]
             raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from exc
+        except pl.exceptions.DuplicateError as exc:
+            raise DuplicateColumnError(f"{self.label}: {_first_line(exc)}") from exc
+        except pl.exceptions.PolarsError as exc:
+            raise PlanError(f"{self.label}: {type(exc).__name__}: {_first_line(exc)}") from exc
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)
@@ -83,12 +89,29 @@ class Relational(PolarsStep):
         return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
 
     def describe(self) -> str:
-        given = [show(a) for a in self.args] + [f"{k}={show(v)}" for k, v in self.options if k != "maintain_order"]
+        usual = _defaults(self.verb)
+        told = [(k, v) for k, v in self.options if k != "maintain_order" and not _is_usual(v, usual.get(k))]
+        given = [show(a) for a in self.args] + [f"{k}={show(v)}" for k, v in told]
         match self.verb:
             case "aggregate":
                 return f"GROUP BY {show(self.args[0])} AGG {show(self.args[1])}"
             case _:
                 return f"{self.verb.upper().replace('_', ' ')} {', '.join(given)}".strip()
+
+
+@cache
+def _defaults(verb: str) -> Mapping[str, Any]:
+    """The values that polars' verb has for what is not given: explain() leaves them out."""
+    method = getattr(pl.LazyFrame, verb, None)
+    return {name: p.default for name, p in inspect.signature(method).parameters.items()} if method else {}
+
+
+def _is_usual(value: Any, usual: Any) -> bool:
+    return value is None or (isinstance(value, (str, bool)) and value == usual)
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).strip().split("\n", 1)[0]
 
 
 def show(value: Any) -> str:
