@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.call import Question
 from dreamframe.errors import TrainingError
 from dreamframe.fingerprint import fingerprint, table_digest
 from dreamframe.llms.base import Artefact
+from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
 from dreamframe.steps.train import Train, model_name
 from dreamframe.trainers.job import TrainJob
@@ -78,6 +81,7 @@ class Trainings:
             out=workdir / "out",
             progress=progress,
             stop=stop,
+            ask=self._asker(step),
         )
         began = time.time()
         working = asyncio.create_task(asyncio.to_thread(trainer.train, job))
@@ -90,3 +94,21 @@ class Trainings:
         made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
         return Path(models.commit(key, step.label, job.out, record))
+
+    def _asker(self, step: Train) -> Callable[[Question, Sequence[str]], list[str | None]]:
+        """Asking for a trainer's thread: through the run's journal, limits and counts. Equal requests are one request."""
+        loop = asyncio.get_running_loop()
+        stages: dict[str, Stage] = {}
+
+        def ask(question: Question, prompts: Sequence[str]) -> list[str | None]:
+            label = f"{step.label} reward"
+            stage = stages.setdefault(question.digest, Stage(step, self._run.stats.step(label, model=getattr(question.llm, "label", ""))))
+            asking = BatchContext(self._run, stage, 0).ask(question, pl.Series(prompts, dtype=pl.String), [0] * len(prompts))
+            replies = asyncio.run_coroutine_threadsafe(asking, loop).result()
+            if replies.failures:
+                first = replies.failures[min(replies.failures)]
+                raise TrainingError(f"{label}: {len(replies.failures)} of {len(prompts)} requests failed; the first: {first.error}: {first.message}")
+            stage.stats.rows += len(prompts)
+            return [None if finish in ("content_filter", "refusal") else text for text, finish in replies.answers.select("text", "finish").iter_rows()]
+
+        return ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -105,7 +106,7 @@ class Trainer(ABC):
         except Exception as exc:  # the one place where another library's error is wrapped
             raise TrainingError(f"{self.label}: {type(exc).__name__}: {exc}") from exc
         write_log(summary.pop("log", []), job.out / "metrics.arrow")
-        return {"trainer": self.label, "kind": self.kind, **summary, "notes": job.notes}
+        return finite({"trainer": self.label, "kind": self.kind, **summary, "notes": job.notes})
 
     @abstractmethod
     def run(self, job: TrainJob) -> dict[str, Any]:
@@ -141,6 +142,7 @@ class LocalTrainer(Trainer):
     checkpoint_s: float = steering(60.0)  # seconds between checkpoints: what a kill may cost
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
+    best: ClassVar[tuple[str, bool]] = ("eval_loss", False)  # what early stopping watches, and whether more is better
     owned: ClassVar[Mapping[str, str]] = {  # config fields that have another name here
         "output_dir": "the session's folder", "num_train_epochs": "epochs=", "max_steps": "steps=", "per_device_train_batch_size": "batch_size=",
         "learning_rate": "learning_rate=", "seed": "seed=", "use_cpu": "device=", "push_to_hub": "model.push_to_hub()", "max_length": "max_length=",
@@ -265,6 +267,15 @@ def root(base: Any) -> Any:
     return root(base.step.trainer.base) if has_adapter(base) else base
 
 
+def finite(value: Any) -> Any:
+    """The same without NaN and infinity, which JSON has no words for: null in their place."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def json_text(value: Any, where: str) -> str | None:
     """A dict as canonical JSON text: frozen, hashable, and fit to cross to another process."""
     if value is None or isinstance(value, str):
@@ -297,16 +308,21 @@ def _shown(base: Any) -> str:
     return f"{base}".rstrip("/").rpartition("/")[2] if step is None else str(step.label)
 
 
+def _is_compound(value: Any) -> bool:
+    """Whether a setting is itself settings over models of the plan: an LLM, or an LLM's reward."""
+    return hasattr(value, "edges") and hasattr(value, "resolve")
+
+
 def _edges(value: Any) -> tuple[TrainedModel, ...]:
-    if isinstance(value, LLM):
-        return value.edges()
+    if _is_compound(value):
+        return tuple(value.edges())
     if isinstance(value, tuple):
         return tuple(e for v in value for e in _edges(v))
-    return (value,) if hasattr(value, "step") and hasattr(value, "fit") and not isinstance(value, Trainer) else ()
+    return (value,) if hasattr(value, "step") and hasattr(value, "fit") else ()
 
 
 def _resolved(value: Any, trained: Callable[[TrainedModel], Artefact]) -> Any:
-    if isinstance(value, LLM):
+    if _is_compound(value):
         return value.resolve(trained)
     if isinstance(value, tuple):
         return tuple(_resolved(v, trained) for v in value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import random
@@ -34,6 +35,7 @@ from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
+CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets")  # loggers that speak of what is already decided here
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 
@@ -77,7 +79,8 @@ def _validation(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
     when = {"eval_strategy": "steps", "eval_steps": every} if every else {"eval_strategy": "epoch"}
     if settings.early_stopping is None:
         return when
-    keep = {"save_strategy": when["eval_strategy"], "load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "greater_is_better": False}
+    name, more_is_better = settings.best
+    keep = {"save_strategy": when["eval_strategy"], "load_best_model_at_end": True, "metric_for_best_model": name, "greater_is_better": more_is_better}
     return {**when, **keep, **({"save_steps": every} if every else {})}
 
 
@@ -150,17 +153,22 @@ def alone() -> Iterator[None]:
     """Leave the process as it was: random states, log levels. No telemetry goes out meanwhile."""
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     level = transformers.logging.get_verbosity()
+    noisy = {name: logging.getLogger(name).level for name in CHATTY}
     loading, mapping = transformers.logging.is_progress_bar_enabled(), not datasets.utils.are_progress_bars_disabled()
     telemetry = huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     datasets.utils.disable_progress_bars()
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:
         huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = telemetry
         transformers.logging.set_verbosity(level)
+        for name, was in noisy.items():
+            logging.getLogger(name).setLevel(was)
         if loading:
             transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         if mapping:

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.call import Question
 from dreamframe.errors import TrainingError
 
 log = logging.getLogger("dreamframe.train")
@@ -18,6 +19,11 @@ log = logging.getLogger("dreamframe.train")
 
 def unheard(_: Mapping[str, float]) -> None:
     """Progress that nobody watches."""
+
+
+def not_lent(question: Question, prompts: Sequence[str]) -> list[str | None]:  # noqa: ARG001
+    """Asking where no run lends its models."""
+    raise TrainingError(f"{question.llm!r} can be asked only by the training of a plan: df.train(...).fit().")
 
 
 @dataclass
@@ -32,6 +38,7 @@ class TrainJob:
     adapter: Path | None = None  # an adapter over the base that this training starts from
     progress: Callable[[Mapping[str, float]], None] = unheard  # step, total, loss, …
     stop: threading.Event = field(default_factory=threading.Event)  # honoured at the next step
+    ask: Callable[[Question, Sequence[str]], list[str | None]] = not_lent  # a language model's answers, kept like all of a run; None: refused
     notes: list[str] = field(default_factory=list)  # what happened to the rows, for the summary
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
         if settings.peft or not trainable:
             model = model.merge_and_unload()
     return model
+
+
+def load_frozen(settings: LocalTrainer, weights: Path, adapter: Path | None, auto: Any, **config: Any) -> Any:
+    """A model that is asked but not trained, such as a reward model, a reference or a teacher; on the device of the training."""
+    model = auto.from_pretrained(str(weights), trust_remote_code=settings.trust_remote_code, **dtype_of(settings), **config)
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    if not is_cpu(settings):
+        model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "mps")
+    return model.eval().requires_grad_(False)
 
 
 def adapter_config(settings: LocalTrainer, *, task: str) -> Any:
