@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -31,6 +32,15 @@ def new_name() -> str:
 def file_bytes(batches: Sequence[pa.RecordBatch]) -> bytes:
     """A whole journal of some batches."""
     return b"".join([header(), *(framed(b.serialize()) for b in batches)])
+
+
+class Written(NamedTuple):
+    """Rows, and where their record batch lies: no path where they are in memory only."""
+
+    rows: Sequence[Row]
+    path: Path | None = None
+    start: int = 0
+    size: int = 0
 
 
 @dataclass
@@ -124,8 +134,8 @@ class JournalWriter:
         self.path: Path | None = None
         self.end = 0  # bytes that are whole frames
 
-    def write(self, rows: Sequence[Row]) -> list[tuple[Path, int, int, Sequence[Row]]]:
-        """Add rows: (file, offset of the payload, its size, its rows) of each frame. On an error, nothing of these rows counts as written."""
+    def write(self, rows: Sequence[Row]) -> Written:
+        """Add rows as one frame. On an error, nothing of these rows counts as written."""
         handle, path = self._open()
         payload = batch_of(rows).serialize()
         frame = framed(payload)
@@ -137,7 +147,7 @@ class JournalWriter:
         start = self.end + len(frame) - payload.size
         self.end += len(frame)
         self._unsynced += rows
-        return [(path, start, payload.size, rows)]
+        return Written(rows, path, start, payload.size)
 
     def sync(self) -> None:
         """Make what was written durable. If the disk fails at that, nothing is known of the unsynced rows: they go into a new file."""

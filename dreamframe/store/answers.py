@@ -7,12 +7,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
-from dreamframe.store.answer_files import JournalFolder, JournalWriter
+from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
 from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, joined, key_halves, merged
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
@@ -44,9 +43,9 @@ class Answers:
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
-        self._frames: list[tuple[Any, int, int, Sequence[Row]]] = []  # written, and not in the index yet
+        self._frames: list[Written] = []  # written, and not in the index yet
         self._generations: tuple[Generation, ...] = ()
-        self._generations_lock = threading.Lock()
+        self._generations_lock, self._refresh_lock = threading.Lock(), threading.Lock()
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
         self._is_awake = False
@@ -107,10 +106,11 @@ class Answers:
         """Read what other processes have written; whether there was something."""
         if self._folder is None:
             return False
-        self._next_refresh = self._clock() + REFRESH_S
-        batches = self._folder.news()
-        if batches:
-            self._add(generation_of(batches))
+        with self._refresh_lock:
+            self._next_refresh = self._clock() + REFRESH_S
+            batches = self._folder.news()
+            if batches:
+                self._add(generation_of(batches))
         return bool(batches)
 
     def flush(self) -> None:
@@ -178,28 +178,37 @@ class Answers:
         error: StorageError | None = None
         if rows:
             try:
-                self._frames += self._writer.write(rows) if self._writer is not None else [(None, 0, 0, rows)]
+                self._frames.append(self._writer.write(rows) if self._writer is not None else Written(rows))
             except StorageError as exc:
                 error = exc
         self._failed = error
         self._pending[: len(taken)] = rows if error is not None else []
+        if sum(len(f.rows) for f in self._frames) >= RECENT_ROWS:
+            self._index()
         for item in taken:
             if isinstance(item, _Ticket):
                 item.error = error
                 item.done.set()
-        if sum(len(f[3]) for f in self._frames) >= RECENT_ROWS:
-            self._index()
 
     def _index(self) -> None:
         """Move written rows from the dict of recent ones into the index."""
         frames, self._frames = self._frames, []
-        mapped = {path: self._files.map(path) for path in {f[0] for f in frames} if path is not None}
-        sources: list[Source] = [OnDisk(mapped[p], at, size, len(rows)) for p, at, size, rows in frames if p is not None]
-        sources += [InMemory(joined([batch_of(rows) for path, _, _, rows in frames if path is None]))] if not mapped else []
-        keys = [row[0] for frame in frames for row in frame[3]]
+        keys = [row[0] for frame in frames for row in frame.rows]
+        sources = self._on_disk(frames) or [InMemory(joined([batch_of(frame.rows) for frame in frames]))]
         self._add(Generation(sources, pa.array(keys, pa.binary(16))))
         for key in keys:
             self._recent.pop(key, None)
+
+    def _on_disk(self, frames: Sequence[Written]) -> list[Source]:
+        """The frames in their mapped files; nothing if one of them is in memory only, or its file was taken away."""
+        ends = {frame.path: frame.start + frame.size for frame in frames}  # the last of each file
+        try:
+            mapped = {path: self._files.map(path) for path in ends if path is not None}
+        except StorageError:
+            return []
+        if any(path is None or mapped[path].size < end for path, end in ends.items()):
+            return []
+        return [OnDisk(mapped[frame.path], frame.start, frame.size, len(frame.rows)) for frame in frames if frame.path is not None]
 
     def _add(self, newest: Generation) -> None:
         """Add a generation; equals in size are merged, so that there are few."""

@@ -58,9 +58,9 @@ def storage(path: Path, doing: str) -> Iterator[None]:
 
 
 def storage_error(path: Path, doing: str, code: int) -> StorageError:
-    """The error for one refused operation; its `errno` and `filename` are those of the operating system."""
+    """The error for one refused operation; its `errno` is that of the operating system."""
     error = StorageError(f"Session folder: cannot {doing} {path}: {NEEDS.get(code, os.strerror(code))}.")
-    error.errno, error.filename = code, str(path)
+    error.errno = code  # not `filename`: with it, str() would forget the message
     return error
 
 
@@ -130,7 +130,7 @@ class Files:
 
     def listdir(self, path: Path) -> list[str]:
         """The names in a folder, sorted; none if there is no such folder."""
-        self._inside(path)
+        self._inside(path / "name")
         try:
             return sorted(os.listdir(path))
         except (FileNotFoundError, NotADirectoryError):
@@ -159,11 +159,12 @@ class Files:
 
     def mkdir(self, path: Path) -> None:
         """Make a folder and those above it, durably; those that exist stay."""
+        self._inside(path / "name")
         missing = [p for p in (path, *path.parents) if p.is_relative_to(self.root) and self.kind(p) is None]
         for p in reversed(missing):
             with storage(p, "make"):
                 os.makedirs(p, exist_ok=True)
-            self.sync_dir(p.parent)
+            _sync_dir(p.parent)
 
     def append(self, path: Path) -> Handle:
         """A new file to be written at its end. It must not exist."""
@@ -260,12 +261,8 @@ class Files:
 
     def sync_dir(self, path: Path) -> None:
         """Make the names in a folder durable."""
-        with storage(path, "sync"):
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        self._inside(path / "name")
+        _sync_dir(path)
 
     def temporary(self, path: Path) -> Path:
         """A free name beside `path`."""
@@ -277,6 +274,8 @@ class Files:
         """Take the lock of a file; None if another holds it, or the disk has no locks or cannot be written."""
         try:
             fd = self._open(path, os.O_RDWR | (os.O_CREAT if make else 0))
+        except StorageError:
+            raise
         except OSError as exc:
             if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 return None
@@ -324,3 +323,12 @@ class Files:
         handle.sync()
         handle.close()
         return True
+
+
+def _sync_dir(path: Path) -> None:
+    with storage(path, "sync"):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -90,7 +90,7 @@ def scan(buffer: pa.Buffer, *, whole: bool = True) -> Scan:
             return found
         found.end = at
     view = memoryview(buffer)
-    while at < size:
+    while at < size and found.is_journal:
         problem, after = _frame(buffer, view, at, found)
         if problem is None:
             found.end = at = after
@@ -120,7 +120,8 @@ def _frame(buffer: pa.Buffer, view: memoryview, at: int, found: Scan) -> tuple[s
     try:
         if at == len(FILE_MAGIC):
             if not pa.ipc.read_schema(payload).equals(ANSWER_SCHEMA):
-                return "the columns are not those of answers", at
+                found.is_journal = False
+                found.bad.append("the columns are not those of answers")
         else:
             found.batches.append(decode(payload))
     except DAMAGE as exc:

@@ -85,7 +85,7 @@ class Models:
         found = []
         for name in self._files.listdir(self._layout.models):
             path = self._layout.models / name / MANIFEST
-            if not name.startswith(".") and self._files.kind(path) == "file":
+            if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
                     found.append({"folder": name, **read_json(self._files, path)})
                 except CorruptFileError as exc:

@@ -63,7 +63,7 @@ class StepOutputs:
         found = []
         for name in self._files.listdir(self._layout.steps):
             path = self._layout.steps / name / MANIFEST
-            if not name.startswith(".") and self._files.kind(path) == "file":
+            if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
                     found.append({"folder": name, **read_json(self._files, path)})
                 except CorruptFileError as exc:

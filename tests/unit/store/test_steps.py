@@ -1,0 +1,229 @@
+"""Step outputs: committed wholly, found by their whole key, damaged ones set aside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+import xxhash
+
+from dreamframe.errors import CorruptFileError
+from dreamframe.store.files import Files
+from dreamframe.store.steps import StepOutputs
+from dreamframe.store.stores import Stores, stores_on
+from tests.storing import opened, step_key, store_step, table_of, warned
+
+
+def entry(folder: Path) -> Path:
+    (found,) = (p for p in (folder / "steps").iterdir())
+    return found
+
+
+def found_text(stores: Stores, n: int) -> list[str] | None:
+    assert stores.steps is not None
+    found = stores.steps.find(step_key(n))
+    return None if found is None else found.table().column("text").to_pylist()
+
+
+def test_a_committed_output_is_found_by_the_next_session(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        assert store_step(stores, 1, table_of(5)).equals(table_of(5))
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        found = stores.steps.find(step_key(1))
+        assert found is not None
+        assert found.table().equals(table_of(5))
+        assert found.record["rows"] == 5
+        assert found.record["describe"] == "summary"
+        assert found.record["data_xxh3_128"] == xxhash.xxh3_128_hexdigest((entry(tmp_path) / "data.arrow").read_bytes())
+    assert entry(tmp_path).name == f"summary-{step_key(1)[:12]}"
+
+
+def test_rows_are_memory_mapped(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        store_step(stores, 1, table_of(100_000))
+        before = pa.total_allocated_bytes()
+        assert stores.steps is not None
+        found = stores.steps.find(step_key(1))
+        assert found is not None
+        assert found.table().column("text")[99_999].as_py() == "row 99999"
+        assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        writer = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
+        writer.write(table_of(5))
+        assert stores.steps.find(step_key(1)) is None
+        assert stores.steps.all() == []
+        writer.abort()
+    assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_a_discarded_output_gives_its_rows_and_keeps_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        writer = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
+        writer.write(table_of(5))
+        writer.write(table_of(2))
+        rows = writer.discard()
+        assert rows.equals(pa.concat_tables([table_of(5), table_of(2)]))
+        assert stores.steps.find(step_key(1)) is None
+    assert list((tmp_path / "steps").iterdir()) == []
+
+
+def test_the_first_writer_wins_and_the_second_adopts_its_rows(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores, opened(tmp_path) as other:
+        assert stores.steps is not None
+        assert other.steps is not None
+        slow = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
+        slow.write(table_of(3, said="slow"))
+        assert store_step(other, 1, table_of(3, said="fast"), label="another name").equals(table_of(3, said="fast"))
+        assert slow.commit({}).table().equals(table_of(3, said="fast"))
+        assert len(list((tmp_path / "steps").iterdir())) == 1
+
+
+def test_keys_are_compared_in_full(tmp_path: Path) -> None:
+    """The folder name shows 12 of 32 digits."""
+    one, two = "a" * 12 + "1" * 20, "a" * 12 + "2" * 20
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        for key, said in ((one, "one"), (two, "two")):
+            writer = stores.steps.writer(key, "summary", table_of(1).schema)
+            writer.write(table_of(2, said=said))
+            assert writer.commit({}).table().equals(table_of(2, said=said))
+    with opened(tmp_path) as stores, warned() as said_aloud:
+        assert stores.steps is not None
+        for key, said in ((one, "one"), (two, "two")):
+            found = stores.steps.find(key)
+            assert found is not None
+            assert found.table().equals(table_of(2, said=said))
+        assert stores.steps.find("a" * 12 + "3" * 20) is None
+    assert said_aloud == []
+
+
+def test_a_renamed_step_is_found(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        store_step(stores, 1, table_of(2), label="old name")
+        store_step(stores, 1, table_of(2, said="never kept"), label="new name")
+        assert found_text(stores, 1) == ["row 0", "row 1"]
+
+
+def test_all_types_of_a_frame_come_back(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "i": [1, 2, None],
+            "category": pl.Series(["x", "y", None], dtype=pl.Categorical),
+            "enum": pl.Series(["x", "y", "x"], dtype=pl.Enum(["x", "y"])),
+            "list": pl.Series([["x"], ["y", "z"], None], dtype=pl.List(pl.Categorical)),
+            "struct": [{"q": 1.5, "s": "a"}, None, {"q": 2.0, "s": None}],
+            "vector": pl.Series([[1.0, 2.0], None, [3.0, 4.0]], dtype=pl.Array(pl.Float32, 2)),
+            "null": [None, None, None],
+            "bytes": [b"a", b"", None],
+            "when": pl.Series([0, None, 1], dtype=pl.Datetime("us", "UTC")),
+            "decimal": pl.Series(["1.50", None, "2.25"]).cast(pl.Decimal(10, 2)),
+        }
+    )
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        writer = stores.steps.writer(step_key(1), "all types", frame.to_arrow().schema)
+        writer.write(frame.to_arrow())
+        writer.write(frame.reverse().to_arrow())  # with dictionaries of another order
+        stored = pl.DataFrame(writer.commit({}).table()).cast(dict(frame.schema))  # type: ignore[arg-type]
+    assert stored.equals(pl.concat([frame, frame.reverse()]), null_equal=True)
+
+
+def test_no_rows_and_no_columns_are_outputs_too(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        assert store_step(stores, 1, table_of(0)).equals(table_of(0))
+        assert store_step(stores, 2, pa.table({})).num_columns == 0
+
+
+def test_all_lists_manifests_oldest_first_without_reading_rows(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        store_step(stores, 1, table_of(1), label="b")
+        store_step(stores, 2, table_of(2), label="a")
+        for path in (tmp_path / "steps").glob("*/data.arrow"):
+            path.unlink()
+        assert stores.steps is not None
+        assert sorted((r["label"], r["rows"]) for r in stores.steps.all()) == [("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize("key", ["", "../../etc", "A" * 32, "a" * 31, "a" * 33, "g" * 32])
+def test_a_key_is_32_hexadecimal_digits(tmp_path: Path, key: str) -> None:
+    with opened(tmp_path) as stores, pytest.raises(CorruptFileError, match="32 hexadecimal"):
+        StepOutputs.find(stores.steps, key)  # type: ignore[arg-type]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def craft(folder: Path) -> None:
+    """Wrong offsets under a right checksum."""
+    data = bytearray((folder / "data.arrow").read_bytes())
+    at = data.index((5).to_bytes(8, "little") + (10).to_bytes(8, "little"))
+    data[at : at + 8] = (1 << 40).to_bytes(8, "little")
+    (folder / "data.arrow").write_bytes(data)
+    manifest = json.loads((folder / "step.json").read_text())
+    (folder / "step.json").write_text(json.dumps({**manifest, "data_xxh3_128": xxhash.xxh3_128_hexdigest(bytes(data))}))
+
+
+def edit(folder: Path, **fields: object) -> None:
+    manifest = json.loads((folder / "step.json").read_text())
+    (folder / "step.json").write_text(json.dumps({**manifest, **fields}))
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "a flipped bit in the rows": lambda f: flip(f / "data.arrow"),
+    "a cut file": lambda f: (f / "data.arrow").write_bytes((f / "data.arrow").read_bytes()[:-9]),
+    "an empty file": lambda f: (f / "data.arrow").write_bytes(b""),
+    "no rows file": lambda f: (f / "data.arrow").unlink(),
+    "no manifest": lambda f: (f / "step.json").unlink(),
+    "an empty manifest": lambda f: (f / "step.json").write_bytes(b""),
+    "a manifest that is a list": lambda f: (f / "step.json").write_text("[]"),
+    "a manifest of nested brackets": lambda f: (f / "step.json").write_text("[" * 100_000),
+    "a manifest without a key": lambda f: edit(f, key=None),
+    "another number of rows": lambda f: edit(f, rows=7),
+    "crafted offsets": craft,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_output_is_set_aside_with_one_warning_and_made_again(tmp_path: Path, how: str) -> None:
+    with opened(tmp_path) as stores:
+        store_step(stores, 1, table_of(5))
+    DAMAGE[how](entry(tmp_path))
+    with warned() as said, opened(tmp_path) as stores:
+        assert found_text(stores, 1) is None
+        assert found_text(stores, 1) is None
+        assert store_step(stores, 1, table_of(5, said="again")).equals(table_of(5, said="again"))
+    assert len(said) == 1
+    assert len(list((tmp_path / "set-aside").iterdir())) == 1
+
+
+def test_an_output_that_was_removed_meanwhile_is_a_miss(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        rows = store_step(stores, 1, table_of(5))
+        Files(tmp_path).remove_tree(entry(tmp_path))
+        assert found_text(stores, 1) is None
+        assert rows.equals(table_of(5))  # still mapped
+
+
+def test_an_aborted_writer_leaves_room_for_the_next(tmp_path: Path) -> None:
+    stores = stores_on(Files(tmp_path))
+    assert stores.steps is not None
+    writer = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
+    with pytest.raises(pa.ArrowException):
+        writer.write(pa.table({"n": ["no number"], "text": ["x"]}))
+    writer.abort()
+    writer.abort()
+    assert store_step(stores, 1, table_of(3)).num_rows == 3
+    stores.answers.close()
