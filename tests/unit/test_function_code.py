@@ -1,0 +1,128 @@
+"""Fingerprints of functions: each case before and after its edit, in two fresh processes with other hash seeds and in other folders."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dreamframe.errors import FingerprintError
+from dreamframe.fingerprint import fingerprint
+from tests.unit.function_cases import DIFFERENT, REFUSED, SAME
+
+ROOT = Path(__file__).resolve().parents[2]
+EDIT = re.compile(r"«(.*?)\s*→\s?(.*?)»", re.DOTALL)
+FILE = re.compile(r"^--- (\S+)\n?", re.MULTILINE)
+
+# Prints the fingerprint of VALUE of each project, or the error. Each has the modules that it imports to itself.
+RUNNER = """
+import importlib, json, sys
+from dreamframe.errors import FingerprintError
+from dreamframe.fingerprint import fingerprint
+
+sys.dont_write_bytecode = True
+found = {}
+for name, folder in json.load(sys.stdin):
+    known = set(sys.modules)
+    shadowed = {n: sys.modules.pop(n) for n in ("profile",) if n in sys.modules}
+    sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    try:
+        found[name] = fingerprint(importlib.import_module("plan").VALUE)
+    except FingerprintError as exc:
+        found[name] = f"refused: {exc}"
+    except Exception as exc:
+        found[name] = f"broken: {type(exc).__name__}: {exc}"
+    sys.path.remove(folder)
+    for module in set(sys.modules) - known:
+        if (getattr(sys.modules[module], "__file__", None) or "").startswith(folder):
+            del sys.modules[module]
+    sys.modules.update(shadowed)
+print(json.dumps(found))
+"""
+
+
+def versions(source: str) -> tuple[str, str]:
+    """The source before and after its edit."""
+    return EDIT.sub(lambda m: m.group(1), source), EDIT.sub(lambda m: m.group(2), source)
+
+
+def written(source: str, folder: Path) -> str:
+    """Write a project: plan.py and its further files."""
+    names = ["plan.py", *FILE.findall(source)]
+    for name, text in zip(names, FILE.split(source)[::2], strict=True):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.strip("\n") + "\n")
+    return str(folder)
+
+
+def start(projects: list[tuple[str, str]], seed: str) -> subprocess.Popen[str]:
+    env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT), "POLARS_MAX_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", RUNNER], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(projects))
+    process.stdin.close()
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> dict[str, str]:
+    assert process.stdout is not None
+    text = process.stdout.read()
+    process.stdout.close()
+    assert process.wait() == 0
+    return dict(json.loads(text))
+
+
+SOURCES = {**{f"same {n}": s for n, s in SAME.items()}, **{f"different {n}": s for n, s in DIFFERENT.items()}}
+SOURCES |= {f"refused {n}": s for n, (s, _) in REFUSED.items()}
+
+
+@pytest.fixture(scope="module")
+def prints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, str]]]:
+    """Case → print: before the edit, before it again (elsewhere, in the other order, with another seed), and after it."""
+    here, elsewhere = tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("elsewhere") / "deeper" / "still"
+    numbered = list(enumerate(SOURCES.items()))
+    before = [(name, written(versions(source)[0], here / f"before{i}")) for i, (name, source) in numbered]
+    again = [(name, written(versions(source)[0], elsewhere / f"again{i}")) for i, (name, source) in numbered[::-1]]
+    after = [(name, written(versions(source)[1], elsewhere / f"after{i}")) for i, (name, source) in numbered]
+    first, second = start(before, "1"), start(again, "22")
+    found = {"before": ended(first), "again": ended(second)}
+    yield {**found, "after": ended(start(after, "333"))}
+
+
+def is_print(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
+@pytest.mark.parametrize("case", SAME)
+def test_what_changes_nothing_hits(case: str, prints: dict[str, dict[str, str]]):
+    before, after = (prints[when][f"same {case}"] for when in ("before", "after"))
+    assert is_print(before), before
+    assert before == after
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_what_changes_something_misses(case: str, prints: dict[str, dict[str, str]]):
+    before, after = (prints[when][f"different {case}"] for when in ("before", "after"))
+    assert is_print(before), before
+    assert is_print(after), after
+    assert before != after
+
+
+@pytest.mark.parametrize("case", [*(f"same {n}" for n in SAME), *(f"different {n}" for n in DIFFERENT)])
+def test_another_process_hash_seed_and_folder_hit(case: str, prints: dict[str, dict[str, str]]):
+    assert prints["before"][case] == prints["again"][case]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_seen_is_refused_with_the_place_and_the_way_out(case: str, prints: dict[str, dict[str, str]]):
+    seen = prints["before"][f"refused {case}"]
+    assert seen.startswith("refused: "), seen
+    assert REFUSED[case][1] in seen
+    assert "dr.versioned(" in seen
