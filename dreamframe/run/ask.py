@@ -8,76 +8,17 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import heapq
-import itertools
 import math
 from collections.abc import Sequence
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.errors import CallError, CallTimeoutError, DreamframeError, TransientCallError
 from dreamframe.llms.base import LLM, Client, Limits
 from dreamframe.run.limits import Limiter
+from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket
 
-
-class Asking(Protocol):
-    """What a run lends to the askers."""
-
-    def permit(self, request: Request) -> None:
-        """Called just before a call leaves. A DreamframeError raised here stops this run's calls: nothing more leaves, what is in flight is kept."""
-        ...
-
-    def answered(self, request: Request, completion: Completion) -> None:
-        """Called as each answer arrives; once, however many rows of the run wait for it."""
-        ...
-
-    def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
-        """Called when a request will be tried again."""
-        ...
-
-
-class Batch:
-    """The requests of one `ask`, until the last of them is answered or failed."""
-
-    __slots__ = ("done", "failures", "n_open", "requests", "run")
-
-    def __init__(self, requests: Sequence[Request], run: Asking, done: asyncio.Future[None]) -> None:
-        self.requests, self.run, self.done = requests, run, done
-        self.n_open = len(requests)
-        self.failures: dict[int, Failure] = {}
-
-    def settle(self, position: int, failure: Failure | None) -> None:
-        if failure is not None:
-            self.failures[position] = failure
-        self.n_open -= 1
-        if self.n_open == 0 and not self.done.done():
-            self.done.set_result(None)
-
-    def crash(self, exc: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc)
-
-
-class Ticket:
-    """One call to be made, for every row that waits for it. In the heap, waiting for its next try, or in flight with a worker."""
-
-    __slots__ = ("attempts", "began", "order", "request", "timer", "waiters", "worker")
-
-    def __init__(self, request: Request, order: tuple[int, int]) -> None:
-        self.request = request
-        self.order = order  # (batch, sequence): earlier rows first
-        self.waiters: list[tuple[Batch, int]] = []  # empty: nobody waits any more
-        self.attempts = 0
-        self.began = math.nan  # loop time of the first try
-        self.timer: asyncio.TimerHandle | None = None
-        self.worker: asyncio.Task[None] | None = None
-
-    def runs(self) -> list[Asking]:
-        """Each run that waits, once."""
-        if len(self.waiters) == 1:
-            return [self.waiters[0][0].run]
-        return list({id(b.run): b.run for b, _ in self.waiters}.values())
+__all__ = ["Asker", "Asking", "asker_for", "close_all"]
 
 
 class Asker:
@@ -87,14 +28,13 @@ class Asker:
         self._client = client
         self._loop = loop
         self._limiter = Limiter(client.concurrency, getattr(client, "limits", Limits()))
-        self._queue: list[tuple[tuple[int, int], Ticket]] = []  # a heap; tickets that nobody waits for are skipped when met
-        self._tickets: dict[bytes, Ticket] = {}  # answer key → the one call for it
-        self._sequence = itertools.count()
+        self._queue = CallQueue()
+        self._flying: set[Ticket] = set()
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
-        self._in_flight = 0
         self._closed = False
-        self._timer: asyncio.TimerHandle | None = None  # the next time the limits allow a call
+        self._gate: asyncio.TimerHandle | None = None  # the next time the limits allow a call
+        self._watch: asyncio.TimerHandle | None = None  # the next look at deadlines
         self._stopped: WeakKeyDictionary[Asking, DreamframeError] = WeakKeyDictionary()
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
@@ -106,24 +46,25 @@ class Asker:
             return {i: Failure.of(error, request=r.prompt, attempts=0) for i, r in enumerate(requests)}
         if not requests:
             return {}
-        batch = Batch(requests, run, self._loop.create_future())
-        for position, request in enumerate(requests):
-            ticket = self._tickets.get(request.key)
-            if ticket is None:
-                ticket = self._tickets[request.key] = Ticket(request, (order, next(self._sequence)))
-                heapq.heappush(self._queue, (ticket.order, ticket))
-            ticket.waiters.append((batch, position))
+        batch = Batch(requests, run, order, self._loop.create_future())
+        self._queue.add(batch)
         self._dispatch()
         try:
             await batch.done
         finally:
             if batch.n_open:
-                self._drop(batch)
+                for ticket in self._queue.drop(batch):
+                    if ticket.worker is not None:
+                        ticket.worker.cancel()
+                self._dispatch()  # rows of others may have got calls of their own
         return batch.failures
 
     async def close(self) -> None:
         """End the workers and close the client."""
         self._closed = True
+        for timer in (self._gate, self._watch):
+            if timer is not None:
+                timer.cancel()
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -133,7 +74,7 @@ class Asker:
 
     def _dispatch(self) -> None:
         """Put idle workers to work, as far as the queue and the limits allow."""
-        for _ in range(min(len(self._queue), self._client.concurrency - self._in_flight)):
+        for _ in range(min(self._queue.n_calls, self._client.concurrency - len(self._flying))):
             if not self._may_leave():
                 return
             if self._idle:
@@ -148,99 +89,109 @@ class Asker:
                 return
 
     async def _work(self) -> None:
+        me = asyncio.current_task()
+        assert me is not None
         while True:
-            if (ticket := self._take()) is not None:
-                await self._call(ticket)
-                if self._idle and self._queue:
+            if self._queue.n_calls and self._may_leave() and (ticket := self._queue.take()) is not None:
+                await self._call(ticket, me)
+                if self._idle and self._queue.n_calls:
                     self._dispatch()
             else:
                 waiting: asyncio.Future[None] = self._loop.create_future()
                 self._idle.append(waiting)
                 await waiting
 
-    def _take(self) -> Ticket | None:
-        while self._queue and self._may_leave():
-            ticket = heapq.heappop(self._queue)[1]
-            if ticket.waiters:
-                return ticket
-        return None
-
     def _may_leave(self) -> bool:
         now = self._loop.time()
-        wait_s = self._limiter.wait_s(now, self._in_flight)
-        if 0 < wait_s < math.inf and (self._timer is None or self._timer.when() > now + wait_s):
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(wait_s, self._open_gate)
+        wait_s = self._limiter.wait_s(now, len(self._flying))
+        if 0 < wait_s < math.inf and (self._gate is None or self._gate.when() > now + wait_s):
+            if self._gate is not None:
+                self._gate.cancel()
+            self._gate = self._loop.call_later(wait_s, self._open_gate)
         return wait_s == 0
 
     def _open_gate(self) -> None:
-        self._timer = None
+        self._gate = None
         self._dispatch()
+
+    def _look_at_deadlines(self) -> None:
+        """Give up the calls whose deadline has passed. One timer for all: a timer a call would cost more than all else here."""
+        self._watch, timeout_s = None, self._limiter.timeout_s
+        if timeout_s is None or not self._flying:
+            return
+        latest = self._loop.time() - timeout_s
+        for ticket in self._flying:
+            if ticket.left <= latest and not ticket.is_late and ticket.worker is not None:
+                ticket.is_late = True
+                ticket.worker.cancel()
+        self._watch = self._loop.call_later(min(1.0, timeout_s / 10), self._look_at_deadlines)
 
     # One call
 
-    async def _call(self, ticket: Ticket) -> None:
+    async def _call(self, ticket: Ticket, me: asyncio.Task[None]) -> None:
         if not self._permitted(ticket):
             return
-        began = self._loop.time()
+        ticket.left = self._loop.time()
         if ticket.attempts == 0:
-            ticket.began = began
+            ticket.began = ticket.left
         ticket.attempts += 1
-        ticket.worker = task = asyncio.current_task()
-        self._in_flight += 1
+        ticket.worker = me
+        self._flying.add(ticket)
+        if self._watch is None:
+            self._look_at_deadlines()
         try:
-            async with asyncio.timeout(self._limiter.timeout_s):
-                completion = await self._client.complete(ticket.request)
+            completion = await self._client.complete(ticket.request)
         except TransientCallError as exc:
-            ticket.worker = None
+            self._landed(ticket)
             self._again(ticket, exc)
         except CallError as exc:
+            self._landed(ticket)
             if exc.stops_run:
                 self._stop(exc)
             self._failed(ticket, exc)
-        except TimeoutError:
-            ticket.worker = None
-            self._again(ticket, CallTimeoutError(f"no whole answer within {self._limiter.timeout_s:g} s"))
         except asyncio.CancelledError:
-            if self._closed or task is None:
+            self._landed(ticket)
+            if self._closed:
                 raise
-            task.uncancel()  # only the call was given up: see _drop
+            me.uncancel()  # only the call was given up
+            if ticket.is_late:
+                self._again(ticket, CallTimeoutError(f"no whole answer within {self._limiter.timeout_s:g} s"))
         except Exception as exc:  # noqa: BLE001  a fault of ours or of a model's code: it belongs to whoever waits
+            self._landed(ticket)
             self._crashed(ticket, exc)
         else:
+            self._landed(ticket)
             self._answered(ticket, completion)
-        finally:
-            ticket.worker = None
-            self._in_flight -= 1
+
+    def _landed(self, ticket: Ticket) -> None:
+        self._flying.discard(ticket)
+        ticket.worker = None
 
     def _permitted(self, ticket: Ticket) -> bool:
         run = ticket.waiters[0][0].run  # the first to want the answer pays for it
         try:
             run.permit(ticket.request)
         except DreamframeError as exc:
-            heapq.heappush(self._queue, (ticket.order, ticket))  # others may wait for it too
+            self._queue.push(ticket)  # others may wait for it too
             self._stop(exc, run)
             return False
         return True
 
     def _answered(self, ticket: Ticket, completion: Completion) -> None:
-        self._tickets.pop(ticket.request.key, None)
-        waiters, runs = ticket.waiters, ticket.runs()
-        ticket.waiters = []
+        runs = ticket.runs()
         broken: dict[int, Exception] = {}
         for run in runs:
             try:
                 run.answered(ticket.request, completion)
             except Exception as exc:  # noqa: BLE001  the run could not keep the answer: it must hear of it, the worker goes on
                 broken[id(run)] = exc
-        for batch, position in waiters:
+        for batch, position in self._queue.forget(ticket):
             if broken and id(batch.run) in broken:
                 batch.crash(broken[id(batch.run)])
             batch.settle(position, None)
 
     def _again(self, ticket: Ticket, error: TransientCallError) -> None:
-        now = self._loop.time()
+        now, ticket.is_late = self._loop.time(), False
         wait_s = self._limiter.retry_s(error, attempts=ticket.attempts, tried_s=now - ticket.began, now=now)
         if wait_s is None:
             self._failed(ticket, error)
@@ -252,59 +203,24 @@ class Asker:
     def _requeue(self, ticket: Ticket) -> None:
         ticket.timer = None
         if ticket.waiters:
-            heapq.heappush(self._queue, (ticket.order, ticket))
+            self._queue.push(ticket)
             self._dispatch()
 
     # Endings
 
     def _failed(self, ticket: Ticket, error: Exception) -> None:
-        self._forget(ticket)
-        waiters, ticket.waiters = ticket.waiters, []
-        for batch, position in waiters:
+        for batch, position in self._queue.forget(ticket):
             batch.settle(position, Failure.of(error, request=ticket.request.prompt, attempts=ticket.attempts))
 
     def _crashed(self, ticket: Ticket, exc: Exception) -> None:
-        self._forget(ticket)
-        waiters, ticket.waiters = ticket.waiters, []
-        for batch, position in waiters:
+        for batch, position in self._queue.forget(ticket):
             batch.crash(exc)
             batch.settle(position, None)
 
     def _stop(self, error: DreamframeError, run: Asking | None = None) -> None:
-        """Fail everything that has not left, of one run or of all: a bad key or an empty account answers nobody."""
-        if run is not None:
-            self._stopped[run] = error
-        for ticket in list(self._tickets.values()):
-            if run is None:
-                self._stopped.update((waiting, error) for waiting in ticket.runs())
-            if ticket.worker is not None:
-                continue
-            stopped = [(b, p) for b, p in ticket.waiters if run is None or b.run is run]
-            ticket.waiters = [w for w in ticket.waiters if w not in stopped]
-            if not ticket.waiters:
-                self._forget(ticket)
-            for batch, position in stopped:
-                batch.settle(position, Failure.of(error, request=ticket.request.prompt, attempts=ticket.attempts))
-
-    def _drop(self, batch: Batch) -> None:
-        """Nobody waits for this batch any more."""
-        for request in batch.requests:
-            ticket = self._tickets.get(request.key)
-            if ticket is None:
-                continue
-            ticket.waiters = [w for w in ticket.waiters if w[0] is not batch]
-            if not ticket.waiters:
-                self._forget(ticket)
-                if ticket.worker is not None and ticket.worker is not asyncio.current_task():
-                    ticket.worker.cancel()
-
-    def _forget(self, ticket: Ticket) -> None:
-        if self._tickets.get(ticket.request.key) is ticket:
-            del self._tickets[ticket.request.key]
-        if ticket.timer is not None:
-            ticket.timer.cancel()
-        if not self._tickets:
-            self._queue.clear()
+        """Nothing more leaves, of one run or of all: a bad key or an empty account answers nobody."""
+        for stopped in self._queue.stop(error, run):
+            self._stopped[stopped] = error
 
 
 _askers: dict[asyncio.AbstractEventLoop, dict[str, Asker]] = {}

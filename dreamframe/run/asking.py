@@ -35,7 +35,8 @@ class RunAsking:
         stats.cached += len(prompts) - len(missing) - keys.null_count
         failures: dict[int, Failure] = {}
         if missing:
-            requests = [Request(question, prompts[i], samples[i], keys[i].as_py()) for i in missing]
+            texts, names = prompts.gather(missing).to_list(), keys.take(pa.array(missing)).to_pylist()
+            requests = [Request(question, text, samples[i], key) for i, text, key in zip(missing, texts, names, strict=True)]
             failed = self._missing_offline(requests) if self._offline else await self._ask(question, requests, stats, order)
             failures = {missing[i]: failure for i, failure in failed.items()}
             found = self._answers.lookup(keys)
