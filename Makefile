@@ -38,7 +38,7 @@ types: $(VENV)/.dev  ## check types alone
 	@$(PY) -m mypy
 
 bench: $(VENV)/.dev  ## measure dreamframe's own cost beside a bare aiohttp program's
-	@$(OFFLINE) $(PY) benchmarks/overhead.py $(ARGS)
+	@$(OFFLINE) $(PY) -m benchmarks.overhead $(ARGS)
 
 clean:  ## remove .venv and caches; session folders stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
