@@ -49,17 +49,17 @@ def micro_tokenizer() -> Any:
     return tokenizer
 
 
-@lru_cache(maxsize=2)
-def micro_causal(*, chat: bool = True) -> Path:
-    """A Llama of 2 layers, 32 wide, that reads 256 tokens. Without `chat` it has no chat template: a base model."""
+@lru_cache(maxsize=4)
+def micro_causal(*, chat: bool = True, width: int = 32) -> Path:
+    """A Llama of 2 layers that reads 256 tokens. Without `chat` it has no chat template: a base model."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(SEED)
     config = LlamaConfig(
         vocab_size=len(micro_tokenizer()),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -68,7 +68,7 @@ def micro_causal(*, chat: bool = True) -> Path:
         tie_word_embeddings=True,
         **_tokens(),
     )
-    return _saved(LlamaForCausalLM(config), "causal" if chat else "causal-base", chat=chat)
+    return _saved(LlamaForCausalLM(config), "causal" + f"-{width}" * (width != 32) + "-base" * (not chat), chat=chat)
 
 
 @lru_cache(maxsize=1)
@@ -124,6 +124,26 @@ def micro_encoder() -> Path:
         pad_token_id=0,
     )
     return _saved(BertModel(config), "encoder", chat=False)
+
+
+@lru_cache(maxsize=1)
+def micro_masked() -> Path:
+    """A BERT-like masked language model of 2 layers, 32 wide, as the base of sparse encoders."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(SEED)
+    config = BertConfig(
+        vocab_size=len(micro_tokenizer()),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        initializer_range=0.4,
+        pad_token_id=0,
+    )
+    return _saved(BertForMaskedLM(config), "masked", chat=False)
 
 
 def _tokens() -> dict[str, int]:

@@ -14,6 +14,8 @@ from typing import Any
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}  # small models lose themselves in free white space
 YES_NO = {"Yes": True, "No": False}  # what a model would say by itself
 NUMBERS = ("integer", "number")
+BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+MOST = 10**18 - 1  # whole numbers that fit a column of 64 bits, by their digits
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def constraint(json_schema: str) -> Constraint:
     if key is not None and value.get("type") == "boolean":
         return Constraint(_choice(YES_NO), key, YES_NO)
     if key is not None and value.get("type") in NUMBERS:
-        return Constraint(_json(value), key)
+        bounds = {"minimum": -MOST, "maximum": MOST} if value["type"] == "integer" and not BOUNDS & set(value) else {}
+        return Constraint(_json({**value, **bounds}), key)
     return Constraint(_json(schema))
 
 

@@ -20,19 +20,26 @@ def allowed_cores() -> int:
     return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
 
 
-def free_cores(*, read: Callable[[], str] | None = None, sleep: Callable[[float], None] = time.sleep) -> int:
-    """The cores that were idle just now, at least one, at most those allowed. Threads beyond them spin against each other and are slower than fewer.
+def free_cores(
+    *,
+    read: Callable[[], str] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    own_s: Callable[[], float] = time.process_time,
+) -> int:
+    """The cores that no other process used just now, at least one, at most those allowed.
 
-    `read` gives the text of /proc/stat; where there is none, all allowed cores count as free.
+    Threads beyond them spin against each other and are slower than fewer. `read` gives the text of /proc/stat; where there is none, all allowed
+    cores count as free. What this process itself uses (`own_s`, in CPU seconds) counts as free: it is about to wait for the model.
     """
     read = read or Path("/proc/stat").read_text
     try:
-        idle, total = _jiffies(read())
+        before, own = _jiffies(read()), own_s()
         sleep(SAMPLE_S)
-        idle_after, total_after = _jiffies(read())
+        after, own = _jiffies(read()), own_s() - own
     except (OSError, ValueError):
         return allowed_cores()
-    share = (idle_after - idle) / max(1, total_after - total)
+    idle, total = after[0] - before[0], max(1, after[1] - before[1])
+    share = min(1.0, idle / total + own / (SAMPLE_S * (os.cpu_count() or 1)))
     return max(1, min(allowed_cores(), round(share * (os.cpu_count() or 1))))
 
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
 from dreamframe.llms.constrained import constraint
+from dreamframe.llms.cores import free_cores
 from dreamframe.llms.decode import Row, generate
 from dreamframe.llms.hf_loading import Loaded, free_memory, is_out_of_memory
 
@@ -33,18 +36,23 @@ class Prepared:
 
 def default_budget(model: Any) -> int:
     """Tokens of a batch: small sorted batches win on a CPU, large ones on a GPU."""
-    return CPU_TOKENS if model.get_input_embeddings().weight.device.type == "cpu" else GPU_TOKENS
+    return CPU_TOKENS if is_on_cpu(model) else GPU_TOKENS
+
+
+def is_on_cpu(model: Any) -> bool:
+    return bool(model.get_input_embeddings().weight.device.type == "cpu")
 
 
 class Engine:
     """A loaded model that answers batches of prepared requests."""
 
-    def __init__(self, loaded: Loaded, *, label: str, chat_template: str | None) -> None:
+    def __init__(self, loaded: Loaded, *, label: str, chat_template: str | None, threads: int | None = None) -> None:
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._is_seq2seq, self._context = loaded.is_seq2seq, loaded.context
         self._label = label
         self._template = chat_template or getattr(loaded.tokenizer, "chat_template", None)
         self._defaults = getattr(loaded.model, "generation_config", None)
+        self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
         self._matchers: dict[str, Any] = {}
         self._grammar_tokens: Any = None
         self.closing = threading.Event()
@@ -95,6 +103,8 @@ class Engine:
 
     def answer(self, batch: Sequence[Prepared]) -> list[Completion | CallError]:
         """The answers to a batch, in order."""
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # of this thread's work only
         rows = [self._row(p) for p in batch]
         broken = [r if isinstance(r, CallError) else None for r in rows]
         live = [r for r in rows if isinstance(r, Row)]

@@ -47,6 +47,7 @@ class Transformers(LLM):
     chat_template: str | None = setting()
     trust_remote_code: bool = setting(False)
     device: str | None = steering()
+    threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(128)
 
@@ -63,7 +64,7 @@ class Transformers(LLM):
             raise SettingError(f"Transformers: quantization={self.quantization!r} is not one of {', '.join(map(repr, QUANTIZATIONS))}.")
         if self.dtype not in (None, *DTYPES):
             raise SettingError(f"Transformers: dtype={self.dtype!r} is not one of {', '.join(map(repr, DTYPES))}.")
-        for name in ("batch_tokens", "concurrency"):
+        for name in ("batch_tokens", "concurrency", "threads"):
             if (value := getattr(self, name)) is not None and (not isinstance(value, int) or value < 1):
                 raise SettingError(f"Transformers: {name}={value!r}; give a whole number of 1 or more.")
 
@@ -81,8 +82,9 @@ class Transformers(LLM):
         return seen
 
     def pool_key(self) -> str:
-        own = (self.quantization, self.dtype, self.revision, self.chat_template, self.trust_remote_code, self.device, self.batch_tokens, self.concurrency)
-        return f"transformers {_place(self.model)} {_place(self.adapter)} {own}"
+        own = [self.quantization, self.dtype, self.revision, self.chat_template, self.trust_remote_code]
+        steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
+        return f"transformers {_place(self.model)} {_place(self.adapter)} {own} {steered}"
 
     def open(self) -> Client:
         for library in ("torch", "transformers"):
@@ -168,6 +170,6 @@ class TransformersClient:
             error = PermanentCallError(f"{llm.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
             error.stops_run = True
             raise error from exc
-        engine = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template)
+        engine = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template, threads=llm.threads)
         budget = llm.batch_tokens or torch_engine.default_budget(loaded.model)
         return engine, Pool(engine.answer, budget=budget, is_out_of_memory=engine.is_out_of_memory, name=llm.label)
