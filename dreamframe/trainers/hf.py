@@ -35,7 +35,7 @@ from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
-CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets")  # loggers that speak of what is already decided here
+CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets", "bitsandbytes")  # loggers that speak of what is already decided here
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 

@@ -24,7 +24,7 @@ class KTO(ChatTrainer):
     `desirable_weight` and `undesirable_weight`. `batch_size` must be 2 or more for each process: the KL term pairs the rows of a batch.
 
     >>> dr.KTO("me/chat").roles({"label": "liked"}, pl.Schema({"prompt": pl.String, "completion": pl.String, "liked": pl.Boolean}))
-    {'label': 'liked', 'prompt': 'prompt', 'completion': 'completion'}
+    {'prompt': 'prompt', 'completion': 'completion', 'label': 'liked'}
     """
 
     loss: str = setting("kto")
