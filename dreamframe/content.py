@@ -31,6 +31,30 @@ def table_digest(table: pa.Table) -> str:
     return str(digest.hexdigest())
 
 
+def frame_digest(frame: pl.DataFrame) -> str:
+    """32 hex characters for the names, types and values of a polars frame: its own types, of which Arrow has fewer (Enum, Int128).
+
+    Raises FingerprintError for a column of Python objects.
+    """
+    digest = xxhash.xxh3_128()
+    for name, dtype in frame.schema.items():
+        if _holds_objects(dtype):
+            raise FingerprintError(f"column {name!r} holds Python objects, which have no identity; write them as text, numbers or structs.")
+        digest.update(f"{len(name.encode())}:{name} {dtype}\n".encode())
+    digest.update(table_digest(_of_arrow_types(frame).to_arrow()).encode())
+    return str(digest.hexdigest())
+
+
+def _holds_objects(dtype: pl.DataType) -> bool:
+    inner = [f.dtype for f in dtype.fields] if isinstance(dtype, pl.Struct) else [dtype.inner] if isinstance(dtype, pl.List | pl.Array) else []
+    return dtype == pl.Object or any(_holds_objects(d if isinstance(d, pl.DataType) else d()) for d in inner)
+
+
+def _of_arrow_types(frame: pl.DataFrame) -> pl.DataFrame:
+    """Integers of 128 bits as text: Arrow has none."""
+    return frame.with_columns(pl.col(n).cast(pl.String) for n, t in frame.schema.items() if t in (pl.Int128, pl.UInt128))
+
+
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     wide = _widened(column.type)
     column = column.cast(wide) if wide != column.type else column

@@ -1,8 +1,9 @@
 """Identity: any value of a plan as canonical bytes, and their digest. The only place that says what is the same.
 
 A value is a type tag, a count and length-prefixed parts, so that no two values share their bytes by accident. Records are their class and their
-fields; functions their code and what it reads (function_code.py); tables and files their content (content.py). A value of an unknown type raises
-FingerprintError, naming where it was found and the way out: never `id`, `repr` or a serialised object.
+fields; functions their code and what it reads (function_code.py); objects their class and state (object_code.py); tables and files their content
+(content.py, file_content.py). A value of an unknown type raises FingerprintError, naming where it was found and the way out: never `id`, `repr` or
+a serialised object.
 
 Digests are xxh3_128: fast and stable, but not tamper-proof. Journal keys of answers use sha256 instead.
 """
@@ -26,14 +27,15 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import polars as pl
 import xxhash
 
-from dreamframe import function_code
+from dreamframe import foreign_values, function_code, object_code, polars_code
 from dreamframe.errors import FingerprintError
 from dreamframe.file_content import FileMemo, file_digest
+from dreamframe.function_code import tagged
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "parts", "table_digest", "versioned"]
+__all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "table_digest", "tagged", "versioned"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,7 +55,10 @@ def fingerprint(value: object) -> str:
 
 def canonical(value: object) -> bytes:
     """The bytes that a fingerprint hashes."""
-    return Walk().bytes_of(value)
+    try:
+        return Walk().bytes_of(value)
+    except RecursionError as exc:
+        raise FingerprintError(f"a {type(value).__qualname__} is nested too deeply to be fingerprinted. {WAY_OUT}") from exc
 
 
 def parts(record: Any) -> dict[str, str]:
@@ -67,6 +72,13 @@ def table_digest(table: pa.Table) -> str:
     from dreamframe import content
 
     return content.table_digest(table)
+
+
+def frame_digest(frame: pl.DataFrame) -> str:
+    """32 hex characters for a frame's names, types and values."""
+    from dreamframe import content
+
+    return content.frame_digest(frame)
 
 
 def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> pa.Array:
@@ -100,12 +112,13 @@ def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable
 
 
 class Walk:
-    """One walk over a value: remembers objects that were met, so that cycles end and shared ones are written once."""
+    """One walk over a value: remembers functions, classes and objects that were met, so that they are written once and cycles end."""
 
-    def __init__(self) -> None:
-        self._met: dict[int, int] = {}
+    def __init__(self, around: Walk | None = None) -> None:
+        self._met: dict[int, int] = dict(around._met) if around else {}
+        self._open: list[int] = around._open if around else []  # what the walk is inside of
         self._kept: list[object] = []  # keeps what was met alive, so that its id is not given to another
-        self.path: list[str] = []
+        self.path: list[str] = around.path if around else []
 
     def bytes_of(self, value: object) -> bytes:
         return encode(value, self)
@@ -119,12 +132,22 @@ class Walk:
             self.path.pop()
 
     def once(self, value: object, make: Callable[[], bytes]) -> bytes:
-        """Bytes of an object that may hold itself: in full at first, by number when it is met again."""
+        """Bytes of what may hold itself and be held many times: in full at first, by number when it is met again."""
         if id(value) in self._met:
             return tagged("met", str(self._met[id(value)]).encode())
         self._met[id(value)] = len(self._met)
         self._kept.append(value)
         return make()
+
+    def nested(self, value: object, make: Callable[[], bytes]) -> bytes:
+        """Bytes of a container: the same for equal ones, shared or not. One that holds itself is written as its depth."""
+        if id(value) in self._open:
+            return tagged("within", str(self._open.index(id(value))).encode())
+        self._open.append(id(value))
+        try:
+            return make()
+        finally:
+            self._open.pop()
 
     def refuse(self, value: object, why: str = "") -> FingerprintError:
         kind = type(value)
@@ -133,64 +156,77 @@ class Walk:
         return FingerprintError(f"a {name}{where} has no identity that another run could find again{why and ': ' + why}. {WAY_OUT}")
 
 
-def tagged(tag: str, *pieces: bytes) -> bytes:
-    """A type tag, the count of pieces, and each piece after its length."""
-    return b"".join([tag.encode(), b"(%d" % len(pieces), *(b" %d:" % len(p) + p for p in pieces), b")"])
-
-
 @functools.singledispatch
 def encode(value: Any, walk: Walk) -> bytes:
-    """The bytes of a value of any other type: records, enum members, libraries' values, objects of users' classes."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return walk.once(value, lambda: _record(value, walk))
-    if isinstance(value, type):
-        return function_code.of_class(value, walk)
-    library = type(value).__module__.split(".")[0]
-    if library in ("numpy", "pandas", "pyarrow", "datasets"):
-        return _of_library(value, library, walk)
+    """The bytes of a value of any other type: records, types, functions, libraries' values, objects of users' classes."""
+    if isinstance(value, type) and not object_code.is_type_form(value):
+        return object_code.of_class(value, walk)
+    if dataclasses.is_dataclass(value):
+        return walk.nested(value, lambda: _record(value, walk))
+    if object_code.is_type_form(value):
+        return object_code.of_type_form(value, walk)
     if function_code.is_function_like(value):
         return function_code.of_callable(value, walk)
-    return walk.once(value, lambda: function_code.of_object(value, walk))
+    if foreign_values.is_foreign(value):
+        return walk.nested(value, lambda: foreign_values.of_foreign(value, walk))
+    return walk.once(value, lambda: object_code.of_object(value, walk))
 
 
-def _plain(tag: str, text: Callable[[Any], str | bytes]) -> Callable[[Any, Walk], bytes]:
-    """The encoder of a type whose values are one text. A user's subclass of the type is an object of a class of its own."""
+def _whole(value: Any, kind: type, made: bytes, walk: Walk) -> bytes:
+    """The bytes of a value of a built-in kind. What is of a subclass is more than that."""
+    cls = type(value)
+    if cls is kind or kind in BY_TEXT:
+        return made
+    if isinstance(value, enum.Enum):
+        return _member(value, walk)
+    if function_code.is_library(cls):
+        return walk.nested(value, lambda: tagged("sub", made, object_code.parts_of_library_object(value, walk)))
+    return walk.once(value, lambda: tagged("own", made, object_code.of_object(value, walk)))
+
+
+def _plain(kind: type, tag: str, text: Callable[[Any], str | bytes]) -> Callable[[Any, Walk], bytes]:
+    """The encoder of a type whose values are one text."""
 
     def encoder(value: Any, walk: Walk) -> bytes:
         made = text(value)
         whole = tagged(tag, made.encode("utf-8", "surrogatepass") if isinstance(made, str) else made)
-        return whole if function_code.is_library(type(value)) else tagged("own", whole, function_code.of_object(value, walk))
+        return whole if type(value) is kind else _whole(value, kind, whole, walk)
 
     return encoder
 
 
+BY_TEXT = (pathlib.PurePath, pl.DataType)  # whose subclasses are told apart by their text
 for _kind, _tag, _text in (
-    (type(None), "none", lambda v: ""),
+    (type(None), "none", lambda _: ""),
     (bool, "bool", str),
-    (int, "int", str),
+    (int, "int", hex),  # of any length
     (float, "float", lambda v: struct.pack(">d", v)),
     (complex, "complex", lambda v: struct.pack(">dd", v.real, v.imag)),
     (str, "str", lambda v: v),
     (bytes, "bytes", lambda v: v),
     (bytearray, "bytearray", bytes),
-    (type(Ellipsis), "ellipsis", lambda v: ""),
-    (type(NotImplemented), "notimplemented", lambda v: ""),
+    (type(Ellipsis), "ellipsis", lambda _: ""),
+    (type(NotImplemented), "notimplemented", lambda _: ""),
     (range, "range", lambda v: f"{v.start} {v.stop} {v.step}"),
-    (datetime.datetime, "datetime", lambda v: f"{v.isoformat()} {v.fold} {v.tzinfo}"),
     (datetime.date, "date", lambda v: v.isoformat()),
-    (datetime.time, "time", lambda v: f"{v.isoformat()} {v.fold}"),
     (datetime.timedelta, "timedelta", lambda v: f"{v.days} {v.seconds} {v.microseconds}"),
-    (datetime.timezone, "timezone", str),
+    (datetime.timezone, "timezone", repr),
     (decimal.Decimal, "decimal", lambda v: str(v.as_tuple())),
     (fractions.Fraction, "fraction", str),
     (uuid.UUID, "uuid", str),
-    (pathlib.PurePath, "path", str),
+    (pathlib.PurePath, "path", lambda v: f"{type(v).__name__} {v}"),
     (re.Pattern, "pattern", lambda v: f"{v.flags} {v.pattern!r}"),
     (pl.DataType, "dtype", str),
-    (pl.DataFrame, "frame", lambda v: table_digest(v.to_arrow())),
-    (pl.Series, "series", lambda v: table_digest(pl.DataFrame({v.name: v}).to_arrow())),
 ):
-    encode.register(_kind, _plain(_tag, _text))
+    encode.register(_kind, _plain(_kind, _tag, _text))
+
+
+@encode.register(datetime.datetime)
+@encode.register(datetime.time)
+def _instant(value: Any, walk: Walk) -> bytes:
+    kind = datetime.datetime if isinstance(value, datetime.datetime) else datetime.time
+    made = tagged(kind.__name__, f"{value.isoformat()} {value.fold}".encode(), walk.inside("time zone", value.tzinfo))
+    return _whole(value, kind, made, walk)
 
 
 @encode.register(tuple)
@@ -199,20 +235,24 @@ for _kind, _tag, _text in (
 @encode.register(set)
 def _sequence(value: Any, walk: Walk) -> bytes:
     kind = next(t for t in (tuple, list, frozenset, set) if isinstance(value, t))
-    pieces = [walk.inside(f"[{i}]", v) for i, v in enumerate(value)]
-    if kind in (set, frozenset):
-        pieces = sorted(encode(v, Walk()) for v in value)  # each by itself: the order of a set is not its own
-    whole = tagged("set" if kind is frozenset else kind.__name__, *pieces)
-    return whole if function_code.is_library(type(value)) else tagged("own", whole, function_code.of_object(value, walk))
+
+    def make() -> bytes:
+        if kind in (set, frozenset):  # each by itself: the order of a set is not its own
+            return tagged("set" if kind is frozenset else "mutable set", *sorted(encode(v, Walk(walk)) for v in value))
+        return tagged(kind.__name__, *(walk.inside(f"[{i}]", v) for i, v in enumerate(value)))
+
+    return _whole(value, kind, walk.nested(value, make), walk)
 
 
 @encode.register(dict)
 @encode.register(types.MappingProxyType)
 def _mapping(value: Any, walk: Walk) -> bytes:
     """In its own order: a program may depend on it."""
-    pieces = [piece for k, v in value.items() for piece in (encode(k, walk), walk.inside(f"[{k!r}]"[:60], v))]
-    whole = tagged("dict", *pieces)
-    return whole if function_code.is_library(type(value)) else tagged("own", whole, function_code.of_object(value, walk))
+
+    def make() -> bytes:
+        return tagged("dict", *(piece for k, v in value.items() for piece in (encode(k, walk), walk.inside(f"[{k!r}]"[:60], v))))
+
+    return _whole(value, dict if isinstance(value, dict) else types.MappingProxyType, walk.nested(value, make), walk)
 
 
 @encode.register(slice)
@@ -222,7 +262,7 @@ def _slice(value: slice, walk: Walk) -> bytes:
 
 @encode.register(enum.Enum)
 def _member(value: enum.Enum, walk: Walk) -> bytes:
-    return tagged("member", type(value).__qualname__.encode(), value.name.encode(), walk.inside(value.name, value.value))
+    return tagged("member", object_code.of_class(type(value), walk), str(value.name).encode(), walk.inside(str(value.name), value.value))
 
 
 @encode.register(pl.Schema)
@@ -230,10 +270,17 @@ def _schema(value: pl.Schema, walk: Walk) -> bytes:
     return tagged("schema", *(encode(v, walk) for item in value.items() for v in item))
 
 
+@encode.register(pl.DataFrame)
+@encode.register(pl.Series)
+def _frame(value: pl.DataFrame | pl.Series, walk: Walk) -> bytes:  # noqa: ARG001
+    frame = value if isinstance(value, pl.DataFrame) else pl.DataFrame({value.name: value})
+    return tagged("frame" if frame is value else "series", frame_digest(frame).encode())
+
+
 @encode.register(pl.Expr)
 def _expr(value: pl.Expr, walk: Walk) -> bytes:
     """Polars' own serialised form; Python functions inside it by their code."""
-    serialised, functions = function_code.serialised(value, walk)
+    serialised, functions = polars_code.serialised(value, walk)
     return tagged("expr", serialised, *(walk.inside("function in a polars expression", f) for f in functions))
 
 
@@ -245,16 +292,20 @@ def _versioned(value: Versioned[Any, Any], walk: Walk) -> bytes:
 
 @encode.register(types.CodeType)
 def _code(value: types.CodeType, walk: Walk) -> bytes:
-    return function_code.of_code(value, {}, {}, walk)
+    return function_code.of_code(value, function_code.Names({}, {}), walk)
 
 
 def _record(value: Any, walk: Walk) -> bytes:
-    """A record: its class and its fields but for the runtime ones. Of a user's own class the code counts too."""
+    """A record: its class and its fields but for the runtime ones. Of a user's own class the code counts too, and what an object keeps beside its fields."""
     cls = type(value)
     name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode())
-    identity = name if function_code.is_library(cls) else name + function_code.of_class(cls, walk)
-    fields = [piece for k, v in record_fields(value).items() for piece in (k.encode(), walk.inside(f"{cls.__name__}.{k}", v))]
-    return tagged("record", identity, *fields)
+    is_library = function_code.is_library(cls)
+    identity = name if is_library else name + object_code.of_class(cls, walk)
+    held = record_fields(value)
+    if not is_library and not hasattr(value, "key_fields"):
+        own = {f.name for f in dataclasses.fields(value)}
+        held = {**held, **{k: v for k, v in object_code.state_of(value) if k.rpartition(".")[2] not in own}}
+    return tagged("record", identity, *(piece for k, v in held.items() for piece in (k.encode(), walk.inside(f"{cls.__name__}.{k}", v))))
 
 
 def record_fields(record: Any) -> Mapping[str, object]:
@@ -262,31 +313,3 @@ def record_fields(record: Any) -> Mapping[str, object]:
     if hasattr(record, "key_fields"):
         return dict(record.key_fields())
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if not f.metadata.get("runtime")}
-
-
-def _of_library(value: Any, library: str, walk: Walk) -> bytes:
-    """Values of libraries that are not imported here."""
-    if library == "pandas" and hasattr(value, "to_numpy"):
-        held = pl.from_pandas(value)
-        return tagged("pandas", encode(held, walk))
-    if library == "pyarrow":
-        return _of_arrow(value, walk)
-    if library == "numpy" and hasattr(value, "dtype") and hasattr(value, "tobytes"):
-        if value.dtype.hasobject:
-            return tagged("objects", str(value.shape).encode(), encode(value.tolist(), walk))
-        return tagged("numpy", str(value.dtype.str).encode(), str(value.shape).encode(), value.tobytes())
-    if library == "numpy" and type(value).__name__ == "ufunc":
-        return tagged("ufunc", value.__name__.encode())
-    if function_code.is_function_like(value):
-        return function_code.of_callable(value, walk)
-    raise walk.refuse(value)
-
-
-def _of_arrow(value: Any, walk: Walk) -> bytes:
-    import pyarrow
-
-    if isinstance(value, pyarrow.Table):
-        return tagged("table", table_digest(value).encode())
-    if isinstance(value, pyarrow.DataType):
-        return tagged("arrow type", str(value).encode())
-    raise walk.refuse(value)

@@ -987,7 +987,7 @@ REFUSED = {
     "a module under another name": ("import helper\ndef VALUE(x):\n    m = helper\n    return m.h(x)\n--- helper.py\ndef h(x): return x", "helper"),
     "a module in a list": ("import helper\nMODULES = [helper]\ndef VALUE(x): return MODULES[0].h(x)\n--- helper.py\ndef h(x): return x", "helper"),
     "a weak reference": ("import weakref\nclass A: ...\nA1 = A()\nR = weakref.ref(A1)\ndef VALUE(x): return R()", "ReferenceType"),
-    "a library's object": ("import httpx\nC = httpx.Client()\ndef VALUE(x): return C.get(x)", "Client"),
+    "a library's object": ("import tokenizers\nT = tokenizers.Tokenizer(tokenizers.models.BPE())\ndef VALUE(x): return T.encode(x)", "Tokenizer"),
     "an object that holds a lock": (
         "import threading\nclass A:\n    def __init__(self): self.lock = threading.Lock()\nA1 = A()\ndef VALUE(x): return A1.lock",
         "lock",

@@ -1,0 +1,71 @@
+"""Values of numpy, pandas and pyarrow as canonical bytes, without importing any of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dreamframe.function_code import tagged
+from dreamframe.object_code import of_object
+
+if TYPE_CHECKING:
+    from dreamframe.fingerprint import Walk
+
+
+def is_foreign(value: object) -> bool:
+    return type(value).__module__.split(".")[0] in ("numpy", "pandas", "pyarrow")
+
+
+def of_foreign(value: Any, walk: Walk) -> bytes:
+    """An array, scalar or ufunc of numpy; a frame, series, index or array of pandas. Anything else by what it says it is made of."""
+    name = type(value).__name__
+    if type(value).__module__.startswith("pyarrow"):
+        return _arrow(value, walk)
+    if type(value).__module__.startswith("pandas"):
+        return _pandas(value, walk) if hasattr(value, "to_numpy") else of_object(value, walk)
+    if name == "ufunc":
+        return tagged("ufunc", value.__name__.encode())
+    if hasattr(value, "tobytes") and (name == "ndarray" or not hasattr(value, "__array_finalize__")):  # an array's subclass may hold more, e.g. a mask
+        return _array(value, walk)
+    return of_object(value, walk)
+
+
+def _array(value: Any, walk: Walk) -> bytes:
+    kind = str(value.dtype.descr if value.dtype.names else value.dtype.str)
+    held = walk.inside("objects", value.tolist()) if value.dtype.hasobject else value.tobytes()  # in C order, whatever the memory's
+    return tagged(f"numpy {type(value).__name__}", kind.encode(), str(value.shape).encode(), held)
+
+
+def _pandas(value: Any, walk: Walk) -> bytes:
+    name = type(value).__name__
+    if hasattr(value, "columns"):
+        columns = [value.iloc[:, i].array for i in range(value.shape[1])]
+        return tagged(name, *(walk.inside(name, v) for v in (value.columns, value.index, *columns)))
+    if hasattr(value, "index"):
+        return tagged(name, *(walk.inside(name, v) for v in (value.name, value.index, value.array)))
+    if hasattr(value, "names"):  # an index: how it is stored does not count
+        return tagged("index", walk.inside("names", list(value.names)), _values(value, walk))
+    return _values(value, walk)
+
+
+def _values(value: Any, walk: Walk) -> bytes:
+    kind = str(value.dtype)
+    if kind == "category":
+        return tagged("category", walk.inside("categories", value.categories), str(value.ordered).encode(), walk.inside("codes", value.codes))
+    plain = value.to_numpy()
+    return tagged("values", kind.encode(), walk.inside("values", value.tolist() if plain.dtype.hasobject else plain))
+
+
+def _arrow(value: Any, walk: Walk) -> bytes:
+    import pyarrow as pa
+
+    from dreamframe.content import table_digest
+
+    match value:
+        case pa.Table() | pa.RecordBatch():
+            return tagged("table", table_digest(value if isinstance(value, pa.Table) else pa.table(value)).encode())
+        case pa.Array() | pa.ChunkedArray():
+            return tagged("array", table_digest(pa.table({"": value})).encode())
+        case pa.DataType() | pa.Schema() | pa.Field():
+            return tagged("arrow type", str(value).encode())
+        case _:
+            raise walk.refuse(value)
