@@ -49,9 +49,13 @@ def micro_tokenizer() -> Any:
     return tokenizer
 
 
-@lru_cache(maxsize=4)
 def micro_causal(*, chat: bool = True, width: int = 32) -> Path:
     """A Llama of 2 layers that reads 256 tokens. Without `chat` it has no chat template: a base model."""
+    return _causal(chat, width)
+
+
+@lru_cache(maxsize=4)
+def _causal(chat: bool, width: int) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -152,8 +156,11 @@ def _tokens() -> dict[str, int]:
 
 
 def _saved(model: Any, name: str, *, chat: bool) -> Path:
+    from dreamframe.llms.hf_loading import quiet
+
     out = folder() / name
-    model.save_pretrained(out)
+    with quiet():
+        model.save_pretrained(out)
     tokenizer = micro_tokenizer()
     template, tokenizer.chat_template = tokenizer.chat_template, CHATML if chat else None
     tokenizer.save_pretrained(out)

@@ -55,6 +55,16 @@ def constraint(json_schema: str) -> Constraint:
     return Constraint(_json(schema))
 
 
+@lru_cache(maxsize=256)
+def refusal(json_schema: str) -> str:
+    """Why a schema's grammar cannot be decoded under; empty where it can. llama.cpp itself would go on without a grammar and say nothing."""
+    try:
+        from llguidance import LLMatcher
+    except ImportError:
+        return ""  # then only the reading of the answer tells
+    return str(LLMatcher.validate_grammar(constraint(json_schema).grammar))
+
+
 def _only(schema: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
     """The one property of an object and its schema, where there is just one and it is required."""
     properties = schema.get("properties")

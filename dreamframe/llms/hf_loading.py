@@ -83,15 +83,20 @@ def load(
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars and no advice of transformers while weights load; as it was before afterwards."""
+def quiet(*modules: Any) -> Iterator[None]:
+    """No progress bars and no advice of transformers while weights load; as it was before afterwards. `modules` draw bars past its own switch."""
     log = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
+    drawn = {module: module.tqdm for module in modules if hasattr(module, "tqdm")}
+    for module in drawn:
+        module.tqdm = log.tqdm
     try:
         yield
     finally:
+        for module, bar in drawn.items():
+            module.tqdm = bar
         log.set_verbosity(level)
         if bars:
             log.enable_progress_bar()

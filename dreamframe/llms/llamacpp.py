@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, PermanentCallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, setting, steering
-from dreamframe.llms.constrained import constraint
+from dreamframe.llms.constrained import constraint, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
 from dreamframe.llms.weights import content_digest, weights_path
@@ -27,7 +27,8 @@ DEFAULT_SLOTS = 4
 class LlamaCpp(LLM):
     """A model in a GGUF file, run in this process. Needs `pip install 'dreamframe[llamacpp]'`.
 
-    `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096). `slots` requests are decoded together;
+    `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096;
+    llama.cpp rounds it up to a multiple of 256). `slots` requests are decoded together;
     `threads` are chosen from the cores that are free when the model is loaded. `adapter` is a LoRA adapter in a GGUF file.
     The same request gives the same answer, but for rounding where requests are decoded together: a near tie may fall the other way.
     A file without a chat template is a base model: it continues the prompt.
@@ -129,6 +130,8 @@ class LlamaCppClient:
 
     def _ask(self, request: Request, gone: threading.Event) -> Completion:
         server = self._loaded()
+        if request.question.json_schema is not None and (refused := refusal(request.question.json_schema)):
+            raise BadRequestError(f"{self._llm.label}: the schema cannot be decoded under: {refused}")
         answer = Answer(lambda: gone.is_set() or self._closing.is_set())
         is_chat = self._is_chat or request.question.form == "messages"
         ask = server.handle_chat_completions if is_chat else server.handle_completions

