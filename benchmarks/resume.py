@@ -1,0 +1,118 @@
+"""What a warm re-run costs: whole steps mapped from disk, and answers found row by row after an edit upstream.
+
+`python -m benchmarks.resume` prints JSON: CPU seconds beyond imports at 10,000 and 100,000 rows, beside a plain Python program that does the least that
+such a re-run can do (read a Parquet file; read one, hash every prompt and look it up in a dict), and the time to open a session of 1,000,000 answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.servers import measure
+
+SIZES = (10_000, 100_000)
+MOST_WHOLE_S, MOST_ROWS_S, MOST_OPEN_S = 0.7, 2.5, 3.0
+PROMPT = "Summarise ticket {i}: the printer on floor {floor} has stopped again, and nobody knows why it does so every week."
+
+
+def plan(n: int, *, edited: bool) -> Any:
+    """A prompt over n rows; `edited` changes a column that the prompt does not read, so that the step misses and every answer hits."""
+    import polars as pl
+
+    import dreamframe as dr
+    from dreamframe.testing import Scripted
+
+    rows = pl.DataFrame({"i": pl.int_range(n, eager=True), "floor": pl.int_range(n, eager=True) % 9, "edit": [int(edited)] * n})
+    llm = Scripted(lambda p: p[10:200], model="bench")
+    llm.log.keep = False
+    return dr.frame(rows).prompt(llm, PROMPT, into="summary"), llm
+
+
+def ours(folder: Path, n: int, kind: str) -> dict[str, Any]:
+    """CPU seconds of one kind of run in this process, imports excluded."""
+    import dreamframe as dr
+    from dreamframe.run import execute  # noqa: F401  what a run imports counts as imports
+
+    df, llm = plan(n, edited=kind == "rows")
+    began = time.process_time()
+    with dr.Session(folder / "session", progress=False):
+        assert df.collect().height == n
+    took = time.process_time() - began
+    assert llm.calls == (n if kind == "cold" else 0), (kind, llm.calls)
+    return {"cpu_s": took}
+
+
+def floor(folder: Path, n: int, kind: str) -> dict[str, Any]:
+    """The same work by hand."""
+    import polars as pl
+
+    began = time.process_time()
+    rows = pl.DataFrame({"i": pl.int_range(n, eager=True), "floor": pl.int_range(n, eager=True) % 9})
+    if kind == "whole":
+        assert pl.read_parquet(folder / "floor.parquet").height == n
+    else:
+        prompts = [PROMPT.format(**row) for row in rows.iter_rows(named=True)]
+        if kind == "cold":
+            keys = [hashlib.sha256(p.encode()).digest()[:16] for p in prompts]
+            pl.DataFrame({"key": keys, "text": [p[10:200] for p in prompts]}).write_parquet(folder / "floor.parquet")
+        else:
+            known = dict(pl.read_parquet(folder / "floor.parquet").iter_rows())
+            found = [known[hashlib.sha256(p.encode()).digest()[:16]] for p in prompts]
+            assert rows.with_columns(summary=pl.Series(found)).height == n
+    return {"cpu_s": time.process_time() - began}
+
+
+def opened(folder: Path, n: int) -> dict[str, Any]:
+    """Seconds to open a session of n answers and find one of them; the first time makes it."""
+    import pyarrow as pa
+
+    import dreamframe as dr
+
+    path = folder / "million"
+    if not path.exists():
+        with dr.Session(path) as session:
+            for i in range(n):
+                session.stores.answers.append(hashlib.sha256(str(i).encode()).digest()[:16], f"answer {i}", None, "stop", 9, 9, 0, 0, "m", None)
+                if i % 50_000 == 0:
+                    session.stores.answers.flush()
+        return {}
+    began, cpu = time.perf_counter(), time.process_time()
+    with dr.Session(path) as session:
+        found = session.stores.answers.lookup(pa.array([hashlib.sha256(b"7").digest()[:16]], pa.binary(16)))
+        took = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
+    assert found.column("text").to_pylist() == ["answer 7"]
+    return took
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--measured", nargs=4, metavar=("WHO", "FOLDER", "ROWS", "KIND"), help="one run in this process (used by the benchmark itself)")
+    given = options.parse_args()
+    if given.measured:
+        who, folder, n, kind = given.measured
+        made = opened(Path(folder), int(n)) if who == "open" else {"ours": ours, "floor": floor}[who](Path(folder), int(n), kind)
+        print(json.dumps(made))
+        return
+    found: dict[str, Any] = {}
+    for n in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            found[f"{n} rows"] = {f"{kind}, {who}": measure("resume", "--measured", who, folder, n, kind)["cpu_s"] for kind in ("cold", "whole", "rows") for who in ("ours", "floor")}
+    with tempfile.TemporaryDirectory() as folder:
+        measure("resume", "--measured", "open", folder, 1_000_000, "make")
+        found["open 1,000,000 answers"] = measure("resume", "--measured", "open", folder, 1_000_000, "open")
+    large = found[f"{SIZES[1]} rows"]
+    ratios = {f"{kind} over floor": large[f"{kind}, ours"] / max(large[f"{kind}, floor"], 0.01) for kind in ("whole", "rows")}
+    holds = large["whole, ours"] <= MOST_WHOLE_S and large["rows, ours"] <= MOST_ROWS_S and found["open 1,000,000 answers"]["cpu_s"] <= MOST_OPEN_S
+    print(json.dumps({**found, **ratios, "holds": holds}, indent=1))
+    sys.exit(not holds)
+
+
+if __name__ == "__main__":
+    main()
