@@ -27,6 +27,8 @@ from dreamframe.verbs.ask import prompt as prompt
 from dreamframe.verbs.output import collect_all as collect_all
 
 if TYPE_CHECKING:
+    from dreamframe.embedders.minilm import MiniLM as MiniLM
+    from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
     from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
     from dreamframe.llms.openai import OpenAI as OpenAI
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from dreamframe.trainers.orpo import ORPO as ORPO
     from dreamframe.trainers.reward import Reward as Reward
     from dreamframe.trainers.rewards import LLMReward as LLMReward
+    from dreamframe.trainers.ppo import PPO as PPO
     from dreamframe.trainers.rloo import RLOO as RLOO
     from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
     from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
@@ -55,6 +58,8 @@ __version__ = "0.1.0"
 
 # Models, prompts and trainers, each imported when it is first named: name → module.
 LAZY = {
+    "MiniLM": "embedders.minilm",
+    "SentenceTransformer": "embedders.sentence_transformers",
     "OpenAI": "llms.openai",
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",
@@ -74,6 +79,7 @@ LAZY = {
     "Reward": "trainers.reward",
     "LLMReward": "trainers.rewards",
     "RLOO": "trainers.rloo",
+    "PPO": "trainers.ppo",
     "SentenceTransformerTrainer": "trainers.sentence_transformer",
     "Seq2Seq": "trainers.seq2seq",
     "SFT": "trainers.sft",
