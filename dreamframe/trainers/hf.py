@@ -95,7 +95,7 @@ class Watch(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
         is_last = state.global_step >= state.max_steps
         due = not is_last and time.monotonic() - self.saved_at >= self.settings.checkpoint_s
-        stop, due = _agreed(self.job.stop.is_set() and not is_last, due, device=args.device)
+        stop, due = agreed(self.job.stop.is_set() and not is_last, due, device=args.device)
         control.should_save = control.should_save or due or stop
         control.should_training_stop = control.should_training_stop or stop
         self.stopped = self.stopped or stop
@@ -105,7 +105,7 @@ class Watch(TrainerCallback):
         if torch.distributed.is_initialized():
             torch.distributed.barrier()  # each process writes its own random state
         if state.is_world_process_zero:
-            _mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
         self.saved_at = time.monotonic()
         return control
 
@@ -116,7 +116,7 @@ class Watch(TrainerCallback):
         return control
 
 
-def _agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
+def agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
     """True where any process says so: a checkpoint and a stop are common to all of them."""
     if not torch.distributed.is_initialized():
         return flags
@@ -125,7 +125,7 @@ def _agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
     return tuple(bool(v) for v in held.tolist())
 
 
-def _mark_complete(folder: Path) -> None:
+def mark_complete(folder: Path) -> None:
     sizes = {str(f.relative_to(folder)): f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.name != COMPLETE}
     part = folder / f"{COMPLETE}.part"
     with part.open("w") as file:
