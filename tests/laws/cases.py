@@ -46,10 +46,26 @@ class Ordinal(Fake):
 
 
 class OrdinalClient(FakeClient):
+    """Lets requests gather for two milliseconds and answers them in the order of their keys, as if thrown together by a busy server."""
+
+    def __init__(self, llm: Fake) -> None:
+        super().__init__(llm)
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+
     async def complete(self, request: Request) -> Completion:
-        for _ in range(request.key[0] % 8):  # later than others that were asked later
-            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((request.key, turn))
+        if len(self._waiting) == 1:
+            loop.call_later(0.002, self._release)
+        await turn
         return await super().complete(request)
+
+    def _release(self) -> None:
+        waiting, self._waiting = sorted(self._waiting, key=lambda w: w[0]), []
+        for _, turn in waiting:
+            if not turn.done():
+                turn.set_result(None)
 
 
 def twice(row: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +185,15 @@ CASES: dict[str, Case] = {
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
         {"into": "third"},
         n_calls=lambda rows: 2 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+    "PromptStep, then equal prompts": Case(  # batches come to the second step in any order, and its samples are numbered in input order all the same
+        lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Name {k}", step="prompt"), into="again"),
+        {"into": "third"},
+        n_calls=lambda rows: rows["t"].len() - rows["t"].null_count() + rows.height,
+    ),
+    "Relational over model columns": Case(
+        lambda below: dr.Frame(below).filter(dr.prompt(LLM, "Say {x}", x=dr.prompt(LLM, "{t}").str.to_uppercase(), into="said").str.len_chars() > 9).step,
+        {"args": (["t"],)},
     ),
 }
 

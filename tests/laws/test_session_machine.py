@@ -81,14 +81,17 @@ class Sessions(RuleBasedStateMachine):
     @rule(wording=st.integers(0, 2))
     def edit_a_step(self, wording: int) -> None:
         self.wording = wording
+        self.run_it()
 
     @rule(step=st.integers(0, 2))
     def edit_a_helper(self, step: int) -> None:
         self.step = step
+        self.run_it()
 
     @rule(at=st.integers(0, 7), word=st.sampled_from(WORDS))
     def change_a_row(self, at: int, word: str) -> None:
         self.texts[at % len(self.texts)] = word
+        self.run_it()
 
     @rule(word=st.sampled_from(WORDS))
     def add_a_row(self, word: str) -> None:
@@ -174,4 +177,4 @@ class quiet(warnings.catch_warnings):  # noqa: N801  reads as a word
 
 
 TestSessions = Sessions.TestCase
-TestSessions.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestSessions.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
