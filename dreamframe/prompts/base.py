@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.call import Form, RowContext
-from dreamframe.errors import SettingError
+from dreamframe.call import Failure, Form, RowContext
+from dreamframe.errors import DreamframeError, SettingError
 
 
 class Prompt(ABC):
@@ -75,3 +75,19 @@ class Prompt(ABC):
     @abstractmethod
     def renamed(self, names: Mapping[str, str]) -> Prompt:
         """The same prompt, reading columns under other names."""
+
+
+def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) -> pl.Series:
+    """The prompt of each row, one by one: a row whose prompt cannot be written is a failed row, and the others are asked.
+
+    Rows that failed already (no neighbours were found for them) are left out.
+    """
+    made: list[str | None] = [None] * n_rows
+    for position in range(n_rows):
+        if position in ctx.failures:
+            continue
+        try:
+            made[position] = write(position)
+        except (DreamframeError, OSError) as exc:
+            ctx.fail(position, Failure.of(exc, request="(its prompt could not be written)", attempts=0))
+    return pl.Series("prompt", made, dtype=pl.String)

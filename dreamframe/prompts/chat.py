@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe import template
-from dreamframe.call import Form
+from dreamframe.call import Form, RowContext
 from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError
-from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.base import Prompt, written
 
 ROLES = ("system", "user", "assistant")
 MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}  # first bytes → image type
@@ -25,7 +25,7 @@ class Chat(Prompt):
     """Turns of (role, template); each template may read columns of the row.
 
     `images` names columns whose values go with the last user turn: bytes, URLs (http, https, data) or paths of files, which are read when the row is
-    asked. An image's content is part of what was asked.
+    asked. An image's content is part of what was asked; a row whose image is not there, or is no image, is a failed row.
 
     >>> talk = dr.Chat([("system", "Answer as a {role}."), ("user", "What is {x}?")])
     >>> df = dr.frame({"role": ["cook"], "x": ["tea"]})
@@ -67,11 +67,18 @@ class Chat(Prompt):
             if schema[column] not in (pl.Binary, pl.String):
                 raise SchemaError(f"{step}: images column {column!r} has type {schema[column]}; give bytes, URLs or paths.")
 
+    async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
+        return written(rows.height, self._writer(rows), ctx)
+
     def render(self, rows: pl.DataFrame) -> pl.Series:
+        write = self._writer(rows)
+        return pl.Series("prompt", [write(i) for i in range(rows.height)], dtype=pl.String)
+
+    def _writer(self, rows: pl.DataFrame) -> Callable[[int], str | None]:
+        """A function that writes the messages of the i-th row. It raises OSError or SchemaError for an image that is none."""
         columns = [template.render(text, rows).to_list() for _, text in self.turns]
-        images = [[image_url(v) for v in rows.get_column(c)] for c in self.images]
-        made = [self._row([c[i] for c in columns], [c[i] for c in images]) for i in range(rows.height)]
-        return pl.Series("prompt", made, dtype=pl.String)
+        images = [rows.get_column(c) for c in self.images]
+        return lambda i: self._row([c[i] for c in columns], [image_url(c[i]) for c in images])
 
     def _row(self, texts: list[str | None], images: list[str | None]) -> str | None:
         if any(v is None for v in (*texts, *images)):

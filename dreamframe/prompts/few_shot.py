@@ -10,8 +10,8 @@ import polars as pl
 
 from dreamframe import template
 from dreamframe.call import RowContext
-from dreamframe.errors import ColumnNotFoundError, SettingError
-from dreamframe.prompts.base import Prompt
+from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
+from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_text
 from dreamframe.prompts.nearest import Pool
 
@@ -54,6 +54,8 @@ class FewShot(Prompt):
     def __post_init__(self) -> None:
         if (self.k is None) != (self.by is None):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
+        if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
+            raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
         if not hasattr(self.examples, "step"):
             rows = tuple((str(e[self._source]), str(e[self.output])) for e in _rows(self.examples, self._source, self.output))
             object.__setattr__(self, "examples", rows)
@@ -101,27 +103,29 @@ class FewShot(Prompt):
             pool = ctx.once("pool of examples", lambda: Pool(self.by, [source for source, _ in pairs]))
             near = await pool.nearest(texts, self.k or 1, ctx)
             chosen = [[pairs[i] for i in found] for found in near]
-        return pl.Series("prompt", [None if t is None else self._fitted(t, shots) for t, shots in zip(texts, chosen, strict=True)], dtype=pl.String)
+        return written(len(texts), lambda i: self._fitted(texts[i], chosen[i]), ctx)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
         pairs, texts = self._pairs(), template.as_text(rows.get_column(self.input)).to_list()
-        return pl.Series("prompt", [None if t is None else self._fitted(t, pairs) for t in texts], dtype=pl.String)
+        return pl.Series("prompt", [self._fitted(t, pairs) for t in texts], dtype=pl.String)
 
     def _pairs(self) -> list[tuple[str, str]]:
         return list(self.examples)[: self.max_examples]
 
-    def _fitted(self, text: str, shots: list[tuple[str, str]]) -> str:
+    def _fitted(self, text: str | None, shots: list[tuple[str, str]]) -> str | None:
         """The prompt with as many of the examples, from the first, as the context allows."""
-        while True:
-            if len(shots) < self.min_examples:
-                raise SettingError(
-                    f"FewShot: only {len(shots)} examples fit or were given, and min_examples={self.min_examples}. "
-                    "Shorten them, raise context=, or lower min_examples=."
-                )
-            prompt = self._prompt(text, shots)
+        if text is None:
+            return None
+        if len(shots) < self.min_examples:
+            raise SettingError(f"FewShot: there are {len(shots)} examples, and min_examples={self.min_examples}. Give more, or lower min_examples=.")
+        for n in range(len(shots), self.min_examples - 1, -1):
+            prompt = self._prompt(text, shots[:n])
             if self.context is None or len(prompt) <= self.context * CHARS:
                 return prompt
-            shots = shots[:-1]
+        raise ContextLengthError(
+            f"FewShot: with min_examples={self.min_examples} the prompt has {len(prompt)} characters, and context={self.context} tokens are counted as "
+            f"{self.context * CHARS}. Shorten the examples, raise context=, or lower min_examples=."  # type: ignore[operator]
+        )
 
     def _prompt(self, text: str, shots: list[tuple[str, str]]) -> str:
         lines = [f"{self.input_label} {a}{self.sep}{self.output_label} {b}" for a, b in shots]

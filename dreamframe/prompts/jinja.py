@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, MissingExtraError, TemplateError
-from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.base import Prompt, written
 
 if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -21,7 +22,7 @@ class Jinja(Prompt):
     """A Jinja template over the row's columns, run in Jinja's sandbox: no imports, no files, no private attributes.
 
     The columns read are found in the text itself, so a wrong one fails when the plan is built. Raises TemplateError for a template that Jinja cannot
-    read or that fails on a row.
+    read; a row on which it fails is a failed row.
 
     >>> ask = dr.Jinja("{% for w in words %}- {{ w }} {% endfor %}")
     >>> dr.frame({"words": [["tea", "rain"]]}).prompt(dr.testing.Echo(), ask).collect()["answer"].to_list()
@@ -66,17 +67,26 @@ class Jinja(Prompt):
             if column not in schema:
                 raise ColumnNotFoundError(column, columns=schema.names(), step=step)
 
+    async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
+        return written(rows.height, self._writer(rows), ctx)
+
     def render(self, rows: pl.DataFrame) -> pl.Series:
+        write = self._writer(rows)
+        return pl.Series("prompt", [write(i) for i in range(rows.height)], dtype=pl.String)
+
+    def _writer(self, rows: pl.DataFrame) -> Callable[[int], str | None]:
+        """A function that writes the prompt of the i-th row, or raises TemplateError."""
         compiled = self._environment.from_string(self.text)
         read = {v: rows.get_column(c).to_list() for v, c in zip(self._variables, self.columns, strict=True)}
-        made: list[str | None] = []
-        for i in range(rows.height):
+
+        def write(i: int) -> str | None:
             values = {name: column[i] for name, column in read.items()}
             try:
-                made.append(None if any(v is None for v in values.values()) else compiled.render(values))
+                return None if any(v is None for v in values.values()) else str(compiled.render(values))
             except Exception as exc:  # a template is a program of the user's: it may fail in any way
-                raise TemplateError(f"Jinja: the template fails on row {i} of its batch: {type(exc).__name__}: {exc}") from exc
-        return pl.Series("prompt", made, dtype=pl.String)
+                raise TemplateError(f"Jinja: the template fails on this row: {type(exc).__name__}: {exc}") from exc
+
+        return write
 
     def renamed(self, names: Mapping[str, str]) -> Jinja:
         return replace(self, names=tuple((v, names.get(c, c)) for v, c in zip(self._variables, self.columns, strict=True)))

@@ -11,7 +11,7 @@ import polars as pl
 from dreamframe import template
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, SettingError
-from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_text
 from dreamframe.prompts.nearest import Pool
 
@@ -74,10 +74,16 @@ class Rag(Prompt):
         pool = ctx.once("documents", lambda: Pool(self.by, list(self.docs)))
         questions = template.as_text(rows.get_column(self.question)).to_list()
         near = await pool.nearest(questions, self.k, ctx)
-        asked = [None if q is None or not found else self._prompt(q, [self.docs[i] for i in found]) for q, found in zip(questions, near, strict=True)]
-        return pl.Series("prompt", asked, dtype=pl.String)
+        return written(len(questions), lambda i: self._asked(questions[i], near[i]), ctx)
 
-    def render(self, rows: pl.DataFrame) -> pl.Series:
+    def _asked(self, question: str | None, found: list[int]) -> str | None:
+        if question is None:
+            return None
+        if not found:
+            raise SettingError("Rag: docs= has no document to show.")
+        return self._prompt(question, [self.docs[i] for i in found])
+
+    def render(self, rows: pl.DataFrame) -> pl.Series:  # noqa: ARG002
         raise SettingError("Rag: the documents are found while the plan runs; it has no prompt before.")
 
     def _prompt(self, question: str, docs: list[str]) -> str:
