@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dreamframe.trainers.reward import Reward as Reward
     from dreamframe.trainers.rewards import LLMReward as LLMReward
     from dreamframe.trainers.ppo import PPO as PPO
+    from dreamframe.trainers.distill import Distill as Distill
     from dreamframe.trainers.rloo import RLOO as RLOO
     from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
     from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
@@ -79,6 +80,7 @@ LAZY = {
     "Reward": "trainers.reward",
     "LLMReward": "trainers.rewards",
     "RLOO": "trainers.rloo",
+    "Distill": "trainers.distill",
     "PPO": "trainers.ppo",
     "SentenceTransformerTrainer": "trainers.sentence_transformer",
     "Seq2Seq": "trainers.seq2seq",

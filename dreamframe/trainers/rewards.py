@@ -122,22 +122,25 @@ class PolicyTrainer(ChatTrainer):
         return {**super().identity(), "rewards": held}
 
     def prompts(self, path: Any, job: TrainJob, model: Any, tokenizer: Any) -> pl.DataFrame | None:
-        """The rows of a file, prompts as chats where the tokenizer has a template. Prompts that leave no room for an answer are left out."""
-        from dreamframe.trainers.loading import context_length
-
-        room = context_length(model, tokenizer) - self.max_new_tokens
-        if room < 1:
-            raise TrainingError(f"{self.label}: max_new_tokens={self.max_new_tokens} fill the whole context of the base; give fewer.")
-        settings = self if self.too_long == "error" else replace(self, too_long="drop")  # a prompt that is cut is another question
-        limit = min(room, self.max_length or room)
-        return settings.chat_rows(path, job, tokenizer, limit, ("prompt",), nullable=self._further(path))
-
-    def _further(self, path: Any) -> list[str]:
-        return [] if path is None else [c for c in pl.read_ipc_schema(path) if c != "prompt"]
+        """The rows of a file, prompts as chats where the tokenizer has a template."""
+        return prompts_that_fit(self, path, job, model, tokenizer, room=self.max_new_tokens)
 
     def scorers(self, job: TrainJob) -> list[tuple[str, Scorer]]:
         """Name and function of each reward, its models loaded."""
         return [_scorer(self, reward, i, job) for i, reward in enumerate(self.rewards)]
+
+
+def prompts_that_fit(settings: ChatTrainer, path: Any, job: TrainJob, model: Any, tokenizer: Any, *, room: int) -> pl.DataFrame | None:
+    """The prompts of a file that leave room for `room` new tokens. Longer ones are left out: a prompt that is cut is another question."""
+    from dreamframe.trainers.loading import context_length
+
+    limit = context_length(model, tokenizer) - room
+    if limit < 1:
+        raise TrainingError(f"{settings.label}: max_new_tokens={room} fill the whole context of the base; give fewer.")
+    leaving = settings if settings.too_long == "error" else replace(settings, too_long="drop")
+    further = [] if path is None else [c for c in pl.read_ipc_schema(path) if c != "prompt"]
+    rows: pl.DataFrame | None = leaving.chat_rows(path, job, tokenizer, min(limit, settings.max_length or limit), ("prompt",), nullable=further)
+    return rows
 
 
 def _reads(reward: Any) -> dict[str, bool]:

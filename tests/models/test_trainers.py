@@ -39,7 +39,8 @@ class Case:
     settings: dict[str, Any] | None = None
 
     def make(self, **settings: Any) -> Any:
-        return self.trainer(str(self.base()), **{**STEPS, **(self.settings or {}), **settings})
+        own = {k: str(v()) if k == "teacher" else v for k, v in (self.settings or {}).items()}
+        return self.trainer(str(self.base()), **{**STEPS, **own, **settings})
 
 
 def causal(folder: Path) -> Any:
@@ -115,6 +116,7 @@ CASES = {
     "grpo": Case(dr.GRPO, micro_causal, {"prompt": TEXTS}, causal, {"rewards": count_e, "generations": 4, "max_new_tokens": 8}),
     "rloo": Case(dr.RLOO, micro_causal, {"prompt": TEXTS}, causal, {"rewards": count_e, "generations": 2, "max_new_tokens": 8}),
     "ppo": Case(dr.PPO, micro_causal, {"prompt": TEXTS}, causal, {"rewards": count_e, "max_new_tokens": 8}),
+    "distill": Case(dr.Distill, micro_causal, {"prompt": TEXTS}, causal, {"max_new_tokens": 8, "teacher": lambda: micro_causal(width=64)}),
     "embedder of pairs": Case(dr.SentenceTransformerTrainer, micro_encoder, ANCHORS, embedder),
     "embedder of triplets": Case(dr.SentenceTransformerTrainer, micro_encoder, {**ANCHORS, "negative": WORSE}, embedder, {"matryoshka": (32, 8)}),
     "embedder of scores": Case(dr.SentenceTransformerTrainer, micro_encoder, SCORED, embedder),

@@ -1,0 +1,84 @@
+"""Distillation: a small model learns to write as a large one would have gone on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dreamframe.errors import SettingError, TrainingError
+from dreamframe.llms.base import setting
+from dreamframe.trainers.chat import ChatTrainer
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.rewards import prompts_that_fit
+from dreamframe.trainers.roles import CHAT, Roles
+
+
+@dataclass(frozen=True)
+class Distill(ChatTrainer):
+    """Teach a language model its teacher's probabilities, token by token, on what it writes itself (https://arxiv.org/abs/2306.13649).
+
+    Columns: `prompt`. `teacher` is what a base can be: a Hub id, a folder, a model of this plan; it must have the same tokens. `beta` leads from
+    forward KL (0) to reverse KL (1). Prompts that leave no room for `max_new_tokens` are left out and counted. To learn from a model behind an API,
+    let it write a column and train `dr.SFT` on that.
+
+    >>> dr.Distill("me/small", teacher="me/large").summary
+    'Distill(small)'
+    """
+
+    teacher: Any = setting()
+    beta: float = setting(1.0)
+    temperature: float = setting(1.0)
+    max_new_tokens: int = setting(256)
+
+    config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
+    cites: ClassVar[tuple[str, ...]] = ("arXiv:2306.13649",)
+    owned: ClassVar[Mapping[str, str]] = {
+        **ChatTrainer.owned, "beta": "beta=", "temperature": "temperature=", "max_completion_length": "max_new_tokens=",
+        "teacher_model_name_or_path": "teacher=",
+    }  # fmt: skip
+
+    def _refuse_impossible(self) -> None:
+        super()._refuse_impossible()
+        if self.teacher is None:
+            raise SettingError("Distill: teacher= is missing: a Hub id, a folder, or a model of this plan.")
+        if not 0 <= self.beta <= 1:
+            raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
+
+    def identity(self) -> Mapping[str, object]:
+        from dreamframe.trainers.weights import base_identity
+
+        return {**super().identity(), "teacher": base_identity(self.teacher)}
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        from transformers import AutoModelForCausalLM
+
+        from dreamframe.trainers import hf
+        from dreamframe.trainers.loading import adapter_config, load_frozen, load_model
+        from dreamframe.trainers.weights import locate
+
+        with hf.alone():
+            from trl.trainer.distillation_config import DistillationConfig
+            from trl.trainer.distillation_trainer import DistillationTrainer
+
+            at = locate(self.teacher, who="Distill teacher")
+            tokenizer = self.chat_tokenizer(job, padding_side="left")
+            model = load_model(self, job, AutoModelForCausalLM)
+            teacher = load_frozen(self, at.weights, at.adapter, AutoModelForCausalLM)
+            if (ours := model.config.get_text_config().vocab_size) != (theirs := teacher.config.get_text_config().vocab_size):
+                raise TrainingError(f"Distill: the teacher knows {theirs} tokens and the student {ours}; both must have the same tokenizer.")
+            rows = prompts_that_fit(self, job.rows, job, model, tokenizer, room=self.max_new_tokens)
+            args = hf.arguments(self, job, beta=self.beta, temperature=self.temperature, max_completion_length=self.max_new_tokens)
+            trainer = DistillationTrainer(
+                model=model,
+                teacher_model=teacher,
+                args=DistillationConfig(**args),
+                train_dataset=hf.dataset(rows),
+                eval_dataset=hf.dataset(prompts_that_fit(self, job.validation, job, model, tokenizer, room=self.max_new_tokens)),
+                processing_class=tokenizer,
+                peft_config=adapter_config(self, task="CAUSAL_LM"),
+                callbacks=hf.callbacks(self, job),
+            )
+            assert rows is not None
+            return hf.run(trainer, self, job, n_rows=rows.height)
