@@ -73,7 +73,8 @@ class Sessions(RuleBasedStateMachine):
         assert set(llm.prompts) <= unknown, "a known answer was paid again"
         new = [name for name in self.answer_files() if name not in before]
         asked = {p for p in llm.prompts if answered(p)}
-        if new:
+        assert new or not asked, "answers were paid for and written nowhere"
+        if asked:
             self.known.setdefault(new[-1], set()).update(asked)
 
     # What happens to it
