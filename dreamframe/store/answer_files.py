@@ -130,42 +130,46 @@ class JournalWriter:
         self._files, self._layout, self._folder = files, layout, folder
         self._handle: Handle | None = None
         self._lock: Lock | None = None
-        self._unsynced: list[Row] = []
-        self.path: Path | None = None
-        self.end = 0  # bytes that are whole frames
+        self._path = layout.answers
+        self._end = 0  # bytes of the file that are whole frames
+        self._unsynced: list[Row] = []  # in the file, and maybe not on the disk
+        self._again: list[Row] = []  # in a file whose disk failed: they go into the next one as well
+
+    @property
+    def has_unsynced(self) -> bool:
+        return bool(self._unsynced or self._again)
 
     def write(self, rows: Sequence[Row]) -> Written:
         """Add rows as one frame. On an error, nothing of these rows counts as written."""
-        handle, path = self._open()
+        handle = self._handle or self._open()
+        rows = [*self._again, *rows]
         payload = batch_of(rows).serialize()
         frame = framed(payload)
         try:
             handle.write(frame)
         except StorageError:
-            self._cut_back(handle)
+            try:
+                handle.truncate(self._end)
+            except StorageError:
+                self._abandon()  # the half frame stays, for the next reader to cut off
             raise
-        start = self.end + len(frame) - payload.size
-        self.end += len(frame)
+        self._end += len(frame)
+        self._again = []
         self._unsynced += rows
-        return Written(rows, path, start, payload.size)
+        return Written(rows, self._path, self._end - payload.size, payload.size)
 
     def sync(self) -> None:
-        """Make what was written durable. If the disk fails at that, nothing is known of the unsynced rows: they go into a new file."""
-        if self._handle is None or not self._unsynced:
+        """Make what was written durable. A failed sync is never tried again: the unsynced rows go into a new file, once."""
+        if not self.has_unsynced:
             return
-        try:
-            self._handle.sync()
-        except StorageError:
-            rows = self._unsynced
-            self._abandon()
-            self.write(rows)
-            assert self._handle is not None
-            self._handle.sync()
-        self._unsynced = []
-
-    @property
-    def has_unsynced(self) -> bool:
-        return bool(self._unsynced)
+        for is_last in (False, True):
+            try:
+                self._synced()
+                return
+            except StorageError:
+                self._abandon()
+                if is_last:
+                    raise
 
     def close(self) -> None:
         """Sync and let go of the file."""
@@ -174,9 +178,14 @@ class JournalWriter:
         finally:
             self._abandon()
 
-    def _open(self) -> tuple[Handle, Path]:
-        if self._handle is not None and self.path is not None:
-            return self._handle, self.path
+    def _synced(self) -> None:
+        if self._again:
+            self.write([])
+        assert self._handle is not None
+        self._handle.sync()
+        self._unsynced = []
+
+    def _open(self) -> Handle:
         self._files.mkdir(self._layout.answers)
         path = self._layout.answers / new_name()
         hidden = self._files.temporary(path)
@@ -194,21 +203,15 @@ class JournalWriter:
             raise
         finally:
             self._files.unlink(hidden)
-        self._handle, self._lock, self.path, self.end = handle, lock, path, len(header())
-        return handle, path
+        self._handle, self._lock, self._path, self._end = handle, lock, path, len(header())
+        return handle
 
-    def _cut_back(self, handle: Handle) -> None:
-        """Forget a half-written frame; if even that fails, the file is left to the next reader's repair."""
-        try:
-            handle.truncate(self.end)
-        except StorageError:
-            self._abandon(keep_unsynced=True)
-
-    def _abandon(self, *, keep_unsynced: bool = False) -> None:
+    def _abandon(self) -> None:
+        """Leave the file. What is not known to be on the disk will be written again."""
+        self._again += self._unsynced
+        self._unsynced = []
         handle, lock = self._handle, self._lock
-        self._handle = self._lock = self.path = None
-        if not keep_unsynced:
-            self._unsynced = []
+        self._handle = self._lock = None
         try:
             if handle is not None:
                 handle.close()

@@ -17,7 +17,7 @@ from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
 
-GROUP_S = 0.02  # an answer is written at the latest this long after it came
+GROUP_S = 0.01  # an answer is written at the latest this long after it came, and then some for the write itself
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
@@ -45,12 +45,12 @@ class Answers:
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
         self._generations: tuple[Generation, ...] = ()
-        self._generations_lock, self._refresh_lock = threading.Lock(), threading.Lock()
+        self._generations_lock, self._refresh_lock, self._drain_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
         self._is_awake = False
         self._is_closing = False
-        self._next_refresh = 0.0
+        self._next_refresh = self._next_sync = 0.0
         self.refresh()
         self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
         self._thread.start()
@@ -114,12 +114,12 @@ class Answers:
         return bool(batches)
 
     def flush(self) -> None:
-        """Return when everything appended so far is written. Raises StorageError, naming the path, if the disk refuses."""
+        """Return when everything appended so far would survive a power cut. Raises StorageError, naming the path, if the disk refuses."""
         ticket = _Ticket()
         self._pending.append(ticket)
         self._urgent.set()
         self._wake.set()
-        while not ticket.done.wait(1.0):
+        while not ticket.done.wait(0.02):
             if not self._thread.is_alive():
                 self._drain()  # after close, or in a forked child: there is no thread to do it
         if ticket.error is not None:
@@ -155,7 +155,6 @@ class Answers:
     # The writing thread's side
 
     def _work(self) -> None:
-        synced = self._clock()
         while not self._is_closing:
             self._wake.wait(SYNC_S if self._writer is not None and self._writer.has_unsynced else None)
             if self._is_awake:
@@ -164,31 +163,33 @@ class Answers:
             self._urgent.clear()
             self._is_awake = False
             self._drain()
-            if self._writer is not None and self._clock() - synced >= SYNC_S:
-                synced = self._clock()
-                try:
-                    self._writer.sync()
-                except StorageError as exc:
-                    self._failed = exc
 
     def _drain(self) -> None:
-        """Write what is pending. What the disk refused stays pending, and in memory."""
+        """Write what is pending; sync if somebody waits or it is time. What the disk refused stays pending, and in memory."""
+        with self._drain_lock:
+            self._write_pending()
+
+    def _write_pending(self) -> None:
         taken = self._pending[: len(self._pending)]
         rows = [item for item in taken if isinstance(item, tuple)]
+        tickets = [item for item in taken if isinstance(item, _Ticket)]
         error: StorageError | None = None
-        if rows:
-            try:
+        try:
+            if rows:
                 self._frames.append(self._writer.write(rows) if self._writer is not None else Written(rows))
-            except StorageError as exc:
-                error = exc
+            rows = []
+            if self._writer is not None and (tickets or self._clock() >= self._next_sync):
+                self._next_sync = self._clock() + SYNC_S
+                self._writer.sync()
+        except StorageError as exc:
+            error = exc
         self._failed = error
-        self._pending[: len(taken)] = rows if error is not None else []
+        self._pending[: len(taken)] = rows
         if sum(len(f.rows) for f in self._frames) >= RECENT_ROWS:
             self._index()
-        for item in taken:
-            if isinstance(item, _Ticket):
-                item.error = error
-                item.done.set()
+        for ticket in tickets:
+            ticket.error = error
+            ticket.done.set()
 
     def _index(self) -> None:
         """Move written rows from the dict of recent ones into the index."""

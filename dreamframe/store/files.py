@@ -162,9 +162,7 @@ class Files:
         self._inside(path / "name")
         missing = [p for p in (path, *path.parents) if p.is_relative_to(self.root) and self.kind(p) is None]
         for p in reversed(missing):
-            with storage(p, "make"):
-                os.makedirs(p, exist_ok=True)
-            _sync_dir(p.parent)
+            self._make_dir(p)
 
     def append(self, path: Path) -> Handle:
         """A new file to be written at its end. It must not exist."""
@@ -247,8 +245,7 @@ class Files:
             return
         for name in self.listdir(path):
             self.remove_tree(path / name)
-        with storage(path, "remove"):
-            os.rmdir(path)
+        self._remove_dir(path)
 
     def sync(self, path: Path) -> None:
         """Make the bytes of a finished file durable, whoever wrote them."""
@@ -288,6 +285,15 @@ class Files:
         return FlockLock(fd)
 
     # Inside
+
+    def _make_dir(self, path: Path) -> None:
+        with storage(path, "make"):
+            os.makedirs(path, exist_ok=True)
+        _sync_dir(path.parent)
+
+    def _remove_dir(self, path: Path) -> None:
+        with storage(path, "remove"):
+            os.rmdir(path)
 
     def _inside(self, path: Path) -> None:
         """Refuse a path outside the folder, and links on the way to it."""

@@ -34,7 +34,7 @@ Row = tuple[bytes, str | None, bytes | None, str, int, int, int, int, str, str |
 FILE_MAGIC = b"DREAMJ01"
 FRAME_MAGIC = b"FRAM"
 HEADER = struct.Struct("<4sIQQ")
-DAMAGE = (pa.ArrowException, OSError, MemoryError, ValueError)  # what Arrow raises on bad bytes
+DAMAGE = (pa.ArrowException, OSError, EOFError, MemoryError, ValueError)  # what Arrow raises on bad bytes
 
 
 def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:

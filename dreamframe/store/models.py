@@ -58,6 +58,8 @@ class Models:
                 warn(f"{path.name} is a pickle and was not kept with the model")
                 self._files.unlink(path)
         listed = {str(p.relative_to(out)): self._digest(p) for p in self._walk(out) if p.name != MANIFEST or p.parent != out}
+        for path in self._walk(out):
+            self._files.sync(path)
         for folder in {p.parent for p in self._walk(out)} | {out}:
             self._files.sync_dir(folder)
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -14,11 +14,11 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files, Handle, Lock
+from dreamframe.store.journal import DAMAGE
 from dreamframe.store.layout import Layout, as_json, check_key, entry_name, read_json, safe_name, set_aside, warn
 
 DATA, MANIFEST = "data.arrow", "step.json"
 CHUNK = 16_384  # rows of one record batch on disk
-DAMAGE = (pa.ArrowException, MemoryError, ValueError, CorruptFileError)
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ class StepOutputs:
             if record.get("key") != key and len(str(record.get("key"))) == len(key):
                 return None  # another step whose key begins with the same digits
             table = self._table(folder, record, key)
-        except DAMAGE as exc:
-            set_aside(self._files, self._layout, folder, str(exc)[:300])
-            return None
         except StorageError as exc:
             if exc.errno == errno.ENOENT and self._files.kind(folder) is None:
                 return None  # removed by another process meanwhile
             if exc.errno not in (errno.ENOENT, errno.ELOOP, None):
                 raise
+            set_aside(self._files, self._layout, folder, str(exc)[:300])
+            return None
+        except (CorruptFileError, *DAMAGE) as exc:
             set_aside(self._files, self._layout, folder, str(exc)[:300])
             return None
         return Stored(record, folder, table)
