@@ -116,9 +116,18 @@ def as_text(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
+def literal(text: str) -> str:
+    """A text as a template that gives it word for word.
+
+    >>> columns(literal("a set {1, 2}"))
+    ()
+    """
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def renamed(template: str, names: Mapping[str, str]) -> str:
     """The template with columns read under other names."""
     made = [
-        f"{{{names.get(p.text, p.text)}}}" if p.is_column else p.text.replace("{", "{{").replace("}", "}}") for p in pieces(template)
+        f"{{{names.get(p.text, p.text)}}}" if p.is_column else literal(p.text) for p in pieces(template)
     ]
     return "".join(made)
