@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from dreamframe.trainers.rloo import RLOO as RLOO
     from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
     from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
+    from dreamframe.trainers.setfit import SetFit as SetFit
     from dreamframe.trainers.sft import SFT as SFT
     from dreamframe.trainers.sparse_encoder import SparseEncoderTrainer as SparseEncoderTrainer
 
@@ -80,6 +81,7 @@ LAZY = {
     "Reward": "trainers.reward",
     "LLMReward": "trainers.rewards",
     "RLOO": "trainers.rloo",
+    "SetFit": "trainers.setfit",
     "Distill": "trainers.distill",
     "PPO": "trainers.ppo",
     "SentenceTransformerTrainer": "trainers.sentence_transformer",

@@ -41,7 +41,7 @@ class Classifier(LocalTrainer):
 
     def __post_init__(self) -> None:
         if self.labels is not None:
-            object.__setattr__(self, "labels", tuple(_named(v) for v in self.labels))
+            object.__setattr__(self, "labels", tuple(named(v) for v in self.labels))
         super().__post_init__()
 
     def _refuse_impossible(self) -> None:
@@ -106,16 +106,16 @@ class Classifier(LocalTrainer):
         values = given.explode().drop_nulls() if isinstance(given.dtype, pl.List) else given
         if self.labels is not None:
             return tuple(self.labels)
-        ordered = values.dtype.categories.to_list() if isinstance(values.dtype, pl.Enum) else _plain(values.unique()).sort().to_list()
+        ordered = values.dtype.categories.to_list() if isinstance(values.dtype, pl.Enum) else plain(values.unique()).sort().to_list()
         if len(ordered) < 2:
-            raise TrainingError(f"{self.label}: the rows have only one label ({listed(map(_named, ordered))}); a classifier needs two or more.")
-        return tuple(_named(v) for v in ordered)
+            raise TrainingError(f"{self.label}: the rows have only one label ({listed(map(named, ordered))}); a classifier needs two or more.")
+        return tuple(named(v) for v in ordered)
 
     def _encoded(self, rows: pl.DataFrame, tokenizer: Any, labels: tuple[str, ...], limit: int, job: TrainJob, which: str) -> pl.DataFrame:
         """Token ids and the numbers of the labels."""
         number, who = {v: i for i, v in enumerate(labels)}, self.label + which
         column = "tags" if "tags" in rows.columns else "label"
-        names = [[_named(v) for v in row] if isinstance(row, list) else _named(row) for row in _plain(rows[column]).to_list()]
+        names = [[named(v) for v in row] if isinstance(row, list) else named(row) for row in plain(rows[column]).to_list()]
         self._refuse_strangers({n for row in names for n in ([row] if isinstance(row, str) else row)}, where=f"the{which} rows", labels=labels)
         rows = rows.with_columns(pl.Series("names", names))
         if column == "tags":
@@ -149,11 +149,11 @@ class Classifier(LocalTrainer):
             raise wrong(f"{self.label}: {where} have labels outside the set: {listed(strange)}. The labels are {listed(known)}.")
 
 
-def _plain(values: pl.Series) -> pl.Series:
+def plain(values: pl.Series) -> pl.Series:
     """Categories as text, so that they sort by their names."""
     return values.cast(pl.String) if isinstance(values.dtype, pl.Categorical | pl.Enum) else values
 
 
-def _named(value: Any) -> str:
+def named(value: Any) -> str:
     """A label as the model's config knows it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

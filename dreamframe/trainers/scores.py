@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 IGNORED = -100  # the label of positions that do not count
+
+
+class Seen(NamedTuple):
+    """Predictions beside the right labels, as the library's trainers hand them over."""
+
+    predictions: Any
+    label_ids: Any
 
 
 def best_tokens(logits: Any, _: Any) -> Any:

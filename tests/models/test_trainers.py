@@ -123,6 +123,8 @@ CASES = {
     "embedder of labels": Case(dr.SentenceTransformerTrainer, micro_encoder, {"text": TEXTS, "label": ["a", "b"] * 6}, embedder),
     "cross-encoder of scores": Case(dr.CrossEncoderTrainer, micro_encoder, SCORED, cross_encoder),
     "cross-encoder of pairs": Case(dr.CrossEncoderTrainer, micro_encoder, ANCHORS, cross_encoder),
+    "setfit": Case(dr.SetFit, micro_encoder, {"text": TEXTS, "label": WORDS * 2}, embedder, {"iterations": 1}),
+    "setfit of sets": Case(dr.SetFit, micro_encoder, {"text": TEXTS, "label": [["a", "b"], ["b"], []] * 4}, embedder),
     "sparse encoder": Case(dr.SparseEncoderTrainer, micro_masked, ANCHORS, sparse_encoder),
 }
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
