@@ -20,9 +20,10 @@ from dreamframe.verbs.relational import RelationalVerbs
 from dreamframe.verbs.rows import RowVerbs
 from dreamframe.verbs.train import TrainVerbs
 from dreamframe.verbs.vectors import VectorVerbs
+from dreamframe.verbs.vectors import VectorVerbs
 
 
-class Frame(RelationalVerbs, RowVerbs, RateVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(RelationalVerbs, RowVerbs, RateVerbs, VectorVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

@@ -1,0 +1,134 @@
+"""Turn texts into vectors, and compare two texts of a row: the steps behind `df.embed(...)` and `df.similarity(...)`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import polars as pl
+
+from dreamframe import template, vectors
+from dreamframe.call import Failure, Question, RowContext
+from dreamframe.embedders.base import Embedder
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError, SettingError
+from dreamframe.step import RowStep, Step, step
+
+ON_ERROR = ("raise", "null", "drop")
+TEXT = (pl.String, pl.Categorical, pl.Enum)
+
+
+@step
+class Embedding(RowStep):
+    """What the steps share that ask an embedder about each row. Null texts give null, and no call is made."""
+
+    by: Embedder
+    into: str = "embedding"
+
+    is_expensive: ClassVar[bool] = True
+
+    @classmethod
+    def over(cls, below: Step, by: Any, *more: Step, **fields: Any) -> Self:
+        """The step over `below` and further tables, its edges also being the models that the embedder waits for."""
+        if not isinstance(by, Embedder):
+            where = fields.get("name") or cls.__name__.lower()
+            raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
+        return cls(inputs=(below, *more, *(e.step for e in by.edges())), by=by, **fields)
+
+    @property
+    def label(self) -> str:
+        return self.name or self.into
+
+    @property
+    def where(self) -> str:
+        """What errors call this step."""
+        return self.name or type(self).__name__.lower()
+
+    def check(self) -> None:
+        if self.on_error not in ON_ERROR:
+            raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        for column in self.reads():
+            need_text(self, column, where=self.where)
+        if self.into in self.inputs[0].schema:
+            raise DuplicateColumnError(
+                f"{self.where}: column {self.into!r} exists already. Give the new one another name with into=, or drop the old one first: .drop({self.into!r})."
+            )
+
+    @property
+    def llm(self) -> Embedder:
+        """The model that is asked, for counts and progress."""
+        return self.by
+
+    @property
+    def width(self) -> int:
+        return 2 * int(getattr(self.by, "concurrency", None) or 64)
+
+    def question(self, ctx: RowContext) -> Question:
+        """What is the same for every text."""
+        return ctx.once("question", lambda: Question(llm=ctx.resolve(self.by), form="input"))
+
+    async def vectors_of(self, texts: pl.Series, ctx: RowContext, *, rows: int) -> pl.Series:
+        """The vectors of texts; text i belongs to row i modulo `rows`, which fails where its vector does."""
+        question = self.question(ctx)
+        replies = await ctx.ask(question, texts)
+        for position, failure in replies.failures.items():
+            ctx.fail(position % rows, failure)
+        data = replies.answers.get_column("data")
+        try:
+            return vectors.column(data, self.by.dim)
+        except ParseError as exc:
+            for position, text in enumerate(texts):
+                if text is not None:
+                    ctx.fail(position % rows, Failure.of(exc, request=text))
+            return pl.Series([None] * len(texts), dtype=pl.Array(pl.Float32, self.by.dim))
+
+
+def need_text(node: Step, column: str, *, where: str, of: int = 0) -> None:
+    """Raise ColumnNotFoundError or SchemaError for a column that an embedder cannot read."""
+    have = node.inputs[of].schema
+    if column not in have:
+        raise ColumnNotFoundError(column, columns=have.names(), step=where)
+    if have[column] not in TEXT:
+        raise SchemaError(f"{where}: column {column!r} has type {have[column]}, and text is needed. Cast it first: .cast({{{column!r}: pl.String}}).")
+
+
+@step
+class Embed(Embedding):
+    """One column of vectors."""
+
+    column: str = "text"
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema({**self.inputs[0].schema, self.into: pl.Array(pl.Float32, self.by.dim)})
+
+    def describe(self) -> str:
+        return f"EMBED {self.into} ← {self.by.label} {self.column!r}"
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        texts = template.as_text(rows.get_column(self.column))
+        return rows.with_columns((await self.vectors_of(texts, ctx, rows=rows.height)).alias(self.into))
+
+
+@step
+class Similarity(Embedding):
+    """The cosine of the vectors of two texts."""
+
+    a: str
+    b: str
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.a, self.b)
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema({**self.inputs[0].schema, self.into: pl.Float32()})
+
+    def describe(self) -> str:
+        return f"SIMILARITY {self.into} ← {self.by.label} {self.a!r} and {self.b!r}"
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        a, b = (template.as_text(rows.get_column(c)).rename("text") for c in (self.a, self.b))
+        both = pl.select(has=pl.lit(a).is_not_null() & pl.lit(b).is_not_null()).to_series()
+        texts = pl.concat([a, b]).set(~pl.concat([both, both]), None)  # a row with one text has no answer: nothing is asked for it
+        found = await self.vectors_of(texts, ctx, rows=rows.height)
+        return rows.with_columns(vectors.cosines(found.head(rows.height), found.tail(rows.height)).alias(self.into))
