@@ -14,16 +14,15 @@ from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import Scan, Table
+from dreamframe.verbs.judge import JudgeVerbs
 from dreamframe.verbs.output import OutputVerbs
-from dreamframe.verbs.rate import RateVerbs
 from dreamframe.verbs.relational import RelationalVerbs
 from dreamframe.verbs.rows import RowVerbs
 from dreamframe.verbs.train import TrainVerbs
 from dreamframe.verbs.vectors import VectorVerbs
-from dreamframe.verbs.vectors import VectorVerbs
 
 
-class Frame(RelationalVerbs, RowVerbs, RateVerbs, VectorVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(RelationalVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

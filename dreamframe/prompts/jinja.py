@@ -54,7 +54,7 @@ class Jinja(Prompt):
             raise TemplateError(f"Jinja: line {exc.lineno}: {exc.message}") from exc
 
     @cached_property
-    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+    def columns(self) -> tuple[str, ...]:
         self._environment  # noqa: B018  tells first if the library is missing
         return tuple(dict(self.names).get(v, v) for v in self._variables)
 
