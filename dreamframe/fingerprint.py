@@ -159,7 +159,7 @@ class Walk:
 @functools.singledispatch
 def encode(value: Any, walk: Walk) -> bytes:
     """The bytes of a value of any other type: records, types, functions, libraries' values, objects of users' classes."""
-    if isinstance(value, type) and not object_code.is_type_form(value):
+    if isinstance(value, type):
         return object_code.of_class(value, walk)
     if dataclasses.is_dataclass(value):
         return walk.nested(value, lambda: _record(value, walk))
@@ -168,7 +168,7 @@ def encode(value: Any, walk: Walk) -> bytes:
     if function_code.is_function_like(value):
         return function_code.of_callable(value, walk)
     if foreign_values.is_foreign(value):
-        return walk.nested(value, lambda: foreign_values.of_foreign(value, walk))
+        return foreign_values.of_foreign(value, walk)
     return walk.once(value, lambda: object_code.of_object(value, walk))
 
 
@@ -302,7 +302,7 @@ def _record(value: Any, walk: Walk) -> bytes:
     is_library = function_code.is_library(cls)
     identity = name if is_library else name + object_code.of_class(cls, walk)
     held = record_fields(value)
-    if not is_library and not hasattr(value, "key_fields"):
+    if not is_library and not hasattr(cls, "key_fields"):
         own = {f.name for f in dataclasses.fields(value)}
         held = {**held, **{k: v for k, v in object_code.state_of(value) if k.rpartition(".")[2] not in own}}
     return tagged("record", identity, *(piece for k, v in held.items() for piece in (k.encode(), walk.inside(f"{cls.__name__}.{k}", v))))
@@ -310,6 +310,6 @@ def _record(value: Any, walk: Walk) -> bytes:
 
 def record_fields(record: Any) -> Mapping[str, object]:
     """What identifies a record: `key_fields()` if it has it, else every field that is not declared runtime."""
-    if hasattr(record, "key_fields"):
+    if hasattr(type(record), "key_fields"):
         return dict(record.key_fields())
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record) if not f.metadata.get("runtime")}

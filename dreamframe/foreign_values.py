@@ -23,10 +23,20 @@ def of_foreign(value: Any, walk: Walk) -> bytes:
     if type(value).__module__.startswith("pandas"):
         return _pandas(value, walk) if hasattr(value, "to_numpy") else of_object(value, walk)
     if name == "ufunc":
-        return tagged("ufunc", value.__name__.encode())
+        return _ufunc(value, walk)
     if hasattr(value, "tobytes") and (name == "ndarray" or not hasattr(value, "__array_finalize__")):  # an array's subclass may hold more, e.g. a mask
         return _array(value, walk)
     return of_object(value, walk)
+
+
+def _ufunc(value: Any, walk: Walk) -> bytes:
+    """By name if it is numpy's own; one of np.frompyfunc hides its function."""
+    import numpy as np
+
+    name = str(value.__name__)
+    if getattr(np, name, None) is not value:
+        raise walk.refuse(value, "the function that it calls cannot be seen; use np.vectorize")
+    return tagged("ufunc", name.encode())
 
 
 def _array(value: Any, walk: Walk) -> bytes:

@@ -78,7 +78,8 @@ def _spec_file(name: str) -> str | None:
 
 
 def is_library(cls: type) -> bool:
-    return is_library_module(cls.__module__)
+    module: object = cls.__module__  # a property of instances, where a library's C code made it so
+    return not isinstance(module, str) or is_library_module(module)
 
 
 def is_function_like(value: object) -> bool:

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dreamframe.function_code import DESCRIPTORS, is_library, tagged
+from dreamframe.function_code import DESCRIPTORS, is_library, is_library_module, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -28,7 +28,8 @@ SKIPPED = {
     *("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
     *("__slots__", "__parameters__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__", "__signature__"),
     *("__match_args__", "__dataclass_fields__", "__dataclass_params__", "__abstractmethods__", "_abc_impl"),
-    *("_member_map_", "_member_names_", "_value2member_map_", "_hashable_values_", "_unhashable_values_", "_unhashable_values_map_", "_sort_order_"),
+    *("_member_map_", "_member_names_", "_value2member_map_", "_hashable_values_", "_unhashable_values_", "_unhashable_values_map_"),
+    *("_sort_order_", "_inverted_"),
     *("model_config", "model_fields", "model_computed_fields", "__class_vars__", "__private_attributes__"),
 }
 PLAIN_BASES = {"builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"}
@@ -68,11 +69,15 @@ def _counts(cls: type, name: str, value: object) -> bool:
     """Whether a class attribute is the user's: not what Python, dataclasses, attrs or pydantic write into the class."""
     plain = value.__func__ if isinstance(value, staticmethod | classmethod) else value
     if isinstance(plain, types.FunctionType):
-        code = plain.__code__
-        return not (code.co_qualname.startswith("__create_fn__.") or code.co_filename.startswith("<attrs generated"))
+        written_by_attrs = "__attrs_attrs__" in vars(cls) and (plain.__code__.co_filename.startswith("<attrs generated") or _is_of_library(plain))
+        return not (written_by_attrs or plain.__code__.co_qualname.startswith("__create_fn__."))
     if name in SKIPPED or name.startswith(("__pydantic_", "__attrs_")) or isinstance(value, DESCRIPTORS) or type(value).__name__ == "_tuplegetter":
         return False
     return not (issubclass(cls, enum.Enum) and (isinstance(value, cls) or name in cls.__members__))
+
+
+def _is_of_library(function: types.FunctionType) -> bool:
+    return is_library_module(str(function.__globals__.get("__name__")))
 
 
 def _dataclass(cls: type, walk: Walk, steering: set[str]) -> Iterator[bytes]:
@@ -159,7 +164,9 @@ def of_object(value: Any, walk: Walk) -> bytes:
     cls = type(value)
     if isinstance(value, logging.Logger):
         return tagged("logger", value.name.encode())
-    if is_library(cls):
+    if cls.__name__ == "cython_function_or_method" and is_library_module(value.__module__):
+        return tagged("library", f"{value.__module__}.{value.__qualname__}".encode())
+    if is_library(cls) or cls.__name__ == "cython_function_or_method":
         return _of_library(value, walk)
     state = dict(state_of(value))
     held = [p for k, v in sorted(state.items()) for p in (k.encode(), walk.inside(k, v))]
@@ -187,8 +194,9 @@ def _inherited(value: Any, walk: Walk) -> list[bytes]:
     """The state that an object of a user's class has from a library's base class."""
     if all(c.__module__ == "pydantic.main" for c in type(value).__mro__ if is_library(c) and c is not object):
         return []  # its state is fields and slots
-    made = _told(value, walk)
-    return [tagged("inherited", *(walk.inside("state of a base class", v) for v in (made[1], *made[3:])))]
+    maker, arguments, state, *items = _told(value, walk)
+    held = (arguments, None if maker is copyreg.__newobj__ else state, *items)  # type: ignore[attr-defined]  # else the state was read already
+    return [tagged("inherited", *(walk.inside("state of a base class", v) for v in held))]
 
 
 def _told(value: Any, walk: Walk) -> tuple[Any, ...]:

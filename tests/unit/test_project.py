@@ -22,7 +22,7 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "fingerprint", "function_code", "content", "file_content", "step", "template", "answer_schema", "call", "vectors"},
+    {"errors", "fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "step", "template", "answer_schema", "call", "vectors"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "cards"},
