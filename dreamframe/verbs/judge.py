@@ -99,8 +99,8 @@ class JudgeVerbs(RateVerbs):
         [{'prompt': '2+2?', 'chosen': '4', 'rejected': '5'}, {'prompt': '3+3?', 'chosen': '6', 'rejected': '7'}]
         """
         judged = next((s for s in reversed(self.step.walk()) if isinstance(s, Judge)), None)
-        winner, a, b = winner or (judged and judged.into), a or (judged and judged.a), b or (judged and judged.b)
-        prompt = prompt or (judged and judged.prompt)
+        if judged is not None:
+            winner, a, b, prompt = winner or judged.into, a or judged.a, b or judged.b, prompt or judged.prompt
         if winner is None or a is None or b is None:
             raise SettingError("to_preferences: no judge stands in the plan; call df.judge(...) first, or say winner=, a= and b=.")
         for column in (winner, a, b, *([prompt] if prompt else [])):
