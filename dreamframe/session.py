@@ -137,6 +137,9 @@ class Session:
         with Progress(run.stats, self._progress):
             try:
                 return loop.run(run.collect_all(steps))
+            except KeyboardInterrupt as exc:
+                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
+                raise
             finally:
                 self._note(steps, run)
 
@@ -154,7 +157,7 @@ class Session:
         ready: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(maxsize=4)
         pump = loop.start(_pump(run.batches(step), ready))
         try:
-            while (item := ready.get()) is not None:
+            while (item := _next(ready)) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -221,6 +224,15 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
+
+
+def _next(ready: queue.Queue[Any]) -> Any:
+    """The next item, awaited in short turns so that Ctrl-C is noticed."""
+    while True:
+        try:
+            return ready.get(timeout=loop.SIGNAL_S)
+        except queue.Empty:
+            continue
 
 
 async def _pump(batches: AsyncIterator[pl.DataFrame], ready: queue.Queue[Any]) -> None:

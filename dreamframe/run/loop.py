@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+SIGNAL_S = 0.1  # how long Ctrl-C may go unnoticed
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
 _owner = 0  # the process that started the loop: a forked child must start its own
@@ -43,12 +44,22 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError("a dreamframe call was made inside dreamframe's own event loop; use the async form there")
     future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
-        return future.result()
+        return _waited(future)
     except KeyboardInterrupt:
         future.cancel()
         done = asyncio.run_coroutine_threadsafe(_settle(), loop)
         done.result(timeout=10)
         raise
+
+
+def _waited(future: Future[T]) -> T:
+    """The result, awaited in short turns: a signal that another thread receives does not wake a thread that waits for ever."""
+    while True:
+        try:
+            return future.result(SIGNAL_S)
+        except TimeoutError:
+            if future.done():  # the coroutine's own
+                return future.result()
 
 
 def start(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
