@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dreamframe.errors import ParseError
+from dreamframe.errors import MissingExtraError, ParseError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 BLOCK = 8 << 20  # scores held at once: 32 MiB of float32
+QUERIES = 1024  # queries searched for at once
+SPARE = 32  # documents measured again beside the k nearest
 
 
 def column(data: pl.Series, dim: int) -> pl.Series:
@@ -51,18 +53,30 @@ def matrix(data: pl.Series, dim: int) -> NDArray[np.float32]:
     return np.frombuffer(b"".join(empty if v is None else v for v in data), dtype="<f4").reshape(-1, dim)
 
 
+def rows_of(column: pl.Series) -> NDArray[np.float32]:
+    """A column of vectors without nulls as a matrix (rows, dim), in place where it lies in one piece."""
+    try:
+        import numpy as np
+    except ImportError as exc:
+        raise MissingExtraError("numpy", extra="embed", needed_for="search among vectors") from exc
+    dim = column.dtype.shape[0]  # type: ignore[attr-defined]
+    return np.asarray(column.to_numpy(), dtype=np.float32).reshape(len(column), dim)
+
+
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length one (zero rows stay zero), so that a dot product is the cosine."""
     import numpy as np
 
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    made: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return made
 
 
 def nearest(queries: NDArray[np.float32], docs: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Indices and dot products (queries, min(k, docs)) of the nearest documents, best first; equal scores by index.
+    """Indices and dot products (queries, min(k, docs)) of the nearest documents, best first; equal scores by index. Exact.
 
-    One matrix product and a partition for each block of queries: exact.
+    Matrix products of float32 choose SPARE more than k, whose order depends on how the matrices were cut; these are measured again in float64, so
+    that a query's result does not depend on the others beside it (but for more than SPARE documents that are equal to the seventh digit).
     """
     import numpy as np
 
@@ -71,13 +85,75 @@ def nearest(queries: NDArray[np.float32], docs: NDArray[np.float32], k: int) -> 
     scores = np.empty((len(queries), k), dtype=np.float32)
     if k == 0:
         return found, scores
-    rows = max(1, BLOCK // max(1, len(docs)))
-    transposed = np.ascontiguousarray(docs.T)
-    for at in range(0, len(queries), rows):
-        block = queries[at : at + rows] @ transposed
-        best = np.argpartition(-block, k - 1, axis=1)[:, :k] if k < len(docs) else np.broadcast_to(np.arange(len(docs)), block.shape)
-        held = np.take_along_axis(block, best, axis=1)
-        order = np.lexsort((best, -held), axis=1)
-        found[at : at + rows] = np.take_along_axis(best, order, axis=1)
-        scores[at : at + rows] = np.take_along_axis(held, order, axis=1)
+    for at in range(0, len(queries), QUERIES):
+        block = queries[at : at + QUERIES]
+        index = _candidates(block, docs, min(len(docs), k + SPARE))
+        found[at : at + QUERIES], scores[at : at + QUERIES] = ranked(block, docs, index, k)
     return found, scores
+
+
+def ranked(
+    queries: NDArray[np.float32], docs: NDArray[np.float32], index: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k best (queries, k) of some documents (queries, n) for each query, best first; equal scores by index."""
+    import numpy as np
+
+    exact = _measured(queries, docs, index)
+    order = np.lexsort((index, -exact), axis=1)[:, :k]
+    return np.take_along_axis(index, order, axis=1), np.take_along_axis(exact, order, axis=1)
+
+
+def _measured(queries: NDArray[np.float32], docs: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Dot products (queries, n) with the documents of `index`, summed in float64: the same whatever stands in the other rows."""
+    import numpy as np
+
+    made = np.empty(index.shape, dtype=np.float32)
+    rows = max(1, BLOCK // (index.shape[1] * docs.shape[1]))
+    for at in range(0, len(queries), rows):
+        picked = docs[index[at : at + rows]].astype(np.float64)  # (rows, n, dim)
+        made[at : at + rows] = np.einsum("qd,qcd->qc", queries[at : at + rows].astype(np.float64), picked)
+    return made
+
+
+def _candidates(queries: NDArray[np.float32], docs: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+    """Indices (queries, n) of the n best documents, in no order: block by block, only what beats the worst kept so far is looked at."""
+    import numpy as np
+
+    width = max(4 * n, BLOCK // len(queries))
+    at = min(len(docs), max(4 * n, 2048))  # a small first block: it is sorted whole
+    block = queries @ docs[:at].T
+    index = _best(block, n)
+    held = np.take_along_axis(block, index, axis=1)
+    while at < len(docs):
+        block = queries @ docs[at : at + width].T  # (queries, width)
+        rows, columns = np.divmod(np.flatnonzero(block > held.min(axis=1, keepdims=True)), block.shape[1])
+        if len(rows):
+            index, held = _merged(index, held, rows, columns + at, block[rows, columns])
+        at += width
+    return index
+
+
+def _merged(
+    index: NDArray[np.int64], held: NDArray[np.float32], rows: NDArray[np.int64], found: NDArray[np.int64], scores: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The best of those held and of those found (by row, in rising order of rows)."""
+    import numpy as np
+
+    counts = np.bincount(rows, minlength=len(held))
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)  # 0, 1, … in each row
+    shape = (len(held), int(counts.max()))
+    more, more_scores = np.zeros(shape, dtype=np.int64), np.full(shape, -np.inf, dtype=np.float32)
+    more[rows, place], more_scores[rows, place] = found, scores
+    index, held = np.hstack([index, more]), np.hstack([held, more_scores])
+    best = _best(held, held.shape[1] - shape[1])
+    return np.take_along_axis(index, best, axis=1), np.take_along_axis(held, best, axis=1)
+
+
+def _best(scores: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+    """Columns (rows, n) of the n highest scores of each row, in no order."""
+    import numpy as np
+
+    columns = scores.shape[1]
+    if n >= columns:
+        return np.broadcast_to(np.arange(columns), scores.shape)
+    return np.argpartition(scores, columns - n, axis=1)[:, columns - n :]

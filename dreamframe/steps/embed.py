@@ -28,9 +28,7 @@ class Embedding(RowStep):
     @classmethod
     def over(cls, below: Step, by: Any, *more: Step, **fields: Any) -> Self:
         """The step over `below` and further tables, its edges also being the models that the embedder waits for."""
-        if not isinstance(by, Embedder):
-            where = fields.get("name") or cls.__name__.lower()
-            raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
+        need_embedder(by, where=fields.get("name") or cls.__name__.lower())
         return cls(inputs=(below, *more, *(e.step for e in by.edges())), by=by, **fields)
 
     @property
@@ -46,7 +44,7 @@ class Embedding(RowStep):
         if self.on_error not in ON_ERROR:
             raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
         for column in self.reads():
-            need_text(self, column, where=self.where)
+            need_text(self.inputs[0], column, where=self.where)
         if self.into in self.inputs[0].schema:
             raise DuplicateColumnError(
                 f"{self.where}: column {self.into!r} exists already. Give the new one another name with into=, or drop the old one first: .drop({self.into!r})."
@@ -81,9 +79,16 @@ class Embedding(RowStep):
             return pl.Series([None] * len(texts), dtype=pl.Array(pl.Float32, self.by.dim))
 
 
-def need_text(node: Step, column: str, *, where: str, of: int = 0) -> None:
-    """Raise ColumnNotFoundError or SchemaError for a column that an embedder cannot read."""
-    have = node.inputs[of].schema
+def need_embedder(by: Any, *, where: str) -> Embedder:
+    """The embedder itself, or SettingError where it is something else."""
+    if not isinstance(by, Embedder):
+        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
+    return by
+
+
+def need_text(below: Step, column: str, *, where: str) -> None:
+    """Raise ColumnNotFoundError or SchemaError for a column of `below` that is no text."""
+    have = below.schema
     if column not in have:
         raise ColumnNotFoundError(column, columns=have.names(), step=where)
     if have[column] not in TEXT:
