@@ -17,6 +17,7 @@ from dreamframe.llms.base import Client, setting, steering
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
 from dreamframe.steps.apply import MapBatches, MapRows
+from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
 from dreamframe.steps.source import Scan, Table
@@ -86,6 +87,15 @@ def sorted_by_v(table: pl.DataFrame) -> pl.DataFrame:
 
 def upper(text: str) -> str:
     return text.upper()
+
+
+def verdict(text: str) -> str:
+    """A verdict that any answer holds."""
+    return ("a", "b", "tie")[len(text) % 3]
+
+
+def tail_of(text: str) -> float:
+    return float(text.rpartition("#")[2])
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,28 @@ CASES: dict[str, Case] = {
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Name {k}", step="prompt"), into="again"),
         {"into": "third"},
         n_calls=lambda rows: rows["t"].len() - rows["t"].null_count() + rows.height,
+    ),
+    "PromptStep judging in random order": Case(
+        lambda below: dr.Frame(below).judge(Ordinal(temperature=0), a="t", b="k", parse=verdict).step,
+        {"into": "other"},
+        n_calls=lambda rows: rows.drop_nulls("t").select("t", "k").n_unique(),
+    ),
+    "PromptStep judging each way round": Case(
+        lambda below: dr.Frame(below).judge(LLM, a="t", b="k", parse=verdict, swap="both").step,
+        {"into": "other"},
+        n_calls=lambda rows: 2 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+    "Coin": Case(
+        lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),
+        {"name": "other", "on_error": "null", "columns": ("t",), "into": "tails", "seed": 1},
+    ),
+    "Judge": Case(
+        lambda below: Judge(inputs=(below,), a="t", b="v", first="k"),
+        {"name": "other", "on_error": "null", "a": "v", "b": "t", "prompt": "k", "into": "best", "first": "t", "second": "t", "swapped": "v"},
+    ),
+    "Relational ranked": Case(
+        lambda below: dr.Frame(below).rank_by(LLM, "Rate {k}", parse=tail_of, threshold=1).step,
+        {"options": (("descending", False), ("maintain_order", True), ("nulls_last", True))},
     ),
     "Relational over model columns": Case(
         lambda below: dr.Frame(below).filter(dr.prompt(LLM, "Say {x}", x=dr.prompt(LLM, "{t}").str.to_uppercase(), into="said").str.len_chars() > 9).step,

@@ -24,7 +24,7 @@ def rated(answers: list[str], **settings: object) -> dr.Frame:
 @pytest.mark.parametrize(
     ("text", "number"),
     [("7", 7), ("8.5/10", 8.5), ("I'd say 3 of 10", 3), ("Score: 9.", 9), ("Hm... 4", 4), ("...4", 4), (".5", 0.5), ("-2", 2), ("10", 10)],
-    ids=lambda v: repr(v),
+    ids=repr,
 )
 def test_the_first_number_of_an_answer_is_its_score(text: str, number: float):
     assert first_number(text) == number
@@ -32,7 +32,7 @@ def test_the_first_number_of_an_answer_is_its_score(text: str, number: float):
 
 @pytest.mark.parametrize("text", ["", "very good", "...", "version 1.2.3"], ids=repr)
 def test_an_answer_without_a_number_has_no_score(text: str):
-    with pytest.raises(ValueError, match="number|convert"):
+    with pytest.raises(ValueError, match=r"number|convert"):
         first_number(text)
 
 
