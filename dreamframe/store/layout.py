@@ -6,8 +6,11 @@ import importlib.metadata
 import json
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import xxhash
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
@@ -38,10 +41,27 @@ def open_folder(files: Files) -> Layout:
     """Make or check a session folder. Raises SessionFormatError for one of a newer format."""
     layout = Layout(files.root)
     if files.kind(layout.manifest) is None:
-        files.mkdir(layout.folder)
-        made = {"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}
-        files.write_new(layout.manifest, as_json(made))
-    found = read_json(files, layout.manifest)
+        _make(files, layout)
+    try:
+        found = read_json(files, layout.manifest)
+        if is_damaged(found):
+            raise CorruptFileError(f"{layout.manifest} does not have its checksum")
+    except CorruptFileError as exc:
+        if not any(files.kind(part) == "dir" for part in (layout.answers, layout.steps, layout.models)):
+            raise  # maybe the file of another program, in a folder that is not ours
+        set_aside(files, layout, layout.manifest, str(exc))
+        _make(files, layout)
+        found = read_json(files, layout.manifest)
+    _check_format(layout, found)
+    return layout
+
+
+def _make(files: Files, layout: Layout) -> None:
+    files.mkdir(layout.folder)
+    files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}))
+
+
+def _check_format(layout: Layout, found: Mapping[str, Any]) -> None:
     number = found.get("format")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise CorruptFileError(f"{layout.manifest} has no format number. If this is a session folder, remove that one file; else name another folder.")
@@ -52,7 +72,6 @@ def open_folder(files: Files) -> Layout:
             f"{layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
             f"reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
         )
-    return layout
 
 
 def read_json(files: Files, path: Path) -> dict[str, Any]:
@@ -68,7 +87,23 @@ def read_json(files: Files, path: Path) -> dict[str, Any]:
 
 def as_json(value: Any) -> bytes:
     """Readable JSON, with a newline at its end."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode()
+    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode("utf-8", "surrogatepass")
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """A manifest with a checksum of itself, so that a flipped bit is told from what was meant."""
+    plain = json.loads(as_json(record))  # as it will be read: tuples are lists, keys are texts
+    return as_json({**plain, "checksum": _checksum(plain)})
+
+
+def is_damaged(record: Mapping[str, Any], *, must: bool = False) -> bool:
+    """Whether a manifest differs from what was sealed; `must`: it has to have a seal."""
+    return record.get("checksum") != _checksum(record) if must or "checksum" in record else False
+
+
+def _checksum(record: Mapping[str, Any]) -> str:
+    plain = json.dumps({k: v for k, v in record.items() if k != "checksum"}, sort_keys=True, ensure_ascii=False)
+    return str(xxhash.xxh3_64_hexdigest(plain.encode("utf-8", "surrogatepass")))
 
 
 def safe_name(label: str, *, most: int = 48) -> str:

@@ -11,7 +11,7 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files, Lock
-from dreamframe.store.layout import Layout, as_json, check_key, entry_name, read_json, safe_name, set_aside, warn
+from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 
 MANIFEST = "training.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
@@ -64,7 +64,7 @@ class Models:
             self._files.sync_dir(folder)
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._files.unlink(out / MANIFEST)
-        self._files.write_new(out / MANIFEST, as_json({**record, "key": check_key(key), "label": label, "made_at": made_at, "files": listed}))
+        self._files.write_new(out / MANIFEST, sealed({**record, "key": check_key(key), "label": label, "made_at": made_at, "files": listed}))
         for name in (entry_name(label, key), f"{safe_name(label)}-{key}"):
             theirs = self.find(key)
             if theirs is not None or self._files.rename_dir(out, self._layout.models / name):
@@ -104,7 +104,8 @@ class Models:
     def _is_whole(self, folder: Path, key: str) -> bool:
         try:
             record = read_json(self._files, folder / MANIFEST)
-            if record.get("key") != key and len(str(record.get("key"))) == len(key):
+            changed = is_damaged(record, must=True)
+            if record.get("key") != key and not changed:
                 return False  # another model whose key begins with the same digits
             listed = record.get("files")
             if record.get("key") != key or not isinstance(listed, dict):
@@ -118,6 +119,8 @@ class Models:
             for name, said in listed.items():
                 if name not in there or self._digest(there[name]) != said:
                     raise CorruptFileError(f"{folder / name} is missing or differs from what {MANIFEST} says")
+            if changed:  # not worth another training
+                warn(f"{folder / MANIFEST} was changed after the training; the model's files are whole and are used")
         except (CorruptFileError, StorageError) as exc:
             if self._files.kind(folder) is not None:
                 set_aside(self._files, self._layout, folder, str(exc)[:300])

@@ -15,7 +15,7 @@ import xxhash
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files, Handle, Lock
 from dreamframe.store.journal import DAMAGE
-from dreamframe.store.layout import Layout, as_json, check_key, entry_name, read_json, safe_name, set_aside, warn
+from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 
 DATA, MANIFEST = "data.arrow", "step.json"
 CHUNK = 16_384  # rows of one record batch on disk
@@ -73,9 +73,11 @@ class StepOutputs:
     def _read(self, folder: Path, key: str) -> Stored | None:
         try:
             record = read_json(self._files, folder / MANIFEST)
-            if record.get("key") != key and len(str(record.get("key"))) == len(key):
+            if is_damaged(record, must=True):
+                raise CorruptFileError(f"{folder / MANIFEST} does not have its checksum")
+            if record.get("key") != key:
                 return None  # another step whose key begins with the same digits
-            table = self._table(folder, record, key)
+            table = self._table(folder, record)
         except StorageError as exc:
             if exc.errno == errno.ENOENT and self._files.kind(folder) is None:
                 return None  # removed by another process meanwhile
@@ -88,9 +90,7 @@ class StepOutputs:
             return None
         return Stored(record, folder, table)
 
-    def _table(self, folder: Path, record: Mapping[str, Any], key: str) -> pa.Table:
-        if record.get("key") != key:
-            raise CorruptFileError(f"{folder / MANIFEST} has no key")
+    def _table(self, folder: Path, record: Mapping[str, Any]) -> pa.Table:
         data = self._files.map(folder / DATA)
         if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
             raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
@@ -164,7 +164,7 @@ class Writer:
             "data_xxh3_128": self._sink.digest(),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        self._files.write_new(self._folder / MANIFEST, as_json(manifest))
+        self._files.write_new(self._folder / MANIFEST, sealed(manifest))
         self._release()
         names = [entry_name(self._label, self._key), f"{safe_name(self._label)}-{self._key}"]  # the second if the first belongs to another key
         for name in names:

@@ -15,7 +15,7 @@ from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
 from dreamframe.store.layout import FORMAT, entry_name, open_folder, safe_name
 from dreamframe.store.stores import Stores, open_stores
-from tests.storing import give, opened, step_key, store_step, table_of, warned
+from tests.storing import give, opened, step_key, store_step, table_of, texts, warned
 
 
 def test_a_folder_says_which_format_and_libraries_made_it(tmp_path: Path) -> None:
@@ -39,6 +39,18 @@ def test_an_unreadable_manifest_is_an_error_that_says_what_to_do(tmp_path: Path,
     (tmp_path / "session.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(CorruptFileError, match=r"[Rr]emove"):
         open_stores(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 7, "checksum": "0"}'], ids=["empty", "cut", "a flipped format number"])
+def test_the_damaged_manifest_of_a_folder_that_is_ours_is_made_anew(tmp_path: Path, text: str) -> None:
+    with opened(tmp_path) as stores:
+        give(stores.answers, [1])
+    (tmp_path / "session.json").write_text(text)
+    with warned() as said:
+        for _ in range(2):
+            with opened(tmp_path) as stores:
+                assert texts(stores.answers, [1]) == ["answer 1"]
+    assert len(said) == 1
 
 
 def test_an_existing_folder_is_not_made_anew(tmp_path: Path) -> None:

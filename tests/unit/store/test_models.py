@@ -129,6 +129,18 @@ def test_a_pickle_is_refused_even_if_the_manifest_lists_it(tmp_path: Path) -> No
     assert "pickle" in said[0]
 
 
+def test_a_record_that_was_changed_by_hand_costs_no_training(tmp_path: Path) -> None:
+    folder = commit(models_in(tmp_path), 1)
+    record = json.loads((folder / "training.json").read_text())
+    (folder / "training.json").write_text(json.dumps({**record, "license": "mit"}))
+    with warned() as said:
+        models = models_in(tmp_path)
+        assert models.find(step_key(1)) == folder
+        assert models.record(step_key(1))["license"] == "mit"
+    assert len(said) == 1
+    assert "changed after the training" in said[0]
+
+
 def test_an_artefact_with_a_link_is_not_committed(tmp_path: Path) -> None:
     models = models_in(tmp_path)
     out = trained(models, 1)

@@ -13,6 +13,7 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError
 from dreamframe.store.files import Files
+from dreamframe.store.layout import sealed
 from dreamframe.store.steps import StepOutputs
 from dreamframe.store.stores import Stores, stores_on
 from tests.storing import opened, step_key, store_step, table_of, warned
@@ -138,6 +139,18 @@ def test_all_types_of_a_frame_come_back(tmp_path: Path) -> None:
     assert stored.equals(pl.concat([frame, frame.reverse()]), null_equal=True)
 
 
+def test_a_record_of_any_plain_values_is_kept_as_it_is(tmp_path: Path) -> None:
+    record = {"nested": {"2": [1, None, True], "10": 1.5}, "by number": {10: "a", 2: "b"}, "pair": (1, 2), "text": "é\ud800\n", "path": Path("x")}
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        stores.steps.writer(step_key(1), "summary", table_of(1).schema).commit(record)
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        found = stores.steps.find(step_key(1))
+        assert found is not None
+        assert {k: found.record[k] for k in record} == {**record, "by number": {"10": "a", "2": "b"}, "pair": [1, 2], "path": "x"}
+
+
 def test_no_rows_and_no_columns_are_outputs_too(tmp_path: Path) -> None:
     with opened(tmp_path) as stores:
         assert store_step(stores, 1, table_of(0)).equals(table_of(0))
@@ -173,12 +186,12 @@ def craft(folder: Path) -> None:
     data[at : at + 8] = (1 << 40).to_bytes(8, "little")
     (folder / "data.arrow").write_bytes(data)
     manifest = json.loads((folder / "step.json").read_text())
-    (folder / "step.json").write_text(json.dumps({**manifest, "data_xxh3_128": xxhash.xxh3_128_hexdigest(bytes(data))}))
+    (folder / "step.json").write_bytes(sealed({**manifest, "data_xxh3_128": xxhash.xxh3_128_hexdigest(bytes(data))}))
 
 
-def edit(folder: Path, **fields: object) -> None:
-    manifest = json.loads((folder / "step.json").read_text())
-    (folder / "step.json").write_text(json.dumps({**manifest, **fields}))
+def edit(folder: Path, *, seal: bool = True, **fields: object) -> None:
+    manifest = {**json.loads((folder / "step.json").read_text()), **fields}
+    (folder / "step.json").write_bytes(sealed(manifest) if seal else json.dumps(manifest).encode())
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -190,7 +203,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "an empty manifest": lambda f: (f / "step.json").write_bytes(b""),
     "a manifest that is a list": lambda f: (f / "step.json").write_text("[]"),
     "a manifest of nested brackets": lambda f: (f / "step.json").write_text("[" * 100_000),
-    "a manifest without a key": lambda f: edit(f, key=None),
+    "a manifest without a checksum": lambda f: edit(f, seal=False, checksum=None),
+    "a changed manifest": lambda f: edit(f, seal=False, label="other"),
+    "a manifest with another key": lambda f: edit(f, seal=False, key=step_key(2)),
     "another number of rows": lambda f: edit(f, rows=7),
     "crafted offsets": craft,
 }
