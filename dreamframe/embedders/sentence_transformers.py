@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.embedders.base import Embedder
 from dreamframe.embedders.dimensions import vector_length
-from dreamframe.errors import DreamframeError, MissingExtraError, PermanentCallError, SettingError
-from dreamframe.llms.base import Artefact, Client, Limits, setting, steering
-from dreamframe.llms.weights import weights_identity
+from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.llms.base import Artefact, Client, setting, steering
+from dreamframe.llms.residency import Resident, n_bytes_of, unload
+from dreamframe.llms.weights import weights_identity, weights_path
 
 if TYPE_CHECKING:
     from dreamframe.embedders.sentence_engine import Encoder, Text
@@ -99,6 +99,10 @@ class SentenceTransformer(Embedder):
         """The folder or the Hub id of the weights."""
         return str(self.model.path if isinstance(self.model, Artefact) else self.model)
 
+    def unload(self) -> bool:
+        """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""
+        return unload(self)
+
     def open(self) -> Client:
         for library in ("torch", "sentence_transformers"):
             if importlib.util.find_spec(library) is None:
@@ -106,48 +110,30 @@ class SentenceTransformer(Embedder):
         return SentenceTransformerClient(self)
 
 
-class SentenceTransformerClient:
-    """The loaded model and the pool of texts that wait for it. It is loaded at the first text."""
+class SentenceTransformerClient(Resident[Any]):
+    """The loaded model and the pool of texts that wait for it."""
 
-    limits = Limits(timeout_s=None)  # a slow machine is no failure
+    settings: SentenceTransformer
 
-    def __init__(self, embedder: SentenceTransformer) -> None:
-        self._embedder = embedder
-        self._ready: asyncio.Future[tuple[Encoder, Pool[Text, Completion]]] | None = None
-
-    @property
-    def concurrency(self) -> int:
-        return self._embedder.concurrency
-
-    async def complete(self, request: Request) -> Completion:
-        if self._ready is None:
-            self._ready = asyncio.ensure_future(asyncio.to_thread(self._load))
-        encoder, pool = await asyncio.shield(self._ready)
+    async def answer(self, engine: tuple[Encoder, Pool[Text, Completion]], request: Request) -> Completion:
+        encoder, pool = engine
         text = encoder.prepare(request.prompt)
         return await pool.submit(text, text.n_tokens)
 
-    async def close(self) -> None:
-        ready, self._ready = self._ready, None
-        if ready is None:
-            return
-        (made,) = await asyncio.gather(ready, return_exceptions=True)
-        if isinstance(made, tuple):
-            encoder, pool = made
-            await pool.close()
-            encoder.release()
+    async def release(self, engine: tuple[Encoder, Pool[Text, Completion]]) -> None:
+        encoder, pool = engine
+        await pool.close()
+        encoder.release()
 
-    def _load(self) -> tuple[Encoder, Pool[Text, Completion]]:
+    @property
+    def n_bytes(self) -> int:
+        found = weights_path(self.settings.place)
+        return 0 if found is None else n_bytes_of(found)
+
+    def load(self) -> tuple[Encoder, Pool[Text, Completion]]:
         from dreamframe.embedders.sentence_engine import Encoder
         from dreamframe.llms.pooling import Pool
 
-        embedder = self._embedder
-        try:
-            encoder = Encoder.of(embedder)
-        except DreamframeError:
-            raise
-        except Exception as exc:  # whatever a library says about weights it cannot load: nothing can be asked
-            error = PermanentCallError(f"{embedder.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
-            error.stops_run = True
-            raise error from exc
-        budget = embedder.batch_tokens or encoder.default_budget
-        return encoder, Pool(encoder.answer, budget=budget, is_out_of_memory=encoder.is_out_of_memory, name=embedder.label)
+        encoder = Encoder.of(self.settings)
+        budget = self.settings.batch_tokens or encoder.default_budget
+        return encoder, Pool(encoder.answer, budget=budget, is_out_of_memory=encoder.is_out_of_memory, name=self.settings.label)

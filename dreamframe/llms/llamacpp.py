@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dreamframe.call import Completion, Request
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, PermanentCallError, ServerError, SettingError
-from dreamframe.llms.base import LLM, Client, Limits, setting, steering
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
+from dreamframe.llms.base import LLM, Client, setting, steering
 from dreamframe.llms.constrained import constraint, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
+from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.weights import content_digest, weights_path
 
 DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
@@ -76,6 +77,10 @@ class LlamaCpp(LLM):
     def pool_key(self) -> str:
         return f"llamacpp {self.gguf} {self.adapter} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
 
+    def unload(self) -> bool:
+        """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
+        return unload(self)
+
     def open(self) -> Client:
         try:
             import xllamacpp  # noqa: F401
@@ -91,98 +96,86 @@ def _file(name: str, who: str) -> Path:
     return path
 
 
-class LlamaCppClient:
-    """The loaded model. It is loaded at the first request; each slot has a thread that waits for its answers."""
+@dataclass(frozen=True)
+class Loaded:
+    """llama.cpp's server with its weights, and the threads that wait for its answers: one a slot."""
 
-    limits = Limits(timeout_s=None)  # a slow machine is no failure
+    server: Any
+    is_chat: bool
+    threads: ThreadPoolExecutor
+    working: set[Future[Completion]]
+    closing: threading.Event
 
-    def __init__(self, llm: LlamaCpp) -> None:
-        self._llm = llm
-        self._threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
-        self._working: set[Future[Completion]] = set()
-        self._loading = threading.Lock()
-        self._server: Any = None
-        self._is_chat = True
-        self._failed: str | None = None
-        self._closing = threading.Event()
 
-    @property
-    def concurrency(self) -> int:
-        return self._llm.slots
+class LlamaCppClient(Resident[Loaded]):
+    """The loaded model."""
 
-    async def complete(self, request: Request) -> Completion:
+    settings: LlamaCpp
+
+    async def answer(self, engine: Loaded, request: Request) -> Completion:
         gone = threading.Event()
-        working = self._threads.submit(self._ask, request, gone)
-        self._working.add(working)
-        working.add_done_callback(self._working.discard)
+        working = engine.threads.submit(self._ask, engine, request, gone)
+        engine.working.add(working)
+        working.add_done_callback(engine.working.discard)
         try:
             return await asyncio.wrap_future(working)
         finally:
             gone.set()  # a cancelled request stops at its next token, and its slot is free
 
-    async def close(self) -> None:
-        self._closing.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        await asyncio.gather(*map(asyncio.wrap_future, tuple(self._working)), return_exceptions=True)
-        self._server = None  # its threads and memory go with it
+    async def release(self, engine: Loaded) -> None:
+        engine.closing.set()
+        engine.threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*map(asyncio.wrap_future, tuple(engine.working)), return_exceptions=True)
 
-    # On a worker thread
+    @property
+    def n_bytes(self) -> int:
+        return n_bytes_of(self.settings.gguf)
 
-    def _ask(self, request: Request, gone: threading.Event) -> Completion:
-        server = self._loaded()
-        if request.question.json_schema is not None and (refused := refusal(request.question.json_schema)):
-            raise BadRequestError(f"{self._llm.label}: the schema cannot be decoded under: {refused}")
-        answer = Answer(lambda: gone.is_set() or self._closing.is_set())
-        is_chat = self._is_chat or request.question.form == "messages"
-        ask = server.handle_chat_completions if is_chat else server.handle_completions
+    # On worker threads
+
+    def _ask(self, engine: Loaded, request: Request, gone: threading.Event) -> Completion:
+        label, json_schema = self.settings.label, request.question.json_schema
+        if json_schema is not None and (refused := refusal(json_schema)):
+            raise BadRequestError(f"{label}: the schema cannot be decoded under: {refused}")
+        answer = Answer(lambda: gone.is_set() or engine.closing.is_set())
+        is_chat = engine.is_chat or request.question.form == "messages"
+        ask = engine.server.handle_chat_completions if is_chat else engine.server.handle_completions
         try:
             failed = ask(body(request, is_chat=is_chat), answer.add)
         except (ValueError, RuntimeError) as exc:
-            raise BadRequestError(f"{self._llm.label}: {exc}") from exc
+            raise BadRequestError(f"{label}: {exc}") from exc
         if isinstance(failed, dict):
             answer.add(failed)
-        return answer.completion(self._llm.label, request.question.json_schema)
+        return answer.completion(label, json_schema)
 
-    def _loaded(self) -> Any:
-        with self._loading:
-            if self._failed is not None:
-                raise _stopping(self._failed)
-            if self._server is None:
-                self._load()
-            return self._server
-
-    def _load(self) -> None:
-        import xllamacpp
-
-        llm, params = self._llm, xllamacpp.CommonParams()
+    def load(self) -> Loaded:
+        llm = self.settings
         header = gguf_header(llm.gguf)
-        self._is_chat = "tokenizer.chat_template" in header
         trained = header.get(f"{header.get('general.architecture')}.context_length")
         context = llm.n_ctx or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
-        params.verbosity = -1  # nothing of llama.cpp's own on the terminal
-        params.model.path = str(llm.gguf)
-        params.n_parallel = llm.slots
-        params.n_ctx = context * llm.slots  # it is split evenly
-        params.kv_unified = False
-        params.fit_params = False  # the context is what was asked for, or an error
-        params.warmup = False
-        params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = llm.threads or free_cores()
-        if llm.gpu_layers is not None:
-            params.n_gpu_layers = llm.gpu_layers
-        if llm.adapter is not None:
-            params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
-        try:
-            self._server = xllamacpp.Server(params)
-        except (RuntimeError, ValueError) as exc:
-            self._failed = f"{llm.label}: llama.cpp could not load it with n_ctx={context} and {llm.slots} slots: {exc}"
-            raise _stopping(self._failed) from exc
+        threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
+        return Loaded(serve(llm, context), "tokenizer.chat_template" in header, threads, set(), threading.Event())
 
 
-def _stopping(message: str) -> CallError:
-    error = PermanentCallError(message)
-    error.stops_run = True
-    return error
+def serve(llm: LlamaCpp, context: int) -> Any:
+    """llama.cpp's server over the weights, without a port, ready to be asked."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.verbosity = -1  # nothing of llama.cpp's own on the terminal
+    params.model.path = str(llm.gguf)
+    params.n_parallel = llm.slots
+    params.n_ctx = context * llm.slots  # it is split evenly
+    params.kv_unified = False
+    params.fit_params = False  # the context is what was asked for, or an error
+    params.warmup = False
+    params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = llm.threads or free_cores()
+    if llm.gpu_layers is not None:
+        params.n_gpu_layers = llm.gpu_layers
+    if llm.adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
+    return xllamacpp.Server(params)
 
 
 def body(request: Request, *, is_chat: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamframe.call import Completion, Request
-from dreamframe.errors import DreamframeError, MissingExtraError, PermanentCallError, SettingError
-from dreamframe.llms.base import LLM, Artefact, Client, Limits, TrainedModel, setting, steering
-from dreamframe.llms.weights import content_digest, weights_identity
+from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.llms.residency import Resident, n_bytes_of, unload
+from dreamframe.llms.weights import content_digest, weights_identity, weights_path
 
 if TYPE_CHECKING:
     from dreamframe.llms.pooling import Pool
@@ -86,6 +86,10 @@ class Transformers(LLM):
         steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
         return f"transformers {_place(self.model)} {_place(self.adapter)} {own} {steered}"
 
+    def unload(self) -> bool:
+        """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
+        return unload(self)
+
     def open(self) -> Client:
         for library in ("torch", "transformers"):
             if importlib.util.find_spec(library) is None:
@@ -113,63 +117,45 @@ def _place(model: Any) -> str | None:
     return model.path if isinstance(model, Artefact) else model
 
 
-class TransformersClient:
-    """The loaded model and the pool of requests that wait for it. It is loaded at the first request."""
+class TransformersClient(Resident[Any]):
+    """The loaded model and the pool of requests that wait for it."""
 
-    limits = Limits(timeout_s=None)  # a slow machine is no failure
+    settings: Transformers
 
-    def __init__(self, llm: Transformers) -> None:
-        self._llm = llm
-        self._ready: asyncio.Future[tuple[Engine, Pool[Prepared, Completion]]] | None = None
-
-    @property
-    def concurrency(self) -> int:
-        return self._llm.concurrency
-
-    async def complete(self, request: Request) -> Completion:
-        if self._ready is None:
-            self._ready = asyncio.ensure_future(asyncio.to_thread(self._load))
-        engine, pool = await asyncio.shield(self._ready)
-        prepared = engine.prepare(request)
+    async def answer(self, engine: tuple[Engine, Pool[Prepared, Completion]], request: Request) -> Completion:
+        reader, pool = engine
+        prepared = reader.prepare(request)
         try:
             return await pool.submit(prepared, prepared.length)
         finally:
             prepared.is_wanted = False  # a cancelled request leaves its batch at the next token
 
-    async def close(self) -> None:
-        ready, self._ready = self._ready, None
-        if ready is None:
-            return
-        (made,) = await asyncio.gather(ready, return_exceptions=True)
-        if isinstance(made, tuple):
-            engine, pool = made
-            engine.closing.set()
-            await pool.close()
-            engine.release()
+    async def release(self, engine: tuple[Engine, Pool[Prepared, Completion]]) -> None:
+        reader, pool = engine
+        reader.closing.set()
+        await pool.close()
+        reader.release()
 
-    def _load(self) -> tuple[Engine, Pool[Prepared, Completion]]:
+    @property
+    def n_bytes(self) -> int:
+        found = weights_path(_place(self.settings.model) or "")
+        return 0 if found is None else n_bytes_of(found)
+
+    def load(self) -> tuple[Engine, Pool[Prepared, Completion]]:
         from dreamframe.llms import hf_loading, torch_engine
         from dreamframe.llms.pooling import Pool
 
-        llm = self._llm
-        adapter = None if llm.adapter is None else str(adapter_folder(_place(llm.adapter) or ""))
-        try:
-            loaded = hf_loading.load(
-                _place(llm.model) or "",
-                adapter=adapter,
-                quantization=llm.quantization,
-                device=llm.device,
-                dtype=llm.dtype,
-                revision=llm.revision,
-                trust_remote_code=llm.trust_remote_code,
-                who="Transformers",
-            )
-        except DreamframeError:
-            raise
-        except Exception as exc:  # whatever a library says about weights it cannot load: nothing can be asked
-            error = PermanentCallError(f"{llm.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
-            error.stops_run = True
-            raise error from exc
-        engine = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template, threads=llm.threads)
+        llm = self.settings
+        loaded = hf_loading.load(
+            _place(llm.model) or "",
+            adapter=None if llm.adapter is None else str(adapter_folder(_place(llm.adapter) or "")),
+            quantization=llm.quantization,
+            device=llm.device,
+            dtype=llm.dtype,
+            revision=llm.revision,
+            trust_remote_code=llm.trust_remote_code,
+            who="Transformers",
+        )
+        reader = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template, threads=llm.threads)
         budget = llm.batch_tokens or torch_engine.default_budget(loaded.model)
-        return engine, Pool(engine.answer, budget=budget, is_out_of_memory=engine.is_out_of_memory, name=llm.label)
+        return reader, Pool(reader.answer, budget=budget, is_out_of_memory=reader.is_out_of_memory, name=llm.label)

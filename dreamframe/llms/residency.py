@@ -1,0 +1,194 @@
+"""Models that hold memory in this process: loaded when first asked, unloaded when others need the room or on request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+from dreamframe.call import Completion, Request
+from dreamframe.errors import DreamframeError, PermanentCallError
+from dreamframe.llms.base import Artefact, Limits, ModelSettings
+
+E = TypeVar("E")  # what is loaded
+GRACE_S = 0.05  # a model that was asked so recently is likely to be asked again at once
+ROOM = 1.2  # memory that must be free for a model, in sizes of its files
+
+
+class Resident(ABC, Generic[E]):
+    """The client of a model in this process. A subclass loads an engine, answers requests with it, and releases it.
+
+    It may be unloaded whenever no request is in flight; the next request loads it again.
+    """
+
+    limits = Limits(timeout_s=None)  # a slow machine is no failure
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.in_flight = 0
+        self.asked_at = 0.0  # loop time of the last request's end
+        self._ready: asyncio.Future[E] | None = None
+
+    @property
+    def concurrency(self) -> int:
+        return int(getattr(self.settings, "concurrency", 1))
+
+    async def complete(self, request: Request) -> Completion:
+        self.in_flight += 1
+        try:
+            if self._ready is None:
+                self._ready = asyncio.ensure_future(self._load())
+            return await self.answer(await asyncio.shield(self._ready), request)
+        finally:
+            self.in_flight -= 1
+            self.asked_at = asyncio.get_running_loop().time()
+            if self.in_flight == 0:
+                seats().changed()
+
+    async def close(self) -> None:
+        await self.unload()
+
+    async def unload(self) -> None:
+        """Release the engine; what is in flight ends early. A client that is not loaded stays so."""
+        ready, self._ready = self._ready, None
+        if ready is None:
+            return
+        made = (await asyncio.gather(ready, return_exceptions=True))[0]
+        if not isinstance(made, BaseException):
+            await self.release(made)
+        seats().leave(self)
+
+    async def _load(self) -> E:
+        place = seats()
+        await place.take(self)
+        try:
+            return await asyncio.to_thread(self.load)
+        except DreamframeError:
+            place.leave(self)
+            raise
+        except Exception as exc:  # whatever a library says about weights it cannot load: nothing can be asked
+            place.leave(self)
+            error = PermanentCallError(f"{self.settings.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
+            error.stops_run = True
+            raise error from exc
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it needs, guessed from its files; 0 where that is not known."""
+        return 0
+
+    @abstractmethod
+    def load(self) -> E:
+        """Make the engine; on a worker thread."""
+
+    @abstractmethod
+    async def answer(self, engine: E, request: Request) -> Completion:
+        """Answer one request."""
+
+    @abstractmethod
+    async def release(self, engine: E) -> None:
+        """Give back threads and memory, having made short what is in flight."""
+
+
+class Seats:
+    """The models of one event loop that are loaded, and how many may be."""
+
+    def __init__(self, available: Callable[[], int | None] | None = None) -> None:
+        self.most: int | None = None  # None: as many as memory holds
+        self.taken: list[Resident[Any]] = []
+        self._available = available or available_bytes
+        self._turn = asyncio.Lock()  # models load one after the other, so that memory is counted right
+        self._change = asyncio.Event()
+
+    async def take(self, model: Resident[Any]) -> None:
+        """Wait for a seat. Idle models make room, the one that was asked longest ago first."""
+        async with self._turn:
+            while self.most is not None and len(self.taken) >= self.most:
+                await self._one_leaves()
+            while self._is_tight(model) and (idle := self._idle()):
+                await idle[0].unload()
+            self.taken.append(model)
+
+    def leave(self, model: Resident[Any]) -> None:
+        if model in self.taken:
+            self.taken.remove(model)
+        self.changed()
+
+    def changed(self) -> None:
+        """A model has become idle or has left."""
+        self._change.set()
+
+    async def clear(self) -> None:
+        """Unload every idle model: something large needs the memory."""
+        for model in self._idle():
+            await model.unload()
+
+    def _idle(self, *, for_s: float = 0.0) -> list[Resident[Any]]:
+        now = asyncio.get_running_loop().time()
+        return sorted((m for m in self.taken if m.in_flight == 0 and now - m.asked_at >= for_s), key=lambda m: m.asked_at)
+
+    async def _one_leaves(self) -> None:
+        if idle := self._idle(for_s=GRACE_S):
+            await idle[0].unload()
+            return
+        self._change.clear()
+        with contextlib.suppress(TimeoutError):  # a model that is idle only has to stay so for the grace
+            async with asyncio.timeout(GRACE_S):
+                await self._change.wait()
+                await asyncio.sleep(GRACE_S)
+
+    def _is_tight(self, model: Resident[Any]) -> bool:
+        free = self._available()
+        return free is not None and free < ROOM * model.n_bytes
+
+
+_seats: WeakKeyDictionary[asyncio.AbstractEventLoop, Seats] = WeakKeyDictionary()
+
+
+def seats() -> Seats:
+    """The seats of the running loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _seats:
+        _seats[loop] = Seats()
+    return _seats[loop]
+
+
+def unload(settings: ModelSettings) -> bool:
+    """Unload the model that these settings stand for, and wait until it is. False where it was not loaded."""
+    found = [(loop, m) for loop, place in list(_seats.items()) if loop.is_running() for m in place.taken if _same(settings, m.settings)]
+    for loop, model in found:
+        asyncio.run_coroutine_threadsafe(model.unload(), loop).result()
+    return bool(found)
+
+
+def _same(settings: ModelSettings, loaded: ModelSettings) -> bool:
+    """Whether they are equal, where a model of the plan equals whatever it was trained into."""
+    if type(settings) is not type(loaded):
+        return False
+    edges = {id(e) for e in settings.edges()}
+    for f in fields(settings):
+        mine, theirs = getattr(settings, f.name), getattr(loaded, f.name)
+        if mine != theirs and not (id(mine) in edges and isinstance(theirs, Artefact)):
+            return False
+    return True
+
+
+def available_bytes() -> int | None:
+    """Memory that can be had without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def n_bytes_of(weights: Path) -> int:
+    """Bytes of a file or of all files of a folder."""
+    if weights.is_file():
+        return weights.stat().st_size
+    return sum(f.stat().st_size for f in weights.rglob("*") if f.suffix in (".safetensors", ".bin"))
