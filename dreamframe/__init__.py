@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from dreamframe.trainers.rloo import RLOO as RLOO
     from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
     from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
+    from dreamframe.trainers.mistral_fine_tune import MistralFineTune as MistralFineTune
+    from dreamframe.trainers.openai_fine_tune import OpenAIFineTune as OpenAIFineTune
     from dreamframe.trainers.setfit import SetFit as SetFit
     from dreamframe.trainers.sft import SFT as SFT
     from dreamframe.trainers.sparse_encoder import SparseEncoderTrainer as SparseEncoderTrainer
@@ -81,6 +83,8 @@ LAZY = {
     "Reward": "trainers.reward",
     "LLMReward": "trainers.rewards",
     "RLOO": "trainers.rloo",
+    "OpenAIFineTune": "trainers.openai_fine_tune",
+    "MistralFineTune": "trainers.mistral_fine_tune",
     "SetFit": "trainers.setfit",
     "Distill": "trainers.distill",
     "PPO": "trainers.ppo",

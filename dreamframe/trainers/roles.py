@@ -70,7 +70,8 @@ def need_kind(dtype: pl.DataType, kind: str, *, role: str, column: str, who: str
     if not _fits(dtype, kind):
         wanted = {
             TEXT: "text", CHAT: "text or a list of messages (structs of role and content)", BOOL: "true or false", NUMBER: "a number",
-            LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels", WORDS: "a list of words", TAGS: "a list of labels, one a word",
+            LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels", WORDS: "a list of words",
+            TAGS: "a list of labels, one a word",
         }[kind]  # fmt: skip
         raise SchemaError(f"{who}: {role}={column!r} has type {dtype}; it must be {wanted}.")
 

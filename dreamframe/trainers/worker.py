@@ -48,7 +48,7 @@ def main(path: str) -> int:
             result: dict[str, object] = {"summary": settings.fit(job)}
         except DreamframeError as exc:
             result = {"error": type(exc).__name__, "message": str(exc)}
-        except Exception as exc:  # crosses to the starting process, which raises it
+        except Exception as exc:  # noqa: BLE001  crosses to the starting process, which raises it
             result = {"error": "TrainingError", "message": f"{settings.label}: {type(exc).__name__}: {exc}"}
     if is_first or "error" in result:
         part = job.workdir / f"result.{os.getpid()}.part"

@@ -1,0 +1,256 @@
+"""Fine-tuning behind an API: files go up once, one job is started, and its model is waited for. Providers stand beside this file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+import polars as pl
+
+from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
+from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
+from dreamframe.trainers.base import Chained, Trainer, json_text
+from dreamframe.trainers.chat import as_messages, as_text
+from dreamframe.trainers.job import TrainJob, read_rows
+from dreamframe.trainers.roles import CHAT, Roles
+
+T = TypeVar("T")
+MODEL_FILE = "model.json"
+TRIES = 6  # of one request that the provider could not answer just now
+FEWEST_ROWS = 10  # providers refuse a job of fewer
+
+
+class JobState(NamedTuple):
+    """Where a job stands."""
+
+    status: str  # running | succeeded | failed | cancelled
+    said: str  # the provider's own word
+    model: str | None = None  # the name to ask the tuned model by
+    error: str | None = None
+    trained_tokens: int | None = None
+
+
+class Provider(Protocol):
+    """What an API of fine-tuning can do. Raises TransientCallError where another try may help."""
+
+    def find_file(self, name: str) -> str | None: ...
+    def upload(self, name: str, content: bytes) -> str: ...
+    def is_ready(self, file: str) -> bool: ...
+    def find_job(self, mark: str, training: str) -> str | None: ...
+    def start(self, training: str, validation: str | None, mark: str) -> str: ...
+    def state(self, job: str) -> JobState: ...
+    def events(self, job: str) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True)
+class Tuned(LLM):
+    """A model that a provider tunes in this plan: settings of the provider's LLM, whose name is known once the job is done."""
+
+    tuned: Any = setting()
+    of: Any = setting()
+
+    provider: ClassVar[str] = "tuned"
+
+    def __post_init__(self) -> None:
+        for name in ("system", *self.of.sampling.given()):
+            object.__setattr__(self, name, getattr(self.of, name))
+        super().__post_init__()
+
+    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:
+        made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
+        return made
+
+    def pool_key(self) -> str:
+        return str(self.of.pool_key())
+
+    def open(self) -> Client:
+        raise SettingError(f"{self.label} has no name before it is trained; ask it in a plan: df.prompt(model.llm(), …).")
+
+
+def tuned_name(artefact: Artefact) -> str:
+    """The provider's name of a tuned model."""
+    return str(json.loads((Path(artefact.path) / MODEL_FILE).read_text())["model"])
+
+
+@dataclass(frozen=True)
+class ApiTrainer(Trainer):
+    """A trainer of weights that never leave the provider. The artefact is the tuned model's name.
+
+    The files are named after their content, and the job is marked with the key of rows and settings: a run that was killed at any moment goes on
+    waiting for its job, and nothing is uploaded or started twice. With `stop` (Ctrl-C) the job goes on; running again waits for it.
+    """
+
+    epochs: int | None = setting()  # None: the provider decides
+    suffix: str | None = setting()  # part of the tuned model's name
+    system: str | None = setting()  # a system message before each prompt
+    args: Any = setting()  # further fields of the job, passed through
+    base_url: str | None = setting()
+    api_key: str | None = secret()
+    poll_s: float = steering(10.0)
+
+    kind: ClassVar[str] = "api"
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
+    key_variable: ClassVar[str] = ""
+    fields_of_job: ClassVar[frozenset[str]] = frozenset()  # what args= may hold
+    above_zero: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
+        for name in ("epochs", "poll_s", *self.above_zero):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise SettingError(f"{self.label}: {name}={value} must be more than 0.")
+        for name in self.further():
+            if name not in self.fields_of_job:
+                raise SettingError.unknown(name, possible=self.fields_of_job, where=f"{self.label} args")
+
+    def further(self) -> dict[str, Any]:
+        return dict(json.loads(self.args)) if self.args else {}
+
+    @property
+    def base_name(self) -> str:
+        """The provider's name of the model to start from."""
+        artefact = self.base.artefact if isinstance(self.base, Chained) else self.base
+        return tuned_name(artefact) if isinstance(artefact, Artefact) else str(getattr(self.base, "model", self.base))
+
+    def key(self) -> str:
+        """The API key as it is now. Raises AuthenticationError where there is none."""
+        found = self.api_key or os.environ.get(self.key_variable)
+        if not found:
+            raise AuthenticationError(f"{self.label}: no API key. Set the environment variable {self.key_variable}, or pass api_key=.")
+        return found
+
+    @abstractmethod
+    def provider(self) -> Provider:
+        """Open the API."""
+
+    @abstractmethod
+    def llm_of(self, name: str, **settings: Any) -> LLM:
+        """The provider's model of that name as an LLM."""
+
+    def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
+        base = self.base if isinstance(self.base, str) else "tuned model"
+        return Tuned(f"tuned {base}", tuned=model, of=self.llm_of(base, **settings))
+
+    def lines(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+        """The rows as the provider reads them."""
+        rows = as_messages(as_text(rows), prompt="user", completion="assistant")
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [{"messages": system + [m for part in row for m in part]} for row in rows.select(self._columns(rows)).iter_rows()]
+
+    def _columns(self, rows: pl.DataFrame) -> list[str]:
+        return [c for c in ("prompt", "completion", "messages") if c in rows.columns]
+
+    def run(self, job: TrainJob) -> dict[str, Any]:
+        rows = read_rows(job.rows, job, who=self.label)
+        assert rows is not None
+        if rows.height < FEWEST_ROWS:
+            raise TrainingError(f"{self.label}: {rows.height} rows are too few; providers want {FEWEST_ROWS} or more.")
+        validation = read_rows(job.validation, job, who=f"{self.label} validation")
+        progress = ApiJob(self, job, self.provider(), as_jsonl(self.lines(rows)), as_jsonl(self.lines(validation)) if validation is not None else None)
+        state, log = progress.wait()
+        record = {"provider": self.label, "model": state.model, "base": self.base_name, "job": progress.held["job"]}
+        (job.out / MODEL_FILE).write_text(json.dumps(record, indent=1) + "\n")
+        losses = [e["train_loss"] for e in log if e.get("train_loss") is not None]
+        last = {k: v for e in log for k, v in e.items() if k.startswith("valid")}
+        return {
+            "n_rows": rows.height, "steps": max((int(e["step"]) for e in log if "step" in e), default=None), "losses": losses[:1] + losses[1:][-1:],
+            "metrics": last, "log": log, "trained_tokens": state.trained_tokens, **record,
+        }  # fmt: skip
+
+
+@dataclass
+class ApiJob:
+    """One job on its way. `held` is what was reached, kept in `job.json` beside the checkpoints: it outlives a kill."""
+
+    settings: ApiTrainer
+    job: TrainJob
+    api: Provider
+    rows: bytes
+    validation: bytes | None
+    held: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.file = self.job.workdir / "job.json"
+        if self.file.exists():
+            self.held = json.loads(self.file.read_text())
+
+    @property
+    def mark(self) -> str:
+        """Names this training at the provider: settings and content of the rows."""
+        fields = {**self.settings.key_fields(), "base": self.settings.base_name}
+        settings = json.dumps({k: str(v) for k, v in fields.items()}, sort_keys=True)
+        return digest(settings.encode() + b"\0" + self.rows + b"\0" + (self.validation or b""))
+
+    def wait(self) -> tuple[JobState, list[dict[str, Any]]]:
+        """Bring everything up to the job, and wait for its end. Gives the state and the log."""
+        training = self._uploaded("training", self.rows)
+        validation = None if self.validation is None else self._uploaded("validation", self.validation)
+        find, start = (lambda: self.api.find_job(self.mark, training)), (lambda: self.api.start(training, validation, self.mark))
+        job = self._reached("job", find, start)
+        while (state := self._tried(lambda: self.api.state(job))).status == "running":
+            self._report(job)
+            self._pause(f"job {job} goes on at the provider ({state.said})")
+        if state.status != "succeeded":
+            self._forget("job")  # the files stay; the next run starts another job
+            why = state.error or "the provider gave no reason"
+            raise TrainingError(f"{self.settings.label}: job {job} {state.said}: {why}. Running again starts another job.")
+        return state, self._report(job)
+
+    def _uploaded(self, name: str, content: bytes) -> str:
+        file = f"dreamframe-{digest(content)}.jsonl"
+        known = self._reached(name, lambda: self.api.find_file(file), lambda: self.api.upload(file, content))
+        while not self._tried(lambda: self.api.is_ready(known)):
+            self._pause(f"file {known} is being read by the provider")
+        return known
+
+    def _reached(self, name: str, find: Callable[[], str | None], make: Callable[[], str]) -> str:
+        """What is there already, or made now. A request whose answer got lost is looked for before it is sent again."""
+        if name not in self.held:
+            self.held[name] = self._tried(lambda: find() or make())
+            part = self.file.with_suffix(".part")
+            with part.open("w") as out:
+                json.dump(self.held, out)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(self.file)
+        return self.held[name]
+
+    def _forget(self, name: str) -> None:
+        del self.held[name]
+        self.file.write_text(json.dumps(self.held))
+
+    def _tried(self, call: Callable[[], T]) -> T:
+        for attempt in range(TRIES):
+            try:
+                return call()
+            except TransientCallError as exc:
+                if attempt == TRIES - 1:
+                    raise TrainingError(f"{self.settings.label}: {exc} (tried {TRIES} times). Running again goes on from here.") from exc
+                self._pause("the provider does not answer", seconds=min(self.settings.poll_s, 0.5 * 2**attempt))
+        raise AssertionError("unreachable")
+
+    def _pause(self, why: str, *, seconds: float | None = None) -> None:
+        if self.job.stop.wait(self.settings.poll_s if seconds is None else seconds):
+            raise TrainingError(f"{self.settings.label}: stopped waiting; {why}. Running again waits for it.")
+
+    def _report(self, job: str) -> list[dict[str, Any]]:
+        """Hand the job's newest numbers to the progress bar. Gives them all."""
+        log = [e for e in self._tried(lambda: self.api.events(job)) if "step" in e]
+        if log:
+            self.job.progress({k: float(v) for k, v in log[-1].items() if isinstance(v, int | float)})
+        return log
+
+
+def digest(content: bytes) -> str:
+    """24 hex characters."""
+    return hashlib.sha256(content).hexdigest()[:24]
+
+
+def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()

@@ -1,0 +1,144 @@
+"""Fine-tuning by Mistral, over HTTP: its own client has no fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dreamframe.errors import AuthenticationError, BadReplyError, ConnectionFailedError, ServerError, SettingError, TrainingError
+from dreamframe.llms.base import LLM, setting
+from dreamframe.trainers.api import ApiTrainer, JobState
+
+ADDRESS = "https://api.mistral.ai/v1"
+STATES = {"SUCCESS": "succeeded", "FAILED": "failed", "FAILED_VALIDATION": "failed", "CANCELLED": "cancelled"}
+TIMEOUT_S = 120.0
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class MistralFineTune(ApiTrainer):
+    """Fine-tune a model at Mistral.
+
+    Columns: `prompt, completion` or `messages`. Give `epochs` or `steps`. The key is `api_key` or the environment variable MISTRAL_API_KEY.
+
+    >>> dr.MistralFineTune("open-mistral-7b", steps=100, learning_rate=1e-4).hyperparameters()
+    {'training_steps': 100, 'learning_rate': 0.0001}
+    """
+
+    steps: int | None = setting()
+    learning_rate: float | None = setting()
+
+    key_variable: ClassVar[str] = "MISTRAL_API_KEY"
+    fields_of_job: ClassVar[frozenset[str]] = frozenset({"hyperparameters", "integrations", "invalid_sample_skip_percentage", "repositories"})
+    above_zero: ClassVar[tuple[str, ...]] = ("steps", "learning_rate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.epochs is None and self.steps is None:
+            raise SettingError("MistralFineTune: give epochs= or steps=.")
+
+    def provider(self) -> MistralApi:
+        return MistralApi(self)
+
+    def llm_of(self, name: str, **settings: Any) -> LLM:
+        from dreamframe.llms.mistral import Mistral
+
+        own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
+        return Mistral(name, **{**{k: v for k, v in own.items() if v is not None}, **settings})
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What was set of them."""
+        given = {"training_steps": self.steps, "epochs": self.epochs, "learning_rate": self.learning_rate}
+        return {**{k: v for k, v in given.items() if v is not None}, **self.further().get("hyperparameters", {})}
+
+
+class MistralApi:
+    """Mistral's files and fine-tuning jobs."""
+
+    def __init__(self, settings: MistralFineTune) -> None:
+        self.settings, self.key = settings, settings.key()
+        self.address = (settings.base_url or ADDRESS).rstrip("/")
+
+    def find_file(self, name: str) -> str | None:
+        return next((str(f["id"]) for f in self._pages("/files?purpose=fine-tune&") if f.get("filename") == name), None)
+
+    def upload(self, name: str, content: bytes) -> str:
+        mark = uuid.uuid4().hex
+        parts = [
+            f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n'.encode(),
+            f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/jsonl\r\n\r\n'.encode(),
+            content,
+            f"\r\n--{mark}--\r\n".encode(),
+        ]
+        return str(self._asked("POST", "/files", b"".join(parts), f"multipart/form-data; boundary={mark}")["id"])
+
+    def is_ready(self, file: str) -> bool:  # noqa: ARG002  the job itself validates its files
+        return True
+
+    def find_job(self, mark: str, training: str) -> str | None:  # noqa: ARG002  a job has no place for a mark: its files and settings tell it
+        """A job of the same file, model and hyperparameters that did not fail."""
+        wanted = self.settings.hyperparameters()
+        for job in self._pages("/fine_tuning/jobs?"):
+            held = job.get("hyperparameters") or {}
+            same = training in (job.get("training_files") or []) and job.get("model") == self.settings.base_name and job.get("suffix") == self.settings.suffix
+            if same and all(held.get(k) == v for k, v in wanted.items()) and STATES.get(str(job["status"])) not in ("failed", "cancelled"):
+                return str(job["id"])
+        return None
+
+    def start(self, training: str, validation: str | None, mark: str) -> str:  # noqa: ARG002  as for find_job
+        s = self.settings
+        body = {
+            "model": s.base_name,
+            "training_files": [{"file_id": training, "weight": 1}],
+            "hyperparameters": s.hyperparameters(),
+            "auto_start": True,
+            **({"validation_files": [validation]} if validation else {}),
+            **({"suffix": s.suffix} if s.suffix else {}),
+            **{k: v for k, v in s.further().items() if k != "hyperparameters"},
+        }
+        return str(self._asked("POST", "/fine_tuning/jobs", json.dumps(body).encode(), "application/json")["id"])
+
+    def state(self, job: str) -> JobState:
+        seen = self._asked("GET", f"/fine_tuning/jobs/{job}")
+        said = str(seen["status"])
+        errors = [str((e.get("data") or {}).get("error")) for e in seen.get("events") or [] if (e.get("data") or {}).get("error")]
+        return JobState(STATES.get(said, "running"), said.lower(), seen.get("fine_tuned_model"), "; ".join(errors) or None, seen.get("trained_tokens"))
+
+    def events(self, job: str) -> list[dict[str, Any]]:
+        """One row a checkpoint: step and losses."""
+        seen = self._asked("GET", f"/fine_tuning/jobs/{job}").get("checkpoints") or []
+        rows = [{"step": c["step_number"], **{k: v for k, v in (c.get("metrics") or {}).items() if v is not None}} for c in seen]
+        return sorted(rows, key=lambda row: int(row["step"]))
+
+    def _pages(self, path: str) -> Any:
+        for page in range(1_000):
+            found = self._asked("GET", f"{path}page={page}&page_size={PAGE}").get("data") or []
+            yield from found
+            if len(found) < PAGE:
+                return
+
+    def _asked(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict[str, Any]:
+        request = urllib.request.Request(self.address + path, data=body, method=method)
+        request.add_header("Authorization", f"Bearer {self.key}")
+        request.add_header("Content-Type", kind)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+                return dict(json.loads(reply.read()))
+        except urllib.error.HTTPError as exc:
+            raise self._refused(exc) from exc
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as exc:
+            raise ConnectionFailedError(f"Mistral: {method} {path.partition('?')[0]}: {exc}") from exc
+        except ValueError as exc:
+            raise BadReplyError(f"Mistral: {method} {path.partition('?')[0]} answered something that is no JSON object") from exc
+
+    def _refused(self, exc: urllib.error.HTTPError) -> Exception:
+        said = exc.read(2000).decode(errors="replace")
+        if exc.code in (401, 403):
+            return AuthenticationError(f"Mistral refused the key: status {exc.code}.")
+        if exc.code == 429 or exc.code >= 500:
+            return ServerError(f"Mistral: status {exc.code}: {said}", status=exc.code)
+        return TrainingError(f"MistralFineTune: status {exc.code}: {said}")

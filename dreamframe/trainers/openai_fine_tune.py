@@ -1,0 +1,164 @@
+"""Fine-tuning by OpenAI, through its own client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
+from dreamframe.llms.base import LLM, setting
+from dreamframe.trainers.api import ApiTrainer, JobState
+from dreamframe.trainers.base import refuse_unless
+from dreamframe.trainers.chat import as_messages, as_text
+from dreamframe.trainers.config_fields import package_folder
+from dreamframe.trainers.roles import CHAT, Roles
+
+METHODS = ("supervised", "dpo")
+SUPERVISED = ApiTrainer.ways
+PAIRS = (Roles({"prompt": CHAT, "chosen": CHAT, "rejected": CHAT}),)
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+@dataclass(frozen=True)
+class OpenAIFineTune(ApiTrainer):
+    """Fine-tune a model at OpenAI, or at a server that speaks its protocol (`base_url=`).
+
+    Columns: `prompt, completion` or `messages`; with `method="dpo"` `prompt, chosen, rejected`. The key is `api_key` or the environment variable
+    OPENAI_API_KEY. `model.llm()` is the tuned model as a `dr.OpenAI`.
+
+    >>> dr.OpenAIFineTune("gpt-4o-mini", epochs=2).roles({"input": "title", "output": "answer"}, pl.Schema({"title": pl.String, "answer": pl.String}))
+    {'prompt': 'title', 'completion': 'answer'}
+    """
+
+    method: str = setting("supervised")
+    batch_size: int | None = setting()  # None: the provider decides
+    learning_rate_multiplier: float | None = setting()
+    beta: float | None = setting()  # of dpo
+    seed: int = setting(0)
+
+    key_variable: ClassVar[str] = "OPENAI_API_KEY"
+    fields_of_job: ClassVar[frozenset[str]] = frozenset({"integrations", "hyperparameters"})
+    above_zero: ClassVar[tuple[str, ...]] = ("batch_size", "learning_rate_multiplier", "beta")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_unless(self.method, METHODS, name="method", who=self.label)
+        if self.beta is not None and self.method != "dpo":
+            raise SettingError("OpenAIFineTune: beta= belongs to method='dpo'.")
+
+    def roles(self, columns: Mapping[str, str], schema: pl.Schema) -> dict[str, str]:
+        from dreamframe.trainers.roles import assign
+
+        return assign(columns, schema, PAIRS if self.method == "dpo" else SUPERVISED, aliases=self.aliases, extra=False, who=self.label)
+
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        if package_folder("openai") is None:
+            raise MissingExtraError("openai", extra="openai", needed_for="dr.OpenAIFineTune")
+        super().check(columns, schema, has_validation=has_validation)
+
+    def provider(self) -> OpenAIApi:
+        return OpenAIApi(self)
+
+    def llm_of(self, name: str, **settings: Any) -> LLM:
+        from dreamframe.llms.openai import OpenAI
+
+        own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
+        return OpenAI(name, **{**own, **settings})
+
+    def lines(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
+        if self.method != "dpo":
+            return super().lines(rows)
+        rows = as_messages(as_text(rows), prompt="user", chosen="assistant", rejected="assistant")
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        for column in ("chosen", "rejected"):
+            if (rows[column].list.len() != 1).any():
+                raise SchemaError(f"OpenAIFineTune: {column} must be one answer; as a list it has exactly one message.")
+        return [
+            {"input": {"messages": system + prompt}, "preferred_output": chosen, "non_preferred_output": rejected}
+            for prompt, chosen, rejected in rows.select("prompt", "chosen", "rejected").iter_rows()
+        ]
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """What was set of them."""
+        given = {"n_epochs": self.epochs, "batch_size": self.batch_size, "learning_rate_multiplier": self.learning_rate_multiplier, "beta": self.beta}
+        return {**{k: v for k, v in given.items() if v is not None}, **self.further().get("hyperparameters", {})}
+
+
+class OpenAIApi:
+    """OpenAI's files and fine-tuning jobs. Requests that make something are sent once each: the caller looks before it sends again."""
+
+    def __init__(self, settings: OpenAIFineTune) -> None:
+        import openai
+
+        self.settings = settings
+        self.client = openai.OpenAI(api_key=settings.key(), base_url=settings.base_url, max_retries=0, timeout=120.0)
+
+    def find_file(self, name: str) -> str | None:
+        with told():
+            found = (f for f in self.client.files.list(purpose="fine-tune") if f.filename == name and f.status != "error")
+            return next((f.id for f in found), None)
+
+    def upload(self, name: str, content: bytes) -> str:
+        with told():
+            return str(self.client.files.create(file=(name, content), purpose="fine-tune").id)
+
+    def is_ready(self, file: str) -> bool:
+        with told():
+            seen = self.client.files.retrieve(file)
+        if seen.status == "error":
+            raise TrainingError(f"OpenAIFineTune: the provider cannot read file {file}: {seen.status_details or 'no reason given'}.")
+        return bool(seen.status == "processed")
+
+    def find_job(self, mark: str, training: str) -> str | None:  # noqa: ARG002  the mark says more
+        with told():
+            for job in self.client.fine_tuning.jobs.list(limit=100):
+                if (job.metadata or {}).get("dreamframe") == mark and job.status not in ("failed", "cancelled"):
+                    return str(job.id)
+        return None
+
+    def start(self, training: str, validation: str | None, mark: str) -> str:
+        s = self.settings
+        given = {"validation_file": validation, "suffix": s.suffix, "integrations": s.further().get("integrations")}
+        method = {"type": s.method, s.method: {"hyperparameters": s.hyperparameters()}}
+        with told():
+            job = self.client.fine_tuning.jobs.create(
+                model=self.settings.base_name, training_file=training, method=method, seed=s.seed, metadata={"dreamframe": mark},  # type: ignore[arg-type]
+                **{k: v for k, v in given.items() if v is not None},
+            )  # fmt: skip
+        return str(job.id)
+
+    def state(self, job: str) -> JobState:
+        with told():
+            seen = self.client.fine_tuning.jobs.retrieve(job)
+        status = seen.status if seen.status in ENDED else "running"
+        error = f"{seen.error.code}: {seen.error.message}" if seen.error and seen.error.message else None
+        return JobState(status, seen.status, seen.fine_tuned_model, error, seen.trained_tokens)
+
+    def events(self, job: str) -> list[dict[str, Any]]:
+        with told():
+            seen = list(self.client.fine_tuning.jobs.list_events(job, limit=100))
+        data = [e.data for e in reversed(seen) if isinstance(e.data, dict) and "step" in e.data]
+        return [{("total" if k == "total_steps" else k): v for k, v in d.items()} for d in sorted(data, key=lambda d: d["step"])]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """The client's errors as ours: worth another try, or not."""
+    import openai
+
+    try:
+        yield
+    except (openai.APIConnectionError, openai.InternalServerError) as exc:
+        raise ServerError(f"OpenAI: {type(exc).__name__}: {exc}") from exc
+    except openai.RateLimitError as exc:
+        if exc.code == "insufficient_quota":
+            raise TrainingError(f"OpenAIFineTune: no credit is left: {exc.message}") from exc
+        raise ServerError(f"OpenAI: {exc.message}") from exc
+    except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
+        raise AuthenticationError(f"OpenAI refused the key: status {exc.status_code}.") from exc
+    except openai.APIError as exc:
+        raise TrainingError(f"OpenAIFineTune: {exc.message}") from exc
