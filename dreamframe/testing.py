@@ -21,6 +21,7 @@ from dreamframe.embedders.base import Embedder
 from dreamframe.errors import BadRequestError, CallError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM, Client, steering
+from dreamframe.task_models.base import TaskModel, labels_of, prediction
 
 
 @dataclass
@@ -176,10 +177,48 @@ class WordEmbedder(Embedder):
         return Completion(None, data=struct.pack(f"<{self.size}f", *vector), n_in=1, model=self.model)
 
 
+@dataclass(frozen=True)
+class NamingClassifier(TaskModel):
+    """Chooses the label whose word the text names, with score 1; if it names none, the first label, with the score of a guess.
+
+    >>> df = dr.frame({"t": ["a good day", "hm"]})
+    >>> df.classify(dr.testing.NamingClassifier(), ["bad", "good"], "t").select("label", "label_score").collect().rows()
+    [('good', 1.0), ('bad', 0.5)]
+    """
+
+    model: str = "naming"
+    concurrency: int = steering(256)
+    latency_s: float = steering(0.0)
+    log: Log = steering()
+    labels: tuple[str, ...] = field(default=("no", "yes"), kw_only=True)  # its own, for questions that name none
+    provider: ClassVar[str] = "naming"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", self.log or Log())
+
+    @property
+    def calls(self) -> int:
+        """How often the model was asked."""
+        return self.log.n_requests
+
+    def pool_key(self) -> str:
+        return f"fake {id(self.log)}"
+
+    def open(self) -> Client:
+        return FakeClient(self)
+
+    def reply(self, request: Request) -> Completion:
+        """The prediction for a text."""
+        labels = labels_of(request.question) or self.labels
+        named = [label for label in labels if label.lower() in re.findall(r"\w+", request.prompt.lower())]
+        text = prediction(named[0], 1.0) if named else prediction(labels[0], 1 / len(labels))
+        return Completion(text, n_in=1, model=self.model)
+
+
 class FakeClient:
     """The client of a testing model."""
 
-    def __init__(self, llm: Fake | WordEmbedder) -> None:
+    def __init__(self, llm: Fake | WordEmbedder | NamingClassifier) -> None:
         self._llm = llm
 
     @property

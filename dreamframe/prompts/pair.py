@@ -56,7 +56,8 @@ class Pair(Prompt):
     def summary(self) -> str:
         to = f" to {self.prompt!r}" if self.prompt else ""
         by = f" by {self.criteria!r}" if self.criteria else ""
-        return f"Pair({self.a!r} or {self.b!r}{to}{by})"
+        first, second = (self.b, self.a) if self.always_swapped else (self.a, self.b)
+        return f"Pair({first!r} or {second!r}{to}{by})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
         for column in self.columns:

@@ -10,11 +10,15 @@ import polars as pl
 
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.call import Sampling
+from dreamframe.errors import SchemaError, SettingError
 from dreamframe.expr import ModelColumn, model_column
 from dreamframe.llms.base import LLM
 from dreamframe.llms.names import llm as named_llm
 from dreamframe.prompts.base import Prompt
+from dreamframe.steps.classify import Classify
 from dreamframe.steps.prompt import PromptStep
+from dreamframe.task_models.base import TaskModel
+from dreamframe.template import literal
 from dreamframe.verbs.base import Verbs
 
 
@@ -97,7 +101,7 @@ def yes_or_no(text: str) -> bool:
 
 
 class AskVerbs(Verbs):
-    """prompt, extract, filter_by."""
+    """prompt, extract, classify, filter_by."""
 
     __slots__ = ()
 
@@ -149,6 +153,36 @@ class AskVerbs(Verbs):
         ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
+    def classify(
+        self, llm: LLM | TaskModel | str, labels: Any, column: str, *, into: str = "label", prompt: str | Prompt | None = None, **settings: Any
+    ) -> Self:
+        """Add a column with one of the labels for each text.
+
+        `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
+        question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
+        among its own. An answer that is none of the labels is a failed row.
+
+        >>> llm = dr.testing.Scripted(["good"])
+        >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
+        [{'review': 'Lovely tea.', 'mood': 'good'}]
+        """
+        where = settings.get("name") or "classify"
+        schema = AnswerSchema.of(labels, step=where) if labels is not None else None
+        known = schema.schema.get("enum") if schema is not None else None
+        if isinstance(llm, TaskModel):
+            if prompt is not None:
+                raise SettingError(f"{where}: {llm.label} is no language model: it reads the text and no prompt=.")
+            if schema is not None and not _are_texts(known):
+                raise SchemaError(f"{where}: labels={labels!r} are no texts; give a list of labels such as ['good', 'bad'].")
+            if unknown := [n for n in settings if n not in ("on_error", "name")]:
+                raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
+            fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
+            return self._over(Classify.over(self.step, llm, **fields))
+        if not known:
+            raise SchemaError(f"{where}: labels={labels!r} are no labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
+        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
+        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
+
     def filter_by(
         self,
         llm: LLM | str,
@@ -172,3 +206,7 @@ class AskVerbs(Verbs):
         verdict = f"__keep_{len(self.step.schema)}"
         fields = {"schema": bool, "parse": parse or yes_or_no, "on_error": on_error, "name": name or "filter_by", "repairs": 0, **settings}
         return self.prompt(llm, prompt, into=verdict, **fields)._relational("filter", [pl.col(verdict)])._relational("drop", [verdict])
+
+
+def _are_texts(labels: list[Any] | None) -> bool:
+    return bool(labels) and all(isinstance(v, str) for v in labels or [])

@@ -17,6 +17,7 @@ from dreamframe.llms.base import Client, setting, steering
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
 from dreamframe.steps.apply import MapBatches, MapRows
+from dreamframe.steps.classify import Classify
 from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
@@ -210,6 +211,12 @@ CASES: dict[str, Case] = {
         lambda below: dr.Frame(below).judge(LLM, a="t", b="k", parse=verdict, swap="both").step,
         {"into": "other"},
         n_calls=lambda rows: 2 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+    "Classify": Case(
+        lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
+        {
+            "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
+        },
     ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),

@@ -1,0 +1,85 @@
+"""Classify a text by a model made for it: a label, and how sure the model is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe import template
+from dreamframe.call import Failure, Replies, RowContext
+from dreamframe.errors import ParseError, SettingError
+from dreamframe.prompts.instruct import need_text
+from dreamframe.step import RowStep, Step, step
+from dreamframe.task_models.base import TaskModel, read_prediction
+
+
+@step
+class Classify(RowStep):
+    """Two columns: the label, and its score. A null text gives nulls, and no call is made."""
+
+    llm: TaskModel  # called so as in every step that asks a model: progress and statistics name it
+    labels: tuple[str, ...] | None  # None: the model's own
+    column: str
+    into: str = "label"
+
+    is_expensive: ClassVar[bool] = True
+
+    @classmethod
+    def over(cls, below: Step, llm: TaskModel, **fields: Any) -> Classify:
+        """The step over `below`, its edges being the models that the classifier waits for."""
+        return cls(inputs=(below, *(e.step for e in llm.edges())), llm=llm, **fields)
+
+    @property
+    def label(self) -> str:
+        return self.name or "classify"
+
+    @property
+    def score(self) -> str:
+        """The name of the score's column."""
+        return f"{self.into}_score"
+
+    def check(self) -> None:
+        if self.on_error not in ("raise", "null", "drop"):
+            raise SettingError(f"{self.label}: on_error={self.on_error!r} is not one of 'raise', 'null', 'drop'.")
+        need_text(self.column, self.inputs[0].schema, step=self.label)
+        self.adds(self.into, self.score)
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def output_schema(self) -> pl.Schema:
+        kind = pl.Enum(self.labels) if self.labels is not None else pl.String()
+        return pl.Schema({**self.inputs[0].schema, self.into: kind, self.score: pl.Float64()})
+
+    @property
+    def width(self) -> int:
+        return int(getattr(self.llm, "concurrency", None) or 16)
+
+    def describe(self) -> str:
+        among = f" among {', '.join(map(repr, self.labels))}" if self.labels else ""
+        return f"CLASSIFY {self.into}{among} ← {self.llm.label} {self.column!r}"
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        question = ctx.once("question", lambda: ctx.resolve(self.llm).question(self.labels))
+        texts = template.as_text(rows.get_column(self.column))
+        made = self._read(await ctx.ask(question, texts), texts, ctx)
+        dtype = self.schema[self.into]
+        return rows.with_columns(
+            pl.Series(self.into, [m and m[0] for m in made], dtype=dtype), pl.Series(self.score, [m and m[1] for m in made], dtype=pl.Float64)
+        )
+
+    def _read(self, replies: Replies, texts: pl.Series, ctx: RowContext) -> list[tuple[str, float] | None]:
+        """Label and score by position; what is neither is reported to `ctx`."""
+        made: list[tuple[str, float] | None] = []
+        for position, failure in replies.failures.items():
+            ctx.fail(position, failure)
+        for position, (text, finish) in enumerate(replies.answers.select("text", "finish").iter_rows()):
+            made.append(None)
+            if finish is None:  # not asked, or failed
+                continue
+            try:
+                made[position] = read_prediction(text, self.labels)
+            except ParseError as exc:
+                ctx.fail(position, Failure.of(exc, request=texts[position]))
+        return made
