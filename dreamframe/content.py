@@ -32,27 +32,38 @@ def table_digest(table: pa.Table) -> str:
 
 
 def frame_digest(frame: pl.DataFrame) -> str:
-    """32 hex characters for the names, types and values of a polars frame: its own types, of which Arrow has fewer (Enum, Int128).
+    """32 hex characters for the names, types and values of a polars frame, also of types that Arrow has not: an Enum's order, Int128.
 
     Raises FingerprintError for a column of Python objects.
+
+    >>> one, other = (pl.Series("a", ["x"], dtype=pl.Enum(order)) for order in (["x", "y"], ["y", "x"]))
+    >>> frame_digest(one.to_frame()) == frame_digest(other.to_frame())
+    False
     """
-    digest = xxhash.xxh3_128()
-    for name, dtype in frame.schema.items():
-        if _holds_objects(dtype):
-            raise FingerprintError(f"column {name!r} holds Python objects, which have no identity; write them as text, numbers or structs.")
-        digest.update(f"{len(name.encode())}:{name} {dtype}\n".encode())
-    digest.update(table_digest(_of_arrow_types(frame).to_arrow()).encode())
-    return str(digest.hexdigest())
+    special: list[str] = []
+    columns: list[pl.Series] = []
+    for column in frame.iter_columns():
+        kind = _in_arrow(column.dtype, column.name)
+        if kind != column.dtype:
+            special.append(f"{len(column.name.encode())}:{column.name} {column.dtype}\n")
+        columns.append(column if kind == column.dtype else column.cast(kind))
+    found = table_digest(pl.DataFrame(columns, height=frame.height).to_arrow())
+    return str(xxhash.xxh3_128_hexdigest("".join([*special, found]).encode())) if special else found
 
 
-def _holds_objects(dtype: pl.DataType) -> bool:
-    inner = [f.dtype for f in dtype.fields] if isinstance(dtype, pl.Struct) else [dtype.inner] if isinstance(dtype, pl.List | pl.Array) else []
-    return dtype == pl.Object or any(_holds_objects(d if isinstance(d, pl.DataType) else d()) for d in inner)
-
-
-def _of_arrow_types(frame: pl.DataFrame) -> pl.DataFrame:
-    """Integers of 128 bits as text: Arrow has none."""
-    return frame.with_columns(pl.col(n).cast(pl.String) for n, t in frame.schema.items() if t in (pl.Int128, pl.UInt128))
+def _in_arrow(dtype: Any, column: str) -> pl.DataType:
+    """The type that Arrow has for the values of a polars type."""
+    if isinstance(dtype, pl.List):
+        return pl.List(_in_arrow(dtype.inner, column))
+    if isinstance(dtype, pl.Array):
+        return pl.Array(_in_arrow(dtype.inner, column), dtype.size)
+    if isinstance(dtype, pl.Struct):
+        return pl.Struct({f.name: _in_arrow(f.dtype, column) for f in dtype.fields})
+    if dtype == pl.Object:
+        raise FingerprintError(f"column {column!r} holds Python objects, which have no identity; write them as text, numbers or structs.")
+    if dtype in (pl.Int128, pl.UInt128) or isinstance(dtype, pl.Enum):
+        return pl.String()
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
@@ -78,6 +89,8 @@ def _type_name(kind: pa.DataType) -> str:
         return f"dictionary<{_type_name(kind.value_type)}>"
     if pa.types.is_fixed_size_list(kind):
         return f"array<{_type_name(kind.value_type)}, {kind.list_size}>"
+    if pa.types.is_map(kind):
+        return f"map<{_type_name(kind.key_type)}, {_type_name(kind.item_type)}>"
     if _is_list(kind):
         return f"list<{_type_name(kind.value_type)}>"
     if pa.types.is_struct(kind):
@@ -86,35 +99,38 @@ def _type_name(kind: pa.DataType) -> str:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind))
+    kinds = pa.types
+    return any(is_kind(kind) for is_kind in (kinds.is_map, kinds.is_list, kinds.is_large_list, kinds.is_list_view, kinds.is_large_list_view))
 
 
 def _feed(digest: Any, array: pa.Array) -> None:
     """Add an array's values: which are null, then the values with nulls as zeros, so that bytes under a null do not count."""
     kind = array.type
-    digest.update(f"{len(array)} {array.null_count}\n".encode())
-    if array.null_count and not pa.types.is_null(kind):
-        digest.update(_bytes(array.is_valid().cast(pa.uint8())))
     if isinstance(kind, pa.BaseExtensionType):
-        _feed(digest, array.storage)
-    elif pa.types.is_null(kind):
-        return
-    elif pa.types.is_dictionary(kind):
-        _feed(digest, array.dictionary_decode().cast(_widened(kind.value_type)))
-    elif pa.types.is_boolean(kind):
+        return _feed(digest, array.storage)
+    if pa.types.is_dictionary(kind):
+        return _feed(digest, array.dictionary_decode())
+    digest.update(f"{len(array)} {array.null_count}\n".encode())
+    if pa.types.is_null(kind):
+        return None
+    if array.null_count:
+        digest.update(_bytes(array.is_valid().cast(pa.uint8())))
+    if pa.types.is_boolean(kind):
         digest.update(_bytes(pc.fill_null(array, False).cast(pa.uint8())))
     elif pa.types.is_struct(kind):
         for child in array.flatten():
             _feed(digest, child)
     elif pa.types.is_fixed_size_list(kind):
-        _feed(digest, array.flatten())
+        _feed(digest, array.flatten())  # without the values of null lists
     elif _is_list(kind):
-        digest.update(_bytes(pc.fill_null(pc.list_value_length(array), 0).cast(pa.int64())))
-        _feed(digest, array.flatten())
+        lengths = array if not pa.types.is_map(kind) else array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
+        digest.update(_bytes(pc.fill_null(pc.list_value_length(lengths), 0).cast(pa.int64())))
+        _feed(digest, lengths.flatten())
     elif (wide := _widened(kind)) in (pa.large_string(), pa.large_binary()):
         _feed_text(digest, array.cast(wide))
     else:
-        digest.update(_bytes(_zeroed(array)))
+        digest.update(_bytes(_canonical_numbers(array)))
+    return None
 
 
 def _feed_text(digest: Any, array: pa.Array) -> None:
@@ -128,14 +144,17 @@ def _feed_text(digest: Any, array: pa.Array) -> None:
             digest.update(memoryview(data)[offsets[array.offset] : offsets[array.offset + len(array)]])
 
 
-def _zeroed(array: pa.Array) -> pa.Array:
-    """A fixed-width array with zeros under its nulls."""
+def _canonical_numbers(array: pa.Array) -> pa.Array:
+    """A fixed-width array with zeros under its nulls and one kind of NaN."""
+    kind = array.type
+    try:
+        bits = kind.bit_width
+    except ValueError as exc:
+        raise FingerprintError(f"a column of type {kind} cannot be fingerprinted; cast it to another type first.") from exc
+    if pa.types.is_floating(kind) and kind != pa.float16() and pc.any(pc.is_nan(array)).as_py():
+        array = pc.if_else(pc.is_nan(array), pa.scalar(float("nan"), kind), array)
     if array.null_count == 0:
         return array
-    try:
-        bits = array.type.bit_width
-    except ValueError as exc:
-        raise FingerprintError(f"a column of type {array.type} cannot be fingerprinted; cast it to another type first.") from exc
     plain: dict[int, pa.DataType] = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
     if bits in plain:
         return pc.fill_null(array.view(plain[bits]), 0)

@@ -9,7 +9,10 @@ from threading import Lock
 
 import xxhash
 
+from dreamframe.errors import SourceChangedError
+
 BLOCK = 1 << 20  # bytes read at once
+TRIES = 8
 RACY_S = 2.0  # a file written less than this before it was read may change again within the clock's grain
 
 
@@ -34,25 +37,29 @@ class FileMemo:
 
 
 def file_digest(path: str | Path, memo: FileMemo | None = None) -> str:
-    """32 hex characters for the bytes of a file; its path and times do not count. Raises OSError where it cannot be read."""
+    """32 hex characters for the bytes of a file; its path and times do not count.
+
+    Raises OSError where it cannot be read, SourceChangedError where it is written to again and again.
+    """
     with Path(path).open("rb") as file:
-        while True:
-            before = _stat(file.fileno())
-            if memo is not None and (known := memo.get(before)) is not None:
+        for _ in range(TRIES):
+            before = os.fstat(file.fileno())
+            if memo is not None and (known := memo.get(_stat(before))) is not None:
                 return known
             began = time.time()
             digest = xxhash.xxh3_128()
             file.seek(0)
             while block := file.read(BLOCK):
                 digest.update(block)
-            if _stat(file.fileno()) == before:
+            if _stat(os.fstat(file.fileno())) == _stat(before):
                 break  # else it was written to while it was read: read it again
+        else:
+            raise SourceChangedError(f"{path} changes while it is read. Copy it first, or run again when it is complete.")
     found = str(digest.hexdigest())
-    if memo is not None and began - os.path.getmtime(path) > RACY_S:
-        memo.keep(before, found)
+    if memo is not None and began - max(before.st_mtime, before.st_ctime) > RACY_S:
+        memo.keep(_stat(before), found)
     return found
 
 
-def _stat(descriptor: int) -> tuple[object, ...]:
-    s = os.fstat(descriptor)
+def _stat(s: os.stat_result) -> tuple[object, ...]:
     return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns

@@ -13,7 +13,7 @@ import polars as pl
 
 from dreamframe.call import Question
 from dreamframe.errors import TrainingError
-from dreamframe.fingerprint import fingerprint, table_digest
+from dreamframe.fingerprint import fingerprint, frame_digest
 from dreamframe.llms.base import Artefact
 from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
@@ -46,7 +46,7 @@ class Trainings:
         inputs = [i for i in step.inputs if not isinstance(i, ModelStep)]
         tables = [self._as_roles(step, t) for t in await asyncio.gather(*(self._run.frame(i) for i in inputs))]
         trainer = self._run.resolve(step.trainer)
-        digests = [await asyncio.to_thread(table_digest, t.to_arrow()) for t in tables]
+        digests = [await asyncio.to_thread(frame_digest, t) for t in tables]
         key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
         models = self._run.stores.models
         if (folder := models.find(key)) is not None:

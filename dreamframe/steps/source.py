@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import PlanError, SourceChangedError
-from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, table_digest
+from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.step import Memo, Source, runtime, step
 
 SCANNERS: Mapping[str, Callable[..., pl.LazyFrame]] = {
@@ -32,7 +32,7 @@ class Table(Source):
 
     @cached_property
     def digest(self) -> str:
-        return table_digest(self.data.to_arrow())
+        return frame_digest(self.data)
 
     def content(self, memo: Memo) -> str:  # noqa: ARG002  frozen: the content cannot change
         return self.digest
