@@ -8,6 +8,7 @@ import contextvars
 import queue
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,8 @@ class Session:
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
     `budget` is in US dollars and covers the session object's life; `offline=True` allows no call at all; `progress` shows bars (default: when
-    standard error is a terminal or a notebook).
+    standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
+    no more than so many are loaded at once, and steps whose models do not fit together run one after the other.
 
     >>> with dr.Session(None) as session:
     ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
@@ -59,13 +61,16 @@ class Session:
         offline: bool = False,
         progress: bool | None = None,
         batch_rows: int = 128,
+        max_models_in_memory: int | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
         if batch_rows < 1:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
+        if max_models_in_memory is not None and max_models_in_memory < 1:
+            raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        self._options = RunOptions(offline=offline, budget=budget, batch_rows=batch_rows)
+        self._options = RunOptions(offline=offline, budget=budget, batch_rows=batch_rows, max_models=max_models_in_memory)
         self._progress = progress
         self._stores: Stores | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -108,11 +113,7 @@ class Session:
     # Running
 
     def _run(self, *, offline: bool | None = None) -> Run:
-        options = RunOptions(
-            offline=self._options.offline if offline is None else offline,
-            budget=self._budget_left(),
-            batch_rows=self._options.batch_rows,
-        )
+        options = replace(self._options, offline=self._options.offline if offline is None else offline, budget=self._budget_left())
         run = self._run_with(options)
         self.runs.append(run.stats)
         return run

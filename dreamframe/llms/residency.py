@@ -33,6 +33,7 @@ class Resident(ABC, Generic[E]):
         self.in_flight = 0
         self.asked_at = 0.0  # loop time of the last request's end
         self._ready: asyncio.Future[E] | None = None
+        self._leaving: asyncio.Future[None] | None = None
 
     @property
     def concurrency(self) -> int:
@@ -56,14 +57,19 @@ class Resident(ABC, Generic[E]):
     async def unload(self) -> None:
         """Release the engine; what is in flight ends early. A client that is not loaded stays so."""
         ready, self._ready = self._ready, None
-        if ready is None:
-            return
+        if ready is not None:
+            self._leaving = asyncio.ensure_future(self._leave(ready))
+            await asyncio.shield(self._leaving)
+
+    async def _leave(self, ready: asyncio.Future[E]) -> None:
         made = (await asyncio.gather(ready, return_exceptions=True))[0]
         if not isinstance(made, BaseException):
             await self.release(made)
         seats().leave(self)
 
     async def _load(self) -> E:
+        if self._leaving is not None:  # never twice in memory
+            await asyncio.shield(self._leaving)
         place = seats()
         await place.take(self)
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +15,8 @@ import pyarrow as pa
 
 from dreamframe.call import Replies
 from dreamframe.errors import OfflineError, RowsFailedError
-from dreamframe.llms.base import Artefact
+from dreamframe.llms.base import Artefact, ModelSettings
+from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run.asking import RunAsking
 from dreamframe.run.options import RunOptions
@@ -212,9 +215,14 @@ class Run:
             for stage in stages:
                 stage.stats.total = base.data.height
         widest = max(s.width for s in chain if isinstance(s, RowStep))
-        window = max(4 * widest, 4 * self.options.batch_rows)
+        window = max(4 * widest, 4 * self.options.batch_rows) if self._fit(chain) else sys.maxsize
         async for rows in pipeline(stages, batches_of(source, self.options.batch_rows), self, window=window):
             yield rows
+
+    def _fit(self, chain: Sequence[Step]) -> bool:
+        """Whether the models of a pipeline may be loaded together. Else each answers all rows before the next is loaded."""
+        most = self.options.max_models
+        return most is None or len({m.pool_key() for s in chain for m in _models_here(s)}) <= most
 
     async def _prepare(self, stage: Stage) -> None:
         """Train the models and collect the tables that a row step reads besides its rows."""
@@ -229,6 +237,7 @@ class Run:
         await asyncio.gather(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
 
     def _stage(self, step: Step) -> Stage:
+        seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
         stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else ""))
         self._stages.append(stage)
@@ -241,6 +250,11 @@ class Run:
 
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])
+
+
+def _models_here(step: Step) -> list[ModelSettings]:
+    """The models of a step that are loaded in this process."""
+    return [v for f in dataclasses.fields(step) if isinstance(v := getattr(step, f.name), ModelSettings) and hasattr(v, "unload")]
 
 
 def is_expensive(step: Step) -> bool:

@@ -12,3 +12,4 @@ class RunOptions:
     offline: bool = False
     budget: float | None = None  # US dollars that are left
     batch_rows: int = 128  # rows that walk through the plan together
+    max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
