@@ -99,10 +99,10 @@ class Documents:
         wanted = min(len(self.texts), k + vectors.SPARE)
         if self._graph is None or wanted == len(self.texts) or not len(queries):
             return vectors.nearest(queries, self._vectors, k)
-        index = self._graph.search(queries, wanted, threads=1).keys
-        if index.size < len(queries) * wanted:  # a graph in pieces
+        matches = self._graph.search(queries, wanted, threads=1)
+        if min(getattr(matches, "counts", [len(matches)])) < wanted:  # a graph in pieces
             return vectors.nearest(queries, self._vectors, k)
-        return vectors.ranked(queries, self._vectors, index.reshape(len(queries), wanted).astype("int64"), k)
+        return vectors.ranked(queries, self._vectors, matches.keys.reshape(len(queries), wanted).astype("int64"), k)
 
 
 HIT = pl.Struct({"text": pl.String, "score": pl.Float32, "index": pl.UInt32})

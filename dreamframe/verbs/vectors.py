@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Self
 
+import polars as pl
+
 from dreamframe.embedders.base import Embedder
-from dreamframe.errors import SettingError, did_you_mean
+from dreamframe.errors import ColumnNotFoundError, SettingError, did_you_mean
 from dreamframe.steps.embed import Embed, Similarity, need_embedder, need_text
+from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.retrieve import INDEXES, Retrieve, documents
 from dreamframe.verbs.base import Verbs
 
+METHODS = {"exact": 1.0, "minhash": 0.7, "embedding": 0.9}  # how alike rows are that count as one
+
 
 class VectorVerbs(Verbs):
-    """embed, similarity, retrieve."""
+    """embed, similarity, retrieve, dedup, cluster."""
 
     __slots__ = ()
 
@@ -75,3 +80,55 @@ class VectorVerbs(Verbs):
         need_embedder(by, where=where)
         known = documents(docs.step, text, need_embedder(docs_by or by, where=where), index=index)
         return self._over(Retrieve.over(self.step, by, known, query=query, text=text, k=k, into=into, on_error=on_error, name=name))
+
+    def dedup(self, column: str, *, method: str = "exact", threshold: float | None = None, by: Embedder | None = None, name: str | None = None) -> Self:
+        """Leave out the rows that repeat an earlier one; the others keep their order. A row without a value repeats nothing.
+
+        `method="exact"`: equal values. `"minhash"`: texts that share `threshold` (0.7) of their runs of three letters and pairs of words, as texts with
+        a typo or some words in another order do (Broder 1997). `"embedding"`: texts whose vectors by `by` have a cosine of `threshold` (0.9) or more, as
+        paraphrases do (Abbas et al. 2023, https://arxiv.org/abs/2303.09540); `column` may hold vectors already.
+
+        >>> df = dr.frame({"t": ["Tea is nice!", "tea is niice", "Rain"]})
+        >>> df.dedup("t", method="minhash", threshold=0.6).to_dicts()
+        [{'t': 'Tea is nice!'}, {'t': 'Rain'}]
+        """
+        where = name or "dedup"
+        if method not in METHODS:
+            raise SettingError(f"{where}: method={method!r} is not one of {', '.join(map(repr, METHODS))}.{did_you_mean(method, list(METHODS))}")
+        if by is not None and method != "embedding":
+            raise SettingError(f"{where}: by= belongs to method='embedding'; method={method!r} looks at the letters.")
+        if method == "exact":
+            if threshold is not None:
+                raise SettingError(f"{where}: threshold= belongs to method='minhash' and method='embedding'; equal values have no degree.")
+            if column not in self.step.schema:
+                raise ColumnNotFoundError(column, columns=self.step.schema.names(), step=where)
+            return self._relational("filter", [pl.col(column).is_null() | pl.col(column).is_first_distinct()])
+        limit = METHODS[method] if threshold is None else threshold
+        if method == "minhash":
+            return self._over(DedupLetters(inputs=(self.step,), column=column, threshold=limit, name=name))
+        frame, vector = self._with_vectors(column, by, where=where)
+        made = frame._over(DedupVectors(inputs=(frame.step,), column=vector, threshold=limit, name=name))
+        return made if vector == column else made._relational("drop", vector)
+
+    def cluster(self, column: str, *, k: int, by: Embedder | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> Self:
+        """Add the number of each row's cluster, of k found by k-means among the vectors of a text column (by their angles) or a column of vectors.
+
+        Clusters are numbered in the order of their first rows, so that numbers are the same in every run. A null has no cluster. Fewer different
+        vectors than k give fewer clusters. k-means after Lloyd 1982, started after Arthur and Vassilvitskii 2007, by scikit-learn.
+
+        >>> df = dr.frame({"t": ["green tea", "heavy rain", "black tea"]})
+        >>> df.cluster("t", k=2, by=dr.testing.WordEmbedder()).collect()["cluster"].to_list()
+        [0, 1, 0]
+        """
+        frame, vector = self._with_vectors(column, by, where=name or "cluster")
+        found = Cluster(inputs=(frame.step,), column=vector, into=into, k=k, seed=seed, by_angle=vector != column, name=name)
+        made = frame._over(found)
+        return made if vector == column else made._relational("drop", vector)
+
+    def _with_vectors(self, column: str, by: Embedder | None, *, where: str) -> tuple[Self, str]:
+        """This frame with a column of vectors, and its name: the column itself without `by`, else a new one to be dropped afterwards."""
+        if by is None:
+            return self, column
+        need_text(self.step, column, where=where)
+        vector = f"vector of {column}"
+        return self._over(Embed.over(self.step, need_embedder(by, where=where), column=column, into=vector, name=where)), vector
