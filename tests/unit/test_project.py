@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,7 +23,8 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "step", "template", "answer_schema", "call", "vectors"},
+    {"errors", "call", "step", "template", "answer_schema", "vectors"}
+    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "cards"},
@@ -31,6 +33,7 @@ LAYERS = (  # a module imports from its own layer or from one above it in this l
     {"verbs", "session", "frame", "model", "hub", "cli", "__init__", "__main__", "testing"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")
 HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "ray", "numpy")
 ALLOWED = {"cloudpickle": "dreamframe/function_code.py"}  # its `dumps` is replaced while polars hands over functions: nothing is serialised
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -41,6 +44,11 @@ def sources(*folders: str) -> list[Path]:
     found = [p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))]
     assert found
     return found
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def named(path: Path) -> str:
@@ -69,25 +77,26 @@ def layer_of(module: str) -> int:
     return LEVEL.get(part, len(LAYERS) - 1)
 
 
-@pytest.mark.parametrize("path", sources("dreamframe"), ids=named)
-def test_a_module_imports_only_downwards(path: Path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert own in LEVEL, f"say in LAYERS which layer {own} belongs to"
-    ours = [(m, line) for m, line in imports_of(ast.parse(path.read_text())) if m.split(".")[0] == "dreamframe"]
-    upward = [f"{named(path)}:{line} imports {m}" for m, line in ours if layer_of(m) > LEVEL[own]]
+def test_modules_import_only_downwards():
+    """A module that stands in no layer yet: say in LAYERS where it belongs."""
+    upward: list[str] = []
+    for path in sources("dreamframe"):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        ours = [(m, line) for m, line in imports_of(tree_of(path)) if m.split(".")[0] == "dreamframe"]
+        upward += [f"{named(path)}:{line} imports {m}" for m, line in ours if layer_of(m) > LEVEL.get(own, -1)]
     assert upward == []
 
 
-@pytest.mark.parametrize("path", sources("dreamframe", "tests", "examples"), ids=named)
-def test_a_file_is_one_noun_and_a_function_fits_a_screen(path: Path):
-    text = path.read_text()
-    tree = ast.parse(text)
-    functions = [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    assert text.count("\n") <= 400 or not functions, "past 400 lines it is two nouns, unless it holds nothing but data"
-    long = [f"{f.name}: {lines_of(f)} lines" for f in functions if lines_of(f) > 60]
-    assert long == []
-    if text:
-        assert ast.get_docstring(tree), "the first line of a file says what it is"
+def test_a_file_is_one_noun_and_a_function_fits_a_screen():
+    """Past 400 lines it is two nouns, unless it holds nothing but data. The first line says what it is."""
+    wrong: list[str] = []
+    for path in sources(*EVERYWHERE):
+        functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        length = path.read_text().count("\n")
+        wrong += [f"{named(path)}: {length} lines"] if length > 400 and functions else []
+        wrong += [f"{named(path)}: {f.name} has {lines_of(f)} lines" for f in functions if lines_of(f) > 60]
+        wrong += [f"{named(path)}: does not say what it is"] if length and not ast.get_docstring(tree_of(path)) else []
+    assert wrong == []
 
 
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -97,22 +106,24 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (function.end_lineno or 0) - function.lineno + 1 - doc
 
 
-@pytest.mark.parametrize("path", sources("dreamframe", "tests", "examples"), ids=named)
-def test_nothing_is_unpickled_or_evaluated(path: Path):
-    found: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.Import(names=names):
-                found += [a.name for a in names if a.name.split(".")[0] in UNPICKLERS]
-            case ast.ImportFrom(module=str(module)) if module.split(".")[0] in UNPICKLERS:
-                found.append(module)
-            case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" as name)):
-                found.append(name)
-            case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)) | ast.keyword(arg="weights_only", value=ast.Constant(value=False)):
-                found.append(str(node.arg))
-            case ast.ExceptHandler(type=None):
-                found.append(f"bare except in line {node.lineno}")
-    assert [f for f in found if ALLOWED.get(f) != named(path)] == []
+def test_nothing_is_unpickled_or_evaluated_and_no_error_is_swallowed_unseen():
+    found = [(named(path), what) for path in sources(*EVERYWHERE) for node in ast.walk(tree_of(path)) for what in dangers(node)]
+    assert [(path, what) for path, what in found if ALLOWED.get(what) != path] == []
+
+
+def dangers(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Import(names=names):
+            return [a.name for a in names if a.name.split(".")[0] in UNPICKLERS]
+        case ast.ImportFrom(module=str(module)) if module.split(".")[0] in UNPICKLERS:
+            return [module]
+        case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" as name)):
+            return [name]
+        case ast.keyword(arg="allow_pickle", value=ast.Constant(value=True)) | ast.keyword(arg="weights_only", value=ast.Constant(value=False)):
+            return [str(node.arg)]
+        case ast.ExceptHandler(type=None):
+            return [f"bare except in line {node.lineno}"]
+    return []
 
 
 PROBE = """
@@ -153,16 +164,14 @@ PUBLIC = dict([*public(dr), *public(dr.Frame), *public(dr.Session), *public(dr.M
 PUBLIC = {n: v for n, v in PUBLIC.items() if isinstance(v, property) or v.__module__.startswith("dreamframe")}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_is_documented(name: str):
-    doc = inspect.getdoc(PUBLIC[name]) or ""
-    assert doc, f"{name} has no docstring"
-    assert not doc.startswith(f"{name.rpartition('.')[2]}("), f"{name} has no docstring but what dataclasses write"
+def test_every_public_name_is_documented():
+    docs = {name: inspect.getdoc(value) or "" for name, value in PUBLIC.items()}
+    assert [n for n, doc in docs.items() if not doc or doc.startswith(f"{n.rpartition('.')[2]}(")] == []  # dataclasses write their signature
 
 
-@pytest.mark.parametrize("name", [n for n, v in PUBLIC.items() if n.startswith(("dreamframe.", "Frame.")) and not n.startswith("dreamframe.testing.")])
-def test_every_public_function_and_verb_has_an_example_that_runs(name: str):
-    assert ">>> " in (inspect.getdoc(PUBLIC[name]) or ""), f"{name} needs an example"
+def test_every_public_function_and_verb_has_an_example_that_runs():
+    names = [n for n in PUBLIC if n.startswith(("dreamframe.", "Frame.")) and not n.startswith("dreamframe.testing.")]
+    assert [n for n in names if ">>> " not in (inspect.getdoc(PUBLIC[n]) or "")] == []
 
 
 def pyproject() -> dict[str, Any]:
@@ -203,11 +212,12 @@ def test_the_base_install_is_pinned():
         assert wanted.specifier.contains(pins()[canonical(wanted.name)]), line
 
 
-@pytest.mark.parametrize("path", sources("dreamframe"), ids=named)
-def test_a_missing_extra_is_named_as_pyproject_names_it(path: Path):
-    calls = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("MissingExtraError")]
-    extras = [k.value.value for call in calls for k in call.keywords if k.arg == "extra" and isinstance(k.value, ast.Constant)]
-    assert set(extras) <= EXTRAS.keys()
+def test_a_missing_extra_is_named_as_pyproject_names_it():
+    nodes = [n for path in sources("dreamframe") for n in ast.walk(tree_of(path))]
+    calls = [n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("MissingExtraError")]
+    extras = {k.value.value for call in calls for k in call.keywords if k.arg == "extra" and isinstance(k.value, ast.Constant)}
+    assert extras
+    assert extras <= EXTRAS.keys()
 
 
 def test_the_map_in_the_readme_names_every_folder():
