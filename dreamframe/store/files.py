@@ -8,6 +8,7 @@ import mmap
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,8 +268,8 @@ class Files:
 
     # Locks
 
-    def lock(self, path: Path, *, make: bool = True) -> Lock | None:
-        """Take the lock of a file; None if another holds it, or the disk has no locks or cannot be written."""
+    def lock(self, path: Path, *, make: bool = True, wait_s: float = 0.0) -> Lock | None:
+        """Take the lock of a file; None if another holds it for longer than `wait_s`, or the disk has no locks or cannot be written."""
         try:
             fd = self._open(path, os.O_RDWR | (os.O_CREAT if make else 0))
         except StorageError:
@@ -277,12 +278,16 @@ class Files:
             if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 return None
             raise storage_error(path, "lock", exc.errno or errno.EIO) from exc
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(fd)
-            return None
-        return FlockLock(fd)
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return FlockLock(fd)
+            except OSError as exc:
+                if exc.errno != errno.EWOULDBLOCK or time.monotonic() >= until:
+                    os.close(fd)
+                    return None
+            time.sleep(0.002)
 
     # Inside
 

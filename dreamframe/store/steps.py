@@ -166,13 +166,23 @@ class Writer:
         }
         self._files.write_new(self._folder / MANIFEST, sealed(manifest))
         self._release()
+        return self._publish()
+
+    def _publish(self) -> Stored:
         names = [entry_name(self._label, self._key), f"{safe_name(self._label)}-{self._key}"]  # the second if the first belongs to another key
-        for name in names:
-            if (theirs := self._outputs.find(self._key)) is not None:
-                self._files.remove_tree(self._folder)
-                return theirs
-            if self._files.rename_dir(self._folder, self._layout.steps / name) and (ours := self._outputs.find(self._key)) is not None:
-                return ours
+        # The rename alone decides between writers of one name; the lock, between writers that call the step by two names.
+        self._files.mkdir(self._layout.locks)
+        lock = self._files.lock(self._layout.locks / "steps", wait_s=5.0)
+        try:
+            for name in names:
+                if (theirs := self._outputs.find(self._key)) is not None:
+                    self._files.remove_tree(self._folder)
+                    return theirs
+                if self._files.rename_dir(self._folder, self._layout.steps / name) and (ours := self._outputs.find(self._key)) is not None:
+                    return ours
+        finally:
+            if lock is not None:
+                lock.release()
         raise StorageError(f"{self._layout.steps / names[0]} was written but cannot be read back; check the disk.")
 
     def discard(self) -> pa.Table:

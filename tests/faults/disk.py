@@ -144,7 +144,7 @@ class Disk(Files):
         node = self._folder(path, "sync")
         node.durable_entries, node.changes = dict(node.entries), []
 
-    def lock(self, path: Path, *, make: bool = True) -> Lock | None:
+    def lock(self, path: Path, *, make: bool = True, wait_s: float = 0.0) -> Lock | None:
         node = self._find(path)
         if node is None:
             if not make:

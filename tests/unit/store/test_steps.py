@@ -63,7 +63,7 @@ def test_nothing_is_visible_before_the_commit(tmp_path: Path) -> None:
         assert stores.steps.find(step_key(1)) is None
         assert stores.steps.all() == []
         writer.abort()
-    assert list((tmp_path / "steps").iterdir()) == []
+    assert not list((tmp_path / "steps").iterdir())
 
 
 def test_a_discarded_output_gives_its_rows_and_keeps_nothing(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_discarded_output_gives_its_rows_and_keeps_nothing(tmp_path: Path) -> 
         rows = writer.discard()
         assert rows.equals(pa.concat_tables([table_of(5), table_of(2)]))
         assert stores.steps.find(step_key(1)) is None
-    assert list((tmp_path / "steps").iterdir()) == []
+    assert not list((tmp_path / "steps").iterdir())
 
 
 def test_the_first_writer_wins_and_the_second_adopts_its_rows(tmp_path: Path) -> None:
