@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import polars as pl
 
@@ -11,10 +11,10 @@ from dreamframe.errors import SettingError
 from dreamframe.expr import PLACEHOLDERS, bare, into_exprs
 from dreamframe.steps.relational import Relational
 from dreamframe.verbs.base import Verbs
+from dreamframe.verbs.groups import GroupBy
 
 P = ParamSpec("P")
 T = TypeVar("T")
-F = TypeVar("F", bound="RelationalVerbs")
 
 # The order that each kind of join keeps: polars keeps none unless it is asked to.
 JOIN_ORDER: Mapping[str, str] = {"right": "right_left", "semi": "left", "anti": "left"}
@@ -182,7 +182,7 @@ class RelationalVerbs(Verbs):
         return self._over(Relational(inputs=(self.step, other.step), verb="join", options=tuple(sorted(options.items()))))
 
     def group_by(self, *by: Any, **named: Any) -> GroupBy[Self]:
-        """Group rows; `.agg(...)` makes one row of each group, in order of first appearance.
+        """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.
 
         >>> dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3]}).group_by("k").agg(pl.col("v").sum()).to_dicts()
         [{'k': 'a', 'v': 4}, {'k': 'b', 'v': 2}]
@@ -236,30 +236,3 @@ class RelationalVerbs(Verbs):
         [{'a': 1}]
         """
         return function(self, *args, **kwargs)
-
-
-class GroupBy(Generic[F]):
-    """Groups that wait for `.agg(...)`."""
-
-    def __init__(self, frame: F, by: Sequence[pl.Expr]) -> None:
-        self._frame, self._by = frame, list(by)
-
-    def agg(self, *exprs: Any, **named: Any) -> F:
-        """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated.
-
-        >>> llm = dr.testing.Echo()
-        >>> df = dr.frame({"k": ["a", "a"], "t": ["x", "yy"]})
-        >>> df.group_by("k").agg(dr.prompt(llm, "{t}", into="longest").str.len_chars().max()).to_dicts()
-        [{'k': 'a', 'longest': 2}]
-        """
-        values = into_exprs(exprs, named)
-        frame, given, _ = self._frame._hoisted("group_by", [*self._by, *values])
-        return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :])
-
-    def len(self, name: str = "len") -> F:
-        """Count the rows of each group.
-
-        >>> dr.frame({"k": ["a", "b", "a"]}).group_by("k").len().to_dicts()
-        [{'k': 'a', 'len': 2}, {'k': 'b', 'len': 1}]
-        """
-        return self.agg(pl.len().alias(name))

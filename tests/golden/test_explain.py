@@ -74,6 +74,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "drop_nulls": lambda: rows().drop_nulls("t"),
     "join": lambda: rows().join(dr.frame({"k": ["a"], "w": [9]}), on="k", how="left"),
     "group_by": lambda: rows().group_by("k").agg(pl.col("v").sum(), n=pl.len()),
+    "group_by and reduce_by": lambda: rows().group_by("k").reduce_by(ECHO, "Summarise {t}", into="summary", context=2048),
     "explode": lambda: rows().explode("l"),
     "unnest": lambda: rows().unnest("s"),
     "unpivot": lambda: rows().unpivot(["v"], index="k"),

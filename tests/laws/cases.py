@@ -47,6 +47,17 @@ class Ordinal(Fake):
         return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
 
 
+@dataclass(frozen=True)
+class Brief(Ordinal):
+    """Answers with the end of the prompt."""
+
+    model: str = "brief"
+    provider: ClassVar[str] = "brief"
+
+    def reply(self, request: Request) -> Completion:
+        return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
+
+
 class OrdinalClient(FakeClient):
     """Lets requests gather for two milliseconds and answers them in the order of their keys, as if thrown together by a busy server."""
 
@@ -225,6 +236,13 @@ CASES: dict[str, Case] = {
     "Judge": Case(
         lambda below: Judge(inputs=(below,), a="t", b="v", first="k"),
         {"name": "other", "on_error": "null", "a": "v", "b": "t", "prompt": "k", "into": "best", "first": "t", "second": "t", "swapped": "v"},
+    ),
+    "Reduce": Case(
+        lambda below: dr.Frame(below).group_by("k").reduce_by(Brief(), "Sum up {t}", context=60, max_tokens=20).step,
+        {
+            "name": "other", "on_error": "null", "llm": Brief("longer"), "prompt": Prompt.of("Say {t}", step="reduce"), "column": "k", "into": "said",
+            "context": 61, "count": len, "sep": "|", "system": "Be brief.", "sampling": Sampling.of(temperature=0.5),
+        },
     ),
     "Relational ranked": Case(
         lambda below: dr.Frame(below).rank_by(LLM, "Rate {k}", parse=tail_of, threshold=1).step,
