@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,7 @@ class Run:
     async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
         try:
-            frames = await asyncio.gather(*(self.frame(self.planned(s)) for s in steps))
+            frames = await every(*(self.frame(self.planned(s)) for s in steps))
         finally:
             await self._settle()
         self._finish(steps[-1])
@@ -93,14 +93,27 @@ class Run:
         await asyncio.to_thread(self.stores.answers.flush)
 
     def _finish(self, step: Step) -> None:
+        self.check_sources()
+        self._raise_failures(step, self._stages)
+
+    def check_sources(self) -> None:
+        """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
         for scan in self._scans:
             scan.check_unchanged(self.memo)
-        missing = [f for f in self.stats.failures if f.failure.error == OfflineError.__name__]
+
+    def need_whole(self, step: Step, *, needed_by: Step) -> None:
+        """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
+        below = {id(s) for s in step.walk()}
+        self._raise_failures(needed_by, [stage for stage in self._stages if id(stage.step) in below])
+
+    def _raise_failures(self, step: Step, stages: Sequence[Stage]) -> None:
+        failed = [f for stage in stages for f in stage.failed_rows()]
+        missing = [f for f in failed if f.failure.error == OfflineError.__name__]
         if missing:
             raise OfflineError(listing(f"{step.label}: offline, and {len(missing)} requests have no answer in the session", missing))
-        raising = [f for stage in self._stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
+        raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
         if raising:
-            total = max((len_of(stage) for stage in self._stages if stage.failed), default=0)
+            total = max((len_of(stage) for stage in stages if stage.failed), default=0)
             what = f"{step.label}: {len(raising)} of {total} rows failed. Every other answer is kept; running again asks only these"
             raise RowsFailedError(listing(what, raising), [f.as_dict() for f in raising])
 
@@ -128,16 +141,25 @@ class Run:
         if self._chain(step):
             return await self._kept(step, self._segment(step))
         if isinstance(step, TableStep):
-            tables = await asyncio.gather(*(self.frame(i) for i in step.inputs if not isinstance(i, ModelStep)))
+            tables = await self.whole(step, step.inputs)
             await self._train_edges(step)
             rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
             return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
-        query = step.apply(*await asyncio.gather(*(self.lazy(i) for i in step.inputs)))
+        query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
         if is_expensive(step):
             rows = await asyncio.to_thread(query.collect, engine="in-memory")
             return await self._kept(step, _once(rows))
         return query
+
+    async def whole(self, step: Step, inputs: Sequence[Step]) -> tuple[pl.DataFrame, ...]:
+        """All rows of a step's inputs that give rows. Raises what failed below them."""
+        read = [i for i in inputs if not isinstance(i, ModelStep)]
+        tables = await every(*(self.frame(i) for i in read))
+        for i in read:
+            self.need_whole(i, needed_by=step)
+        self.check_sources()
+        return tuple(tables)
 
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
@@ -168,6 +190,7 @@ class Run:
                 await asyncio.to_thread(writer.write, chunk.to_arrow())
             if any(stage.failed for stage in self._stages):
                 return _frame(await asyncio.to_thread(writer.discard), step).lazy()
+            self.check_sources()
             record = self._record(step, n_rows=n_rows, began=began)
             found = await asyncio.to_thread(writer.commit, record)
         except BaseException:
@@ -209,8 +232,8 @@ class Run:
         chain = self._chain(step)
         base = chain[0].inputs[0]
         stages = [self._stage(s) for s in chain]
-        feeding = asyncio.gather(*(self._prepare(stage) for stage in stages))
-        source, _ = await asyncio.gather(self.lazy(base), feeding)
+        source, *_ = await every(self.lazy(base), *(self._prepare(stage) for stage in stages))
+        self.need_whole(base, needed_by=chain[0])
         if isinstance(base, Table):
             for stage in stages:
                 stage.stats.total = base.data.height
@@ -229,12 +252,12 @@ class Run:
         step = stage.step
         assert isinstance(step, (RowStep, PolarsStep))
         await self._train_edges(step)
-        tables = await asyncio.gather(*(self.frame(i) for i in step.inputs[1:] if not isinstance(i, ModelStep)))
+        tables = await self.whole(step, step.inputs[1:])
         if isinstance(step, RowStep):
-            await step.prepare(tuple(tables), BatchContext(self, stage, 0))
+            await step.prepare(tables, BatchContext(self, stage, 0))
 
     async def _train_edges(self, step: Step) -> None:
-        await asyncio.gather(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
+        await every(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
 
     def _stage(self, step: Step) -> Stage:
         seats().most = self.options.max_models
@@ -290,6 +313,15 @@ def _frame(table: pa.Table, step: Step) -> pl.DataFrame:
 
 async def _once(rows: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
     yield rows
+
+
+async def every(*awaited: Awaitable[Any]) -> list[Any]:
+    """The results of all, in order. If one fails, the others still end first: what they ask is paid for."""
+    results = await asyncio.gather(*awaited, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 async def _chunked(batches: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:

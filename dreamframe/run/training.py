@@ -15,6 +15,7 @@ from dreamframe.call import Question
 from dreamframe.errors import TrainingError
 from dreamframe.fingerprint import fingerprint, frame_digest
 from dreamframe.llms.base import Artefact
+from dreamframe.llms.residency import seats
 from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
 from dreamframe.steps.train import Train, model_name
@@ -30,6 +31,7 @@ class Trainings:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._tasks: dict[str, asyncio.Task[Artefact]] = {}
+        self._one_at_a_time = asyncio.Lock()
         self.trained: dict[str, Artefact] = {}  # by plan key
 
     async def artefact(self, step: ModelStep) -> Artefact:
@@ -43,8 +45,7 @@ class Trainings:
 
     async def _find_or_train(self, step: Train) -> Artefact:
         await asyncio.gather(*(self.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
-        inputs = [i for i in step.inputs if not isinstance(i, ModelStep)]
-        tables = [self._as_roles(step, t) for t in await asyncio.gather(*(self._run.frame(i) for i in inputs))]
+        tables = [self._as_roles(step, t) for t in await self._run.whole(step, step.inputs)]
         trainer = self._run.resolve(step.trainer)
         digests = [await asyncio.to_thread(frame_digest, t) for t in tables]
         key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
@@ -54,7 +55,8 @@ class Trainings:
             return Artefact(str(folder), key)
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
-        folder = await self._train(step, trainer, tables, key)
+        async with self._one_at_a_time:  # each wants the whole machine
+            folder = await self._train(step, trainer, tables, key)
         self._run.stats.trained += 1
         return Artefact(str(folder), key)
 
@@ -83,6 +85,7 @@ class Trainings:
             stop=stop,
             ask=self._asker(step),
         )
+        await seats().clear()  # a training needs the memory more than models that wait
         began = time.time()
         working = asyncio.create_task(asyncio.to_thread(trainer.train, job))
         try:

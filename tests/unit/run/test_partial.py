@@ -1,0 +1,69 @@
+"""What needs all rows is not paid for while some of them failed, and nothing is kept under the key of another content."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+from dreamframe.steps.source import Scan
+from dreamframe.testing import Echo, Failing
+
+ROWS = dr.frame({"k": ["a", "a", "b"], "t": ["x", "y", "z"]})
+
+
+def failing(word: str) -> Failing:
+    return Failing(when=lambda p: word in p)
+
+
+def test_a_prompt_over_groups_is_not_asked_about_half_a_group():
+    second = Echo()
+    df = ROWS.prompt(failing("y"), "{t}", into="said").group_by("k").agg(pl.col("said").str.join(" ")).prompt(second, "Sum up {said}")
+    with dr.Session(None), pytest.raises(dr.errors.RowsFailedError, match="1 of 3 rows failed"):
+        df.collect()
+    assert second.calls == 0
+
+
+def test_dropped_rows_were_given_up_and_the_rest_goes_on():
+    second = Echo()
+    df = ROWS.prompt(failing("y"), "{t}", into="said", on_error="drop").group_by("k").agg(pl.col("said").str.join(" ")).prompt(second, "Sum up {said}")
+    with dr.Session(None):
+        assert df.collect()["answer"].to_list() == ["Sum up x", "Sum up z"]
+
+
+def test_a_function_of_the_whole_table_does_not_see_part_of_it():
+    seen = []
+    df = ROWS.prompt(failing("y"), "{t}", into="said").map_batches(dr.versioned(lambda t: seen.append(t.height) or t, version=1))
+    with dr.Session(None), pytest.raises(dr.errors.RowsFailedError):
+        df.collect()
+    assert seen == []
+
+
+def test_the_other_branch_finishes_before_a_failure_is_raised():
+    other = Echo(latency_s=0.05)
+    bad = ROWS.prompt(failing("y"), "{t}", into="said").group_by("k").agg(pl.len()).prompt(Echo(), "{k}")
+    good = ROWS.prompt(other, "Say {t}", into="heard")
+    with dr.Session(None) as session, pytest.raises(dr.errors.RowsFailedError):
+        dr.collect_all([bad, good])
+    assert other.calls == 3
+    assert session.usage()["calls"] == 5
+
+
+def test_a_file_that_changes_while_it_is_read_keeps_nothing_under_its_old_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "rows.csv"
+    file.write_text("t\nold\n")
+    df = dr.scan_csv(file).prompt(Echo(), "{t}")
+    read = Scan.lazy
+
+    def changed_under_our_hands(self: Scan) -> pl.LazyFrame:
+        file.write_text("t\nnew\n")
+        return read(self)
+
+    with dr.Session(tmp_path / "session"):
+        monkeypatch.setattr(Scan, "lazy", changed_under_our_hands)
+        with pytest.raises(dr.errors.SourceChangedError, match="run again"):
+            df.collect()
+        monkeypatch.undo()
+        assert df.collect()["answer"].to_list() == ["new"]
+        file.write_text("t\nold\n")
+        assert df.collect()["answer"].to_list() == ["old"]
