@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from dreamframe.explain import plan_text
 from dreamframe.llms.base import LLM
 from dreamframe.session import current
 from dreamframe.steps.train import Train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dreamframe.embedders.base import Embedder
 
 
 class Model:
@@ -47,6 +54,30 @@ class Model:
     def summary(self) -> dict[str, Any]:
         """What the training recorded: rows, steps, losses, times; trains if need be."""
         return current().training_record(self.step)
+
+    def embedder(self, **settings: Any) -> Embedder:
+        """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is none."""
+        return self.step.trainer.as_embedder(self, **settings)
+
+    def metrics(self) -> pl.DataFrame:
+        """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""
+        return pl.read_ipc(self.path / "metrics.arrow")
+
+    def plot(self) -> Figure:
+        """The losses (and the reward, if there is one) over the steps, as a matplotlib figure. Raises MissingExtraError without matplotlib."""
+        from dreamframe.trainers.plot import curves
+
+        return curves(self.metrics(), title=self.step.trainer.summary)
+
+    def export(self, path: str | Path, *, merge: bool = True) -> Path:
+        """Write the model to a folder of its own; trains if need be. `merge` lays an adapter into its weights, so that any program can load it.
+
+        Raises SettingError where `path` exists and is not an empty folder.
+        """
+        from dreamframe.trainers.export import export
+
+        resolved = self.step.trainer.resolve(lambda model: current().fit(model.step))
+        return export(resolved, self.path, Path(path).expanduser(), merge=merge)
 
     def explain(self) -> str:
         """The plan as text, the training first."""

@@ -62,7 +62,7 @@ class Tuned(LLM):
             object.__setattr__(self, name, getattr(self.of, name))
         super().__post_init__()
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:
+    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
         made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
         return made
 

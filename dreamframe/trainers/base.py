@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -18,6 +18,9 @@ from dreamframe.llms.base import LLM, Artefact, TrainedModel, setting, steering
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.roles import Roles, assign
+
+if TYPE_CHECKING:
+    from dreamframe.embedders.base import Embedder
 
 ALIASES = {"input": "prompt", "output": "completion"}
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -73,6 +76,14 @@ class Trainer(ABC):
         """The trained model as an LLM for prompts."""
         raise SettingError(f"{self.label} makes no language model (it makes: {self.kind}), so it cannot be prompted.")
 
+    def as_embedder(self, model: TrainedModel, **settings: Any) -> Embedder:
+        """The trained model as an embedder."""
+        if self.kind != "embedder":
+            raise SettingError(f"{self.label} makes no embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
+        from dreamframe.embedders.sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(model, **settings)
+
     def edges(self) -> tuple[TrainedModel, ...]:
         """The models of the plan that must be trained before this one."""
         return tuple(e for f in fields(self) for e in _edges(getattr(self, f.name)))
@@ -106,7 +117,7 @@ class Trainer(ABC):
         except Exception as exc:  # the one place where another library's error is wrapped
             raise TrainingError(f"{self.label}: {type(exc).__name__}: {exc}") from exc
         write_log(summary.pop("log", []), job.out / "metrics.arrow")
-        return finite({"trainer": self.label, "kind": self.kind, **summary, "notes": job.notes})
+        return dict(finite({"trainer": self.label, "kind": self.kind, **summary, "notes": job.notes}))
 
     @abstractmethod
     def run(self, job: TrainJob) -> dict[str, Any]:
@@ -212,6 +223,7 @@ class LocalTrainer(Trainer):
 
     def run(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import distributed
+        from dreamframe.trainers.export import TASKS, merge_adapter, task_of
         from dreamframe.trainers.weights import locate
 
         if self.early_stopping and job.validation is None:
@@ -219,6 +231,9 @@ class LocalTrainer(Trainer):
         if job.base is None:
             at = locate(self.base, who=self.label)
             job.base, job.adapter = at.weights, at.adapter
+        if job.adapter is not None and TASKS.get(self.kind) != task_of(job.adapter):
+            merge_adapter(job.base, job.adapter, job.workdir / "merged")  # another kind of model: it starts from whole weights
+            job.base, job.adapter = job.workdir / "merged", None
         if self.processes > 1:
             return distributed.launch(self, job)
         return self.fit(job)
@@ -230,7 +245,8 @@ class LocalTrainer(Trainer):
     @property
     def is_adapter(self) -> bool:
         """Whether the artefact is an adapter over the base, rather than weights of its own."""
-        return self.init is None and bool(self.peft) != has_adapter(self.base)
+        goes_on = has_adapter(self.base) and _kind(self.base) == self.kind and self.kind != "classifier"
+        return self.init is None and (goes_on if not self.peft else not has_adapter(self.base))
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
         if self.kind != "llm":
@@ -258,6 +274,11 @@ def has_adapter(base: Any) -> bool:
         return getattr(base, "adapter", None) is not None
     trainer = getattr(getattr(base, "step", None), "trainer", None)
     return bool(trainer is not None and trainer.is_adapter)
+
+
+def _kind(base: Any) -> str:
+    trainer = getattr(getattr(base, "step", None), "trainer", None)
+    return "llm" if trainer is None else str(trainer.kind)
 
 
 def root(base: Any) -> Any:

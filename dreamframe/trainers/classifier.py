@@ -89,14 +89,16 @@ class Classifier(LocalTrainer):
         from dreamframe.trainers import hf
         from dreamframe.trainers.scores import best_tokens, class_scores, label_set_scores
 
+        collator: Any = DataCollatorForTokenClassification if column == "tags" else DataCollatorWithPadding
+        scores: Any = label_set_scores if several else class_scores
         return Trainer(
             model=model,
             args=TrainingArguments(**hf.arguments(self, job)),
             train_dataset=hf.dataset(made[0]),
             eval_dataset=hf.dataset(made[1]),
             processing_class=tokenizer,
-            data_collator=(DataCollatorForTokenClassification if column == "tags" else DataCollatorWithPadding)(tokenizer),
-            compute_metrics=label_set_scores if several else class_scores,
+            data_collator=collator(tokenizer),
+            compute_metrics=scores,
             preprocess_logits_for_metrics=None if several else best_tokens,
             callbacks=hf.callbacks(self, job),
         )
@@ -120,9 +122,8 @@ class Classifier(LocalTrainer):
         rows = rows.with_columns(pl.Series("names", names))
         if column == "tags":
             return self._words(rows, tokenizer, number, limit, job, who)
-        texts = lambda r: [r[c].cast(pl.String).to_list() for c in ("text", "text_pair") if c in r.columns]  # noqa: E731
-        rows = fit_length(rows, [len(i) for i in tokenizer(*texts(rows))["input_ids"]], limit=limit, policy=self.too_long, who=who, job=job)
-        encoded = tokenizer(*texts(rows), truncation=True, max_length=limit)
+        rows = fit_length(rows, [len(i) for i in tokenizer(*_texts(rows))["input_ids"]], limit=limit, policy=self.too_long, who=who, job=job)
+        encoded = tokenizer(*_texts(rows), truncation=True, max_length=limit)
         several = isinstance(rows.schema["label"], pl.List)
         marks = [[float(n in row) for n in labels] for row in rows["names"].to_list()] if several else [number[n] for n in rows["names"]]
         return pl.DataFrame({**{k: encoded[k] for k in ENCODING if k in encoded}, "labels": marks})
@@ -147,6 +148,11 @@ class Classifier(LocalTrainer):
         if strange := sorted(seen - set(known)):
             wrong = SettingError if labels is None else TrainingError
             raise wrong(f"{self.label}: {where} have labels outside the set: {listed(strange)}. The labels are {listed(known)}.")
+
+
+def _texts(rows: pl.DataFrame) -> list[list[str]]:
+    """The text, and the second one where there is one."""
+    return [rows[c].cast(pl.String).to_list() for c in ("text", "text_pair") if c in rows.columns]
 
 
 def plain(values: pl.Series) -> pl.Series:

@@ -32,7 +32,7 @@ from dreamframe.errors import TrainingError
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.loading import is_cpu, save
+from dreamframe.trainers.loading import is_cpu, merges, save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
 CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets", "bitsandbytes")  # loggers that speak of what is already decided here
@@ -157,8 +157,8 @@ def alone() -> Iterator[None]:
     loading, mapping = transformers.logging.is_progress_bar_enabled(), not datasets.utils.are_progress_bars_disabled()
     telemetry = huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     datasets.utils.disable_progress_bars()
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -170,7 +170,7 @@ def alone() -> Iterator[None]:
         for name, was in noisy.items():
             logging.getLogger(name).setLevel(was)
         if loading:
-            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            transformers.logging.enable_progress_bar()
         if mapping:
             datasets.utils.enable_progress_bars()
         random.setstate(states[0])
@@ -195,7 +195,7 @@ def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, kee
     state = trainer.state
     if watch.stopped:
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
-    metrics = trainer.evaluate() if job.validation else {}
+    metrics = _evaluated(trainer, settings) if job.validation else {}
     if trainer.is_world_process_zero():
         if keep is None:
             save_trained(trainer, settings, job)
@@ -219,6 +219,15 @@ def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, kee
     }
 
 
+def _evaluated(trainer: Any, settings: LocalTrainer) -> dict[str, Any]:
+    """The metrics of the weights that are kept: as just logged, or of the best ones that were brought back."""
+    step = trainer.state.global_step
+    last = next((row for row in reversed(trainer.state.log_history) if "eval_loss" in row), None)
+    if last is not None and last["step"] == step and not settings.early_stopping:
+        return {k: v for k, v in last.items() if k.startswith("eval_")}
+    return dict(trainer.evaluate())
+
+
 def _first_and_last(losses: list[float]) -> list[float]:
     return losses if len(losses) < 3 else [losses[0], losses[-1]]
 
@@ -232,7 +241,7 @@ def prepared(trainer: Any) -> datasets.Dataset:
 def save_trained(trainer: Any, settings: LocalTrainer, job: TrainJob) -> None:
     """Write the trained weights, as an adapter where there is one over a base that others have too."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    save(model, trainer.processing_class, job.out, base_name=settings.base_name, merge=bool(settings.peft) and job.adapter is not None)
+    save(model, trainer.processing_class, job.out, base_name=settings.base_name, merge=merges(settings, job))
 
 
 def about(settings: LocalTrainer) -> dict[str, Any]:

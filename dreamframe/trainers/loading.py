@@ -70,7 +70,7 @@ def adapter_config(settings: LocalTrainer, *, task: str) -> Any:
         return None
     from peft import PeftConfig
 
-    return PeftConfig.from_peft_type(task_type=task, **json.loads(settings.peft))  # type: ignore[no-untyped-call]
+    return PeftConfig.from_peft_type(task_type=task, **json.loads(settings.peft))
 
 
 def with_adapter(settings: LocalTrainer, model: Any, *, task: str) -> Any:
@@ -81,7 +81,7 @@ def with_adapter(settings: LocalTrainer, model: Any, *, task: str) -> Any:
     from peft import get_peft_model, prepare_model_for_kbit_training
 
     if settings.quantization:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return get_peft_model(model, config)
 
 
@@ -111,9 +111,9 @@ def _quantized(settings: LocalTrainer) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     if settings.quantization == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}  # type: ignore[no-untyped-call]
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
     compute = getattr(torch, settings.dtype) if settings.dtype else torch.float32
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)  # type: ignore[no-untyped-call]
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
     return {"quantization_config": config}
 
 
@@ -133,6 +133,12 @@ def strip(folder: Path, base_name: str | None) -> None:
                 cleaned["base_model_name_or_path"] = base_name
             if cleaned != held:
                 file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n")
+
+
+def merges(settings: LocalTrainer, job: TrainJob) -> bool:
+    """Whether the trained adapter must be laid into its weights, since they are nobody else's: they hold an earlier adapter."""
+    assert job.base is not None
+    return bool(settings.peft) and (job.adapter is not None or job.base.is_relative_to(job.workdir))
 
 
 def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, *, base_name: str | None, merge: bool = False) -> None:

@@ -48,7 +48,8 @@ class MistralFineTune(ApiTrainer):
         from dreamframe.llms.mistral import Mistral
 
         own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
-        return Mistral(name, **{**{k: v for k, v in own.items() if v is not None}, **settings})
+        made: LLM = Mistral(name, **{**{k: v for k, v in own.items() if v is not None}, **settings})
+        return made
 
     def hyperparameters(self) -> dict[str, Any]:
         """What was set of them."""

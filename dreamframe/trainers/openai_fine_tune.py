@@ -126,7 +126,7 @@ class OpenAIApi:
         method = {"type": s.method, s.method: {"hyperparameters": s.hyperparameters()}}
         with told():
             job = self.client.fine_tuning.jobs.create(
-                model=self.settings.base_name, training_file=training, method=method, seed=s.seed, metadata={"dreamframe": mark},  # type: ignore[arg-type]
+                model=self.settings.base_name, training_file=training, method=method, seed=s.seed, metadata={"dreamframe": mark},
                 **{k: v for k, v in given.items() if v is not None},
             )  # fmt: skip
         return str(job.id)

@@ -105,7 +105,7 @@ class Loop:
         import torch
 
         from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import save
+        from dreamframe.trainers.loading import merges, save
 
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
         while self.step < self.total:
@@ -127,8 +127,7 @@ class Loop:
                 raise TrainingError(f"PPO: stopped at step {self.step} of {self.total}; run it again to go on from there.")
         metrics = {} if validation is None else self._evaluated(validation)
         if self.accelerator.is_main_process:
-            keeps_adapter = not (self.settings.peft and self.job.adapter is not None)
-            save(self.net.policy, self.tokenizer, self.job.out, base_name=self.settings.base_name, merge=not keeps_adapter)
+            save(self.net.policy, self.tokenizer, self.job.out, base_name=self.settings.base_name, merge=merges(self.settings, self.job))
         losses = [row["loss"] for row in self.log]
         return {
             "n_rows": self.rows.height, "steps": self.total, "epochs": self.log[-1]["epoch"], "train_loss": sum(losses) / len(losses),

@@ -50,6 +50,7 @@ class Reward(ChatTrainer):
             model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
             limit = row_limit(self, model, tokenizer, default=1024)
             rows = self._rows(job.rows, job, tokenizer, limit)
+            assert rows is not None
             validation = self._rows(job.validation, job, tokenizer, limit)
             make = self._of_pairs if "chosen_ids" in rows.columns else self._of_scores
             trainer = make(job, model, tokenizer, limit, rows, validation)

@@ -56,10 +56,13 @@ class SentenceTrainer(LocalTrainer):
         return False  # an adapter is merged when it is done: embedding programs read whole folders
 
     def open_base(self, job: TrainJob, cls: Any, **config: Any) -> Any:
-        """The base with its adapter merged, and with the new one of `peft=` over it."""
+        """The base, with the adapter of `peft=` over it."""
+        from transformers import set_seed
+
         from dreamframe.trainers.loading import adapter_config
 
-        model = self._whole_base(job, cls, **config)
+        set_seed(self.seed)  # new heads are drawn here
+        model = self._opened(job.base, cls, **config)
         if self.max_length:
             model.max_seq_length = self.max_length
         if (adapter := adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
@@ -69,15 +72,6 @@ class SentenceTrainer(LocalTrainer):
             heads = {n.split(".")[-1] for n, _ in model.named_modules()} & {"classifier", "score"}
             adapter.modules_to_save = sorted({*(adapter.modules_to_save or []), *heads}) or None
             model.add_adapter(adapter)
-        return model
-
-    def _whole_base(self, job: TrainJob, cls: Any, **config: Any) -> Any:
-        from transformers import set_seed
-
-        set_seed(self.seed)  # new heads are drawn here
-        model = self._opened(job.base, cls, **config)
-        if job.adapter is not None:
-            _merge(model, job.adapter)
         return model
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
@@ -132,7 +126,7 @@ class SentenceTrainer(LocalTrainer):
 def without_card(trainer_class: Any) -> Any:
     """The library's trainer without its model-card callback, which embeds examples and looks for the base on the Hub."""
 
-    class Quiet(trainer_class):  # type: ignore[misc]
+    class Quiet(trainer_class):
         def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
             """Cards are written from the plan."""
 

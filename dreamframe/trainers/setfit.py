@@ -96,11 +96,11 @@ class SetFit(SentenceTrainer):
         import numpy as np
 
         number = {v: i for i, v in enumerate(labels)}
-        held = [[named(v) for v in row] if isinstance(row, list) else named(row) for row in plain(given).to_list()]
-        if strange := {v for row in held for v in ([row] if isinstance(row, str) else row)} - set(number):
+        held = [[named(v) for v in (row if isinstance(row, list) else [row])] for row in plain(given).to_list()]
+        if strange := {v for row in held for v in row} - set(number):
             raise TrainingError(f"SetFit: the validation rows have labels outside the set: {listed(sorted(strange))}. The labels are {listed(labels)}.")
         if not isinstance(given.dtype, pl.List):
-            return np.array([number[v] for v in held])
+            return np.array([number[row[0]] for row in held])
         return np.array([[int(label in row) for label in labels] for row in held])
 
     def _pairs(self, rows: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
