@@ -15,14 +15,14 @@ from dreamframe.prompts.base import Prompt
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import Scan, Table
 from dreamframe.verbs.judge import JudgeVerbs
+from dreamframe.verbs.meaning import MeaningVerbs
 from dreamframe.verbs.output import OutputVerbs
-from dreamframe.verbs.relational import RelationalVerbs
 from dreamframe.verbs.rows import RowVerbs
 from dreamframe.verbs.train import TrainVerbs
 from dreamframe.verbs.vectors import VectorVerbs
 
 
-class Frame(RelationalVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(MeaningVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

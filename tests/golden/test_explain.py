@@ -73,6 +73,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "unique": lambda: rows().unique("k"),
     "drop_nulls": lambda: rows().drop_nulls("t"),
     "join": lambda: rows().join(dr.frame({"k": ["a"], "w": [9]}), on="k", how="left"),
+    "join_by": lambda: rows().select("t").join_by(dr.frame({"u": ["a"]}), ECHO, "Is {t} like {u}?"),
+    "join_by in blocks": lambda: rows().join_by(dr.frame({"k": ["a"], "u": ["b"]}), ECHO, "Is {t} like {u}?", block="k"),
     "group_by": lambda: rows().group_by("k").agg(pl.col("v").sum(), n=pl.len()),
     "group_by and reduce_by": lambda: rows().group_by("k").reduce_by(ECHO, "Summarise {t}", into="summary", context=2048),
     "explode": lambda: rows().explode("l"),
