@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dreamframe.errors import MissingExtraError, ParseError
+from dreamframe.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,15 +18,12 @@ SPARE = 32  # documents measured again beside the k nearest
 
 
 def column(data: pl.Series, dim: int) -> pl.Series:
-    """Answers' bytes (float32, little-endian, `dim` each) as a column of vectors; nulls stay null.
+    """Answers' bytes (float32, little-endian, `dim` each) as a column of vectors; null for nulls and for vectors of another length.
 
     >>> import struct
     >>> column(pl.Series("v", [struct.pack("<2f", 1, 2), None]), 2).to_list()
     [[1.0, 2.0], None]
     """
-    sizes = data.drop_nulls().bin.size().unique().to_list()
-    if sizes and sizes != [4 * dim]:
-        raise ParseError(f"the embedder's vectors have {', '.join(str(n // 4) for n in sorted(sizes))} numbers, not the {dim} that it promised")
     return data.bin.reinterpret(dtype=pl.Array(pl.Float32, dim), endianness="little")
 
 

@@ -12,7 +12,7 @@ import torch
 from sentence_transformers import SentenceTransformer as Model
 
 from dreamframe.call import Completion
-from dreamframe.errors import CallError, ContextLengthError, PermanentCallError, SettingError
+from dreamframe.errors import BadRequestError, CallError, ContextLengthError, PermanentCallError, SettingError
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.hf_loading import best_device, free_memory, is_out_of_memory, quiet
 from dreamframe.llms.weights import local_weights
@@ -73,8 +73,10 @@ class Encoder:
         return str(own[name]) if name is not None else ""
 
     def prepare(self, text: str) -> Text:
-        """The text with its length. Raises ContextLengthError where it is too long and may not be cut."""
+        """The text with its length. Raises ContextLengthError where it is too long and may not be cut, BadRequestError where nothing is to be read."""
         n_tokens, limit = self._count(self._prompt + text), self._limit
+        if n_tokens == 0:
+            raise BadRequestError(f"{self._embedder.label}: the text is empty, and this model's tokenizer adds nothing to it; drop such rows first")
         if limit is not None and n_tokens > limit:
             if not self._embedder.truncate:
                 raise ContextLengthError(

@@ -70,13 +70,10 @@ class Embedding(RowStep):
         for position, failure in replies.failures.items():
             ctx.fail(position % rows, failure)
         data = replies.answers.get_column("data")
-        try:
-            return vectors.column(data, self.by.dim)
-        except ParseError as exc:
-            for position, text in enumerate(texts):
-                if text is not None:
-                    ctx.fail(position % rows, Failure.of(exc, request=text))
-            return pl.Series([None] * len(texts), dtype=pl.Array(pl.Float32, self.by.dim))
+        for position in (data.bin.size() != 4 * self.by.dim).fill_null(False).arg_true():
+            exc = ParseError(f"the vector has {len(data[position]) // 4} numbers, not the {self.by.dim} that {self.by.label} promised")
+            ctx.fail(position % rows, Failure.of(exc, request=texts[position]))
+        return vectors.column(data, self.by.dim)
 
 
 def need_embedder(by: Any, *, where: str) -> Embedder:

@@ -13,7 +13,7 @@ from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.retrieve import INDEXES, Retrieve, documents
 from dreamframe.verbs.base import Verbs
 
-METHODS = {"exact": 1.0, "minhash": 0.7, "embedding": 0.9}  # how alike rows are that count as one
+METHODS = {"exact": 1.0, "minhash": 0.65, "embedding": 0.8}  # how alike rows are that count as one
 
 
 class VectorVerbs(Verbs):
@@ -84,8 +84,8 @@ class VectorVerbs(Verbs):
     def dedup(self, column: str, *, method: str = "exact", threshold: float | None = None, by: Embedder | None = None, name: str | None = None) -> Self:
         """Leave out the rows that repeat an earlier one; the others keep their order. A row without a value repeats nothing.
 
-        `method="exact"`: equal values. `"minhash"`: texts that share `threshold` (0.7) of their runs of three letters and pairs of words, as texts with
-        a typo or some words in another order do (Broder 1997). `"embedding"`: texts whose vectors by `by` have a cosine of `threshold` (0.9) or more, as
+        `method="exact"`: equal values. `"minhash"`: texts that share `threshold` (0.65) of their runs of three letters and pairs of words, as texts with
+        a typo or some words in another order do (Broder 1997). `"embedding"`: texts whose vectors by `by` have a cosine of `threshold` (0.8) or more, as
         paraphrases do (Abbas et al. 2023, https://arxiv.org/abs/2303.09540); `column` may hold vectors already.
 
         >>> df = dr.frame({"t": ["Tea is nice!", "tea is niice", "Rain"]})

@@ -1,0 +1,100 @@
+"""Sentences of everyday life: pairs that say the same in other words, and others about like things that say something else."""
+
+from __future__ import annotations
+
+import itertools
+
+PAIRS = (  # (sentence, the same in other words)
+    ("The train to Hamburg leaves at seven in the morning.", "At 7 a.m. the train departs for Hamburg."),
+    ("My sister plays the violin in an orchestra.", "My sister is a violinist in an orchestra."),
+    ("The museum is closed on Mondays.", "On Mondays the museum does not open."),
+    ("It rained heavily during the whole night.", "There was heavy rain all night long."),
+    ("She bought a new bicycle for her daughter.", "She purchased a new bike for her daughter."),
+    ("The doctor told him to stop smoking.", "He was advised by the doctor to give up smoking."),
+    ("We had pancakes with maple syrup for breakfast.", "For breakfast we ate pancakes and maple syrup."),
+    ("The company fired two hundred workers last year.", "Last year the company laid off 200 employees."),
+    ("The cat is sleeping on the windowsill.", "On the windowsill a cat is asleep."),
+    ("He forgot his umbrella in the taxi.", "He left his umbrella behind in the cab."),
+    ("Prices of houses have risen sharply in this city.", "House prices in this city have gone up steeply."),
+    ("The teacher praised the pupils for their essays.", "The pupils were praised by their teacher for the essays."),
+    ("A fire destroyed the old factory by the river.", "The old riverside factory burned down."),
+    ("The bridge was built more than a century ago.", "The bridge is over a hundred years old."),
+    ("Please turn off the lights before you leave.", "Switch the lights off when you go, please."),
+    ("The goalkeeper saved a penalty in the last minute.", "In the final minute a penalty was stopped by the goalkeeper."),
+    ("My grandfather grows tomatoes in his garden.", "In his garden my grandpa cultivates tomatoes."),
+    ("The laptop's battery lasts about ten hours.", "The battery of this laptop runs for roughly ten hours."),
+    ("They got married in a small village church.", "Their wedding was in a little church in a village."),
+    ("The soup needs a bit more salt.", "The soup could use a little extra salt."),
+    ("Scientists discovered a new species of frog in Brazil.", "A previously unknown frog species was found by researchers in Brazil."),
+    ("The flight was cancelled because of fog.", "Due to fog, the flight did not take place and was called off."),
+    ("He learned to swim when he was five years old.", "At the age of five he learned swimming."),
+    ("The library lends books for four weeks.", "You can borrow books from the library for four weeks."),
+    ("The president gave a speech about the climate.", "A climate speech was delivered by the president."),
+    ("Our neighbour's dog barks at every postman.", "The dog next door barks whenever a postman comes."),
+    ("This medicine must be taken after meals.", "Take this medication after eating."),
+    ("The thieves escaped in a white van.", "The robbers fled in a white van."),
+    ("The lake freezes over in winter.", "In winter the lake is covered with ice."),
+    ("She speaks four languages fluently.", "She is fluent in four languages."),
+    ("The restaurant is famous for its fish soup.", "The restaurant is well known for fish soup."),
+    ("The election will be held in September.", "In September there will be an election."),
+    ("He broke his leg while skiing.", "He fractured his leg on a ski trip, while skiing."),
+    ("The farmer sold his cows at the market.", "At the market the farmer's cows were sold."),
+    ("The film lasts almost three hours.", "The movie is nearly three hours long."),
+    ("The students protested against higher fees.", "There was a protest by students against the rise of fees."),
+    ("You can pay by card or in cash.", "Payment is possible in cash or with a card."),
+    ("The volcano erupted without warning.", "The volcano's eruption came with no warning."),
+    ("The old clock on the wall stopped working.", "The old wall clock no longer works."),
+    ("The children built a castle of sand on the beach.", "A sandcastle was built on the beach by the children."),
+    ("The bakery opens at six o'clock.", "At six the baker's shop opens its doors."),
+    ("Two hikers got lost in the mountains.", "In the mountains two hikers lost their way."),
+    ("The new phone has a better camera.", "The camera of the new phone is better."),
+    ("Coffee keeps me awake at night.", "I cannot sleep at night when I drink coffee."),
+    ("The judge sentenced him to two years in prison.", "He was given a two-year prison sentence by the judge."),
+    ("The garden is full of roses in June.", "In June there are roses everywhere in the garden."),
+    ("The bus was so full that we had to stand.", "We had to stand since the bus was packed."),
+    ("The violin was made in Italy in 1710.", "This violin was built in 1710 in Italy."),
+    ("A ship with grain sank in the storm.", "In the storm a grain ship went down."),
+    ("The lift is out of order, so take the stairs.", "Use the stairs, the elevator is broken."),
+)
+OTHERS = (
+    "The Moon goes round the Earth in a month.", "Vinegar removes lime from kettles.", "A sonnet has fourteen lines.", "Penguins cannot fly.",
+    "The stock exchange closed a little higher.", "He paints landscapes in watercolour.", "Copper conducts electricity well.", "Chess was played in Persia.",
+    "The referee showed a red card.", "Our tent is waterproof.", "She knits scarves for her nephews.", "The tax office asks for receipts.",
+    "Bees dance to tell where flowers are.", "The password must have twelve characters.", "Sourdough rises slowly.", "Their choir sings Bach.",
+    "The desert is cold after sunset.", "Whales breathe air.", "The parcel was sent to a wrong address.", "An octopus has three hearts.",
+    "Glass is made of sand.", "The minister denied the accusation.", "Olive trees grow very old.", "I cannot find my left glove.",
+    "The server restarts every Sunday.", "Jupiter is the largest planet.", "A marathon is forty-two kilometres.", "The piano needs to be tuned.",
+    "They adopted a boy from Peru.", "Rice is planted in flooded fields.", "The tunnel goes under the Channel.", "His shoes are too tight.",
+    "The printer is out of ink.", "Antibiotics do not help against viruses.", "The orchestra is on tour in Japan.", "Her uncle repairs old radios.",
+    "The carpet is from Morocco.", "Ants can carry many times their weight.", "The contract ends next spring.", "Lightning struck the church tower.",
+    "She dreamt of a house without doors.", "The recipe asks for two eggs.", "Fencing is an Olympic sport.", "The exam was easier than expected.",
+    "Snakes shed their skin.", "The hotel has a swimming pool on its roof.", "We missed the last ferry.", "Tulips came from Turkey.",
+    "The hard disk makes strange noises.", "His beard is turning grey.", "The mayor opened the new playground.", "Honey does not go bad.",
+    "The novel was translated into thirty tongues.", "The nurse measured her blood pressure.", "Cranes fly south in autumn.", "The window was painted shut.",
+    "Eclipses can be computed for centuries ahead.", "The plumber comes on Thursday.", "Marble is cool to the touch.", "Her handwriting is hard to read.",
+    "The insurance pays for the damage.", "Goats climb trees in Morocco.", "The concert was sold out within minutes.", "He collects stamps of Africa.",
+    "Steel rusts in salt water.", "The trial was postponed again.", "The kite got caught in a tree.", "Cheese is kept in cool caves.",
+    "A stranger asked us for directions.", "The sauna is heated with birch wood.", "Her first job was in a shoe shop.", "The map is out of date.",
+    "Wolves have come back to these forests.", "The comet will return in seventy years.", "He is allergic to peanuts.", "The wedding cake had five layers.",
+    "Paper was invented in China.", "The pilot made an emergency landing.", "Our boiler is older than I am.", "Sharks have no bones.",
+    "The statue lost its nose.", "The poem is about the sea.", "Potatoes came from the Andes.", "They moved to the coast for her asthma.",
+    "The magician sawed a box in two.", "Saffron is dearer than silver.", "A fox lives under the shed.", "The auction begins at noon.",
+    "The jury could not agree.", "Camels store fat in their humps.",
+)  # fmt: skip
+WHO = ("The gardener", "A young lawyer", "Our aunt", "The fisherman", "Every guest", "The new cook", "An actor", "The twins", "The librarian", "A tired driver")
+DID = (
+    "waited for the bus in the rain", "read the newspaper aloud", "lost a key in the park", "wrote a letter to the bank", "danced until midnight",
+    "repaired the fence behind the barn", "ordered a second glass of wine", "took photographs of the harbour", "complained about the noise",
+    "carried a heavy suitcase upstairs", "fed the ducks on the pond", "learned the poem by heart", "slept through the alarm", "painted the door green",
+    "bought flowers at the station", "missed the first act", "sold an old car to a student", "counted the money twice", "cut the bread in thick slices",
+    "asked the way to the castle", "signed the form without reading it", "broke a plate in the kitchen", "watched the parade from a balcony",
+    "climbed the tower on foot", "borrowed a ladder from next door", "burned the toast again", "hid the presents in a cupboard", "answered the phone in French",
+    "planted apple trees along the road", "won a prize", "forgot the name of the street", "polished the silver spoons",
+    "mended a net on the quay", "dropped the tickets into a puddle", "whistled on the way home", "swam across the river",
+)  # fmt: skip
+
+
+def distractors(n: int) -> list[str]:
+    """Other sentences: single facts first, then who did what."""
+    made = (f"{who} {did}." for did, who in itertools.product(DID, WHO))
+    return [*OTHERS, *made][:n]
