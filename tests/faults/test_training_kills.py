@@ -1,0 +1,103 @@
+"""Kill -9 in the middle of a training: run again, it goes on from its last checkpoint and ends at the very same weights."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dreamframe as dr
+from tests.micro import micro_causal, micro_encoder
+
+pytestmark = pytest.mark.models
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+STEPS = 8
+TEXTS = [f"tell me about {w} {i}" for i, w in enumerate(["tea", "bread", "lamp", "kettle"] * 3)]
+WORSE = [f"no {t}" for t in TEXTS]
+FEW: dict[str, Any] = {"steps": STEPS, "batch_size": 4, "learning_rate": 1e-2, "device": "cpu", "checkpoint_s": 0.0}
+LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.1}
+PAIRS = {"prompt": TEXTS, "chosen": TEXTS, "rejected": WORSE}
+PRELOAD = ["torch", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "trl.trainer.grpo_trainer", "trl.trainer.reward_trainer", "sentence_transformers"]
+
+
+def count_e(completions: list[str]) -> list[int]:
+    return [c.count("e") for c in completions]
+
+
+def trained(case: str, base: str) -> dr.Model:
+    """The training of a case; made alike in every process."""
+    if case.startswith("sft"):
+        settings = {"sft": {"peft": LORA}, "sft early": {"early_stopping": 5, "eval_every": 2}, "sft 2 processes": {"processes": 2}}[case]
+        rows = dr.frame({"prompt": TEXTS, "completion": WORSE})
+        return rows.train(dr.SFT(base, **FEW, **settings), validation=rows.head(4) if case == "sft early" else None)
+    if case == "embedder":
+        return dr.frame({"anchor": TEXTS, "positive": WORSE}).train(dr.SentenceTransformerTrainer(base, **FEW))
+    if case in ("dpo", "reward"):
+        return dr.frame(PAIRS).train((dr.DPO if case == "dpo" else dr.Reward)(base, **FEW))
+    few = {**FEW, "rewards": count_e, "max_new_tokens": 6}
+    trainer = dr.GRPO(base, generations=4, **few) if case == "grpo" else dr.PPO(base, **few)
+    return dr.frame({"prompt": TEXTS}).train(trainer)
+
+
+def train_in_child(case: str, base: str, folder: str) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    with dr.Session(folder):
+        trained(case, base).fit()
+
+
+def whole_checkpoints(folder: Path) -> int:
+    """The newest checkpoint that was written to its end."""
+    found = [int(p.parent.name.rpartition("-")[2]) for p in folder.glob("models/.*.work/checkpoints/checkpoint-*/complete.json")]
+    return max(found, default=0)
+
+
+def kill_after(step: int, case: str, base: str, folder: Path) -> None:
+    """Train in a process of its own, and kill -9 it once a checkpoint of `step` or later is there."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(PRELOAD)
+    child = server.Process(target=train_in_child, args=(case, base, str(folder)))
+    child.start()
+    deadline = time.monotonic() + 120
+    while whole_checkpoints(folder) < step and child.is_alive() and time.monotonic() < deadline:
+        child.join(0.005)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    assert child.exitcode == -signal.SIGKILL, "the training ended before it was killed"
+    assert whole_checkpoints(folder) >= step
+
+
+@pytest.mark.parametrize("case", ["sft", "sft early", "dpo", "reward", "grpo", "ppo", "embedder", "sft 2 processes"])
+def test_a_killed_training_ends_at_the_same_weights(case: str, tmp_path: Path) -> None:
+    import torch
+
+    base = str(micro_encoder() if case == "embedder" else micro_causal())
+    step = random.Random(case).randint(2, 5)
+    kill_after(step, case, base, tmp_path / "killed")
+    torch.set_num_threads(1)
+    with dr.Session(tmp_path / "killed"):
+        record = trained(case, base).summary()
+        resumed = weights(trained(case, base).path)
+    with dr.Session(tmp_path / "whole"):
+        straight = weights(trained(case, base).path)
+        log = trained(case, base).metrics()
+    assert record["resumed_from_step"] >= step
+    assert record["steps"] == STEPS
+    assert resumed == straight
+    assert log["step"].max() == STEPS
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file of weights."""
+    found = {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob("*.safetensors"))}
+    assert found
+    return found
