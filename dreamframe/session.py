@@ -17,6 +17,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
+from dreamframe.optimizer.limit import limit_down
 from dreamframe.run import loop
 from dreamframe.run.options import RunOptions
 from dreamframe.run.progress import Progress, summary
@@ -176,7 +177,9 @@ class Session:
                 self._note([step], run)
 
     def planned(self, step: Step) -> Step:
-        """The plan as it would run now."""
+        """The plan as it would run now. Looks at a folder that is there, and makes none."""
+        if self._stores is None and (self.folder is None or not self.folder.exists()):
+            return limit_down(step, lambda _: False)
         return self._run_with(self._options).planned(step)
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:

@@ -67,3 +67,9 @@ def test_a_file_that_changes_while_it_is_read_keeps_nothing_under_its_old_key(tm
         assert df.collect()["answer"].to_list() == ["new"]
         file.write_text("t\nold\n")
         assert df.collect()["answer"].to_list() == ["old"]
+
+
+def test_explaining_a_plan_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert "PROMPT" in ROWS.prompt(Echo(), "{t}").head(1).explain()
+    assert list(tmp_path.iterdir()) == []
