@@ -203,6 +203,7 @@ class JournalWriter:
             raise
         finally:
             self._files.unlink(hidden)
+        handle.path = path
         self._handle, self._lock, self._path, self._end = handle, lock, path, len(header())
         return handle
 

@@ -75,7 +75,7 @@ class Answers:
         model: str,
         extra: str | None,
     ) -> None:
-        """Keep an answer. Written within 20 ms; raises StorageError if the disk refused the ones before it."""
+        """Keep an answer. Written within 20 ms; raises StorageError, once, if the disk refused the ones before it: they stay in memory."""
         row = (key, text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, time.time_ns() // 1_000_000)
         self._recent.setdefault(key, row)
         self._pending.append(row)
@@ -83,7 +83,8 @@ class Answers:
             self._is_awake = True
             self._wake.set()
         if self._failed is not None:
-            raise self._failed
+            error, self._failed = self._failed, None  # said once: the next answer tries the disk again
+            raise error
 
     def lookup(self, keys: pa.Array) -> pa.Table:
         """The answers to 16-byte keys, in their order: all columns but the key, nulls where there is none, and `found`."""
@@ -123,6 +124,7 @@ class Answers:
             if not self._thread.is_alive():
                 self._drain()  # after close, or in a forked child: there is no thread to do it
         if ticket.error is not None:
+            self._failed = None
             raise ticket.error
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ Kind = Literal["file", "dir", "other"]
 NEEDS = {
     errno.ENOSPC: "the disk is full; make room there, or name another folder, and run again",
     errno.EDQUOT: "the disk quota is used up; make room there, or name another folder, and run again",
+    errno.EFBIG: "the file would be larger than this disk or this user's limit (ulimit -f) allows; raise it, or name another folder",
     errno.EROFS: "the disk is read-only; name a folder that can be written, or copy this one to such a place",
     errno.EACCES: "this user may not do that; name a folder of your own, or change its permissions",
     errno.EPERM: "this user may not do that; name a folder of your own, or change its permissions",
@@ -40,6 +41,8 @@ class Lock(Protocol):
 
 class Handle(Protocol):
     """A file that is being written, at its end only."""
+
+    path: Path  # what errors call it
 
     def write(self, data: bytes | memoryview) -> None: ...
     def sync(self) -> None: ...
