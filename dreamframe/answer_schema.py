@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,11 +13,19 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import ParseError, SchemaError
+from dreamframe.json_schema import dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, reader, resolved
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
-SAYS_TYPE = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties"}
 WORDS = {"true": True, "false": False, "yes": True, "no": False}
+PLAIN = {str, int, float, bool, type(None)}
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class AnswerSchema:
 
     @classmethod
     def of(cls, shape: Any, *, step: str = "prompt") -> AnswerSchema | None:
-        """The schema of bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, any type that pydantic knows, or JSON Schema.
+        """The schema of bool, int, float, a Literal, an Enum, a list of labels, a polars type, any type that pydantic knows, or JSON Schema.
 
         None and str are no schema. Raises SchemaError for what has no column type.
 
@@ -39,12 +46,13 @@ class AnswerSchema:
         """
         if shape is None or shape is str or shape == pl.String:
             return None
-        made = cls(shape, _json_schema(shape, step))
-        made.dtype  # noqa: B018  what has no column type fails where it was written
+        made = cls(shape, of_shape(shape, step))
+        if made.dtype == pl.Null:  # what has no column type fails where it was written
+            raise SchemaError(f"{step}: schema={shape!r} allows nothing but null.")
         return made
 
     def key_fields(self) -> Mapping[str, object]:
-        own = self.shape if isinstance(self.shape, type) else None  # a model's validators are code of its own
+        own = self.shape if is_pydantic(self.shape) else None  # validators are code of their own
         return {"json_schema": self.json_schema, "dtype": str(self.dtype), "shape": own}
 
     @cached_property
@@ -57,21 +65,17 @@ class AnswerSchema:
         """Canonical JSON text of the schema that the model is held to: always an object."""
         schema = dict(self.schema)
         if self.is_wrapped:
-            definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+            definitions: dict[str, Any] = {name: schema.pop(name) for name in ("$defs", "definitions") if name in schema}
             schema = {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED], "additionalProperties": False, **definitions}
         return json.dumps(schema, separators=(",", ":"), ensure_ascii=False)
 
     @cached_property
     def dtype(self) -> pl.DataType:
         """The column's type."""
-        return _dtype(self.schema, self.schema.get("$defs", {}), ())
-
-    @cached_property
-    def _adapter(self) -> Any:
-        """Pydantic's reader of the shape, for types that carry validators of their own."""
-        from pydantic import TypeAdapter
-
-        return TypeAdapter(self.shape)
+        if is_polars_type(self.shape):
+            return instance(self.shape)
+        held = given_back(self.shape, self.schema)
+        return dtype_of(held, held)
 
     def parse(self, text: str) -> Any:
         """The value that a text holds. Raises ParseError where it holds none; never a default.
@@ -79,50 +83,143 @@ class AnswerSchema:
         >>> AnswerSchema.of(int).parse('{"answer": 4}'), AnswerSchema.of(bool).parse("yes")
         (4, True)
         """
-        held = _loads(text, bare=self._bare(text))
+        fenced = FENCE.match(text)
+        inner = fenced.group(1) if fenced else text
+        if (bare := self._bare(inner)) is not None:
+            return bare
+        held = _loads(inner, whole=text)
         if self.is_wrapped and isinstance(held, Mapping) and set(held) == {WRAPPED}:
             held = held[WRAPPED]
+        if isinstance(held, str) and (label := self._label(held)) is not None:
+            return label
         return self.accept(held, text=text)
 
     def _bare(self, text: str) -> Any:
         """What a text without JSON may stand for: a label itself, or yes and no."""
-        plain = text.strip().strip("\"'.").strip()
-        if labels := self.schema.get("enum"):
-            found = [v for v in labels if str(v).casefold() == plain.casefold()]
-            return found[0] if len(found) == 1 else None
-        return WORDS.get(plain.casefold()) if self.schema.get("type") == "boolean" else None
+        if self._labels:
+            return self._label(text)
+        return WORDS.get(_stripped(text).casefold()) if self.schema == {"type": "boolean"} else None
+
+    def _label(self, text: str) -> Any:
+        """The one label that a text names: as it is written, else in upper or lower case, without quotes or a full stop."""
+        for plain in (text.strip(), _stripped(text)):
+            if plain in self._labels:
+                return self._labels[plain]
+        alike = self._labels_by_sound.get(_stripped(text).casefold(), ())
+        return alike[0] if len(alike) == 1 else None
+
+    @cached_property
+    def _labels(self) -> dict[str, Any]:
+        return {str(v): v for v in self.schema["enum"]} if self.schema.keys() == {"type", "enum"} else {}
+
+    @cached_property
+    def _labels_by_sound(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for text, label in self._labels.items():
+            found.setdefault(_stripped(text).casefold(), []).append(label)
+        return found
 
     def accept(self, value: Any, *, text: str | None = None) -> Any:
-        """The value, if it is of this shape. Raises ParseError otherwise."""
+        """The value, if it is of this shape, as the column takes it. Raises ParseError otherwise."""
+        if type(value) not in PLAIN:
+            value = _as_json(value, text)
+        if not self._is_plainly_right(value):
+            self._validate(value, text)
+        if self._adapter is not None:
+            value = self._through_pydantic(value, text)
+        try:
+            return self._read(value)
+        except (ValueError, OverflowError, RecursionError) as exc:
+            raise ParseError(f"not the shape that was asked for: {exc}", text=text) from exc
+
+    @cached_property
+    def _read(self) -> Callable[[Any], Any]:
+        """From a JSON value to what the column takes."""
+        return reader(self.dtype)
+
+    @cached_property
+    def _is_plainly_right(self) -> Callable[[Any], bool]:
+        """A quick yes for scalars and labels; what it does not know is validated in full."""
+        kinds = {"boolean": (bool,), "integer": (int,), "number": (float, int), "string": (str,)}.get(str(self.schema.get("type")), ())
+        if self._labels:
+            labels = list(self._labels.values())
+            return lambda value: type(value) in kinds and value in labels
+        if self._adapter is not None and '"properties"' not in json.dumps(self.schema):
+            return lambda _: True  # pydantic says it; only records may be filled up with defaults
+        return (lambda value: type(value) in kinds) if self.schema.keys() == {"type"} else lambda _: False
+
+    @cached_property
+    def _validator(self) -> Any:
+        import jsonschema
+        from referencing import Registry
+
+        schema = dict(self.schema)
+        return jsonschema.validators.validator_for(schema)(schema, registry=Registry())  # an empty registry: no reference is fetched from the net
+
+    def _validate(self, value: Any, text: str | None) -> None:
+        """Against the JSON Schema. Also what pydantic reads: it would fill in defaults for what the answer leaves out."""
         import jsonschema
 
-        if _is_pydantic(self.shape):
-            import pydantic
-
-            try:
-                return self._adapter.dump_python(self._adapter.validate_json(json.dumps(_plain(value)), strict=True), mode="json")
-            except pydantic.ValidationError as exc:
-                raise ParseError(_first_error(exc.errors()), text=text) from exc
         try:
-            jsonschema.validate(_plain(value), dict(self.schema))
-        except jsonschema.ValidationError as exc:
-            at = "".join(f" at {p!r}" for p in exc.absolute_path)
-            raise ParseError(f"not the shape that was asked for{at}: {exc.message[:300]}", text=text) from exc
-        return self._in_range(_plain(value), text)
+            error = jsonschema.exceptions.best_match(self._validator.iter_errors(value))
+        except RecursionError as exc:
+            raise ParseError("the answer is nested too deeply", text=text) from exc
+        if error is not None:
+            at = "".join(f" at {p!r}" for p in error.absolute_path)
+            raise ParseError(f"not the shape that was asked for{at}: {error.message[:300]}", text=text)
 
-    def _in_range(self, value: Any, text: str | None) -> Any:
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise ParseError(f"{value} does not fit a column of {self.dtype}", text=text)
-        return value
+    @cached_property
+    def _adapter(self) -> Any:
+        """Pydantic's reader of the shape, for types that carry validators of their own."""
+        if not is_pydantic(self.shape):
+            return None
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self.shape)
+
+    def _through_pydantic(self, value: Any, text: str | None) -> Any:
+        import pydantic
+
+        try:
+            made = self._adapter.validate_json(json.dumps(value), strict=True)
+            held = self._adapter.dump_python(made, mode="json", by_alias=True)
+        except pydantic.ValidationError as exc:
+            raise ParseError(_first_error(exc.errors()), text=text) from exc
+        except Exception as exc:  # a validator or serialiser of the user's may raise anything
+            raise ParseError(f"the validators of {self.shape!r} failed: {type(exc).__name__}: {exc}", text=text) from exc
+        return _sets_in_order(held, self.schema, self.schema) if "uniqueItems" in self.json_schema else held
 
     def to_series(self, name: str, values: Iterable[Any]) -> pl.Series:
-        """Accepted values (None for missing ones) as a column."""
-        dtype = self.dtype
-        return pl.Series(name, [None if v is None else _fit(v, dtype) for v in values], dtype=dtype, strict=True)
+        """What parse and accept gave (None for missing ones) as a column."""
+        return pl.Series(name, list(values), dtype=self.dtype, strict=True)
 
 
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, enum.Enum) else value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+def _stripped(text: str) -> str:
+    return text.strip().strip("\"'.").strip()
+
+
+def _as_json(value: Any, text: str | None) -> Any:
+    """What parse= may give (models, enums, dates, sets …) as JSON has it."""
+    import pydantic_core
+
+    if isinstance(value, enum.Enum):
+        return value.value
+    try:
+        return pydantic_core.to_jsonable_python(value, by_alias=True)
+    except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as exc:
+        raise ParseError(f"a {type(value).__name__} is no JSON: {exc}", text=text) from exc
+
+
+def _sets_in_order(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
+    """Sets have no order of their own: sorted by their JSON text, they are the same in every process."""
+    schema = resolved(schema, root) if isinstance(schema, Mapping) else {}
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        return {k: _sets_in_order(v, properties.get(k), root) for k, v in value.items()}
+    if isinstance(value, list):
+        inner = [_sets_in_order(v, schema.get("items"), root) for v in value]
+        return sorted(inner, key=lambda v: json.dumps(v, sort_keys=True)) if schema.get("uniqueItems") else inner
+    return value
 
 
 def _first_error(errors: list[Any]) -> str:
@@ -130,183 +227,10 @@ def _first_error(errors: list[Any]) -> str:
     return "not the shape that was asked for: " + "; ".join(shown)
 
 
-def _loads(text: str, *, bare: Any) -> Any:
-    if bare is not None:
-        return bare
-    fenced = FENCE.match(text)
+def _loads(text: str, *, whole: str) -> Any:
     try:
-        return json.loads(fenced.group(1) if fenced else text, parse_constant=_refuse)
+        return DECODER.decode(text)
+    except RecursionError as exc:
+        raise ParseError("the answer is nested too deeply", text=whole) from exc
     except ValueError as exc:
-        raise ParseError(f"the answer is not JSON: {exc}", text=text) from exc
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")
-
-
-# From shapes to JSON Schema
-
-
-def _is_pydantic(shape: Any) -> bool:
-    """Whether pydantic reads answers of this shape: neither a plain scalar, nor labels, nor a schema in another language."""
-    plain = shape in (bool, int, float) if isinstance(shape, type) else isinstance(shape, list | tuple | dict)
-    return not plain and not isinstance(shape, enum.EnumMeta) and typing.get_origin(shape) is not typing.Literal and not _is_polars_type(shape)
-
-
-def _is_polars_type(shape: Any) -> bool:
-    return isinstance(shape, pl.DataType) or (isinstance(shape, type) and issubclass(shape, pl.DataType))
-
-
-def _json_schema(shape: Any, step: str) -> dict[str, Any]:
-    scalars = {bool: "boolean", int: "integer", float: "number"}
-    if shape in scalars if isinstance(shape, type) else False:
-        return {"type": scalars[shape]}
-    if isinstance(shape, enum.EnumMeta):
-        return _labels([m.value for m in shape], step)
-    if isinstance(shape, list | tuple):
-        return _labels(list(shape), step)
-    if typing.get_origin(shape) is typing.Literal:
-        return _labels(list(typing.get_args(shape)), step)
-    if isinstance(shape, Mapping):
-        return _checked(dict(shape), step)
-    if _is_polars_type(shape):
-        return _of_polars(shape, step)
-    return _of_pydantic(shape, step)
-
-
-def _labels(values: list[Any], step: str) -> dict[str, Any]:
-    kinds = {type(v) for v in values}
-    known: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-    if len(kinds) != 1 or not kinds <= set(known) or len(set(values)) != len(values):
-        raise SchemaError(f"{step}: labels must be different values of one type (text or numbers); got {values!r}.")
-    return {"type": known[kinds.pop()], "enum": values}
-
-
-def _checked(schema: dict[str, Any], step: str) -> dict[str, Any]:
-    import jsonschema
-
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as exc:
-        raise SchemaError(f"{step}: schema= is not valid JSON Schema: {exc.message}") from exc
-    if not schema.keys() & SAYS_TYPE:
-        raise SchemaError(f"{step}: schema= says no type; write JSON Schema such as {{'type': 'object', 'properties': …}}, or a pydantic model.")
-    return {"type": "object", **schema} if "properties" in schema else schema
-
-
-def _of_polars(shape: Any, step: str) -> dict[str, Any]:
-    dtype = shape() if isinstance(shape, type) else shape
-    if isinstance(dtype, pl.Enum):
-        return _labels(dtype.categories.to_list(), step)
-    for kind, name in ((dtype == pl.Boolean, "boolean"), (dtype.is_integer(), "integer"), (dtype.is_float(), "number"), (dtype == pl.String, "string")):
-        if kind:
-            return {"type": name}
-    if isinstance(dtype, pl.List):
-        return {"type": "array", "items": _of_polars(dtype.inner, step)}
-    if isinstance(dtype, pl.Struct):
-        fields = {f.name: _of_polars(f.dtype, step) for f in dtype.fields}
-        return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-    raise SchemaError(f"{step}: a model cannot be asked for a {dtype}; use numbers, booleans, strings, enums, lists or structs of them.")
-
-
-def _of_pydantic(shape: Any, step: str) -> dict[str, Any]:
-    import pydantic
-
-    try:
-        schema = pydantic.TypeAdapter(shape).json_schema()
-    except pydantic.errors.PydanticUserError as exc:
-        raise SchemaError(
-            f"{step}: schema={shape!r} is no answer schema. Possible: bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, JSON Schema."
-        ) from exc
-    strict = _strict(schema)
-    if not strict.keys() & SAYS_TYPE:
-        raise SchemaError(f"{step}: schema={shape!r} says no type; name one, e.g. int, a Literal or a pydantic model.")
-    root = _resolved(strict, strict.get("$defs", {}))
-    return {**root, "$defs": strict["$defs"]} if "$defs" in strict and root is not strict else strict
-
-
-def _strict(schema: Any, *, is_names: bool = False) -> Any:
-    """Every property required and no other allowed, as the providers' strict modes want it; titles and defaults left out."""
-    if isinstance(schema, list):
-        return [_strict(s) for s in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if is_names:  # names of properties, not of the schema language
-        return {k: _strict(v) for k, v in schema.items()}
-    made = {k: _strict(v, is_names=k in ("properties", "$defs")) for k, v in schema.items() if k not in ("title", "default")}
-    if "properties" in made:
-        made |= {"required": list(made["properties"]), "additionalProperties": False}
-    return made
-
-
-# From JSON Schema to polars
-
-
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
-    return schema["allOf"][0] if len(schema.get("allOf", ())) == 1 else schema
-
-
-def _dtype(schema: Mapping[str, Any], definitions: Mapping[str, Any], above: tuple[str, ...]) -> pl.DataType:
-    """The column type of a schema. What no type can hold (free objects, recursion, mixed unions) is JSON text."""
-    if (name := schema.get("$ref")) is not None:
-        return pl.String() if name in above else _dtype(_resolved(schema, definitions), definitions, (*above, name))
-    schema = _resolved(schema, definitions)
-    if options := schema.get("anyOf") or schema.get("oneOf"):
-        return _union([_dtype(o, definitions, above) for o in options if o.get("type") != "null"])
-    if "enum" in schema or "const" in schema:
-        return _of_values(schema.get("enum", [schema.get("const")]))
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        return _union([_dtype({**schema, "type": k}, definitions, above) for k in kind if k != "null"])
-    if kind == "array" and isinstance(schema.get("items"), Mapping):
-        return pl.List(_dtype(schema["items"], definitions, above))
-    if kind == "object" and schema.get("properties"):
-        return pl.Struct({n: _dtype(s, definitions, above) for n, s in schema["properties"].items()})
-    plain: dict[Any, pl.DataType] = {"boolean": pl.Boolean(), "integer": pl.Int64(), "number": pl.Float64(), "null": pl.Null()}
-    return plain.get(kind, pl.String())
-
-
-def _of_values(values: list[Any]) -> pl.DataType:
-    known = [v for v in values if v is not None]
-    for kind, dtype in ((bool, pl.Boolean()), (int, pl.Int64()), (float, pl.Float64())):
-        if known and all(type(v) is kind for v in known):
-            return dtype
-    return pl.Enum(known) if known and all(isinstance(v, str) for v in known) else pl.String()
-
-
-def _union(kinds: list[pl.DataType]) -> pl.DataType:
-    if not kinds:
-        return pl.Null()
-    if all(k == kinds[0] for k in kinds):
-        return kinds[0]
-    if all(k.is_numeric() for k in kinds):
-        return pl.Float64()
-    if all(isinstance(k, pl.Struct) for k in kinds):  # a struct of all fields; those of the other options are null
-        names = dict.fromkeys(f.name for k in kinds for f in k.fields)  # type: ignore[attr-defined]
-        return pl.Struct({n: _union([f.dtype for k in kinds for f in k.fields if f.name == n]) for n in names})  # type: ignore[attr-defined]
-    return pl.String()
-
-
-def _fit(value: Any, dtype: pl.DataType) -> Any:
-    """A JSON value as polars wants it for a type: what is JSON text in the column is written as such."""
-    if value is None:
-        return None
-    if isinstance(dtype, pl.Struct):
-        return {f.name: _fit(value.get(f.name), _instance(f.dtype)) for f in dtype.fields}
-    if isinstance(dtype, pl.List):
-        return [_fit(v, _instance(dtype.inner)) for v in value]
-    if dtype == pl.String:
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if dtype == pl.Float64:
-        return float(value)
-    if dtype == pl.Int64:
-        return int(value)
-    return value
-
-
-def _instance(dtype: Any) -> pl.DataType:
-    made = dtype() if isinstance(dtype, type) else dtype
-    assert isinstance(made, pl.DataType)
-    return made
+        raise ParseError(f"the answer is not JSON: {exc}", text=whole) from exc
