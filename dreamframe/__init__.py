@@ -102,7 +102,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({n for n in globals() if not n.startswith("_") and n not in ("annotations", "importlib", "TYPE_CHECKING", "Any", "LAZY")} | set(LAZY))
+    made_here = {n for n, value in globals().items() if not n.startswith("_") and str(getattr(value, "__module__", "")).startswith("dreamframe.")}
+    return sorted({"errors", "testing", *made_here, *LAZY})
 
 
 _register_accessors()
