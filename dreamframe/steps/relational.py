@@ -136,13 +136,20 @@ def root_names(expr: pl.Expr) -> list[str]:
 
 
 def is_separable(expr: pl.Expr, *, needs_column: bool = False) -> bool:
-    """Whether running batch by batch changes nothing. What polars cannot tell (wildcards, Python functions, list.eval) counts as no."""
+    """Whether running batch by batch changes nothing. What polars cannot tell (wildcards, Python functions, list.eval) counts as no.
+
+    Polars' own answer is about the outermost operation alone (`pl.col("a") > pl.col("a").mean()` counts as separable), so every part is asked.
+    """
     try:
-        if needs_column and not expr.meta.root_names():
+        if expr.meta.has_multiple_outputs() or (needs_column and not expr.meta.root_names()):
             return False  # a select of literals gives one row, not one for each batch
-        return bool(expr.meta.is_row_separable())
+        return _all_separable(expr)
     except (pl.exceptions.PolarsError, TypeError):
         return False
+
+
+def _all_separable(expr: pl.Expr) -> bool:
+    return bool(expr.meta.is_row_separable()) and all(_all_separable(part) for part in expr.meta.pop())
 
 
 def _missing_name(message: str) -> str | None:
