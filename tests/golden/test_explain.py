@@ -15,6 +15,7 @@ from tests.golden.files import Golden
 
 GOLDEN = Golden("explain.txt")
 ECHO = dr.testing.Echo()
+WORDS = dr.testing.WordEmbedder()
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -107,6 +108,14 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),
+    "embed": lambda: rows().embed(WORDS, "t"),
+    "similarity": lambda: rows().similarity("k", "t", by=WORDS),
+    "retrieve": lambda: rows().retrieve(dr.frame({"d": ["a"]}), query="t", text="d", by=WORDS, k=3),
+    "retrieve in a graph": lambda: rows().retrieve(dr.frame({"d": ["a"]}), query="t", text="d", by=WORDS, index="usearch"),
+    "dedup": lambda: rows().dedup("t"),
+    "dedup by letters": lambda: rows().dedup("t", method="minhash"),
+    "dedup by vectors": lambda: rows().dedup("t", method="embedding", by=WORDS, threshold=0.75),
+    "cluster": lambda: rows().cluster("t", k=2, by=WORDS),
     "model column in with_columns": lambda: rows().with_columns(MODEL_COLUMN),
     "model column in filter": lambda: rows().filter(MODEL_COLUMN, pl.col("v") > 1),
     "model column in select": lambda: rows().select("k", MODEL_COLUMN),

@@ -18,12 +18,15 @@ from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
 from dreamframe.steps.apply import MapBatches, MapRows
 from dreamframe.steps.classify import Classify
+from dreamframe.steps.embed import Embed, Similarity
+from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
+from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
 from dreamframe.steps.source import Scan, Table
 from dreamframe.steps.train import Train
-from dreamframe.testing import Fake, FakeClient
+from dreamframe.testing import Fake, FakeClient, WordEmbedder
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
 ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
@@ -160,6 +163,16 @@ PROMPT_CHANGES: dict[str, Any] = {
     "repairs": 3,
 }
 POSITIONS: dict[str, Any] = {"name": "other"}
+WORDS, FEWER_WORDS = WordEmbedder(), WordEmbedder(size=32)
+EMBEDDING: dict[str, Any] = {"name": "other", "on_error": "null", "by": FEWER_WORDS, "into": "other"}
+
+
+def with_vectors(below: Step) -> Step:
+    return dr.Frame(below).embed(WORDS, "t", into="e").embed(WORDS, "k", into="f").step
+
+
+def found(below: Step, *, index: str = "exact") -> Step:
+    return Retrieve.over(below, WORDS, documents(below, "t", WORDS, index=index), query="k", text="t", k=2)
 
 CASES: dict[str, Case] = {
     "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
@@ -247,6 +260,19 @@ CASES: dict[str, Case] = {
     "Relational ranked": Case(
         lambda below: dr.Frame(below).rank_by(LLM, "Rate {k}", parse=tail_of, threshold=1).step,
         {"options": (("descending", False), ("maintain_order", True), ("nulls_last", True))},
+    ),
+    "Embed": Case(lambda below: Embed.over(below, WORDS, column="t", into="v64"), {**EMBEDDING, "column": "k"}),
+    "Similarity": Case(lambda below: Similarity.over(below, WORDS, a="t", b="k", into="near"), {**EMBEDDING, "a": "k", "b": "t"}),
+    "Retrieve": Case(found, {**EMBEDDING, "by": WordEmbedder("other words"), "query": "t", "text": "k", "k": 3}),
+    "Retrieve in a graph": Case(lambda below: found(below, index="usearch"), {"k": 3}),
+    "SearchGraph": Case(lambda below: SearchGraph(inputs=(documents(below, "t", WORDS, index="exact"),)), POSITIONS),
+    "DedupLetters": Case(lambda below: DedupLetters(inputs=(below,), column="t", threshold=0.5), {**POSITIONS, "column": "k", "threshold": 0.6}),
+    "DedupVectors": Case(
+        lambda below: DedupVectors(inputs=(with_vectors(below),), column="e", threshold=0.5), {**POSITIONS, "column": "f", "threshold": 0.6}
+    ),
+    "Cluster": Case(
+        lambda below: Cluster(inputs=(with_vectors(below),), column="e", into="group", k=2),
+        {**POSITIONS, "column": "f", "into": "other", "k": 3, "seed": 1, "by_angle": True},
     ),
     "Relational over model columns": Case(
         lambda below: dr.Frame(below).filter(dr.prompt(LLM, "Say {x}", x=dr.prompt(LLM, "{t}").str.to_uppercase(), into="said").str.len_chars() > 9).step,
