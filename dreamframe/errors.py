@@ -13,6 +13,7 @@
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
     │   ├── SourceChangedError          a source file changed while it was read
     │   ├── BudgetExceededError         the next call could pass Session(budget=)
+    │   ├── TooFewRowsError             until(n): candidates ran out before n rows passed
     │   ├── OfflineError                offline=True and answers are missing
     │   └── TrainingError               a trainer could not train
     ├── CallError                       one call to a model failed
@@ -115,6 +116,10 @@ class SourceChangedError(RunError):
 
 class BudgetExceededError(RunError):
     """The next call could cost more than what is left of the budget."""
+
+
+class TooFewRowsError(RunError):
+    """`until(n)` tried all candidates it may, and fewer than n rows passed. Every answer is kept."""
 
 
 class OfflineError(RunError):

@@ -12,17 +12,18 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
-from dreamframe.steps.relational import Relational
+from dreamframe.steps.relational import Relational, RepeatTo
 from dreamframe.steps.source import Scan, Table
 from dreamframe.verbs.judge import JudgeVerbs
 from dreamframe.verbs.meaning import MeaningVerbs
 from dreamframe.verbs.output import OutputVerbs
 from dreamframe.verbs.rows import RowVerbs
 from dreamframe.verbs.train import TrainVerbs
+from dreamframe.verbs.until import UntilVerbs
 from dreamframe.verbs.vectors import VectorVerbs
 
 
-class Frame(MeaningVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.
@@ -169,8 +170,8 @@ def generate(llm: LLM | str, prompt: str | Prompt, *, n: int, into: str = "text"
     """
     if n < 0:
         raise SettingError(f"generate: n={n} is not a number of rows.")
-    seeds = pl.DataFrame({"__sample": pl.Series(range(n), dtype=pl.UInt32)})
-    return frame(seeds).prompt(llm, prompt, into=into, **settings).drop("__sample")
+    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({"__sample": [0]})),), n=n))  # a source that can grow: see until
+    return samples.prompt(llm, prompt, into=into, **settings).drop("__sample")
 
 
 def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:

@@ -204,6 +204,19 @@ class TableStep(Step):
 
 
 @step
+class RoundsStep(Step):
+    """Takes rows of its input in rounds, until it has enough: the engine runs the row steps below for so many rows at a time, and no more."""
+
+    @abstractmethod
+    def next_round(self, seen: int, kept: int) -> int:
+        """How many further rows the row steps below are given, when `seen` rows have given `kept`; 0 ends it."""
+
+    @abstractmethod
+    def enough(self, rows: pl.DataFrame, seen: int | None) -> pl.DataFrame:
+        """The output, from all rows that were kept of `seen` (None: nothing was asked row by row, these are all there are)."""
+
+
+@step
 class ModelStep(Step):
     """Trains an artefact from the rows of its inputs. Its output schema is empty: it gives a folder, not rows."""
 

@@ -20,10 +20,11 @@ from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run.asking import RunAsking
 from dreamframe.run.options import RunOptions
-from dreamframe.run.pipeline import BatchContext, Stage, batches_of, pipeline
+from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
+from dreamframe.run.rounds import in_rounds
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.run.training import Trainings
-from dreamframe.step import Memo, ModelStep, PolarsStep, RowStep, Source, Step, TableStep
+from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.steps.source import Scan, Table
 from dreamframe.store.stores import Stores
 
@@ -145,6 +146,9 @@ class Run:
             await self._train_edges(step)
             rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
             return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
+        if isinstance(step, RoundsStep):
+            rows = await in_rounds(self, step)
+            return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
         query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
         if is_expensive(step):
@@ -229,7 +233,16 @@ class Run:
         return chain[::-1]
 
     async def _segment(self, step: Step) -> AsyncIterator[pl.DataFrame]:
-        chain = self._chain(step)
+        opened = await self.opened(step)
+        assert opened is not None, f"{step.label}: no row step to run"
+        async for rows in pipeline(opened.stages, batches_of(opened.source, opened.batch_rows), self, window=opened.window):
+            yield rows
+
+    async def opened(self, step: Step) -> Opened | None:
+        """The pipeline that ends with a step, its models trained and its tables read; None if no row step is left to run."""
+        chain = self._chain(step) if self.find(step) is None else []
+        if not chain:
+            return None
         base = chain[0].inputs[0]
         stages = [self._stage(s) for s in chain]
         source, *_ = await every(self.lazy(base), *(self._prepare(stage) for stage in stages))
@@ -239,8 +252,7 @@ class Run:
                 stage.stats.total = base.data.height
         widest = max(s.width for s in chain if isinstance(s, RowStep))
         window = max(4 * widest, 4 * self.options.batch_rows) if self._fit(chain) else sys.maxsize
-        async for rows in pipeline(stages, batches_of(source, self.options.batch_rows), self, window=window):
-            yield rows
+        return Opened(stages, source, window, self.options.batch_rows)
 
     def _fit(self, chain: Sequence[Step]) -> bool:
         """Whether the models of a pipeline may be loaded together. Else each answers all rows before the next is loaded."""

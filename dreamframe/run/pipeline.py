@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
@@ -59,6 +59,20 @@ class Stage:
             at += self.heights[batch]
         column = getattr(self.step, "into", "")
         return [FailedRow(self.step.label, starts[b] + p, column, f) for b, p, f in sorted(self.failed, key=lambda x: x[:2])]
+
+
+class Opened(NamedTuple):
+    """A pipeline that is ready to be fed."""
+
+    stages: list[Stage]
+    source: pl.LazyFrame
+    window: int  # rows in flight
+    batch_rows: int
+
+    @property
+    def n_batches(self) -> int:
+        """How many batches have entered so far."""
+        return len(self.stages[0].heights)
 
 
 class Lender(Protocol):
@@ -148,15 +162,17 @@ async def _row_stage(stage: Stage, step: RowStep, index: int, rows: pl.DataFrame
     return out
 
 
-async def pipeline(stages: Sequence[Stage], batches: Iterator[pl.DataFrame], lender: Lender, *, window: int) -> AsyncIterator[pl.DataFrame]:
-    """Batches of rows through all stages, at most `window` rows in flight, yielded in input order.
+async def pipeline(
+    stages: Sequence[Stage], batches: Iterator[pl.DataFrame], lender: Lender, *, window: int, first: int = 0
+) -> AsyncIterator[pl.DataFrame]:
+    """Batches of rows through all stages, at most `window` rows in flight, yielded in input order. `first` batches went through the stages before.
 
     `batches` is pulled in a worker thread, since reading a file must not hold up answers that come in.
     """
     pending: deque[tuple[int, asyncio.Task[pl.DataFrame]]] = deque()
     in_flight = 0
     try:
-        index = 0
+        index = first
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             while pending and in_flight + batch.height > window:
                 height, task = pending.popleft()

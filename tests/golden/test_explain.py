@@ -89,6 +89,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "sample": lambda: rows().sample(2, seed=1),
     "shuffle": lambda: rows().shuffle(seed=1),
     "shard": lambda: rows().shard(2, 1),
+    "until": lambda: dr.generate(ECHO, "Write a haiku.", n=3).prompt(ECHO, "Rate {text}", schema=int, into="score").until(9, where=pl.col("score") > 3),
+    "until over a table": lambda: rows().sort("t").prompt(ECHO, "{t}", into="said").until(2, where=pl.col("said") != "x", max_candidates=5),
     "repeat_to": lambda: rows().repeat_to(7),
     "split": lambda: rows().split(train=0.5, test=0.5, seed=3)["test"],
     "split stratified": lambda: rows().split(train=0.5, test=0.5, stratify="k")["train"],

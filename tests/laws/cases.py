@@ -22,10 +22,11 @@ from dreamframe.steps.embed import Embed, Similarity
 from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
-from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
+from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.steps.source import Scan, Table
 from dreamframe.steps.train import Train
+from dreamframe.steps.until import Until
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
@@ -235,6 +236,10 @@ CASES: dict[str, Case] = {
         lambda below: dr.Frame(below).judge(LLM, a="t", b="k", parse=verdict, swap="both").step,
         {"into": "other"},
         n_calls=lambda rows: 2 * (rows["t"].len() - rows["t"].null_count()),
+    ),
+    "Until": Case(
+        lambda below: Until(inputs=(dr.Frame(below).repeat_to(9).prompt(LLM, "Say {k}", into="said").filter(pl.col("v") > -9).step,), n=4, max_candidates=9),
+        {"name": "other", "n": 5, "max_candidates": 8},
     ),
     "Classify": Case(
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
