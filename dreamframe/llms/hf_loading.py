@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,9 @@ def quiet(*modules: Any) -> Iterator[None]:
     for module in drawn:
         module.tqdm = log.tqdm
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)  # what these libraries tell each other
+            yield
     finally:
         for module, bar in drawn.items():
             module.tqdm = bar

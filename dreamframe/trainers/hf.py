@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -163,7 +164,9 @@ def alone() -> Iterator[None]:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)  # what these libraries tell each other
+            yield
     finally:
         huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = telemetry
         transformers.logging.set_verbosity(level)
