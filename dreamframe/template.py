@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -86,14 +86,23 @@ def check(template: str, schema: pl.Schema, *, step: str) -> None:
     for name in columns(template, step):
         if name not in schema:
             raise ColumnNotFoundError(name, columns=schema.names(), step=step)
-        if schema[name] in (pl.Binary, pl.Object):
+        if not _is_writable(schema[name]):
             raise SchemaError(f"{step}: column {name!r} has type {schema[name]}, which is not text. Cast it first, or give images in dr.Chat.")
+
+
+def _is_writable(dtype: Any) -> bool:
+    """Whether values of a type can be written as text."""
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_writable(dtype.inner)
+    if isinstance(dtype, pl.Struct):
+        return all(_is_writable(f.dtype) for f in dtype.fields)
+    return dtype not in (pl.Binary, pl.Object)
 
 
 def render(template: str, rows: pl.DataFrame) -> pl.Series:
     """Fill a template with each row: one string a row, null where a column that it reads is null.
 
-    Numbers, dates and truth values are written as polars writes them; lists and structs as JSON.
+    Numbers, dates, durations and truth values are written as polars writes them; lists and structs as JSON.
 
     >>> render("{a} is {b}", pl.DataFrame({"a": ["x", None], "b": [1, 2]})).to_list()
     ['x is 1', None]
@@ -113,6 +122,8 @@ def as_text(column: pl.Series) -> pl.Series:
         valid = column.is_not_null().to_list()
         texts = [json.dumps(v, ensure_ascii=False, default=str) if ok else None for v, ok in zip(values, valid, strict=True)]
         return pl.Series(column.name, texts, dtype=pl.String)
+    if isinstance(column.dtype, pl.Duration):  # polars casts none
+        return column.dt.to_string("polars")
     return column.cast(pl.String)
 
 
