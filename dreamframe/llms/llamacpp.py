@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, setting, steering
-from dreamframe.llms.constrained import constraint, refusal
+from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
@@ -146,7 +146,7 @@ class LlamaCppClient(Resident[Loaded]):
             raise BadRequestError(f"{label}: {exc}") from exc
         if isinstance(failed, dict):
             answer.add(failed)
-        return answer.completion(label, json_schema)
+        return answer.completion(label)
 
     def load(self) -> Loaded:
         llm = self.settings
@@ -195,7 +195,7 @@ def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
     if sampling.logit_bias:
         sent["logit_bias"] = [[int(token) if token.isdecimal() else token, bias] for token, bias in sampling.logit_bias]
     if question.json_schema is not None:
-        sent["grammar"] = constraint(question.json_schema).grammar
+        sent["grammar"] = grammar(question.json_schema)
     sent["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
     return sent
 
@@ -224,16 +224,15 @@ class Answer:
         self._usage = piece.get("usage") or self._usage
         return bool(self._is_given_up())
 
-    def completion(self, model: str, json_schema: str | None = None) -> Completion:
+    def completion(self, model: str) -> Completion:
         """The whole answer, or the error."""
         if self._error is not None:
             raise _error(self._error, model)
         if self._finish is None:
             raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
         reasoning = "".join(self._reasoning)
-        text = "".join(self._text)
         return Completion(
-            constraint(json_schema).as_json(text) if json_schema is not None and self._finish == "stop" else text,
+            "".join(self._text),
             finish=self._finish,
             n_in=int(self._usage.get("prompt_tokens", 0)),
             n_out=int(self._usage.get("completion_tokens", 0)),

@@ -12,7 +12,7 @@ import torch
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
-from dreamframe.llms.constrained import constraint
+from dreamframe.llms.constrained import grammar
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.decode import Row, generate
 from dreamframe.llms.hf_loading import Loaded, free_memory, is_out_of_memory
@@ -133,17 +133,17 @@ class Engine:
 
     def _row(self, prepared: Prepared) -> Row | CallError:
         question = prepared.request.question
-        grammar = None
+        matcher = None
         if question.json_schema is not None:
-            grammar = self._matcher(question.json_schema)
-            if isinstance(grammar, CallError):
-                return grammar
+            matcher = self._matcher(question.json_schema)
+            if isinstance(matcher, CallError):
+                return matcher
         return Row(
             prompt=prepared.prompt,
             max_new=prepared.max_new,
             ends=self._ends(),
             seed=prepared.request.seed,
-            grammar=grammar,
+            grammar=matcher,
             is_stopped=self._stopper(question.sampling.stop) if question.sampling.stop else None,
             is_wanted=lambda: prepared.is_wanted,
             bias=self._bias(question.sampling.logit_bias or ()),
@@ -203,7 +203,7 @@ class Engine:
                 raise MissingExtraError("llguidance", extra="local", needed_for=f"schema= with {self._label}") from exc
             if self._grammar_tokens is None:
                 self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends()) or None)
-            matcher = LLMatcher(self._grammar_tokens, constraint(json_schema).grammar, log_level=0)
+            matcher = LLMatcher(self._grammar_tokens, grammar(json_schema), log_level=0)
             refused = BadRequestError(f"{self._label}: the schema cannot be decoded under: {matcher.get_error()}") if matcher.is_error() else None
             self._matchers[json_schema] = refused or matcher
         matcher = self._matchers[json_schema]
@@ -217,9 +217,7 @@ class Engine:
     def _completion(self, prepared: Prepared, row: Row) -> Completion | CallError:
         if row.finish == "cancelled" or row.finish is None:
             return BadReplyError(f"{self._label}: the answer was given up before its end")
-        question, text = prepared.request.question, self._text(row.tokens)
-        cuts = [at for s in question.sampling.stop or () if (at := text.find(s)) >= 0]
+        text = self._text(row.tokens)
+        cuts = [at for s in prepared.request.question.sampling.stop or () if (at := text.find(s)) >= 0]
         text = text[: min(cuts)] if cuts else text
-        if question.json_schema is not None and row.finish == "stop":
-            text = constraint(question.json_schema).as_json(text)
         return Completion(text, finish=row.finish, n_in=len(row.prompt), n_out=len(row.tokens), model=self._label)

@@ -248,7 +248,7 @@ def test_a_schema_that_cannot_be_decoded_fails_the_row() -> None:
 
 
 def test_rows_with_and_without_schema_share_a_model_through_a_plan() -> None:
-    frame = dr.frame({"t": ["tea", "bread"]}).prompt(greedy(), "{t}", into="free").prompt(greedy(), "{t}", into="mood", schema=["good", "bad"])
+    frame = dr.frame({"t": ["tea", "bread"]}).prompt(greedy(), "{t}", into="free").prompt(greedy(max_tokens=40), "{t}", into="mood", schema=["good", "bad"])
     with dr.Session(None) as session:
         rows = frame.collect()
         assert session.usage()["calls"] == 4
