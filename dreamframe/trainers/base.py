@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
-from dreamframe.llms.base import LLM, Artefact, TrainedModel, setting, steering
+from dreamframe.llms.base import LLM, Artefact, ModelSettings, TrainedModel, setting, steering
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.roles import Roles, assign
@@ -42,7 +42,7 @@ class Chained:
 class Trainer(ABC):
     """Settings of one training: a frozen value. Every field is part of the model's key unless it is declared steering.
 
-    `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM, or a model of this plan.
+    `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM or embedder, or a model of this plan.
     """
 
     base: Any
@@ -270,7 +270,7 @@ def refuse_unless(value: str, possible: tuple[str, ...], *, name: str, who: str)
 
 def has_adapter(base: Any) -> bool:
     """Whether a base is an adapter over further weights."""
-    if isinstance(base, LLM):
+    if isinstance(base, ModelSettings):
         return getattr(base, "adapter", None) is not None
     trainer = getattr(getattr(base, "step", None), "trainer", None)
     return bool(trainer is not None and trainer.is_adapter)
@@ -283,7 +283,7 @@ def _kind(base: Any) -> str:
 
 def root(base: Any) -> Any:
     """The weights under all adapters, as a name, a path or a model of the plan."""
-    if isinstance(base, LLM):
+    if isinstance(base, ModelSettings):
         return base.model
     return root(base.step.trainer.base) if has_adapter(base) else base
 
@@ -323,7 +323,7 @@ def peft_text(config: Any, who: str) -> str | None:
 
 
 def _shown(base: Any) -> str:
-    if isinstance(base, LLM):
+    if isinstance(base, ModelSettings):
         return base.label
     step = getattr(base, "step", None)
     return f"{base}".rstrip("/").rpartition("/")[2] if step is None else str(step.label)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.errors import SettingError
-from dreamframe.llms.base import LLM, Artefact
+from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.trainers.base import Chained
 
 
@@ -27,8 +27,8 @@ def locate(base: Any, *, who: str) -> Located:
         return _chained(base, who)
     if isinstance(base, Artefact):
         return _chained(Chained(base), who)
-    if isinstance(base, LLM):
-        at = _named(base.model, base, who)
+    if isinstance(base, ModelSettings):
+        at = locate(base.model, who=who) if isinstance(base.model, Artefact) else _named(base.model, base, who)
         adapter = getattr(base, "adapter", None)
         return at if adapter is None else Located(at.weights, _adapter_folder(adapter, who))
     return _named(str(base), None, who)
@@ -40,7 +40,7 @@ def base_identity(base: Any) -> object:
 
     if isinstance(base, str | Path):
         return weights_identity(str(base))
-    return base.identity() if isinstance(base, LLM) else base
+    return base.identity() if isinstance(base, ModelSettings) else base
 
 
 def _chained(base: Chained, who: str) -> Located:
@@ -55,7 +55,7 @@ def _chained(base: Chained, who: str) -> Located:
     return Located(below.weights, folder)
 
 
-def _named(model: str, llm: LLM | None, who: str) -> Located:
+def _named(model: str, llm: ModelSettings | None, who: str) -> Located:
     from dreamframe.llms.weights import local_weights
 
     path = Path(model).expanduser()

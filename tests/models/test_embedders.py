@@ -91,8 +91,9 @@ def test_what_the_model_does_not_have_stops_the_run(settings: dict[str, object],
 
 def test_an_embedder_that_the_plan_trains_is_an_edge(tmp_path: Path):
     rows = dr.frame({"anchor": ["tea", "lamp"] * 4, "positive": ["hot tea", "warm lamp"] * 4})
-    trained = rows.train(dr.SentenceTransformerTrainer(str(micro_encoder()), steps=2, batch_size=4, learning_rate=1e-2, device="cpu"))
-    base, tuned = dr.SentenceTransformer(micro_encoder(), device="cpu"), dr.SentenceTransformer(trained, device="cpu")
+    base = dr.SentenceTransformer(micro_encoder(), device="cpu")
+    trained = rows.train(dr.SentenceTransformerTrainer(base, steps=2, batch_size=4, learning_rate=1e-2, device="cpu"))
+    tuned = trained.embedder(device="cpu")
     df = dr.frame({"t": ["the lamp is warm"]}).embed(base, "t", into="before").embed(tuned, "t", into="after")
     assert df.schema["after"] == pl.Array(pl.Float32, 32)
     with dr.Session(tmp_path) as session:
