@@ -95,6 +95,11 @@ class Step(ABC):
         """Names and types of the columns this step gives, from those of its inputs."""
 
     @property
+    def reads_files(self) -> bool:
+        """Whether its rows depend on files that its input's rows name. Its output is then not kept: its key cannot know what the files hold."""
+        return False
+
+    @property
     def label(self) -> str:
         """What messages and progress call this step."""
         return self.name or type(self).__name__.lower()

@@ -66,7 +66,13 @@ class Fake(LLM):
 
     def reply(self, request: Request) -> Completion:
         """The answer to one request, or a CallError."""
-        return Completion(request.messages()[-1]["content"], n_in=len(request.prompt.split()), n_out=1, model=self.model)
+        return Completion(last_text(request), n_in=len(request.prompt.split()), n_out=1, model=self.model)
+
+
+def last_text(request: Request) -> str:
+    """The text of the last message, without its images."""
+    content = request.messages()[-1]["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Scripted(Fake):
         return answer if isinstance(answer, Completion) else Completion(str(answer), n_in=1, n_out=1, model=self.model)
 
     def _answer(self, request: Request) -> Any:
-        prompt = request.messages()[-1]["content"]
+        prompt = last_text(request)
         if isinstance(self.script, Mapping):
             return self.script[prompt]
         if callable(self.script):

@@ -45,6 +45,10 @@ class Prompt(ABC):
         """Models that are asked before the prompt is whole, such as an embedder."""
         return ()
 
+    def reads_files(self, schema: pl.Schema) -> bool:  # noqa: ARG002  prompts with images use it
+        """Whether rows of this schema name files that go into what is asked."""
+        return False
+
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
         edges = {id(e): i for i, e in enumerate(self.inputs)}

@@ -70,6 +70,9 @@ class Chat(Prompt):
     async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
         return written(rows.height, self._writer(rows), ctx)
 
+    def reads_files(self, schema: pl.Schema) -> bool:
+        return any(schema[c] == pl.String for c in self.images)
+
     def render(self, rows: pl.DataFrame) -> pl.Series:
         write = self._writer(rows)
         return pl.Series("prompt", [write(i) for i in range(rows.height)], dtype=pl.String)

@@ -181,7 +181,7 @@ class Run:
 
         An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
         """
-        if self.stores.steps is None:
+        if self.stores.steps is None or not is_expensive(step):
             frames = [b async for b in batches]
             return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
         key, began = step.key(self.memo), time.time()
@@ -293,8 +293,9 @@ def _models_here(step: Step) -> list[ModelSettings]:
 
 
 def is_expensive(step: Step) -> bool:
-    """Whether a model or a user's function had a hand in it, so that its rows are worth keeping."""
-    return any(s.is_expensive for s in step.walk())
+    """Whether a model or a user's function had a hand in it, so that its rows are worth keeping, and whether its key tells all that they depend on."""
+    below = step.walk()
+    return any(s.is_expensive for s in below) and not any(s.reads_files for s in below)
 
 
 def len_of(stage: Stage) -> int:

@@ -73,6 +73,10 @@ class PromptStep(RowStep):
         return own
 
     @property
+    def reads_files(self) -> bool:
+        return self.prompt.reads_files(self.inputs[0].schema)
+
+    @property
     def needs_order(self) -> bool:
         return not self._sampling.is_greedy
 
