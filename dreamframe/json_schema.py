@@ -111,7 +111,8 @@ def _of_pydantic(shape: Any, step: str) -> dict[str, Any]:
     try:
         schema = pydantic.TypeAdapter(shape).json_schema()
     except pydantic.errors.PydanticUserError as exc:
-        raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE} Pydantic says: {exc.message.partition(chr(10))[0]}") from exc
+        why = f" Pydantic says: {exc.message.partition(chr(10))[0]}" if isinstance(shape, type) or typing.get_origin(shape) else ""
+        raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE}{why}") from exc
     strict = _strict(schema)
     if not strict.keys() & SAYS_TYPE:
         raise SchemaError(f"{step}: schema={shape!r} says no type; name one, e.g. int, a Literal or a pydantic model.")
