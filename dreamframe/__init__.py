@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
     from dreamframe.trainers.classifier import Classifier as Classifier
+    from dreamframe.task_models.hf import HFClassifier as HFClassifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
     from dreamframe.trainers.dpo import DPO as DPO
@@ -74,6 +75,7 @@ LAZY = {
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
     "Classifier": "trainers.classifier",
+    "HFClassifier": "task_models.hf",
     "CPO": "trainers.cpo",
     "CrossEncoderTrainer": "trainers.cross_encoder",
     "DPO": "trainers.dpo",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dreamframe.embedders.base import Embedder
+    from dreamframe.task_models.base import TaskModel
 
 
 class Model:
@@ -58,6 +59,10 @@ class Model:
     def embedder(self, **settings: Any) -> Embedder:
         """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is none."""
         return self.step.trainer.as_embedder(self, **settings)
+
+    def classifier(self, **settings: Any) -> TaskModel:
+        """The tuned model as a classifier; settings as of `dr.HFClassifier`. Raises SettingError where it is none."""
+        return self.step.trainer.as_classifier(self, **settings)
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""

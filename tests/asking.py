@@ -8,12 +8,13 @@ from typing import Any
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.content import answer_keys
-from dreamframe.llms.base import LLM
+from dreamframe.llms.base import ModelSettings
 
 
-def ask_all(llm: LLM, prompts: Sequence[str], *, one_by_one: bool = False, samples: Sequence[int] | None = None, **question: Any) -> list[Any]:
+def ask_all(llm: ModelSettings, prompts: Sequence[str], *, one_by_one: bool = False, samples: Sequence[int] | None = None, **question: Any) -> list[Any]:
     """The completions (or errors) of all prompts, asked together through one client."""
-    asked = Question(llm=llm, **{"system": llm.system, "sampling": llm.sampling, **question})
+    own = {name: getattr(llm, name) for name in ("system", "sampling") if hasattr(llm, name)}
+    asked = Question(llm=llm, **{**own, **question})
     return asyncio.run(_ask(llm, requests(asked, prompts, samples), one_by_one))
 
 
@@ -24,7 +25,7 @@ def requests(question: Question, prompts: Sequence[str], samples: Sequence[int] 
     return [Request(question, p, s, k) for p, s, k in zip(prompts, samples, keys, strict=True)]
 
 
-async def _ask(llm: LLM, asked: list[Request], one_by_one: bool) -> list[Completion | BaseException]:
+async def _ask(llm: ModelSettings, asked: list[Request], one_by_one: bool) -> list[Completion | BaseException]:
     client = llm.open()
     try:
         if one_by_one:

@@ -80,7 +80,7 @@ def load(
             weights = _with_adapter(weights, Path(adapter), len(tokenizer), merge=quantization is None, who=who)
         if on != "auto" and quantization is None:
             weights = weights.to(on)
-    return Loaded(weights.eval(), tokenizer, is_seq2seq, _context(config, tokenizer, is_seq2seq))
+    return Loaded(weights.eval(), tokenizer, is_seq2seq, context_of(config, tokenizer))
 
 
 @contextlib.contextmanager
@@ -156,9 +156,9 @@ def _placed(device: str, quantization: str | None) -> dict[str, Any]:
     return {"device_map": {"": device}} if quantization is not None else {}
 
 
-def _context(config: Any, tokenizer: Any, is_seq2seq: bool) -> int | None:
+def context_of(config: Any, tokenizer: Any) -> int | None:
+    """Tokens that a model reads at once; None where there is no limit (relative positions) and the tokenizer knows none."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     known = [getattr(text, name, None) for name in ("max_position_embeddings", "n_positions")]
-    if not is_seq2seq or not any(known):  # relative positions: only the tokenizer may know a limit
-        known.append(tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None)
+    known.append(tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None)
     return min((int(n) for n in known if n), default=None)

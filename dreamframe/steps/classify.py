@@ -11,12 +11,12 @@ from dreamframe.call import Failure, Replies, RowContext
 from dreamframe.errors import ParseError, SettingError
 from dreamframe.prompts.instruct import need_text
 from dreamframe.step import RowStep, Step, step
-from dreamframe.task_models.base import TaskModel, read_prediction
+from dreamframe.task_models.base import TaskModel, read_prediction, read_predictions
 
 
 @step
 class Classify(RowStep):
-    """Two columns: the label, and its score. A null text gives nulls, and no call is made."""
+    """Two columns: the label, and its score (lists of them, by a model that gives many). A null text gives nulls, and no call is made."""
 
     llm: TaskModel  # called so as in every step that asks a model: progress and statistics name it
     labels: tuple[str, ...] | None  # None: the model's own
@@ -50,7 +50,10 @@ class Classify(RowStep):
 
     def output_schema(self) -> pl.Schema:
         kind = pl.Enum(self.labels) if self.labels is not None else pl.String()
-        return pl.Schema({**self.inputs[0].schema, self.into: kind, self.score: pl.Float64()})
+        columns: dict[str, pl.DataType] = {self.into: kind, self.score: pl.Float64()}
+        if self.llm.gives_many:
+            columns = {name: pl.List(dtype) for name, dtype in columns.items()}
+        return pl.Schema({**self.inputs[0].schema, **columns})
 
     @property
     def width(self) -> int:
@@ -64,14 +67,13 @@ class Classify(RowStep):
         question = ctx.once("question", lambda: ctx.resolve(self.llm).question(self.labels))
         texts = template.as_text(rows.get_column(self.column))
         made = self._read(await ctx.ask(question, texts), texts, ctx)
-        dtype = self.schema[self.into]
-        return rows.with_columns(
-            pl.Series(self.into, [m and m[0] for m in made], dtype=dtype), pl.Series(self.score, [m and m[1] for m in made], dtype=pl.Float64)
-        )
+        columns = ((self.into, 0), (self.score, 1))
+        return rows.with_columns(pl.Series(name, [m and m[i] for m in made], dtype=self.schema[name]) for name, i in columns)
 
-    def _read(self, replies: Replies, texts: pl.Series, ctx: RowContext) -> list[tuple[str, float] | None]:
+    def _read(self, replies: Replies, texts: pl.Series, ctx: RowContext) -> list[tuple[Any, Any] | None]:
         """Label and score by position; what is neither is reported to `ctx`."""
-        made: list[tuple[str, float] | None] = []
+        made: list[tuple[Any, Any] | None] = []
+        read = read_predictions if self.llm.gives_many else read_prediction
         for position, failure in replies.failures.items():
             ctx.fail(position, failure)
         for position, (text, finish) in enumerate(replies.answers.select("text", "finish").iter_rows()):
@@ -79,7 +81,7 @@ class Classify(RowStep):
             if finish is None:  # not asked, or failed
                 continue
             try:
-                made[position] = read_prediction(text, self.labels)
+                made[position] = read(text, self.labels)
             except ParseError as exc:
                 ctx.fail(position, Failure.of(exc, request=texts[position]))
         return made

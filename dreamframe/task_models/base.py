@@ -23,6 +23,11 @@ class TaskModel(ModelSettings):
 
     provider: ClassVar[str] = "task model"
 
+    @property
+    def gives_many(self) -> bool:
+        """Whether a text gets any number of labels, as `predictions`, rather than one."""
+        return bool(getattr(self, "multi_label", False))
+
     def question(self, labels: Sequence[str] | None = None) -> Question:
         """What is the same for every text."""
         schema = None if labels is None else json.dumps({"enum": list(labels)}, ensure_ascii=False, separators=(",", ":"))
@@ -41,6 +46,25 @@ def prediction(label: str, score: float) -> str:
     '{"label": "good", "score": 0.75}'
     """
     return json.dumps({"label": label, "score": float(score)}, ensure_ascii=False)
+
+
+def predictions(found: Sequence[tuple[str, float]]) -> str:
+    """Any number of labels with their scores as the text of an answer.
+
+    >>> predictions([("good", 0.75)])
+    '{"labels": ["good"], "scores": [0.75]}'
+    """
+    return json.dumps({"labels": [label for label, _ in found], "scores": [float(score) for _, score in found]}, ensure_ascii=False)
+
+
+def read_predictions(text: str | None, labels: Sequence[str] | None) -> tuple[list[str], list[float]]:
+    """The labels and the scores of an answer. Raises ParseError for a label that is not among those asked for."""
+    try:
+        held = json.loads(text or "")
+        pairs = [read_prediction(prediction(label, score), labels) for label, score in zip(held["labels"], held["scores"], strict=True)]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ParseError(f"not labels and scores: {exc}", text=text) from exc
+    return [label for label, _ in pairs], [score for _, score in pairs]
 
 
 def read_prediction(text: str | None, labels: Sequence[str] | None) -> tuple[str, float]:

@@ -21,6 +21,7 @@ from dreamframe.trainers.roles import Roles, assign
 
 if TYPE_CHECKING:
     from dreamframe.embedders.base import Embedder
+    from dreamframe.task_models.base import TaskModel
 
 ALIASES = {"input": "prompt", "output": "completion"}
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -83,6 +84,14 @@ class Trainer(ABC):
         from dreamframe.embedders.sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(model, **settings)
+
+    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+        """The trained model as a classifier of texts."""
+        if self.kind != "classifier":
+            raise SettingError(f"{self.label} makes no classifier (it makes: {self.kind}); dr.Classifier does.")
+        from dreamframe.task_models.hf import HFClassifier
+
+        return HFClassifier(model, **settings)
 
     def edges(self) -> tuple[TrainedModel, ...]:
         """The models of the plan that must be trained before this one."""
@@ -254,6 +263,13 @@ class LocalTrainer(Trainer):
         from dreamframe.llms.transformers import Transformers
 
         return Transformers(root(self.base), adapter=model, **settings) if self.is_adapter else Transformers(model, **settings)
+
+    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+        if self.kind != "classifier" or not self.is_adapter:
+            return super().as_classifier(model, **settings)
+        from dreamframe.task_models.hf import HFClassifier
+
+        return HFClassifier(root(self.base), adapter=model, **settings)
 
     @property
     def base_name(self) -> str | None:
