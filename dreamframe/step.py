@@ -15,7 +15,7 @@ from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
 from dreamframe.fingerprint import fingerprint, parts
 
 T = TypeVar("T")
-Memo = dict[Any, Any]  # what one walk over a plan has computed: keys by id(step), digests of files by path
+Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
 
 
 def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = None) -> Any:
@@ -94,6 +94,10 @@ class Step(ABC):
     def output_schema(self) -> pl.Schema:
         """Names and types of the columns this step gives, from those of its inputs."""
 
+    def citations(self) -> tuple[str, ...]:
+        """Papers of all techniques that this step uses, for the cards."""
+        return self.cites
+
     @property
     def reads_files(self) -> bool:
         """Whether its rows depend on files that its input's rows name. Its output is then not kept: its key cannot know what the files hold."""
@@ -112,9 +116,10 @@ class Step(ABC):
         """The fields that identify this step besides its inputs."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "inputs" and not f.metadata.get("runtime")}
 
-    def key_parts(self) -> dict[str, str]:
-        """Field → short digest: what went into the key, to see which part of two keys differs."""
-        return parts(self)
+    def key_parts(self, memo: Memo | None = None) -> dict[str, str]:
+        """Field → short digest: what went into the key besides the inputs, to see which part of two keys differs."""
+        content = self.content({} if memo is None else memo)
+        return {**parts(self), **({} if content is None else {"content": content[:12]})}
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
         """For a source: the digest of its rows as they are now. None for every other step."""
@@ -123,11 +128,12 @@ class Step(ABC):
     def key(self, memo: Memo) -> str:
         """32 hex characters: this step over these inputs over the sources' content of this moment.
 
-        `memo` belongs to one walk, since a file may change between two runs of one plan.
+        `memo` belongs to one walk, since a file may change between two runs of one plan. It keeps the steps alive whose keys it knows: the id of one
+        that is gone could be given to another.
         """
         if id(self) not in memo:
-            memo[id(self)] = fingerprint((self, [i.key(memo) for i in self.inputs], self.content(memo)))
-        return str(memo[id(self)])
+            memo[id(self)] = self, fingerprint((self, [i.key(memo) for i in self.inputs], self.content(memo)))
+        return str(memo[id(self)][1])
 
     def walk(self) -> list[Step]:
         """This step and all below it, each once, inputs before the steps that read them."""
