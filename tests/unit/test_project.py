@@ -37,8 +37,9 @@ EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")
 HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "ray", "numpy")
 ALLOWED = {
     ("dreamframe/polars_code.py", "cloudpickle"),  # its `dumps` is replaced while polars hands over functions: nothing is serialised
-    ("tests/faults/hostile.py", "pickle"),  # a bomb to lay into a session folder: nothing of ours may open it
-    ("tests/faults/test_hostile_folders.py", "pickle"),
+    ("tests/faults/test_hostile_folders.py", "pickle"),  # a bomb to lay into a session folder: nothing of ours may open it
+    ("tests/faults/hostile.py", "pickle"),  # and proof that the hook which watches for it sees one
+    ("tests/faults/hostile.py", "exec"),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 APART = {"litellm", "ray"}  # extras with an environment of their own: their libraries are not among the pins
