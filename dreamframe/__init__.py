@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
+from dreamframe import recipes as recipes
 from dreamframe import testing as testing
 from dreamframe.fingerprint import versioned as versioned
 from dreamframe.frame import Frame as Frame
@@ -105,7 +106,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     made_here = {n for n, value in globals().items() if not n.startswith("_") and str(getattr(value, "__module__", "")).startswith("dreamframe.")}
-    return sorted({"errors", "testing", *made_here, *LAZY})
+    return sorted({"errors", "recipes", "testing", *made_here, *LAZY})
 
 
 _register_accessors()
