@@ -13,7 +13,7 @@ from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import ParseError, RefusedError, SettingError, TruncatedError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
-from dreamframe.step import RowStep, Step, step
+from dreamframe.step import RowStep, Step, runtime, step
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ON_ERROR = ("raise", "null", "drop")
@@ -31,6 +31,7 @@ class PromptStep(RowStep):
     sampling: Sampling = Sampling()
     n: int = 1  # samples for each row; more than one gives a list column
     parse: Callable[[str], Any] | None = None
+    techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
     repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
 
     is_expensive: ClassVar[bool] = True
@@ -71,6 +72,9 @@ class PromptStep(RowStep):
         if self.sampling == Sampling():  # settings given to the model or to the verb are the same question
             own.pop("sampling")
         return own
+
+    def citations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.cites, *self.prompt.cites, *self.techniques)))
 
     @property
     def reads_files(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import polars as pl
@@ -11,8 +12,12 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
+from dreamframe.steps.prompt import PromptStep
 from dreamframe.template import literal
 from dreamframe.verbs.ask import AskVerbs
+
+JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
+RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
 
 
 def first_number(text: str) -> float:
@@ -54,7 +59,7 @@ class RateVerbs(AskVerbs):
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
         fields = {"schema": float, "parse": parse or first_number, "repairs": 0, "name": name or "rank_by", **settings}
-        scored = self.prompt(llm, prompt, into=into, **fields)
+        scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         if threshold is not None:
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)])
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True)
@@ -98,7 +103,12 @@ class RateVerbs(AskVerbs):
         shape = {"type": "object", "properties": dict.fromkeys(rubric, points), "required": list(rubric), "additionalProperties": False}
         criteria = "\n".join(f"- {literal(name)}: {literal(meaning)}" for name, meaning in rubric.items())
         ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {{{column}}}"
-        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=shape, **{"name": "score", **settings})
+        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=shape, **{"name": "score", **settings})._citing(JUDGING, RUBRIC)
+
+    def _citing(self, *papers: str) -> Self:
+        """The frame, its prompt with the papers that the verb goes back to."""
+        assert isinstance(self.step, PromptStep)
+        return self._over(replace(self.step, techniques=papers))
 
 
 def _scale(scale: tuple[int, int]) -> tuple[int, int]:

@@ -161,6 +161,7 @@ PROMPT_CHANGES: dict[str, Any] = {
     "sampling": Sampling.of(temperature=0.5),
     "n": 2,
     "parse": upper,
+    "techniques": ("https://arxiv.org/abs/2306.05685",),
     "repairs": 3,
 }
 POSITIONS: dict[str, Any] = {"name": "other"}

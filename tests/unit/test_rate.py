@@ -132,3 +132,16 @@ def test_a_scale_that_is_none_is_refused(scale: tuple[int, int]):
 def test_a_rubric_that_is_none_is_refused(rubric: dict[str, str]):
     with pytest.raises(dr.errors.SettingError, match="rubric="):
         dr.frame({"e": ["On tea"]}).score(dr.testing.Echo(), rubric, "e")
+
+
+def test_the_verbs_name_the_papers_they_go_back_to():
+    rows, llm = dr.frame({"e": ["On tea"], "f": ["On rain"]}), dr.testing.Echo()
+    plans = [rows.rank_by(llm, "Rate {e}"), rows.score(llm, RUBRIC, "e"), rows.judge(llm, a="e", b="f"), rows.group_by("e").reduce_by(llm, "{f}")]
+    cited = [{paper.rpartition("/")[2] for s in df.step.walk() for paper in s.citations()} for df in plans]
+    assert cited == [{"2306.05685"}, {"2306.05685", "2303.16634"}, {"2306.05685", "2305.17926"}, {"2109.10862"}]
+
+
+def test_an_example_pool_is_cited_too():
+    shots = dr.FewShot("Rate.", input="e", output="n", examples=[{"e": "x", "n": 1}])
+    step = dr.frame({"e": ["On tea"]}).prompt(dr.testing.Echo(), shots).step
+    assert step.citations() == shots.cites
