@@ -226,6 +226,31 @@ class Session:
         """The records of all step outputs in the folder."""
         return [] if self.stores.steps is None else self.stores.steps.all()
 
+    def export(self, archive: str | Path) -> Path:
+        """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.
+
+        Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`. It holds no key and no path, but
+        every prompt and answer. Raises SettingError for a session in memory.
+        """
+        from dreamframe.store import archive as archives
+
+        if self.folder is None:
+            raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
+        self.stores.answers.flush()
+        return archives.export(self.folder, Path(archive).absolute())
+
+    @classmethod
+    def load(cls, archive: str | Path, folder: str | Path, **settings: Any) -> Session:
+        """Make a new folder out of an exported session, and open it; settings as of `dr.Session`.
+
+        Nothing of it is executed or unpickled, nothing is written outside `folder`, and every file is checked before it is first used.
+        Raises CorruptFileError for what is no session, SettingError if the folder is not empty.
+        """
+        from dreamframe.store import archive as archives
+
+        archives.unpack(Path(archive).absolute(), Path(folder).absolute())
+        return cls(folder, **settings)
+
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
 
