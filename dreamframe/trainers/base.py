@@ -258,7 +258,7 @@ class LocalTrainer(Trainer):
         return self.init is None and (goes_on if not self.peft else not has_adapter(self.base))
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
-        if self.kind != "llm":
+        if self.kind not in ("llm", "seq2seq"):
             return super().as_llm(model, **settings)
         from dreamframe.llms.transformers import Transformers
 
