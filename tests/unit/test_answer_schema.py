@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -26,6 +27,11 @@ from tests.unit.answer_shapes import OBJECT, SHAPES, Checked, Inner, Mood, Outer
 RUBBISH = ["", " ", "I don't know.", "[" * 100_000, '{"answer": ' * 50_000, "{", "nul", '{"answer": }', "\ud800", '{"answer": "\\ud800"}']
 READS = [(name, text, value) for name, (_, _, reads, _) in SHAPES.items() for text, value in reads]
 REFUSES = [(name, text) for name, (_, _, _, refused) in SHAPES.items() for text in refused]
+
+
+def named(value: Any) -> str:
+    """A test's name: without addresses, which differ between processes."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:40]
 
 
 def schema(shape: Any) -> AnswerSchema:
@@ -103,7 +109,7 @@ def test_none_and_text_are_no_schema():
         (object(), "is no answer schema"),
         (socket.socket, "is no answer schema"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_what_is_no_schema_fails_where_it_was_written(shape: Any, says: str):
     with pytest.raises(SchemaError, match=f"^judge: .*{says}"):
@@ -134,7 +140,7 @@ def test_an_error_says_where_and_what():
         (OBJECT, {"a": 1}, {"a": 1, "b": None}),
         (Renamed, Renamed(**{"price in euro": 2}), None),
     ],
-    ids=lambda v: str(v)[:40],
+    ids=named,
 )
 def test_what_a_function_made_of_an_answer_is_accepted(shape: Any, given_: Any, value: Any):
     if value is None:  # what it gives back holds more than what was asked for
@@ -144,7 +150,7 @@ def test_what_a_function_made_of_an_answer_is_accepted(shape: Any, given_: Any, 
         assert schema(shape).accept(given_) == value
 
 
-@pytest.mark.parametrize("value", [object(), socket.socket, {1: {2, object()}}, lambda: 1, float("nan"), float("inf"), b"\xff", 1 + 2j], ids=str)
+@pytest.mark.parametrize("value", [object(), socket.socket, {1: {2, object()}}, lambda: 1, float("nan"), float("inf"), b"\xff", 1 + 2j], ids=named)
 def test_what_is_no_json_is_a_parse_error(value: Any):
     for shape in (float, OBJECT, Inner):
         with pytest.raises(ParseError):
