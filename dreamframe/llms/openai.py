@@ -45,6 +45,8 @@ class OpenAI(LLM):
     timeout_s: float = steering(300.0)  # hard deadline of one call
     attempts: int = steering(8)
     backoff_s: float = steering(0.5)
+    rpm: float | None = steering()  # calls a minute, if known: otherwise learnt from refusals
+    tpm: float | None = steering()  # tokens a minute, if known
     max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
 
     provider: ClassVar[str] = "openai"
@@ -88,7 +90,7 @@ class OpenAI(LLM):
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def pool_key(self) -> str:
-        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.max_reply_bytes)
+        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
         return repr((self.provider, self.endpoint, self.userinfo, self.query, self.api_key or os.environ.get(self.key_variable), self.headers, steers))
 
     def url(self, path: str) -> str:
@@ -110,7 +112,7 @@ class OpenAIClient:
         self._learnt = Learnt(llm.dialect)
         self._shapes: dict[int, tuple[Shape, str]] = {}  # id(question) → its shape (which keeps the question alive) and address
         self.concurrency = llm.concurrency
-        self.limits = Limits(timeout_s=llm.timeout_s, attempts=llm.attempts, backoff_s=llm.backoff_s)
+        self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
 
     def _headers(self) -> dict[str, str]:
         import base64

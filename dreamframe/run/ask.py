@@ -74,7 +74,8 @@ class Asker:
 
     def _dispatch(self) -> None:
         """Put idle workers to work, as far as the queue and the limits allow."""
-        for _ in range(min(self._queue.n_calls, self._client.concurrency - len(self._flying))):
+        n_calls = min(self._queue.n_calls, self._client.concurrency - len(self._flying))
+        for _ in range(min(n_calls, 1) if self._limiter.is_paced else n_calls):
             if not self._may_leave():
                 return
             if self._idle:
@@ -93,6 +94,8 @@ class Asker:
         assert me is not None
         while True:
             if self._queue.n_calls and self._may_leave() and (ticket := self._queue.take()) is not None:
+                if self._limiter.is_paced:
+                    self._loop.call_soon(self._dispatch)  # the one after it
                 await self._call(ticket, me)
                 if self._idle and self._queue.n_calls:
                     self._dispatch()
@@ -134,6 +137,7 @@ class Asker:
         ticket.left = self._loop.time()
         if ticket.attempts == 0:
             ticket.began = ticket.left
+        ticket.number, ticket.reserved = self._limiter.left(ticket.request, ticket.left)
         ticket.attempts += 1
         ticket.worker = me
         self._flying.add(ticket)
@@ -142,30 +146,36 @@ class Asker:
         try:
             completion = await self._client.complete(ticket.request)
         except TransientCallError as exc:
-            self._landed(ticket)
+            self._landed(ticket, exc)
             self._again(ticket, exc)
         except CallError as exc:
-            self._landed(ticket)
+            self._landed(ticket, exc)
             if exc.stops_run:
                 self._stop(exc)
             self._failed(ticket, exc)
-        except asyncio.CancelledError:
-            self._landed(ticket)
+        except asyncio.CancelledError as exc:
             if self._closed:
                 raise
             me.uncancel()  # only the call was given up
-            if ticket.is_late:
-                self._again(ticket, CallTimeoutError(f"no whole answer within {self._limiter.timeout_s:g} s"))
+            late = CallTimeoutError(f"no whole answer within {self._limiter.timeout_s:g} s") if ticket.is_late else None
+            self._landed(ticket, late or exc)
+            if late is not None:
+                self._again(ticket, late)
         except Exception as exc:  # noqa: BLE001  a fault of ours or of a model's code: it belongs to whoever waits
-            self._landed(ticket)
+            self._landed(ticket, exc)
             self._crashed(ticket, exc)
         else:
-            self._landed(ticket)
+            self._landed(ticket, None)
+            now = self._loop.time()
+            self._limiter.answered(completion, reserved=ticket.reserved, took_s=now - ticket.left, now=now)
             self._answered(ticket, completion)
 
-    def _landed(self, ticket: Ticket) -> None:
+    def _landed(self, ticket: Ticket, error: BaseException | None) -> None:
         self._flying.discard(ticket)
         ticket.worker = None
+        if error is not None:
+            now = self._loop.time()
+            self._limiter.refused(error, number=ticket.number, reserved=ticket.reserved, left_at=ticket.left, now=now)
 
     def _permitted(self, ticket: Ticket) -> bool:
         run = ticket.waiters[0][0].run  # the first to want the answer pays for it
@@ -191,9 +201,11 @@ class Asker:
             batch.settle(position, None)
 
     def _again(self, ticket: Ticket, error: TransientCallError) -> None:
-        now, ticket.is_late = self._loop.time(), False
-        wait_s = self._limiter.retry_s(error, attempts=ticket.attempts, tried_s=now - ticket.began, now=now)
-        if wait_s is None:
+        ticket.is_late = False
+        wait_s = self._limiter.retry_s(error, attempts=ticket.attempts, tried_s=self._loop.time() - ticket.began)
+        if wait_s is None or self._limiter.is_hopeless:
+            if self._limiter.is_hopeless:  # nothing gets through: what waits would only fail one after the other
+                self._stop(error)
             self._failed(ticket, error)
             return
         for run in ticket.runs():

@@ -1,44 +1,125 @@
-"""How fast one endpoint may be asked: requests in flight, pauses that the server asked for, and the waits between tries."""
+"""How fast one endpoint may be asked. Nothing is configured: the pace, the calls in flight and the pauses are learnt from what the server says.
+
+No part of it knows a clock: the caller passes the loop's time, in seconds.
+"""
 
 from __future__ import annotations
 
 import math
 import random
 
-from dreamframe.errors import RateLimitedError, TransientCallError
+from dreamframe.call import Completion, Request
+from dreamframe.errors import CallTimeoutError, RateLimitedError, TransientCallError
 from dreamframe.llms.base import Limits
+from dreamframe.run.pace import Pace, Tokens
 
 LONGEST_BACKOFF_S = 30.0
 LONGEST_PAUSE_S = 120.0  # a server that asks for more is obeyed only so far
 RATE_LIMITED_S = 900.0  # a request that is only ever told "not now" is given up after so long
+OVERLOADED = (429, 503, 529)
+CUT = 0.7  # of the calls in flight when the server is overloaded
+BACK_IN_ROUNDS = 20  # rounds of answers until all that was cut is back
 
 
 class Limiter:
-    """The limits of one client, shared by everything that asks through it. Knows no clock: the caller passes the loop's time, in seconds."""
+    """The limits of one client, shared by everything that asks through it."""
 
     def __init__(self, concurrency: int, limits: Limits) -> None:
-        self._concurrency = concurrency
+        self._most = concurrency
         self._limits = limits
+        self._allowed = float(concurrency)  # calls in flight
+        self._cut_at = -math.inf
+        self._bad = math.inf  # calls in flight when the server was overloaded
         self._paused_until = -math.inf
+        self._pace = Pace(limits.rpm / 60 if limits.rpm else math.inf)
+        self._tokens = Tokens(limits.tpm) if limits.tpm else None
+        self._latency_s = 0.0  # of late
+        self._n_bad = 0  # failures since the last answer
+        self._n_knocks = 0  # of them, those of calls that left since the server went bad
+        self._knocked_at = -math.inf
+        self._n_answered = 0
+        self._random = random.Random(0)
 
     @property
     def timeout_s(self) -> float | None:
         """The hard deadline of one call."""
         return self._limits.timeout_s
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the server has gone bad: as many failures in a row as calls may be in flight. One call at a time then tries whether it is back."""
+        return self._n_bad >= max(self._most, 4)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it has been tried often enough. A server that never answered gets fewer tries: most likely nobody is there."""
+        return self._n_knocks >= (self._limits.attempts if self._n_answered else min(self._limits.attempts, 5))
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether calls leave one by one."""
+        return self._pace.rate < math.inf or self._tokens is not None or self.is_broken
+
     def wait_s(self, now: float, in_flight: int) -> float:
         """Seconds until the next call may leave: 0 for now, infinity for not before one that is in flight has returned."""
-        if in_flight >= self._concurrency:
+        if in_flight >= (1 if self.is_broken else self._allowed):
             return math.inf
-        return max(0.0, self._paused_until - now)
+        wait = max(self._paused_until - now, self._pace.wait_s(now))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.wait_s(now))
+        return wait if wait > 1e-4 else 0.0
 
-    def retry_s(self, error: TransientCallError, *, attempts: int, tried_s: float, now: float) -> float | None:
+    def left(self, request: Request, now: float) -> tuple[int, float]:
+        """A call leaves; its number and the tokens reserved for it."""
+        return self._pace.left(now), self._tokens.left(request) if self._tokens is not None else 0.0
+
+    def answered(self, completion: Completion, *, reserved: float, took_s: float, now: float) -> None:
+        """A call was answered."""
+        self._n_bad = self._n_knocks = 0
+        self._n_answered += 1
+        if self._tokens is not None:
+            self._tokens.settle(reserved, completion)
+        self._latency_s += (took_s - self._latency_s) * 0.1
+        if self._limits.timeout_s is not None and self._latency_s > self._limits.timeout_s / 2:
+            self._cut(now)  # so many calls at once that they come close to their deadline
+        elif self._allowed < self._most:
+            step = self._most / BACK_IN_ROUNDS if self._allowed < self._bad / 2 else 1.0  # a round; slowly where it went wrong before
+            self._allowed = min(self._most, self._allowed + step / self._allowed)
+
+    def refused(self, error: BaseException, *, number: int, reserved: float, left_at: float, now: float) -> None:
+        """A call failed, in whatever way."""
+        if self._tokens is not None:
+            self._tokens.settle(reserved, None)
+        if not isinstance(error, TransientCallError):
+            self._n_bad = self._n_knocks = 0  # the server is there, and says so
+            return
+        pause_s = min(error.retry_after_s or 0.0, LONGEST_PAUSE_S)
+        self._paused_until = max(self._paused_until, now + pause_s)
+        if isinstance(error, RateLimitedError):
+            self._pace.refused(now, left_at=left_at, number=number, pause_s=pause_s)
+            return
+        was_broken, self._n_bad = self.is_broken, self._n_bad + 1
+        if self.is_broken and (not was_broken or left_at > self._knocked_at):  # the others left before it went bad
+            self._knocked_at = now
+            self._n_knocks += 1
+            self._paused_until = max(self._paused_until, now + self._backoff_s(self._n_knocks))
+        if error.status in OVERLOADED or isinstance(error, CallTimeoutError):
+            self._cut(now)
+
+    def retry_s(self, error: TransientCallError, *, attempts: int, tried_s: float) -> float | None:
         """Seconds to wait before the next try of a request that failed `attempts` times over `tried_s` seconds; None to give it up."""
         asked = min(error.retry_after_s or 0.0, LONGEST_PAUSE_S)
-        backoff = min(self._limits.backoff_s * 2 ** min(attempts - 1, 10), LONGEST_BACKOFF_S)
-        wait = max(asked, backoff * random.uniform(0.5, 1.0))  # jitter, so that rows that failed together do not return together
-        if isinstance(error, RateLimitedError):
-            if asked:
-                self._paused_until = max(self._paused_until, now + asked)
-            return wait if tried_s < RATE_LIMITED_S else None
-        return wait if attempts < self._limits.attempts else None
+        jitter = self._random.uniform(0.5, 1.0)  # so that rows that failed together do not return together
+        if isinstance(error, RateLimitedError):  # the pace holds it back, and says nothing against the request
+            return max(asked, self._limits.backoff_s * jitter) if tried_s < RATE_LIMITED_S else None
+        if attempts >= self._limits.attempts:
+            return None
+        return max(asked, self._backoff_s(attempts) * jitter)
+
+    def _backoff_s(self, n: int) -> float:
+        return min(self._limits.backoff_s * 2 ** min(n - 1, 10), LONGEST_BACKOFF_S)
+
+    def _cut(self, now: float) -> None:
+        if now - self._cut_at > max(self._latency_s, 1.0):  # once for the calls that were in flight together
+            self._cut_at, self._bad = now, min(self._allowed, self._most)
+            self._allowed = max(1.0, min(self._allowed, self._most) * CUT)

@@ -57,7 +57,7 @@ class Batch:
 class Ticket:
     """One call, from its first try to its end, for every row that waits for it: in flight, waiting for its next try, or queued for it."""
 
-    __slots__ = ("attempts", "began", "is_late", "left", "order", "request", "timer", "waiters", "worker")
+    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "request", "reserved", "timer", "waiters", "worker")
 
     def __init__(self, request: Request, order: int, waiters: list[Waiter]) -> None:
         self.request, self.order = request, order
@@ -65,6 +65,8 @@ class Ticket:
         self.attempts = 0
         self.began = self.left = math.nan  # loop time of the first try and of the last
         self.is_late = False  # its deadline has passed
+        self.number = 0  # of all calls of the client
+        self.reserved = 0.0  # tokens, until it returns
         self.timer: asyncio.TimerHandle | None = None
         self.worker: asyncio.Task[None] | None = None  # while it is in flight
 
