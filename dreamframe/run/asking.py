@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,9 @@ from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
 from dreamframe.run.stats import RunStats, StepStats
 from dreamframe.store.answers import Answers
+
+POLL_S = 0.05  # how often to look for the answers that another session is asking for
+PATIENCE_S = 600.0  # how long to wait for one: then its session is stuck, and the row is asked for here as well
 
 
 class RunAsking:
@@ -37,13 +41,40 @@ class RunAsking:
         if missing:
             texts, names = prompts.gather(missing).to_list(), keys.take(pa.array(missing)).to_pylist()
             requests = [Request(question, text, samples[i], key) for i, text, key in zip(missing, texts, names, strict=True)]
-            failed = self._missing_offline(requests) if self._offline else await self._ask(question, requests, stats, order)
+            failed = self._missing_offline(requests) if self._offline else await self._ask_once(question, requests, stats, order)
             failures = {missing[i]: failure for i, failure in failed.items()}
             found = self._answers.lookup(keys)
         frame = pl.DataFrame(found)
         if question.sampling.max_tokens is not None and question.form != "input":
             stats.truncated += int((frame.get_column("finish") == "length").sum())
         return Replies(frame, failures, samples)
+
+    async def _ask_once(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
+        """Ask what nobody asks now, and wait for the answers that another session on this folder is asking for. Failures by position."""
+        failures: dict[int, Failure] = {}
+        todo = list(range(len(requests)))
+        give_up = time.monotonic() + PATIENCE_S
+        while todo:
+            ours = self._answers.claim([requests[i].key for i in todo]) if time.monotonic() < give_up else [True] * len(todo)
+            mine = [i for i, is_ours in zip(todo, ours, strict=True) if is_ours]
+            todo = [i for i, is_ours in zip(todo, ours, strict=True) if not is_ours]
+            try:
+                if mine and (asked := self._still_missing(mine, requests, stats)):
+                    failed = await self._ask(question, [requests[i] for i in asked], stats, order)
+                    failures |= {asked[i]: failure for i, failure in failed.items()}
+            finally:
+                self._answers.release([requests[i].key for i in mine])
+            if todo:
+                await asyncio.sleep(POLL_S)
+                todo = self._still_missing(todo, requests, stats)
+        return failures
+
+    def _still_missing(self, positions: list[int], requests: Sequence[Request], stats: StepStats) -> list[int]:
+        """Those that no other session has answered meanwhile."""
+        self._answers.refresh()
+        found = self._answers.lookup(pa.array([requests[i].key for i in positions], pa.binary(16))).column("found").to_pylist()
+        stats.cached += sum(found)
+        return [i for i, is_found in zip(positions, found, strict=True) if not is_found]
 
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
         if stats.first_asked is None:

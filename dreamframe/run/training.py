@@ -24,6 +24,8 @@ from dreamframe.trainers.job import TrainJob
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run
 
+POLL_S = 0.5  # how often to look whether another session has trained a model
+
 
 class Trainings:
     """Finds or makes the artefact of each model step of a run."""
@@ -55,8 +57,16 @@ class Trainings:
             return Artefact(str(folder), key)
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
-        async with self._one_at_a_time:  # each wants the whole machine
-            folder = await self._train(step, trainer, tables, key)
+        while not models.lease(key):  # another session trains it now: its model is ours, too
+            await asyncio.sleep(POLL_S)
+        try:
+            if (folder := models.find(key)) is not None:
+                self._run.stats.reused += 1
+                return Artefact(str(folder), key)
+            async with self._one_at_a_time:  # each wants the whole machine
+                folder = await self._train(step, trainer, tables, key)
+        finally:
+            models.release(key)
         self._run.stats.trained += 1
         return Artefact(str(folder), key)
 

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
-from dreamframe.store.files import Files, Handle, Lock
+from dreamframe.store.files import Files, Handle
 from dreamframe.store.journal import Row, Scan, batch_of, framed, header, scan
 from dreamframe.store.layout import Layout, set_aside, warn
+from dreamframe.store.locks import Lock
 
 NAME = re.compile(r"\d{8}T\d{12}-\d+-[0-9a-f]{8}\.answers")
 
@@ -92,12 +93,13 @@ class JournalFolder:
         lock = self._files.lock(path, make=False)
         try:
             # Only a journal whose writer is gone is mapped: a living writer may cut a half-written frame off its end.
-            found = scan(self._files.map(path) if lock else pa.py_buffer(self._files.read_bytes(path)))
-            self._seen[name] = _Seen(found.end, is_live=lock is None)
-            if lock is None:
-                self._warn_of(path, found)
-            else:
+            is_ours = lock is not None and lock.is_held
+            found = scan(self._files.map(path) if is_ours else pa.py_buffer(self._files.read_bytes(path)))
+            self._seen[name] = _Seen(found.end, is_live=not is_ours)
+            if is_ours:
                 self._repair(path, found)
+            else:
+                self._warn_of(path, found)
         finally:
             if lock is not None:
                 lock.release()

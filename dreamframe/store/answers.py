@@ -16,6 +16,7 @@ from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, S
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
+from dreamframe.store.leases import Claims
 
 GROUP_S = 0.01  # an answer is written at the latest this long after it came, and then some for the write itself
 SYNC_S = 1.0  # and survives a power cut this long after that
@@ -41,6 +42,7 @@ class Answers:
         self._files = files
         self._folder = JournalFolder(files, layout) if layout is not None else None
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
+        self._claims = Claims(files, layout.locks / "answers") if layout is not None else None
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
@@ -114,6 +116,18 @@ class Answers:
                 self._add(generation_of(batches))
         return bool(batches)
 
+    def claim(self, keys: Sequence[bytes]) -> list[bool]:
+        """For each key, whether it is ours to ask now; False while another process asks it: look it up again later, and claim again.
+
+        A claim ends when the answer is written, at `release`, at `close`, or with the process.
+        """
+        return self._claims.take(keys) if self._claims is not None else [True] * len(keys)
+
+    def release(self, keys: Sequence[bytes]) -> None:
+        """Give up the claims on keys that were not answered."""
+        if self._claims is not None:
+            self._claims.release([key for key in keys if key not in self._recent])
+
     def flush(self) -> None:
         """Return when everything appended so far would survive a power cut. Raises StorageError, naming the path, if the disk refuses."""
         ticket = _Ticket()
@@ -139,6 +153,8 @@ class Answers:
             self._urgent.set()
             self._wake.set()
             self._thread.join()
+            if self._claims is not None:
+                self._claims.close()
             if self._writer is not None:
                 self._writer.close()
 
@@ -179,6 +195,8 @@ class Answers:
         try:
             if rows:
                 self._frames.append(self._writer.write(rows) if self._writer is not None else Written(rows))
+            if self._claims is not None:
+                self._claims.release([row[0] for row in rows])
             rows = []
             if self._writer is not None and (tickets or self._clock() >= self._next_sync):
                 self._next_sync = self._clock() + SYNC_S

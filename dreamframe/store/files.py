@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
 import secrets
@@ -17,6 +16,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
+from dreamframe.store.locks import Lock, NoLock, RowLocks, flock
 
 Kind = Literal["file", "dir", "other"]
 NEEDS = {
@@ -31,12 +31,6 @@ NEEDS = {
     errno.ENOENT: "it is not there (any more)",
     errno.ENOTDIR: "a part of the path is not a folder; name another folder",
 }
-
-
-class Lock(Protocol):
-    """A held lock. It ends with `release()` or with the process, however that ends."""
-
-    def release(self) -> None: ...
 
 
 class Handle(Protocol):
@@ -93,18 +87,6 @@ class AppendHandle:
     def close(self) -> None:
         with storage(self.path, "close"):
             os.close(self._fd)
-
-
-class FlockLock:
-    """An exclusive flock on a file: the kernel lets go of it when the process ends."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
-
-    def release(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
 
 
 class Files:
@@ -272,25 +254,26 @@ class Files:
     # Locks
 
     def lock(self, path: Path, *, make: bool = True, wait_s: float = 0.0) -> Lock | None:
-        """Take the lock of a file; None if another holds it for longer than `wait_s`, or the disk has no locks or cannot be written."""
-        try:
-            fd = self._open(path, os.O_RDWR | (os.O_CREAT if make else 0))
-        except StorageError:
-            raise
-        except OSError as exc:
-            if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                return None
-            raise storage_error(path, "lock", exc.errno or errno.EIO) from exc
-        until = time.monotonic() + wait_s
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return FlockLock(fd)
-            except OSError as exc:
-                if exc.errno != errno.EWOULDBLOCK or time.monotonic() >= until:
-                    os.close(fd)
-                    return None
-            time.sleep(0.002)
+        """Take the lock of a file; None if another holds it for longer than `wait_s`. Without locks on this disk, a lock that excludes nobody."""
+        fd = self._open_for_locks(path, make=make)
+        return NoLock() if fd is None else flock(fd, wait_s=wait_s)
+
+    def row_locks(self, path: Path) -> RowLocks | None:
+        """Locks for numbers below 2**62, in one file; None if it cannot be written."""
+        fd = self._open_for_locks(path, make=True)
+        return None if fd is None else RowLocks(fd)
+
+    def touch(self, path: Path) -> None:
+        """Set the time of a file to now."""
+        self._inside(path)
+        with storage(path, "touch"):
+            os.utime(path, follow_symlinks=False)
+
+    def age_s(self, path: Path) -> float:
+        """Seconds since a file was written or touched."""
+        self._inside(path)
+        with storage(path, "look at"):
+            return time.time() - os.lstat(path).st_mtime
 
     # Inside
 
@@ -317,6 +300,16 @@ class Files:
                 return  # the operation itself says what is missing
             if stat.S_ISLNK(mode):
                 raise storage_error(step, "follow", errno.ELOOP)
+
+    def _open_for_locks(self, path: Path, *, make: bool) -> int | None:
+        try:
+            return self._open(path, os.O_RDWR | (os.O_CREAT if make else 0))
+        except StorageError:
+            raise
+        except OSError as exc:
+            if exc.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                return None
+            raise storage_error(path, "lock", exc.errno or errno.EIO) from exc
 
     def _open(self, path: Path, flags: int) -> int:
         self._inside(path)

@@ -10,8 +10,10 @@ from typing import Any
 import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
-from dreamframe.store.files import Files, Lock
+from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
+from dreamframe.store.leases import Lease, is_stale, lease
+from dreamframe.store.locks import Lock
 
 MANIFEST = "training.json"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
@@ -24,7 +26,8 @@ class Models:
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
         self._checked: dict[str, Path] = {}  # verified in this process
-        self._locks: dict[str, Lock] = {}  # of the trainings of this process
+        self._locks: dict[str, Lock] = {}  # of the work folders of this process
+        self._leases: dict[str, Lease] = {}
 
     def find(self, key: str) -> Path | None:
         """The folder of a model; None if there is none. A damaged one is set aside with a warning and counts as none."""
@@ -41,15 +44,31 @@ class Models:
         """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints."""
         self._files.mkdir(self._layout.models)
         name = f".{entry_name(label, check_key(key))}"
-        for attempt in range(1000):
-            folder = self._layout.models / (f"{name}.work" if attempt == 0 else f"{name}.{attempt}.work")
+        n = 0
+        while True:
+            folder = self._layout.models / (f"{name}.work" if n == 0 else f"{name}.{n}.work")
             self._files.mkdir(folder)
-            lock = self._files.lock(folder / ".lock")
-            if lock is not None or attempt == 999:
-                if lock is not None:
-                    self._locks[str(folder)] = lock
-                break
-        return folder
+            lock = self._locks.get(str(folder)) or self._files.lock(folder / ".lock")
+            if lock is not None:
+                self._locks[str(folder)] = lock
+                return folder
+            n += 1  # another process trains the same model there
+
+    def lease(self, key: str) -> bool:
+        """Take the right to train a model, or to train it beside an owner that is stopped; False while another trains it: look for it again later."""
+        path = self._layout.locks / f"model-{check_key(key)}"
+        if key in self._leases:
+            return False
+        taken = lease(self._files, path)
+        if taken is not None:
+            self._leases[key] = taken
+        return taken is not None or is_stale(self._files, path)
+
+    def release(self, key: str) -> None:
+        """End a lease; the files of an unfinished training stay."""
+        taken = self._leases.pop(key, None)
+        if taken is not None:
+            taken.release()
 
     def commit(self, key: str, label: str, out: Path, record: Mapping[str, Any]) -> Path:
         """Make a trained folder visible, durably and at once. If another process was first, its model is given and ours dropped."""

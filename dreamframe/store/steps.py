@@ -13,9 +13,10 @@ import pyarrow as pa
 import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
-from dreamframe.store.files import Files, Handle, Lock
+from dreamframe.store.files import Files, Handle
 from dreamframe.store.journal import DAMAGE
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
+from dreamframe.store.locks import Lock
 
 DATA, MANIFEST = "data.arrow", "step.json"
 CHUNK = 16_384  # rows of one record batch on disk

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dreamframe.store.files import Files, Handle, Kind, Lock, storage_error
+from dreamframe.store.files import Files, Handle, Kind, storage_error
+from dreamframe.store.locks import Lock, RowLocks
 
 SECTOR = 512
 
@@ -157,6 +158,15 @@ class Disk(Files):
         self._held.add(id(node))
         return _Lock(self._held, node)
 
+    def row_locks(self, path: Path) -> RowLocks | None:
+        return None
+
+    def touch(self, path: Path) -> None:
+        """No clock here."""
+
+    def age_s(self, path: Path) -> float:
+        return 0.0
+
     def _make_dir(self, path: Path) -> None:
         self.operation()
         if path == self.root:
@@ -235,6 +245,8 @@ class _Handle:
 class _Lock:
     def __init__(self, held: set[int], node: Node) -> None:
         self._held, self._node = held, node
+
+    is_held = True
 
     def release(self) -> None:
         self._held.discard(id(self._node))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dreamframe.store.files import Files, Lock
+from dreamframe.store.files import Files
+from dreamframe.store.locks import Lock, NoLock
 from dreamframe.store.stores import stores_on
 from tests.storing import step_key, table_of
 
@@ -22,7 +23,7 @@ class NoLocks(Files):
         return super().rename_dir(source, target)
 
     def lock(self, path: Path, *, make: bool = True, wait_s: float = 0.0) -> Lock | None:
-        return None
+        return NoLock()
 
 
 class LastWins(NoLocks):
