@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -23,10 +23,19 @@ from dreamframe.run.options import RunOptions
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.step import ModelStep, Step
+from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.execute import Run
     from dreamframe.store.stores import Stores
+
+
+class HasStep(Protocol):
+    """A frame or a model."""
+
+    @property
+    def step(self) -> Step: ...
+
 
 DEFAULT_FOLDER = ".dreamframe"
 ENGINES = ("local",)
@@ -221,6 +230,27 @@ class Session:
     def training_record(self, step: ModelStep) -> dict[str, Any]:
         """What training.json says of a model; trains it if need be."""
         return self.stores.models.record(self.fit(step).key)
+
+    def why_miss(self, frame: HasStep) -> str:
+        """Say which parts of a frame's key differ from those of the nearest stored output. Runs nothing.
+
+        >>> frame = dr.frame({"t": ["tea"]})
+        >>> with dr.Session("./output") as session:
+        ...     _ = frame.prompt(dr.testing.Echo(), "Sum up {t}", into="sum").collect()
+        ...     print(session.why_miss(frame.prompt(dr.testing.Echo(), "Shorten {t}", into="sum")).partition("differs:")[2].strip())
+        PROMPT sum ← echo 'Shorten {t}': prompt (was: PROMPT sum ← echo 'Sum up {t}')
+        """
+        from dreamframe.run.execute import is_expensive
+
+        run = self._run_with(self._options)
+        plan = run.planned(frame.step)
+        if run.stores.steps is None:
+            return "A session in memory stores no outputs of steps; the answers of models are found again one by one."
+        if isinstance(plan, ModelStep):
+            return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
+        if not is_expensive(plan):
+            return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name."
+        return why_miss(plan, run.memo, self.steps())
 
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""

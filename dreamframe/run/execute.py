@@ -18,6 +18,7 @@ from dreamframe.errors import OfflineError, RowsFailedError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
+from dreamframe.run import cutoff
 from dreamframe.run.asking import RunAsking
 from dreamframe.run.options import RunOptions
 from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
@@ -27,6 +28,7 @@ from dreamframe.run.training import Trainings
 from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.steps.source import Scan, Table
 from dreamframe.store.stores import Stores
+from dreamframe.why_miss import on_record
 
 CHUNK = 16_384  # rows of one Arrow record batch on disk
 
@@ -144,8 +146,12 @@ class Run:
         if isinstance(step, TableStep):
             tables = await self.whole(step, step.inputs)
             await self._train_edges(step)
-            rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
-            return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
+            rows_key = await cutoff.rows_key(self, step, tables)
+            if (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
+                rows = _frame(same.table(), step)
+            else:
+                rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
+            return await self._kept(step, _once(rows), rows_key) if is_expensive(step) else rows.lazy()
         if isinstance(step, RoundsStep):
             rows = await in_rounds(self, step)
             return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
@@ -176,7 +182,7 @@ class Run:
             self._finds[key] = None if found is None else _frame(found.table(), step).lazy()
         return self._finds.get(key)
 
-    async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame]) -> pl.LazyFrame:
+    async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
         """Drain batches into the step store, or into memory where there is none, and give the whole.
 
         An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
@@ -195,7 +201,7 @@ class Run:
             if any(stage.failed for stage in self._stages):
                 return _frame(await asyncio.to_thread(writer.discard), step).lazy()
             self.check_sources()
-            record = self._record(step, n_rows=n_rows, began=began)
+            record = {**self._record(step, n_rows=n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
             found = await asyncio.to_thread(writer.commit, record)
         except BaseException:
             await asyncio.to_thread(writer.abort)
@@ -207,8 +213,8 @@ class Run:
         return {
             "step": type(step).__name__,
             "describe": step.describe(),
-            "parts": step.key_parts(),
             "parents": [i.key(self.memo) for i in step.inputs],
+            "plan": on_record(step, self.memo),
             "schema": {name: str(dtype) for name, dtype in step.schema.items()},
             "rows": n_rows,
             "calls": self.stats.calls,

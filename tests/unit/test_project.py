@@ -27,7 +27,7 @@ LAYERS = (  # a module imports from its own layer or from one above it in this l
     | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
-    {"optimizer", "explain", "cards"},
+    {"optimizer", "explain", "why_miss", "cards"},
     {"store"},
     {"run", "engines"},
     {"verbs", "session", "frame", "recipes", "model", "hub", "cli", "__init__", "__main__", "testing"},
