@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import resource
 import sys
@@ -47,6 +48,8 @@ def bare(url: str, n: int, concurrency: int, folder: Path) -> None:
 def main() -> None:
     kind, url, n, concurrency = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
+        importlib.import_module({"dreamframe": "dreamframe", "bare": "polars"}[kind])
+        importlib.import_module("aiohttp")  # the wall time is that of the run, not of imports
         began = time.perf_counter()
         {"dreamframe": dreamframe, "bare": bare}[kind](url, n, concurrency, Path(folder))
         wall_s = time.perf_counter() - began

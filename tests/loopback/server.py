@@ -111,6 +111,7 @@ class Loopback:
         self.n_calls = self.n_connections = self.open_connections = self.in_flight = self.most_in_flight = 0
         self.first_at = self.last_at = 0.0
         self.statuses: dict[int, int] = {}
+        self.seconds: dict[int, dict[int, int]] = {}  # since the first call: statuses of the answers of each second
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._server: asyncio.Server | None = None
@@ -134,6 +135,7 @@ class Loopback:
             "most_in_flight": self.most_in_flight,
             "span_s": self.last_at - self.first_at,
             "statuses": self.statuses,
+            "seconds": self.seconds,
         }
 
     def __enter__(self) -> Loopback:
@@ -195,6 +197,8 @@ class Loopback:
         else:
             (behaviour or Call.answer)(call)
         self.statuses[call.status] = self.statuses.get(call.status, 0) + 1
+        second = self.seconds.setdefault(int(time.monotonic() - self.first_at), {})
+        second[call.status] = second.get(call.status, 0) + 1
 
     def opened(self, transport: asyncio.Transport) -> None:
         self.n_connections += 1
