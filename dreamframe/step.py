@@ -118,8 +118,15 @@ class Step(ABC):
 
     def key_parts(self, memo: Memo | None = None) -> dict[str, str]:
         """Field → short digest: what went into the key besides the inputs, to see which part of two keys differs."""
-        content = self.content({} if memo is None else memo)
+        content = self._content({} if memo is None else memo)
         return {**parts(self), **({} if content is None else {"content": content[:12]})}
+
+    def _content(self, memo: Memo) -> str | None:
+        """The content as one walk sees it: as it was when it was first asked for."""
+        if ("content", id(self)) not in memo:
+            memo["content", id(self)] = self.content(memo)
+        found: str | None = memo["content", id(self)]
+        return found
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
         """For a source: the digest of its rows as they are now. None for every other step."""
@@ -132,7 +139,7 @@ class Step(ABC):
         that is gone could be given to another.
         """
         if id(self) not in memo:
-            memo[id(self)] = self, fingerprint((self, [i.key(memo) for i in self.inputs], self.content(memo)))
+            memo[id(self)] = self, fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
         return str(memo[id(self)][1])
 
     def walk(self) -> list[Step]:

@@ -6,7 +6,9 @@ import gc
 from pathlib import Path
 
 import polars as pl
+import pytest
 
+from dreamframe.errors import SourceChangedError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.step import Memo
 from dreamframe.steps.relational import Relational
@@ -43,7 +45,9 @@ def test_one_walk_sees_a_file_as_it_was_at_first(tmp_path: Path):
     file = tmp_path / "a.csv"
     file.write_text("a\n1\n")
     step, memo = Scan(format="csv", paths=(str(file),)), {}
-    before = step.key(memo)
+    before, parts = step.key(memo), step.key_parts(memo)
     file.write_text("a\n2\n")
-    assert step.key(memo) == before
+    assert (step.key(memo), step.key_parts(memo)) == (before, parts)
     assert step.key({}) != before
+    with pytest.raises(SourceChangedError):  # what was seen at first is what the end of the run is compared with
+        step.check_unchanged(memo)
