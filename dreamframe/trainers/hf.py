@@ -187,8 +187,15 @@ def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
     return [Watch(settings, job), *stopping]
 
 
-def run(trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, keep: Callable[[Any], None] | None = None, **more: Any) -> dict[str, Any]:
-    """Train from the last checkpoint or from the start, evaluate, save (with `keep`, if it is given), and give the summary."""
+def run(
+    trainer: Any, settings: LocalTrainer, job: TrainJob, *, n_rows: int, keep: Callable[[Any], None] | None = None, row_by_row: bool = True, **more: Any
+) -> dict[str, Any]:
+    """Train from the last checkpoint or from the start, evaluate, save (with `keep`, if it is given), and give the summary.
+
+    `row_by_row`: whether the data set that was made ready has a row for each of ours, so that a lost one can be told.
+    """
+    if row_by_row and (lost := n_rows - len(prepared(trainer))) > 0:
+        job.note(f"{settings.label}: {lost} of {n_rows} rows had nothing left to learn from when they were cut, and were left out.")
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))

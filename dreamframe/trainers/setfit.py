@@ -82,7 +82,7 @@ class SetFit(SentenceTrainer):
                 self.keep(trained, job, SentenceTransformer)
                 scores.update(self._add_head(job, rows, validation, labels))
 
-            summary = hf.run(trainer, self, job, n_rows=rows.height, keep=keep, labels=labels, n_pairs=made.height)
+            summary = hf.run(trainer, self, job, n_rows=rows.height, row_by_row=False, keep=keep, labels=labels, n_pairs=made.height)
             return {**summary, "metrics": {**summary["metrics"], **scores}}
 
     def _labels(self, given: pl.Series) -> list[str]:

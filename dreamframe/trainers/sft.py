@@ -68,4 +68,4 @@ class SFT(ChatTrainer):
             )
             if len(hf.prepared(trainer)) == 0:
                 raise TrainingError(f"SFT: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
-            return hf.run(trainer, self, job, n_rows=rows.height)
+            return hf.run(trainer, self, job, n_rows=rows.height, row_by_row=not self.packing)
