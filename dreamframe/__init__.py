@@ -30,7 +30,19 @@ from dreamframe.verbs.output import collect_all as collect_all
 if TYPE_CHECKING:
     from dreamframe.embedders.minilm import MiniLM as MiniLM
     from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
+    from dreamframe.llms.compatible import AzureOpenAI as AzureOpenAI
+    from dreamframe.llms.compatible import DeepSeek as DeepSeek
+    from dreamframe.llms.compatible import Fireworks as Fireworks
+    from dreamframe.llms.compatible import Gemini as Gemini
+    from dreamframe.llms.compatible import Groq as Groq
+    from dreamframe.llms.compatible import HFInference as HFInference
+    from dreamframe.llms.compatible import LlamaCppServer as LlamaCppServer
+    from dreamframe.llms.compatible import Ollama as Ollama
+    from dreamframe.llms.compatible import OpenRouter as OpenRouter
+    from dreamframe.llms.compatible import Together as Together
+    from dreamframe.llms.compatible import VLLMServer as VLLMServer
     from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
+    from dreamframe.llms.names import llm as llm
     from dreamframe.llms.openai import OpenAI as OpenAI
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
     from dreamframe.llms.transformers import Transformers as Transformers
@@ -39,23 +51,23 @@ if TYPE_CHECKING:
     from dreamframe.prompts.instruct import Instruct as Instruct
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
-    from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
+    from dreamframe.trainers.distill import Distill as Distill
     from dreamframe.trainers.dpo import DPO as DPO
     from dreamframe.trainers.grpo import GRPO as GRPO
     from dreamframe.trainers.kto import KTO as KTO
+    from dreamframe.trainers.mistral_fine_tune import MistralFineTune as MistralFineTune
+    from dreamframe.trainers.openai_fine_tune import OpenAIFineTune as OpenAIFineTune
     from dreamframe.trainers.orpo import ORPO as ORPO
+    from dreamframe.trainers.ppo import PPO as PPO
     from dreamframe.trainers.reward import Reward as Reward
     from dreamframe.trainers.rewards import LLMReward as LLMReward
-    from dreamframe.trainers.ppo import PPO as PPO
-    from dreamframe.trainers.distill import Distill as Distill
     from dreamframe.trainers.rloo import RLOO as RLOO
     from dreamframe.trainers.sentence_transformer import SentenceTransformerTrainer as SentenceTransformerTrainer
     from dreamframe.trainers.seq2seq import Seq2Seq as Seq2Seq
-    from dreamframe.trainers.mistral_fine_tune import MistralFineTune as MistralFineTune
-    from dreamframe.trainers.openai_fine_tune import OpenAIFineTune as OpenAIFineTune
     from dreamframe.trainers.setfit import SetFit as SetFit
     from dreamframe.trainers.sft import SFT as SFT
     from dreamframe.trainers.sparse_encoder import SparseEncoderTrainer as SparseEncoderTrainer
@@ -66,6 +78,18 @@ __version__ = "0.1.0"
 LAZY = {
     "MiniLM": "embedders.minilm",
     "SentenceTransformer": "embedders.sentence_transformers",
+    "AzureOpenAI": "llms.compatible",
+    "DeepSeek": "llms.compatible",
+    "Fireworks": "llms.compatible",
+    "Gemini": "llms.compatible",
+    "Groq": "llms.compatible",
+    "HFInference": "llms.compatible",
+    "LlamaCppServer": "llms.compatible",
+    "Ollama": "llms.compatible",
+    "OpenRouter": "llms.compatible",
+    "Together": "llms.compatible",
+    "VLLMServer": "llms.compatible",
+    "llm": "llms.names",
     "OpenAI": "llms.openai",
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",
@@ -75,8 +99,8 @@ LAZY = {
     "Instruct": "prompts.instruct",
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
-    "Classifier": "trainers.classifier",
     "HFClassifier": "task_models.hf",
+    "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",
     "CrossEncoderTrainer": "trainers.cross_encoder",
     "DPO": "trainers.dpo",

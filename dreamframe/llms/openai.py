@@ -52,6 +52,7 @@ class OpenAI(LLM):
     provider: ClassVar[str] = "openai"
     address: ClassVar[str] = "https://api.openai.com/v1"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
+    needs_key: ClassVar[bool] = True  # at its own address
     dialect: ClassVar[Dialect] = Dialect()
 
     def __post_init__(self) -> None:
@@ -81,11 +82,11 @@ class OpenAI(LLM):
     def key(self) -> str | None:
         """The API key as it is now. Raises AuthenticationError where there is none and OpenAI's own server wants one."""
         found = self.api_key or os.environ.get(self.key_variable)
-        if not found and self.base_url is None:
-            raise AuthenticationError(f"{self.label}: no API key. Set the environment variable {self.key_variable}, or pass api_key=.")
+        if not found and self.base_url is None and self.needs_key:
+            raise no_key(self)
         return found or None
 
-    def auth(self, key: str | None) -> dict[str, str]:
+    def auth(self, key: str | None) -> Mapping[str, str]:
         """The headers that say who asks."""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -99,6 +100,10 @@ class OpenAI(LLM):
 
     def open(self) -> Client:
         return OpenAIClient(self)
+
+
+def no_key(llm: OpenAI) -> AuthenticationError:
+    return AuthenticationError(f"{llm.label}: no API key. Set the environment variable {llm.key_variable}, or pass api_key=.")
 
 
 class OpenAIClient:
@@ -117,7 +122,7 @@ class OpenAIClient:
     def _headers(self) -> dict[str, str]:
         import base64
 
-        headers = self._llm.auth(self._key)
+        headers = dict(self._llm.auth(self._key))
         if self._llm.userinfo:
             headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
         return {**headers, **dict(self._llm.headers or {})}

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.refusals import Refusal
-from dreamframe.llms.structured import instruction, is_object, is_strictable, strict, unwrapped, wrapped
+from dreamframe.llms.structured import instruction, is_strictable, strict
 
 Api = Literal["chat", "completions", "responses"]
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
@@ -42,9 +42,6 @@ class Shape:
         self.path = PATHS[dialect.api]
         self._seed = question.sampling.seed if dialect.seed else None
         schema = json.loads(question.json_schema) if question.json_schema else None
-        self._wraps = False
-        if schema is not None and dialect.schema != "text" and not is_object(schema):
-            self._wraps, schema = True, wrapped(schema)
         system = question.system or ""
         if schema is not None and (dialect.schema in ("object", "text") or dialect.api == "completions"):
             system = f"{system}\n\n{instruction(encode(schema))}".strip()
@@ -128,8 +125,6 @@ class Shape:
             if isinstance(found, dict) and found.get("error"):
                 raise in_body(found["error"], body, place=place) from exc
             raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
-        if self._wraps and done.text:
-            done.text = unwrapped(done.text)
         return done
 
 

@@ -1,43 +1,19 @@
-"""JSON schemas as providers take them: objects at the root, nothing optional, no words they refuse; and the instruction for those that take none."""
+"""JSON schemas as providers take them: nothing optional, no words they refuse; and the instruction for those that take none.
+
+The schema of a question always has an object at its root.
+"""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 INSTRUCTION = "Answer with JSON only, without any other text. It must fit this JSON schema:\n"
-WRAPPED = "answer"  # the one field of the object around a schema that is no object
 DROPPED = ("default", "discriminator", "$schema", "examples")
 
 
 def instruction(schema_text: str) -> str:
     """What to tell a model whose server has no constrained mode."""
     return INSTRUCTION + schema_text
-
-
-def is_object(schema: dict[str, Any]) -> bool:
-    """Whether a schema can stand at the root, where providers want an object."""
-    return schema.get("type") == "object" and "$ref" not in schema
-
-
-def wrapped(schema: dict[str, Any]) -> dict[str, Any]:
-    """An object with the schema as its one field; definitions stay at the root, where references point.
-
-    >>> wrapped({"type": "boolean"})["required"]
-    ['answer']
-    """
-    inner = {k: v for k, v in schema.items() if k != "$defs"}
-    outer: dict[str, Any] = {"type": "object", "properties": {WRAPPED: inner}, "required": [WRAPPED], "additionalProperties": False}
-    return {**outer, "$defs": schema["$defs"]} if "$defs" in schema else outer
-
-
-def unwrapped(text: str) -> str:
-    """The field inside the object, as JSON text; the text as it is if it is not such an object."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return json.dumps(found[WRAPPED], ensure_ascii=False) if isinstance(found, dict) and WRAPPED in found else text
 
 
 def strict(schema: Any) -> Any:
