@@ -111,8 +111,8 @@ class Session:
             self._scratch = None
 
     def __enter__(self) -> Session:
+        self.stores  # noqa: B018  a folder that cannot be used fails here, and is then nobody's active session
         self._tokens.append(_active.set(self))
-        self.stores  # noqa: B018  a folder that cannot be used fails here
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
