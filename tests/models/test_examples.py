@@ -1,0 +1,48 @@
+"""Every example runs on the embedded models, writes its rows, and asks nothing when it is run again."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+pytestmark = [pytest.mark.models, pytest.mark.slow]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MADE = {  # example → the rows that it writes: file, columns, how many at least
+    "abstracts_to_tweets": ("tweets", ["abstract", "tweet"], 6),
+    "attributed_reviews": ("reviews_of_films", ["review"], 6),
+    "question_decompositions": ("decompositions", ["id", "question", "steps", "n"], 2),
+    "sports_articles": ("sports", ["id", "article"], 2),
+    "bootstrapped_translation": ("translations", ["sentence", "french", "similarity"], 2),
+}
+
+
+def calls(printed: str) -> int:
+    found = re.search(r"this run: (\d+) model calls", printed)
+    assert found, printed
+    return int(found[1])
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_example_runs_and_its_second_run_makes_no_call(name: str, capsys: pytest.CaptureFixture[str]):
+    shutil.copytree(EXAMPLES, "examples", ignore=shutil.ignore_patterns("output", ".*"))
+    rows, columns, least = MADE[name]
+    written = Path("examples/output") / f"{rows}.parquet"
+    runpy.run_path(f"examples/{name}.py")
+    assert calls(capsys.readouterr().out) > 0
+    first = pl.read_parquet(written)
+    assert first.columns == columns
+    assert first.height >= least
+    runpy.run_path(f"examples/{name}.py")
+    printed = capsys.readouterr().out
+    assert calls(printed) == 0
+    assert "trained nothing" in printed
+    assert pl.read_parquet(written).equals(first)
+
+
+def test_every_example_is_run():
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {*MADE, "quickstart"}  # `make demo` runs that one
