@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
-from dreamframe.store.files import Files, Handle
+from dreamframe.store.files import Files, Handle, storage_error
 from dreamframe.store.journal import Row, Scan, batch_of, framed, header, scan
 from dreamframe.store.layout import Layout, set_aside, warn
 from dreamframe.store.locks import Lock
@@ -61,15 +61,19 @@ class JournalFolder:
     def news(self) -> list[pa.RecordBatch]:
         """The batches that appeared since the last look, oldest file first."""
         batches: list[pa.RecordBatch] = []
-        for name in self.names():
-            seen = self._seen.get(name)
-            if name in self.own or (seen is not None and not seen.is_live):
-                continue
-            try:
-                batches += self._first_look(name) if seen is None else self._again(name, seen)
-            except StorageError as exc:
-                if exc.errno != errno.ENOENT:  # else merged into another file meanwhile, which the next look finds
-                    raise
+        again = True
+        while again:
+            again = False
+            for name in self.names():
+                seen = self._seen.get(name)
+                if name in self.own or (seen is not None and not seen.is_live):
+                    continue
+                try:
+                    batches += self._first_look(name) if seen is None else self._again(name, seen)
+                except StorageError as exc:
+                    if exc.errno != errno.ENOENT:
+                        raise
+                    again = True  # merged into another file meanwhile, which is to be found now
         return batches
 
     def names(self) -> list[str]:
@@ -86,7 +90,10 @@ class JournalFolder:
 
     def _first_look(self, name: str) -> list[pa.RecordBatch]:
         path = self._layout.answers / name
-        if self._files.kind(path) != "file":
+        kind = self._files.kind(path)
+        if kind is None:
+            raise storage_error(path, "read", errno.ENOENT)
+        if kind != "file":
             warn(f"{path} is not a regular file and was not read")
             self._seen[name] = _Seen(0, is_live=False)
             return []

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
 from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, joined, key_halves, merged
+from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
@@ -39,7 +40,7 @@ class Answers:
     def __init__(self, files: Files, layout: Layout | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Open the journals of a folder; without one, everything stays in memory."""
         self._clock = clock
-        self._files = files
+        self._files, self._layout = files, layout
         self._folder = JournalFolder(files, layout) if layout is not None else None
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
         self._claims = Claims(files, layout.locks / "answers") if layout is not None else None
@@ -157,6 +158,8 @@ class Answers:
                 self._claims.close()
             if self._writer is not None:
                 self._writer.close()
+        if self._layout is not None:
+            compact_at_close(self._files, self._layout)
 
     def _search(self, halves: tuple[pa.Array, pa.Array], missing: list[int], pieces: list[Piece]) -> list[int]:
         """Add what the index knows of the missing positions; those that it does not know."""

@@ -1,0 +1,126 @@
+"""Compaction: the many small frames of ended sessions, put together into few large ones that open fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dreamframe.errors import StorageError
+from dreamframe.store.answer_files import NAME, new_name
+from dreamframe.store.files import Files
+from dreamframe.store.journal import ANSWER_SCHEMA, Scan, framed, header, scan
+from dreamframe.store.layout import Layout, warn
+
+FRAME_ROWS = 65_536  # rows of a frame in a compacted file
+MANY_FRAMES = 512  # small frames that are worth the work
+MANY_FILES = 16
+
+
+@dataclass
+class _Journal:
+    """A journal whose writer is gone, and its rows."""
+
+    name: str
+    size: int
+    found: Scan
+
+    @property
+    def is_fragmented(self) -> bool:
+        rows = sum(b.num_rows for b in self.found.batches)
+        return bool(len(self.found.batches) > math.ceil(rows / FRAME_ROWS))
+
+
+def compact(files: Files, layout: Layout, *, force: bool = False) -> int:
+    """Merge the journals of ended sessions, if it is worth the work or `force`; how many files were merged.
+
+    The new file is durable before the first old one goes; whoever still reads an old one keeps its bytes. Duplicate answers of a key are dropped:
+    the first one stays. Damaged files are left to those who read and repair them.
+    """
+    names = [n for n in files.listdir(layout.answers) if NAME.fullmatch(n)]
+    if not names:
+        return 0
+    files.mkdir(layout.locks)
+    with ExitStack() as held:
+        lock = files.lock(layout.locks / "compaction")
+        if lock is None or not lock.is_held:
+            return 0  # another session is at it, or nobody could tell whether a writer lives
+        held.callback(lock.release)
+        ended = [j for name in names if (j := _ended(files, layout, name, held)) is not None]
+        chosen = _chosen(ended, force=force)
+        if chosen:
+            _merge(files, layout, chosen)
+        return len(chosen)
+
+
+def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> _Journal | None:
+    """Lock and read a journal; None if its writer lives or it is damaged."""
+    path = layout.answers / name
+    if files.kind(path) != "file":
+        return None
+    lock = files.lock(path, make=False)
+    if lock is None or not lock.is_held:
+        return None
+    held.callback(lock.release)
+    found = scan(files.map(path))
+    return None if found.bad or found.torn else _Journal(name, found.end, found)
+
+
+def _chosen(ended: list[_Journal], *, force: bool) -> list[_Journal]:
+    """The journals to merge, oldest first: the fragmented ones, and large ones only when as much has come together beside them."""
+    fragmented = [j for j in ended if j.is_fragmented]
+    n_frames = sum(len(j.found.batches) for j in fragmented)
+    if not force and n_frames < MANY_FRAMES and len(ended) < MANY_FILES:
+        return []
+    chosen = list(fragmented)
+    rest = sorted((j for j in ended if j not in fragmented), key=lambda j: j.size)
+    while rest and (force or not chosen or rest[0].size <= 2 * sum(j.size for j in chosen)):
+        chosen.append(rest.pop(0))
+    if len(chosen) == 1 and not fragmented:
+        return []
+    return sorted(chosen, key=lambda j: j.name)
+
+
+def _merge(files: Files, layout: Layout, journals: list[_Journal]) -> None:
+    batches = [b for j in journals for b in j.found.batches]
+    if batches:
+        # Sorted where its oldest part was: the order of files says which answer of a key came first.
+        oldest, new = journals[0].name, new_name()
+        final = layout.answers / f"{oldest.split('-')[0]}-{new.split('-', 1)[1]}"
+        hidden = files.temporary(final)
+        handle = files.append(hidden)
+        try:
+            with closing(handle):
+                handle.write(header())
+                for batch in _large(batches):
+                    handle.write(framed(batch.serialize()))
+                handle.sync()
+            files.link(hidden, final)
+        finally:
+            files.unlink(hidden)
+        files.sync_dir(layout.answers)
+    for journal in journals:
+        files.unlink(layout.answers / journal.name)
+
+
+def _large(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """All rows once, in large batches."""
+    table = pa.Table.from_batches(batches, schema=ANSWER_SCHEMA)
+    numbered = pa.table({"key": table.column("key"), "row": pa.array(range(table.num_rows), pa.int64())})
+    firsts = numbered.group_by("key").aggregate([("row", "min")]).column("row_min")
+    if len(firsts) < table.num_rows:
+        table = table.take(firsts.take(pc.sort_indices(firsts)))
+    for start in range(0, table.num_rows, FRAME_ROWS):
+        yield table.slice(start, FRAME_ROWS).combine_chunks().to_batches()[0]
+
+
+def compact_at_close(files: Files, layout: Layout) -> None:
+    """Compact if it is worth the work. A session that ends well does not fail for it."""
+    try:
+        compact(files, layout)
+    except StorageError as exc:
+        warn(f"the answers could not be compacted ({exc}); nothing is lost")
