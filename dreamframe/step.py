@@ -124,8 +124,8 @@ class Step(ABC):
     def _content(self, memo: Memo) -> str | None:
         """The content as one walk sees it: as it was when it was first asked for."""
         if ("content", id(self)) not in memo:
-            memo["content", id(self)] = self.content(memo)
-        found: str | None = memo["content", id(self)]
+            memo["content", id(self)] = self, self.content(memo)
+        found: str | None = memo["content", id(self)][1]
         return found
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
