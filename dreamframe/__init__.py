@@ -30,6 +30,7 @@ from dreamframe.verbs.output import collect_all as collect_all
 if TYPE_CHECKING:
     from dreamframe.embedders.minilm import MiniLM as MiniLM
     from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
+    from dreamframe.llms.anthropic import Anthropic as Anthropic
     from dreamframe.llms.compatible import AzureOpenAI as AzureOpenAI
     from dreamframe.llms.compatible import DeepSeek as DeepSeek
     from dreamframe.llms.compatible import Fireworks as Fireworks
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dreamframe.llms.compatible import Together as Together
     from dreamframe.llms.compatible import VLLMServer as VLLMServer
     from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
+    from dreamframe.llms.mistral import Mistral as Mistral
     from dreamframe.llms.names import llm as llm
     from dreamframe.llms.openai import OpenAI as OpenAI
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
     from dreamframe.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.task_models.trained import RewardModel as RewardModel
+    from dreamframe.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
@@ -78,6 +82,7 @@ __version__ = "0.1.0"
 LAZY = {
     "MiniLM": "embedders.minilm",
     "SentenceTransformer": "embedders.sentence_transformers",
+    "Anthropic": "llms.anthropic",
     "AzureOpenAI": "llms.compatible",
     "DeepSeek": "llms.compatible",
     "Fireworks": "llms.compatible",
@@ -90,6 +95,7 @@ LAZY = {
     "Together": "llms.compatible",
     "VLLMServer": "llms.compatible",
     "llm": "llms.names",
+    "Mistral": "llms.mistral",
     "OpenAI": "llms.openai",
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",
@@ -100,6 +106,8 @@ LAZY = {
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
     "HFClassifier": "task_models.hf",
+    "RewardModel": "task_models.trained",
+    "SentenceClassifier": "task_models.trained",
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",
     "CrossEncoderTrainer": "trainers.cross_encoder",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dreamframe.errors import SettingError
+from dreamframe.llms.api import no_key
 from dreamframe.llms.base import setting
-from dreamframe.llms.openai import OpenAI, no_key
-from dreamframe.llms.shapes import Dialect
+from dreamframe.llms.dialect import Dialect
+from dreamframe.llms.openai import OpenAI
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 
 from dreamframe.call import Question
+from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.refusals import Refusal
-from dreamframe.llms.shapes import Api, Dialect, Shape
 
 REFUSES = ("unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
+ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "output_config", "output_format", "structured output", "tool")
+MOST_TOKENS = re.compile(r"max_tokens: \d+ > (\d+)")  # how Anthropic names a model's limit
 
 
 class Learnt:
@@ -25,30 +28,30 @@ class Learnt:
         """What to speak with a model about a question."""
         known = self._models.get(model, self._first)
         mode = self._schemas.get(question.digest) if question.json_schema else None
-        return replace(known, schema=mode) if mode else known  # type: ignore[arg-type]
+        return replace(known, schema=mode) if mode else known
 
     def api(self, model: str, asked: Api) -> Api:
         """The API that the user chose, unless the server named another."""
         return self._apis.get(model, asked)
 
-    def adapt(self, shape: Shape, refusal: Refusal) -> bool:
-        """Learn from a refusal of a request of this shape. False if it teaches nothing: then it is the row's error."""
-        model = str(getattr(shape.question.llm, "model", ""))
-        now = self.dialect(model, shape.question)
-        if shape.dialect.api != self.api(model, shape.dialect.api) or replace(now, api=shape.dialect.api) != shape.dialect:
+    def adapt(self, wire: Wire, refusal: Refusal) -> bool:
+        """Learn from a refusal of a request of this wire. False if it teaches nothing: then it is the row's error."""
+        model = str(getattr(wire.question.llm, "model", ""))
+        now = self.dialect(model, wire.question)
+        if wire.dialect.api != self.api(model, wire.dialect.api) or replace(now, api=wire.dialect.api) != wire.dialect:
             return True  # another request was refused before this one came back, and what it taught is not yet in this one
         words = refusal.words.lower()
-        if (api := _api(words, shape.dialect.api)) is not None:
+        if (api := _api(words, wire.dialect.api)) is not None:
             self._apis[model] = api
             return True
-        learnt = _learn(words, shape)
+        learnt = _learn(words, wire)
         if learnt is None:
             return False
         known = self._models.get(model, self._first)
         if learnt.schema != now.schema and "invalid" in words:  # this one schema is too much for the server, not every one
-            self._schemas[shape.question.digest] = learnt.schema
+            self._schemas[wire.question.digest] = learnt.schema
         elif learnt.schema != now.schema:
-            self._schemas.pop(shape.question.digest, None)
+            self._schemas.pop(wire.question.digest, None)
             self._models[model] = replace(known, schema=learnt.schema)
         else:
             self._models[model] = replace(learnt, schema=known.schema)
@@ -63,18 +66,20 @@ def _api(words: str, now: Api) -> Api | None:
     return None
 
 
-def _learn(words: str, shape: Shape) -> Dialect | None:
+def _learn(words: str, wire: Wire) -> Dialect | None:
     """The dialect with what these words refuse left out; None if they speak of something else."""
-    now, sampling = shape.dialect, shape.question.sampling
+    now, sampling = wire.dialect, wire.question.sampling
     if sampling.max_tokens is not None and now.max_tokens == "max_tokens" and "max_completion_tokens" in words:
         return replace(now, max_tokens="max_completion_tokens")
+    if sampling.max_tokens is None and now.most_tokens is not None and (known := MOST_TOKENS.search(words)) and int(known[1]) < now.most_tokens:
+        return replace(now, most_tokens=int(known[1]))
     if not any(word in words for word in REFUSES):
         return None
-    if shape.question.json_schema is not None and any(w in words for w in ("response_format", "json_schema", "text.format", "json_object", "schema")):
-        further = {"strict": "loose", "loose": "object", "object": "text"}.get(now.schema)
-        return replace(now, schema=further) if further else None  # type: ignore[arg-type]
+    if wire.question.json_schema is not None and any(w in words for w in ASKS_FOR_JSON):
+        further = now.schemas[now.schemas.index(now.schema) + 1 :]
+        return replace(now, schema=further[0]) if further else None
     if now.system == "system" and ("system" in words or "developer instruction" in words) and ("role" in words or "instruction" in words or "message" in words):
-        return replace(now, system="user") if shape.has_system else None
+        return replace(now, system="user") if wire.has_system else None
     if sampling.seed is not None and now.seed and now.seed in words:
         warnings.warn("the server takes no seed; answers are kept all the same, but another server would answer differently", stacklevel=2)
         return replace(now, seed=None)

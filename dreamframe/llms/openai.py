@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
 
-from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
-from dreamframe.llms.base import LLM, Client, Limits, secret, setting, steering
-from dreamframe.llms.http import Http
-from dreamframe.llms.learning import Learnt
-from dreamframe.llms.refusals import Refusal
-from dreamframe.llms.shapes import Api, Dialect, Shape
-
-MOST_LESSONS = 8  # refusals that one request may teach from
+from dreamframe.call import Question
+from dreamframe.llms.api import ApiLLM
+from dreamframe.llms.base import setting
+from dreamframe.llms.dialect import Api, Dialect, Wire
+from dreamframe.llms.shapes import Shape
 
 
 @dataclass(frozen=True)
-class OpenAI(LLM):
+class OpenAI(ApiLLM):
     """A model behind OpenAI's API, or behind any server that speaks it (`base_url=`).
 
     The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none.
@@ -33,135 +27,22 @@ class OpenAI(LLM):
     'my-model'
     """
 
-    base_url: str | None = setting()
     api: Api = setting("chat")
     reasoning_effort: str | None = setting()
-    identity_: str | None = steering()
-    api_key: str | None = secret()
-    headers: Any = secret()  # dict of further headers
-    userinfo: str | None = secret()  # of base_url, kept out of sight
-    query: str | None = secret()  # of base_url
-    concurrency: int = steering(256)
-    timeout_s: float = steering(300.0)  # hard deadline of one call
-    attempts: int = steering(8)
-    backoff_s: float = steering(0.5)
-    rpm: float | None = steering()  # calls a minute, if known: otherwise learnt from refusals
-    tpm: float | None = steering()  # tokens a minute, if known
-    max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
 
     provider: ClassVar[str] = "openai"
     address: ClassVar[str] = "https://api.openai.com/v1"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
-    needs_key: ClassVar[bool] = True  # at its own address
-    dialect: ClassVar[Dialect] = Dialect()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.base_url is not None:
-            parts = urlsplit(self.base_url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise SettingError(f"{type(self).__name__}: base_url={self.base_url!r} is not an address like 'http://localhost:8000/v1'.")
-            userinfo, _, place = parts.netloc.rpartition("@")
-            object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
-            object.__setattr__(self, "userinfo", userinfo or self.userinfo)
-            object.__setattr__(self, "query", parts.query or self.query)
-        for name in ("concurrency", "attempts"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
 
     def identity(self) -> Mapping[str, object]:
-        """The endpoint without credentials, unless `identity_` stands for it."""
-        found = {**super().identity(), "base_url": self.identity_ or self.endpoint}
-        return {k: v for k, v in found.items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
+        """Settings that were left as they are do not count: those that come later then change no identity."""
+        return {k: v for k, v in super().identity().items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
 
-    @property
-    def endpoint(self) -> str:
-        """The address that paths are put to."""
-        return self.base_url or self.address
+    def first_api(self) -> Api:
+        return self.api
 
-    def key(self) -> str | None:
-        """The API key as it is now. Raises AuthenticationError where there is none and OpenAI's own server wants one."""
-        found = self.api_key or os.environ.get(self.key_variable)
-        if not found and self.base_url is None and self.needs_key:
-            raise no_key(self)
-        return found or None
-
-    def auth(self, key: str | None) -> Mapping[str, str]:
-        """The headers that say who asks."""
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
-    def pool_key(self) -> str:
-        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
-        return repr((self.provider, self.endpoint, self.userinfo, self.query, self.api_key or os.environ.get(self.key_variable), self.headers, steers))
-
-    def url(self, path: str) -> str:
-        """The address of one operation."""
-        return f"{self.endpoint}{path}" + (f"?{self.query}" if self.query else "")
-
-    def open(self) -> Client:
-        return OpenAIClient(self)
-
-
-def no_key(llm: OpenAI) -> AuthenticationError:
-    return AuthenticationError(f"{llm.label}: no API key. Set the environment variable {llm.key_variable}, or pass api_key=.")
-
-
-class OpenAIClient:
-    """The connections to one endpoint with one key, and what was learnt about its models."""
-
-    def __init__(self, llm: OpenAI) -> None:
-        self._llm = llm
-        self._key = llm.key()
-        self._place = urlsplit(llm.endpoint).netloc
-        self._http = Http(llm.endpoint, self._headers(), concurrency=llm.concurrency, needed_for=f"dr.{type(llm).__name__}", max_bytes=llm.max_reply_bytes)
-        self._learnt = Learnt(llm.dialect)
-        self._shapes: dict[int, tuple[Shape, str]] = {}  # id(question) → its shape (which keeps the question alive) and address
-        self.concurrency = llm.concurrency
-        self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
-
-    def _headers(self) -> dict[str, str]:
-        import base64
-
-        headers = dict(self._llm.auth(self._key))
-        if self._llm.userinfo:
-            headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
-        return {**headers, **dict(self._llm.headers or {})}
-
-    async def complete(self, request: Request) -> Completion:
-        for _ in range(MOST_LESSONS):
-            shape, url = self._shapes.get(id(request.question)) or self._compile(request.question)
-            reply = await self._http.post(url, shape.body(request))
-            if reply.status == 200:
-                return shape.read(reply.body, place=self._place)
-            refusal = Refusal(reply)
-            if refusal.is_moderated:
-                return Completion(None, finish="content_filter", extra=None)
-            error = refusal.error(place=self._place)
-            if not isinstance(error, BadRequestError) or not self._learnt.adapt(shape, refusal):
-                raise self._redacted(error)
-            self._shapes.clear()
-        raise self._redacted(error)
-
-    def _compile(self, question: Question) -> tuple[Shape, str]:
-        llm = question.llm
-        assert isinstance(llm, OpenAI), type(llm)
+    def wire(self, question: Question, dialect: Dialect) -> Wire:
         more: dict[str, Any] = {}
-        dialect = replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.api))
-        if llm.reasoning_effort is not None:
-            effort = llm.reasoning_effort
-            more = {"reasoning": {"effort": effort}} if dialect.api == "responses" else {"reasoning_effort": effort}
-        shape = Shape(question, dialect, model=llm.model, more=more)
-        if len(self._shapes) > 256:
-            self._shapes.clear()
-        self._shapes[id(question)] = made = (shape, llm.url(shape.path))
-        return made
-
-    def _redacted(self, error: CallError) -> CallError:
-        """The error without the key, which some servers repeat."""
-        if self._key and len(self._key) > 3 and self._key in f"{error} {error.text}":
-            error.args = (str(error).replace(self._key, "***"),)
-            error.text = error.text.replace(self._key, "***") if error.text else None
-        return error
-
-    async def close(self) -> None:
-        await self._http.close()
+        if self.reasoning_effort is not None:
+            more = {"reasoning": {"effort": self.reasoning_effort}} if dialect.api == "responses" else {"reasoning_effort": self.reasoning_effort}
+        return Shape(question, dialect, model=self.model, more=more)

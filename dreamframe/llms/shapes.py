@@ -8,30 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
+from dreamframe.llms.dialect import Api, Dialect
 from dreamframe.llms.refusals import Refusal
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
-Api = Literal["chat", "completions", "responses"]
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 FINISH = {"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "max_output_tokens": "length"}
 FINISH |= {"model_length": "length", "safety": "content_filter", "SAFETY": "content_filter"}
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """What a server takes. Starts with what is most widely understood; the rest is learnt from its refusals."""
-
-    api: Api = "chat"
-    max_tokens: str = "max_tokens"  # or max_completion_tokens
-    system: Literal["system", "user"] = "system"  # whose message the system prompt is
-    schema: Literal["strict", "loose", "object", "text"] = "strict"
-    seed: str | None = "seed"  # None: the server has no seed
 
 
 class Shape:

@@ -102,17 +102,20 @@ def embeddings(body: dict[str, Any], text: str | None, finish: str = "stop", ref
 def anthropic(body: dict[str, Any], text: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
     tools = body.get("tools") or []
     part: dict[str, Any] = {"type": "text", "text": text or ""}
-    if tools and finish == "stop":
+    if tools and finish == "stop" and not refusal:
         part = {"type": "tool_use", "id": "toolu_1", "name": tools[0]["name"], "input": json.loads(text or "{}")}
-    stop = {"stop": "tool_use" if tools else "end_turn", "length": "max_tokens", "refusal": "refusal"}.get(finish, finish)
+    stop = {"stop": "tool_use" if tools else "end_turn", "length": "max_tokens", "content_filter": "refusal"}.get(finish, finish)
+    if refusal:
+        finish, stop = "refusal", "refusal"
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
         "model": body.get("model", ""),
-        "content": [] if finish == "refusal" else [part],
+        "content": [] if stop == "refusal" else [part],
         "stop_reason": stop,
         "stop_sequence": None,
+        "stop_details": {"type": "refusal", "category": None, "explanation": refusal} if refusal else None,
         "usage": {"input_tokens": 5, "output_tokens": words(text or ""), "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0},
     }
 

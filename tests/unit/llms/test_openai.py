@@ -76,7 +76,8 @@ def test_each_protocol_is_spoken(api: str, path: str) -> None:
 
 def test_the_seed_is_sent_and_differs_by_sample() -> None:
     from dreamframe.call import Request
-    from dreamframe.llms.shapes import Dialect, Shape
+    from dreamframe.llms.dialect import Dialect
+    from dreamframe.llms.shapes import Shape
 
     shape = Shape(question(OpenAI("m", seed=7)), Dialect(), model="m", more={})
     seeds = [json.loads(shape.body(Request(shape.question, "a", k, bytes([k + 1] * 16))))["seed"] for k in range(3)]

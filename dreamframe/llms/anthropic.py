@@ -1,0 +1,155 @@
+"""Anthropic's models, by the Messages API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dreamframe.call import Completion, Question, Request
+from dreamframe.errors import BadReplyError, SettingError
+from dreamframe.llms.api import ApiLLM
+from dreamframe.llms.base import setting, steering
+from dreamframe.llms.dialect import Dialect, Wire
+from dreamframe.llms.shapes import clean, encode, in_body, shown
+from dreamframe.llms.structured import instruction, is_strictable, strict
+
+VERSION = "2023-06-01"  # of the API
+MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and it is learnt
+FINISH = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "stop", "max_tokens": "length", "model_context_window_exceeded": "length"}
+HAS_NOT = ("logit_bias", "presence_penalty", "frequency_penalty")
+
+
+@dataclass(frozen=True)
+class Anthropic(ApiLLM):
+    """A model behind Anthropic's Messages API. Key: ANTHROPIC_API_KEY.
+
+    A schema is asked for as an output format, or as a tool where the model has none. The system prompt is marked for Anthropic's prompt cache
+    (`cache`), which makes a long one cheaper from the second row on. The API has no seed: `seed=` only keeps answers apart.
+    Raises SettingError for sampling arguments that it does not have (logit_bias and the penalties).
+
+    >>> dr.Anthropic("claude-sonnet-4-5", max_tokens=200).label
+    'claude-sonnet-4-5'
+    """
+
+    effort: str | None = setting()  # "low", "medium", "high", …
+    cache: bool = steering(True)
+
+    provider: ClassVar[str] = "anthropic"
+    address: ClassVar[str] = "https://api.anthropic.com"
+    key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
+    pip_extra: ClassVar[str] = "anthropic"
+    dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS)
+
+    def identity(self) -> Mapping[str, object]:
+        return {k: v for k, v in super().identity().items() if k != "effort" or v is not None}
+
+    def auth(self, key: str | None) -> Mapping[str, str]:
+        return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
+
+    def wire(self, question: Question, dialect: Dialect) -> Wire:
+        return Messages(question, dialect, llm=self)
+
+
+class Messages:
+    """The bytes around the prompt for one question, and how to read what comes back."""
+
+    path = "/v1/messages"
+
+    def __init__(self, question: Question, dialect: Dialect, *, llm: Anthropic) -> None:
+        self.question, self.dialect = question, dialect
+        self._cache = llm.cache
+        given = question.sampling.given()
+        for name in HAS_NOT:
+            if name in given:
+                raise SettingError(f"{llm.label}: Anthropic's API has no {name}. Leave it out.")
+        schema = json.loads(question.json_schema) if question.json_schema else None
+        self._system = question.system or ""
+        if schema is not None and dialect.schema == "text":
+            self._system = f"{self._system}\n\n{instruction(encode(schema))}".strip()
+        settings: dict[str, Any] = {"model": llm.model, "max_tokens": given.get("max_tokens", dialect.most_tokens)}
+        settings |= {k: given[k] for k in ("temperature", "top_p") if k in given}
+        if "stop" in given:
+            settings["stop_sequences"] = list(given["stop"])
+        settings |= self._format(schema, llm.effort)
+        self._settings = {**settings, **question.sampling.extras()}
+        self._head = encode({**self._settings, **self._system_block(self._system)})[:-1] + ',"messages":'
+
+    @property
+    def has_system(self) -> bool:
+        return bool(self._system)
+
+    def _format(self, schema: dict[str, Any] | None, effort: str | None) -> dict[str, Any]:
+        config: dict[str, Any] = {"effort": effort} if effort is not None else {}
+        mode = self.dialect.schema
+        if schema is not None and (mode == "tool" or (mode == "strict" and not is_strictable(schema))):
+            tool = {"name": "answer", "description": "Give the answer.", "input_schema": schema}
+            return {"tools": [tool], "tool_choice": {"type": "tool", "name": "answer"}, **({"output_config": config} if config else {})}
+        if schema is not None and mode == "strict":
+            config["format"] = {"type": "json_schema", "schema": strict(schema)}
+        return {"output_config": config} if config else {}
+
+    def _system_block(self, system: str) -> dict[str, Any]:
+        if not system:
+            return {}
+        return {"system": [{"type": "text", "text": system, **({"cache_control": {"type": "ephemeral"}} if self._cache else {})}]}
+
+    def body(self, request: Request) -> bytes:
+        if self.question.form != "messages":
+            return f'{self._head}[{{"role":"user","content":{encode(request.prompt)}}}]}}'.encode()
+        messages = json.loads(request.prompt)
+        told = "\n\n".join(m["content"] for m in messages if m["role"] == "system")  # the API takes system messages only at the top
+        talk = [{"role": m["role"], "content": parts_of(m["content"])} for m in messages if m["role"] != "system"]
+        if not told:
+            return f"{self._head}{encode(talk)}}}".encode()
+        system = f"{self._system}\n\n{told}".strip()
+        return encode({**self._settings, **self._system_block(system), "messages": talk}).encode()
+
+    def read(self, body: bytes, *, place: str) -> Completion:
+        try:
+            found = json.loads(body)
+        except (ValueError, RecursionError) as exc:
+            raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        try:
+            return _message(found)
+        except (KeyError, TypeError, AttributeError) as exc:
+            if isinstance(found, dict) and found.get("error"):
+                raise in_body(found["error"], body, place=place) from exc
+            raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+
+
+def _message(found: Any) -> Completion:
+    blocks, reason = found["content"], found["stop_reason"]
+    texts = [b["text"] for b in blocks if b["type"] == "text"]
+    tools = [encode(b["input"]) for b in blocks if b["type"] == "tool_use" and b["name"] == "answer"]
+    thoughts = [b.get("thinking") or "" for b in blocks if b["type"] == "thinking"]
+    text: str | None = tools[0] if tools else "".join(texts) if texts else None
+    if reason == "refusal" and text is None:
+        text = (found.get("stop_details") or {}).get("explanation")
+    usage = found.get("usage") or {}
+    n_cached = usage.get("cache_read_input_tokens") or 0
+    return Completion(
+        clean(text),
+        finish=FINISH.get(reason, reason) or "stop",
+        n_in=(usage.get("input_tokens") or 0) + n_cached + (usage.get("cache_creation_input_tokens") or 0),
+        n_out=usage.get("output_tokens") or 0,
+        n_cached=n_cached,
+        n_reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
+        model=str(found.get("model") or ""),
+        extra=clean(encode({"reasoning": "".join(thoughts)})) if thoughts else None,
+    )
+
+
+def parts_of(content: Any) -> Any:
+    """Chat content as the Messages API names its parts."""
+    if not isinstance(content, list):
+        return content
+    return [_image(p["image_url"]["url"]) if p["type"] == "image_url" else p for p in content]
+
+
+def _image(url: str) -> dict[str, Any]:
+    if not url.startswith("data:"):
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    media, _, data = url.removeprefix("data:").partition(";base64,")
+    return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
