@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -65,21 +66,23 @@ class Models:
         return taken is not None or is_stale(self._files, path)
 
     def release(self, key: str) -> None:
-        """End a lease; the files of an unfinished training stay."""
+        """End a lease and let go of the work folder; the files of an unfinished training stay in it."""
+        for folder in [f for f in self._locks if Path(f).name.split(".")[1].endswith(f"-{key[:12]}")]:
+            self._locks.pop(folder).release()
         taken = self._leases.pop(key, None)
         if taken is not None:
             taken.release()
 
     def commit(self, key: str, label: str, out: Path, record: Mapping[str, Any]) -> Path:
         """Make a trained folder visible, durably and at once. If another process was first, its model is given and ours dropped."""
-        for path in list(self._walk(out)):
+        for path in list(files_below(self._files, out)):
             if path.suffix in PICKLES:
                 warn(f"{path.name} is a pickle and was not kept with the model")
                 self._files.unlink(path)
-        listed = {str(p.relative_to(out)): self._digest(p) for p in self._walk(out) if p.name != MANIFEST or p.parent != out}
-        for path in self._walk(out):
+        listed = {str(p.relative_to(out)): digest(self._files, p) for p in files_below(self._files, out) if p.name != MANIFEST or p.parent != out}
+        for path in files_below(self._files, out):
             self._files.sync(path)
-        for folder in {p.parent for p in self._walk(out)} | {out}:
+        for folder in {p.parent for p in files_below(self._files, out)} | {out}:
             self._files.sync_dir(folder)
         made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._files.unlink(out / MANIFEST)
@@ -122,45 +125,58 @@ class Models:
 
     def _is_whole(self, folder: Path, key: str) -> bool:
         try:
-            record = read_json(self._files, folder / MANIFEST)
-            changed = is_damaged(record, must=True)
-            if record.get("key") != key and not changed:
-                return False  # another model whose key begins with the same digits
-            listed = record.get("files")
-            if record.get("key") != key or not isinstance(listed, dict):
-                raise CorruptFileError(f"{folder / MANIFEST} has no key or lists no files")
-            there = {str(p.relative_to(folder)): p for p in self._walk(folder)}
-            for name, path in there.items():
-                if path.suffix in PICKLES:
-                    raise CorruptFileError(f"{path} is a pickle, which can run code; a session holds none")
-                if name not in listed and name != MANIFEST:
-                    raise CorruptFileError(f"{path} is not one of the files that {MANIFEST} lists")
-            for name, said in listed.items():
-                if name not in there or self._digest(there[name]) != said:
-                    raise CorruptFileError(f"{folder / name} is missing or differs from what {MANIFEST} says")
-            if changed:  # not worth another training
-                warn(f"{folder / MANIFEST} was changed after the training; the model's files are whole and are used")
+            record, changed = read_model(self._files, folder, key=key)
         except (CorruptFileError, StorageError) as exc:
+            if isinstance(exc, StorageError) and exc.errno not in (errno.ENOENT, errno.ELOOP, None):
+                raise
             if self._files.kind(folder) is not None:
                 set_aside(self._files, self._layout, folder, str(exc)[:300])
             return False
-        return True
+        if changed and record["key"] == key:  # not worth another training
+            warn(f"{folder / MANIFEST} was changed after the training; the model's files are whole and are used")
+        return bool(record["key"] == key)
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
-        """All files of a folder, in order. Raises CorruptFileError for links and devices."""
-        for name in self._files.listdir(folder):
-            path = folder / name
-            kind = self._files.kind(path)
-            if kind == "dir":
-                yield from self._walk(path)
-            elif kind == "file":
-                yield path
-            else:
-                raise CorruptFileError(f"{path} is neither a file nor a folder; links are not followed inside a session")
 
-    def _digest(self, path: Path) -> dict[str, Any]:
-        digest, at = xxhash.xxh3_128(), 0
-        while block := self._files.read_bytes(path, offset=at, most=BLOCK):
-            digest.update(block)
-            at += len(block)
-        return {"bytes": at, "xxh3_128": digest.hexdigest()}
+def read_model(files: Files, folder: Path, *, key: str | None = None) -> tuple[dict[str, Any], bool]:
+    """What training.json says, and whether it was changed after the training. Raises CorruptFileError if a file is not as it was written.
+
+    With a `key`, the files of another model are not read.
+    """
+    record = read_json(files, folder / MANIFEST)
+    changed, listed = is_damaged(record, must=True), record.get("files")
+    if key is not None and record.get("key") != key and not changed:
+        return record, False  # another model whose key begins with the same digits
+    if not isinstance(listed, dict) or not isinstance(record.get("key"), str) or (changed and key is not None and record["key"] != key):
+        raise CorruptFileError(f"{folder / MANIFEST} has no key, or lists no files")
+    there = {str(p.relative_to(folder)): p for p in files_below(files, folder)}
+    for name, path in there.items():
+        if path.suffix in PICKLES:
+            raise CorruptFileError(f"{path} is a pickle, which can run code; a session holds none")
+        if name not in listed and name != MANIFEST:
+            raise CorruptFileError(f"{path} is not one of the files that {MANIFEST} lists")
+    for name, said in listed.items():
+        if name not in there or digest(files, there[name]) != said:
+            raise CorruptFileError(f"{folder / name} is missing or differs from what {MANIFEST} says")
+    return record, changed
+
+
+def files_below(files: Files, folder: Path) -> Iterator[Path]:
+    """All files of a folder, in order. Raises CorruptFileError for links and devices."""
+    for name in files.listdir(folder):
+        path = folder / name
+        kind = files.kind(path)
+        if kind == "dir":
+            yield from files_below(files, path)
+        elif kind == "file":
+            yield path
+        else:
+            raise CorruptFileError(f"{path} is neither a file nor a folder; links are not followed inside a session")
+
+
+def digest(files: Files, path: Path) -> dict[str, Any]:
+    """Size and checksum of a file, as training.json lists them."""
+    checksum, at = xxhash.xxh3_128(), 0
+    while block := files.read_bytes(path, offset=at, most=BLOCK):
+        checksum.update(block)
+        at += len(block)
+    return {"bytes": at, "xxh3_128": checksum.hexdigest()}

@@ -73,33 +73,39 @@ class StepOutputs:
 
     def _read(self, folder: Path, key: str) -> Stored | None:
         try:
-            record = read_json(self._files, folder / MANIFEST)
-            if is_damaged(record, must=True):
-                raise CorruptFileError(f"{folder / MANIFEST} does not have its checksum")
+            record = read_manifest(self._files, folder)
             if record.get("key") != key:
                 return None  # another step whose key begins with the same digits
-            table = self._table(folder, record)
+            return Stored(record, folder, read_rows(self._files, folder, record))
         except StorageError as exc:
             if exc.errno == errno.ENOENT and self._files.kind(folder) is None:
                 return None  # removed by another process meanwhile
             if exc.errno not in (errno.ENOENT, errno.ELOOP, None):
                 raise
             set_aside(self._files, self._layout, folder, str(exc)[:300])
-            return None
         except (CorruptFileError, *DAMAGE) as exc:
             set_aside(self._files, self._layout, folder, str(exc)[:300])
-            return None
-        return Stored(record, folder, table)
+        return None
 
-    def _table(self, folder: Path, record: Mapping[str, Any]) -> pa.Table:
-        data = self._files.map(folder / DATA)
-        if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
-            raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
-        table = pa.ipc.open_stream(data).read_all()
-        table.validate(full=True)
-        if table.num_rows != record.get("rows"):
-            raise CorruptFileError(f"{folder / DATA} has {table.num_rows} rows, its manifest says {record.get('rows')}")
-        return table
+
+def read_manifest(files: Files, folder: Path) -> dict[str, Any]:
+    """What step.json says. Raises CorruptFileError if it is not as it was written."""
+    record = read_json(files, folder / MANIFEST)
+    if is_damaged(record, must=True):
+        raise CorruptFileError(f"{folder / MANIFEST} does not have its checksum")
+    return record
+
+
+def read_rows(files: Files, folder: Path, record: Mapping[str, Any]) -> pa.Table:
+    """The rows of an output, memory-mapped and validated. Raises CorruptFileError, or what Arrow raises, if they are not as they were written."""
+    data = files.map(folder / DATA)
+    if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
+        raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
+    table = pa.ipc.open_stream(data).read_all()
+    table.validate(full=True)
+    if table.num_rows != record.get("rows"):
+        raise CorruptFileError(f"{folder / DATA} has {table.num_rows} rows, its manifest says {record.get('rows')}")
+    return table
 
 
 class _Sink:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamframe.store.answers import Answers
+from dreamframe.store.care import Problem, Removed, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, open_folder
 from dreamframe.store.models import Models
@@ -22,6 +24,16 @@ class Stores:
     steps: StepOutputs | None
     models: Models
     log: RunLog
+    files: Files
+    layout: Layout | None  # None for a session in memory
+
+    def verify(self) -> list[Problem]:
+        """What in the folder is not as it was written. Reads every byte, changes nothing."""
+        return [] if self.layout is None else verify(self.files, self.layout)
+
+    def gc(self, *, keep: Collection[str] | None = None) -> list[Removed]:
+        """Remove what nobody needs; with `keep`, also the outputs and models of all other keys. Answers stay."""
+        return [] if self.layout is None else gc(self.files, self.layout, keep=keep)
 
 
 def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
@@ -29,10 +41,10 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
-    return Stores(Answers(files, None), None, Models(files, Layout(files.root)), RunLog(files, None))
+    return Stores(Answers(files, None), None, Models(files, Layout(files.root)), RunLog(files, None), files, None)
 
 
 def stores_on(files: Files) -> Stores:
     """Open the session folder behind `files`."""
     layout = open_folder(files)
-    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLog(files, layout))
+    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLog(files, layout), files, layout)

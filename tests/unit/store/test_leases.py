@@ -129,4 +129,8 @@ def test_the_owner_of_a_lease_shows_that_it_lives(tmp_path: Path, monkeypatch: p
 
 def test_a_training_that_failed_goes_on_in_its_folder(tmp_path: Path) -> None:
     models = models_in(tmp_path)
-    assert models.workdir(step_key(1), "SFT") == models.workdir(step_key(1), "SFT")
+    assert models.lease(step_key(1))
+    workdir = models.workdir(step_key(1), "SFT")
+    assert models.workdir(step_key(1), "SFT") == workdir
+    models.release(step_key(1))
+    assert models_in(tmp_path).workdir(step_key(1), "SFT") == workdir  # a later session of this process

@@ -1,0 +1,156 @@
+"""Looking after a session folder: is everything whole, and what can go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from dreamframe.errors import CorruptFileError, StoreError
+from dreamframe.store.answer_files import NAME
+from dreamframe.store.compaction import compact
+from dreamframe.store.files import Files
+from dreamframe.store.journal import DAMAGE, scan
+from dreamframe.store.layout import Layout, is_damaged, read_json
+from dreamframe.store.models import files_below, read_model
+from dreamframe.store.steps import DATA, read_manifest, read_rows
+
+OLD_S = 3600.0  # a temporary file that nobody has touched for so long was left by a session that ended
+
+
+class Problem(NamedTuple):
+    """Something in the folder that is not as it was written."""
+
+    path: str  # inside the folder
+    what: str
+
+
+class Removed(NamedTuple):
+    """Something that was not needed any more."""
+
+    path: str  # inside the folder
+    n_bytes: int
+    why: str
+
+
+def verify(files: Files, layout: Layout) -> list[Problem]:
+    """Read every byte of a session and say what is not as it was written. Changes nothing; the next use sets damaged files aside and makes them again."""
+    return [Problem(str(path.relative_to(layout.folder)), what) for path, what in _problems(files, layout)]
+
+
+def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
+    try:
+        if is_damaged(read_json(files, layout.manifest)):
+            yield layout.manifest, "it does not have its checksum"
+    except StoreError as exc:
+        yield layout.manifest, str(exc)
+    for name in files.listdir(layout.answers):
+        if NAME.fullmatch(name):
+            yield from ((layout.answers / name, what) for what in _journal_problems(files, layout.answers / name))
+    for folder in _entries(files, layout.steps):
+        try:
+            record = read_manifest(files, folder)
+            read_rows(files, folder, record)
+            if not folder.name.endswith(f"-{str(record.get('key'))[:12]}") and not folder.name.endswith(f"-{record.get('key')}"):
+                yield folder, "its name is that of another key"
+        except (StoreError, *DAMAGE) as exc:
+            yield folder, str(exc)
+    for folder in _entries(files, layout.models):
+        try:
+            if read_model(files, folder)[1]:
+                yield folder, "training.json was changed after the training; the model's files are whole"
+        except (CorruptFileError, StoreError) as exc:
+            yield folder, str(exc)
+
+
+def _journal_problems(files: Files, path: Path) -> Iterator[str]:
+    if files.kind(path) != "file":
+        yield "it is not a regular file"
+        return
+    lock = files.lock(path, make=False)
+    try:
+        found = scan(pa.py_buffer(files.read_bytes(path)))
+    finally:
+        if lock is not None:
+            lock.release()
+    yield from found.bad
+    if found.torn and lock is not None:  # else its writer lives and is about to write the rest
+        yield f"its writer was interrupted; the last {found.torn} bytes are no whole answer"
+
+
+def _entries(files: Files, folder: Path) -> list[Path]:
+    return [folder / name for name in files.listdir(folder) if not name.startswith(".")]
+
+
+def gc(files: Files, layout: Layout, *, keep: Collection[str] | None = None) -> list[Removed]:
+    """Remove what nobody needs: leavings of sessions that were interrupted, files that were set aside, and small frames of the journals.
+
+    With `keep`, also the outputs of steps and the models whose key is not in it; a training that can go on is kept with its key. Answers are never
+    removed: they were paid for. What another session is writing or has mapped stays readable to it.
+    """
+    removed = [_remove(files, layout, path, "set aside before") for path in _entries(files, layout.aside)]
+    removed += [_remove(files, layout, path, "left by an interrupted session") for path in _leavings(files, layout)]
+    if keep is not None:
+        short = {key[:12] for key in keep}
+        for parent in (layout.steps, layout.models):
+            removed += [_remove(files, layout, path, "not kept") for path in _entries(files, parent) if not _is_kept(path.name, keep, short)]
+        removed += [_remove(files, layout, path, "not kept") for path in _workdirs(files, layout) if path.name.split(".")[1][-12:] not in short]
+    compact(files, layout, force=True)
+    return removed
+
+
+def _is_kept(name: str, keep: Collection[str], short: Collection[str]) -> bool:
+    end = name.rsplit("-", 1)[-1]
+    return end in short or end in keep
+
+
+def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
+    """Temporary files and folders whose writer is gone, work folders of models that are finished."""
+    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs):
+        for name in files.listdir(parent):
+            path = parent / name
+            if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:
+                yield path
+    finished = {path.name for path in _entries(files, layout.models)}
+    yield from (path for path in _workdirs(files, layout) if path.name.split(".")[1] in finished)
+
+
+def _workdirs(files: Files, layout: Layout) -> list[Path]:
+    """The folders of unfinished trainings that nobody works in."""
+    folders = [layout.models / name for name in files.listdir(layout.models) if name.startswith(".") and name.endswith(".work")]
+    return [folder for folder in folders if not _in_use(files, folder)]
+
+
+def _in_use(files: Files, path: Path) -> bool:
+    """Whether a living session holds the lock of a temporary entry."""
+    kind = files.kind(path)
+    for locked in (path,) if kind == "file" else (path / DATA, path / ".lock"):
+        if files.kind(locked) == "file":
+            lock = files.lock(locked, make=False)
+            if lock is None:
+                return True
+            lock.release()
+    return False
+
+
+def _remove(files: Files, layout: Layout, path: Path, why: str) -> Removed:
+    """Take an entry out of sight at once, then remove it: nobody sees a half of it."""
+    n_bytes = _bytes(files, path)
+    gone = path if path.name.startswith(".") else files.temporary(path)
+    if gone != path:
+        files.move(path, gone)
+    files.remove_tree(gone)
+    files.sync_dir(path.parent)
+    return Removed(str(path.relative_to(layout.folder)), n_bytes, why)
+
+
+def _bytes(files: Files, path: Path) -> int:
+    kind = files.kind(path)
+    if kind != "dir":
+        return files.size(path) if kind == "file" else 0
+    try:
+        return sum(files.size(p) for p in files_below(files, path))
+    except CorruptFileError:  # links and the like, which are removed and not followed
+        return 0
