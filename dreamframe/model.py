@@ -61,8 +61,12 @@ class Model:
         return self.step.trainer.as_embedder(self, **settings)
 
     def classifier(self, **settings: Any) -> TaskModel:
-        """The tuned model as a classifier; settings as of `dr.HFClassifier`. Raises SettingError where it is none."""
+        """The tuned model for `df.classify(model.classifier(), None, "text")`; settings as of `dr.HFClassifier`. Raises SettingError where it is none."""
         return self.step.trainer.as_classifier(self, **settings)
+
+    def reward(self, **settings: Any) -> TaskModel:
+        """The tuned model for `df.classify(model.reward(), None, "text", into="r")`, which puts the reward into `r_score`. Raises SettingError."""
+        return self.step.trainer.as_reward(self, **settings)
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""

@@ -124,9 +124,13 @@ class HFClassifierClient(Resident[Any]):
         return 0 if found is None else n_bytes_of(found)
 
     def load(self) -> tuple[Reader, Pool[Text, Completion]]:
-        from dreamframe.llms.pooling import Pool
         from dreamframe.task_models.hf_engine import Reader
 
-        reader = Reader.of(self.settings)
+        return self.pooled(Reader.of(self.settings))
+
+    def pooled(self, reader: Reader) -> tuple[Reader, Pool[Text, Completion]]:
+        """A loaded model with the pool that feeds it."""
+        from dreamframe.llms.pooling import Pool
+
         budget = self.settings.batch_tokens or reader.default_budget
         return reader, Pool(reader.answer, budget=budget, is_out_of_memory=reader.is_out_of_memory, name=self.settings.label)

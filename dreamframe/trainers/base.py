@@ -85,13 +85,13 @@ class Trainer(ABC):
 
         return SentenceTransformer(model, **settings)
 
-    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
-        """The trained model as a classifier of texts."""
-        if self.kind != "classifier":
-            raise SettingError(f"{self.label} makes no classifier (it makes: {self.kind}); dr.Classifier does.")
-        from dreamframe.task_models.hf import HFClassifier
+    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  trainers of classifiers use it
+        """The trained model as a task model that tells labels."""
+        raise SettingError(f"{self.label} makes no classifier (it makes: {self.kind}); dr.Classifier and dr.SetFit do.")
 
-        return HFClassifier(model, **settings)
+    def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  dr.Reward uses it
+        """The trained model as a task model that scores answers."""
+        raise SettingError(f"{self.label} makes no reward model (it makes: {self.kind}); dr.Reward does.")
 
     def edges(self) -> tuple[TrainedModel, ...]:
         """The models of the plan that must be trained before this one."""

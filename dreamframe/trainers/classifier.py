@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, listed
-from dreamframe.llms.base import setting
-from dreamframe.trainers.base import LocalTrainer
+from dreamframe.llms.base import TrainedModel, setting
+from dreamframe.trainers.base import LocalTrainer, root
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
+
+if TYPE_CHECKING:
+    from dreamframe.task_models.base import TaskModel
 
 ENCODING = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -58,6 +61,16 @@ class Classifier(LocalTrainer):
         inner = getattr(dtype, "inner", dtype)
         if self.labels is not None and isinstance(inner, pl.Enum):
             self._refuse_strangers(set(inner.categories), where="the Enum's categories")
+
+    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+        """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
+        from dreamframe.task_models.trained import of_training
+
+        columns = dict(model.step.columns)
+        if "label" not in columns:
+            raise SettingError(f"{self.label}: it labels the words of a text, and task models label whole texts; load the folder with transformers.")
+        several = isinstance(model.step.inputs[0].schema[columns["label"]], pl.List)
+        return of_training(model, kind="classifier", base=root(self.base), is_adapter=self.is_adapter, **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.llms.base import setting
+from dreamframe.llms.base import TrainedModel, setting
+from dreamframe.trainers.base import root
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
+
+if TYPE_CHECKING:
+    from dreamframe.task_models.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,12 @@ class Reward(ChatTrainer):
     )
     cites: ClassVar[tuple[str, ...]] = ("arXiv:2204.05862",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "center_rewards_coefficient": "center_rewards="}
+
+    def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:
+        """`dr.RewardModel` over what was trained."""
+        from dreamframe.task_models.trained import of_training
+
+        return of_training(model, kind="reward", base=root(self.base), is_adapter=self.is_adapter, **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification

@@ -6,17 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError, listed
-from dreamframe.llms.base import setting
+from dreamframe.llms.base import TrainedModel, setting
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import LABELS, TEXT, Roles
 from dreamframe.trainers.sentences import SentenceTrainer, without_card
+
+if TYPE_CHECKING:
+    from dreamframe.task_models.base import TaskModel
 
 SAMPLING = ("oversampling", "undersampling", "unique")
 LABELS_FILE = "labels.json"
@@ -55,6 +58,13 @@ class SetFit(SentenceTrainer):
         if package_folder("setfit") is None or package_folder("sklearn") is None:
             raise MissingExtraError("setfit", extra="setfit", needed_for="dr.SetFit")
         super().check(columns, schema, has_validation=has_validation)
+
+    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+        """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
+        from dreamframe.task_models.trained import of_training
+
+        several = isinstance(model.step.inputs[0].schema[dict(model.step.columns)["label"]], pl.List)
+        return of_training(model, kind="setfit", base=self.base, is_adapter=False, **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import dreamframe as dr
@@ -98,9 +100,58 @@ def test_a_trained_embedder_embeds(tmp_path: Path) -> None:
     assert seen.schema["vector"].shape == (32,)
 
 
+TELL = {"text": ["great tea", "great bread", "awful tea", "awful bread"] * 4, "label": ["good", "good", "bad", "bad"] * 4}
+
+
+@pytest.mark.parametrize("adapter", [None, {"r": 2, "target_modules": ["query", "value"]}], ids=["whole", "adapter"])
+def test_a_trained_classifier_tells_labels(adapter: object, tmp_path: Path) -> None:
+    rows = dr.frame(TELL)
+    with dr.Session(tmp_path / "s"):
+        model = rows.train(dr.Classifier(str(micro_encoder()), peft=adapter, steps=40, batch_size=8, learning_rate=1e-2, device="cpu"))
+        told = rows.classify(model.classifier(), None, "text", into="seen").collect()
+    assert (told["seen"] == told["label"]).mean() == 1.0
+    assert told["seen_score"].is_between(0.5, 1.0).all()
+
+
+def test_a_classifier_of_sets_tells_any_number_of_labels(tmp_path: Path) -> None:
+    rows = dr.frame({"text": TELL["text"], "label": [["good", "any"], ["good", "any"], ["any"], ["any"]] * 4})
+    with dr.Session(tmp_path / "s"):
+        model = rows.train(dr.Classifier(str(micro_encoder()), steps=60, batch_size=8, learning_rate=1e-2, device="cpu"))
+        told = rows.classify(model.classifier(), None, "text", into="seen").collect()
+    assert [sorted(s) for s in told["seen"].to_list()] == [sorted(s) for s in told["label"].to_list()]
+
+
+def test_a_few_shot_classifier_tells_labels(tmp_path: Path) -> None:
+    rows = dr.frame(TELL)
+    with dr.Session(tmp_path / "s"):
+        model = rows.train(dr.SetFit(str(micro_encoder()), steps=30, batch_size=8, learning_rate=5e-3, device="cpu"))
+        told = rows.classify(model.classifier(), ["good", "bad"], "text", into="seen").collect()
+    assert (told["seen"].cast(pl.String) == told["label"]).mean() == 1.0
+
+
+def test_a_reward_model_scores_chats_as_the_training_does(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    chat = [{"role": "user", "content": "q1"}, {"role": "assistant", "content": "tea 1"}]
+    pairs = {"prompt": ROWS["prompt"], "chosen": ROWS["completion"], "rejected": ["no"] * 8}
+    with dr.Session(tmp_path / "s"):
+        model = dr.frame(pairs).train(dr.Reward(str(micro_causal()), **FEW))
+        told = dr.frame({"text": [json.dumps(chat), "plain text"]}).classify(model.reward(), None, "text", into="r").collect()
+        net, tokenizer = AutoModelForSequenceClassification.from_pretrained(model.path), AutoTokenizer.from_pretrained(model.path)
+    ids = torch.tensor([tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)])
+    assert told["r_score"][0] == pytest.approx(float(net(ids).logits[0, 0]), abs=1e-5)
+    assert told["r"].to_list() == ["reward", "reward"]
+
+
 def test_what_a_model_is_not_is_said() -> None:
     model = dr.frame({"text": ["a", "b"], "label": ["x", "y"]}).train(dr.Classifier("base"))
     with pytest.raises(SettingError, match="Classifier makes no language model"):
         model.llm()
     with pytest.raises(SettingError, match="SentenceTransformerTrainer does"):
         model.embedder()
+    with pytest.raises(SettingError, match=r"dr\.Reward does"):
+        model.reward()
+    words = dr.frame({"tokens": [["a"]], "tags": [["x"]]}).train(dr.Classifier("base"))
+    with pytest.raises(SettingError, match="labels the words of a text"):
+        words.classifier()
