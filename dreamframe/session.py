@@ -104,7 +104,7 @@ class Session:
     def close(self) -> None:
         """Write what is pending and let go of the folder. A closed session opens again at its next use."""
         if self._stores is not None:
-            self._stores.answers.close()
+            self._stores.close()
             self._stores = None
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -255,6 +255,37 @@ class Session:
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""
         return [] if self.stores.steps is None else self.stores.steps.all()
+
+    def verify(self) -> list[dict[str, str]]:
+        """Read every byte of the folder and say what is not as it was written: `path` and `problem` of each. Nothing is changed.
+
+        The next run sets damaged files aside with a warning, and makes what they held again when it is needed.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a").collect()
+        ...     session.verify()
+        []
+        """
+        return [{"path": p.path, "problem": p.what} for p in self.stores.verify()]
+
+    def gc(self, *, keep: Sequence[HasStep] | None = None) -> list[dict[str, Any]]:
+        """Remove what nobody needs, and say what it was: `path`, `bytes` and `why` of each.
+
+        Without `keep`: what interrupted sessions left, and damaged files that were set aside. With frames to `keep`: also the stored outputs of all
+        other steps. Answers and models are never removed: whatever went is made again without asking. Other sessions may be at work meanwhile.
+
+        >>> with dr.Session("./output") as session:
+        ...     kept = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a")
+        ...     _ = dr.collect_all([kept, kept.prompt(dr.testing.Echo(), "{a}", into="b")])
+        ...     [removed["why"] for removed in session.gc(keep=[kept])]
+        ['not kept']
+        """
+        steps: set[str] | None = None
+        if keep is not None:
+            run = self._run_with(self._options)
+            plans = [plan for frame in keep for plan in (frame.step, run.planned(frame.step))]
+            steps = {step.key(run.memo) for plan in plans for step in plan.walk()}
+        return [{"path": r.path, "bytes": r.n_bytes, "why": r.why} for r in self.stores.gc(steps=steps)]
 
     def export(self, archive: str | Path) -> Path:
         """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.

@@ -84,26 +84,25 @@ def _entries(files: Files, folder: Path) -> list[Path]:
     return [folder / name for name in files.listdir(folder) if not name.startswith(".")]
 
 
-def gc(files: Files, layout: Layout, *, keep: Collection[str] | None = None) -> list[Removed]:
+def gc(files: Files, layout: Layout, *, steps: Collection[str] | None = None, models: Collection[str] | None = None) -> list[Removed]:
     """Remove what nobody needs: leavings of sessions that were interrupted, files that were set aside, and small frames of the journals.
 
-    With `keep`, also the outputs of steps and the models whose key is not in it; a training that can go on is kept with its key. Answers are never
+    With the keys of `steps`, also the outputs of all others; with those of `models`, all other models and unfinished trainings. Answers are never
     removed: they were paid for. What another session is writing or has mapped stays readable to it.
     """
     removed = [_remove(files, layout, path, "set aside before") for path in _entries(files, layout.aside)]
     removed += [_remove(files, layout, path, "left by an interrupted session") for path in _leavings(files, layout)]
-    if keep is not None:
-        short = {key[:12] for key in keep}
-        for parent in (layout.steps, layout.models):
-            removed += [_remove(files, layout, path, "not kept") for path in _entries(files, parent) if not _is_kept(path.name, keep, short)]
-        removed += [_remove(files, layout, path, "not kept") for path in _workdirs(files, layout) if path.name.split(".")[1][-12:] not in short]
+    for parent, keys in ((layout.steps, steps), (layout.models, models)):
+        if keys is not None:
+            removed += [_remove(files, layout, path, "not kept") for path in _entries(files, parent) if not _is_kept(path.name, keys)]
+    if models is not None:
+        removed += [_remove(files, layout, path, "not kept") for path in _workdirs(files, layout) if not _is_kept(path.name.split(".")[1], models)]
     compact(files, layout, force=True)
     return removed
 
 
-def _is_kept(name: str, keep: Collection[str], short: Collection[str]) -> bool:
-    end = name.rsplit("-", 1)[-1]
-    return end in short or end in keep
+def _is_kept(name: str, keys: Collection[str]) -> bool:
+    return any(name.endswith((f"-{key[:12]}", f"-{key}")) for key in keys)
 
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:

@@ -73,6 +73,15 @@ class Models:
         if taken is not None:
             taken.release()
 
+    def close(self) -> None:
+        """Let go of all leases and work folders."""
+        for taken in self._leases.values():
+            taken.release()
+        for lock in self._locks.values():
+            lock.release()
+        self._leases.clear()
+        self._locks.clear()
+
     def commit(self, key: str, label: str, out: Path, record: Mapping[str, Any]) -> Path:
         """Make a trained folder visible, durably and at once. If another process was first, its model is given and ours dropped."""
         for path in list(files_below(self._files, out)):

@@ -31,9 +31,14 @@ class Stores:
         """What in the folder is not as it was written. Reads every byte, changes nothing."""
         return [] if self.layout is None else verify(self.files, self.layout)
 
-    def gc(self, *, keep: Collection[str] | None = None) -> list[Removed]:
-        """Remove what nobody needs; with `keep`, also the outputs and models of all other keys. Answers stay."""
-        return [] if self.layout is None else gc(self.files, self.layout, keep=keep)
+    def gc(self, *, steps: Collection[str] | None = None, models: Collection[str] | None = None) -> list[Removed]:
+        """Remove what nobody needs; with keys of `steps` or `models`, also all others. Answers stay."""
+        return [] if self.layout is None else gc(self.files, self.layout, steps=steps, models=models)
+
+    def close(self) -> None:
+        """Write what is pending, and let go of everything."""
+        self.models.close()
+        self.answers.close()
 
 
 def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
