@@ -92,6 +92,8 @@ class RunAsking:
 
     def answered(self, request: Request, completion: Completion) -> None:
         c = completion
+        if c.text is not None and not isinstance(c.text, str):
+            raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
         self._answers.append(request.key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
         self._whose[id(request.question)].count(c)
 

@@ -41,6 +41,9 @@ def prompt_fields(
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
+    for argument, value in (("n", n), ("repairs", repairs)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise SettingError(f"{where}: {argument}= is a whole number, not a {type(value).__name__}. A template's name must be another than {argument!r}.")
     return {
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,

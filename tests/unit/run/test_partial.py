@@ -73,3 +73,15 @@ def test_explaining_a_plan_makes_no_folder(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     assert "PROMPT" in ROWS.prompt(Echo(), "{t}").head(1).explain()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_answers_with_no_text_is_told_so_and_the_session_lives_on():
+    with dr.Session(None):
+        with pytest.raises(TypeError, match="gave a int"):
+            ROWS.prompt(dr.testing.Scripted(lambda _: dr.testing.Completion(3)), "{t}").collect()
+        assert ROWS.prompt(Echo(), "{t}").collect().height == 3
+
+
+def test_a_template_name_that_is_an_argument_is_refused():
+    with pytest.raises(dr.errors.SettingError, match="n= is a whole number"):
+        dr.prompt(Echo(), "{n}", n=pl.col("t"))
