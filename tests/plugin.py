@@ -18,6 +18,8 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZE
 settings.register_profile("dreamframe", deadline=None, derandomize=True, database=None, max_examples=40, print_blob=True)
 settings.load_profile("dreamframe")
 
+TESTS = Path(__file__).parent
+SLOW = {"faults", "laws", "models"}  # folders of tests that take minutes together: `make fast` leaves them out
 LOCAL_NAMES = {"localhost", "", "0.0.0.0", "::", socket.gethostname()}
 left: list[str] = []  # addresses outside this machine that the running test tried to reach
 
@@ -66,6 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
     needing = [item for item in items if item.get_closest_marker("gpu")]
     if needing:
         import torch
