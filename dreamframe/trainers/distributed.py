@@ -40,7 +40,7 @@ def launch(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
         finally:
             if workers.stdin:
                 workers.stdin.close()
-    return _result(settings, job, workers.returncode)
+    return result_of(settings, job, workers.returncode)
 
 
 def _follow(workers: subprocess.Popen[bytes], job: TrainJob) -> None:
@@ -67,7 +67,8 @@ def _report(lines: IO[str], job: TrainJob) -> None:
         job.progress(json.loads(line))
 
 
-def _result(settings: LocalTrainer, job: TrainJob, code: int | None) -> dict[str, Any]:
+def result_of(settings: LocalTrainer, job: TrainJob, code: int | None) -> dict[str, Any]:
+    """The summary that the processes left, or their error raised here."""
     file = job.workdir / "result.json"
     if not file.exists():
         tail = (job.workdir / "workers.log").read_text(errors="replace")[-2000:]

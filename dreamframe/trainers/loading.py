@@ -14,6 +14,8 @@ from dreamframe.errors import TrainingError
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob
 
+WHOLE = ["lm_head", "score", "classifier", "pre_classifier", "pooler"]  # heads, some of them new: they are never quantised
+
 
 def is_cpu(settings: LocalTrainer) -> bool:
     """Whether this training runs on the CPU."""
@@ -111,9 +113,9 @@ def _quantized(settings: LocalTrainer) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     if settings.quantization == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=WHOLE)}
     compute = getattr(torch, settings.dtype) if settings.dtype else torch.float32
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute, llm_int8_skip_modules=WHOLE)
     return {"quantization_config": config}
 
 

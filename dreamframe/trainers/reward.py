@@ -87,7 +87,7 @@ class Reward(ChatTrainer):
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config
 
-        return RewardTrainer(
+        trainer = RewardTrainer(
             model=model,
             args=RewardConfig(**hf.arguments(self, job, max_length=limit, center_rewards_coefficient=self.center_rewards)),
             train_dataset=hf.dataset(rows),
@@ -96,6 +96,11 @@ class Reward(ChatTrainer):
             peft_config=adapter_config(self, task="SEQ_CLS"),
             callbacks=hf.callbacks(self, job),
         )
+        if self.quantization:  # the library halves whatever is trained over quantised weights; the head reads 32 bits
+            for name, parameter in trainer.model.named_parameters():
+                if "modules_to_save" in name:
+                    parameter.data = parameter.data.float()
+        return trainer
 
     def _of_scores(self, job: TrainJob, model: Any, tokenizer: Any, limit: int, rows: Any, validation: Any) -> Any:  # noqa: ARG002  as _of_pairs
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments

@@ -183,3 +183,23 @@ def test_an_adapter_moves_alone_or_is_merged(case: Case, tmp_path: Path) -> None
     assert trainer.is_adapter == (folder / "adapter_config.json").exists()
     assert any((moved[k] - still[k]).abs().max() > 1e-4 for k in moved)
     assert str(case.base()) not in "".join(f.read_text() for f in folder.rglob("*.json") if f.name != "training.json")
+
+
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+@pytest.mark.parametrize("case", [CASES[n] for n in ("sft", "dpo", "reward of pairs", "classifier")], ids=["sft", "dpo", "reward", "classifier"])
+def test_an_adapter_learns_over_a_quantised_base(case: Case, bits: str, tmp_path: Path) -> None:
+    peft = {"r": 2, "target_modules": ["query", "value"] if case.base is micro_encoder else ["q_proj", "v_proj"]}
+    with dr.Session(tmp_path / "s"):
+        model = dr.frame(case.rows).train(case.make(peft=peft, quantization=bits))
+        adapter, record = weights(model.path), model.summary()
+    assert record["n_trained_parameters"] < record["n_parameters"] / 4
+    assert all(v.is_floating_point() for v in adapter.values())
+    assert any("lora_B" in k and v.abs().max() > 1e-4 for k, v in adapter.items())  # drawn as zeros
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
+    case = CASES["reward of pairs"]
+    with dr.Session(tmp_path / "s") as session:
+        one, two = (weights(dr.frame(case.rows).train(case.make(steps=2, processes=n)).path) for n in (1, 2))
+        assert session.usage()["trained"] == 2
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-3

@@ -15,7 +15,7 @@ from dreamframe.errors import SettingError, TrainingError
 from dreamframe.llms.base import Artefact
 from dreamframe.trainers.base import Chained, finite
 from dreamframe.trainers.config_fields import config_fields
-from dreamframe.trainers.distributed import from_spec, spec_of
+from dreamframe.trainers.distributed import from_spec, result_of, spec_of
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows, write_log
 from dreamframe.trainers.weights import Located, locate
 
@@ -105,6 +105,19 @@ def test_a_function_that_no_other_process_can_import_is_refused(tmp_path: Path) 
     trainer = dr.GRPO("base", rewards=lambda completions: [0.0], batch_size=16, processes=2)
     with pytest.raises(SettingError, match="give a function of an importable module, or train with processes=1"):
         spec_of(trainer, TrainJob(rows=tmp_path, workdir=tmp_path, out=tmp_path))
+
+
+def test_an_error_of_another_process_is_raised_here_as_what_it_was(tmp_path: Path) -> None:
+    trainer, job = dr.SFT("base", processes=2), TrainJob(rows=tmp_path, workdir=tmp_path, out=tmp_path)
+    (tmp_path / "workers.log").write_text("RuntimeError: the last words of a process")
+    with pytest.raises(TrainingError, match=r"ended with code 1 and no result\. They said last:\nRuntimeError: the last words"):
+        result_of(trainer, job, 1)
+    (tmp_path / "result.json").write_text(json.dumps({"error": "SettingError", "message": "no such folder", "notes": ["a note"]}))
+    with pytest.raises(SettingError, match="no such folder"):
+        result_of(trainer, job, 0)
+    assert job.notes == ["a note"]
+    (tmp_path / "result.json").write_text(json.dumps({"summary": {"steps": 4}, "notes": []}))
+    assert result_of(trainer, job, 0) == {"steps": 4}
 
 
 @pytest.mark.models
