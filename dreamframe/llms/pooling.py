@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import bisect
 import itertools
 import threading
 from collections.abc import Callable, Sequence
@@ -87,13 +86,18 @@ class Pool(Generic[T, R]):
             await self._answer(batch)
 
     def _next(self) -> list[Job[T, R]]:
-        """The oldest request and its neighbours in length, as many as the budget takes."""
+        """The batch that holds the oldest request, of all requests cut into batches from the longest down."""
         self._jobs = [j for j in self._jobs if j.is_wanted]
         if not self._jobs:
             return []
         oldest = min(self._jobs, key=lambda j: j.number)
-        ordered = sorted(self._jobs, key=lambda j: (j.length, j.number))
-        chosen = _around(ordered, bisect.bisect_left(ordered, (oldest.length, oldest.number), key=lambda j: (j.length, j.number)), self.budget, self._most)
+        chosen: list[Job[T, R]] = []
+        for job in sorted(self._jobs, key=lambda j: (-j.length, j.number)):
+            if chosen and ((len(chosen) + 1) * chosen[0].length > self.budget or len(chosen) == self._most):
+                if oldest in chosen:
+                    break
+                chosen = []
+            chosen.append(job)
         taken = {id(j) for j in chosen}
         self._jobs = [j for j in self._jobs if id(j) not in taken]
         return chosen
@@ -131,19 +135,3 @@ class Pool(Generic[T, R]):
                 error = PermanentCallError(f"{self._name}: {type(exc).__name__}: {exc}")
             error.__cause__ = exc if error is not exc else exc.__cause__
             job.answer.set_exception(error)
-
-
-def _around(ordered: Sequence[Job[T, R]], at: int, budget: int, most: int | None) -> list[Job[T, R]]:
-    """The run of jobs around position `at` that fits the budget: towards shorter ones for nothing, towards longer ones while it is worth it."""
-    low, high = at, at + 1
-    while most is None or high - low < most:
-        count, longest = high - low + 1, ordered[high - 1].length
-        if high < len(ordered) and ordered[high].length == longest and count * longest <= budget:
-            high += 1  # as long as the longest: no padding
-        elif low > 0 and count * longest <= budget:
-            low -= 1
-        elif high < len(ordered) and count * ordered[high].length <= budget:
-            high += 1
-        else:
-            break
-    return list(ordered[low:high])

@@ -117,4 +117,4 @@ def test_requests_that_arrive_while_a_batch_is_worked_on_form_the_next() -> None
         return [first, *rest]
 
     assert asyncio.run(main()) == [2, 4, 6]
-    assert model.batches == [[1], [2, 3]]
+    assert model.batches == [[1], [3, 2]]
