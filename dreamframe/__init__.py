@@ -42,10 +42,12 @@ if TYPE_CHECKING:
     from dreamframe.llms.compatible import OpenRouter as OpenRouter
     from dreamframe.llms.compatible import Together as Together
     from dreamframe.llms.compatible import VLLMServer as VLLMServer
+    from dreamframe.llms.litellm import LiteLLM as LiteLLM
     from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
     from dreamframe.llms.mistral import Mistral as Mistral
     from dreamframe.llms.names import llm as llm
     from dreamframe.llms.openai import OpenAI as OpenAI
+    from dreamframe.llms.parallel import Parallel as Parallel
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
     from dreamframe.llms.transformers import Transformers as Transformers
     from dreamframe.prompts.chat import Chat as Chat
@@ -95,7 +97,9 @@ LAZY = {
     "Together": "llms.compatible",
     "VLLMServer": "llms.compatible",
     "llm": "llms.names",
+    "LiteLLM": "llms.litellm",
     "Mistral": "llms.mistral",
+    "Parallel": "llms.parallel",
     "OpenAI": "llms.openai",
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",

@@ -7,16 +7,27 @@ import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, secret, setting, steering
 from dreamframe.llms.dialect import Api, Dialect, Wire
-from dreamframe.llms.http import Http
+from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
 from dreamframe.llms.refusals import Refusal
+
+
+class Connection(Protocol):
+    """Carries requests to a server and back."""
+
+    async def post(self, url: str, body: bytes) -> Reply:
+        """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
+        ...
+
+    async def close(self) -> None: ...
+
 
 MOST_LESSONS = 8  # refusals that one request may teach from
 
@@ -90,6 +101,11 @@ class ApiLLM(LLM):
     def open(self) -> Client:
         return ApiClient(self)
 
+    def connect(self, headers: Mapping[str, str]) -> Connection:
+        """What carries the bytes. Raises MissingExtraError without its library."""
+        needed_for = f"dr.{type(self).__name__}"
+        return Http(self.endpoint, headers, concurrency=self.concurrency, needed_for=needed_for, extra=self.pip_extra, max_bytes=self.max_reply_bytes)
+
     def first_api(self) -> Api:
         """The API that is spoken first, where there are several."""
         return "chat"
@@ -109,15 +125,8 @@ class ApiClient:
     def __init__(self, llm: ApiLLM) -> None:
         self._llm = llm
         self._key = llm.key()
-        self._place = urlsplit(llm.endpoint).netloc
-        self._http = Http(
-            llm.endpoint,
-            self._headers(),
-            concurrency=llm.concurrency,
-            needed_for=f"dr.{type(llm).__name__}",
-            extra=llm.pip_extra,
-            max_bytes=llm.max_reply_bytes,
-        )
+        self._place = urlsplit(llm.endpoint).netloc or llm.label
+        self._connection = llm.connect(self._headers())
         self._learnt = Learnt(llm.dialect)
         self._wires: dict[int, tuple[Wire, str]] = {}  # id(question) → how it travels (which keeps the question alive) and whereto
         self.concurrency = llm.concurrency
@@ -132,7 +141,7 @@ class ApiClient:
     async def complete(self, request: Request) -> Completion:
         for _ in range(MOST_LESSONS):
             wire, url = self._wires.get(id(request.question)) or self._compile(request.question)
-            reply = await self._http.post(url, wire.body(request))
+            reply = await self._connection.post(url, wire.body(request))
             if reply.status == 200:
                 return wire.read(reply.body, place=self._place)
             refusal = Refusal(reply)
@@ -161,4 +170,4 @@ class ApiClient:
         return error
 
     async def close(self) -> None:
-        await self._http.close()
+        await self._connection.close()

@@ -12,10 +12,12 @@ import math
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from dreamframe.call import Completion, Failure, Request
+from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.errors import CallError, CallTimeoutError, DreamframeError, TransientCallError
 from dreamframe.llms.base import LLM, Client, Limits
+from dreamframe.llms.parallel import Parallel
 from dreamframe.run.limits import Limiter
+from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket
 
 __all__ = ["Asker", "Asking", "asker_for", "close_all"]
@@ -37,16 +39,31 @@ class Asker:
         self._watch: asyncio.TimerHandle | None = None  # the next look at deadlines
         self._stopped: WeakKeyDictionary[Asking, DreamframeError] = WeakKeyDictionary()
 
-    async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
+    @property
+    def concurrency(self) -> int:
+        """Calls that may be in flight at once."""
+        return self._client.concurrency
+
+    @property
+    def load(self) -> float:
+        """Calls queued and in flight, as a part of those that may be in flight."""
+        return (self._queue.n_calls + len(self._flying)) / self.concurrency
+
+    def is_stopped(self, run: Asking) -> bool:
+        """Whether nothing more of this run leaves here."""
+        return run in self._stopped
+
+    async def ask(self, requests: Sequence[Request], run: Asking, *, order: int, question: Question | None = None) -> dict[int, Failure]:
         """Ask all requests; returns when each has been answered (through `run.answered`) or failed. Failures by position in `requests`.
 
-        Lower `order` goes first. When cancelled, what is queued or in flight for nobody else is dropped.
+        Lower `order` goes first. `question` is what the client sees instead of the requests' own. When cancelled, what is queued or in flight for nobody
+        else is dropped.
         """
         if (error := self._stopped.get(run)) is not None:
             return {i: Failure.of(error, request=r.prompt, attempts=0) for i, r in enumerate(requests)}
         if not requests:
             return {}
-        batch = Batch(requests, run, order, self._loop.create_future())
+        batch = Batch(requests, run, order, self._loop.create_future(), question)
         self._queue.add(batch)
         self._dispatch()
         try:
@@ -144,7 +161,7 @@ class Asker:
         if self._watch is None:
             self._look_at_deadlines()
         try:
-            completion = await self._client.complete(ticket.request)
+            completion = await self._client.complete(ticket.sent)
         except TransientCallError as exc:
             self._landed(ticket, exc)
             self._again(ticket, exc)
@@ -235,10 +252,10 @@ class Asker:
             self._stopped[stopped] = error
 
 
-_askers: dict[asyncio.AbstractEventLoop, dict[str, Asker]] = {}
+_askers: dict[asyncio.AbstractEventLoop, dict[str, Asker | ParallelAsker]] = {}
 
 
-def asker_for(llm: LLM) -> Asker:
+def asker_for(llm: LLM) -> Asker | ParallelAsker:
     """The asker of a model's client in the running loop: opened at the first call, kept until the loop ends."""
     loop = asyncio.get_running_loop()
     if loop not in _askers:
@@ -248,7 +265,11 @@ def asker_for(llm: LLM) -> Asker:
     key = llm.pool_key()
     asker = _askers[loop].get(key)
     if asker is None:
-        asker = _askers[loop][key] = Asker(llm.open(), loop)
+        if isinstance(llm, Parallel):
+            asker = ParallelAsker(llm.llms, [a for part in llm.llms if isinstance(a := asker_for(part), Asker)])
+        else:
+            asker = Asker(llm.open(), loop)
+        _askers[loop][key] = asker
     return asker
 
 

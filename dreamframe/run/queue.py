@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from dreamframe.call import Completion, Failure, Request
+from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.errors import CallError, DreamframeError
 
 
@@ -32,10 +32,11 @@ class Asking(Protocol):
 class Batch:
     """The requests of one `ask`, until the last of them is answered or failed. A row that has not left yet costs an entry in a list, no object."""
 
-    __slots__ = ("also", "at", "done", "failures", "n_open", "order", "requests", "run", "todo")
+    __slots__ = ("also", "at", "done", "failures", "n_open", "order", "question", "requests", "run", "todo")
 
-    def __init__(self, requests: Sequence[Request], run: Asking, order: int, done: asyncio.Future[None]) -> None:
+    def __init__(self, requests: Sequence[Request], run: Asking, order: int, done: asyncio.Future[None], question: Question | None = None) -> None:
         self.requests, self.run, self.order, self.done = requests, run, order, done
+        self.question = question  # what the client sees instead of the requests' own
         self.todo: list[int] = []  # positions that are asked for here: the others wait for an equal request
         self.at = 0  # how many of them have left
         self.also: dict[bytes, list[Waiter]] = {}  # who waits for a request that has not left, besides this batch's own row
@@ -57,10 +58,11 @@ class Batch:
 class Ticket:
     """One call, from its first try to its end, for every row that waits for it: in flight, waiting for its next try, or queued for it."""
 
-    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "request", "reserved", "timer", "waiters", "worker")
+    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "request", "reserved", "sent", "timer", "waiters", "worker")
 
-    def __init__(self, request: Request, order: int, waiters: list[Waiter]) -> None:
+    def __init__(self, request: Request, order: int, waiters: list[Waiter], question: Question | None) -> None:
         self.request, self.order = request, order
+        self.sent = request if question is None else Request(question, request.prompt, request.sample, request.key)
         self.waiters = waiters  # empty: nobody waits any more
         self.attempts = 0
         self.began = self.left = math.nan  # loop time of the first try and of the last
@@ -125,7 +127,7 @@ class CallQueue:
                 if item.at == len(item.todo):
                     heapq.heappop(self._heap)
                 request = item.requests[position]
-                ticket = self._known[request.key] = Ticket(request, item.order, [(item, position)])
+                ticket = self._known[request.key] = Ticket(request, item.order, [(item, position)], item.question)
                 if item.also:
                     ticket.waiters += item.also.pop(request.key, ())
                 return ticket
@@ -189,7 +191,7 @@ class CallQueue:
             others = batch.also.pop(request.key, [])
             left += [p for b, p in others if b is batch]
             if others := [w for w in others if w[0] is not batch]:
-                ticket = self._known[request.key] = Ticket(request, batch.order, others)
+                ticket = self._known[request.key] = Ticket(request, batch.order, others, batch.question)
                 self.push(ticket)
         return left
 
