@@ -17,7 +17,8 @@ from dreamframe.trainers.roles import CHAT, TEXT, Roles
 class SFT(ChatTrainer):
     """Fine-tune a language model on prompts and completions, on chats, or on plain text.
 
-    Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content), or `text`.
+    Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content; the loss counts all of it, or with
+    `loss_on="assistant"` the turns that the chat template marks with {% generation %}), or `text`.
     Texts become chats where the tokenizer has a chat template, so that the model is asked later as it was trained; `chat_template=False` keeps
     them raw. A template over `prompt`, such as `"### Instruction:\\n{{prompt}}\\n\\n### Response:\\n"`, becomes the tokenizer's.
     `init="scratch"` starts from new weights (pre-training). Rows longer than `max_length` (1024, never more than the context) are cut and counted.
@@ -49,6 +50,7 @@ class SFT(ChatTrainer):
 
         with hf.alone():
             tokenizer = self.chat_tokenizer(job)
+            self._need_marks(tokenizer)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)
             rows = self.chat_rows(job.rows, job, tokenizer, limit)
@@ -69,3 +71,19 @@ class SFT(ChatTrainer):
             if len(hf.prepared(trainer)) == 0:
                 raise TrainingError(f"SFT: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
             return hf.run(trainer, self, job, n_rows=rows.height, row_by_row=not self.packing)
+
+    def _need_marks(self, tokenizer: Any) -> None:
+        """Raise where the assistant's turns cannot be told from the others."""
+        if self.loss_on != "assistant":
+            return
+        from trl.chat_template_utils import get_training_chat_template
+
+        try:
+            patched = tokenizer.chat_template and get_training_chat_template(tokenizer)
+        except ValueError:
+            patched = None
+        if not patched and "{% generation" not in (tokenizer.chat_template or ""):
+            raise TrainingError(
+                "SFT: loss_on='assistant' needs a chat template that marks the assistant's turns: "
+                "chat_template='… {% generation %}{{ message.content }}{% endgeneration %} …'."
+            )

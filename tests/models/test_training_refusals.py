@@ -86,6 +86,13 @@ def test_rows_whose_prompt_fills_the_context_are_left_out_and_counted() -> None:
     assert notes[1] == "SFT: 1 of 6 rows had nothing left to learn from when they were cut, and were left out."
 
 
+def test_assistants_turns_that_the_template_does_not_mark_are_refused() -> None:
+    chats = [[{"role": "user", "content": t}, {"role": "assistant", "content": t}] for t in TEXTS]
+    with pytest.raises(TrainingError, match="needs a chat template that marks the assistant's turns"):
+        sft({"messages": chats}, loss_on="assistant").fit()
+    sft({"messages": chats}, loss_on="assistant", chat_template="### {{prompt}}\n### ").fit()
+
+
 def test_prompts_that_fill_the_context_are_refused() -> None:
     with pytest.raises(TrainingError, match="in every row the prompt alone fills the 256 tokens"):
         sft({"prompt": [LONG] * 6, "completion": TEXTS}).fit()
