@@ -117,7 +117,7 @@ class Limiter:
         return max(asked, self._backoff_s(attempts) * jitter)
 
     def _backoff_s(self, n: int) -> float:
-        return min(self._limits.backoff_s * 2 ** min(n - 1, 10), LONGEST_BACKOFF_S)
+        return min(self._limits.backoff_s * 2.0 ** min(n - 1, 10), LONGEST_BACKOFF_S)
 
     def _cut(self, now: float) -> None:
         if now - self._cut_at > max(self._latency_s, 1.0):  # once for the calls that were in flight together
