@@ -13,7 +13,7 @@ import pytest
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MADE = {  # example → the rows that it writes: file, columns, how many at least
-    "abstracts_to_tweets": ("tweets", ["abstract", "tweet"], 6),
+    "abstracts_to_tweets": ("tweets", ["abstract", "tweet"], 4),
     "attributed_reviews": ("reviews_of_films", ["review"], 6),
     "question_decompositions": ("decompositions", ["id", "question", "steps", "n"], 2),
     "sports_articles": ("sports", ["id", "article"], 2),
