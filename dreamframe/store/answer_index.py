@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -82,7 +82,7 @@ class Generation:
         """The row of each key (given as its two halves), None where it is not here."""
         if len(self) == 0:
             return [None] * len(low)
-        at = pc.search_sorted(self._low, low)
+        at = search_sorted(self._low, low)
         same_low = pc.equal(self._padded_low.take(at), low)
         same_high = pc.equal(self._high.take(at), high)
         if not pc.any(same_low).as_py():
@@ -138,6 +138,14 @@ def answer_table(n: int, pieces: Sequence[Piece]) -> pa.Table:
 def _nothing(n: int) -> pa.Table:
     nulls = [pa.nulls(n, field.type) for field in ANSWER_SCHEMA][1:]
     return pa.Table.from_arrays([*nulls, pa.array([False] * n, pa.bool_())], schema=COLUMNS)
+
+
+def search_sorted(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
+    """Where each wanted number would stand among the sorted ones."""
+    if hasattr(pc, "search_sorted"):  # since pyarrow 26; ten times as fast
+        return pc.search_sorted(numbers, wanted)
+    view = memoryview(numbers.buffers()[1]).cast("B").cast("Q")
+    return pa.array([bisect_left(view, n, 0, len(numbers)) for n in wanted.to_pylist()], pa.uint64())
 
 
 def merged(first: Generation, second: Generation) -> Generation:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from dreamframe.store import answers as module
-from dreamframe.store.answer_index import COLUMNS
+from dreamframe.store.answer_index import COLUMNS, key_halves, search_sorted
 from dreamframe.store.answers import ANSWER_SCHEMA, Answers
 from dreamframe.store.files import Files
 from tests.storing import give, journals, key_of, keys_of, open_answers, texts
@@ -92,6 +93,16 @@ def test_keys_that_share_their_first_half_are_told_apart(answers: Answers, monke
     assert len(answers._recent) == 0
     asked = pa.array([*keys, b"halfhalf" + b"x" * 8, b"\xff" * 15 + b"\0"], pa.binary(16))
     assert answers.lookup(asked).column("text").to_pylist() == [*map(str, range(10)), None, None]
+
+
+def test_an_older_pyarrow_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    low, _ = key_halves(keys_of(range(500)))
+    numbers = low.take(pc.sort_indices(low))
+    wanted = pa.concat_arrays([low[::7], pa.array([0, 1, 2**63, 2**64 - 1], pa.uint64())])
+    found = search_sorted(numbers, wanted)
+    monkeypatch.delattr(pc, "search_sorted", raising=False)
+    assert search_sorted(numbers, wanted).equals(found)
+    assert [numbers[i].as_py() for i in found.to_pylist()[:-4]] == wanted.to_pylist()[:-4]
 
 
 def test_another_session_finds_every_answer(tmp_path: Path) -> None:
