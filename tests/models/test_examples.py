@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from tests.models.test_training_examples import TRAINING
+
 pytestmark = [pytest.mark.models, pytest.mark.slow]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MADE = {  # example → the rows that it writes: file, columns, how many at least
@@ -45,4 +47,4 @@ def test_an_example_runs_and_its_second_run_makes_no_call(name: str, capsys: pyt
 
 
 def test_every_example_is_run():
-    assert {p.stem for p in EXAMPLES.glob("*.py")} == {*MADE, "quickstart"}  # `make demo` runs that one
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {*MADE, *TRAINING, "quickstart"}  # `make demo` runs that one

@@ -1,0 +1,60 @@
+"""The recipes that train: each runs on a micro model (the one by API against a server on loopback), and trains nothing when it is run again."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.loopback.finetune import KEY, tuning_server
+from tests.micro import micro_causal
+
+pytestmark = pytest.mark.models
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+MADE = {  # example → the rows that it writes: file, columns
+    "instruction_tuning": ("instructed", ["instruction", "output", "tuned_output"]),
+    "aligning": ("aligned", ["question", "answer"]),
+    "self_rewarding": ("rewarded", ["question", "answer"]),
+}
+TRAINING = {*MADE, "distillation_by_api"}
+
+
+@pytest.fixture(autouse=True)
+def copied() -> None:
+    shutil.copytree(EXAMPLES, "examples", ignore=shutil.ignore_patterns("output", ".*"))
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    file, columns = MADE[name]
+    monkeypatch.setattr(sys, "argv", [name, str(micro_causal())])
+    runpy.run_path(f"examples/{name}.py")
+    assert "trained nothing" not in capsys.readouterr().out
+    first = pl.read_parquet(f"examples/output/{file}.parquet")
+    assert first.columns == columns
+    assert first.height > 1
+    runpy.run_path(f"examples/{name}.py")
+    printed = capsys.readouterr().out
+    assert "0 model calls" in printed
+    assert "trained nothing" in printed
+    assert pl.read_parquet(f"examples/output/{file}.parquet").equals(first)
+
+
+def test_the_recipe_by_api_tunes_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with tuning_server(polls=0) as tuning:
+        monkeypatch.setenv("OPENAI_BASE_URL", f"{tuning.address}/v1")
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        for _ in range(2):
+            runpy.run_path("examples/distillation_by_api.py")
+        printed = capsys.readouterr().out
+    answers = pl.read_parquet("examples/output/explained.parquet")
+    assert answers["tuned_answer"][0] == f"ft:gpt-4o-mini:x:ftjob-1 says {answers['title'][0]}"
+    assert (tuning.count("POST /files"), tuning.count("POST /fine_tuning/jobs")) == (1, 1)
+    assert printed.count("tuned model: ft:gpt-4o-mini:x:ftjob-1") == 2
