@@ -7,7 +7,7 @@ import atexit
 import contextvars
 import queue
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,7 @@ from dreamframe.optimizer.limit import limit_down
 from dreamframe.run import loop
 from dreamframe.run.options import RunOptions
 from dreamframe.run.progress import Progress, summary
+from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.step import ModelStep, Step
 from dreamframe.why_miss import why_miss
@@ -52,7 +53,9 @@ class Session:
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
-    `budget` is in US dollars and covers the session object's life; `offline=True` allows no call at all; `progress` shows bars (default: when
+    `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
+    the list prices that are known, by "provider/model" or model: (input, output) or (input, output, cached input), US dollars for a million tokens.
+    `offline=True` allows no call at all; `progress` shows bars (default: when
     standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
     no more than so many are loaded at once, and steps whose models do not fit together run one after the other.
 
@@ -68,6 +71,7 @@ class Session:
         *,
         engine: str = "local",
         budget: float | None = None,
+        prices: Mapping[str, Any] | None = None,
         offline: bool = False,
         progress: bool | None = None,
         batch_rows: int = 128,
@@ -80,7 +84,7 @@ class Session:
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        self._options = RunOptions(offline=offline, budget=budget, batch_rows=batch_rows, max_models=max_models_in_memory)
+        self._options = RunOptions(offline=offline, budget=budget, prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
         self._progress = progress
         self._stores: Stores | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
@@ -205,13 +209,17 @@ class Session:
         return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
 
     def usage(self) -> dict[str, Any]:
-        """What this session object has used: calls, answers from the journal, tokens, trainings, stored outputs reused."""
+        """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
+        stored outputs reused."""
         steps = [s for run in self.runs for s in run.steps]
         return {
             "calls": sum(s.asked for s in steps),
             "from_cache": sum(s.cached for s in steps),
             "tokens_in": sum(s.n_in for s in steps),
             "tokens_out": sum(s.n_out for s in steps),
+            "tokens_cached": sum(s.n_cached for s in steps),
+            "tokens_reasoning": sum(s.n_reasoning for s in steps),
+            "cost": None if any(s.cost is None for s in steps) else sum(s.cost or 0.0 for s in steps),
             "failed": sum(s.failed for s in steps),
             "trained": sum(run.trained for run in self.runs),
             "reused": sum(run.reused for run in self.runs),

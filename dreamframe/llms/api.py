@@ -16,6 +16,7 @@ from dreamframe.llms.base import LLM, Client, Limits, secret, setting, steering
 from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
+from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.refusals import Refusal
 
 
@@ -73,6 +74,13 @@ class ApiLLM(LLM):
     def identity(self) -> Mapping[str, object]:
         """The endpoint without credentials, unless `identity_` stands for it."""
         return {**super().identity(), "base_url": self.identity_ or self.endpoint}
+
+    @property
+    def price(self) -> Price | None:
+        """The provider's list price, where it is known; that of another server is not."""
+        if self.base_url is None and not self.needs_key:
+            return FREE
+        return listed(f"{self.provider}/{self.model}") if self.base_url is None else None
 
     @property
     def endpoint(self) -> str:

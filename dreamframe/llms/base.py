@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
 from dreamframe.call import Completion, Request, Sampling
+from dreamframe.llms.prices import FREE, Price
 
 SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
 
@@ -113,6 +114,11 @@ class ModelSettings(ABC):
     def label(self) -> str:
         """The short name that explain() and progress show."""
         return str(self.model)
+
+    @property
+    def price(self) -> Price | None:
+        """What its calls cost; nothing in this process. None where nobody knows."""
+        return FREE
 
     @abstractmethod
     def pool_key(self) -> str:

@@ -12,6 +12,7 @@ from dreamframe.llms.api import Connection
 from dreamframe.llms.base import steering
 from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
+from dreamframe.llms.prices import Price
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class LiteLLM(OpenAI):
     key_variable: ClassVar[str] = "LITELLM_API_KEY"
     needs_key: ClassVar[bool] = False
     pip_extra: ClassVar[str] = "litellm"
+
+    @property
+    def price(self) -> Price | None:
+        """Nothing is known of it here."""
+        return None
 
     def connect(self, headers: Mapping[str, str]) -> Connection:  # noqa: ARG002  litellm makes its own
         return Library(self)

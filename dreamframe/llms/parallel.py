@@ -10,6 +10,7 @@ from dreamframe.errors import SettingError
 from dreamframe.fingerprint import canonical
 from dreamframe.llms.base import LLM, SAMPLING_FIELDS, Artefact, Client, TrainedModel
 from dreamframe.llms.names import llm as named
+from dreamframe.llms.prices import Price
 
 AGREED = (*SAMPLING_FIELDS, "system")
 
@@ -54,6 +55,12 @@ class Parallel(LLM):
     def identity(self) -> Mapping[str, object]:
         own = sorted((dict(part.identity()) for part in self.llms), key=canonical)
         return own[0] if own[0] == own[-1] else {"provider": self.provider, "version": self.version, "llms": own}
+
+    @property
+    def price(self) -> Price | None:
+        """That of its models, where it is one for all of them."""
+        prices = {part.price for part in self.llms}
+        return prices.pop() if len(prices) == 1 else None
 
     def edges(self) -> tuple[TrainedModel, ...]:
         return tuple(edge for part in self.llms for edge in part.edges())

@@ -20,6 +20,7 @@ from dreamframe.run.limits import Limiter
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket
 
+HELD_S = 0.02  # how long a run that will not have a call leave now is left in peace
 __all__ = ["Asker", "Asking", "asker_for", "close_all"]
 
 
@@ -35,6 +36,7 @@ class Asker:
         self._workers: set[asyncio.Task[None]] = set()
         self._idle: list[asyncio.Future[None]] = []
         self._closed = False
+        self._held_until = -math.inf  # a run wants to see what is in flight come back first
         self._gate: asyncio.TimerHandle | None = None  # the next time the limits allow a call
         self._watch: asyncio.TimerHandle | None = None  # the next look at deadlines
         self._stopped: WeakKeyDictionary[Asking, DreamframeError] = WeakKeyDictionary()
@@ -123,12 +125,12 @@ class Asker:
 
     def _may_leave(self) -> bool:
         now = self._loop.time()
-        wait_s = self._limiter.wait_s(now, len(self._flying))
+        wait_s = max(self._limiter.wait_s(now, len(self._flying)), self._held_until - now)
         if 0 < wait_s < math.inf and (self._gate is None or self._gate.when() > now + wait_s):
             if self._gate is not None:
                 self._gate.cancel()
             self._gate = self._loop.call_later(wait_s, self._open_gate)
-        return wait_s == 0
+        return wait_s <= 0
 
     def _open_gate(self) -> None:
         self._gate = None
@@ -197,12 +199,15 @@ class Asker:
     def _permitted(self, ticket: Ticket) -> bool:
         run = ticket.waiters[0][0].run  # the first to want the answer pays for it
         try:
-            run.permit(ticket.request)
+            if run.permit(ticket.request):
+                return True
         except DreamframeError as exc:
             self._queue.push(ticket)  # others may wait for it too
             self._stop(exc, run)
-            return False
-        return True
+        else:
+            self._queue.push(ticket)
+            self._held_until = self._loop.time() + HELD_S
+        return False
 
     def _answered(self, ticket: Ticket, completion: Completion) -> None:
         runs = ticket.runs()

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
+from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats, StepStats
 from dreamframe.store.answers import Answers
 
@@ -23,11 +24,11 @@ PATIENCE_S = 600.0  # how long to wait for one: then its session is stuck, and t
 class RunAsking:
     """What one run lends to the askers: where answers go, what is counted, whether a call may leave."""
 
-    def __init__(self, answers: Answers, stats: RunStats, *, offline: bool, budget: float | None) -> None:
+    def __init__(self, answers: Answers, stats: RunStats, *, offline: bool, spend: Spend) -> None:
         self._answers = answers
         self._stats = stats
         self._offline = offline
-        self._budget = budget
+        self._spend = spend
         self._whose: dict[int, StepStats] = {}  # id(question) → the step that asks it
 
     async def ask(self, stats: StepStats, question: Question, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
@@ -79,7 +80,10 @@ class RunAsking:
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
-        return await asker_for(question.llm).ask(requests, self, order=order)  # type: ignore[arg-type]
+        failures = await asker_for(question.llm).ask(requests, self, order=order)  # type: ignore[arg-type]
+        for position in failures:
+            self._spend.release(requests[position])
+        return failures
 
     def _missing_offline(self, requests: Sequence[Request]) -> dict[int, Failure]:
         error = OfflineError("no answer in the session, and offline=True allows no call")
@@ -87,15 +91,16 @@ class RunAsking:
 
     # dreamframe.run.ask.Asking
 
-    def permit(self, request: Request) -> None:
-        """Called just before a call leaves."""
+    def permit(self, request: Request) -> bool:
+        return self._spend.permit(request)
 
     def answered(self, request: Request, completion: Completion) -> None:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
         self._answers.append(request.key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
-        self._whose[id(request.question)].count(c)
+        self._whose[id(request.question)].count(c, self._spend.settle(request, c))
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:  # noqa: ARG002
+        self._spend.release(request)
         self._whose[id(request.question)].retries += 1

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from dreamframe.call import Replies
-from dreamframe.errors import OfflineError, RowsFailedError
+from dreamframe.errors import BudgetExceededError, OfflineError, RowsFailedError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
@@ -23,6 +23,7 @@ from dreamframe.run.asking import RunAsking
 from dreamframe.run.options import RunOptions
 from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
 from dreamframe.run.rounds import in_rounds
+from dreamframe.run.spend import Spend
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.run.training import Trainings
 from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
@@ -43,7 +44,8 @@ class Run:
 
     def __post_init__(self) -> None:
         self.memo: Memo = {}
-        self.asking = RunAsking(self.stores.answers, self.stats, offline=self.options.offline, budget=self.options.budget)
+        spend = Spend(budget=self.options.budget, prices=self.options.prices)
+        self.asking = RunAsking(self.stores.answers, self.stats, offline=self.options.offline, spend=spend)
         self.trainings = Trainings(self)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
         self._finds: dict[str, pl.LazyFrame | None] = {}
@@ -114,6 +116,10 @@ class Run:
         missing = [f for f in failed if f.failure.error == OfflineError.__name__]
         if missing:
             raise OfflineError(listing(f"{step.label}: offline, and {len(missing)} requests have no answer in the session", missing))
+        unpaid = [f for f in failed if f.failure.error == BudgetExceededError.__name__]
+        if unpaid:
+            what = f"{step.label}: {len(unpaid)} rows were not asked. Every answer is kept; with more budget, only these are asked"
+            raise BudgetExceededError(listing(what, unpaid))
         raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
         if raising:
             total = max((len_of(stage) for stage in stages if stage.failed), default=0)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dreamframe.llms.prices import Price
 
 
 @dataclass
@@ -11,5 +14,6 @@ class RunOptions:
 
     offline: bool = False
     budget: float | None = None  # US dollars that are left
+    prices: Mapping[str, Price] = field(default_factory=dict)  # over those that are known here
     batch_rows: int = 128  # rows that walk through the plan together
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds

@@ -16,8 +16,8 @@ from dreamframe.errors import CallError, DreamframeError
 class Asking(Protocol):
     """What a run lends to the askers."""
 
-    def permit(self, request: Request) -> None:
-        """Called just before a call leaves. A DreamframeError raised here stops this run's calls: nothing more leaves, what is in flight is kept."""
+    def permit(self, request: Request) -> bool:
+        """Called just before a call leaves; False: not now. A DreamframeError raised here stops this run's calls: what is in flight is kept."""
         ...
 
     def answered(self, request: Request, completion: Completion) -> None:

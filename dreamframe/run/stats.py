@@ -34,8 +34,9 @@ class StepStats:
     first_asked: float | None = None
     last_answered: float | None = None
 
-    def count(self, completion: Completion) -> None:
+    def count(self, completion: Completion, cost: float | None = 0.0) -> None:
         self.asked += 1
+        self.cost = None if cost is None or self.cost is None else self.cost + cost
         self.n_in += completion.n_in
         self.n_out += completion.n_out
         self.n_cached += completion.n_cached

@@ -20,8 +20,8 @@ class Recorder:
         self.completions: dict[str, Completion] = {}
         self.retries: list[tuple[str, float]] = []
 
-    def permit(self, request: Request) -> None:
-        """Everything may leave."""
+    def permit(self, request: Request) -> bool:
+        return True
 
     def answered(self, request: Request, completion: Completion) -> None:
         self.completions[request.prompt] = completion

@@ -50,10 +50,11 @@ class Run:
         self.retries: list[float] = []
         self.left, self.full_after = leave, full_after
 
-    def permit(self, request: Request) -> None:
+    def permit(self, request: Request) -> bool:
         self.left -= 1
         if self.left < 0:
             raise BudgetExceededError("no money left")
+        return True
 
     def answered(self, request: Request, completion: Completion) -> None:
         if len(self.answers) >= self.full_after:

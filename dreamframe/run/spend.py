@@ -1,0 +1,100 @@
+"""What a run spends, and what its budget still allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dreamframe.call import Completion, Question, Request
+from dreamframe.errors import BudgetExceededError, SettingError
+from dreamframe.llms.base import ModelSettings
+from dreamframe.llms.prices import Price
+
+LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is given and none was longer
+
+
+def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
+    """Prices as the user gives them: {"provider/model" or "model": (input, output) or (input, output, cached)}, US dollars for a million tokens."""
+    made: dict[str, Price] = {}
+    for name, price in (given or {}).items():
+        try:
+            made[name] = Price(*(None if p is None and i == 2 else float(p) for i, p in enumerate(price)))  # type: ignore[arg-type]
+        except (TypeError, ValueError) as exc:
+            raise SettingError(f"Session: prices={{{name!r}: {price!r}}}; give (input, output) or (input, output, cached input) in $ per million.") from exc
+        if any(p is not None and not 0 <= p < float("inf") for p in made[name]):
+            raise SettingError(f"Session: prices={{{name!r}: {price!r}}}; a price is 0 or more.")
+    return made
+
+
+class Spend:
+    """Prices by question, what was spent, and what the calls in flight may cost at most."""
+
+    def __init__(self, *, budget: float | None, prices: Mapping[str, Price]) -> None:
+        self._budget = budget
+        self._prices = prices
+        self._known: dict[int, tuple[Question, Price | None]] = {}  # id(question) → it and its price
+        self._reserved: dict[bytes, float] = {}  # key → at most
+        self._total_reserved = 0.0
+        self._longest: dict[int, int] = {}  # id(question) → tokens of its longest answer
+        self.spent = 0.0
+
+    def price(self, question: Question) -> Price | None:
+        """Of the question's model; None where nobody knows."""
+        known = self._known.get(id(question))
+        if known is None:
+            known = self._known[id(question)] = (question, self._look_up(question.llm))
+        return known[1]
+
+    def _look_up(self, llm: Any) -> Price | None:
+        assert isinstance(llm, ModelSettings), type(llm)
+        for name in (f"{llm.provider}/{llm.label}", llm.label):
+            if name in self._prices:
+                return self._prices[name]
+        return llm.price
+
+    def permit(self, request: Request) -> bool:
+        """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
+        if self._budget is None:
+            return True
+        price = self.price(request.question)
+        llm: Any = request.question.llm
+        if price is None:
+            raise BudgetExceededError(
+                f"the price of {llm.label!r} is not known, so budget= cannot be kept. Give it: dr.Session(budget=…, prices={{{llm.label!r}: (input, output)}})"
+            )
+        at_most = self._at_most(request, price)
+        if self.spent + self._total_reserved + at_most > self._budget:
+            if self._total_reserved > 0:
+                return False
+            raise BudgetExceededError(
+                f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, self._budget - self.spent):.4f} of the budget is left"
+            )
+        self._reserved[request.key] = at_most
+        self._total_reserved += at_most
+        return True
+
+    def _at_most(self, request: Request, price: Price) -> float:
+        """US dollars. A token has two bytes or more, but for rare scripts; an answer is as long as it may be, or as the longest seen."""
+        question = request.question
+        n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
+        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(id(question), 0))
+        return (n_in * price.input + n_out * price.output) / 1e6
+
+    def release(self, request: Request) -> None:
+        """The call is over, one way or the other."""
+        if self._reserved:
+            self._total_reserved -= self._reserved.pop(request.key, 0.0)
+            if not self._reserved:
+                self._total_reserved = 0.0  # sums of floats drift
+
+    def settle(self, request: Request, completion: Completion) -> float | None:
+        """The call was answered: what it cost, None where nobody knows."""
+        price = self.price(request.question)
+        if self._budget is not None:
+            self.release(request)
+            self._longest[id(request.question)] = max(self._longest.get(id(request.question), 0), completion.n_out)
+        if price is None:
+            return None
+        cost = price.of(completion)
+        self.spent += cost
+        return cost
