@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from dreamframe.llms.parallel import Parallel as Parallel
     from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
     from dreamframe.llms.transformers import Transformers as Transformers
+    from dreamframe.llms.vllm import VLLM as VLLM
     from dreamframe.prompts.chat import Chat as Chat
     from dreamframe.prompts.few_shot import FewShot as FewShot
     from dreamframe.prompts.instruct import Instruct as Instruct
@@ -104,6 +105,7 @@ LAZY = {
     "LlamaCpp": "llms.llamacpp",
     "SmolLM2": "llms.smollm2",
     "Transformers": "llms.transformers",
+    "VLLM": "llms.vllm",
     "Chat": "prompts.chat",
     "FewShot": "prompts.few_shot",
     "Instruct": "prompts.instruct",

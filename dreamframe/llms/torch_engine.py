@@ -12,6 +12,7 @@ import torch
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
 from dreamframe.llms.constrained import grammar
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.decode import Row, generate
@@ -74,7 +75,7 @@ class Engine:
         for name in sampling.extras():
             if name not in EXTRAS:
                 raise SettingError.unknown(name, possible=EXTRAS, where=f"{self._label}: extra")
-        prompt = self._tokens(request)
+        prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label)
         room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
         if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
             raise ContextLengthError(f"{self._label}: the prompt has {len(prompt)} tokens, and the model reads {self._context} with its answer")
@@ -83,21 +84,6 @@ class Engine:
         max_new = min(asked, room) if room is not None else asked
         expected = max_new if sampling.max_tokens else min(max_new, EXPECTED_ANSWER)
         return Prepared(request, prompt, max_new, len(prompt) + expected)
-
-    def _tokens(self, request: Request) -> list[int]:
-        question = request.question
-        if self._template is not None:
-            more = question.sampling.extras().get("chat_template_kwargs") or {}
-            try:
-                text = self._tokenizer.apply_chat_template(request.messages(), chat_template=self._template, tokenize=False, add_generation_prompt=True, **more)
-            except Exception as exc:  # a template is a program of the model's maker: it may refuse roles, orders, anything
-                raise BadRequestError(f"{self._label}: its chat template refuses these messages: {exc}") from exc
-            return list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-        if question.form == "messages":
-            raise BadRequestError(f"{self._label}: the model has no chat template, so it takes no chat messages; give chat_template= or a plain prompt")
-        text = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
-        ids = list(self._tokenizer(text, verbose=False)["input_ids"])
-        return ids or [self._tokenizer.bos_token_id or self._tokenizer.pad_token_id]
 
     # Batches to answers
 
@@ -146,7 +132,7 @@ class Engine:
             grammar=matcher,
             is_stopped=self._stopper(question.sampling.stop) if question.sampling.stop else None,
             is_wanted=lambda: prepared.is_wanted,
-            bias=self._bias(question.sampling.logit_bias or ()),
+            bias=bias_of_tokens(self._tokenizer, question.sampling.logit_bias or ()),
             presence_penalty=question.sampling.presence_penalty or 0.0,
             frequency_penalty=question.sampling.frequency_penalty or 0.0,
             **self._sampling(question),
@@ -175,14 +161,6 @@ class Engine:
         own = getattr(self._defaults, "eos_token_id", None)
         ends = own if isinstance(own, list) else [own]
         return frozenset(i for i in [*ends, self._tokenizer.eos_token_id] if i is not None)
-
-    def _bias(self, pairs: Sequence[tuple[str, float]]) -> dict[int, float]:
-        """Token id → bias; a text stands for all of its tokens."""
-        bias: dict[int, float] = {}
-        for token, value in pairs:
-            ids = [int(token)] if token.isdecimal() else self._tokenizer(token, add_special_tokens=False)["input_ids"]
-            bias.update(dict.fromkeys(ids, value))
-        return bias
 
     def _stopper(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
         tail = 4 * max(len(s) for s in stops) + 4  # a token is at least one byte, a character at most four

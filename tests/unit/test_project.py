@@ -42,7 +42,7 @@ ALLOWED = {
     ("tests/faults/hostile.py", "exec"),
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-APART = {"litellm", "ray"}  # extras with an environment of their own: their libraries are not among the pins
+APART = {"litellm", "ray", "vllm"}  # extras with an environment of their own: their libraries are not among the pins
 
 
 def sources(*folders: str) -> list[Path]:

@@ -1,0 +1,35 @@
+"""A request as the tokens that a model reads: its chat template, or the plain prompt of a base model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dreamframe.call import Request
+from dreamframe.errors import BadRequestError
+
+
+def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who: str) -> list[int]:
+    """Token ids of a request. Raises BadRequestError for messages that the template refuses, or that a model without template cannot take."""
+    question = request.question
+    if template is not None:
+        more = question.sampling.extras().get("chat_template_kwargs") or {}
+        try:
+            text = tokenizer.apply_chat_template(request.messages(), chat_template=template, tokenize=False, add_generation_prompt=True, **more)
+        except Exception as exc:  # a template is a program of the model's maker: it may refuse roles, orders, anything
+            raise BadRequestError(f"{who}: its chat template refuses these messages: {exc}") from exc
+        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    if question.form == "messages":
+        raise BadRequestError(f"{who}: the model has no chat template, so it takes no chat messages; give chat_template= or a plain prompt")
+    text = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
+    ids = list(tokenizer(text, verbose=False)["input_ids"])
+    return ids or [next(i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id, 0) if i is not None)]
+
+
+def bias_of_tokens(tokenizer: Any, pairs: Sequence[tuple[str, float]]) -> dict[int, float]:
+    """Token id → bias; a text stands for all of its tokens."""
+    bias: dict[int, float] = {}
+    for token, value in pairs:
+        ids = [int(token)] if token.isdecimal() else tokenizer(token, add_special_tokens=False, verbose=False)["input_ids"]
+        bias.update(dict.fromkeys(ids, value))
+    return bias
