@@ -27,19 +27,17 @@ def column(data: pl.Series, dim: int) -> pl.Series:
     return data.bin.reinterpret(dtype=pl.Array(pl.Float32, dim), endianness="little")
 
 
-def cosines(a: pl.Series, b: pl.Series) -> pl.Series:
-    """The cosine of each pair of vectors, as Float32; null where one is null, 0 where one is all zeros. No row's depends on the others.
+def cosine(a: str, b: str, dim: int) -> pl.Expr:
+    """The cosine of two columns of vectors, as Float32; null where one is null, 0 where one is all zeros. No row's depends on the others.
 
-    >>> a, b = pl.Series([[1.0, 0.0], [1.0, 1.0]], dtype=pl.Array(pl.Float32, 2)), pl.Series([[0.0, 2.0], [2.0, 2.0]], dtype=pl.Array(pl.Float32, 2))
-    >>> cosines(a, b).to_list()
+    >>> rows = pl.DataFrame({"a": [[1.0, 0.0], [1.0, 1.0]], "b": [[0.0, 2.0], [2.0, 2.0]]}, schema_overrides=dict.fromkeys("ab", pl.Array(pl.Float32, 2)))
+    >>> rows.select(cosine("a", "b", 2)).to_series().to_list()
     [0.0, 1.0]
     """
-    wide = pl.DataFrame({"a": a, "b": b}).cast(pl.Array(pl.Float64, a.dtype.shape[0]))  # type: ignore[attr-defined]
-    dot, aa, bb = ((pl.col(x) * pl.col(y)).arr.sum() for x, y in ("ab", "aa", "bb"))
-    lengths = (aa * bb).sqrt()
-    known = pl.col("a").is_not_null() & pl.col("b").is_not_null()
-    cosine = pl.when(lengths > 0).then((dot / lengths).clip(-1, 1)).otherwise(0.0)
-    return wide.select(pl.when(known).then(cosine).cast(pl.Float32).alias("cosine")).to_series()
+    x, y = (pl.col(c).cast(pl.Array(pl.Float64, dim)) for c in (a, b))
+    dot, lengths = (x * y).arr.sum(), ((x * x).arr.sum() * (y * y).arr.sum()).sqrt()
+    known = pl.col(a).is_not_null() & pl.col(b).is_not_null()
+    return pl.when(known).then(pl.when(lengths > 0).then((dot / lengths).clip(-1, 1)).otherwise(0.0)).cast(pl.Float32)
 
 
 def matrix(data: pl.Series, dim: int) -> NDArray[np.float32]:

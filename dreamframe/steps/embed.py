@@ -92,6 +92,17 @@ def need_text(below: Step, column: str, *, where: str) -> None:
         raise SchemaError(f"{where}: column {column!r} has type {have[column]}, and text is needed. Cast it first: .cast({{{column!r}: pl.String}}).")
 
 
+def need_vectors(below: Step, column: str, *, where: str) -> int:
+    """The length of a column's vectors. Raises ColumnNotFoundError, or SchemaError where it holds none."""
+    have = below.schema
+    if column not in have:
+        raise ColumnNotFoundError(column, columns=have.names(), step=where)
+    kind = have[column]
+    if not isinstance(kind, pl.Array) or not kind.inner.is_numeric():
+        raise SchemaError(f"{where}: column {column!r} has type {kind}, not vectors such as Array(Float32, 384). Give by= to embed a text column.")
+    return int(kind.shape[0])
+
+
 @step
 class Embed(Embedding):
     """One column of vectors."""
@@ -133,4 +144,5 @@ class Similarity(Embedding):
         both = pl.select(has=pl.lit(a).is_not_null() & pl.lit(b).is_not_null()).to_series()
         texts = pl.concat([a, b]).set(~pl.concat([both, both]), None)  # a row with one text has no answer: nothing is asked for it
         found = await self.vectors_of(texts, ctx, rows=rows.height)
-        return rows.with_columns(vectors.cosines(found.head(rows.height), found.tail(rows.height)).alias(self.into))
+        pairs = pl.DataFrame({"a": found.head(rows.height), "b": found.tail(rows.height)})
+        return rows.with_columns(pairs.select(vectors.cosine("a", "b", self.by.dim).alias(self.into)).to_series())

@@ -10,9 +10,9 @@ import polars as pl
 
 from dreamframe import template, vectors
 from dreamframe.call import RowContext
-from dreamframe.errors import ColumnNotFoundError, MissingExtraError, SchemaError, SettingError
-from dreamframe.step import Step, TableStep, step
-from dreamframe.steps.embed import need_text
+from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.step import TableStep, step
+from dreamframe.steps.embed import need_text, need_vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-6  # of a cosine in float32: equal texts are alike at threshold 1
 ROWS = 1024  # compared at once
-
-
-def need_vectors(below: Step, column: str, *, where: str) -> None:
-    """Raise ColumnNotFoundError or SchemaError for a column of `below` that holds no vectors."""
-    have = below.schema
-    if column not in have:
-        raise ColumnNotFoundError(column, columns=have.names(), step=where)
-    kind = have[column]
-    if not isinstance(kind, pl.Array) or not kind.inner.is_numeric():
-        raise SchemaError(f"{where}: column {column!r} has type {kind}, not vectors such as Array(Float32, 384). Give by= to embed a text column.")
 
 
 @step

@@ -7,10 +7,11 @@ from typing import Self
 import polars as pl
 
 from dreamframe.embedders.base import Embedder
-from dreamframe.errors import ColumnNotFoundError, SettingError, did_you_mean
-from dreamframe.steps.embed import Embed, Similarity, need_embedder, need_text
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, did_you_mean
+from dreamframe.steps.embed import Embed, Similarity, need_embedder, need_text, need_vectors
 from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.retrieve import INDEXES, Retrieve, documents
+from dreamframe.vectors import cosine
 from dreamframe.verbs.base import Verbs
 
 METHODS = {"exact": 1.0, "minhash": 0.65, "embedding": 0.8}  # how alike rows are that count as one
@@ -34,13 +35,20 @@ class VectorVerbs(Verbs):
         """
         return self._over(Embed.over(self.step, embedder, column=column, into=into, on_error=on_error, name=name))
 
-    def similarity(self, a: str, b: str, *, by: Embedder, into: str = "similarity", on_error: str = "raise", name: str | None = None) -> Self:
-        """Add the cosine (Float32, -1 to 1) of the vectors of two text columns; null where a text is null.
+    def similarity(self, a: str, b: str, *, by: Embedder | None = None, into: str = "similarity", on_error: str = "raise", name: str | None = None) -> Self:
+        """Add the cosine (Float32, -1 to 1) of the vectors of two text columns, or of two columns of vectors; null where one is null.
 
         >>> df = dr.frame({"a": ["hot tea"], "b": ["cold tea"]}).similarity("a", "b", by=dr.testing.WordEmbedder())
         >>> df.collect()["similarity"].round(2).to_list()
         [0.5]
         """
+        if by is None:
+            where = name or "similarity"
+            lengths = [need_vectors(self.step, column, where=where) for column in (a, b)]
+            if lengths[0] != lengths[1]:
+                raise SchemaError(f"{where}: vectors of {lengths[0]} and of {lengths[1]} numbers have no cosine; take vectors of one embedder.")
+            self.step.adds(into)
+            return self._relational("with_columns", [cosine(a, b, lengths[0]).alias(into)])
         return self._over(Similarity.over(self.step, by, a=a, b=b, into=into, on_error=on_error, name=name))
 
     def retrieve(

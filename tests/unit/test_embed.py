@@ -67,6 +67,16 @@ def test_a_text_that_cannot_be_embedded_is_a_failed_row(text: str, says: str, se
         rows.embed(Picky(), "t").collect()
 
 
+def test_vectors_are_compared_as_their_texts_are(session: dr.Session):
+    words = WordEmbedder()
+    df = dr.frame({"a": ["hot tea", None, "x"], "b": ["cold tea", "tea", "x"]})
+    by_texts = df.similarity("a", "b", by=words).collect()["similarity"]
+    asked = words.calls
+    by_vectors = df.embed(words, "a", into="va").embed(words, "b", into="vb").similarity("va", "vb").collect()
+    assert by_vectors["similarity"].equals(by_texts)
+    assert words.calls - asked == 1  # "tea", which stood beside a null
+
+
 def hits(df: dr.Frame) -> list[list[tuple[str, int]] | None]:
     return [None if found is None else [(h["text"], h["index"]) for h in found] for found in df.collect()["hits"].to_list()]
 
@@ -135,6 +145,11 @@ def test_wrong_plans_fail_where_they_are_written():
         (lambda: df.embed("words", "text"), dr.errors.SettingError, "by= is an embedder such as dr.MiniLM"),  # type: ignore[arg-type]
         (lambda: df.embed(words, "text", on_error="skip"), dr.errors.SettingError, "on_error='skip'"),
         (lambda: df.similarity("text", "n", by=words), dr.errors.SchemaError, "similarity: column 'n'"),
+        (lambda: df.similarity("text", "n"), dr.errors.SchemaError, "column 'text' has type String, not vectors.*Give by="),
+        (
+            lambda: df.embed(words, "text", into="v").embed(WordEmbedder(size=8), "text", into="w").similarity("v", "w"),
+            dr.errors.SchemaError, "vectors of 64 and of 8 numbers",
+        ),
         (lambda: df.retrieve(docs, query="text", text="boddy", by=words), dr.errors.ColumnNotFoundError, r"retrieve \(documents\): no column 'boddy'"),
         (lambda: df.retrieve(docs, query="q", text="body", by=words), dr.errors.ColumnNotFoundError, "retrieve: no column 'q'"),
         (lambda: df.retrieve(docs, query="text", text="body", by=words, k=0), dr.errors.SettingError, "k=0"),

@@ -65,7 +65,7 @@ def test_the_cosine_of_a_vector_with_itself_is_one_and_with_nothing_zero():
     kind = pl.Array(pl.Float32, 2)
     a = pl.Series([[3.0, 4.0], [1e-3, 2e3], [0.0, 0.0], None], dtype=kind)
     b = pl.Series([[3.0, 4.0], [1e-3, 2e3], [1.0, 0.0], [1.0, 0.0]], dtype=kind)
-    assert vectors.cosines(a, b).to_list() == [1.0, 1.0, 0.0, None]
+    assert pl.DataFrame({"a": a, "b": b}).select(vectors.cosine("a", "b", 2)).to_series().to_list() == [1.0, 1.0, 0.0, None]
 
 
 def test_zero_vectors_stay_zero():
