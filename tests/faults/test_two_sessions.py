@@ -8,13 +8,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.llms.base import steering
+from dreamframe.run import training
+from dreamframe.store.models import Models
+from dreamframe.trainers.base import Trainer
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.roles import Roles
 from tests.faults.sharer import ROWS, Named, plan
 
 ROOT = Path(__file__).parents[2]
@@ -115,3 +122,48 @@ def test_two_sessions_of_one_process_share_as_well(tmp_path: Path) -> None:
         thread.join()
     assert found["one"].equals(found["two"])
     assert sum(llm.calls for llm in llms) == CALLS
+
+
+@dataclass(frozen=True)
+class Patient(Trainer):
+    """Trains until another session waits for the same model."""
+
+    base: Any = "none"
+    refused: Any = steering()  # set when another session is told to wait
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"text": "text"}),)
+
+    def run(self, job: TrainJob) -> dict[str, Any]:
+        assert self.refused.wait(60)
+        (job.out / "weights.json").write_text(job.rows.name)
+        return {}
+
+
+def test_two_sessions_train_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, lease = threading.Event(), Models.lease
+
+    def noticed(self: Models, key: str) -> bool:
+        is_ours = lease(self, key)
+        if not is_ours:
+            refused.set()
+        return is_ours
+
+    monkeypatch.setattr(Models, "lease", noticed)
+    monkeypatch.setattr(training, "POLL_S", 0.01)
+    folders: list[str] = []
+    trained: list[int] = []
+
+    def work() -> None:
+        model = dr.frame({"text": ["a", "b"]}).train(Patient(refused=refused))
+        with dr.Session(tmp_path, progress=False) as session:
+            folders.append(session.fit(model.step).path)
+            trained.append(session.usage()["trained"])
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(trained) == [0, 1]
+    assert len(set(folders)) == 1
+    assert (Path(folders[0]) / "weights.json").exists()
+    assert [p.name for p in (tmp_path / "models").iterdir()] == [Path(folders[0]).name]

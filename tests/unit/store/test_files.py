@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +158,29 @@ def test_a_part_of_the_path_that_is_a_file_is_said(tmp_path: Path) -> None:
     files = Files(tmp_path / "out")
     with pytest.raises(StorageError, match=r"out.*is not a folder"):
         files.write_new(files.root / "x", b"")
+
+
+def test_a_disk_without_hard_links_keeps_the_first_writer(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert files.write_new(files.root / "x", b"first")
+    assert not files.write_new(files.root / "x", b"second")
+    assert files.read_bytes(files.root / "x") == b"first"
+    assert files.listdir(files.root) == ["a", "x"]
+
+
+def test_a_disk_without_locks_excludes_nobody(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    monkeypatch.setattr(fcntl, "fcntl", no_locks)
+    for _ in range(2):
+        lock = files.lock(files.root / "lock")
+        assert lock is not None
+        assert not lock.is_held
+        rows = files.row_locks(files.root / "rows")
+        assert rows is not None
+        assert rows.take(1)
