@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_step_that_is_shown_passes_its_own_tests(tmp_path: Path):
     vote, its_test = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     (tmp_path / "vote.py").write_text(vote)

@@ -17,6 +17,8 @@ from dreamframe.errors import BadRequestError, ContextLengthError, PermanentCall
 from tests.asking import ask_all, texts
 from tests.micro import micro_causal, micro_seq2seq
 
+pytestmark = pytest.mark.slow  # torch and transformers are loaded
+
 PROMPTS = [f"tell me about {thing} " * (i % 4 + 1) for i, thing in enumerate(["tea", "coffee", "bread", "the lamp", "a kettle", "yes", "no", "line"] * 2)]
 
 
