@@ -11,7 +11,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import ContextLengthError, RowsFailedError, SettingError
-from dreamframe.task_models.base import labels_of, prediction, predictions, read_predictions
+from dreamframe.task_models.base import labels_of, predictions, read_prediction, read_predictions
 from tests.asking import ask_all, texts
 from tests.micro import micro_causal, micro_classifier
 
