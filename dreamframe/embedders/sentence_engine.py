@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Encoder:
 
     def __init__(self, model: Any, embedder: SentenceTransformer) -> None:
         self._model, self._embedder = model, embedder
-        self._tokenizer = model.tokenizer
+        self._tokenizer = copy.deepcopy(model.tokenizer)  # to count with: a tokenizer holds how its last call padded, and encode() calls its own
         self._prompt = self._chosen_prompt()
         own = model.max_seq_length
         self._limit = min((n for n in (own, embedder.max_tokens) if n), default=None)

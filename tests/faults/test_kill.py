@@ -19,14 +19,14 @@ import pytest
 from tests.loopback.server import Loopback
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = 1_200
+ROWS = 1_000
 CONCURRENCY = 256
 
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
     draw = random.Random(0)
-    with Loopback(latency_s=lambda _: draw.uniform(0.3, 0.9)) as running:
+    with Loopback(latency_s=lambda _: draw.uniform(0.8, 2.4)) as running:
         yield running
 
 
