@@ -234,6 +234,11 @@ def test_the_map_in_the_readme_names_every_folder():
     assert missing == []
 
 
+def test_the_readme_names_everything_of_the_top_level():
+    readme = (ROOT / "README.md").read_text()
+    assert [n for n in dir(dr) if not re.search(rf"\b{n}\b", readme)] == []
+
+
 def test_the_readme_names_every_verb():
     readme = (ROOT / "README.md").read_text()
     verbs = [n.removeprefix("Frame.") for n in PUBLIC if n.startswith("Frame.")]
