@@ -26,6 +26,8 @@ from dreamframe.model import Model as Model
 from dreamframe.session import Session as Session
 from dreamframe.verbs.ask import prompt as prompt
 from dreamframe.verbs.output import collect_all as collect_all
+from dreamframe.verbs.vectors import embed as embed
+from dreamframe.verbs.vectors import similarity as similarity
 
 if TYPE_CHECKING:
     from dreamframe.embedders.minilm import MiniLM as MiniLM

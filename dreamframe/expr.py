@@ -1,8 +1,8 @@
 """Columns of models as polars expressions: placeholders, and putting the steps that compute them underneath.
 
-`dr.prompt(...)` gives `pl.col(<placeholder>).alias(into)`. The placeholder is a readable column name; what it stands for is kept in a table by that
-name. When a frame verb receives expressions, `hoist` finds the placeholders by `expr.meta.root_names()`, puts their steps under the verb, and tells
-which columns to drop again.
+`dr.prompt(...)`, `dr.embed(...)` and `dr.similarity(...)` give `pl.col(<placeholder>).alias(into)`. The placeholder is a readable column name; what it
+stands for is kept in a table by that name. When a frame verb receives expressions, `hoist` finds the placeholders by `expr.meta.root_names()`, puts
+their steps under the verb, and tells which columns to drop again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.embedders.base import Embedder
 from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
+from dreamframe.steps.embed import Embed, Similarity
 from dreamframe.steps.prompt import PromptStep
 from dreamframe.steps.relational import Relational, root_names
 
@@ -41,11 +43,7 @@ class ModelColumn:
         A second call that only differs in what has no such digest (another object with the same settings) has its number after them.
         """
         hashed = fingerprint((type(self.llm).__name__, _stable(self.llm), _stable(self.prompt), self.settings, self.columns))[:8]
-        alike = ALIKE.setdefault(hashed, [])
-        number = next((i for i, other in enumerate(alike) if _same(other, (self.llm, self.prompt))), len(alike))
-        if number == len(alike):
-            alike.append((self.llm, self.prompt))
-        return f"{hashed}~{number + 1}" if number else hashed
+        return _numbered(hashed, (self.llm, self.prompt))
 
     @property
     def placeholder(self) -> str:
@@ -56,12 +54,58 @@ class ModelColumn:
         """The step that computes this column over `below`."""
         return PromptStep.over(below, self.llm, self.prompt, into=into, **dict(self.settings))
 
+    def renamed(self, names: Mapping[str, str]) -> ModelColumn:
+        """The same, its expressions being columns of these names."""
+        return replace(self, prompt=self.prompt.renamed(names), columns=())
 
-PLACEHOLDERS: dict[str, ModelColumn] = {}  # keyed by content: the same call is the same column
-ALIKE: dict[str, list[tuple[LLM, Prompt]]] = {}  # digest → the calls of this process that have it, in the order of their making
+
+@dataclass(frozen=True)
+class VectorColumn:
+    """A column that an embedder makes: of one text its vector, of two their cosine."""
+
+    by: Embedder
+    kind: type[Embed] | type[Similarity]
+    reads: tuple[tuple[str, str], ...]  # field of the step → column
+    settings: tuple[tuple[str, Any], ...]  # further fields
+    columns: tuple[tuple[str, pl.Expr], ...] = ()  # field of the step → expression
+    into: str = "embedding"
+
+    @property
+    def digest(self) -> str:
+        """As of a ModelColumn."""
+        hashed = fingerprint((type(self.by).__name__, _stable(self.by), self.kind.__name__, self.reads, self.settings, self.columns))[:8]
+        return _numbered(hashed, (self.by,))
+
+    @property
+    def placeholder(self) -> str:
+        """A column name that tells what it is, also in polars' own error messages."""
+        texts = [repr(column) for _, column in self.reads] + [" ".join(str(expr).split()) for _, expr in self.columns]
+        return f"{self.kind.__name__.lower()}({self.by.label}, {_cut(', '.join(texts))})#{self.digest}{HINT}"
+
+    def over(self, below: Step, into: str) -> Step:
+        """The step that computes this column over `below`."""
+        return self.kind.over(below, self.by, into=into, **dict(self.reads), **dict(self.settings))
+
+    def renamed(self, names: Mapping[str, str]) -> VectorColumn:
+        """The same, its expressions being columns of these names."""
+        return replace(self, reads=(*self.reads, *names.items()), columns=())
 
 
-def model_column(column: ModelColumn) -> pl.Expr:
+Column = ModelColumn | VectorColumn
+PLACEHOLDERS: dict[str, Column] = {}  # keyed by content: the same call is the same column
+ALIKE: dict[str, list[tuple[Any, ...]]] = {}  # digest → the calls of this process that have it, in the order of their making
+
+
+def _numbered(hashed: str, held: tuple[Any, ...]) -> str:
+    """The digest, with the number of what is held among those of this process that have the same."""
+    alike = ALIKE.setdefault(hashed, [])
+    number = next((i for i, other in enumerate(alike) if _same(other, held)), len(alike))
+    if number == len(alike):
+        alike.append(held)
+    return f"{hashed}~{number + 1}" if number else hashed
+
+
+def model_column(column: Column) -> pl.Expr:
     """The expression that stands for a column a model writes."""
     name = column.placeholder
     PLACEHOLDERS[name] = column
@@ -73,7 +117,7 @@ def placeholders_in(expr: pl.Expr) -> list[str]:
     return list(dict.fromkeys(n for n in root_names(expr) if n in PLACEHOLDERS))
 
 
-def bare(expr: pl.Expr) -> ModelColumn | None:
+def bare(expr: pl.Expr) -> Column | None:
     """The model column that an expression is, if it is nothing but one (perhaps under another name)."""
     names = placeholders_in(expr)
     if len(names) != 1 or not expr.meta.is_column_selection(allow_aliasing=True):
@@ -97,17 +141,17 @@ def hoist(below: Step, exprs: Iterable[pl.Expr]) -> tuple[Step, list[str]]:
     return below, list(dict.fromkeys(added))
 
 
-def _add(below: Step, column: ModelColumn, into: str) -> tuple[Step, list[str]]:
+def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
     """Compute one model column under a name; its keyword expressions first, as columns of their own."""
     if not column.columns:
         return column.over(below, into), []
     below, inner = hoist(below, [e for _, e in column.columns])
     digest = column.digest
-    names = {name: f"{name} of prompt#{digest}" for name, _ in column.columns}
+    kind = "prompt" if isinstance(column, ModelColumn) else column.kind.__name__.lower()
+    names = {name: f"{name} of {kind}#{digest}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
     below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
-    renamed = replace(column, prompt=column.prompt.renamed(names), columns=())
-    return renamed.over(below, into), [*inner, *names.values()]
+    return column.renamed(names).over(below, into), [*inner, *names.values()]
 
 
 def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:

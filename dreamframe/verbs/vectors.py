@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import polars as pl
 
 from dreamframe.embedders.base import Embedder
 from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, did_you_mean
+from dreamframe.expr import VectorColumn, model_column
 from dreamframe.steps.embed import Embed, Similarity, need_embedder, need_text, need_vectors
 from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.retrieve import INDEXES, Retrieve, documents
 from dreamframe.vectors import cosine
 from dreamframe.verbs.base import Verbs
+
+
+def embed(embedder: Embedder, column: str | pl.Expr, *, into: str = "embedding", on_error: str = "raise", name: str | None = None) -> pl.Expr:
+    """Make the vector of a text, as a polars expression for any verb of a dreamframe. The text is a column or an expression.
+
+    >>> words = dr.testing.WordEmbedder(size=3)
+    >>> dr.frame({"t": ["TEA"]}).select(dr.embed(words, pl.col("t").str.to_lowercase()).arr.sum()).to_dicts()
+    [{'embedding': 1.0}]
+    """
+    return _column(Embed, embedder, {"column": column}, into=into, on_error=on_error, name=name)
+
+
+def similarity(
+    a: str | pl.Expr, b: str | pl.Expr, *, by: Embedder, into: str = "similarity", on_error: str = "raise", name: str | None = None
+) -> pl.Expr:
+    """Make the cosine of the vectors of two texts, as a polars expression for any verb of a dreamframe. A text is a column or an expression.
+
+    >>> words, df = dr.testing.WordEmbedder(), dr.frame({"t": ["hot tea", "rain"]})
+    >>> df.filter(dr.similarity("t", pl.lit("cold tea"), by=words) > 0.4).to_dicts()
+    [{'t': 'hot tea'}]
+    """
+    return _column(Similarity, by, {"a": a, "b": b}, into=into, on_error=on_error, name=name)
+
+
+def _column(kind: type[Embed] | type[Similarity], by: Embedder, texts: Mapping[str, str | pl.Expr], *, into: str, **settings: Any) -> pl.Expr:
+    need_embedder(by, where=settings["name"] or kind.__name__.lower())
+    reads = tuple((field, text) for field, text in texts.items() if isinstance(text, str))
+    columns = tuple((field, text) for field, text in texts.items() if isinstance(text, pl.Expr))
+    return model_column(VectorColumn(by, kind, reads, tuple(settings.items()), columns, into))
+
 
 METHODS = {"exact": 1.0, "minhash": 0.65, "embedding": 0.8}  # how alike rows are that count as one
 

@@ -125,6 +125,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "model column in agg": lambda: rows().group_by("k").agg(dr.prompt(ECHO, "{t}", into="said").str.len_chars().max()),
     "model column in when": lambda: rows().with_columns(pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}")).otherwise(None).alias("said")),
     "model columns nested": lambda: rows().with_columns(dr.prompt(ECHO, "Again: {x}", x=dr.prompt(ECHO, "{t}").str.head(5), into="again")),
+    "cosine in filter": lambda: rows().filter(dr.similarity("t", pl.col("k").str.to_uppercase(), by=WORDS) > 0.5),
     "limit below a prompt": lambda: rows().prompt(ECHO, "{t}", into="said").with_columns(n=pl.col("said").str.len_chars()).head(1),
     "shared steps are drawn once": shared,
     "train": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k"),

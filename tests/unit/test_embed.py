@@ -77,6 +77,32 @@ def test_vectors_are_compared_as_their_texts_are(session: dr.Session):
     assert words.calls - asked == 1  # "tea", which stood beside a null
 
 
+def test_expressions_are_the_verbs(session: dr.Session):
+    words, df = WordEmbedder(), dr.frame({"a": ["hot tea", None, "Rain"], "b": ["cold tea", "tea", "rain"]})
+    assert df.with_columns(dr.embed(words, "a", into="v")).step.key({}) == df.embed(words, "a", into="v").step.key({})
+    near = df.with_columns(dr.similarity("a", "b", by=words, into="s"))
+    assert near.step.key({}) == df.similarity("a", "b", by=words, into="s").step.key({})
+    assert near.collect()["s"].round(2).to_list() == [0.5, None, 1.0]
+
+
+def test_expressions_stand_inside_others_and_leave_no_column_behind(session: dr.Session):
+    words, df = WordEmbedder(), dr.frame({"a": ["hot tea", "rain", "tea"], "q": ["tea", "tea", "rain"]})
+    kept = df.filter(dr.similarity("a", pl.col("q").str.to_uppercase(), by=words) > 0.5)
+    assert kept.to_dicts() == [{"a": "hot tea", "q": "tea"}]
+    other = WordEmbedder(model="other")
+    both = df.select(same=dr.embed(words, "a") == dr.embed(words, "a"), apart=dr.embed(words, "a").arr.sum() + dr.embed(other, "a").arr.sum())
+    assert both.collect()["apart"].to_list() == [4.0, 2.0, 2.0]
+    assert both.collect()["same"].all()
+    assert (words.calls, other.calls) == (5, 3)  # three texts, two of them in capitals as well
+
+
+def test_an_expression_outside_a_dreamframe_says_what_it_is():
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match=r"similarity\(words, 'a', 'b'\).*use the expression in a dreamframe verb"):
+        pl.DataFrame({"a": ["x"], "b": ["y"]}).select(dr.similarity("a", "b", by=WordEmbedder()))
+    with pytest.raises(dr.errors.ColumnNotFoundError, match="embed: no column 'text'"):
+        dr.frame({"t": ["x"]}).filter(dr.embed(WordEmbedder(), "text").arr.sum() > 0)
+
+
 def hits(df: dr.Frame) -> list[list[tuple[str, int]] | None]:
     return [None if found is None else [(h["text"], h["index"]) for h in found] for found in df.collect()["hits"].to_list()]
 
