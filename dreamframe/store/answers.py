@@ -43,7 +43,7 @@ class Answers:
         self._files, self._layout = files, layout
         self._folder = JournalFolder(files, layout) if layout is not None else None
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
-        self._claims = Claims(files, layout.locks / "answers") if layout is not None else None
+        self._claims = Claims(files, layout.locks) if layout is not None else None
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet

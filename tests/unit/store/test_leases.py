@@ -20,7 +20,7 @@ KEYS = [key_of(n) for n in range(5)]
 
 
 def claims(folder: Path) -> Claims:
-    return Claims(Files(folder), folder / "locks" / "answers")
+    return Claims(Files(folder), folder / "locks")
 
 
 def test_a_row_is_claimed_by_one(tmp_path: Path) -> None:
