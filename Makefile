@@ -31,7 +31,7 @@ demo: $(VENV)/.demo  ## label, filter, fine-tune and ask the tuned model, on emb
 test: $(VENV)/.dev  ## run every test (ARGS="-k split" for some)
 	@$(OFFLINE) $(PARALLEL) $(ARGS)
 
-fast: $(VENV)/.dev  ## run the tests that load no real model: under a minute
+fast: $(VENV)/.dev  ## run the quick tests: no models, no faults, no laws
 	@$(OFFLINE) $(PARALLEL) -m "not models and not slow" $(ARGS)
 
 lint: $(VENV)/.dev types  ## check style and types
