@@ -13,6 +13,7 @@ from dreamframe.embedders.base import Embedder
 from dreamframe.embedders.dimensions import vector_length
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import Artefact, Client, setting, steering
+from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.weights import weights_identity, weights_path
 
@@ -50,7 +51,7 @@ class SentenceTransformer(Embedder):
     dtype: str | None = setting()
     revision: str | None = setting()
     trust_remote_code: bool = setting(False)
-    device: str | None = steering()
+    device: Any = steering()  # "cuda:0"; a list: a process for each; None: the best there is
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(256)
@@ -59,6 +60,7 @@ class SentenceTransformer(Embedder):
     cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/1908.10084",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", devices_of(self.device, who=type(self).__name__))
         who = type(self).__name__
         if isinstance(self.model, Path):
             object.__setattr__(self, "model", str(self.model))
@@ -107,7 +109,7 @@ class SentenceTransformer(Embedder):
         for library in ("torch", "sentence_transformers"):
             if importlib.util.find_spec(library) is None:
                 raise MissingExtraError(library.replace("_", "-"), extra="embed", needed_for=f"dr.{type(self).__name__}")
-        return SentenceTransformerClient(self)
+        return Replicas(self, self.device) if isinstance(self.device, tuple) else SentenceTransformerClient(self)
 
 
 class SentenceTransformerClient(Resident[Any]):

@@ -42,14 +42,18 @@ class Resident(ABC, Generic[E]):
     async def complete(self, request: Request) -> Completion:
         self.in_flight += 1
         try:
-            if self._ready is None:
-                self._ready = asyncio.ensure_future(self._load())
-            return await self.answer(await asyncio.shield(self._ready), request)
+            return await self.answer(await self.loaded(), request)
         finally:
             self.in_flight -= 1
             self.asked_at = asyncio.get_running_loop().time()
             if self.in_flight == 0:
                 seats().changed()
+
+    async def loaded(self) -> E:
+        """The engine, loaded now if it is not."""
+        if self._ready is None:
+            self._ready = asyncio.ensure_future(self._load())
+        return await asyncio.shield(self._ready)
 
     async def close(self) -> None:
         await self.unload()
@@ -73,7 +77,7 @@ class Resident(ABC, Generic[E]):
         place = seats()
         await place.take(self)
         try:
-            return await asyncio.to_thread(self.load)
+            return await self.start()
         except DreamframeError:
             place.leave(self)
             raise
@@ -88,9 +92,13 @@ class Resident(ABC, Generic[E]):
         """Memory that it needs, guessed from its files; 0 where that is not known."""
         return 0
 
-    @abstractmethod
+    async def start(self) -> E:
+        """Make the engine."""
+        return await asyncio.to_thread(self.load)
+
     def load(self) -> E:
-        """Make the engine; on a worker thread."""
+        """Make the engine; on a worker thread. A subclass has this, or a `start` of its own."""
+        raise TypeError(f"{type(self).__name__} has neither load() nor start()")
 
     @abstractmethod
     async def answer(self, engine: E, request: Request) -> Completion:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.weights import content_digest, weights_identity, weights_path
 
@@ -46,7 +47,7 @@ class Transformers(LLM):
     revision: str | None = setting()
     chat_template: str | None = setting()
     trust_remote_code: bool = setting(False)
-    device: str | None = steering()
+    device: Any = steering()  # "cuda:0"; a list: a process for each; "auto": layers spread over all; None: the best there is
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(128)
@@ -55,6 +56,7 @@ class Transformers(LLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "device", devices_of(self.device, who="Transformers"))
         if isinstance(self.model, LLM):  # the settings of another engine for the same weights
             object.__setattr__(self, "model", self.model.model)
         for name in ("model", "adapter"):
@@ -94,7 +96,7 @@ class Transformers(LLM):
         for library in ("torch", "transformers"):
             if importlib.util.find_spec(library) is None:
                 raise MissingExtraError(library, extra="local", needed_for="dr.Transformers")
-        return TransformersClient(self)
+        return Replicas(self, self.device) if isinstance(self.device, tuple) else TransformersClient(self)
 
 
 def adapter_folder(adapter: str) -> Path:

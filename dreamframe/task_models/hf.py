@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import Artefact, Client, setting, steering
+from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.transformers import DTYPES, adapter_folder
 from dreamframe.llms.weights import content_digest, weights_identity, weights_path
@@ -45,7 +46,7 @@ class HFClassifier(TaskModel):
     dtype: str | None = setting()
     revision: str | None = setting()
     trust_remote_code: bool = setting(False)
-    device: str | None = steering()
+    device: Any = steering()  # "cuda:0"; a list: a process for each; None: the best there is
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(256)
@@ -53,6 +54,7 @@ class HFClassifier(TaskModel):
     provider: ClassVar[str] = "hf-classifier"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "device", devices_of(self.device, who="HFClassifier"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))
@@ -95,7 +97,7 @@ class HFClassifier(TaskModel):
         for library in ("torch", "transformers"):
             if importlib.util.find_spec(library) is None:
                 raise MissingExtraError(library, extra="local", needed_for="dr.HFClassifier")
-        return HFClassifierClient(self)
+        return Replicas(self, self.device) if isinstance(self.device, tuple) else HFClassifierClient(self)
 
 
 def place(model: Any) -> str:

@@ -21,6 +21,8 @@ from tests.asking import ask_all, requests, texts
 from tests.micro import micro_causal
 from tests.micro_gguf import micro_gguf
 
+pytestmark = pytest.mark.slow  # torch and transformers are loaded
+
 PROMPTS = [f"tell me about {thing} " * (i % 4 + 1) for i, thing in enumerate(["tea", "coffee", "bread", "the lamp", "a kettle", "yes", "no", "line"])]
 
 

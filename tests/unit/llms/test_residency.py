@@ -16,6 +16,8 @@ from dreamframe.llms.residency import Resident, Seats, available_bytes, n_bytes_
 from tests.asking import requests
 from tests.micro_gguf import micro_gguf
 
+pytestmark = pytest.mark.slow  # torch and transformers are loaded
+
 
 class Diary:
     """What happened to the models of a test, in order."""

@@ -19,6 +19,8 @@ from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError
 from tests.asking import ask_all, requests, texts
 from tests.micro import micro_causal, micro_tokenizer
 
+pytestmark = pytest.mark.slow  # torch and transformers are loaded
+
 # The stand-in. Fields and defaults as in vLLM's documentation of AsyncEngineArgs, SamplingParams, StructuredOutputsParams and LoRARequest.
 
 

@@ -19,6 +19,8 @@ from tests.asking import ask_all, texts
 from tests.micro import micro_causal
 from tests.micro_gguf import micro_gguf
 
+pytestmark = pytest.mark.slow  # torch and transformers are loaded
+
 PROMPTS = ["tea", "tell me about bread"]
 
 
