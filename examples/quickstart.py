@@ -16,7 +16,7 @@ llm = dr.SmolLM2(temperature=0, max_tokens=40)
 
 reviews = (
     dr.scan_csv(here / "reviews.csv")
-    .prompt(llm, "Is this review positive or negative?\n\n{review}", schema=Literal["positive", "negative"], into="mood")
+    .prompt(llm, "What is the sentiment of this review?\n\n{review}", schema=Literal["positive", "negative"], into="mood")
     .prompt(llm, "Answer this review of a {product} in one friendly sentence.\n\nReview: {review}", into="reply")
     .filter(pl.col("reply").str.len_chars() > 20)
 )
