@@ -191,8 +191,11 @@ def error_fields(error: Exception) -> dict[str, Any]:
 def error_of(message: Mapping[str, Any]) -> DreamframeError:
     """The error again, where it is one of dreamframe's that a text makes; else a PermanentCallError."""
     kind = getattr(errors, message["error"], None)
-    plain = isinstance(kind, type) and (issubclass(kind, CallError) or kind is SettingError)
-    made: DreamframeError = kind(message["message"]) if plain else PermanentCallError(f"{message['error']}: {message['message']}")
+    made: DreamframeError
+    if isinstance(kind, type) and (issubclass(kind, CallError) or kind is SettingError):
+        made = kind(message["message"])
+    else:
+        made = PermanentCallError(f"{message['error']}: {message['message']}")
     if isinstance(made, CallError) and message["stops_run"]:
         made.stops_run = True
     return made
