@@ -19,7 +19,7 @@ from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run import loop
-from dreamframe.run.options import RunOptions
+from dreamframe.run.options import Mode, RunOptions
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
@@ -126,8 +126,10 @@ class Session:
 
     # Running
 
-    def _run(self, *, offline: bool | None = None) -> Run:
-        options = replace(self._options, offline=self._options.offline if offline is None else offline, budget=self._budget_left())
+    def _run(self, *, offline: bool | None = None, mode: Mode = "calls") -> Run:
+        if mode not in ("calls", "batch"):
+            raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
+        options = replace(self._options, mode=mode, offline=self._options.offline if offline is None else offline, budget=self._budget_left())
         run = self._run_with(options)
         self.runs.append(run.stats)
         return run
@@ -142,13 +144,13 @@ class Session:
             return None
         return self._options.budget - sum(s.cost or 0.0 for run in self.runs for s in run.steps)
 
-    def collect(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
+    def collect(self, step: Step, *, offline: bool | None = None, mode: Mode = "calls") -> pl.DataFrame:
         """Run a plan and give its rows."""
-        return self.collect_all([step], offline=offline)[0]
+        return self.collect_all([step], offline=offline, mode=mode)[0]
 
-    def collect_all(self, steps: Sequence[Step], *, offline: bool | None = None) -> list[pl.DataFrame]:
+    def collect_all(self, steps: Sequence[Step], *, offline: bool | None = None, mode: Mode = "calls") -> list[pl.DataFrame]:
         """Run several plans as one run."""
-        run = self._run(offline=offline)
+        run = self._run(offline=offline, mode=mode)
         with Progress(run.stats, self._progress):
             try:
                 return loop.run(run.collect_all(steps))

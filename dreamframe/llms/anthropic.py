@@ -11,7 +11,9 @@ from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.llms.api import ApiLLM
 from dreamframe.llms.base import setting, steering
+from dreamframe.llms.batches import AnthropicBatches, BatchApi
 from dreamframe.llms.dialect import Dialect, Wire
+from dreamframe.llms.http import Http
 from dreamframe.llms.shapes import clean, encode, in_body, shown
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
@@ -37,6 +39,7 @@ class Anthropic(ApiLLM):
     cache: bool = steering(True)
 
     provider: ClassVar[str] = "anthropic"
+    has_batches: ClassVar[bool] = True
     address: ClassVar[str] = "https://api.anthropic.com"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
     pip_extra: ClassVar[str] = "anthropic"
@@ -47,6 +50,9 @@ class Anthropic(ApiLLM):
 
     def auth(self, key: str | None) -> Mapping[str, str]:
         return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
+
+    def batches(self, http: Http, place: str) -> BatchApi:
+        return AnthropicBatches(http, self.url, place=place)
 
     def wire(self, question: Question, dialect: Dialect) -> Wire:
         return Messages(question, dialect, llm=self)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, secret, setting, steering
+from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
@@ -28,6 +29,10 @@ class Connection(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class LearntError(Exception):
+    """A refusal that taught something: the same request, sent again, goes out in another dialect."""
 
 
 MOST_LESSONS = 8  # refusals that one request may teach from
@@ -50,11 +55,13 @@ class ApiLLM(LLM):
     rpm: float | None = steering()  # calls a minute, if known: otherwise learnt from refusals
     tpm: float | None = steering()  # tokens a minute, if known
     max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
+    batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
 
     address: ClassVar[str]
     key_variable: ClassVar[str]
     needs_key: ClassVar[bool] = True  # at its own address
     pip_extra: ClassVar[str] = "openai"
+    has_batches: ClassVar[bool] = False  # whether `batches` gives an API
     dialect: ClassVar[Dialect] = Dialect()
 
     def __post_init__(self) -> None:
@@ -114,6 +121,10 @@ class ApiLLM(LLM):
         needed_for = f"dr.{type(self).__name__}"
         return Http(self.endpoint, headers, concurrency=self.concurrency, needed_for=needed_for, extra=self.pip_extra, max_bytes=self.max_reply_bytes)
 
+    def batches(self, http: Http, place: str) -> BatchApi:  # noqa: ARG002  for those that have one
+        """The provider's batch API. Raises SettingError where there is none."""
+        raise SettingError(f"{type(self).__name__} has no batch API.")
+
     def first_api(self) -> Api:
         """The API that is spoken first, where there are several."""
         return "chat"
@@ -146,20 +157,47 @@ class ApiClient:
             headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
         return {**headers, **dict(self._llm.headers or {})}
 
+    @property
+    def batches(self) -> BatchApi | None:
+        """The provider's batch API; None where there is none."""
+        return self._llm.batches(self._connection, self._place) if self._llm.has_batches and isinstance(self._connection, Http) else None
+
+    @property
+    def place(self) -> str:
+        """Provider and address, without credentials."""
+        return f"{self._llm.provider} {self._llm.endpoint}"
+
+    @property
+    def batch_poll_s(self) -> float:
+        """Seconds between looks at a submitted batch."""
+        return self._llm.batch_poll_s
+
+    def wire(self, question: Question) -> Wire:
+        """How a question travels now."""
+        return (self._wires.get(id(question)) or self._compile(question))[0]
+
+    def read(self, wire: Wire, reply: Reply) -> Completion:
+        """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
+        if reply.status == 200:
+            return wire.read(reply.body, place=self._place)
+        refusal = Refusal(reply)
+        if refusal.is_moderated:
+            return Completion(None, finish="content_filter")
+        error = refusal.error(place=self._place)
+        if isinstance(error, BadRequestError) and self._learnt.adapt(wire, refusal):
+            self._wires.clear()
+            raise LearntError(str(error)) from error
+        raise self._redacted(error)
+
     async def complete(self, request: Request) -> Completion:
+        lesson: LearntError | None = None
         for _ in range(MOST_LESSONS):
             wire, url = self._wires.get(id(request.question)) or self._compile(request.question)
-            reply = await self._connection.post(url, wire.body(request))
-            if reply.status == 200:
-                return wire.read(reply.body, place=self._place)
-            refusal = Refusal(reply)
-            if refusal.is_moderated:
-                return Completion(None, finish="content_filter")
-            error = refusal.error(place=self._place)
-            if not isinstance(error, BadRequestError) or not self._learnt.adapt(wire, refusal):
-                raise self._redacted(error)
-            self._wires.clear()
-        raise self._redacted(error)
+            try:
+                return self.read(wire, await self._connection.post(url, wire.body(request)))
+            except LearntError as exc:
+                lesson = exc
+        raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
 
     def _compile(self, question: Question) -> tuple[Wire, str]:
         llm = question.llm

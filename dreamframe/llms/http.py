@@ -45,29 +45,29 @@ class Http:
         """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
         return await self.send("POST", url, body)
 
-    async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-        """Send one request; the reply is whole or an error."""
+    async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, most: int | None = None) -> Reply:
+        """Send one request; the reply is whole (and has `most` bytes or fewer) or an error."""
         target = self._urls.get(url)
         if target is None:
             target = self._urls[url] = self._url(url, encoded=True)
         try:
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
-                return Reply(reply.status, reply.headers, await self._read(reply))
+                return Reply(reply.status, reply.headers, await self._read(reply, most or self._max_bytes))
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(f"{url!r} is not an address") from exc
         except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers or chunks that aiohttp cannot read
             raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
 
-    async def _read(self, reply: Any) -> bytes:
+    async def _read(self, reply: Any, most: int) -> bytes:
         length = reply.content_length
-        if length is not None and length <= self._max_bytes:
+        if length is not None and length <= most:
             return bytes(await reply.read())
         whole = bytearray()
         async for chunk in reply.content.iter_any():
             whole += chunk
-            if len(whole) > self._max_bytes:
+            if len(whole) > most:
                 reply.close()
-                raise BadReplyError(f"{self._place}: the answer is longer than {self._max_bytes:,} bytes", status=reply.status)
+                raise BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=reply.status)
         return bytes(whole)
 
     async def close(self) -> None:

@@ -29,6 +29,7 @@ class LiteLLM(OpenAI):
     concurrency: int = steering(64)
 
     provider: ClassVar[str] = "litellm"
+    has_batches: ClassVar[bool] = False
     address: ClassVar[str] = ""
     key_variable: ClassVar[str] = "LITELLM_API_KEY"
     needs_key: ClassVar[bool] = False

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 from dreamframe.call import Question
 from dreamframe.llms.api import ApiLLM
 from dreamframe.llms.base import setting
+from dreamframe.llms.batches import BatchApi, OpenAIBatches
 from dreamframe.llms.dialect import Api, Dialect, Wire
+from dreamframe.llms.http import Http
 from dreamframe.llms.shapes import Shape
 
 
@@ -31,6 +33,7 @@ class OpenAI(ApiLLM):
     reasoning_effort: str | None = setting()
 
     provider: ClassVar[str] = "openai"
+    has_batches: ClassVar[bool] = True
     address: ClassVar[str] = "https://api.openai.com/v1"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
 
@@ -40,6 +43,9 @@ class OpenAI(ApiLLM):
 
     def first_api(self) -> Api:
         return self.api
+
+    def batches(self, http: Http, place: str) -> BatchApi:
+        return OpenAIBatches(http, self.url, place=place)
 
     def wire(self, question: Question, dialect: Dialect) -> Wire:
         more: dict[str, Any] = {}

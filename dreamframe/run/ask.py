@@ -42,6 +42,11 @@ class Asker:
         self._stopped: WeakKeyDictionary[Asking, DreamframeError] = WeakKeyDictionary()
 
     @property
+    def client(self) -> Client:
+        """What is asked."""
+        return self._client
+
+    @property
     def concurrency(self) -> int:
         """Calls that may be in flight at once."""
         return self._client.concurrency

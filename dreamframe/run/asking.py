@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -13,9 +14,11 @@ import pyarrow.compute as pc
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
+from dreamframe.run.batch import BatchAskers
 from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats, StepStats
 from dreamframe.store.answers import Answers
+from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
 PATIENCE_S = 600.0  # how long to wait for one: then its session is stuck, and the row is asked for here as well
@@ -29,7 +32,12 @@ class RunAsking:
         self._stats = stats
         self._offline = offline
         self._spend = spend
+        self._batches: BatchAskers | None = None
         self._whose: dict[int, StepStats] = {}  # id(question) → the step that asks it
+
+    def in_batches(self, stores: Stores) -> None:
+        """Ask through the providers' batch APIs, where they have one."""
+        self._batches = BatchAskers(stores, keep=self._keep)
 
     async def ask(self, stats: StepStats, question: Question, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         """Answers to a batch of prompts, in their order."""
@@ -80,7 +88,9 @@ class RunAsking:
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
-        failures = await asker_for(question.llm).ask(requests, self, order=order)  # type: ignore[arg-type]
+        llm: Any = question.llm
+        asker = asker_for(llm) if self._batches is None else self._batches.asker_for(llm)
+        failures = await asker.ask(requests, self, order=order)
         for position in failures:
             self._spend.release(requests[position])
         return failures
@@ -98,8 +108,11 @@ class RunAsking:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
-        self._answers.append(request.key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
+        self._keep(request.key, c)
         self._whose[id(request.question)].count(c, self._spend.settle(request, c))
+
+    def _keep(self, key: bytes, c: Completion) -> None:
+        self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:  # noqa: ARG002
         self._spend.release(request)

@@ -44,8 +44,10 @@ class Run:
 
     def __post_init__(self) -> None:
         self.memo: Memo = {}
-        spend = Spend(budget=self.options.budget, prices=self.options.prices)
+        spend = Spend(budget=self.options.budget, prices=self.options.prices, mode=self.options.mode)
         self.asking = RunAsking(self.stores.answers, self.stats, offline=self.options.offline, spend=spend)
+        if self.options.mode == "batch":
+            self.asking.in_batches(self.stores)
         self.trainings = Trainings(self)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
         self._finds: dict[str, pl.LazyFrame | None] = {}
@@ -263,7 +265,7 @@ class Run:
             for stage in stages:
                 stage.stats.total = base.data.height
         widest = max(s.width for s in chain if isinstance(s, RowStep))
-        window = max(4 * widest, 4 * self.options.batch_rows) if self._fit(chain) else sys.maxsize
+        window = max(4 * widest, 4 * self.options.batch_rows) if self._fit(chain) and self.options.mode != "batch" else sys.maxsize
         return Opened(stages, source, window, self.options.batch_rows)
 
     def _fit(self, chain: Sequence[Step]) -> bool:

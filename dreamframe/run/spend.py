@@ -8,7 +8,9 @@ from typing import Any
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BudgetExceededError, SettingError
 from dreamframe.llms.base import ModelSettings
+from dreamframe.llms.batches import DISCOUNT
 from dreamframe.llms.prices import Price
+from dreamframe.run.options import Mode
 
 LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is given and none was longer
 
@@ -29,7 +31,8 @@ def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
 class Spend:
     """Prices by question, what was spent, and what the calls in flight may cost at most."""
 
-    def __init__(self, *, budget: float | None, prices: Mapping[str, Price]) -> None:
+    def __init__(self, *, budget: float | None, prices: Mapping[str, Price], mode: Mode = "calls") -> None:
+        self._mode = mode
         self._budget = budget
         self._prices = prices
         self._known: dict[int, tuple[Question, Price | None]] = {}  # id(question) → it and its price
@@ -47,10 +50,11 @@ class Spend:
 
     def _look_up(self, llm: Any) -> Price | None:
         assert isinstance(llm, ModelSettings), type(llm)
-        for name in (f"{llm.provider}/{llm.label}", llm.label):
-            if name in self._prices:
-                return self._prices[name]
-        return llm.price
+        names = [name for name in (f"{llm.provider}/{llm.label}", llm.label) if name in self._prices]
+        price = self._prices[names[0]] if names else llm.price
+        if price is None or self._mode != "batch" or not getattr(llm, "has_batches", False):
+            return price
+        return Price(*(None if p is None else p * DISCOUNT for p in price))  # type: ignore[arg-type]
 
     def permit(self, request: Request) -> bool:
         """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.explain import plan_dot, plan_html, plan_text
+from dreamframe.run.options import Mode
 from dreamframe.session import current
 from dreamframe.steps.relational import Relational
 from dreamframe.verbs.base import Verbs
@@ -26,16 +27,18 @@ class OutputVerbs(Verbs):
 
     # Running
 
-    def collect(self, *, offline: bool | None = None) -> pl.DataFrame:
+    def collect(self, *, offline: bool | None = None, mode: Mode = "calls") -> pl.DataFrame:
         """Run the plan and give its rows, in order, as a polars frame.
 
         Rows that are stored are read, answers that were paid for are reused, the rest is asked. With `offline=True` no call is made and missing
-        answers raise OfflineError. Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
+        answers raise OfflineError. With `mode="batch"` models whose providers have a batch API (OpenAI, Anthropic) are asked through it: at half the price,
+        within a day. What was submitted is remembered in the session: a script that was stopped waits for it when it runs again, and only rows that
+        failed or expired are submitted again. Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
 
         >>> dr.frame({"a": [1]}).collect().shape
         (1, 1)
         """
-        return current().collect(self.step, offline=offline)
+        return current().collect(self.step, offline=offline, mode=mode)
 
     async def collect_async(self, *, offline: bool | None = None) -> pl.DataFrame:
         """Run the plan without blocking the caller's event loop.

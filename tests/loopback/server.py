@@ -51,6 +51,8 @@ class Call:
 
     def answer(self) -> None:
         """The answer of a healthy server."""
+        if self.server.desk is not None and self.server.desk.treats(self):
+            return
         if self.path.endswith("/counters"):
             self.send(200, self.server.counters())
             return
@@ -104,12 +106,15 @@ class Loopback:
         latency_s: float | Callable[[Call], float] = 0.0,
         rate: Bucket | None = None,
         keep: bool = True,
+        desk: Any = None,
     ) -> None:
         self.reply, self.fault, self.latency_s, self.rate, self.keep = reply, fault, latency_s, rate, keep
+        self.desk = desk  # of batches
         self.calls: list[Call] = []
         self.port = 0
         self.n_calls = self.n_connections = self.open_connections = self.in_flight = self.most_in_flight = 0
         self.first_at = self.last_at = 0.0
+        self.saw = threading.Event()  # set at every call
         self.statuses: dict[int, int] = {}
         self.seconds: dict[int, dict[int, int]] = {}  # since the first call: statuses of the answers of each second
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -172,13 +177,14 @@ class Loopback:
     def came(self, call: Call) -> None:
         """Treat one request."""
         self.n_calls += 1
+        self.saw.set()
         self.last_at = call.at
         self.first_at = self.first_at or call.at
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         if self.keep:
             self.calls.append(call)
-        if call.raw:
+        if call.raw and call.headers.get("content-type", "").startswith("application/json"):
             call.body = json.loads(call.raw)
         latency = self.latency_s(call) if callable(self.latency_s) else self.latency_s
         if latency:
