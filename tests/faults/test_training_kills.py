@@ -34,7 +34,10 @@ def count_e(completions: list[str]) -> list[int]:
 def trained(case: str, base: str) -> dr.Model:
     """The training of a case; made alike in every process."""
     if case.startswith("sft"):
-        settings = {"sft": {"peft": LORA}, "sft early": {"early_stopping": 5, "eval_every": 2}, "sft 2 processes": {"processes": 2}}[case]
+        of_case: dict[str, dict[str, Any]] = {
+            "sft": {"peft": LORA}, "sft early": {"early_stopping": 5, "eval_every": 2}, "sft 2 processes": {"processes": 2}, "sft 1 process": {},
+        }  # fmt: skip
+        settings = of_case[case]
         rows = dr.frame({"prompt": TEXTS, "completion": WORSE})
         return rows.train(dr.SFT(base, **FEW, **settings), validation=rows.head(4) if case == "sft early" else None)
     if case == "embedder":
@@ -94,6 +97,18 @@ def test_a_killed_training_ends_at_the_same_weights(case: str, tmp_path: Path) -
     assert record["steps"] == STEPS
     assert resumed == straight
     assert log["step"].max() == STEPS
+    if case == "sft 2 processes":
+        with dr.Session(tmp_path / "one"):
+            assert furthest(trained("sft 1 process", base).path, tmp_path / "killed") < 1e-3
+
+
+def furthest(folder: Path, session: Path) -> float:
+    """How far the weights of a folder lie from those of the one model of a session."""
+    from safetensors.torch import load_file
+
+    (other,) = session.glob("models/*/model.safetensors")
+    one, two = load_file(folder / "model.safetensors"), load_file(other)
+    return max(float((one[k] - two[k]).abs().max()) for k in one)
 
 
 def weights(folder: Path) -> dict[str, bytes]:

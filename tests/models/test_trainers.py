@@ -195,11 +195,3 @@ def test_an_adapter_learns_over_a_quantised_base(case: Case, bits: str, tmp_path
     assert record["n_trained_parameters"] < record["n_parameters"] / 4
     assert all(v.is_floating_point() for v in adapter.values())
     assert any("lora_B" in k and v.abs().max() > 1e-4 for k, v in adapter.items())  # drawn as zeros
-
-
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    case = CASES["reward of pairs"]
-    with dr.Session(tmp_path / "s") as session:
-        one, two = (weights(dr.frame(case.rows).train(case.make(steps=2, processes=n)).path) for n in (1, 2))
-        assert session.usage()["trained"] == 2
-    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-3
