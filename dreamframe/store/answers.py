@@ -19,7 +19,7 @@ from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.leases import Claims
 
-GROUP_S = 0.01  # an answer is written at the latest this long after it came, and then some for the write itself
+GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index

@@ -17,7 +17,7 @@ from dreamframe.store.journal import ANSWER_SCHEMA, Scan, framed, header, scan
 from dreamframe.store.layout import Layout, warn
 
 FRAME_ROWS = 65_536  # rows of a frame in a compacted file
-MANY_FRAMES = 512  # small frames that are worth the work
+MANY_FRAMES = 5_000  # frames of journals that a session merges when it closes: some 700,000 answers a hundred at a time would have as many
 MANY_FILES = 16
 
 
