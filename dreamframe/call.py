@@ -186,7 +186,7 @@ class Failure(NamedTuple):
 class Replies(NamedTuple):
     """Answers in the order of the prompts: a frame with the answer columns (nulls where there is none), and the failures by position."""
 
-    answers: pl.DataFrame  # text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, at_ms, found
+    answers: pl.DataFrame  # text, data, finish
     failures: dict[int, Failure]
     samples: Sequence[int]  # the ordinal that each request was given
 

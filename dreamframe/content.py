@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from dreamframe.arrow import key_array, zero_filled
 from dreamframe.errors import FingerprintError
 
 
@@ -69,7 +72,7 @@ def _in_arrow(dtype: Any, column: str) -> pl.DataType:
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
     wide = _widened(column.type)
     column = column.cast(wide) if wide != column.type else column
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=wide)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, wide)
 
 
 def _widened(kind: pa.DataType) -> pa.DataType:
@@ -116,7 +119,7 @@ def _feed(digest: Any, array: pa.Array) -> None:
     if array.null_count:
         digest.update(_bytes(array.is_valid().cast(pa.uint8())))
     if pa.types.is_boolean(kind):
-        digest.update(_bytes(pc.fill_null(array, False).cast(pa.uint8())))
+        digest.update(_bytes(zero_filled(array).cast(pa.uint8())))
     elif pa.types.is_struct(kind):
         for child in array.flatten():
             _feed(digest, child)
@@ -124,7 +127,7 @@ def _feed(digest: Any, array: pa.Array) -> None:
         _feed(digest, array.flatten())  # without the values of null lists
     elif _is_list(kind):
         lengths = array if not pa.types.is_map(kind) else array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))
-        digest.update(_bytes(pc.fill_null(pc.list_value_length(lengths), 0).cast(pa.int64())))
+        digest.update(_bytes(zero_filled(pc.list_value_length(lengths)).cast(pa.int64())))
         _feed(digest, lengths.flatten())
     elif (wide := _widened(kind)) in (pa.large_string(), pa.large_binary()):
         _feed_text(digest, array.cast(wide))
@@ -134,8 +137,7 @@ def _feed(digest: Any, array: pa.Array) -> None:
 
 
 def _feed_text(digest: Any, array: pa.Array) -> None:
-    empty = "" if pa.types.is_large_string(array.type) else b""
-    array = pc.fill_null(array, empty) if array.null_count else array
+    array = zero_filled(array)
     digest.update(_bytes(pc.binary_length(array).cast(pa.int64())))
     if len(array):
         offsets = memoryview(array.buffers()[1]).cast("q")
@@ -152,13 +154,12 @@ def _canonical_numbers(array: pa.Array) -> pa.Array:
     except ValueError as exc:
         raise FingerprintError(f"a column of type {kind} cannot be fingerprinted; cast it to another type first.") from exc
     if pa.types.is_floating(kind) and kind != pa.float16() and pc.any(pc.is_nan(array)).as_py():
-        array = pc.if_else(pc.is_nan(array), pa.scalar(float("nan"), kind), array)
+        nan = struct.pack("<d" if kind == pa.float64() else "<f", math.nan)
+        array = pc.if_else(pc.is_nan(array), pa.Array.from_buffers(kind, len(array), [None, pa.py_buffer(nan * len(array))]), array)
     if array.null_count == 0:
         return array
     plain: dict[int, pa.DataType] = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
-    if bits in plain:
-        return pc.fill_null(array.view(plain[bits]), 0)
-    return pc.fill_null(array.view(pa.binary(bits // 8)), bytes(bits // 8))
+    return zero_filled(array.view(plain.get(bits, pa.binary(bits // 8))))
 
 
 def _bytes(array: pa.Array) -> memoryview:
@@ -185,4 +186,4 @@ def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], sample
         one = start.copy()
         one.update(sample.to_bytes(8, "little") + prompt.encode("utf-8", "surrogatepass"))
         keys.append(one.digest()[:16])
-    return pa.array(keys, pa.binary(16))
+    return key_array(keys)

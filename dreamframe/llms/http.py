@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -41,9 +41,9 @@ class Http:
             proxy=_proxy(base_url),  # looked up once: trust_env= looks it up for every request
         )
 
-    async def post(self, url: str, body: bytes) -> Reply:
+    def post(self, url: str, body: bytes) -> Coroutine[Any, Any, Reply]:
         """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
-        return await self.send("POST", url, body)
+        return self.send("POST", url, body)
 
     async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, most: int | None = None) -> Reply:
         """Send one request; the reply is whole (and has `most` bytes or fewer) or an error."""
@@ -52,16 +52,15 @@ class Http:
             target = self._urls[url] = self._url(url, encoded=True)
         try:
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
-                return Reply(reply.status, reply.headers, await self._read(reply, most or self._max_bytes))
+                length, most = reply.content_length, most or self._max_bytes
+                whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
+                return Reply(reply.status, reply.headers, whole)
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(f"{url!r} is not an address") from exc
         except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers or chunks that aiohttp cannot read
             raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
 
     async def _read(self, reply: Any, most: int) -> bytes:
-        length = reply.content_length
-        if length is not None and length <= most:
-            return bytes(await reply.read())
         whole = bytearray()
         async for chunk in reply.content.iter_any():
             whole += chunk

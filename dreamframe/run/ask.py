@@ -130,12 +130,15 @@ class Asker:
 
     def _may_leave(self) -> bool:
         now = self._loop.time()
-        wait_s = max(self._limiter.wait_s(now, len(self._flying)), self._held_until - now)
-        if 0 < wait_s < math.inf and (self._gate is None or self._gate.when() > now + wait_s):
+        wait_s = self._limiter.wait_s(now, len(self._flying))
+        if wait_s <= 0 and now >= self._held_until:
+            return True
+        wait_s = max(wait_s, self._held_until - now)
+        if wait_s < math.inf and (self._gate is None or self._gate.when() > now + wait_s):
             if self._gate is not None:
                 self._gate.cancel()
             self._gate = self._loop.call_later(wait_s, self._open_gate)
-        return wait_s <= 0
+        return False
 
     def _open_gate(self) -> None:
         self._gate = None
@@ -189,12 +192,12 @@ class Asker:
             self._landed(ticket, exc)
             self._crashed(ticket, exc)
         else:
-            self._landed(ticket, None)
+            self._landed(ticket)
             now = self._loop.time()
             self._limiter.answered(completion, reserved=ticket.reserved, took_s=now - ticket.left, now=now)
             self._answered(ticket, completion)
 
-    def _landed(self, ticket: Ticket, error: BaseException | None) -> None:
+    def _landed(self, ticket: Ticket, error: BaseException | None = None) -> None:
         self._flying.discard(ticket)
         ticket.worker = None
         if error is not None:

@@ -11,13 +11,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dreamframe.arrow import array, key_array
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
 from dreamframe.run.batch import BatchAskers
 from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats, StepStats
-from dreamframe.store.answers import Answers
+from dreamframe.store.answers import Answers, key_names
 from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
@@ -42,24 +43,30 @@ class RunAsking:
     async def ask(self, stats: StepStats, question: Question, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         """Answers to a batch of prompts, in their order."""
         self._whose[id(question)] = stats
-        found = self._answers.lookup(keys)
+        found, as_of = self._answers.lookup(keys), self._answers.n_news
         missing = pc.indices_nonzero(pc.and_(pc.invert(found.column("found")), pc.is_valid(keys))).to_pylist()
         stats.skipped += keys.null_count
         stats.cached += len(prompts) - len(missing) - keys.null_count
         failures: dict[int, Failure] = {}
         if missing:
-            texts, names = prompts.gather(missing).to_list(), keys.take(pa.array(missing)).to_pylist()
+            if len(missing) < len(prompts):
+                texts, names = prompts.gather(missing).to_list(), key_names(keys.take(array(missing, pa.int64())))
+            else:
+                texts, names = prompts.to_list(), key_names(keys)
             requests = [Request(question, text, samples[i], key) for i, text, key in zip(missing, texts, names, strict=True)]
-            failed = self._missing_offline(requests) if self._offline else await self._ask_once(question, requests, stats, order)
+            failed = self._missing_offline(requests) if self._offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
             found = self._answers.lookup(keys)
-        frame = pl.DataFrame(found)
+        frame = pl.DataFrame([pl.Series(name, found.column(name)) for name in ("text", "data", "finish")])
         if question.sampling.max_tokens is not None and question.form != "input":
             stats.truncated += int((frame.get_column("finish") == "length").sum())
         return Replies(frame, failures, samples)
 
-    async def _ask_once(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
-        """Ask what nobody asks now, and wait for the answers that another session on this folder is asking for. Failures by position."""
+    async def _ask_once(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int, as_of: int) -> dict[int, Failure]:
+        """Ask what nobody asks now, and wait for the answers that another session on this folder is asking for. Failures by position.
+
+        `as_of` tells which news of other sessions were known when the requests were looked up.
+        """
         failures: dict[int, Failure] = {}
         todo = list(range(len(requests)))
         give_up = time.monotonic() + PATIENCE_S
@@ -68,20 +75,23 @@ class RunAsking:
             mine = [i for i, is_ours in zip(todo, ours, strict=True) if is_ours]
             todo = [i for i, is_ours in zip(todo, ours, strict=True) if not is_ours]
             try:
-                if mine and (asked := self._still_missing(mine, requests, stats)):
+                if mine and (asked := self._still_missing(mine, requests, stats, as_of)):
                     failed = await self._ask(question, [requests[i] for i in asked], stats, order)
                     failures |= {asked[i]: failure for i, failure in failed.items()}
             finally:
                 self._answers.release([requests[i].key for i in mine])
+            as_of = -1  # own answers may have come while we waited, too
             if todo:
                 await asyncio.sleep(POLL_S)
-                todo = self._still_missing(todo, requests, stats)
+                todo = self._still_missing(todo, requests, stats, as_of)
         return failures
 
-    def _still_missing(self, positions: list[int], requests: Sequence[Request], stats: StepStats) -> list[int]:
-        """Those that no other session has answered meanwhile."""
+    def _still_missing(self, positions: list[int], requests: Sequence[Request], stats: StepStats, as_of: int) -> list[int]:
+        """Those that no other session has answered meanwhile: all of them if there was no news since."""
         self._answers.refresh()
-        found = self._answers.lookup(pa.array([requests[i].key for i in positions], pa.binary(16))).column("found").to_pylist()
+        if self._answers.n_news == as_of:
+            return positions
+        found = self._answers.lookup(key_array([requests[i].key for i in positions])).column("found").to_pylist()
         stats.cached += sum(found)
         return [i for i, is_found in zip(positions, found, strict=True) if not is_found]
 
@@ -108,6 +118,9 @@ class RunAsking:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
+        if not all(type(n) is int for n in (c.n_in, c.n_out, c.n_cached, c.n_reasoning)):
+            given = f"n_in={c.n_in!r}, n_out={c.n_out!r}, n_cached={c.n_cached!r}, n_reasoning={c.n_reasoning!r}"
+            raise TypeError(f"{type(request.question.llm).__name__}: numbers of tokens are ints, and its client gave {given}.")
         self._keep(request.key, c)
         self._whose[id(request.question)].count(c, self._spend.settle(request, c))
 

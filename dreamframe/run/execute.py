@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import sys
 import time
@@ -20,6 +21,7 @@ from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run import cutoff
 from dreamframe.run.asking import RunAsking
+from dreamframe.run.garbage import rarely_collected
 from dreamframe.run.options import RunOptions
 from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
 from dreamframe.run.rounds import in_rounds
@@ -58,37 +60,39 @@ class Run:
 
     async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
-        try:
+        async with self._running():
             frames = await every(*(self.frame(self.planned(s)) for s in steps))
-        finally:
-            await self._settle()
         self._finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
-        try:
+        async with self._running():
             return await self.trainings.artefact(step)
-        finally:
-            await self._settle()
 
     async def batches(self, step: Step) -> AsyncIterator[pl.DataFrame]:
         """The rows of a step as they become ready, in order, without keeping them."""
         plan = self.planned(step)
-        try:
+        async with self._running():
             if self.find(plan) is None and self._chain(plan):
                 async for batch in self._segment(plan):
                     yield batch
             else:
                 for batch in batches_of(await self.lazy(plan), CHUNK):
                     yield batch
-        finally:
-            await self._settle()
         self._finish(step)
 
     def planned(self, step: Step) -> Step:
         """The plan as it will run. A stored step is a leaf: nothing moves in or out of it."""
         return limit_down(step, lambda s: self.find(s) is not None)
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        with rarely_collected():
+            try:
+                yield
+            finally:
+                await self._settle()
 
     async def _settle(self) -> None:
         """Leave nothing running behind a run that ended early, and put away what came back."""
@@ -262,6 +266,7 @@ class Run:
         source, *_ = await every(self.lazy(base), *(self._prepare(stage) for stage in stages))
         self.need_whole(base, needed_by=chain[0])
         if isinstance(base, Table):
+            source = base.data
             for stage in stages:
                 stage.stats.total = base.data.height
         widest = max(s.width for s in chain if isinstance(s, RowStep))

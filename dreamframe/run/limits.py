@@ -48,7 +48,7 @@ class Limiter:
     @property
     def is_broken(self) -> bool:
         """Whether the server has gone bad: as many failures in a row as calls may be in flight. One call at a time then tries whether it is back."""
-        return self._n_bad >= max(self._most, 4)
+        return self._n_bad >= 4 and self._n_bad >= self._most
 
     @property
     def is_hopeless(self) -> bool:
@@ -64,6 +64,8 @@ class Limiter:
         """Seconds until the next call may leave: 0 for now, infinity for not before one that is in flight has returned."""
         if in_flight >= (1 if self.is_broken else self._allowed):
             return math.inf
+        if self._pace.rate == math.inf and self._tokens is None and now >= self._paused_until:
+            return 0.0
         wait = max(self._paused_until - now, self._pace.wait_s(now))
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_s(now))

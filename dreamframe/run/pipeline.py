@@ -65,7 +65,7 @@ class Opened(NamedTuple):
     """A pipeline that is ready to be fed."""
 
     stages: list[Stage]
-    source: pl.LazyFrame
+    source: pl.LazyFrame | pl.DataFrame  # a frame where the rows are in memory anyway
     window: int  # rows in flight
     batch_rows: int
 
@@ -91,19 +91,22 @@ class BatchContext:
         self.failures: dict[int, Failure] = {}
 
     async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
+        keys = None
         if samples is None:
-            samples = await self._number(question, prompts)
-        keys = answer_keys(question.key_prefix, prompts, samples)
+            samples = [0] * len(prompts)
+            keys = answer_keys(question.key_prefix, prompts, samples)
+            if not (question.sampling.is_greedy or question.form == "input"):  # a greedy model has one sample
+                samples = await self._numbered(keys.to_pylist())
+        if keys is None or any(samples):
+            keys = answer_keys(question.key_prefix, prompts, samples)
         return await self._lender.ask(self._stage, question, keys, prompts, samples, self._index)
 
-    async def _number(self, question: Question, prompts: pl.Series) -> list[int]:
-        """The k-th occurrence of a request in its step is sample k; a greedy model has one sample."""
-        if question.sampling.is_greedy or question.form == "input":
-            return [0] * len(prompts)
+    async def _numbered(self, keys: Sequence[bytes | None]) -> list[int]:
+        """The k-th occurrence of a request in its step is sample k."""
         await self.take_turn()
         seen, samples = self._stage.ordinals, []
-        for key in answer_keys(question.key_prefix, prompts, [0] * len(prompts)).to_pylist():
-            samples.append(k := seen.get(key, 0))
+        for key in keys:
+            samples.append(k := seen.get(key, 0) if key is not None else 0)
             if key is not None:
                 seen[key] = k + 1
         self.end_turn()
@@ -189,7 +192,10 @@ async def pipeline(
         await asyncio.gather(*(t for _, t in pending), return_exceptions=True)
 
 
-def batches_of(frame: pl.LazyFrame, size: int) -> Iterator[pl.DataFrame]:
+def batches_of(frame: pl.LazyFrame | pl.DataFrame, size: int) -> Iterator[pl.DataFrame]:
     """The rows of a query in order, in batches of at most `size` rows."""
+    if isinstance(frame, pl.DataFrame):
+        yield from frame.iter_slices(size)
+        return
     for chunk in frame.collect_batches(chunk_size=size, maintain_order=True):
         yield from chunk.iter_slices(size)

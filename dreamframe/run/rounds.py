@@ -28,7 +28,7 @@ async def in_rounds(run: Opener, step: RoundsStep) -> pl.DataFrame:
         rows = await run.frame(below)
         run.need_whole(below, needed_by=step)
         return step.enough(rows, None)
-    source = await asyncio.to_thread(opened.source.collect, engine="in-memory")
+    source = await asyncio.to_thread(opened.source.lazy().collect, engine="in-memory")
     kept = [pl.DataFrame(schema=below.schema)]
     seen = n_kept = 0
     while (take := min(step.next_round(seen, n_kept), source.height - seen)) > 0:

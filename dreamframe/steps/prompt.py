@@ -122,7 +122,7 @@ class PromptStep(RowStep):
         column = self._column(values)
         if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
             column = self._lists(column, rows.height, ctx)
-        return rows.with_columns(column)
+        return rows.hstack([column])
 
     def _column(self, values: pl.Series | list[Any]) -> pl.Series:
         if isinstance(values, pl.Series):
@@ -143,7 +143,7 @@ class PromptStep(RowStep):
         for position, failure in replies.failures.items():
             ctx.fail(position // self.n, failure)
         plain = self.schema_ is None and self.parse is None
-        if plain and not replies.failures and bool((answers.get_column("finish").fill_null("stop") == "stop").all()):
+        if plain and not replies.failures and not (answers.get_column("finish") != "stop").any():
             return answers.get_column("text")
         values, again = self._read(question, prompts, answers, range(len(prompts)), ctx, last=self.repairs == 0)
         return await self._repair(question, prompts, replies, values, again, ctx)

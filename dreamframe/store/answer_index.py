@@ -10,6 +10,7 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dreamframe.arrow import array, key_array
 from dreamframe.store.journal import ANSWER_SCHEMA, decode
 
 VALUE_NAMES = ANSWER_SCHEMA.names[1:]
@@ -70,7 +71,7 @@ class Generation:
         order = pc.sort_indices(low)  # stable: equal keys stay in order
         self._low = low.take(order)
         # One row more than `_low`: a key above all others is found there, and equals nothing.
-        pad = pa.array([0], pa.uint64())
+        pad = array([0], pa.uint64())
         self._padded_low = pa.concat_arrays([self._low, pad])
         self._high = pa.concat_arrays([high.take(order), pad])
         self._order = pa.concat_arrays([order, pad])
@@ -125,10 +126,10 @@ def answer_table(n: int, pieces: Sequence[Piece]) -> pa.Table:
         for row, place in zip(rows, places, strict=True):
             order[place] = row
     else:
-        values = pa.concat_batches([source.values().take(pa.array(rows, pa.int64())) for source, rows, _ in pieces])
+        values = pa.concat_batches([source.values().take(array(rows, pa.int64())) for source, rows, _ in pieces])
         for at, place in enumerate(place for _, _, places in pieces for place in places):
             order[place] = at
-    indices = pa.array(order, pa.int64())
+    indices = array(order, pa.int64())
     if values.num_rows != n or order != list(range(n)):
         values = values.take(indices)
     return pa.Table.from_arrays([*values.columns, indices.is_valid()], schema=COLUMNS)
@@ -137,7 +138,7 @@ def answer_table(n: int, pieces: Sequence[Piece]) -> pa.Table:
 @lru_cache(maxsize=8)
 def _nothing(n: int) -> pa.Table:
     nulls = [pa.nulls(n, field.type) for field in ANSWER_SCHEMA][1:]
-    return pa.Table.from_arrays([*nulls, pa.array([False] * n, pa.bool_())], schema=COLUMNS)
+    return pa.Table.from_arrays([*nulls, array([False] * n, pa.bool_())], schema=COLUMNS)
 
 
 def search_sorted(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
@@ -145,7 +146,7 @@ def search_sorted(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
     if hasattr(pc, "search_sorted"):  # since pyarrow 26; ten times as fast
         return pc.search_sorted(numbers, wanted)
     view = memoryview(numbers.buffers()[1]).cast("B").cast("Q")
-    return pa.array([bisect_left(view, n, 0, len(numbers)) for n in wanted.to_pylist()], pa.uint64())
+    return array([bisect_left(view, n, 0, len(numbers)) for n in wanted.to_pylist()], pa.uint64())
 
 
 def merged(first: Generation, second: Generation) -> Generation:
@@ -157,7 +158,7 @@ def generation_of(batches: Sequence[pa.RecordBatch]) -> Generation:
     """A generation of record batches, small ones put together."""
     grouped = grouped_batches(batches)
     keys = [b.column(0) for b in grouped]
-    return Generation([InMemory(b) for b in grouped], pa.concat_arrays(keys) if keys else pa.array([], pa.binary(16)))
+    return Generation([InMemory(b) for b in grouped], pa.concat_arrays(keys) if keys else key_array([]))
 
 
 def grouped_batches(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
@@ -192,4 +193,4 @@ def key_halves(keys: pa.Array) -> tuple[pa.Array, pa.Array]:
 @lru_cache(maxsize=16)
 def _alternating(n: int) -> tuple[pa.Array, pa.Array]:
     """0, 2, 4 … and 1, 3, 5 …, n of each."""
-    return pa.array(range(0, 2 * n, 2), pa.int64()), pa.array(range(1, 2 * n, 2), pa.int64())
+    return array(range(0, 2 * n, 2), pa.int64()), array(range(1, 2 * n, 2), pa.int64())

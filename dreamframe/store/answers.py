@@ -7,23 +7,25 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
+from dreamframe.arrow import key_array
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
 from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, joined, key_halves, merged
+from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
-from dreamframe.store.leases import Claims
 
 GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
-__all__ = ["ANSWER_SCHEMA", "Answers"]
+__all__ = ["ANSWER_SCHEMA", "Answers", "key_names"]
 
 
 class _Ticket:
@@ -43,7 +45,7 @@ class Answers:
         self._files, self._layout = files, layout
         self._folder = JournalFolder(files, layout) if layout is not None else None
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
-        self._claims = Claims(files, layout.locks) if layout is not None else None
+        self._claims = Claims(files, layout.locks / "claims") if layout is not None else None
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
@@ -54,6 +56,7 @@ class Answers:
         self._is_awake = False
         self._is_closing = False
         self._next_refresh = self._next_sync = 0.0
+        self.n_news = 0  # times that answers of others were found
         self.refresh()
         self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
         self._thread.start()
@@ -91,8 +94,8 @@ class Answers:
 
     def lookup(self, keys: pa.Array) -> pa.Table:
         """The answers to 16-byte keys, in their order: all columns but the key, nulls where there is none, and `found`."""
-        names = _names(keys)
-        rows = [self._recent.get(name) for name in names]  # type: ignore[arg-type]
+        names = key_names(keys)
+        rows = [self._recent.get(name) for name in names]
         missing = [i for i, row in enumerate(rows) if row is None and names[i] is not None]
         pieces: list[Piece] = []
         if len(missing) < len(names):
@@ -115,6 +118,7 @@ class Answers:
             batches = self._folder.news()
             if batches:
                 self._add(generation_of(batches))
+                self.n_news += 1
         return bool(batches)
 
     def claim(self, keys: Sequence[bytes]) -> list[bool]:
@@ -219,7 +223,7 @@ class Answers:
         frames, self._frames = self._frames, []
         keys = [row[0] for frame in frames for row in frame.rows]
         sources = self._on_disk(frames) or [InMemory(joined([batch_of(frame.rows) for frame in frames]))]
-        self._add(Generation(sources, pa.array(keys, pa.binary(16))))
+        self._add(Generation(sources, key_array(keys)))
         for key in keys:
             self._recent.pop(key, None)
 
@@ -244,12 +248,12 @@ class Answers:
             self._generations = tuple(generations)
 
 
-def _names(keys: pa.Array) -> list[bytes | None]:
-    """The keys as bytes objects (faster than to_pylist)."""
+def key_names(keys: pa.Array) -> list[Any]:
+    """The keys as bytes objects, None for nulls (faster than to_pylist)."""
     if len(keys) == 0:
         return []
     raw = keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)).to_pybytes()
-    names: list[bytes | None] = [name for (name,) in struct.iter_unpack("16s", raw)]
+    names: list[Any] = [name for (name,) in struct.iter_unpack("16s", raw)]
     if keys.null_count:
         names = [name if valid else None for name, valid in zip(names, keys.is_valid().to_pylist(), strict=True)]
     return names

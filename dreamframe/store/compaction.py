@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dreamframe.arrow import array
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import NAME, new_name
 from dreamframe.store.files import Files
-from dreamframe.store.journal import ANSWER_SCHEMA, Scan, framed, header, scan
+from dreamframe.store.journal import ANSWER_SCHEMA, Scan, framed, header, n_frames, scan
 from dreamframe.store.layout import Layout, warn
 
 FRAME_ROWS = 65_536  # rows of a frame in a compacted file
@@ -50,15 +51,18 @@ def compact(files: Files, layout: Layout, *, force: bool = False) -> int:
         if lock is None or not lock.is_held:
             return 0  # another session is at it, or nobody could tell whether a writer lives
         held.callback(lock.release)
-        ended = [j for name in names if (j := _ended(files, layout, name, held)) is not None]
+        mapped = [(name, m) for name in names if (m := _ended(files, layout, name, held)) is not None]
+        if not force and len(mapped) < MANY_FILES and sum(n_frames(m) for _, m in mapped) < MANY_FRAMES:
+            return 0  # told by the headers of their frames: nothing is read
+        ended = [_Journal(name, found.end, found) for name, m in mapped if not ((found := scan(m)).bad or found.torn)]
         chosen = _chosen(ended, force=force)
         if chosen:
             _merge(files, layout, chosen)
         return len(chosen)
 
 
-def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> _Journal | None:
-    """Lock and read a journal; None if its writer lives or it is damaged."""
+def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> pa.Buffer | None:
+    """Lock and map a journal; None if its writer lives."""
     path = layout.answers / name
     if files.kind(path) != "file":
         return None
@@ -66,8 +70,7 @@ def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> _Journal
     if lock is None or not lock.is_held:
         return None
     held.callback(lock.release)
-    found = scan(files.map(path))
-    return None if found.bad or found.torn else _Journal(name, found.end, found)
+    return files.map(path)
 
 
 def _chosen(ended: list[_Journal], *, force: bool) -> list[_Journal]:
@@ -110,7 +113,7 @@ def _merge(files: Files, layout: Layout, journals: list[_Journal]) -> None:
 def _large(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All rows once, in large batches."""
     table = pa.Table.from_batches(batches, schema=ANSWER_SCHEMA)
-    numbered = pa.table({"key": table.column("key"), "row": pa.array(range(table.num_rows), pa.int64())})
+    numbered = pa.Table.from_arrays([table.column("key"), array(range(table.num_rows), pa.int64())], names=["key", "row"])
     firsts = numbered.group_by("key").aggregate([("row", "min")]).column("row_min")
     if len(firsts) < table.num_rows:
         table = table.take(firsts.take(pc.sort_indices(firsts)))

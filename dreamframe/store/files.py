@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 
 from dreamframe.errors import StorageError
-from dreamframe.store.locks import Lock, NoLock, RowLocks, flock
+from dreamframe.store.locks import Lock, NoLock, flock
 
 Kind = Literal["file", "dir", "other"]
 NEEDS = {
@@ -257,11 +257,6 @@ class Files:
         """Take the lock of a file; None if another holds it for longer than `wait_s`. Without locks on this disk, a lock that excludes nobody."""
         fd = self._open_for_locks(path, make=make)
         return NoLock() if fd is None else flock(fd, wait_s=wait_s)
-
-    def row_locks(self, path: Path) -> RowLocks | None:
-        """Locks for numbers below 2**62, in one file; None if it cannot be written."""
-        fd = self._open_for_locks(path, make=True)
-        return None if fd is None else RowLocks(fd)
 
     def touch(self, path: Path) -> None:
         """Set the time of a file to now."""

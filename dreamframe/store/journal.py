@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import xxhash
 
+from dreamframe.arrow import KEY, array, key_array
+
 ANSWER_SCHEMA = pa.schema(
     [
         pa.field("key", pa.binary(16), nullable=False),
@@ -40,7 +42,8 @@ DAMAGE = (pa.ArrowException, OSError, EOFError, MemoryError, ValueError)  # what
 def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
     """Rows as one record batch."""
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(ANSWER_SCHEMA)
-    return pa.RecordBatch.from_arrays([pa.array(c, f.type) for c, f in zip(columns, ANSWER_SCHEMA, strict=True)], schema=ANSWER_SCHEMA)
+    arrays = [key_array(c) if f.type == KEY else array(c, f.type) for c, f in zip(columns, ANSWER_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=ANSWER_SCHEMA)
 
 
 def header() -> bytes:
@@ -102,6 +105,17 @@ def scan(buffer: pa.Buffer, *, whole: bool = True) -> Scan:
         found.bad.append(f"bytes {at} to {again}: {problem}")
         found.end = at = again
     return found
+
+
+def n_frames(buffer: pa.Buffer) -> int:
+    """How many frames follow one another, by what their headers say."""
+    view, at, n = memoryview(buffer), len(FILE_MAGIC), 0
+    while at + HEADER.size <= len(view):
+        magic, zero, length, _ = HEADER.unpack_from(view, at)
+        if magic != FRAME_MAGIC or zero:
+            break
+        at, n = at + HEADER.size + length, n + 1
+    return n
 
 
 def _frame(buffer: pa.Buffer, view: memoryview, at: int, found: Scan) -> tuple[str | None, int]:

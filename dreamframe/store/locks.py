@@ -5,15 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import struct
-import sys
 import time
 from typing import Protocol
 
-# struct flock of 64-bit Linux: type, whence, start, length, pid. An open-file-description lock belongs to the descriptor, not to the process,
-# so that two sessions of one process exclude each other as well.
-_FLOCK = struct.Struct("@hhqqi4x")
-_HAS_OFD = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLK")
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -63,38 +57,3 @@ def flock(fd: int, *, wait_s: float) -> Lock | None:
                 os.close(fd)
                 return None
         time.sleep(0.002)
-
-
-class RowLocks:
-    """Many locks in one file, one for each byte: cheap enough to hold one for each row that is being asked."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd: int | None = fd
-
-    def take(self, number: int) -> bool:
-        """Take the lock of a number below 2**62; False if another holds it. True as well where the disk has no such locks."""
-        try:
-            self._set(fcntl.F_WRLCK, number)
-        except OSError as exc:
-            return exc.errno not in _BUSY
-        return True
-
-    def release(self, number: int) -> None:
-        """Let go of a number."""
-        if self._fd is not None:
-            self._set(fcntl.F_UNLCK, number)
-
-    def close(self) -> None:
-        """Let go of all."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def _set(self, kind: int, number: int) -> None:
-        if self._fd is None:
-            return
-        if _HAS_OFD:
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, number, 1, 0))
-        else:
-            operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
-            fcntl.lockf(self._fd, operation, 1, number)

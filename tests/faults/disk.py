@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dreamframe.store.files import Files, Handle, Kind, storage_error
-from dreamframe.store.locks import Lock, RowLocks
+from dreamframe.store.locks import Lock
 
 SECTOR = 512
 
@@ -157,9 +157,6 @@ class Disk(Files):
             return None
         self._held.add(id(node))
         return _Lock(self._held, node)
-
-    def row_locks(self, path: Path) -> RowLocks | None:
-        return None
 
     def touch(self, path: Path) -> None:
         """No clock here."""

@@ -14,7 +14,7 @@ import dreamframe as dr
 from dreamframe.call import Completion, Request
 from dreamframe.llms.base import Client
 from dreamframe.run import asking
-from dreamframe.store.files import Files
+from dreamframe.store.claims import Claims
 from dreamframe.testing import Fake, FakeClient
 
 ROWS = 300
@@ -53,7 +53,7 @@ def plan(llm: Named) -> dr.Frame:
 def main(folder: str, name: str, latency_s: str, concurrency: str, *options: str) -> None:
     for option in options:
         if option == "no-locks":
-            Files.row_locks = lambda self, path: None  # type: ignore[method-assign]
+            Claims.take = lambda self, keys: [True] * len(keys)  # type: ignore[method-assign]
         else:
             asking.PATIENCE_S = float(option.removeprefix("patience="))
     llm = Named(name=name, latency_s=float(latency_s), concurrency=int(concurrency))

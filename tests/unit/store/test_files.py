@@ -181,6 +181,3 @@ def test_a_disk_without_locks_excludes_nobody(files: Files, monkeypatch: pytest.
         lock = files.lock(files.root / "lock")
         assert lock is not None
         assert not lock.is_held
-        rows = files.row_locks(files.root / "rows")
-        assert rows is not None
-        assert rows.take(1)
