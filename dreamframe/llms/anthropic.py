@@ -14,7 +14,7 @@ from dreamframe.llms.base import setting, steering
 from dreamframe.llms.batches import AnthropicBatches, BatchApi
 from dreamframe.llms.dialect import Dialect, Wire
 from dreamframe.llms.http import Http
-from dreamframe.llms.shapes import clean, encode, in_body, shown
+from dreamframe.llms.shapes import clean, count, encode, in_body, part, shown, word
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 VERSION = "2023-06-01"  # of the API
@@ -133,16 +133,16 @@ def _message(found: Any) -> Completion:
     text: str | None = tools[0] if tools else "".join(texts) if texts else None
     if reason == "refusal" and text is None:
         text = (found.get("stop_details") or {}).get("explanation")
-    usage = found.get("usage") or {}
-    n_cached = usage.get("cache_read_input_tokens") or 0
+    usage = part(found, "usage")
+    n_cached = count(usage.get("cache_read_input_tokens"))
     return Completion(
         clean(text),
-        finish=FINISH.get(reason, reason) or "stop",
-        n_in=(usage.get("input_tokens") or 0) + n_cached + (usage.get("cache_creation_input_tokens") or 0),
-        n_out=usage.get("output_tokens") or 0,
+        finish=FINISH.get(reason) or word(reason) or "stop",
+        n_in=count(usage.get("input_tokens")) + n_cached + count(usage.get("cache_creation_input_tokens")),
+        n_out=count(usage.get("output_tokens")),
         n_cached=n_cached,
-        n_reasoning=(usage.get("output_tokens_details") or {}).get("thinking_tokens") or 0,
-        model=str(found.get("model") or ""),
+        n_reasoning=count(part(usage, "output_tokens_details").get("thinking_tokens")),
+        model=word(found.get("model")),
         extra=clean(encode({"reasoning": "".join(thoughts)})) if thoughts else None,
     )
 

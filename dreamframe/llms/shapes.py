@@ -19,6 +19,7 @@ from dreamframe.llms.structured import instruction, is_strictable, strict
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 FINISH = {"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "max_output_tokens": "length"}
 FINISH |= {"model_length": "length", "safety": "content_filter", "SAFETY": "content_filter"}
+MOST_TOKENS = 10**12
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -133,16 +134,16 @@ def _choice(found: Any) -> Completion:
         extra["logprobs"] = choice["logprobs"]
     if text is not None and not isinstance(text, str):
         raise TypeError(f"the content is a {type(text).__name__}")
-    usage = found.get("usage") or {}
-    read, made = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    usage = part(found, "usage")
+    read, made = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
     return Completion(
         clean(text),
-        finish=FINISH.get(finish, finish),
-        n_in=usage.get("prompt_tokens") or 0,
-        n_out=usage.get("completion_tokens") or 0,
-        n_cached=read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
-        n_reasoning=made.get("reasoning_tokens") or 0,
-        model=str(found.get("model") or ""),
+        finish=FINISH.get(finish) or word(finish),
+        n_in=count(usage.get("prompt_tokens")),
+        n_out=count(usage.get("completion_tokens")),
+        n_cached=count(read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
+        n_reasoning=count(made.get("reasoning_tokens")),
+        model=word(found.get("model")),
         extra=clean(encode(extra)) if extra else None,
     )
 
@@ -157,15 +158,15 @@ def _response(found: Any) -> Completion:
     finish = (found.get("incomplete_details") or {}).get("reason") or "stop"
     if found.get("status") not in ("completed", "incomplete", None) or (finish == "stop" and not parts):
         raise ValueError(f"status {found.get('status')!r} without a message")
-    usage = found.get("usage") or {}
+    usage = part(found, "usage")
     return Completion(
         clean("".join(refusals or texts)) if parts else None,
-        finish="refusal" if refusals else FINISH.get(finish, finish),
-        n_in=usage.get("input_tokens") or 0,
-        n_out=usage.get("output_tokens") or 0,
-        n_cached=(usage.get("input_tokens_details") or {}).get("cached_tokens") or 0,
-        n_reasoning=(usage.get("output_tokens_details") or {}).get("reasoning_tokens") or 0,
-        model=str(found.get("model") or ""),
+        finish="refusal" if refusals else FINISH.get(finish) or word(finish),
+        n_in=count(usage.get("input_tokens")),
+        n_out=count(usage.get("output_tokens")),
+        n_cached=count(part(usage, "input_tokens_details").get("cached_tokens")),
+        n_reasoning=count(part(usage, "output_tokens_details").get("reasoning_tokens")),
+        model=word(found.get("model")),
     )
 
 
@@ -219,6 +220,22 @@ def clean(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def count(value: Any) -> int:
+    """A number of tokens, as a server tells it; 0 for what is none, since the answer is good without."""
+    return int(value) if isinstance(value, int | float) and 0 <= value <= MOST_TOKENS and value == int(value) else 0
+
+
+def part(whole: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside a reply; an empty one where there is none."""
+    found = whole.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def word(value: Any) -> str:
+    """A name that a server tells; whatever it is, it can be stored."""
+    return clean(str(value)) or "" if value else ""
 
 
 def shown(body: bytes) -> str:
