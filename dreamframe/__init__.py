@@ -31,6 +31,7 @@ from dreamframe.verbs.vectors import similarity as similarity
 
 if TYPE_CHECKING:
     from dreamframe.embedders.minilm import MiniLM as MiniLM
+    from dreamframe.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
     from dreamframe.llms.anthropic import Anthropic as Anthropic
     from dreamframe.llms.compatible import AzureOpenAI as AzureOpenAI
@@ -86,6 +87,7 @@ __version__ = "0.1.0"
 # Models, prompts and trainers, each imported when it is first named: name → module.
 LAZY = {
     "MiniLM": "embedders.minilm",
+    "OpenAIEmbedder": "embedders.openai",
     "SentenceTransformer": "embedders.sentence_transformers",
     "Anthropic": "llms.anthropic",
     "AzureOpenAI": "llms.compatible",

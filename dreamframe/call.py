@@ -142,10 +142,19 @@ class Request:
         return [*system, {"role": "user", "content": self.prompt}]
 
 
+class Room(NamedTuple):
+    """What a server says it has left for this key, and the seconds until it has more. None: it does not say."""
+
+    requests: int | None
+    requests_s: float | None
+    tokens: int | None
+    tokens_s: float | None
+
+
 class Completion:
     """One answer of a model. `finish` is "stop", "length", "content_filter", "refusal", or the provider's own word."""
 
-    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "text")
+    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "room", "text")
 
     def __init__(
         self,
@@ -166,6 +175,7 @@ class Completion:
         self.n_in, self.n_out, self.n_cached, self.n_reasoning = n_in, n_out, n_cached, n_reasoning  # tokens
         self.model = model  # what the server says it used
         self.extra = extra  # JSON text: what the provider added and somebody may want
+        self.room: Room | None = None  # for those who pace the calls; not part of the answer
 
 
 class Failure(NamedTuple):

@@ -12,12 +12,13 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
-from dreamframe.llms.base import LLM, Client, Limits, secret, setting, steering
+from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
+from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
 
 
@@ -39,8 +40,10 @@ MOST_LESSONS = 8  # refusals that one request may teach from
 
 
 @dataclass(frozen=True)
-class ApiLLM(LLM):
-    """Settings of a model behind an HTTP API. A subclass names its address and its key's variable, and says how a question travels."""
+class ApiSettings(ModelSettings):
+    """Settings of any model behind an HTTP API. A subclass names its address and its key's variable, and says how a question travels."""
+
+    model: str
 
     base_url: str | None = setting()
     identity_: str | None = steering()  # stands for the address in the identity
@@ -134,14 +137,19 @@ class ApiLLM(LLM):
         """How a question travels."""
 
 
-def no_key(llm: ApiLLM) -> AuthenticationError:
+@dataclass(frozen=True)
+class ApiLLM(ApiSettings, LLM):
+    """Settings of a language model behind an HTTP API."""
+
+
+def no_key(llm: ApiSettings) -> AuthenticationError:
     return AuthenticationError(f"{llm.label}: no API key. Set the environment variable {llm.key_variable}, or pass api_key=.")
 
 
 class ApiClient:
     """The connections to one endpoint with one key, and what was learnt about its models."""
 
-    def __init__(self, llm: ApiLLM) -> None:
+    def __init__(self, llm: ApiSettings) -> None:
         self._llm = llm
         self._key = llm.key()
         self._place = urlsplit(llm.endpoint).netloc or llm.label
@@ -193,15 +201,19 @@ class ApiClient:
         lesson: LearntError | None = None
         for _ in range(MOST_LESSONS):
             wire, url = self._wires.get(id(request.question)) or self._compile(request.question)
+            reply = await self._connection.post(url, wire.body(request))
             try:
-                return self.read(wire, await self._connection.post(url, wire.body(request)))
+                done = self.read(wire, reply)
             except LearntError as exc:
                 lesson = exc
+                continue
+            done.room = room_of(reply.headers)
+            return done
         raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
 
     def _compile(self, question: Question) -> tuple[Wire, str]:
         llm = question.llm
-        assert isinstance(llm, ApiLLM), type(llm)
+        assert isinstance(llm, ApiSettings), type(llm)
         wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
         if len(self._wires) > 256:
             self._wires.clear()

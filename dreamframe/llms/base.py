@@ -90,6 +90,9 @@ class ModelSettings(ABC):
     version: ClassVar[int] = 1
     outside_identity: ClassVar[tuple[str, ...]] = ()  # fields that are part of each question instead
 
+    def __post_init__(self) -> None:  # noqa: B027  not every kind has something to check
+        """A subclass checks its settings here, and calls this one's first."""
+
     def identity(self) -> Mapping[str, object]:
         """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question."""
         kept = (f.name for f in fields(self) if f.name not in self.outside_identity and not f.metadata.get("runtime"))
@@ -152,6 +155,7 @@ class LLM(ModelSettings):
     outside_identity: ClassVar[tuple[str, ...]] = ("system", *SAMPLING_FIELDS)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
             object.__setattr__(self, name, value)
 

@@ -21,6 +21,7 @@ class Dialect:
     schemas: tuple[str, ...] = ("strict", "loose", "object", "text")  # ways to ask for JSON, from the firmest on
     schema: str = "strict"  # the one in use
     seed: str | None = "seed"  # its name; None: the server has no seed
+    refused: tuple[str, ...] = ()  # settings of an embedder that the server does without
 
 
 class Wire(Protocol):

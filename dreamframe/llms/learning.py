@@ -12,6 +12,7 @@ from dreamframe.llms.refusals import Refusal
 
 REFUSES = ("unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
 ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "output_config", "output_format", "structured output", "tool")
+DISPENSABLE = {"encoding_format": ("encoding_format", "base64"), "dimensions": ("dimensions", "matryoshka")}  # of an embedder, and what refusals call them
 MOST_TOKENS = re.compile(r"max_tokens: \d+ > (\d+)")  # how Anthropic names a model's limit
 
 
@@ -75,6 +76,9 @@ def _learn(words: str, wire: Wire) -> Dialect | None:
         return replace(now, most_tokens=int(known[1]))
     if not any(word in words for word in REFUSES):
         return None
+    if wire.question.form == "input":
+        refused = [name for name, called in DISPENSABLE.items() if name not in now.refused and any(word in words for word in called)]
+        return replace(now, refused=(*now.refused, *refused)) if refused else None
     if wire.question.json_schema is not None and any(w in words for w in ASKS_FOR_JSON):
         further = now.schemas[now.schemas.index(now.schema) + 1 :]
         return replace(now, schema=further[0]) if further else None

@@ -20,6 +20,7 @@ from dreamframe.errors import (
     ServerError,
 )
 from dreamframe.llms.http import Reply
+from dreamframe.llms.rate_headers import until_more_s
 
 CONTEXT = re.compile(
     r"context.{0,12}(length|window|size)|maximum.{0,20}(tokens|prompt length|input length)|prompt is too long|too many (input )?tokens"
@@ -49,6 +50,8 @@ class Refusal:
         self.code = " ".join(str(found[k]) for k in ("code", "type", "status") if found.get(k))
         self.param = str(found.get("param") or "")
         self.retry_after_s = retry_after_s(reply.headers)
+        if self.retry_after_s is None:
+            self.retry_after_s = until_more_s(reply.headers)
         self.location = reply.headers.get("Location", "")
 
     @property

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from dreamframe.call import Completion, Failure, Question, Request
+from dreamframe.embedders.openai import EmbedderClient
 from dreamframe.errors import CallError, CallTimeoutError, DreamframeError, TransientCallError
 from dreamframe.llms.base import LLM, Client, Limits
 from dreamframe.llms.parallel import Parallel
 from dreamframe.run.limits import Limiter
+from dreamframe.run.packs import PackAsker
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket
 
@@ -195,6 +197,8 @@ class Asker:
             self._landed(ticket)
             now = self._loop.time()
             self._limiter.answered(completion, reserved=ticket.reserved, took_s=now - ticket.left, now=now)
+            if completion.room is not None:
+                self._limiter.announced(completion.room, completion, left_at=ticket.left, in_flight=len(self._flying), now=now)
             self._answered(ticket, completion)
 
     def _landed(self, ticket: Ticket, error: BaseException | None = None) -> None:
@@ -265,10 +269,10 @@ class Asker:
             self._stopped[stopped] = error
 
 
-_askers: dict[asyncio.AbstractEventLoop, dict[str, Asker | ParallelAsker]] = {}
+_askers: dict[asyncio.AbstractEventLoop, dict[str, Asker | ParallelAsker | PackAsker]] = {}
 
 
-def asker_for(llm: LLM) -> Asker | ParallelAsker:
+def asker_for(llm: LLM) -> Asker | ParallelAsker | PackAsker:
     """The asker of a model's client in the running loop: opened at the first call, kept until the loop ends."""
     loop = asyncio.get_running_loop()
     if loop not in _askers:
@@ -281,9 +285,15 @@ def asker_for(llm: LLM) -> Asker | ParallelAsker:
         if isinstance(llm, Parallel):
             asker = ParallelAsker(llm.llms, [a for part in llm.llms if isinstance(a := asker_for(part), Asker)])
         else:
-            asker = Asker(llm.open(), loop)
+            asker = asker_of(llm.open(), loop)
         _askers[loop][key] = asker
     return asker
+
+
+def asker_of(client: Client, loop: asyncio.AbstractEventLoop) -> Asker | PackAsker:
+    """The asker that a client is made for."""
+    asker = Asker(client, loop)
+    return PackAsker(asker, client) if isinstance(client, EmbedderClient) else asker
 
 
 async def close_all() -> None:

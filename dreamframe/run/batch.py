@@ -20,6 +20,7 @@ from dreamframe.llms.batches import BatchApi, Line
 from dreamframe.llms.dialect import Wire
 from dreamframe.llms.http import Reply
 from dreamframe.run.ask import Asker, asker_for
+from dreamframe.run.packs import PackAsker
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.queue import Asking, Batch
 from dreamframe.store.batches import Submission, Submissions
@@ -257,7 +258,7 @@ class BatchAskers:
         self._store = Submissions(stores.files, stores.layout or Layout(stores.files.root))
         self._askers: dict[str, BatchAsker] = {}
 
-    def asker_for(self, llm: LLM) -> BatchAsker | Asker | ParallelAsker:
+    def asker_for(self, llm: LLM) -> BatchAsker | Asker | ParallelAsker | PackAsker:
         """Where to ask a model: in batches, or, where its provider has none, call by call."""
         asker, key = asker_for(llm), llm.pool_key()
         client = asker.client if isinstance(asker, Asker) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 
-from dreamframe.call import Completion, Request
+from dreamframe.call import Completion, Request, Room
 from dreamframe.errors import CallTimeoutError, RateLimitedError, TransientCallError
 from dreamframe.llms.base import Limits
 from dreamframe.run.pace import Pace, Tokens
@@ -17,6 +17,7 @@ LONGEST_BACKOFF_S = 30.0
 LONGEST_PAUSE_S = 120.0  # a server that asks for more is obeyed only so far
 RATE_LIMITED_S = 900.0  # a request that is only ever told "not now" is given up after so long
 OVERLOADED = (429, 503, 529)
+MUCH_ROOM = 10_000  # calls: nobody has so many in flight
 CUT = 0.7  # of the calls in flight when the server is overloaded
 BACK_IN_ROUNDS = 20  # rounds of answers until all that was cut is back
 
@@ -38,6 +39,11 @@ class Limiter:
         self._n_knocks = 0  # of them, those of calls that left since the server went bad
         self._knocked_at = -math.inf
         self._n_answered = 0
+        self._room: int | None = None  # the number of the last call that the server says it has room for, until it has more
+        self._room_until = -math.inf
+        self._least, self._least_at = math.inf, -math.inf  # the least that it said it had left, and when that was heard
+        self._had_room = False  # a server that never had any means something else by it
+        self._usual_tokens = 0.0  # of a call
         self._random = random.Random(0)
 
     @property
@@ -64,6 +70,10 @@ class Limiter:
         """Seconds until the next call may leave: 0 for now, infinity for not before one that is in flight has returned."""
         if in_flight >= (1 if self.is_broken else self._allowed):
             return math.inf
+        if self._room is not None and self._pace.n_left >= self._room:
+            if now < self._room_until:
+                return math.inf if in_flight else self._room_until - now
+            self._room = None
         if self._pace.rate == math.inf and self._tokens is None and now >= self._paused_until:
             return 0.0
         wait = max(self._paused_until - now, self._pace.wait_s(now))
@@ -87,6 +97,24 @@ class Limiter:
         elif self._allowed < self._most:
             step = self._most / BACK_IN_ROUNDS if self._allowed < self._bad / 2 else 1.0  # a round; slowly where it went wrong before
             self._allowed = min(self._most, self._allowed + step / self._allowed)
+
+    def announced(self, room: Room, completion: Completion, *, left_at: float, in_flight: int, now: float) -> None:
+        """An answer said what the server has left. None of the other calls in flight need have been counted yet, those that returned have been."""
+        used = completion.n_in + completion.n_out
+        self._usual_tokens += (used - self._usual_tokens) * (0.1 if self._usual_tokens else 1.0)
+        n, wait_s = math.inf, 0.0
+        if room.requests is not None:
+            n, wait_s = room.requests, room.requests_s or 0.0
+        if room.tokens is not None and room.tokens / max(self._usual_tokens, 1.0) < n:
+            n, wait_s = int(room.tokens / max(self._usual_tokens, 1.0)), room.tokens_s or 0.0
+        if n > self._least and left_at < self._least_at:
+            return  # said before the least was, and heard after it
+        self._least, self._least_at = n, now
+        self._had_room |= n > 0
+        if n < MUCH_ROOM and self._had_room and wait_s > 0:
+            self._room, self._room_until = self._pace.n_left - in_flight + int(n), now + min(wait_s, LONGEST_PAUSE_S)
+        else:
+            self._room = None
 
     def refused(self, error: BaseException, *, number: int, reserved: float, left_at: float, now: float) -> None:
         """A call failed, in whatever way."""

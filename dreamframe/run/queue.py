@@ -28,6 +28,10 @@ class Asking(Protocol):
         """Called when a request will be tried again."""
         ...
 
+    def released(self, request: Request) -> None:
+        """Called when a request that was permitted has ended without an answer of its own."""
+        ...
+
 
 class Batch:
     """The requests of one `ask`, until the last of them is answered or failed. A row that has not left yet costs an entry in a list, no object."""

@@ -57,7 +57,7 @@ class Embedding(RowStep):
 
     @property
     def width(self) -> int:
-        return 2 * int(getattr(self.by, "concurrency", None) or 64)
+        return int(getattr(self.by, "concurrency", None) or 64) * max(2, int(getattr(self.by, "batch_size", 1)) // 2)
 
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every text."""

@@ -26,6 +26,9 @@ class Recorder:
     def answered(self, request: Request, completion: Completion) -> None:
         self.completions[request.prompt] = completion
 
+    def released(self, request: Request) -> None:
+        """Nothing was reserved."""
+
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.retries.append((type(error).__name__, wait_s))
 

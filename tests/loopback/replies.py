@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -90,11 +92,14 @@ def response(body: dict[str, Any], text: str | None, finish: str = "stop", refus
 def embeddings(body: dict[str, Any], text: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
     """A vector for each input: its length, its words and its vowels."""
     inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
-    vectors = [[float(len(t)), float(words(t)), float(sum(c in "aeiou" for c in t))] for t in inputs]
+    vectors: list[Any] = [[float(len(t)), float(words(t)), float(sum(c in "aeiou" for c in t))] for t in inputs]
+    if body.get("encoding_format") == "base64":
+        vectors = [base64.b64encode(struct.pack(f"<{len(v)}f", *v)).decode() for v in vectors]
+    data = [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)]
     return {
         "object": "list",
         "model": body.get("model", ""),
-        "data": [{"object": "embedding", "index": i, "embedding": v} for i, v in enumerate(vectors)],
+        "data": data[::-1],  # the index tells which is which
         "usage": {"prompt_tokens": sum(words(t) for t in inputs), "total_tokens": sum(words(t) for t in inputs)},
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from dreamframe.call import Completion, Request
+from dreamframe.call import Completion, Request, Room
 from dreamframe.errors import RateLimitedError
 from dreamframe.llms.base import Limits
 
@@ -50,6 +50,7 @@ class Metered:
     burst: float = 1.0
     latency_s: float = 0.2
     says: str = "nothing"  # or "exactly", or "seconds": what Retry-After holds
+    announces: str = "nothing"  # or "bucket", or "window": what is left, with every answer; a window has the calls of a minute
     concurrency: int = 256
     limits: Limits = field(default_factory=lambda: Limits(timeout_s=60))
     taken: list[float] = field(default_factory=list)  # when
@@ -61,7 +62,10 @@ class Metered:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(self.latency_s / 2)
         now = loop.time()
-        self.level = self.burst if self.level is None else min(self.burst, self.level + (now - self.at) * self.rpm / 60)
+        if self.announces == "window":
+            self.level = self.rpm if self.level is None or now // 60 > self.at // 60 else self.level
+        else:
+            self.level = self.burst if self.level is None else min(self.burst, self.level + (now - self.at) * self.rpm / 60)
         self.at = now
         if self.level < 1 - 1e-9:
             self.refused.append(now)
@@ -71,8 +75,12 @@ class Metered:
             raise RateLimitedError("not now", status=429, retry_after_s=after)
         self.level -= 1
         self.taken.append(now)
+        done = Completion("ok", n_in=10, n_out=10)
+        if self.announces != "nothing":
+            more_s = 60 - now % 60 if self.announces == "window" else (self.burst - self.level) * 60 / self.rpm
+            done.room = Room(int(self.level), more_s, None, None)
         await asyncio.sleep(self.latency_s / 2)
-        return Completion("ok", n_in=10, n_out=10)
+        return done
 
     async def close(self) -> None:
         """Nothing to give back."""

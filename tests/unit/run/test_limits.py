@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 
 import pytest
 
-from dreamframe.call import Completion, Failure, Question, Request
+from dreamframe.call import Completion, Failure, Question, Request, Room
 from dreamframe.errors import CallError, ConnectionFailedError, ServerError
 from dreamframe.llms.base import Limits
 from dreamframe.run.ask import Asker
+from dreamframe.run.limits import Limiter
 from dreamframe.testing import Echo
 from tests.loopback.asking import Recorder
 from tests.loopback.virtual import Metered, run_virtual
@@ -51,6 +53,48 @@ def test_a_server_that_allows_no_burst_at_all_is_used_as_well(says: str) -> None
     assert failures == {}
     assert server.used(10, took_s - 2) >= 0.88
     assert server.refusals(10, took_s) < 0.03
+
+
+@pytest.mark.parametrize("announces", ["bucket", "window"])
+@pytest.mark.parametrize("latency_s", [0.02, 0.2, 1.0])
+def test_a_server_that_tells_what_is_left_hardly_ever_refuses(announces: str, latency_s: float) -> None:
+    server = Metered(rpm=600, burst=600, latency_s=latency_s, announces=announces)
+    failures, run, took_s = ask_virtually(server, 3000)
+    assert (failures, len(run.completions)) == ({}, 3000)
+    assert server.refusals(0, took_s) < 0.005
+    assert took_s < (3000 / 600 - 1) * 60 * 1.1  # it begins with a minute's worth
+
+
+def test_more_calls_in_flight_than_are_left_wait_for_those_before_them() -> None:
+    server = Metered(rpm=6, burst=50, latency_s=0.2, announces="bucket", concurrency=20)
+    failures, _run, _took_s = ask_virtually(server, 50)
+    assert (failures, server.refused) == ({}, [])
+
+
+@pytest.mark.parametrize("room", [Room(0, 60.0, None, None), Room(5, None, None, None), Room(None, None, None, None)], ids=str)
+def test_what_says_nothing_holds_nobody_up(room: Room) -> None:
+    """A server whose numbers stand still at 0, or that names no time, is asked as if it said nothing."""
+
+    class Standing(Metered):
+        async def complete(self, request: Request) -> Completion:
+            done = await super().complete(request)
+            done.room = room
+            return done
+
+    _failures, _run, took_s = ask_virtually(Standing(rpm=1e6, burst=1e6), 2000)
+    assert took_s < 2
+
+
+def test_tokens_that_are_left_count_as_calls() -> None:
+    limiter = Limiter(10, Limits())
+    for _ in range(3):
+        limiter.left(Request(QUESTION, "a", 0, bytes(16)), 1.0)
+    limiter.announced(Room(1000, 60.0, 40, 6.0), Completion("ok", n_in=10, n_out=10), left_at=1.0, in_flight=0, now=2.0)
+    assert [limiter.wait_s(2.0, 0), limiter.left(Request(QUESTION, "a", 0, bytes(16)), 2.0)[0], limiter.wait_s(2.0, 1)] == [0.0, 4, 0.0]
+    limiter.left(Request(QUESTION, "a", 0, bytes(16)), 2.0)
+    assert limiter.wait_s(2.0, 2) == math.inf, "those in flight come back first"
+    assert limiter.wait_s(2.0, 0) == 6.0
+    assert limiter.wait_s(8.1, 0) == 0.0
 
 
 def test_a_known_rate_is_never_refused() -> None:
