@@ -30,6 +30,7 @@ from dreamframe.verbs.vectors import embed as embed
 from dreamframe.verbs.vectors import similarity as similarity
 
 if TYPE_CHECKING:
+    from dreamframe.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
     from dreamframe.embedders.minilm import MiniLM as MiniLM
     from dreamframe.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
@@ -87,6 +88,7 @@ __version__ = "0.1.0"
 # Models, prompts and trainers, each imported when it is first named: name → module.
 LAZY = {
     "MiniLM": "embedders.minilm",
+    "LlamaCppEmbedder": "embedders.llamacpp",
     "OpenAIEmbedder": "embedders.openai",
     "SentenceTransformer": "embedders.sentence_transformers",
     "Anthropic": "llms.anthropic",

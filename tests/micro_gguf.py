@@ -87,3 +87,28 @@ def _renamed(name: str, tensor: Any, config: dict[str, Any]) -> tuple[str, Any]:
         shape = tensor.shape
         tensor = tensor.reshape(heads, 2, shape[0] // heads // 2, *shape[1:]).swapaxes(1, 2).reshape(shape)
     return f"blk.{layer}.{NAMES[part]}.weight", tensor
+
+
+@lru_cache(maxsize=2)
+def micro_lora_gguf(*, seed: int = 0) -> Path:
+    """A LoRA adapter for `micro_gguf()` that changes its answers: rank 2 on the values of every layer."""
+    import gguf
+    import numpy as np
+
+    config = json.loads((micro_causal() / "config.json").read_text())
+    width = config["hidden_size"]
+    n_values = width // config["num_attention_heads"] * config["num_key_value_heads"]
+    out = folder() / f"micro-lora-{seed}.gguf"
+    writer = gguf.GGUFWriter(out, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 16.0)
+    random = np.random.default_rng(seed)
+    for layer in range(config["num_hidden_layers"]):
+        writer.add_tensor(f"blk.{layer}.attn_v.weight.lora_a", random.normal(size=(2, width)).astype("float32"))
+        writer.add_tensor(f"blk.{layer}.attn_v.weight.lora_b", random.normal(size=(n_values, 2)).astype("float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return out

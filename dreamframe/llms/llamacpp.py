@@ -68,10 +68,10 @@ class LlamaCpp(LLM):
     @property
     def gguf(self) -> Path:
         """The file. Raises SettingError where there is none."""
-        return _file(self.model, type(self).__name__)
+        return gguf_file(self.model, type(self).__name__)
 
     def identity(self) -> Mapping[str, object]:
-        adapter = content_digest(_file(self.adapter, type(self).__name__)) if self.adapter else None
+        adapter = content_digest(gguf_file(self.adapter, type(self).__name__)) if self.adapter else None
         return {**super().identity(), "model": content_digest(self.gguf), "adapter": adapter}
 
     def pool_key(self) -> str:
@@ -89,7 +89,8 @@ class LlamaCpp(LLM):
         return LlamaCppClient(self)
 
 
-def _file(name: str, who: str) -> Path:
+def gguf_file(name: str, who: str) -> Path:
+    """The path of a GGUF file. Raises SettingError where there is none."""
     path = weights_path(name)
     if path is None or not path.is_file():
         raise SettingError(f"{who}: {name!r} is not a file; give the path of a GGUF file.")
@@ -150,9 +151,7 @@ class LlamaCppClient(Resident[Loaded]):
 
     def load(self) -> Loaded:
         llm = self.settings
-        header = gguf_header(llm.gguf)
-        trained = header.get(f"{header.get('general.architecture')}.context_length")
-        context = llm.n_ctx or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
+        header, context = gguf_header(llm.gguf), context_of(llm.gguf, llm.n_ctx)
         threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
         return Loaded(serve(llm, context), "tokenizer.chat_template" in header, threads, set(), threading.Event())
 
@@ -161,21 +160,36 @@ def serve(llm: LlamaCpp, context: int) -> Any:
     """llama.cpp's server over the weights, without a port, ready to be asked."""
     import xllamacpp
 
+    params = parameters(llm.gguf, context=context, slots=llm.slots, threads=llm.threads, gpu_layers=llm.gpu_layers)
+    if llm.adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
+    return xllamacpp.Server(params)
+
+
+def parameters(gguf: Path, *, context: int, slots: int, threads: int | None, gpu_layers: int | None) -> Any:
+    """The parameters of llama.cpp's server for a file: `slots` requests of `context` tokens each."""
+    import xllamacpp
+
     params = xllamacpp.CommonParams()
     params.verbosity = -1  # nothing of llama.cpp's own on the terminal
-    params.model.path = str(llm.gguf)
-    params.n_parallel = llm.slots
-    params.n_ctx = context * llm.slots  # it is split evenly
+    params.model.path = str(gguf)
+    params.n_parallel = slots
+    params.n_ctx = context * slots  # it is split evenly
     params.kv_unified = False
     params.fit_params = False  # the context is what was asked for, or an error
     params.warmup = False
     params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = llm.threads or free_cores()
-    if llm.gpu_layers is not None:
-        params.n_gpu_layers = llm.gpu_layers
-    if llm.adapter is not None:
-        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
-    return xllamacpp.Server(params)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or free_cores()
+    if gpu_layers is not None:
+        params.n_gpu_layers = gpu_layers
+    return params
+
+
+def context_of(gguf: Path, asked: int | None) -> int:
+    """Tokens of a request: what was asked for, or what the model reads, at most 4096."""
+    header = gguf_header(gguf)
+    trained = header.get(f"{header.get('general.architecture')}.context_length")
+    return asked or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
 
 
 def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
@@ -227,7 +241,7 @@ class Answer:
     def completion(self, model: str) -> Completion:
         """The whole answer, or the error."""
         if self._error is not None:
-            raise _error(self._error, model)
+            raise refused(self._error, model)
         if self._finish is None:
             raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
         reasoning = "".join(self._reasoning)
@@ -242,7 +256,8 @@ class Answer:
         )
 
 
-def _error(error: Mapping[str, Any], model: str) -> CallError:
+def refused(error: Mapping[str, Any], model: str) -> CallError:
+    """What an error of llama.cpp's means."""
     code, message = int(error.get("code", 500)), str(error.get("message", error))
     if error.get("type") == "exceed_context_size_error":
         return ContextLengthError(f"{model}: {message} (n_ctx= of the model)", status=code)

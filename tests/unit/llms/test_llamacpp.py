@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError
 from dreamframe.llms.llamacpp import Answer, body
 from tests.asking import ask_all, requests, texts
 from tests.micro import micro_causal
-from tests.micro_gguf import micro_gguf
+from tests.micro_gguf import micro_gguf, micro_lora_gguf
 
 pytestmark = pytest.mark.slow  # torch and transformers are loaded
 
@@ -123,6 +124,33 @@ def test_tokens_and_finish_are_counted() -> None:
     (answer,) = ask_all(greedy(max_tokens=5), ["tell me about bread"])
     assert (answer.finish, answer.n_out, answer.model) == ("length", 5, micro_gguf().name)
     assert answer.n_in == 33
+
+
+def test_a_lora_adapter_is_used_kept_and_part_of_the_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuned = greedy(adapter=micro_lora_gguf())
+    plain, changed = texts(ask_all(greedy(), PROMPTS)), texts(ask_all(tuned, PROMPTS))
+    assert sum(a != b for a, b in zip(plain, changed, strict=True)) > len(PROMPTS) // 2
+    shutil.copy(micro_lora_gguf(), tmp_path / "moved.gguf")
+    assert greedy(adapter=tmp_path / "moved.gguf").identity() == tuned.identity()
+    assert len({str(llm.identity()) for llm in (greedy(), tuned, greedy(adapter=micro_lora_gguf(seed=1)))}) == 3
+    df = dr.frame({"p": PROMPTS}).prompt(tuned, "{p}", into="a")
+    with dr.Session(tmp_path / "session", progress=False):
+        assert df.collect().get_column("a").to_list() == changed
+    tuned.unload()
+    monkeypatch.setattr("xllamacpp.Server", None)
+    with dr.Session(tmp_path / "session", progress=False) as session:
+        assert df.with_columns(n=1).collect().get_column("a").to_list() == changed
+    assert session.usage()["calls"] == 0
+
+
+@pytest.mark.parametrize("slots", [8, 32])
+def test_64_greedy_requests_give_the_same_answers_one_by_one_together_and_shuffled(slots: int) -> None:
+    prompts = [f"{i}. {PROMPTS[i % 8]}" for i in range(64)]
+    alone = texts(ask_all(greedy(slots=1), prompts, one_by_one=True))
+    assert len(set(alone)) > 20, "the answers tell the rows apart"
+    assert texts(ask_all(greedy(slots=slots), prompts)) == alone
+    order = random.Random(0).sample(range(64), 64)
+    assert texts(ask_all(greedy(slots=slots), [prompts[i] for i in order])) == [alone[i] for i in order]
 
 
 def test_samples_repeat_and_differ() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,17 @@ def test_greedy_answers_do_not_depend_on_the_batch() -> None:
         assert texts(ask_all(greedy(batch_tokens=tokens), PROMPTS)) == alone
     backwards = texts(ask_all(greedy(), PROMPTS[::-1]))
     assert backwards[::-1] == alone
+
+
+def test_64_greedy_requests_give_the_same_answers_one_by_one_in_batches_of_8_and_32_and_shuffled() -> None:
+    prompts = [f"{i}. {PROMPTS[i % 16]}" for i in range(64)]
+    alone = texts(ask_all(greedy(), prompts, one_by_one=True))
+    assert len(set(alone)) > 20, "the answers tell the rows apart"
+    longest = max(len(p) for p in prompts) + 30  # tokens, at the most, with the template and the answer
+    for rows in (8, 32):
+        assert texts(ask_all(greedy(batch_tokens=rows * longest), prompts)) == alone
+    order = random.Random(0).sample(range(64), 64)
+    assert texts(ask_all(greedy(), [prompts[i] for i in order])) == [alone[i] for i in order]
 
 
 def test_sampled_answers_do_not_depend_on_the_batch_and_repeat() -> None:
