@@ -88,6 +88,19 @@ class Model:
         resolved = self.step.trainer.resolve(lambda model: current().fit(model.step))
         return export(resolved, self.path, Path(path).expanduser(), merge=merge)
 
+    def card(self, repo: str | None = None) -> str:
+        """README.md of the model, with YAML front matter for the Hub: its training, its rows, their sources and licences. Trains nothing.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("gpt2", steps=2), prompt="q", completion="a")
+        >>> "Planned, not trained yet" in model.card("me/adder")
+        True
+        """
+        import dreamframe
+        from dreamframe.card_records import records_of
+        from dreamframe.cards.card import model_card
+
+        return model_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
+
     def explain(self) -> str:
         """The plan as text, the training first."""
         return plan_text(self.step)

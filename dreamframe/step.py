@@ -13,6 +13,7 @@ import polars as pl
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
 from dreamframe.fingerprint import fingerprint, parts
+from dreamframe.provenance import Provenance
 
 T = TypeVar("T")
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
@@ -97,6 +98,10 @@ class Step(ABC):
     def citations(self) -> tuple[str, ...]:
         """Papers of all techniques that this step uses, for the cards."""
         return self.cites
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        """For a source: the data sets that it reads, for the cards. Models and prompts among the fields speak for themselves."""
+        return ()
 
     @property
     def reads_files(self) -> bool:

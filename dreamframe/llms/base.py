@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from dreamframe.call import Completion, Request, Sampling
 from dreamframe.llms.prices import FREE, Price
+from dreamframe.provenance import Provenance, model_provenance
 
 SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
 
@@ -117,6 +118,13 @@ class ModelSettings(ABC):
     def label(self) -> str:
         """The short name that explain() and progress show."""
         return str(self.model)
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        """What this model is, for the cards: its licence and citation where they are known, its provider's terms. A model of the plan has none."""
+        if self.edges() or isinstance(self.model, Artefact):
+            return ()
+        hosted = hasattr(self, "base_url")
+        return (model_provenance(self.label, provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
 
     @property
     def price(self) -> Price | None:

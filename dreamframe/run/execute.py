@@ -162,7 +162,9 @@ class Run:
             if (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
                 rows = _frame(same.table(), step)
             else:
-                rows = await step.run(tuple(tables), BatchContext(self, self._stage(step), 0))
+                stage = self._stage(step)
+                rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
+                stage.stats.rows_in, stage.stats.rows = tables[0].height, rows.height
             return await self._kept(step, _once(rows), rows_key) if is_expensive(step) else rows.lazy()
         if isinstance(step, RoundsStep):
             rows = await in_rounds(self, step)
@@ -232,6 +234,7 @@ class Run:
             "calls": self.stats.calls,
             "tokens_in": sum(s.n_in for s in self.stats.steps),
             "tokens_out": sum(s.n_out for s in self.stats.steps),
+            "steps": self.stats.step_events({s.key(self.memo) for s in step.walk()}),
             "began": began,
             "took_s": time.time() - began,
         }
@@ -293,7 +296,7 @@ class Run:
     def _stage(self, step: Step) -> Stage:
         seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
-        stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else ""))
+        stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else "", key=step.key(self.memo)))
         self._stages.append(stage)
         return stage
 

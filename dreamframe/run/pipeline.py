@@ -143,6 +143,7 @@ async def through(stages: Sequence[Stage], index: int, rows: pl.DataFrame, lende
     """One batch through all stages."""
     for stage in stages:
         step = stage.step
+        stage.stats.rows_in += rows.height
         if isinstance(step, RowStep):
             rows = await _row_stage(stage, step, index, rows, lender)
         elif isinstance(step, PolarsStep):
@@ -159,6 +160,8 @@ async def _row_stage(stage: Stage, step: RowStep, index: int, rows: pl.DataFrame
         await ctx.pass_turn()
     if ctx.failures:
         stage.stats.failed += len(ctx.failures)
+        for failure in ctx.failures.values():
+            stage.stats.errors[failure.error] = stage.stats.errors.get(failure.error, 0) + 1
         stage.failed += [(index, position, failure) for position, failure in ctx.failures.items()]
         if step.on_error != "null":  # "raise" ends the run when all other rows are done; until then the row takes no further part
             out = out.filter(pl.Series([i not in ctx.failures for i in range(out.height)], dtype=pl.Boolean))

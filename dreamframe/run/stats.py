@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dreamframe.call import Completion, Failure
 
-STEP_EVENT = ("label", "model", "rows", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning", "cost")
+STEP_EVENT = (
+    *("key", "label", "model", "rows_in", "rows", "errors"),
+    *("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning", "cost"),
+)
 
 
 @dataclass
@@ -16,6 +20,7 @@ class StepStats:
 
     label: str
     rows: int = 0  # rows that left the step
+    rows_in: int = 0  # rows that entered it
     asked: int = 0  # calls that were answered
     cached: int = 0  # requests answered from the journal
     failed: int = 0  # rows without an answer
@@ -29,6 +34,8 @@ class StepStats:
     cost: float | None = 0.0  # US dollars; None once a price is unknown
     total: int | None = None  # rows that will come, if known
     model: str = ""
+    key: str = ""  # of the step: what the lines of several runs have in common
+    errors: dict[str, int] = field(default_factory=dict)  # kind of failure → rows
     logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
     started: float = field(default_factory=time.monotonic)
     first_asked: float | None = None
@@ -65,17 +72,23 @@ class RunStats:
     failures: list[FailedRow] = field(default_factory=list)
     trained: int = 0  # models trained in this run
     reused: int = 0  # step outputs and models found in the session
+    models: dict[str, str] = field(default_factory=dict)  # key of a training step → key of its model
 
-    def step(self, label: str, *, model: str = "") -> StepStats:
-        self.steps.append(StepStats(label, model=model))
+    def step(self, label: str, *, model: str = "", key: str = "") -> StepStats:
+        self.steps.append(StepStats(label, model=model, key=key))
         return self.steps[-1]
+
+    def step_events(self, keys: Collection[str] | None = None) -> list[dict[str, object]]:
+        """One line for each step; with `keys`, for these steps alone."""
+        return [{"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}} for s in self.steps if keys is None or s.key in keys]
 
     def events(self) -> list[dict[str, object]]:
         """The run as lines of its log: one for each step, one for each failure (the first thousand), one for the whole."""
-        steps: list[dict[str, object]] = [{"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}} for s in self.steps]
+        steps = self.step_events()
+        models: list[dict[str, object]] = [{"event": "model", "key": key, "model": model} for key, model in self.models.items()]
         failures: list[dict[str, object]] = [{"event": "failure", **f.as_dict()} for f in self.failures[:1000]]
         whole: dict[str, object] = {"event": "run", "calls": self.calls, "cached": self.cached, "trained": self.trained, "reused": self.reused}
-        return [*steps, *failures, {**whole, "failed": len(self.failures)}]
+        return [*steps, *models, *failures, {**whole, "failed": len(self.failures)}]
 
     @property
     def calls(self) -> int:

@@ -43,6 +43,7 @@ class Trainings:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
         self.trained[key] = await self._tasks[key]
+        self._run.stats.models[key] = self.trained[key].key
         return self.trained[key]
 
     async def _find_or_train(self, step: Train) -> Artefact:
@@ -79,7 +80,7 @@ class Trainings:
         paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base))
+        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base), key=step.key(self._run.memo))
         stop = threading.Event()
 
         def progress(logged: Any) -> None:

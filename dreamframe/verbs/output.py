@@ -175,6 +175,24 @@ class OutputVerbs(Verbs):
         """
         return plan_text(current().planned(self.step) if optimized else self.step)
 
+    def card(self, repo: str | None = None) -> str:
+        """README.md of these rows, with YAML front matter for the Hub: how they were made, of what, under which licences, at what cost. Runs nothing.
+
+        Before a run it says what is planned; after a run, what the active session has on record.
+
+        >>> print(dr.frame({"a": [1]}).card("me/ones").split("---")[1].strip())
+        pretty_name: ones
+        size_categories:
+        - "n<1K"
+        tags:
+        - dreamframe
+        """
+        import dreamframe
+        from dreamframe.card_records import records_of
+        from dreamframe.cards.card import data_card
+
+        return data_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
+
     def show_graph(self) -> str:
         """The plan in Graphviz' DOT language.
 

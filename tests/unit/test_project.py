@@ -23,14 +23,14 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "call", "step", "template", "arrow", "answer_schema", "json_schema", "vectors"}
+    {"errors", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
     | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "why_miss", "cards"},
     {"store"},
     {"run", "engines"},
-    {"verbs", "session", "frame", "recipes", "model", "hub", "cli", "__init__", "__main__", "testing"},
+    {"verbs", "session", "frame", "recipes", "model", "hub", "card_records", "cli", "__init__", "__main__", "testing"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")

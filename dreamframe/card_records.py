@@ -1,0 +1,125 @@
+"""What a session knows about a plan, gathered for its card. Runs nothing that would ask, train or pay."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dreamframe.cards.lineage import values_in
+from dreamframe.cards.records import Records, together
+from dreamframe.errors import DreamframeError
+from dreamframe.run import loop
+from dreamframe.session import Session
+from dreamframe.step import ModelStep, Step
+from dreamframe.steps.relational import Relational
+from dreamframe.steps.train import Train
+
+LIBRARIES = ("dreamframe", "polars", "pyarrow")
+FOR_TRAINING = ("torch", "transformers", "trl", "peft", "sentence-transformers", "setfit")
+SHOWN = 3  # rows
+
+
+def records_of(session: Session, step: Step) -> Records:
+    """Everything on record about the steps of a plan."""
+    memo: dict[Any, Any] = {}
+    has_run = session._stores is not None or (session.folder is not None and session.folder.exists())
+    nodes = step.walk()
+    secrets = tuple(dict.fromkeys((*(s for node in nodes for s in _secrets(node)), *_secrets_around())))
+    versions = dict(_versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
+    if not has_run:
+        return Records(secrets=secrets, versions=versions, memo=memo)
+    keys = {n.key(memo) for n in nodes}
+    events = [e for e in _events(session) if e.get("key") in keys]
+    by_key: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        if event["event"] == "step":
+            by_key.setdefault(event["key"], []).append(event)
+    stored = {r["key"]: r for r in session.steps() if r.get("key") in keys}
+    for record in stored.values():
+        for event in record.get("steps") or ():  # a run that was killed has no log
+            if event.get("key") in keys:
+                by_key.setdefault(event["key"], [event])
+    models = {e["key"]: e["model"] for e in events if e["event"] == "model"}
+    trainings = {key: session.stores.models.record(model) for key, model in models.items() if session.stores.models.find(model)}
+    curves = {key: _curves(session.stores.models.find(models[key])) for key in trainings}
+    days = sorted({str(e["day"]) for e in events if e.get("day")})
+    facts = {key: together(found) for key, found in by_key.items()}
+    facts |= {k: dataclasses.replace(facts[k], rows=r["rows"]) for k, r in stored.items() if k in facts}
+    is_whole = all(n.key(memo) in trainings for n in nodes if isinstance(n, ModelStep) and n is not step)
+    examples = _examples(session, step) if facts and is_whole else []
+    return Records(facts, trainings, curves, examples, versions, [*days[:1], *days[-1:]], secrets, memo)
+
+
+def _events(session: Session) -> Iterator[dict[str, Any]]:
+    """The lines of all runs, oldest first, each with its day."""
+    if session.folder is None:
+        for run in session.runs:
+            yield from ({**e, "day": time.strftime("%Y-%m-%d", time.gmtime())} for e in run.events())
+        return
+    for path in sorted((session.folder / "runs").glob("*.jsonl")):
+        day = f"{path.name[:4]}-{path.name[4:6]}-{path.name[6:8]}"
+        for text in path.read_text(errors="replace").splitlines():
+            try:
+                event = json.loads(text)
+            except ValueError:
+                continue  # cut off by a crash: the other lines still count
+            if isinstance(event, dict):
+                yield {**event, "day": day}
+
+
+def _curves(folder: Path | None) -> Mapping[str, list[float]]:
+    if folder is None or not (folder / "metrics.arrow").is_file():
+        return {}
+    log = pl.read_ipc(folder / "metrics.arrow", memory_map=False)
+    named = [c for c in log.columns if log[c].dtype.is_numeric() and any(word in c for word in ("loss", "accuracy", "reward", "f1", "cosine", "margin"))]
+    return {c: [float(v) for v in log[c].drop_nulls() if v == v] for c in named[:12]}
+
+
+def _examples(session: Session, step: Step) -> list[dict[str, Any]]:
+    """The first rows, if the session has them: nothing is asked for."""
+    below = step.inputs[0] if isinstance(step, ModelStep) else step
+    run = session._run_with(dataclasses.replace(session._options, offline=True))
+    try:
+        return loop.run(run.collect_all([Relational(inputs=(below,), verb="head", args=(SHOWN,))]))[0].to_dicts()
+    except DreamframeError:
+        return []  # not all of them were answered: a card shows none rather than ask
+
+
+def _secrets(node: Step) -> Iterator[str]:
+    """Values of the fields declared secret, of every model in a step."""
+    for value in values_in(node):
+        for f in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
+            if f.metadata.get("secret"):
+                yield from _strings(getattr(value, f.name))
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, (tuple, list)):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _secrets_around() -> Iterator[str]:
+    """Keys that the environment holds."""
+    yield from (v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8)
+
+
+def _versions(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for name in names:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue

@@ -1,0 +1,348 @@
+"""The cards: what was made by which steps, of what, under which licences, at what cost, and how to make it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dreamframe.cards import markdown as md
+from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
+from dreamframe.cards.records import Records, StepFacts
+from dreamframe.explain import line
+from dreamframe.provenance import Provenance, is_repo_id
+from dreamframe.step import Source, Step
+from dreamframe.steps.train import Train, model_name
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (10**8, "10M<n<100M"))
+TASKS = {
+    "llm": "text-generation",
+    "classifier": "text-classification",
+    "reward": "text-classification",
+    "embedder": "sentence-similarity",
+    "sparse_embedder": "feature-extraction",
+    "cross_encoder": "text-ranking",
+}
+BARS = "▁▂▃▄▅▆▇█"
+LONGEST = 1_000  # characters of a value that a card quotes
+Words = Callable[[object], str]
+
+
+def data_card(step: Step, records: Records, *, repo: str | None = None, version: str = "") -> str:
+    """README.md of the rows that a plan makes."""
+    words = _words(records)
+    found = lineage(step)
+    n = rows_of(step, records)
+    title = _title(repo, "Rows made with dreamframe")
+    front = {
+        **_licence(found),
+        "pretty_name": words(title),
+        "size_categories": [size_category(n)] if n is not None else [],
+        "tags": [*(["synthetic"] if _is_synthetic(step, found) else []), "dreamframe"],
+        "source_datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
+    }
+    made = f"{n:,} row{'' if n == 1 else 's'}" if n is not None else "Planned, not run yet: rows"
+    use = f'from datasets import load_dataset\n\nrows = load_dataset("{_repo(repo)}")'
+    parts = [
+        md.yaml_text(front) + f"\n# {md.text(words(title))}",
+        f"{made} of {len(step.schema)} columns, made with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
+        "## Use",
+        md.block(use, "python"),
+        "## Columns",
+        md.table(("column", "type"), [(md.code(words(c), cell=True), md.code(words(t), cell=True)) for c, t in step.schema.items()]),
+        *_example(records, words),
+        *_body(step, found, records, words, version=version, trains=bool(training_inputs(step))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def model_card(step: Train, records: Records, *, repo: str | None = None, version: str = "") -> str:
+    """README.md of a model that a plan trains."""
+    words = _words(records)
+    found = lineage(step)
+    trainer = step.trainer
+    record = records.trainings.get(step.key(records.memo), {})
+    title = _title(repo, f"{words(trainer.summary)}")
+    bases = [trainer.base] if isinstance(trainer.base, str) else [getattr(trainer.base, "model", None)]
+    base = [b for b in bases if isinstance(b, str) and is_repo_id(b)]
+    has_adapter = getattr(trainer, "peft", None) is not None
+    front = {
+        **_licence(found),
+        "base_model": base[0] if base and words(base[0]) == base[0] else None,
+        "library_name": _library(trainer.kind, trainer.label, has_adapter=has_adapter),
+        "pipeline_tag": TASKS.get(trainer.kind),
+        "tags": ["synthetic", "dreamframe", trainer.label.lower()] if _is_synthetic(step, found) else ["dreamframe", trainer.label.lower()],
+        "datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
+        "widget": _widget(step, records, words),
+    }
+    state = "Trained" if record else "Planned, not trained yet: made"
+    parts = [
+        md.yaml_text(front) + f"\n# {md.text(words(title))}",
+        f"{state} by {md.text(words(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
+        "## Use",
+        md.block(_usage(trainer.kind, trainer.label, _repo(repo), has_adapter=has_adapter), "python"),
+        "## Training",
+        _settings(step, words),
+        *_results(step, record, records, words),
+        *_example(records, words, what="A training row"),
+        *_body(step, found, records, words, version=version, trains=True),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _words(records: Records) -> Words:
+    def words(value: object) -> str:
+        clean = md.scrub(str(value), records.secrets)
+        return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
+
+    return words
+
+
+def _title(repo: str | None, default: str) -> str:
+    return repo.rpartition("/")[2] if repo else default
+
+
+def _repo(repo: str | None) -> str:
+    return repo if repo and all(c.isalnum() or c in "._-/" for c in repo) else "owner/name"
+
+
+def size_category(n: int) -> str:
+    """The Hub's word for a number of rows.
+
+    >>> size_category(1_000), size_category(999)
+    ('1K<n<10K', 'n<1K')
+    """
+    return next((name for below, name in SIZES if n < below), "100M<n<1B" if n < 10**9 else "n>1B" if n < 10**12 else "n>1T")
+
+
+def _licence(found: Sequence[Provenance]) -> dict[str, Any]:
+    """Of the whole, if one licence holds for everything. Else nothing is claimed."""
+    only = licence_of_all(found)
+    if only is not None:
+        return {"license": only}
+    things = [p for p in found if p.kind != "technique"]
+    if things and all(p.license for p in things):
+        return {"license": "other", "license_name": "several-licenses", "license_link": "README.md"}
+    return {}
+
+
+def _is_synthetic(step: Step, found: Sequence[Provenance]) -> bool:
+    return any(p.kind == "model" for p in found) or any(getattr(n, "llm", None) is not None for n in step.walk())
+
+
+def _dates(records: Records) -> str:
+    days = list(dict.fromkeys(records.days))
+    return f" Run: {' to '.join(days)} (UTC)." if days else ""
+
+
+def rows_of(step: Step, records: Records) -> int | None:
+    """How many rows a step gave, as far as the records or the plan tell."""
+    facts = records.of(step)
+    if facts.rows is not None:
+        return facts.rows
+    data = getattr(step, "data", None)
+    return int(data.height) if isinstance(step, Source) and data is not None else None
+
+
+# Sections
+
+
+def _example(records: Records, words: Words, *, what: str = "A row") -> list[str]:
+    if not records.examples:
+        return []
+    return [f"{what}:", md.block(words(json.dumps(dict(records.examples[0]), ensure_ascii=False, indent=1, default=str)), "json")]
+
+
+def _body(step: Step, found: Sequence[Provenance], records: Records, words: Words, *, version: str, trains: bool) -> list[str]:
+    return [
+        "## How it was made" if records.steps else "## How it will be made",
+        "The last step reads the ones above it. Rows and calls are those on record; “–” was not counted.",
+        _steps(step, records, words),
+        *_totals(step, records),
+        *_prompts(step, words),
+        "## Sources, models and techniques",
+        _things(found, words),
+        "## Licences",
+        _conflicts(found, words, trains=trains),
+        "## Make it again",
+        *_again(step, records, words, version),
+    ]
+
+
+def _steps(step: Step, records: Records, words: Words) -> str:
+    nodes = step.walk()
+    number = {id(n): i for i, n in enumerate(nodes, 1)}
+    read_by = {id(n.inputs[0]): records.of(n).rows_in for n in reversed(nodes) if n.inputs}
+    rows = []
+    for node in nodes:
+        facts = records.of(node)
+        training = records.trainings.get(node.key(records.memo), {})
+        out = rows_of(node, records)
+        out = read_by.get(id(node)) if out is None else out
+        entered = facts.rows_in if facts.rows_in is not None else training.get("rows")
+        failed = f"{facts.failed}" + (f" ({', '.join(f'{md.text(words(k))}: {n}' for k, n in facts.errors.items())})" if facts.errors else "")
+        of = ", ".join(str(number[id(i)]) for i in node.inputs) or "–"
+        is_training = isinstance(node, Train)
+        counted = [_number(entered), "a model" if is_training else _number(out), failed if facts.failed else "0" if records.steps else "–"]
+        rows.append([str(number[id(node)]), md.code(words(line(node)), cell=True), of, *counted, *_calls(facts)])
+    return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
+
+
+def _number(n: object) -> str:
+    return f"{n:,}" if isinstance(n, int) else "–"
+
+
+def _calls(facts: StepFacts) -> list[str]:
+    if not facts.asked and not facts.cached:
+        return ["–"] * 5
+    cost = "unknown" if facts.cost is None else f"${facts.cost:.4f}" if facts.cost else "$0"
+    return [_number(facts.asked), _number(facts.cached), _number(facts.n_in), _number(facts.n_out), cost]
+
+
+def _totals(step: Step, records: Records) -> list[str]:
+    facts = [records.of(n) for n in step.walk()]
+    if not any(f.asked for f in facts):
+        return []
+    costs = [f.cost for f in facts]
+    known = [c for c in costs if c is not None]
+    cost = f"${sum(known):.4f}" + (" and the price of calls that is not known" if len(known) < len(costs) else "")
+    return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
+
+
+def _prompts(step: Step, words: Words) -> list[str]:
+    told: list[str] = []
+    for node in step.walk():
+        prompt, llm = getattr(node, "prompt", None), getattr(node, "llm", None)
+        if prompt is None or not dataclasses.is_dataclass(prompt):
+            continue
+        texts = {f.name: v for f in dataclasses.fields(prompt) if isinstance(v := getattr(prompt, f.name), str) and v}
+        system = getattr(node, "system", None) or getattr(llm, "system", None)
+        for name, value in {**({"system": system} if isinstance(system, str) else {}), **texts}.items():
+            told += [f"{md.code(words(node.label))}, {md.text(name)}:", md.block(words(value), "text")]
+    return ["### Prompts", *told] if told else []
+
+
+def _things(found: Sequence[Provenance], words: Words) -> str:
+    if not found:
+        return "None on record."
+    rows = []
+    for p in found:
+        name = md.text(words(p.name)) + (f" at {md.code(words(p.revision), cell=True)}" if p.revision else "")
+        licence = "–" if p.kind == "technique" else md.text(words(p.license or ("the provider's terms" if p.terms else "unknown")))
+        address = p.terms or p.url or ""
+        cite = " ".join(dict.fromkeys(md.text(words(c)) if not c.startswith("https://") else _link(c, words) for c in (address, p.citation or "") if c))
+        rows.append([p.kind, name, licence, cite or "–"])
+    return md.table(("kind", "name", "licence", "terms, page or paper"), rows)
+
+
+def _link(url: str, words: Words) -> str:
+    clean = words(url)
+    plain = all(c.isalnum() and c.isascii() or c in ":/._-?=%#&" for c in clean)
+    return f"<{clean}>" if plain else md.text(clean)
+
+
+def _conflicts(found: Sequence[Provenance], words: Words, *, trains: bool) -> str:
+    only = licence_of_all(found)
+    told = conflicts(found, trains=trains)
+    if only is not None and not told:
+        return f"Every source and model is under {md.text(words(only))}."
+    lines = [f"- **{md.text(words(name))}** ({_link(what, words) if '://' in what else md.text(words(what))}): {why}." for name, what, why in told]
+    head = f"Every source and model is under {md.text(words(only))}." if only else "No single licence is claimed for the whole."
+    return "\n".join([head, "", *lines]) if lines else head + " The table above lists the licence of each source and model."
+
+
+def _again(step: Step, records: Records, words: Words, version: str) -> list[str]:
+    script = [
+        f"# pip install dreamframe=={version}",
+        "import dreamframe as dr",
+        "",
+        '# run.tar.zst: what session.export("run.tar.zst") wrote; the frame is built by the same script',
+        'with dr.Session.load("run.tar.zst", "./replayed", offline=True):',
+        "    model.fit()" if isinstance(step, Train) else "    df.collect()",
+    ]
+    told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(step.key(records.memo))}"]
+    if records.versions:
+        told.append("Versions: " + ", ".join(f"{md.text(words(k))} {md.text(words(v))}" for k, v in sorted(records.versions.items())) + ".")
+    return told
+
+
+# Training
+
+
+def _settings(step: Train, words: Words) -> str:
+    rows = [(md.code(role, cell=True), md.code(words(column), cell=True)) for role, column in step.columns]
+    for f in dataclasses.fields(step.trainer):
+        value = getattr(step.trainer, f.name)
+        default = f.default if f.default is not dataclasses.MISSING else None
+        if value is None or f.metadata.get("secret") or (f.name != "base" and value is default):
+            continue
+        named = model_name(value) if f.name == "base" else _setting(value)
+        rows.append((md.code(f.name, cell=True), md.code(words(named), cell=True)))
+    return md.table(("setting", "value"), rows)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, (str, int, float, bool, tuple, list, dict)):
+        return str(value)
+    given = value.to_dict() if hasattr(value, "to_dict") else {}
+    kept = {k: v for k, v in given.items() if k in ("r", "lora_alpha", "lora_dropout", "target_modules", "bias", "load_in_4bit", "load_in_8bit")}
+    kept = {k: sorted(v) if isinstance(v, (set, frozenset)) else v for k, v in kept.items() if v is not None}
+    return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in kept.items())})"
+
+
+def _results(step: Train, record: Mapping[str, Any], records: Records, words: Words) -> list[str]:
+    told: list[str] = []
+    numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("began", "format")}
+    numbers |= {k: v for k, v in dict(record.get("metrics") or {}).items() if isinstance(v, (int, float))}
+    if numbers:
+        told += ["### Results", md.table(("measure", "value"), [(md.code(words(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()])]
+    curves = [(name, values) for name, values in records.curves.get(step.key(records.memo), {}).items() if len(values) > 1]
+    if curves:
+        cells = [(md.code(words(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
+        told += ["### Curves", md.table(("logged", "first", "over the steps", "last"), cells)]
+    notes = [str(n) for n in record.get("notes") or ()]
+    return [*told, *(["Notes:\n\n" + "\n".join(f"- {md.text(words(n))}" for n in notes)] if notes else [])]
+
+
+def sparkline(values: Sequence[float], *, width: int = 40) -> str:
+    """Numbers as a row of bars, at most `width` of them.
+
+    >>> sparkline([3.0, 2.0, 1.0])
+    '█▅▁'
+    """
+    picked = [values[i * (len(values) - 1) // (width - 1)] for i in range(width)] if len(values) > width else values
+    low, span = min(picked), (max(picked) - min(picked)) or 1.0
+    return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in picked)
+
+
+def _library(kind: str, label: str, *, has_adapter: bool) -> str | None:
+    if label == "SetFit":
+        return "setfit"
+    if kind in ("embedder", "sparse_embedder", "cross_encoder"):
+        return "sentence-transformers"
+    return None if kind == "api" else "peft" if has_adapter else "transformers"
+
+
+def _usage(kind: str, label: str, repo: str, *, has_adapter: bool) -> str:
+    if label == "SetFit":
+        return f'from setfit import SetFitModel\n\nmodel = SetFitModel.from_pretrained("{repo}")\nprint(model.predict(["…"]))'
+    classes = {"embedder": "SentenceTransformer", "sparse_embedder": "SparseEncoder", "cross_encoder": "CrossEncoder"}
+    if kind in classes:
+        call = 'model.predict([("…", "…")])' if kind == "cross_encoder" else 'model.encode(["…"])'
+        return f'from sentence_transformers import {classes[kind]}\n\nmodel = {classes[kind]}("{repo}")\nprint({call})'
+    if kind == "llm":
+        return f'import dreamframe as dr\n\nllm = dr.Transformers("{repo}")\nprint(dr.frame({{"q": ["…"]}}).prompt(llm, "{{q}}").collect())'
+    if kind == "api":
+        return "# The model stays with its provider; ask it with model.llm()."
+    head = "AutoModelForSeq2SeqLM" if kind == "seq2seq" else "AutoModelForSequenceClassification"
+    auto = head if not has_adapter else "AutoPeftModelForSeq2SeqLM" if kind == "seq2seq" else "AutoPeftModelForSequenceClassification"
+    package = "peft" if has_adapter else "transformers"
+    return f'from {package} import {auto}\nfrom transformers import AutoTokenizer\n\nmodel = {auto}.from_pretrained("{repo}")\ntokenizer = AutoTokenizer.from_pretrained("{repo}")'
+
+
+def _widget(step: Train, records: Records, words: Words) -> list[dict[str, str]]:
+    column = dict(step.columns).get("prompt") or dict(step.columns).get("input") or dict(step.columns).get("text")
+    if column is None or step.trainer.kind not in ("llm", "seq2seq", "classifier"):
+        return []
+    return [{"text": words(row[column])} for row in records.examples[:3] if isinstance(row.get(column), str) and row[column]]

@@ -1,0 +1,114 @@
+"""Text that cannot break out: of a Markdown line, a table's cell, a fenced block or a YAML value."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+KEYS = re.compile(  # the forms that providers give their keys
+    r"(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{12,}|xox[abprs]-[\w-]{8,}"
+    r"|gsk_[A-Za-z0-9]{8,}|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{8,}|-----BEGIN[A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END[A-Z ]*PRIVATE KEY-----|$)"
+)
+URL_PASSWORD = re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)")
+LOCAL_PATH = re.compile(r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/|[A-Za-z]:\\(?:[^\s'\"`<>|\\]+\\)*)")
+SPECIAL = re.compile(r"([\\`*_{}\[\]!|~$^])")
+SHORTEST = 6  # characters of a key that are worth hiding
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Without keys (those given, and what has the form of one), passwords in addresses, and folders of this machine.
+
+    >>> scrub("ask sk-abcdefgh1234 of /home/ann/rows.csv")
+    'ask *** of rows.csv'
+    """
+    for secret in sorted({form for s in secrets for form in (s, repr(s)[1:-1], json.dumps(s)[1:-1]) if len(s) >= SHORTEST}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+        for n in range(len(secret) - 1, SHORTEST - 1, -1):  # cut off by a summary
+            text = text.replace(f"{secret[:n]}…", "***…")
+    return LOCAL_PATH.sub("", URL_PASSWORD.sub("***", KEYS.sub("***", text)))
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    r"""With every character visible: control, direction and zero-width characters as escapes; `lines` keeps line ends.
+
+    >>> shown("a\x07b")
+    'a\\x07b'
+    """
+    return "".join(c if _is_plain(c) or (lines and c == "\n") else _escape(c) for c in (text.replace("\r\n", "\n") if lines else text))
+
+
+def _is_plain(char: str) -> bool:
+    return unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def _escape(char: str) -> str:
+    return {"\n": "⏎", "\t": " "}.get(char) or char.encode("unicode_escape", "surrogatepass").decode()
+
+
+def text(value: object) -> str:
+    """Plain words inside a line: no markup, no HTML, no link.
+
+    >>> text("a|b <b>*x*</b>")
+    'a\\\\|b &lt;b&gt;\\\\*x\\\\*&lt;/b&gt;'
+    """
+    plain = SPECIAL.sub(r"\\\1", shown(str(value)).replace("&", "&amp;"))
+    return plain.replace("<", "&lt;").replace(">", "&gt;").strip()
+
+
+def code(value: object, *, cell: bool = False) -> str:
+    """A code span; in a table's cell, pipes are escaped as GFM wants.
+
+    >>> code("a`b")
+    '``a`b``'
+    """
+    inside = shown(str(value)).strip() or "∅"
+    if cell and ("|" in inside or inside.endswith("\\")):
+        return text(inside)  # a backslash before an escaped pipe would free it
+    ticks = "`" * (_longest_run(inside, "`") + 1)
+    pad = " " if inside[0] == "`" or inside[-1] == "`" else ""
+    return f"{ticks}{pad}{inside}{pad}{ticks}"
+
+
+def block(value: str, language: str = "") -> str:
+    """A fenced block whose fence is longer than any run of backticks inside."""
+    fence = "`" * max(3, _longest_run(value, "`") + 1)
+    return f"{fence}{language}\n{shown(value, lines=True)}\n{fence}"
+
+
+def _longest_run(value: str, char: str) -> int:
+    return max((len(run) for run in re.findall(f"{re.escape(char)}+", value)), default=0)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A GFM table of cells that are safe already."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines)
+
+
+def yaml_text(values: dict[str, Any]) -> str:
+    """YAML front matter. Strings are written in double quotes, so that none is read as a number, a date or a tag."""
+    return "---\n" + "".join(_entry(key, value, "") for key, value in values.items() if value not in (None, [], {})) + "---\n"
+
+
+def _entry(key: str, value: Any, indent: str) -> str:
+    if isinstance(value, list):
+        return f"{indent}{key}:\n" + "".join(_item(v, indent) for v in value)
+    return f"{indent}{key}: {_scalar(value)}\n"
+
+
+def _item(value: Any, indent: str) -> str:
+    if not isinstance(value, dict):
+        return f"{indent}- {_scalar(value)}\n"
+    lines = "".join(_entry(k, v, f"{indent}  ") for k, v in value.items())
+    return f"{indent}- {lines[len(indent) + 2 :]}"
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(shown(value), ensure_ascii=False) if isinstance(value, str) and not _is_word(value) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_word(value: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z-]*[a-z]", value) is not None and value not in ("yes", "no", "on", "off", "true", "false", "null")

@@ -1,0 +1,133 @@
+"""Provenance: what a thing that had a hand in the rows is called, under which licence it comes, and how to cite it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+UNKNOWN = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """A model, data set or technique of a plan. What is not known is None and stays so on the card: nothing is guessed.
+
+    >>> Provenance("dataset", "org/name", revision="a1b2c3", license="cc-by-4.0").license
+    'cc-by-4.0'
+    """
+
+    kind: str  # model, dataset, technique
+    name: str
+    revision: str | None = None  # a commit of the Hub
+    license: str | None = None  # the Hub's identifier, in lower case: apache-2.0, cc-by-nc-4.0, …
+    citation: str | None = None
+    url: str | None = None
+    terms: str | None = None  # where a provider's terms stand, if they restrict what may be made of its outputs
+    is_on_hub: bool = False  # whether `name` is a repository of the Hub
+
+
+# Models whose licence is published with them: pattern of the name → licence, citation. The most specific first.
+MODELS: tuple[tuple[str, str, str | None], ...] = (
+    (r"smollm2", "apache-2.0", "https://arxiv.org/abs/2502.02737"),
+    (r"all-minilm-l6-v2", "apache-2.0", "https://arxiv.org/abs/1908.10084"),
+    (r"(sentence-transformers/)?(all|paraphrase)-mpnet-base-v2", "apache-2.0", "https://arxiv.org/abs/1908.10084"),
+    (r"google(-t5)?/(flan-)?t5-.*|google-t5/t5-.*", "apache-2.0", "https://arxiv.org/abs/1910.10683"),
+    (r"(openai-community/)?gpt2(-medium|-large|-xl)?", "mit", None),
+    (r"(distilbert/)?distilgpt2|(distilbert/)?distilbert-base-uncased", "apache-2.0", "https://arxiv.org/abs/1910.01108"),
+    (r"(google-bert/)?bert-base-(un)?cased", "apache-2.0", "https://arxiv.org/abs/1810.04805"),
+    (r"(facebookai/)?roberta-(base|large)", "mit", "https://arxiv.org/abs/1907.11692"),
+    (r"tinyllama/.*", "apache-2.0", "https://arxiv.org/abs/2401.02385"),
+    (r"mistralai/mi[sx]tral-(7b|8x7b)-.*", "apache-2.0", None),
+    (r"meta-llama/llama-2-.*", "llama2", "https://arxiv.org/abs/2307.09288"),
+    (r"meta-llama/meta-llama-3-.*", "llama3", "https://arxiv.org/abs/2407.21783"),
+    (r"meta-llama/(meta-)?llama-3\.1-.*", "llama3.1", "https://arxiv.org/abs/2407.21783"),
+    (r"meta-llama/llama-3\.2-.*", "llama3.2", None),
+    (r"google/gemma-.*", "gemma", None),
+)
+TERMS = {  # providers whose terms restrict training competing models on what their models wrote
+    "openai": "https://openai.com/policies/",
+    "azure": "https://www.microsoft.com/licensing/terms",
+    "anthropic": "https://www.anthropic.com/legal/commercial-terms",
+    "gemini": "https://ai.google.dev/gemini-api/terms",
+}
+SERVED_BY = {"google": "gemini"}  # what routers call them
+PAPERS = {  # what the pages under `cites` describe
+    "2212.10560": "Self-Instruct (Wang et al. 2022)",
+    "2304.12244": "Evol-Instruct (Xu et al. 2023)",
+    "2308.06259": "Instruction backtranslation (Li et al. 2023)",
+    "2205.10625": "Least-to-most prompting (Zhou et al. 2022)",
+    "2106.09685": "LoRA (Hu et al. 2021)",
+    "2305.14314": "QLoRA (Dettmers et al. 2023)",
+    "2402.01306": "KTO (Ethayarajh et al. 2024)",
+    "2401.08417": "CPO (Xu et al. 2024)",
+    "2405.14734": "SimPO (Meng et al. 2024)",
+    "2305.18290": "DPO (Rafailov et al. 2023)",
+    "2402.03300": "GRPO (Shao et al. 2024)",
+    "2402.14740": "RLOO (Ahmadian et al. 2024)",
+    "1707.06347": "PPO (Schulman et al. 2017)",
+    "1909.08593": "Fine-tuning from human preferences (Ziegler et al. 2019)",
+    "1908.10084": "Sentence-BERT (Reimers and Gurevych 2019)",
+    "2403.07691": "ORPO (Hong et al. 2024)",
+    "2209.11055": "SetFit (Tunstall et al. 2022)",
+    "2306.13649": "On-policy distillation (Agarwal et al. 2023)",
+    "2107.05720": "SPLADE (Formal et al. 2021)",
+    "2204.05862": "Reward modelling from human feedback (Bai et al. 2022)",
+    "2203.02155": "Instruction tuning with human feedback (Ouyang et al. 2022)",
+    "2005.14165": "Few-shot prompting (Brown et al. 2020)",
+    "2101.06804": "Nearest examples for few-shot prompts (Liu et al. 2021)",
+    "2306.05685": "LLM as a judge (Zheng et al. 2023)",
+    "2305.17926": "Judging in both orders (Wang et al. 2023)",
+    "2005.11401": "Retrieval-augmented generation (Lewis et al. 2020)",
+    "1603.09320": "HNSW search (Malkov and Yashunin 2016)",
+    "2004.04906": "Dense passage retrieval (Karpukhin et al. 2020)",
+    "2109.10862": "Recursive summaries (Wu et al. 2021)",
+    "2303.09540": "SemDeDup (Abbas et al. 2023)",
+    "10.1109/SEQUEN.1997.666900": "MinHash (Broder 1997)",
+    "10.1109/TIT.1982.1056489": "k-means (Lloyd 1982)",
+    "10.5555/1283383.1283494": "k-means++ (Arthur and Vassilvitskii 2007)",
+}
+
+
+def model_provenance(name: str, *, provider: str = "", is_hosted: bool = False, revision: str | None = None) -> Provenance:
+    """What is known of a model by its name and by who serves it.
+
+    >>> model_provenance("SmolLM2-135M-Instruct", provider="llamacpp").license
+    'apache-2.0'
+    >>> model_provenance("gpt-4o", provider="openai").terms
+    'https://openai.com/policies/'
+    """
+    router, _, rest = name.partition("/")
+    served = provider if provider in TERMS else SERVED_BY.get(router, router) if is_hosted and rest else ""
+    terms = TERMS.get(served)
+    known = next(((lic, cite) for pattern, lic, cite in MODELS if re.match(pattern, name, re.IGNORECASE)), None) if terms is None else None
+    on_hub = provider in ("transformers", "vllm", "sentence-transformers", "hf-classifier", "hf", "trainer") and is_repo_id(name)
+    url = f"https://huggingface.co/{name}" if on_hub else None
+    licence, citation = known if known is not None else (UNKNOWN, None)
+    return Provenance("model", name, revision=revision, license=licence, citation=citation, url=url, terms=terms, is_on_hub=on_hub)
+
+
+def is_repo_id(name: str) -> bool:
+    """Whether a name has the form of a Hub repository's: owner/name."""
+    return re.fullmatch(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", name, re.ASCII) is not None and ".." not in name and "--" not in name
+
+
+def technique(cite: str) -> Provenance:
+    """A paper as `cites` names it: "arXiv:2305.18290" or its address.
+
+    >>> technique("arXiv:2305.18290").name
+    'DPO (Rafailov et al. 2023)'
+    """
+    url = f"https://arxiv.org/abs/{cite[6:]}" if cite.startswith("arXiv:") else cite
+    short = url.removeprefix("https://arxiv.org/abs/").removeprefix("https://doi.org/")
+    return Provenance("technique", PAPERS.get(short, short), citation=url, url=url)
+
+
+def once(found: Iterable[Provenance]) -> list[Provenance]:
+    """Each provenance once, in order of appearance; one that knows more takes the place of one of the same name that knows less."""
+    kept: dict[tuple[str, str, str | None], Provenance] = {}
+    for p in found:
+        key = (p.kind, p.name, p.revision)
+        if key not in kept or (kept[key].license is None and p.license is not None):
+            kept[key] = p
+    return list(kept.values())
