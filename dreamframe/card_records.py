@@ -36,7 +36,8 @@ def records_of(session: Session, step: Step) -> Records:
     versions = dict(_versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
     if not has_run:
         return Records(secrets=secrets, versions=versions, memo=memo)
-    keys = {n.key(memo) for n in nodes}
+    known = Records(memo=memo)
+    keys = {known.key(n) for n in nodes} - {""}
     events = [e for e in _events(session) if e.get("key") in keys]
     by_key: dict[str, list[dict[str, Any]]] = {}
     for event in events:
@@ -53,7 +54,7 @@ def records_of(session: Session, step: Step) -> Records:
     days = sorted({str(e["day"]) for e in events if e.get("day")})
     facts = {key: together(found) for key, found in by_key.items()}
     facts |= {k: dataclasses.replace(facts[k], rows=r["rows"]) for k, r in stored.items() if k in facts}
-    is_whole = all(n.key(memo) in trainings for n in nodes if isinstance(n, ModelStep) and n is not step)
+    is_whole = all(known.key(n) in trainings for n in nodes if isinstance(n, ModelStep) and n is not step)
     examples = _examples(session, step) if facts and is_whole else []
     return Records(facts, trainings, curves, examples, versions, [*days[:1], *days[-1:]], secrets, memo)
 
@@ -78,7 +79,7 @@ def _events(session: Session) -> Iterator[dict[str, Any]]:
 def _curves(folder: Path | None) -> Mapping[str, list[float]]:
     if folder is None or not (folder / "metrics.arrow").is_file():
         return {}
-    log = pl.read_ipc(folder / "metrics.arrow", memory_map=False)
+    log = pl.read_ipc(folder / "metrics.arrow")
     named = [c for c in log.columns if log[c].dtype.is_numeric() and any(word in c for word in ("loss", "accuracy", "reward", "f1", "cosine", "margin"))]
     return {c: [float(v) for v in log[c].drop_nulls() if v == v] for c in named[:12]}
 

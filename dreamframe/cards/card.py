@@ -62,7 +62,7 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
     words = _words(records)
     found = lineage(step)
     trainer = step.trainer
-    record = records.trainings.get(step.key(records.memo), {})
+    record = records.trainings.get(records.key(step), {})
     title = _title(repo, f"{words(trainer.summary)}")
     bases = [trainer.base] if isinstance(trainer.base, str) else [getattr(trainer.base, "model", None)]
     base = [b for b in bases if isinstance(b, str) and is_repo_id(b)]
@@ -157,7 +157,7 @@ def _example(records: Records, words: Words, *, what: str = "A row") -> list[str
 def _body(step: Step, found: Sequence[Provenance], records: Records, words: Words, *, version: str, trains: bool) -> list[str]:
     return [
         "## How it was made" if records.steps else "## How it will be made",
-        "The last step reads the ones above it. Rows and calls are those on record; “–” was not counted.",
+        "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, words),
         *_totals(step, records),
         *_prompts(step, words),
@@ -177,15 +177,17 @@ def _steps(step: Step, records: Records, words: Words) -> str:
     rows = []
     for node in nodes:
         facts = records.of(node)
-        training = records.trainings.get(node.key(records.memo), {})
+        training = records.trainings.get(records.key(node), {})
         out = rows_of(node, records)
         out = read_by.get(id(node)) if out is None else out
-        entered = facts.rows_in if facts.rows_in is not None else training.get("rows")
+        entered = training.get("rows") if isinstance(node, Train) else facts.rows_in
         failed = f"{facts.failed}" + (f" ({', '.join(f'{md.text(words(k))}: {n}' for k, n in facts.errors.items())})" if facts.errors else "")
         of = ", ".join(str(number[id(i)]) for i in node.inputs) or "–"
         is_training = isinstance(node, Train)
         counted = [_number(entered), "a model" if is_training else _number(out), failed if facts.failed else "0" if records.steps else "–"]
         rows.append([str(number[id(node)]), md.code(words(line(node)), cell=True), of, *counted, *_calls(facts)])
+    if not records.steps:
+        return md.table(("#", "step", "reads"), [r[:3] for r in rows])
     return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
 
 
@@ -216,10 +218,12 @@ def _prompts(step: Step, words: Words) -> list[str]:
         prompt, llm = getattr(node, "prompt", None), getattr(node, "llm", None)
         if prompt is None or not dataclasses.is_dataclass(prompt):
             continue
-        texts = {f.name: v for f in dataclasses.fields(prompt) if isinstance(v := getattr(prompt, f.name), str) and v}
+        texts = {f.name: v for f in dataclasses.fields(prompt) if isinstance(v := getattr(prompt, f.name), str) and v not in ("", f.default)}
         system = getattr(node, "system", None) or getattr(llm, "system", None)
         for name, value in {**({"system": system} if isinstance(system, str) else {}), **texts}.items():
-            told += [f"{md.code(words(node.label))}, {md.text(name)}:", md.block(words(value), "text")]
+            is_short = "\n" not in value and len(value) <= 60
+            what = f"{md.code(words(node.label))}, {name.replace('_', ' ')}:"
+            told += [f"{what} {md.code(words(value))}"] if is_short else [what, md.block(words(value), "text")]
     return ["### Prompts", *told] if told else []
 
 
@@ -261,7 +265,7 @@ def _again(step: Step, records: Records, words: Words, version: str) -> list[str
         'with dr.Session.load("run.tar.zst", "./replayed", offline=True):',
         "    model.fit()" if isinstance(step, Train) else "    df.collect()",
     ]
-    told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(step.key(records.memo))}"]
+    told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(records.key(step) or 'known when its models are on this machine')}"]
     if records.versions:
         told.append("Versions: " + ", ".join(f"{md.text(words(k))} {md.text(words(v))}" for k, v in sorted(records.versions.items())) + ".")
     return told
@@ -274,8 +278,7 @@ def _settings(step: Train, words: Words) -> str:
     rows = [(md.code(role, cell=True), md.code(words(column), cell=True)) for role, column in step.columns]
     for f in dataclasses.fields(step.trainer):
         value = getattr(step.trainer, f.name)
-        default = f.default if f.default is not dataclasses.MISSING else None
-        if value is None or f.metadata.get("secret") or (f.name != "base" and value is default):
+        if value is None or value == () or f.metadata.get("secret") or f.metadata.get("runtime"):
             continue
         named = model_name(value) if f.name == "base" else _setting(value)
         rows.append((md.code(f.name, cell=True), md.code(words(named), cell=True)))
@@ -293,11 +296,11 @@ def _setting(value: object) -> str:
 
 def _results(step: Train, record: Mapping[str, Any], records: Records, words: Words) -> list[str]:
     told: list[str] = []
-    numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("began", "format")}
+    numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("began", "format", "rows", "processes")}
     numbers |= {k: v for k, v in dict(record.get("metrics") or {}).items() if isinstance(v, (int, float))}
     if numbers:
         told += ["### Results", md.table(("measure", "value"), [(md.code(words(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()])]
-    curves = [(name, values) for name, values in records.curves.get(step.key(records.memo), {}).items() if len(values) > 1]
+    curves = [(name, values) for name, values in records.curves.get(records.key(step), {}).items() if len(values) > 1]
     if curves:
         cells = [(md.code(words(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
         told += ["### Curves", md.table(("logged", "first", "over the steps", "last"), cells)]

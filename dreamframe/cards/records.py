@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dreamframe.errors import DreamframeError
 from dreamframe.step import Memo, Step
 
 SUMMED = ("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out")
@@ -45,7 +46,14 @@ class Records:
 
     def of(self, step: Step) -> StepFacts:
         """What is known of a step."""
-        return self.steps.get(step.key(self.memo), StepFacts())
+        return self.steps.get(self.key(step), StepFacts())
+
+    def key(self, step: Step) -> str:
+        """Of a step; empty where it cannot be known yet, e.g. while the weights of its model are not on this machine."""
+        try:
+            return step.key(self.memo)
+        except DreamframeError:
+            return ""
 
 
 def together(events: Sequence[Mapping[str, Any]]) -> StepFacts:
