@@ -81,7 +81,7 @@ def _curves(folder: Path | None) -> Mapping[str, list[float]]:
         return {}
     log = pl.read_ipc(folder / "metrics.arrow")
     named = [c for c in log.columns if log[c].dtype.is_numeric() and any(word in c for word in ("loss", "accuracy", "reward", "f1", "cosine", "margin"))]
-    return {c: [float(v) for v in log[c].drop_nulls() if v == v] for c in named[:12]}
+    return {c: [float(v) for v in log[c].cast(pl.Float64).fill_nan(None).drop_nulls()] for c in named[:12]}
 
 
 def _examples(session: Session, step: Step) -> list[dict[str, Any]]:

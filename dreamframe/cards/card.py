@@ -242,7 +242,7 @@ def _things(found: Sequence[Provenance], words: Words) -> str:
 
 def _link(url: str, words: Words) -> str:
     clean = words(url)
-    plain = all(c.isalnum() and c.isascii() or c in ":/._-?=%#&" for c in clean)
+    plain = all((c.isalnum() and c.isascii()) or c in ":/._-?=%#&" for c in clean)
     return f"<{clean}>" if plain else md.text(clean)
 
 
@@ -299,11 +299,12 @@ def _results(step: Train, record: Mapping[str, Any], records: Records, words: Wo
     numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("began", "format", "rows", "processes")}
     numbers |= {k: v for k, v in dict(record.get("metrics") or {}).items() if isinstance(v, (int, float))}
     if numbers:
-        told += ["### Results", md.table(("measure", "value"), [(md.code(words(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()])]
+        cells = [(md.code(words(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()]
+        told += ["### Results", md.table(("measure", "value"), cells)]
     curves = [(name, values) for name, values in records.curves.get(records.key(step), {}).items() if len(values) > 1]
     if curves:
-        cells = [(md.code(words(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
-        told += ["### Curves", md.table(("logged", "first", "over the steps", "last"), cells)]
+        drawn = [(md.code(words(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
+        told += ["### Curves", md.table(("logged", "first", "over the steps", "last"), drawn)]
     notes = [str(n) for n in record.get("notes") or ()]
     return [*told, *(["Notes:\n\n" + "\n".join(f"- {md.text(words(n))}" for n in notes)] if notes else [])]
 
@@ -341,7 +342,8 @@ def _usage(kind: str, label: str, repo: str, *, has_adapter: bool) -> str:
     head = "AutoModelForSeq2SeqLM" if kind == "seq2seq" else "AutoModelForSequenceClassification"
     auto = head if not has_adapter else "AutoPeftModelForSeq2SeqLM" if kind == "seq2seq" else "AutoPeftModelForSequenceClassification"
     package = "peft" if has_adapter else "transformers"
-    return f'from {package} import {auto}\nfrom transformers import AutoTokenizer\n\nmodel = {auto}.from_pretrained("{repo}")\ntokenizer = AutoTokenizer.from_pretrained("{repo}")'
+    load = f'model = {auto}.from_pretrained("{repo}")\ntokenizer = AutoTokenizer.from_pretrained("{repo}")'
+    return f"from {package} import {auto}\nfrom transformers import AutoTokenizer\n\n{load}"
 
 
 def _widget(step: Train, records: Records, words: Words) -> list[dict[str, str]]:

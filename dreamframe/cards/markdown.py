@@ -13,7 +13,10 @@ KEYS = re.compile(  # the forms that providers give their keys
     r"|gsk_[A-Za-z0-9]{8,}|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{8,}|-----BEGIN[A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END[A-Z ]*PRIVATE KEY-----|$)"
 )
 URL_PASSWORD = re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)")
-LOCAL_PATH = re.compile(r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/|[A-Za-z]:\\(?:[^\s'\"`<>|\\]+\\)*)")
+LOCAL_PATH = re.compile(
+    r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/"
+    r"|[A-Za-z]:\\(?:[^\s'\"`<>|\\]+\\)*)"
+)
 SPECIAL = re.compile(r"([\\`*_{}\[\]!|~$^])")
 SHORTEST = 6  # characters of a key that are worth hiding
 
@@ -107,7 +110,9 @@ def _item(value: Any, indent: str) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return json.dumps(shown(value), ensure_ascii=False) if isinstance(value, str) and not _is_word(value) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, str):
+        return value if _is_word(value) else json.dumps(shown(value), ensure_ascii=False)
+    return json.dumps(value)
 
 
 def _is_word(value: str) -> bool:
