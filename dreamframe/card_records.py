@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -65,15 +64,7 @@ def _events(session: Session) -> Iterator[dict[str, Any]]:
         for run in session.runs:
             yield from ({**e, "day": time.strftime("%Y-%m-%d", time.gmtime())} for e in run.events())
         return
-    for path in sorted((session.folder / "runs").glob("*.jsonl")):
-        day = f"{path.name[:4]}-{path.name[4:6]}-{path.name[6:8]}"
-        for text in path.read_text(errors="replace").splitlines():
-            try:
-                event = json.loads(text)
-            except ValueError:
-                continue  # cut off by a crash: the other lines still count
-            if isinstance(event, dict):
-                yield {**event, "day": day}
+    yield from session.stores.log.read()
 
 
 def _curves(folder: Path | None) -> Mapping[str, list[float]]:

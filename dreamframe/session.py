@@ -28,6 +28,7 @@ from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.execute import Run
+    from dreamframe.session_diff import SessionDiff
     from dreamframe.store.stores import Stores
 
 
@@ -261,6 +262,23 @@ class Session:
         if not is_expensive(plan):
             return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name."
         return why_miss(plan, run.memo, self.steps())
+
+    def diff(self, other: Session) -> SessionDiff:
+        """What differs here from another session: changed steps, flipped rows, metrics of models and what was spent. Runs nothing.
+
+        >>> rows = dr.frame({"t": ["tea", "jam"]})
+        >>> with dr.Session("./before") as before:
+        ...     _ = rows.prompt(dr.testing.Echo(), "{t}!", into="a", name="said").collect()
+        >>> with dr.Session("./after") as after:
+        ...     _ = rows.prompt(dr.testing.Echo(), "{t}?", into="a", name="said").collect()
+        >>> after.diff(before).steps
+        ["PROMPT a ← echo '{t}?': prompt (was: PROMPT a ← echo '{t}!')"]
+        >>> after.diff(before).rows.select("row", "before", "after").rows()
+        [(0, 'tea!', 'tea?'), (1, 'jam!', 'jam?')]
+        """
+        from dreamframe.session_diff import diff
+
+        return diff(self, other)
 
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""

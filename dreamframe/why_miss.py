@@ -39,20 +39,25 @@ def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> st
       TABLE 1 rows: content
     """
     plan = on_record(step, memo)
-    known = [r for r in records if _is_plan(r.get("plan"))]
+    known = [r for r in records if is_plan(r.get("plan"))]
     if any(r.get("key") == step.key(memo) for r in records):
         return f"{step.label} is stored: it does not run again."
     alike = [r for r in known if r["plan"][-1]["step"] == plan[-1]["step"]] or known
     if not alike:
         return f"{step.label} is not stored, and no earlier output of this session is like it."
-    nearest = max(enumerate(alike), key=lambda pair: (_likeness(plan, pair[1]["plan"]), pair[0]))[1]
-    found = list(dict.fromkeys(_differences(plan, plan[-1], nearest["plan"], nearest["plan"][-1], set())))
+    nearest = max(enumerate(alike), key=lambda pair: (likeness(plan, pair[1]["plan"]), pair[0]))[1]
+    found = differences(plan, nearest["plan"])
     made = f"{nearest.get('label')!r} of {nearest.get('made_at')}, {nearest.get('rows')} rows"
     first = f"{step.label} is not stored. The nearest stored output is {made}. What differs:"
     return "\n  ".join([first, *(found or ["nothing that was recorded"])])
 
 
-def _is_plan(plan: Any) -> bool:
+def differences(new: Sequence[Node], old: Sequence[Node]) -> list[str]:
+    """The steps of a plan on record that are not those of another, each in words."""
+    return list(dict.fromkeys(_differences(new, new[-1], old, old[-1], set())))
+
+
+def is_plan(plan: Any) -> bool:
     """Whether a record of a stranger's folder, or of another version, can be read as a plan."""
     return isinstance(plan, list) and bool(plan) and all(_is_node(n, i) for i, n in enumerate(plan))
 
@@ -64,7 +69,7 @@ def _is_node(node: Any, position: int) -> bool:
     return shapes and all(isinstance(v, str) for v in node["parts"].values()) and all(type(i) is int and 0 <= i < position for i in node["inputs"])
 
 
-def _likeness(plan: Sequence[Node], other: Sequence[Node]) -> int:
+def likeness(plan: Sequence[Node], other: Sequence[Node]) -> int:
     """How many parts two plans have in common."""
     counts = [Counter((n["step"], name, digest) for n in p for name, digest in n["parts"].items()) for p in (plan, other)]
     return (counts[0] & counts[1]).total()

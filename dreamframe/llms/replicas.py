@@ -24,6 +24,7 @@ KINDS = {
     "SentenceTransformer": "dreamframe.embedders.sentence_transformers",
     "HFClassifier": "dreamframe.task_models.hf",
 }
+PARTS = [name for name in Completion.__slots__ if name != "room"]  # of an answer; a model here has no limits to announce
 
 
 def devices_of(device: Any, *, who: str) -> Any:
@@ -174,12 +175,12 @@ def request_of(message: Mapping[str, Any], settings: ModelSettings) -> Request:
 
 
 def completion_fields(completion: Completion) -> dict[str, Any]:
-    held = {name: getattr(completion, name) for name in Completion.__slots__}
+    held = {name: getattr(completion, name) for name in PARTS}
     return {**held, "data": base64.b64encode(completion.data).decode() if completion.data is not None else None}
 
 
 def completion_of(message: Mapping[str, Any]) -> Completion:
-    held = {name: message[name] for name in Completion.__slots__}
+    held = {name: message[name] for name in PARTS}
     return Completion(**{**held, "data": base64.b64decode(held["data"]) if held["data"] is not None else None})
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout
+
+NAME = re.compile(r"\d{8}T\d{6}-\d+-[0-9a-f]+\.jsonl")
 
 
 class RunLog:
@@ -18,6 +21,21 @@ class RunLog:
 
     def __init__(self, files: Files, layout: Layout | None) -> None:
         self._files, self._layout = files, layout
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """The events of all runs, oldest first, each with its `day` (2026-01-31). Lines that were cut off or are none of ours are left out."""
+        if self._layout is None:
+            return
+        for name in self._files.listdir(self._layout.runs):
+            if not NAME.fullmatch(name):
+                continue
+            for line in self._files.read_bytes(self._layout.runs / name).decode("utf-8", "replace").splitlines():
+                try:
+                    event = json.loads(line)
+                except (ValueError, RecursionError):
+                    continue
+                if isinstance(event, dict):
+                    yield {**event, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"}
 
     def write(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Keep the events of one run."""

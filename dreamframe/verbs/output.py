@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,14 +105,17 @@ class OutputVerbs(Verbs):
 
     # To files
 
-    def write_csv(self, path: str | Path, **options: Any) -> None:
+    def write_csv(self, path: str | Path, *, spreadsheet_safe: bool = False, **options: Any) -> None:
         """Run and write a CSV file, making its folder; options as polars' write_csv.
+
+        A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
+        apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
 
         >>> dr.frame({"a": [1]}).write_csv("out/a.csv")
         >>> dr.scan_csv("out/a.csv").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_csv", path, options)
+        self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
 
     def write_parquet(self, path: str | Path, **options: Any) -> None:
         """Run and write a Parquet file, making its folder; options as polars' write_parquet.
@@ -141,8 +144,8 @@ class OutputVerbs(Verbs):
         """
         self._write("write_json", path, {})
 
-    def _write(self, method: str, path: str | Path, options: dict[str, Any]) -> None:
-        rows = self.collect()
+    def _write(self, method: str, path: str | Path, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
+        rows = self.collect() if made is None else made(self.collect())
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         getattr(rows, method)(path, **options)
 
@@ -230,6 +233,18 @@ class OutputVerbs(Verbs):
 
     def _repr_html_(self) -> str:
         return plan_html(self.step)
+
+
+FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"  # the last four are their full-width forms, which some spreadsheets read as well
+
+
+def spreadsheet_safely(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with an apostrophe before every text, label and column name that a spreadsheet would run."""
+    texts = [name for name, dtype in rows.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
+    as_text = [pl.col(name).cast(pl.String) for name in texts]
+    safe = rows.with_columns(pl.when(text.str.contains(FORMULA)).then("'" + text).otherwise(text).alias(n) for n, text in zip(texts, as_text, strict=True))
+    is_formula = pl.Series(rows.columns, dtype=pl.String).str.contains(FORMULA).to_list()
+    return safe.rename({name: f"'{name}" for name, bad in zip(rows.columns, is_formula, strict=True) if bad})
 
 
 def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:

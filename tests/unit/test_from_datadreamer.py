@@ -148,6 +148,7 @@ def test_exports_hold_the_rows(names: dict[str, Any], session: dr.Session):
     assert result(LINES["`.export_to_dict`"], names) == ROWS
     assert result(LINES["`.export_to_list`"], names)[0] == {k: v[0] for k, v in ROWS.items()}
     assert columns(pl.from_arrow(result(LINES["`.export_to_hf_dataset`"], names).with_format("arrow")[:])) == ROWS
+    assert result(LINES["`.data_card`"], names).startswith("---\npretty_name:")
     result(LINES["`.export_to_json`"], names)
     result(LINES["`.export_to_csv`"], names)
     assert columns(pl.read_ndjson("out.ndjson")) == columns(pl.read_csv("out.csv")) == ROWS

@@ -186,3 +186,17 @@ def test_write_and_read_back(tmp_path):
     df.write_json(tmp_path / "a.json")
     for read, name in ((pl.read_csv, "new/a.csv"), (pl.read_parquet, "a.parquet"), (pl.read_ndjson, "a.ndjson"), (pl.read_json, "a.json")):
         assert read(tmp_path / name).to_dicts() == [{"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", '=HYPERLINK("http://x","y")'], ids=ascii)
+def test_a_csv_for_spreadsheets_holds_no_formula(text, tmp_path):
+    df = dr.frame({"t": [text, "a=b", None, "", "é-"], "n": [-1, 2, 3, 4, 5], "@c": [text] * 5})
+    df.write_csv(tmp_path / "safe.csv", spreadsheet_safe=True)
+    read = pl.read_csv(tmp_path / "safe.csv", schema_overrides={"t": pl.String})
+    assert read.columns == ["t", "n", "'@c"]
+    assert read.get_column("t").to_list()[0] == "'" + text
+    assert read.get_column("t").to_list()[1] == "a=b"
+    assert read.get_column("t").to_list()[4] == "é-"
+    assert read.get_column("n").to_list() == [-1, 2, 3, 4, 5], "numbers are no formulas"
+    df.write_csv(tmp_path / "plain.csv")
+    assert pl.read_csv(tmp_path / "plain.csv").item(0, "t") == text, "unless asked, what was said is what is written"
