@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +93,21 @@ def best(rounds: int, ways: dict[str, Callable[[], int]]) -> dict[str, float]:
     return rates
 
 
+FIGURES: dict[str, Any] = {}  # printed as JSON at the end
+
+
+def figure(name: str, value: float, *, most: float | None = None, least: float | None = None) -> None:
+    bound = {"most": most} if most is not None else {"least": least}
+    FIGURES[name] = {"value": round(value, 3), **bound, "holds": value <= most if most is not None else value >= (least or 0.0)}
+
+
 def show(what: str, unit: str, rates: dict[str, float], limits: dict[str, float]) -> None:
     print(f"\n{what}")
     for name, rate in rates.items():
         limit = f"   ours is {rates['ours'] / rate:.2f}x of it (limit {limits[name]}x)" if name in limits else ""
         print(f"  {name:<28}{rate:8.1f} {unit}/s{limit}", flush=True)
+        if name in limits:
+            figure(f"{what.partition(',')[0]} over {name}", rates["ours"] / rate, least=limits[name])
 
 
 def transformers(n: int, rounds: int, threads: int, max_tokens: int, rows: int) -> None:
@@ -147,19 +159,45 @@ def embeddings(n: int, rounds: int, threads: int) -> None:
     def by_hand(rows: int) -> Callable[[], int]:  # encode sorts by length itself
         return lambda: len(model.encode(texts, batch_size=rows, normalize_embeddings=True, show_progress_bar=False))
 
+    tokenizer, session = model.tokenizer, onnx_session(model, threads)
+
+    def by_onnx(rows: int) -> int:
+        """onnxruntime by hand: sorted, small batches, the mean of the tokens, at length one."""
+        ordered, n = sorted(texts, key=len), 0
+        for at in range(0, len(ordered), rows):
+            held = tokenizer(ordered[at : at + rows], padding=True, truncation=True, max_length=256, return_tensors="np")
+            states = session.run(None, {i.name: held[i.name].astype("int64") for i in session.get_inputs()})[0]
+            mask = held["attention_mask"][..., None]
+            vectors = (states * mask).sum(1) / mask.sum(1)
+            n += len(vectors / (vectors**2).sum(1, keepdims=True) ** 0.5)
+        return n
+
     plan()
     ways = {"ours": plan} | {f"encode, batches of {rows}": by_hand(rows) for rows in (8, 16, 32)}
+    if session is not None:
+        ways |= {f"onnxruntime, batches of {rows}": partial(by_onnx, rows) for rows in (8, 16)}
     rates = best(rounds, ways)
     fastest = max((name for name in rates if name != "ours"), key=rates.__getitem__)
     show(f"Embeddings, MiniLM, {n} texts", "texts", rates, {fastest: 0.95})
     embedder.unload()
 
 
+def onnx_session(model: Any, threads: int) -> Any:
+    """The model's graph in onnxruntime; None where that is not installed."""
+    from dreamframe.embedders import onnx
+
+    if not onnx.is_installed():
+        return None
+    return onnx.OnnxModel(model[0].model, onnx._graph(model[0].model, local_weights(MINILM)), threads)._session
+
+
 def starts(n: int) -> None:
     """A fresh process to its first token, and a re-run that loads nothing."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", FIRST_TOKEN], check=True)
-    print(f"\nfirst token of a fresh dr.SmolLM2() prompt: {time.perf_counter() - began:.1f} s after the process started (limit 5 s on an idle machine)")
+    took_s = time.perf_counter() - began
+    print(f"\nfirst token of a fresh dr.SmolLM2() prompt: {took_s:.1f} s after the process started (limit 5 s on an idle machine)")
+    figure("seconds to the first token", took_s, most=5.0)
     texts = prompts_of(n)
     with tempfile.TemporaryDirectory() as folder:
         with dr.Session(folder):
@@ -167,6 +205,7 @@ def starts(n: int) -> None:
             rows.collect()
         done = subprocess.run([sys.executable, "-c", CACHED % (folder, texts)], check=True, capture_output=True, text=True)
     print(f"the same {n} rows again in a new process: calls, engines imported, time: {done.stdout.strip()}")
+    figure("calls and engines of a second run", float(not done.stdout.startswith("0 [] ")), most=0.0)
 
 
 def main() -> None:
@@ -193,6 +232,7 @@ def main() -> None:
         embeddings(given.texts, given.rounds, threads)
     if given.only in (None, "starts"):
         starts(20)
+    print(json.dumps(FIGURES, indent=1))
 
 
 if __name__ == "__main__":

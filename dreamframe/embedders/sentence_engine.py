@@ -6,6 +6,7 @@ import copy
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from sentence_transformers import SentenceTransformer as Model
 
 from dreamframe.call import Completion
+from dreamframe.embedders.onnx import use_onnx
 from dreamframe.errors import BadRequestError, CallError, ContextLengthError, PermanentCallError, SettingError
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.hf_loading import best_device, free_memory, is_out_of_memory, quiet
@@ -60,8 +62,13 @@ class Encoder:
         with quiet():
             folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code)
             trust = {"trust_remote_code": embedder.trust_remote_code, "local_files_only": True}
-            model = Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust)
-        return cls(model.eval(), embedder)
+            model = Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust).eval()
+            if embedder.backend != "torch" and device == "cpu" and dtype == "float32":
+                threads = embedder.threads or free_cores()
+                use_onnx(model, Path(folder), threads=threads, must=embedder.backend == "onnx", who=embedder.label)
+            elif embedder.backend == "onnx":
+                raise SettingError(f"{embedder.label}: backend='onnx' is for a CPU and dtype='float32', not for {device} and {dtype}.")
+        return cls(model, embedder)
 
     def _chosen_prompt(self) -> str:
         """The text that stands before every other: given, named, or the model's default."""

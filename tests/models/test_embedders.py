@@ -49,6 +49,45 @@ def test_vectors_are_those_of_the_library_in_any_batch(batch_tokens: int, theirs
     assert np.allclose(np.stack(vectors_of(embedder, TEXTS)), want, atol=1e-5)  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DREAMFRAME_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_onnxruntime_gives_the_vectors_of_torch_and_writes_its_graph_once(tmp_path: Path):
+    texts = [*TEXTS, *(f"{t} {t}" for t in TEXTS)]
+    by_torch, by_onnx, by_default = (np.stack(vectors_of(dr.MiniLM(backend=b), texts)) for b in ("torch", "onnx", None))  # type: ignore[arg-type]
+    assert np.abs(by_torch - by_onnx).max() < 1e-5
+    assert np.array_equal(by_onnx, by_default), "it is used where it is installed"
+    assert not np.array_equal(by_onnx, by_torch)
+    assert len(list((tmp_path / "cache" / "onnx").iterdir())) == 1
+    assert dr.MiniLM(backend="torch").identity() == dr.MiniLM(backend="onnx").identity()
+
+
+@pytest.mark.usefixtures("_own_cache")
+def test_a_graph_that_gives_other_vectors_is_not_used(monkeypatch: pytest.MonkeyPatch):
+    from dreamframe.embedders import onnx
+
+    monkeypatch.setattr(onnx, "CLOSE", -1.0)
+    with pytest.warns(UserWarning, match="onnxruntime is not used: its vectors differ from torch's"):
+        found = vectors_of(dr.MiniLM(), TEXTS)
+    assert np.array_equal(np.stack(found), np.stack(vectors_of(dr.MiniLM(backend="torch"), TEXTS)))  # type: ignore[arg-type]
+    with pytest.raises(dr.errors.SettingError, match="backend='onnx' is not possible"):
+        raise vectors_of(dr.MiniLM(backend="onnx"), TEXTS)[0]  # type: ignore[misc]
+
+
+def test_without_onnxruntime_the_error_gives_the_pip_line(monkeypatch: pytest.MonkeyPatch):
+    from dreamframe.embedders import onnx
+
+    monkeypatch.setattr(onnx, "is_installed", lambda: False)
+    assert isinstance(vectors_of(dr.MiniLM(), TEXTS)[0], np.ndarray)
+    with pytest.raises(dr.errors.SettingError, match="pip install onnxruntime onnx"):
+        raise vectors_of(dr.MiniLM(backend="onnx"), TEXTS)[0]  # type: ignore[misc]
+    with pytest.raises(dr.errors.SettingError, match="backend='tpu'"):
+        dr.MiniLM(backend="tpu")
+
+
 def test_a_prompt_is_put_before_each_text_once(theirs: object):
     embedder = dr.SentenceTransformer(micro_encoder(), device="cpu", prompt="query: ", normalize=False)
     want = theirs.encode([f"query: {t}" for t in TEXTS])  # type: ignore[attr-defined]
