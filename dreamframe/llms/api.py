@@ -36,6 +36,7 @@ class LearntError(Exception):
     """A refusal that taught something: the same request, sent again, goes out in another dialect."""
 
 
+LOOK_EVERY = 16  # replies of a server that has not announced its limits so far
 MOST_LESSONS = 8  # refusals that one request may teach from
 
 
@@ -155,6 +156,7 @@ class ApiClient:
         self._place = urlsplit(llm.endpoint).netloc or llm.label
         self._connection = llm.connect(self._headers())
         self._learnt = Learnt(llm.dialect)
+        self._n_replies, self._announces = 0, False  # whether the server tells its limits
         self._wires: dict[int, tuple[Wire, str]] = {}  # id(question) → how it travels (which keeps the question alive) and whereto
         self.concurrency = llm.concurrency
         self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
@@ -207,7 +209,10 @@ class ApiClient:
             except LearntError as exc:
                 lesson = exc
                 continue
-            done.room = room_of(reply.headers)
+            self._n_replies += 1
+            if self._announces or self._n_replies % LOOK_EVERY == 1:
+                done.room = room_of(reply.headers)
+                self._announces = done.room is not None
             return done
         raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
 

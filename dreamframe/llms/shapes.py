@@ -224,6 +224,8 @@ def clean(text: str | None) -> str | None:
 
 def count(value: Any) -> int:
     """A number of tokens, as a server tells it; 0 for what is none, since the answer is good without."""
+    if type(value) is int and 0 <= value <= MOST_TOKENS:
+        return value
     return int(value) if isinstance(value, int | float) and 0 <= value <= MOST_TOKENS and value == int(value) else 0
 
 
@@ -235,6 +237,8 @@ def part(whole: dict[str, Any], name: str) -> dict[str, Any]:
 
 def word(value: Any) -> str:
     """A name that a server tells; whatever it is, it can be stored."""
+    if type(value) is str and value.isascii():
+        return value
     return clean(str(value)) or "" if value else ""
 
 

@@ -18,7 +18,7 @@ from dreamframe.run.ask import asker_for
 from dreamframe.run.batch import BatchAskers
 from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats, StepStats
-from dreamframe.store.answers import Answers, key_names
+from dreamframe.store.answers import SAID, Answers, key_names
 from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
@@ -56,8 +56,9 @@ class RunAsking:
             requests = [Request(question, text, samples[i], key) for i, text, key in zip(missing, texts, names, strict=True)]
             failed = self._missing_offline(requests) if self._offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
-            found = self._answers.lookup(keys)
-        frame = pl.DataFrame([pl.Series(name, found.column(name)) for name in ("text", "data", "finish")])
+            frame = self._answers.said(keys)
+        else:
+            frame = pl.DataFrame([pl.Series(name, found.column(name)) for name in SAID])
         if question.sampling.max_tokens is not None and question.form != "input":
             stats.truncated += int((frame.get_column("finish") == "length").sum())
         return Replies(frame, failures, samples)
@@ -118,7 +119,7 @@ class RunAsking:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
-        if not all(type(n) is int for n in (c.n_in, c.n_out, c.n_cached, c.n_reasoning)):
+        if not type(c.n_in) is type(c.n_out) is type(c.n_cached) is type(c.n_reasoning) is int:
             given = f"n_in={c.n_in!r}, n_out={c.n_out!r}, n_cached={c.n_cached!r}, n_reasoning={c.n_reasoning!r}"
             raise TypeError(f"{type(request.question.llm).__name__}: numbers of tokens are ints, and its client gave {given}.")
         self._keep(request.key, c)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 
 from dreamframe.arrow import key_array
@@ -25,7 +26,8 @@ GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
-__all__ = ["ANSWER_SCHEMA", "Answers", "key_names"]
+SAID = ("text", "data", "finish")
+__all__ = ["ANSWER_SCHEMA", "SAID", "Answers", "key_names"]
 
 
 class _Ticket:
@@ -108,6 +110,17 @@ class Answers:
             if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
                 self._search(halves, missing, pieces)
         return answer_table(len(names), pieces)
+
+    def said(self, keys: pa.Array) -> pl.DataFrame:
+        """What was said to each key (the columns of SAID), nulls where there is no answer."""
+        rows = [self._recent.get(name) for name in key_names(keys)]
+        if None in rows:
+            found = self.lookup(keys)
+            return pl.DataFrame([pl.Series(name, found.column(name)) for name in SAID])
+        texts, data, finishes = zip(*((row[1], row[2], row[3]) for row in rows if row is not None), strict=True) if rows else ((), (), ())
+        return pl.DataFrame(
+            [pl.Series("text", texts, dtype=pl.String), pl.Series("data", data, dtype=pl.Binary), pl.Series("finish", finishes, dtype=pl.String)]
+        )
 
     def refresh(self) -> bool:
         """Read what other processes have written; whether there was something."""
