@@ -209,6 +209,10 @@ class RefusedError(AnswerError):
     """A content filter or the model refused."""
 
 
+class HubError(DreamframeError):
+    """The Hugging Face Hub refused or could not be reached. What was there before is there still."""
+
+
 class StoreError(DreamframeError):
     """The session folder cannot be used as it is."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.errors import SettingError
 from dreamframe.explain import plan_text
 from dreamframe.llms.base import LLM
 from dreamframe.session import current
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dreamframe.embedders.base import Embedder
+    from dreamframe.publish import Published
     from dreamframe.task_models.base import TaskModel
 
 
@@ -87,6 +89,37 @@ class Model:
 
         resolved = self.step.trainer.resolve(lambda model: current().fit(model.step))
         return export(resolved, self.path, Path(path).expanduser(), merge=merge)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        merge: bool = False,
+        adapter_only: bool = False,
+        private: bool = False,
+        card: bool = True,
+        branch: str | None = None,
+        dry_run: bool = False,
+        token: str | None = None,
+    ) -> Published:
+        """Publish the model on the Hub; trains if need be. An adapter is published as one, or, with `merge`, laid into its weights.
+
+        `adapter_only` refuses to publish whole weights. Left out are training_args.bin (a pickle), checkpoints and every path of this machine; the
+        README is that of `model.card`. One commit, as of `df.push_to_hub`, whose other arguments these are.
+
+        Raises SettingError for `adapter_only` where there is no adapter, MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
+        """
+        from dreamframe import publish
+
+        folder, readme = self.path, self.card(repo) if card else None
+        if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
+            raise SettingError("push_to_hub: adapter_only=True, and what would be published are whole weights.")
+        base = getattr(self.step.trainer, "base_name", None)
+        send = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run, "message": "Upload a model trained with dreamframe"}
+        if not merge:
+            return publish.push(publish.model_files(folder, readme, base=base), repo, **send)
+        with publish.merged_folder() as whole:
+            return publish.push(publish.model_files(self.export(whole, merge=True), readme, base=base), repo, **send)
 
     def card(self, repo: str | None = None) -> str:
         """README.md of the model, with YAML front matter for the Hub: its training, its rows, their sources and licences. Trains nothing.

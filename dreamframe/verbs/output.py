@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import datasets
     import pandas as pd
     import pyarrow as pa
+
+    from dreamframe.publish import Published
 
 
 class OutputVerbs(Verbs):
@@ -195,6 +197,36 @@ class OutputVerbs(Verbs):
         from dreamframe.cards.card import data_card
 
         return data_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        splits: Mapping[str, Any] | None = None,
+        card: bool = True,
+        branch: str | None = None,
+        dry_run: bool = False,
+        token: str | None = None,
+    ) -> Published:
+        """Run, and publish the rows as a data set of the Hub: Parquet shards and, with `card`, the README of `df.card`.
+
+        `splits` names shares, like `{"train": 0.9, "test": 0.1}` (drawn as by `df.split` with seed 0), or frames that stand beside one another; without,
+        all rows are "train". One commit makes the repository hold these rows; pushing them again makes none, and shards of an earlier push go. A push
+        that is killed leaves the repository as it was. With `dry_run` nothing is sent: the result lists what would be.
+
+        The token is `token` or what `hf auth login` or HF_TOKEN set. Raises MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
+
+        >>> dr.frame({"a": [1, 2]}).push_to_hub("me/ones", dry_run=True).written
+        ('README.md', 'data/train-00000-of-00001.parquet')
+        """
+        from dreamframe import publish
+
+        made = publish.named_splits(self, splits)
+        rows = {name: frame.collect() for name, frame in made.items()}
+        files = publish.dataset_files(rows, self.card(repo) if card else None)
+        what = "Upload rows made with dreamframe"
+        return publish.push(files, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
     def show_graph(self) -> str:
         """The plan in Graphviz' DOT language.

@@ -1,0 +1,62 @@
+"""Publishing to a Hub, and loading from it, as a process of its own: HF_ENDPOINT is read when the libraries are imported.
+
+    python -m tests.faults.publisher rows|edited|model|merged|load FOLDER [BASE]
+
+Prints a line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import dreamframe as dr
+
+ROWS = {"review": [f"review {i} = fine" for i in range(40)], "stars": list(range(40))}
+TOKEN = "hf_loopbackSecret0123456789"
+
+
+def said(done: Any) -> dict[str, Any]:
+    return {"commit": done.commit, "written": done.written, "removed": done.removed, "is_new": done.is_new, "repr": repr(done), "url": done.url}
+
+
+def main(what: str, folder: str, base: str = "") -> None:
+    from dreamframe import publish
+
+    publish.SHARD_BYTES = 250  # a few shards
+    df = dr.frame(ROWS).prompt(dr.testing.Echo(), "Mood of {review}", into="mood")
+    with dr.Session(Path(folder) / "session", progress=False):
+        if what in ("rows", "edited"):
+            df = df if what == "rows" else df.head(9)
+            print(json.dumps(said(df.push_to_hub("me/reviews", splits={"train": 0.75, "test": 0.25}, token=TOKEN))))
+        elif what in ("model", "merged"):
+            from peft import LoraConfig
+
+            lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+            model = df.head(8).train(dr.SFT(base, peft=lora, steps=2, batch_size=2, device="cpu"), prompt="review", completion="mood")
+            print(json.dumps(said(model.push_to_hub(f"me/{what}", merge=what == "merged", token=TOKEN))))
+        else:
+            load()
+
+
+def load() -> None:
+    """What a stranger does, with the libraries alone."""
+    from datasets import load_dataset
+    from huggingface_hub import DatasetCard, ModelCard, snapshot_download
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rows = load_dataset("me/reviews")
+    model = AutoModelForCausalLM.from_pretrained("me/merged")
+    tokens = AutoTokenizer.from_pretrained("me/merged")("hello")["input_ids"]
+    cards = [DatasetCard.load("me/reviews"), ModelCard.load("me/model"), ModelCard.load("me/merged")]
+    for card in cards:
+        card.validate()
+    adapter = json.loads((Path(snapshot_download("me/model")) / "adapter_config.json").read_text())
+    found = {name: part.to_dict() for name, part in rows.items()}
+    print(json.dumps({"rows": found, "parameters": model.num_parameters(), "tokens": len(tokens), "tags": cards[0].data.tags, "adapter": adapter}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,146 @@
+"""Publishing to a Hub on loopback through the real libraries: what is published loads again, twice is once, and a kill half-way changes nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+from dreamframe.errors import SettingError
+from dreamframe.publish import Published, dataset_files, model_files
+from tests.faults.publisher import ROWS, TOKEN
+from tests.loopback.hub import Hub
+from tests.micro import micro_causal
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(hub: Hub, *arguments: str, home: Path) -> subprocess.Popen[str]:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_ENDPOINT": hub.url}
+    env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
+    return subprocess.Popen([sys.executable, "-m", "tests.faults.publisher", *arguments], env=env, cwd=ROOT, stdout=-1, stderr=-1, text=True)
+
+
+def run(hub: Hub, *arguments: str, home: Path) -> dict[str, Any]:
+    out, err = (process := start(hub, *arguments, home=home)).communicate(timeout=200)
+    assert process.returncode == 0, err[-3000:]
+    return dict(json.loads(out.splitlines()[-1]))
+
+
+@pytest.mark.slow
+def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) -> None:
+    with Hub() as hub:
+        rows = run(hub, "rows", str(tmp_path), home=tmp_path)
+        model = run(hub, "model", str(tmp_path), str(micro_causal()), home=tmp_path)
+        run(hub, "merged", str(tmp_path), str(micro_causal()), home=tmp_path)
+        again = run(hub, "rows", str(tmp_path), home=tmp_path)
+        sent = [path for _, path in hub.asked if path.startswith("/lfs/")]
+        edited = run(hub, "edited", str(tmp_path), home=tmp_path)
+        before = hub.repos["datasets/me/reviews"].commits[rows["commit"]]
+        tree = hub.tree("datasets/me/reviews")
+        hub.repos["datasets/me/reviews"].branches["main"] = rows["commit"]  # a stranger loads the first version
+        loaded = run(hub, "load", str(tmp_path), home=tmp_path / "stranger")
+    assert sum(p.startswith("data/train-") for p in before) > 1, "there are several shards"
+    assert loaded["rows"]["train"]["review"] + loaded["rows"]["test"]["review"] != ROWS["review"], "drawn, not cut"
+    assert sorted(loaded["rows"]["train"]["stars"] + loaded["rows"]["test"]["stars"]) == ROWS["stars"]
+    assert loaded["rows"]["test"]["mood"] == [f"Mood of {r}" for r in loaded["rows"]["test"]["review"]]
+    assert len(loaded["rows"]["test"]["review"]) == 10
+    assert {"synthetic", "dreamframe"} <= set(loaded["tags"])
+    assert loaded["parameters"] > 1000
+    assert (again["is_new"], again["written"], again["commit"]) == (False, [], rows["commit"]), "the same rows make no commit"
+    assert len(sent) == len(set(sent)), "nothing is sent twice"
+    assert sorted(tree) == sorted(edited["written"]), "shards of the earlier push are gone"
+    assert all(path in edited["removed"] or path in edited["written"] for path in before)
+    assert "training_args.bin" not in model["written"]
+    assert loaded["adapter"]["base_model_name_or_path"] in ("", None) or "/tmp" not in loaded["adapter"]["base_model_name_or_path"]
+    everything = b"".join(b for repo in hub.repos.values() for commit in repo.commits.values() for b in commit.values())
+    for secret in (TOKEN, str(tmp_path), str(micro_causal())):
+        assert secret.encode() not in everything
+        assert secret not in rows["repr"] + model["repr"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["upload", "commit"])
+def test_a_push_that_is_killed_half_way_and_a_second_one_end_in_one_whole_repository(tmp_path: Path, at: str) -> None:
+    pushing: list[subprocess.Popen[str]] = []
+    n_puts = 0
+
+    def kill(method: str, path: str) -> int | None:
+        nonlocal n_puts
+        n_puts += path.startswith("/lfs/")
+        is_now = n_puts == 3 if at == "upload" else "/commit/" in path
+        if is_now and pushing and pushing[0].returncode is None:
+            pushing[0].send_signal(signal.SIGKILL)
+            pushing[0].wait()
+            return 500
+        return None
+
+    with Hub(kill) as hub:
+        pushing.append(start(hub, "rows", str(tmp_path), home=tmp_path))
+        pushing[0].communicate(timeout=100)
+        assert pushing[0].returncode == -signal.SIGKILL
+        assert hub.tree("datasets/me/reviews") == {}, "nothing of it can be seen"
+        first = {path for _, path in hub.asked if path.startswith("/lfs/")}
+        n = len(hub.asked)
+        done = run(hub, "rows", str(tmp_path), home=tmp_path)
+        second = [path for _, path in hub.asked[n:] if path.startswith("/lfs/")]
+        tree = hub.tree("datasets/me/reviews")
+        n_commits = len(hub.repos["datasets/me/reviews"].commits)
+    assert sorted(tree) == sorted(done["written"])
+    assert n_commits == 2, "the empty one, and one"
+    assert len(second) == len(set(second))
+    assert first
+    rows = pl.concat(pl.read_parquet(b) for p, b in sorted(tree.items()) if p.endswith(".parquet"))
+    assert sorted(rows.get_column("stars").to_list()) == ROWS["stars"]
+
+
+def test_the_same_rows_have_the_same_bytes_and_labels_are_texts() -> None:
+    labels, vectors = pl.Series(["p", "q"], dtype=pl.Enum(["p", "q"])), pl.Series([[1.0, 2.0]] * 2, dtype=pl.Array(pl.Float32, 2))
+    rows = pl.DataFrame({"a": ["x", "y"], "l": labels, "v": vectors})
+    one, two = (dataset_files({"train": rows, "test": rows.head(1)}, "---\ntags:\n- a\n---\n\n# x\n") for _ in range(2))
+    assert one == two
+    assert sorted(one) == ["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"]
+    assert one["README.md"].decode().startswith("---\ntags:\n- a\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n")
+    assert pl.read_parquet(io.BytesIO(one["data/train-00000-of-00001.parquet"])).schema["l"] == pl.String
+
+
+def test_no_pickle_no_checkpoint_and_no_path_of_this_machine_is_published(tmp_path: Path) -> None:
+    for name in ("training_args.bin", "model.safetensors", "checkpoints/1/optimizer.pt", ".hidden", "training.json", "1_Pooling/config.json", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(tmp_path / "base"), "r": 4}))
+    files = model_files(tmp_path, "# card", base="SmolLM2-135M-Instruct")
+    assert sorted(files) == ["1_Pooling/config.json", "README.md", "adapter_config.json", "model.safetensors"]
+    assert json.loads(files["adapter_config.json"]) == {"base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct", "r": 4}  # type: ignore[arg-type]
+    assert files["README.md"] == b"# card"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"repo": "a/b/c"}, "no repository"),
+        ({"repo": "../x"}, "no repository"),
+        ({"repo": "me/x", "splits": {"a b": 1.0}}, "split"),
+        ({"repo": "me/x", "splits": ["train"]}, "splits= is a dict"),
+        ({"repo": "me/x", "splits": {"train": 5, "test": "x"}}, "is a int"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_published_is_said_before_anything_leaves(arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingError, match=says):
+        dr.frame({"a": [1, 2]}).push_to_hub(**arguments, dry_run=True)
+
+
+def test_a_dry_run_lists_what_would_be_written() -> None:
+    done = dr.frame({"a": [1, 2, 3, 4]}).push_to_hub("me/x", splits={"train": 0.5, "test": 0.5}, dry_run=True)
+    assert done == Published("me/x", "dataset", None, ("README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"), (), is_new=True)
+    assert done.url == "https://huggingface.co/datasets/me/x"
