@@ -115,7 +115,8 @@ class Model:
         if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
             raise SettingError("push_to_hub: adapter_only=True, and what would be published are whole weights.")
         base = getattr(self.step.trainer, "base_name", None)
-        send = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run, "message": "Upload a model trained with dreamframe"}
+        send: dict[str, Any] = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run}
+        send["message"] = "Upload a model trained with dreamframe"
         if not merge:
             return publish.push(publish.model_files(folder, readme, base=base), repo, **send)
         with publish.merged_folder() as whole:

@@ -125,6 +125,11 @@ class Session:
         if not self._tokens and self.folder is not None:
             self.close()
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether nothing may leave this machine."""
+        return self._options.offline
+
     # Running
 
     def _run(self, *, offline: bool | None = None, mode: Mode = "calls") -> Run:

@@ -56,6 +56,25 @@ class Table(Source):
 
 
 @step
+class HubTable(Table):
+    """Rows of a data set of the Hub at one commit. Their identity is their content: a commit that changes the README alone changes nothing."""
+
+    repo: str = runtime()
+    config: str | None = runtime()
+    split: str = runtime(default="train")
+    revision: str = runtime(default="")  # the commit
+    license: str | None = runtime()
+    citation: str | None = runtime()
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        url = f"https://huggingface.co/datasets/{self.repo}"
+        return (Provenance("dataset", self.repo, revision=self.revision, license=self.license, citation=self.citation, url=url, is_on_hub=True),)
+
+    def describe(self) -> str:
+        return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]} [{len(self.schema)} columns]"
+
+
+@step
 class Scan(Source):
     """Rows of one or more files. Their identity is the files' content and the options, not path or time."""
 

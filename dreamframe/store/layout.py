@@ -33,6 +33,7 @@ class Layout:
         self.steps = folder / "steps"
         self.models = folder / "models"
         self.runs = folder / "runs"
+        self.sources = folder / "sources"
         self.locks = folder / "locks"
         self.aside = folder / "set-aside"
 

@@ -13,6 +13,7 @@ from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, open_folder
 from dreamframe.store.models import Models
 from dreamframe.store.runlog import RunLog
+from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
 
 
@@ -26,6 +27,11 @@ class Stores:
     log: RunLog
     files: Files
     layout: Layout | None  # None for a session in memory
+
+    @property
+    def sources(self) -> Sources | None:
+        """Rows that came from elsewhere; None for a session in memory."""
+        return None if self.layout is None else Sources(self.files, self.layout)
 
     def verify(self) -> list[Problem]:
         """What in the folder is not as it was written. Reads every byte, changes nothing."""

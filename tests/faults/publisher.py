@@ -8,6 +8,7 @@ Prints a line of JSON.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,18 @@ def load() -> None:
         card.validate()
     adapter = json.loads((Path(snapshot_download("me/model")) / "adapter_config.json").read_text())
     found = {name: part.to_dict() for name, part in rows.items()}
-    print(json.dumps({"rows": found, "parameters": model.num_parameters(), "tokens": len(tokens), "tags": cards[0].data.tags, "adapter": adapter}))
+    with dr.Session("scanned", progress=False):
+        scanned = dr.scan_hub("me/reviews", split="test")
+        card = scanned.card("me/again")
+        hub = {"rows": scanned.prompt(dr.testing.Echo(), "{mood}", into="x").collect().height, "explain": scanned.explain(), "card": card}
+    os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # read when the libraries were imported: the session alone answers
+    with dr.Session("scanned", progress=False, offline=True):
+        hub["offline"] = dr.scan_hub("me/reviews", split="test").prompt(dr.testing.Echo(), "{mood}", into="x").collect().height
+        try:
+            dr.scan_hub("me/other")
+        except dr.errors.OfflineError as exc:
+            hub["missing"] = str(exc)
+    print(json.dumps({"hub": hub, "rows": found, "parameters": model.num_parameters(), "tokens": len(tokens), "tags": cards[0].data.tags, "adapter": adapter}))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 def start(hub: Hub, *arguments: str, home: Path) -> subprocess.Popen[str]:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_ENDPOINT": hub.url}
     env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1"}
-    return subprocess.Popen([sys.executable, "-m", "tests.faults.publisher", *arguments], env=env, cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    home.mkdir(exist_ok=True)
+    return subprocess.Popen([sys.executable, "-m", "tests.faults.publisher", *arguments], env=env, cwd=home, stdout=-1, stderr=-1, text=True)
 
 
 def run(hub: Hub, *arguments: str, home: Path) -> dict[str, Any]:
@@ -62,6 +63,11 @@ def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) 
     assert all(path in edited["removed"] or path in edited["written"] for path in before)
     assert "training_args.bin" not in model["written"]
     assert loaded["adapter"]["base_model_name_or_path"] in ("", None) or "/tmp" not in loaded["adapter"]["base_model_name_or_path"]
+    hub_said = loaded["hub"]
+    assert (hub_said["rows"], hub_said["offline"]) == (10, 10)
+    assert hub_said["explain"] == f"HUB me/reviews test @ {rows['commit'][:7]} [3 columns]"
+    assert rows["commit"] in hub_said["card"] or "me/reviews" in hub_said["card"]
+    assert "me/other is not in the session" in hub_said["missing"]
     everything = b"".join(b for repo in hub.repos.values() for commit in repo.commits.values() for b in commit.values())
     for secret in (TOKEN, str(tmp_path), str(micro_causal())):
         assert secret.encode() not in everything
@@ -144,3 +150,30 @@ def test_a_dry_run_lists_what_would_be_written() -> None:
     done = dr.frame({"a": [1, 2, 3, 4]}).push_to_hub("me/x", splits={"train": 0.5, "test": 0.5}, dry_run=True)
     assert done == Published("me/x", "dataset", None, ("README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"), (), is_new=True)
     assert done.url == "https://huggingface.co/datasets/me/x"
+
+
+def test_a_card_tells_its_licence_and_citation() -> None:
+    from dreamframe.hub import _citation, _license
+
+    card = "---\nlicense: CC-BY-4.0\n---\n\n# x\n\n```bibtex\n@misc{x, title={Y}}\n```\n"
+    assert (_license(card), _citation(card)) == ("cc-by-4.0", "@misc{x, title={Y}}")
+    assert _license("---\nlicense:\n- mit\n- other\n---\n") == "mit, other"
+    assert [_license(c) for c in ("", "# no front matter", "---\n: [\n---\n", "---\n- a\n---\n", "---\nlicense:\n---\n")] == [None] * 5
+
+
+def test_rows_that_were_kept_are_read_until_they_are_damaged(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"a": [1, 2], "t": ["x", None]})
+    with dr.Session(tmp_path) as session:
+        sources = session.stores.sources
+        assert sources is not None
+        assert sources.find("me/x", "k" * 32) is None
+        sources.keep("me/x", "k" * 32, rows, {"license": "mit"})
+        found = sources.find("me/x", "k" * 32)
+        assert found is not None
+        assert found[0].equals(rows)
+        assert found[1]["license"] == "mit"
+        (data,) = (tmp_path / "sources").glob("*.arrow")
+        data.write_bytes(data.read_bytes()[:-9] + b"x" * 9)
+        with pytest.warns(UserWarning, match="checksum"):
+            assert sources.find("me/x", "k" * 32) is None
+        assert list((tmp_path / "sources").iterdir()) == []

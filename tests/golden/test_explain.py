@@ -132,7 +132,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "train with validation": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k", validation=rows().head(1)),
     "a model as an edge": tuned,
 }
-RUN_OR_LOOK = ("card", "collect", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")  # verbs that make no frame
+# Verbs that make no frame.
+RUN_OR_LOOK = ("card", "push_to_hub", "collect", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.fingerprint import fingerprint
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README.partition("## From DataDreamer\n")[2].partition("\n## ")[0]
@@ -152,6 +153,14 @@ def test_exports_hold_the_rows(names: dict[str, Any], session: dr.Session):
     result(LINES["`.export_to_json`"], names)
     result(LINES["`.export_to_csv`"], names)
     assert columns(pl.read_ndjson("out.ndjson")) == columns(pl.read_csv("out.csv")) == ROWS
+
+
+def test_the_hub_is_read_and_written(names: dict[str, Any], tmp_path: Path):
+    with dr.Session(tmp_path) as kept:
+        assert kept.stores.sources is not None
+        kept.stores.sources.keep("org/name", fingerprint(["hub", "org/name", None, "train", None]), pl.DataFrame(ROWS), {"revision": "0" * 40})
+        assert columns(result(LINES["`HFHubDataSource`"], names)) == ROWS
+    assert "data/train-00000-of-00001.parquet" in result(LINES["`.publish_to_hf_hub`"], names).written
 
 
 def test_every_line_of_the_table_is_run():

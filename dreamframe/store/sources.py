@@ -1,0 +1,53 @@
+"""Rows that came from elsewhere, kept so that the session runs again where they cannot be fetched: an Arrow file and a sealed record for each."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import xxhash
+
+from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.store.files import Files
+from dreamframe.store.journal import DAMAGE
+from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
+
+
+class Sources:
+    """`sources/<name>-<key>.arrow` and `.json`, each written once."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+
+    def find(self, label: str, key: str) -> tuple[pl.DataFrame, dict[str, Any]] | None:
+        """The rows that were kept under a key and their record. What is damaged is set aside with a warning, and not there any more."""
+        path = self._layout.sources / f"{entry_name(label, key)}.json"
+        if self._files.kind(path) is None:
+            return None
+        try:
+            record = read_json(self._files, path)
+            data = self._files.map(path.with_suffix(".arrow"))
+            if is_damaged(record, must=True) or record.get("key") != key or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
+                raise CorruptFileError("it does not have the checksum that its record names")
+            table = pa.ipc.open_stream(data).read_all()
+            table.validate(full=True)
+            return pl.DataFrame(table), record
+        except (CorruptFileError, StorageError, *DAMAGE) as exc:
+            for part in (path, path.with_suffix(".arrow")):
+                if self._files.kind(part) is not None:
+                    set_aside(self._files, self._layout, part, str(exc)[:300])
+            return None
+
+    def keep(self, label: str, key: str, rows: pl.DataFrame, record: Mapping[str, Any]) -> None:
+        """Keep rows under a key; the first writer wins."""
+        self._files.mkdir(self._layout.sources)
+        path = self._layout.sources / f"{entry_name(label, key)}.arrow"
+        out, table = io.BytesIO(), rows.to_arrow()
+        with pa.ipc.new_stream(out, table.schema) as writer:
+            writer.write_table(table)
+        data = out.getvalue()
+        self._files.write_new(path, data)
+        self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
