@@ -8,23 +8,22 @@ import struct
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from dreamframe.call import Completion, Request
 from dreamframe.embedders.base import Embedder
-from dreamframe.errors import BadReplyError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.errors import BadReplyError, ContextLengthError, SettingError
 from dreamframe.llms.base import Client, setting, steering
 from dreamframe.llms.gguf_header import gguf_header
-from dreamframe.llms.llamacpp import context_of, gguf_file, parameters, refused
-from dreamframe.llms.residency import Resident, n_bytes_of, unload
+from dreamframe.llms.llamacpp import InGguf, context_of, need_xllamacpp, parameters, refused
+from dreamframe.llms.residency import Resident, n_bytes_of
 from dreamframe.llms.weights import content_digest
 
 POOLINGS = {"mean": 1, "cls": 2, "last": 3}  # llama.cpp's numbers, which files hold as well
 
 
 @dataclass(frozen=True)
-class LlamaCppEmbedder(Embedder):
+class LlamaCppEmbedder(InGguf, Embedder):
     """An embedding model in a GGUF file, run in this process. Needs `pip install 'dreamframe[llamacpp]'`.
 
     `pooling` makes one vector of those of the tokens: "mean", "cls" (the first) or "last"; None is what the file says, and an error where it says
@@ -61,15 +60,6 @@ class LlamaCppEmbedder(Embedder):
             raise SettingError(f"{type(self).__name__}: pooling={self.pooling!r} is not one of {', '.join(map(repr, POOLINGS))}.")
 
     @property
-    def label(self) -> str:
-        return Path(self.model).name
-
-    @property
-    def gguf(self) -> Path:
-        """The file. Raises SettingError where there is none."""
-        return gguf_file(self.model, type(self).__name__)
-
-    @property
     def dim(self) -> int:
         header = gguf_header(self.gguf)
         found = header.get(f"{header.get('general.architecture')}.embedding_length")
@@ -93,15 +83,8 @@ class LlamaCppEmbedder(Embedder):
     def pool_key(self) -> str:
         return f"llamacpp-embedder {self.gguf} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"
 
-    def unload(self) -> bool:
-        """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""
-        return unload(self)
-
     def open(self) -> Client:
-        try:
-            import xllamacpp  # noqa: F401
-        except ImportError as exc:
-            raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=type(self).__name__) from exc
+        need_xllamacpp(type(self).__name__)
         return LlamaCppEmbedderClient(self)
 
 

@@ -18,7 +18,7 @@ from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.llms.api import ApiClient, ApiSettings
 from dreamframe.llms.base import Client, setting, steering
 from dreamframe.llms.dialect import Dialect, Wire
-from dreamframe.llms.shapes import count, encode, in_body, part, shown, word
+from dreamframe.llms.shapes import count, encode, in_body, parsed, part, shown, word
 
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Length of the vectors of OpenAI's own models (https://platform.openai.com/docs/guides/embeddings)."""
@@ -126,10 +126,7 @@ class Embeddings:
         return f"{self._head}{request.prompt}}}".encode()
 
     def read(self, body: bytes, *, place: str) -> Completion:
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        found = parsed(body, place=place)
         try:
             listed = found["data"]
             at = {item["index"]: item["embedding"] for item in listed}

@@ -14,7 +14,7 @@ from dreamframe.llms.base import setting, steering
 from dreamframe.llms.batches import AnthropicBatches, BatchApi
 from dreamframe.llms.dialect import Dialect, Wire
 from dreamframe.llms.http import Http
-from dreamframe.llms.shapes import clean, count, encode, in_body, part, shown, word
+from dreamframe.llms.shapes import clean, count, encode, in_body, parsed, part, shown, word
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 VERSION = "2023-06-01"  # of the API
@@ -113,10 +113,7 @@ class Messages:
         return encode({**self._settings, **self._system_block(system), "messages": talk}).encode()
 
     def read(self, body: bytes, *, place: str) -> Completion:
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        found = parsed(body, place=place)
         try:
             return _message(found)
         except (KeyError, TypeError, AttributeError) as exc:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
-from dreamframe.llms.base import LLM, Client, setting, steering
+from dreamframe.llms.base import LLM, Client, ModelSettings, setting, steering
 from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
@@ -24,8 +24,28 @@ DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
 DEFAULT_SLOTS = 4
 
 
+class InGguf:
+    """What the settings of a model in a GGUF file have, whatever it is asked for."""
+
+    model: Any
+
+    @property
+    def label(self) -> str:
+        return Path(self.model).name
+
+    @property
+    def gguf(self) -> Path:
+        """The file. Raises SettingError where there is none."""
+        return gguf_file(self.model, type(self).__name__)
+
+    def unload(self) -> bool:
+        """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
+        assert isinstance(self, ModelSettings)
+        return unload(self)
+
+
 @dataclass(frozen=True)
-class LlamaCpp(LLM):
+class LlamaCpp(InGguf, LLM):
     """A model in a GGUF file, run in this process. Needs `pip install 'dreamframe[llamacpp]'`.
 
     `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096;
@@ -61,15 +81,6 @@ class LlamaCpp(LLM):
         """Requests that are decoded together."""
         return self.slots
 
-    @property
-    def label(self) -> str:
-        return Path(self.model).name
-
-    @property
-    def gguf(self) -> Path:
-        """The file. Raises SettingError where there is none."""
-        return gguf_file(self.model, type(self).__name__)
-
     def identity(self) -> Mapping[str, object]:
         adapter = content_digest(gguf_file(self.adapter, type(self).__name__)) if self.adapter else None
         return {**super().identity(), "model": content_digest(self.gguf), "adapter": adapter}
@@ -77,16 +88,17 @@ class LlamaCpp(LLM):
     def pool_key(self) -> str:
         return f"llamacpp {self.gguf} {self.adapter} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
 
-    def unload(self) -> bool:
-        """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
-        return unload(self)
-
     def open(self) -> Client:
-        try:
-            import xllamacpp  # noqa: F401
-        except ImportError as exc:
-            raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=type(self).__name__) from exc
+        need_xllamacpp(type(self).__name__)
         return LlamaCppClient(self)
+
+
+def need_xllamacpp(who: str) -> None:
+    """Raise MissingExtraError where the engine is not installed."""
+    try:
+        import xllamacpp  # noqa: F401
+    except ImportError as exc:
+        raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who) from exc
 
 
 def gguf_file(name: str, who: str) -> Path:

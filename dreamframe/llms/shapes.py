@@ -104,10 +104,7 @@ class Shape:
 
     def read(self, body: bytes, *, place: str) -> Completion:
         """The answer in a reply with status 200. Raises BadReplyError, or what an error in the body means."""
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        found = parsed(body, place=place)
         try:
             done = _response(found) if self.dialect.api == "responses" else _choice(found)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
@@ -220,6 +217,14 @@ def clean(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def parsed(body: bytes, *, place: str) -> Any:
+    """The JSON of a reply with status 200. Raises BadReplyError."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
 
 
 def count(value: Any) -> int:
