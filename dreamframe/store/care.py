@@ -15,6 +15,7 @@ from dreamframe.store.files import Files
 from dreamframe.store.journal import DAMAGE, scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import files_below, read_model
+from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
 OLD_S = 3600.0  # a temporary file that nobody has touched for so long was left by a session that ended
@@ -63,6 +64,16 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
                 yield folder, "training.json was changed after the training; the model's files are whole"
         except (CorruptFileError, StoreError) as exc:
             yield folder, str(exc)
+    yield from _source_problems(files, layout)
+
+
+def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
+    for name in files.listdir(layout.sources):
+        if name.endswith(".json") and not name.startswith("."):
+            try:
+                read_source(files, layout.sources / name)
+            except (StoreError, *DAMAGE) as exc:
+                yield layout.sources / name, str(exc)
 
 
 def _journal_problems(files: Files, path: Path) -> Iterator[str]:
@@ -107,7 +118,7 @@ def _is_kept(name: str, keys: Collection[str]) -> bool:
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone, work folders of models that are finished."""
-    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs):
+    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs, layout.sources):
         for name in files.listdir(parent):
             path = parent / name
             if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:

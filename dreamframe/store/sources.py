@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -28,13 +29,8 @@ class Sources:
         if self._files.kind(path) is None:
             return None
         try:
-            record = read_json(self._files, path)
-            data = self._files.map(path.with_suffix(".arrow"))
-            if is_damaged(record, must=True) or record.get("key") != key or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
-                raise CorruptFileError("it does not have the checksum that its record names")
-            table = pa.ipc.open_stream(data).read_all()
-            table.validate(full=True)
-            return pl.DataFrame(table), record
+            table, record = read_source(self._files, path)
+            return (pl.DataFrame(table), record) if record.get("key") == key else None
         except (CorruptFileError, StorageError, *DAMAGE) as exc:
             for part in (path, path.with_suffix(".arrow")):
                 if self._files.kind(part) is not None:
@@ -51,3 +47,14 @@ class Sources:
         data = out.getvalue()
         self._files.write_new(path, data)
         self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
+
+
+def read_source(files: Files, path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """The rows that belong to a record, and the record. Raises CorruptFileError, or what Arrow raises, where they are not as they were written."""
+    record = read_json(files, path)
+    data = files.map(path.with_suffix(".arrow"))
+    if is_damaged(record, must=True) or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
+        raise CorruptFileError(f"{path} or its rows do not have their checksum")
+    table = pa.ipc.open_stream(data).read_all()
+    table.validate(full=True)
+    return table, record
