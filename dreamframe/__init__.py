@@ -21,6 +21,7 @@ from dreamframe.frame import scan_json as scan_json
 from dreamframe.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame import scan_parquet as scan_parquet
 from dreamframe.frame import scan_text as scan_text
+from dreamframe.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.hub import scan_hub as scan_hub
 from dreamframe.llms.names import llm as llm
 from dreamframe.model import Model as Model

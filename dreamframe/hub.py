@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.errors import HubError, MissingExtraError, OfflineError
+from dreamframe.errors import HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.session import current
-from dreamframe.steps.source import HubTable
+from dreamframe.steps.source import HubTable, Table
 
 if TYPE_CHECKING:
     import datasets
@@ -65,13 +66,52 @@ def scan_hub(repo: str, *, config: str | None = None, split: str = "train", revi
     return Frame(HubTable(data=rows, repo=repo, config=config, split=split, **own))
 
 
-def _fetched(repo: str, *, config: str | None, split: str, revision: str | None, token: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
+    """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
+
+    Raises MissingExtraError without datasets, PlanError for a folder that is none, or one of several splits without `split`.
+
+    >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
+    >>> dr.scan_hf_disk("saved").to_dicts()
+    [{'a': 1}, {'a': 2}]
+    """
+    datasets = _datasets("scan_hf_disk")
+    try:
+        made = datasets.load_from_disk(str(path))
+    except (FileNotFoundError, ValueError) as exc:
+        raise PlanError(f"scan_hf_disk: {path} is no folder that save_to_disk wrote: {exc}") from exc
+    if isinstance(made, datasets.DatasetDict):
+        if split not in made:
+            asked = f"there is no split {split!r}" if split is not None else "there are several splits"
+            raise PlanError(f"scan_hf_disk: {path}: {asked}; give split= as one of {', '.join(map(repr, made))}.")
+        made = made[split]
+    elif split is not None:
+        raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
+    return Frame(Table(data=_rows(made)))
+
+
+def _datasets(needed_for: str) -> Any:
     try:
         import datasets
-        import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as exc:
-        raise MissingExtraError("datasets", extra="hub", needed_for="scan_hub") from exc
+        raise MissingExtraError("datasets", extra="hub", needed_for=needed_for) from exc
+    return datasets
+
+
+def _rows(made: Any) -> pl.DataFrame:
+    """The rows of a `Dataset`, labels by their names."""
+    rows = pl.DataFrame(made.with_format("arrow")[:])
+    for name, feature in made.features.items():
+        if type(feature).__name__ == "ClassLabel":
+            rows = rows.with_columns(pl.col(name).replace_strict(dict(enumerate(feature.names)), default=None, return_dtype=pl.String))
+    return rows
+
+
+def _fetched(repo: str, *, config: str | None, split: str, revision: str | None, token: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    datasets = _datasets("scan_hub")
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
     try:
         info = huggingface_hub.HfApi(token=token).dataset_info(repo, revision=revision)
         made = datasets.load_dataset(repo, config, split=split, revision=info.sha, token=token)
@@ -80,11 +120,7 @@ def _fetched(repo: str, *, config: str | None, split: str, revision: str | None,
         held = token or huggingface_hub.get_token() or ""
         said = str(exc).replace(held, "***") if held else str(exc)
         raise HubError(f"scan_hub: {repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
-    rows = pl.DataFrame(made.with_format("arrow")[:])
-    for name, feature in made.features.items():
-        if isinstance(feature, datasets.ClassLabel):
-            rows = rows.with_columns(pl.col(name).replace_strict(dict(enumerate(feature.names)), default=None, return_dtype=pl.String))
-    return rows, {"repo": repo, "config": config, "split": split, "revision": info.sha, "license": _license(card), "citation": _citation(card)}
+    return _rows(made), {"repo": repo, "config": config, "split": split, "revision": info.sha, "license": _license(card), "citation": _citation(card)}
 
 
 def _license(card: str) -> str | None:

@@ -152,6 +152,20 @@ def test_a_dry_run_lists_what_would_be_written() -> None:
     assert done.url == "https://huggingface.co/datasets/me/x"
 
 
+def test_what_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
+    import datasets
+
+    features = datasets.Features({"t": datasets.Value("string"), "mood": datasets.ClassLabel(names=["bad", "good"])})
+    made = datasets.Dataset.from_dict({"t": ["a", "b", None], "mood": [1, 0, None]}, features=features)
+    made.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": made, "test": made.select([0])}).save_to_disk(tmp_path / "two")
+    assert dr.scan_hf_disk(tmp_path / "one").collect().to_dict(as_series=False) == {"t": ["a", "b", None], "mood": ["good", "bad", None]}
+    assert dr.scan_hf_disk(tmp_path / "two", split="test").collect().height == 1
+    for folder, split, says in [("two", None, "several splits"), ("two", "x", "'train', 'test'"), ("one", "x", "no splits"), ("no", None, "no folder")]:
+        with pytest.raises(dr.errors.PlanError, match=says):
+            dr.scan_hf_disk(tmp_path / folder, split=split)
+
+
 def test_a_card_tells_its_licence_and_citation() -> None:
     from dreamframe.hub import _citation, _license
 
