@@ -24,7 +24,7 @@ from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
 from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
-from dreamframe.steps.source import Scan, Table
+from dreamframe.steps.source import HubTable, Scan, Table
 from dreamframe.steps.train import Train
 from dreamframe.steps.until import Until
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
@@ -178,6 +178,19 @@ def found(below: Step, *, index: str = "exact") -> Step:
 
 CASES: dict[str, Case] = {
     "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
+    "HubTable": Case(
+        lambda _: HubTable(data=ROWS, repo="org/name", revision="0" * 40),
+        {
+            "name": "other",
+            "data": rechunked(),
+            "repo": "org/other",
+            "config": "de",
+            "split": "test",
+            "revision": "1" * 40,
+            "license": "mit",
+            "citation": "@misc",
+        },
+    ),
     "Relational": Case(
         lambda below: Relational(inputs=(below,), verb="filter", args=(pl.col("v") > 1,)),
         {"name": "other", "verb": "select", "args": (pl.col("v") > 2,), "options": (("k", "a"),)},
