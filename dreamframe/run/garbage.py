@@ -6,14 +6,14 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-FEWEST = 20_000  # new objects between two looks at the youngest; Python's own 700 is a look for every 20 rows in flight
+FEWEST = 5_000  # new objects between two looks at the youngest; Python's own 700 is a look for every 20 rows in flight, 20,000 costs memory
 _runs = 0  # inside the block now: all in the loop's thread
 _before: tuple[int, int, int] = gc.get_threshold()
 
 
 @contextlib.contextmanager
 def rarely_collected() -> Iterator[None]:
-    """Within the block, cycles are looked for once in 20,000 new objects. What the user set stands if it is more, or no look at all.
+    """Within the block, cycles are looked for once in 5,000 new objects. What the user set stands if it is more, or no look at all.
 
     With the calls of 256 rows in flight, looking is a third of Python's work, and finds nothing.
     """
