@@ -35,7 +35,8 @@ class Pool(Generic[T, R]):
 
     `work` answers a batch and runs on the pool's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
     costs n times the longest one's length; batches cost at most `budget`. When `work` runs out of memory, the budget becomes half of what the batch
-    cost, stays there, and the batch is tried again in parts; a request that does not fit alone fails.
+    cost and the batch is tried again in parts; batches that fit then raise it, by halves of the way to the cost that failed, and what fits is
+    remembered: n equal requests of which b fit take at most 2 n / b + log2(b) batches. A request that does not fit alone fails.
     The oldest request is always in the next batch, so that none waits for ever.
     """
 
@@ -50,6 +51,8 @@ class Pool(Generic[T, R]):
     ) -> None:
         self._work = work
         self.budget = budget
+        self._fits = 0  # the largest cost that worked, and the smallest that did not
+        self._too_much: int | None = None
         self._most = most  # requests of one batch
         self._is_out_of_memory = is_out_of_memory
         self._name = name
@@ -111,6 +114,7 @@ class Pool(Generic[T, R]):
         except Exception as exc:  # noqa: BLE001  whatever a model's code raises belongs to the requests of the batch
             self._failed(batch, exc)
             return
+        self._fitted(batch)
         for job, answer in zip(batch, answers, strict=True):
             if not job.is_wanted:
                 continue
@@ -119,9 +123,20 @@ class Pool(Generic[T, R]):
             else:
                 job.answer.set_result(answer)
 
+    def _fitted(self, batch: list[Job[T, R]]) -> None:
+        """Remember that the batch fitted; if a larger one did not, allow half the way there, unless that gains less than an eighth."""
+        cost = _cost(batch)
+        if cost <= self._fits:
+            return
+        self._fits = cost
+        if self._too_much is not None and self._too_much - cost > max(1, cost // 8):
+            self.budget = max(self.budget, (cost + self._too_much) // 2)
+
     def _failed(self, batch: list[Job[T, R]], exc: Exception) -> None:
         if self._is_out_of_memory(exc) and len(batch) > 1:
-            self.budget = max(1, len(batch) * max(j.length for j in batch) // 2)
+            self._too_much = cost = _cost(batch)
+            self._fits = self._fits if self._fits < cost else 0  # others take memory now that was free before
+            self.budget = max(1, (self._fits + cost) // 2)
             self._jobs.extend(batch)
             return
         for job in batch:
@@ -135,3 +150,7 @@ class Pool(Generic[T, R]):
                 error = PermanentCallError(f"{self._name}: {type(exc).__name__}: {exc}")
             error.__cause__ = exc if error is not exc else exc.__cause__
             job.answer.set_exception(error)
+
+
+def _cost(batch: Sequence[Job[T, R]]) -> int:
+    return len(batch) * max(j.length for j in batch)

@@ -57,14 +57,32 @@ def test_the_oldest_request_is_in_the_next_batch_so_none_starves() -> None:
     assert 50 in model.batches[0]
 
 
-@pytest.mark.parametrize("memory", [1, 7, 16, 33], ids=lambda m: f"memory for {m}")
-def test_out_of_memory_halves_the_budget_and_every_row_is_done(memory: int) -> None:
-    n = 64
+@pytest.mark.parametrize("memory", [1, 2, 3, 7, 16, 33, 199])
+@pytest.mark.parametrize("n", [1, 2, 64, 200, 1000])
+def test_every_row_is_done_in_few_attempts_whatever_the_memory(n: int, memory: int) -> None:
     model = Model(memory=memory)
-    answers, pool = run(model, [1] * n, budget=10**6)
+    answers, _ = run(model, [1] * n, budget=10**9)
     assert answers == [2] * n
-    assert len(model.batches) <= 2 * n / memory + math.log2(n) + 1
-    assert pool.budget <= memory * 2  # remembered
+    assert len(model.batches) <= 2 * n / memory + math.log2(memory)
+
+
+def test_what_fits_is_remembered() -> None:
+    model = Model(memory=20)
+    _, pool = run(model, [1] * 500, budget=10**9)
+    assert 20 * 7 // 8 <= pool.budget <= 20
+    assert sum(len(b) > 20 for b in model.batches[10:]) == 0
+
+
+def test_memory_that_others_take_lowers_the_budget_again() -> None:
+    class Shrinking(Model):
+        def work(self, batch: Sequence[int]) -> list[int | CallError]:
+            self.memory = 40 if len(self.batches) < 6 else 4
+            return super().work(batch)
+
+    model = Shrinking()
+    answers, pool = run(model, [1] * 400, budget=64)
+    assert answers == [2] * 400
+    assert pool.budget <= 4
 
 
 def test_a_request_that_does_not_fit_alone_fails_alone() -> None:
