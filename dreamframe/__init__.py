@@ -25,6 +25,7 @@ from dreamframe.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.hub import scan_hub as scan_hub
 from dreamframe.llms.names import llm as llm
 from dreamframe.model import Model as Model
+from dreamframe.plan_json.text import from_json as from_json
 from dreamframe.session import Session as Session
 from dreamframe.verbs.ask import prompt as prompt
 from dreamframe.verbs.output import collect_all as collect_all

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -16,13 +16,17 @@ from dreamframe.cards.lineage import values_in
 from dreamframe.cards.records import Records, together
 from dreamframe.errors import DreamframeError
 from dreamframe.run import loop
-from dreamframe.session import Session
 from dreamframe.step import ModelStep, Step
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.train import Train
 
+if TYPE_CHECKING:
+    from dreamframe.session import Session
+
 LIBRARIES = ("dreamframe", "polars", "pyarrow")
 FOR_TRAINING = ("torch", "transformers", "trl", "peft", "sentence-transformers", "setfit")
+OTHERS: tuple[str, ...] = ("accelerate", "aiohttp", "anthropic", "bitsandbytes", "datasets", "huggingface_hub", "litellm", "mistralai", "numpy")
+OTHERS += ("onnxruntime", "openai", "pydantic", "tokenizers", "usearch", "vllm", "xllamacpp", "xxhash")
 SHOWN = 3  # rows
 
 
@@ -31,10 +35,10 @@ def records_of(session: Session, step: Step) -> Records:
     memo: dict[Any, Any] = {}
     has_run = session._stores is not None or (session.folder is not None and session.folder.exists())
     nodes = step.walk()
-    secrets = tuple(dict.fromkeys((*(s for node in nodes for s in _secrets(node)), *_secrets_around())))
-    versions = dict(_versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
+    secrets = secrets_of(step)
+    libraries = dict(versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
     if not has_run:
-        return Records(secrets=secrets, versions=versions, memo=memo)
+        return Records(secrets=secrets, versions=libraries, memo=memo)
     known = Records(memo=memo)
     keys = {known.key(n) for n in nodes} - {""}
     events = [e for e in _events(session) if e.get("key") in keys]
@@ -55,7 +59,7 @@ def records_of(session: Session, step: Step) -> Records:
     facts |= {k: dataclasses.replace(facts[k], rows=r["rows"]) for k, r in stored.items() if k in facts}
     is_whole = all(known.key(n) in trainings for n in nodes if isinstance(n, ModelStep) and n is not step)
     examples = _examples(session, step) if facts and is_whole else []
-    return Records(facts, trainings, curves, examples, versions, [*days[:1], *days[-1:]], secrets, memo)
+    return Records(facts, trainings, curves, examples, libraries, [*days[:1], *days[-1:]], secrets, memo)
 
 
 def _events(session: Session) -> Iterator[dict[str, Any]]:
@@ -85,6 +89,11 @@ def _examples(session: Session, step: Step) -> list[dict[str, Any]]:
         return []  # not all of them were answered: a card shows none rather than ask
 
 
+def secrets_of(step: Step) -> tuple[str, ...]:
+    """What must not be told: keys that the plan's models hold, and those that the environment has."""
+    return tuple(dict.fromkeys((*(s for node in step.walk() for s in _secrets(node)), *_secrets_around())))
+
+
 def _secrets(node: Step) -> Iterator[str]:
     """Values of the fields declared secret, of every model in a step."""
     for value in values_in(node):
@@ -109,7 +118,8 @@ def _secrets_around() -> Iterator[str]:
     yield from (v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8)
 
 
-def _versions(names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def versions(names: tuple[str, ...] = (*LIBRARIES, *FOR_TRAINING, *OTHERS)) -> Iterator[tuple[str, str]]:
+    """Name and version of each of these libraries that is installed."""
     for name in names:
         try:
             yield name, importlib.metadata.version(name)

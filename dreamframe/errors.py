@@ -7,7 +7,8 @@
     │   ├── TemplateError               a prompt template that cannot be read
     │   ├── SchemaError                 an answer schema that has no column type
     │   ├── SettingError                an unknown or impossible setting of a model, trainer or verb
-    │   └── FingerprintError            a value that has no stable identity
+    │   ├── FingerprintError            a value that has no stable identity
+    │   └── PlanFormatError             a plan that cannot be written as JSON, or JSON that is no plan
     ├── MissingExtraError               also ImportError: an optional library is not installed
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
@@ -85,6 +86,10 @@ class SettingError(PlanError, ValueError):
 
 class FingerprintError(PlanError, TypeError):
     """A value has no identity that another process could find again."""
+
+
+class PlanFormatError(PlanError, ValueError):
+    """A plan that cannot be written as JSON, or a text that is no plan, or one that wants what was not handed over."""
 
 
 class MissingExtraError(DreamframeError, ImportError):

@@ -65,7 +65,12 @@ def _is_library(name: str, file: str | None) -> bool:
     file = file or _spec_file(top)
     if file in (None, "built-in", "frozen"):
         return top in sys.stdlib_module_names or top in sys.builtin_module_names
-    path = str(Path(str(file)).resolve())
+    return is_library_file(str(file))
+
+
+def is_library_file(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package."""
+    path = str(Path(file).resolve())
     return any(path.startswith(folder + "/") for folder in _library_folders())
 
 

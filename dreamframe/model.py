@@ -135,6 +135,17 @@ class Model:
 
         return model_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
 
+    def to_json(self) -> str:
+        """The plan as text: see `df.to_json`.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("gpt2", steps=2), prompt="q", completion="a")
+        >>> dr.from_json(model.to_json()).explain() == model.explain()
+        True
+        """
+        from dreamframe.plan_json.text import to_json
+
+        return to_json(self.step)
+
     def explain(self) -> str:
         """The plan as text, the training first."""
         return plan_text(self.step)

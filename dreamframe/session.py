@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from dreamframe.run.options import Mode, RunOptions
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
 from dreamframe.why_miss import why_miss
 
@@ -30,13 +31,6 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.run.execute import Run
     from dreamframe.session_diff import SessionDiff
     from dreamframe.store.stores import Stores
-
-
-class HasStep(Protocol):
-    """A frame or a model."""
-
-    @property
-    def step(self) -> Step: ...
 
 
 DEFAULT_FOLDER = ".dreamframe"
@@ -48,7 +42,7 @@ _active: contextvars.ContextVar[Session | None] = contextvars.ContextVar("dreamf
 _defaults: dict[Path, Session] = {}
 
 
-class Session:
+class Session(SessionCare):
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
@@ -208,6 +202,10 @@ class Session:
             self._failures[step.key(run.memo)] = run.stats.failures
         if self._stores is not None:
             self._stores.log.write(run.stats.events())
+            from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
+
+            for step in steps:
+                keep_plan(self._stores, step, run.memo)
 
     # Looking
 
@@ -288,62 +286,6 @@ class Session:
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""
         return [] if self.stores.steps is None else self.stores.steps.all()
-
-    def verify(self) -> list[dict[str, str]]:
-        """Read every byte of the folder and say what is not as it was written: `path` and `problem` of each. Nothing is changed.
-
-        The next run sets damaged files aside with a warning, and makes what they held again when it is needed.
-
-        >>> with dr.Session("./output") as session:
-        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a").collect()
-        ...     session.verify()
-        []
-        """
-        return [{"path": p.path, "problem": p.what} for p in self.stores.verify()]
-
-    def gc(self, *, keep: Sequence[HasStep] | None = None) -> list[dict[str, Any]]:
-        """Remove what nobody needs, and say what it was: `path`, `bytes` and `why` of each.
-
-        Without `keep`: what interrupted sessions left, and damaged files that were set aside. With frames to `keep`: also the stored outputs of all
-        other steps. Answers and models are never removed: whatever went is made again without asking. Other sessions may be at work meanwhile.
-
-        >>> with dr.Session("./output") as session:
-        ...     kept = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a")
-        ...     _ = dr.collect_all([kept, kept.prompt(dr.testing.Echo(), "{a}", into="b")])
-        ...     [removed["why"] for removed in session.gc(keep=[kept])]
-        ['not kept']
-        """
-        steps: set[str] | None = None
-        if keep is not None:
-            run = self._run_with(self._options)
-            plans = [plan for frame in keep for plan in (frame.step, run.planned(frame.step))]
-            steps = {step.key(run.memo) for plan in plans for step in plan.walk()}
-        return [{"path": r.path, "bytes": r.n_bytes, "why": r.why} for r in self.stores.gc(steps=steps)]
-
-    def export(self, archive: str | Path) -> Path:
-        """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.
-
-        Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`. It holds no key and no path, but
-        every prompt and answer. Raises SettingError for a session in memory.
-        """
-        from dreamframe.store import archive as archives
-
-        if self.folder is None:
-            raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
-        self.stores.answers.flush()
-        return archives.export(self.folder, Path(archive).absolute())
-
-    @classmethod
-    def load(cls, archive: str | Path, folder: str | Path, **settings: Any) -> Session:
-        """Make a new folder out of an exported session, and open it; settings as of `dr.Session`.
-
-        Nothing of it is executed or unpickled, nothing is written outside `folder`, and every file is checked before it is first used.
-        Raises CorruptFileError for what is no session, SettingError if the folder is not empty.
-        """
-        from dreamframe.store import archive as archives
-
-        archives.unpack(Path(archive).absolute(), Path(folder).absolute())
-        return cls(folder, **settings)
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"

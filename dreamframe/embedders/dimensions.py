@@ -8,7 +8,7 @@ from typing import Any
 
 from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
-from dreamframe.llms.weights import hub_commit, weights_path
+from dreamframe.llms.weights import KeptWeights, hub_commit, weights_path
 
 POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
@@ -21,7 +21,9 @@ def vector_length(model: Any, *, revision: str | None, who: str) -> int:
         return vector_length(model.step.trainer.base, revision=None, who=who)
     if hasattr(model, "model"):  # the settings of a model: an embedder, or a language model as a base
         return int(model.dim) if hasattr(model, "dim") else vector_length(model.model, revision=getattr(model, "revision", None), who=who)
-    path = weights_path(str(model))
+    if isinstance(model, KeptWeights) and model.dim is not None:
+        return model.dim
+    path = weights_path(model if isinstance(model, str) else str(model))
     files = Files(path) if path is not None else HubFiles(str(model), hub_commit(str(model), revision))
     return _of(files, who, str(model))
 

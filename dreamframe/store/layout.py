@@ -34,6 +34,8 @@ class Layout:
         self.models = folder / "models"
         self.runs = folder / "runs"
         self.sources = folder / "sources"
+        self.plans = folder / "plans"
+        self.scripts = folder / "scripts"
         self.locks = folder / "locks"
         self.aside = folder / "set-aside"
 

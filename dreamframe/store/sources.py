@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,20 @@ class Sources:
 
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
+
+    def has(self, label: str, key: str) -> bool:
+        """Whether rows are kept under a key. Reads none of them."""
+        return self._files.kind(self._layout.sources / f"{entry_name(label, key)}.json") is not None
+
+    def names_of(self, **said: object) -> set[str]:
+        """The files of the entries whose records say this."""
+        found: set[str] = set()
+        for path in [self._layout.sources / n for n in self._files.listdir(self._layout.sources) if n.endswith(".json") and not n.startswith(".")]:
+            with contextlib.suppress(CorruptFileError):
+                record = read_json(self._files, path)
+                if all(record.get(k) == v for k, v in said.items()):
+                    found |= {path.name, path.with_suffix(".arrow").name}
+        return found
 
     def find(self, label: str, key: str) -> tuple[pl.DataFrame, dict[str, Any]] | None:
         """The rows that were kept under a key and their record. What is damaged is set aside with a warning, and not there any more."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from dreamframe.store.answers import Answers
-from dreamframe.store.care import Problem, Removed, gc, verify
+from dreamframe.store.care import Kept, Problem, Removed, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, open_folder
 from dreamframe.store.models import Models
+from dreamframe.store.plans import Plans
 from dreamframe.store.runlog import RunLog
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
@@ -33,13 +33,18 @@ class Stores:
         """Rows that came from elsewhere; None for a session in memory."""
         return None if self.layout is None else Sources(self.files, self.layout)
 
+    @property
+    def plans(self) -> Plans | None:
+        """The plans that were run; None for a session in memory."""
+        return None if self.layout is None else Plans(self.files, self.layout)
+
     def verify(self) -> list[Problem]:
         """What in the folder is not as it was written. Reads every byte, changes nothing."""
         return [] if self.layout is None else verify(self.files, self.layout)
 
-    def gc(self, *, steps: Collection[str] | None = None, models: Collection[str] | None = None) -> list[Removed]:
-        """Remove what nobody needs; with keys of `steps` or `models`, also all others. Answers stay."""
-        return [] if self.layout is None else gc(self.files, self.layout, steps=steps, models=models)
+    def gc(self, *, kept: Kept | None = None, dry_run: bool = False) -> list[Removed]:
+        """Remove what nobody needs; with `kept`, also all others. Answers stay."""
+        return [] if self.layout is None else gc(self.files, self.layout, kept=kept, dry_run=dry_run)
 
     def close(self) -> None:
         """Write what is pending, and let go of everything."""

@@ -31,7 +31,7 @@ def locate(base: Any, *, who: str) -> Located:
         at = locate(base.model, who=who) if isinstance(base.model, Artefact) else _named(base.model, base, who)
         adapter = getattr(base, "adapter", None)
         return at if adapter is None else Located(at.weights, _adapter_folder(adapter, who))
-    return _named(str(base), None, who)
+    return _named(base if isinstance(base, str) else str(base), None, who)
 
 
 def base_identity(base: Any) -> object:
@@ -39,7 +39,7 @@ def base_identity(base: Any) -> object:
     from dreamframe.llms.weights import weights_identity
 
     if isinstance(base, str | Path):
-        return weights_identity(str(base))
+        return weights_identity(base if isinstance(base, str) else str(base))
     return base.identity() if isinstance(base, ModelSettings) else base
 
 

@@ -180,6 +180,20 @@ class OutputVerbs(Verbs):
         """
         return plan_text(current().planned(self.step) if optimized else self.step)
 
+    def to_json(self) -> str:
+        """The plan as text, with the rows of tables in memory; files are named. `dr.from_json` reads it. Keys are not in it.
+
+        Functions of yours are named and fingerprinted, not written. Raises PlanFormatError for what cannot be: a Python function inside a polars
+        expression (use `df.map`), an expression of more than some sixty operations one in another.
+
+        >>> text = dr.frame({"a": [1, 2]}).filter(pl.col("a") > 1).to_json()
+        >>> dr.from_json(text).to_dicts()
+        [{'a': 2}]
+        """
+        from dreamframe.plan_json.text import to_json
+
+        return to_json(self.step)
+
     def card(self, repo: str | None = None) -> str:
         """README.md of these rows, with YAML front matter for the Hub: how they were made, of what, under which licences, at what cost. Runs nothing.
 

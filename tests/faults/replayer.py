@@ -1,8 +1,9 @@
 """A run to be replayed elsewhere, as a process of its own.
 
-    python -m tests.faults.replayer FOLDER URL BASE OUT [offline]
+    python -m tests.faults.replayer FOLDER URL BASE OUT [offline] [plans]
 
-Two prompts, a filter, a training and the trained model's answers; each frame is written to OUT, and a line of JSON says what it took.
+Two prompts, a filter, a training and the trained model's answers; each frame is written to OUT, and a line of JSON says what it took. With `plans`, the
+frames are those that the session keeps: nothing is known here of what they were.
 """
 
 from __future__ import annotations
@@ -33,10 +34,20 @@ def frames(url: str, base: str) -> tuple[dict[str, dr.Frame], dr.Model]:
     return {"reviews": reviews, "tuned": tuned}, model
 
 
+def kept(session: dr.Session) -> tuple[dict[str, dr.Frame], dr.Model]:
+    """The same, as the session keeps it."""
+    names = {p["columns"][-1] if p["columns"] else "model": p["name"] for p in session.plans()}
+    reviews, tuned, model = (session.plan(names[last]) for last in ("reply", "tuned_mood", "model"))
+    assert isinstance(reviews, dr.Frame)
+    assert isinstance(tuned, dr.Frame)
+    assert isinstance(model, dr.Model)
+    return {"reviews": reviews, "tuned": tuned}, model
+
+
 def main(folder: str, url: str, base: str, out: str, *options: str) -> None:
-    made, model = frames(url, base)
     Path(out).mkdir()
     with dr.Session(folder, progress=False, offline="offline" in options) as session:
+        made, model = kept(session) if "plans" in options else frames(url, base)
         try:
             for name, frame in made.items():
                 frame.write_parquet(Path(out) / f"{name}.parquet")

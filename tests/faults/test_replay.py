@@ -81,6 +81,15 @@ def test_a_stranger_without_key_or_network_gets_every_row_and_the_model(made: Ma
 
 
 @needs_unshare
+def test_a_stranger_without_the_script_gets_them_from_the_kept_plans(made: Made, tmp_path: Path) -> None:
+    dr.Session.load(made.archive, tmp_path / "session").close()
+    said = run(tmp_path / "session", made.url, tmp_path / "out", "offline", "plans", alone=True)
+    assert (said["usage"]["calls"], said["usage"]["trained"], said["weights"]) == (0, 0, made.said["weights"])
+    for name in ("reviews", "tuned"):
+        assert pl.read_parquet(tmp_path / "out" / f"{name}.parquet").equals(pl.read_parquet(made.folder / "out" / f"{name}.parquet"))
+
+
+@needs_unshare
 def test_from_the_answers_alone_every_row_is_made_again(made: Made, tmp_path: Path) -> None:
     dr.Session.load(made.archive, tmp_path / "session").close()
     shutil.rmtree(tmp_path / "session" / "steps")

@@ -51,7 +51,7 @@ def test_an_archive_holds_no_lock_and_no_hidden_file(tmp_path: Path):
     (tmp_path / "a" / "stranger.txt").write_text("not ours")
     with dr.Session(tmp_path / "a") as session, tarfile.open(session.export(tmp_path / "run.tar")) as tar:
         names = tar.getnames()
-    assert {n.split("/")[0] for n in names} == {"session.json", "answers", "steps", "runs"}
+    assert {n.split("/")[0] for n in names} == {"session.json", "answers", "steps", "runs", "plans", "sources"}
     assert not any(part.startswith(".") for n in names for part in n.split("/"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dreamframe.store.care import OLD_S
+from dreamframe.store.care import OLD_S, Kept
 from dreamframe.store.stores import Stores, open_stores
 from tests.faults.hostile import commit_model
 from tests.storing import give, journals, opened, step_key, store_step, table_of, texts, warned
@@ -123,7 +123,7 @@ def test_what_somebody_is_writing_stays(tmp_path: Path) -> None:
         workdir = other.models.workdir(step_key(8), "SFT")
         for path in (writer._folder, writer._folder / "data.arrow", workdir):
             os.utime(path, (old, old))
-        assert stores.gc(steps=[], models=[]) != []
+        assert stores.gc(kept=Kept(steps=[], models=[])) != []
         writer.write(table_of(4))
         assert writer.commit({}).table().num_rows == 4
         assert workdir.is_dir()
@@ -133,7 +133,7 @@ def test_what_is_kept_is_named_by_its_key(tmp_path: Path) -> None:
     build(tmp_path)
     with opened(tmp_path) as stores:
         rows = found(stores, 2)
-        removed = stores.gc(steps=[step_key(1)], models=[step_key(3)])
+        removed = stores.gc(kept=Kept(steps=[step_key(1)], models=[step_key(3)]))
         assert sorted(r.path for r in removed) == [f"models/SFT-{step_key(4)[:12]}", f"steps/summary-{step_key(2)[:12]}"]
         assert found(stores, 1) is not None
         assert found(stores, 2) is None
@@ -158,7 +158,7 @@ def test_the_checkpoints_of_a_kept_key_stay(tmp_path: Path) -> None:
             (work / "checkpoint").write_bytes(b"x")
             stores.models.release(step_key(n))
     with opened(tmp_path) as stores:
-        assert [r.why for r in stores.gc(models=[step_key(1)])] == ["not kept"]
+        assert [r.why for r in stores.gc(kept=Kept(models=[step_key(1)]))] == ["not kept"]
         assert [p.name for p in (tmp_path / "models").iterdir()] == [f".SFT-{step_key(1)[:12]}.work"]
 
 
@@ -177,5 +177,5 @@ def test_a_link_in_the_set_aside_folder_is_removed_and_not_followed(tmp_path: Pa
 def test_a_session_in_memory_has_nothing_to_look_after(tmp_path: Path) -> None:
     stores = open_stores(None, scratch=tmp_path)
     assert stores.verify() == []
-    assert stores.gc(steps=[], models=[]) == []
+    assert stores.gc(kept=Kept(steps=[], models=[])) == []
     stores.answers.close()
