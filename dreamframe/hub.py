@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +14,8 @@ import polars as pl
 from dreamframe.errors import HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
-from dreamframe.session import current
-from dreamframe.steps.source import HubTable, Table
+from dreamframe.session import Session, current
+from dreamframe.steps.source import HubStream, HubTable, Table
 
 if TYPE_CHECKING:
     import datasets
@@ -34,11 +37,14 @@ def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
     return datasets.Dataset(datasets.table.InMemoryTable(rows.to_arrow()))
 
 
-def scan_hub(repo: str, *, config: str | None = None, split: str = "train", revision: str | None = None, token: str | None = None) -> Frame:
+def scan_hub(
+    repo: str, *, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False, token: str | None = None
+) -> Frame:
     """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
 
     Without `revision` it is the newest commit when this session first reads it, and that commit ever after; the rows are kept in the session, so that it
-    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names.
+    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names. With `streaming=True` rows are read when
+    a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this machine's disk.
 
     Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
     OfflineError for what is not in an offline session.
@@ -50,20 +56,107 @@ def scan_hub(repo: str, *, config: str | None = None, split: str = "train", revi
     ...         print(exc)
     scan_hub: org/reviews is not in the session, and offline=True allows no download.
     """
-    session = current()
-    asked = fingerprint(["hub", repo, config, split, revision])
-    sources = session.stores.sources
-    found = None if sources is None else sources.find(repo, asked)
-    if found is None:
-        if session.is_offline:
-            raise OfflineError(f"scan_hub: {repo} is not in the session, and offline=True allows no download.")
-        found = _fetched(repo, config=config, split=split, revision=revision, token=token)
-        if sources is not None:
-            sources.keep(repo, asked, *found)
-            found = sources.find(repo, asked) or found  # with the types that the next run will read
-    rows, record = found
-    own: dict[str, Any] = {"revision": str(record.get("revision", "")), "license": record.get("license"), "citation": record.get("citation")}
-    return Frame(HubTable(data=rows, repo=repo, config=config, split=split, **own))
+    hub = _Hub(current(), repo, config, split, token)
+    kind = "hub stream" if streaming else "hub"
+    rows, record = hub.kept(fingerprint([kind, repo, config, split, revision]), lambda: hub.described(revision) if streaming else hub.whole(revision))
+    commit = str(record.get("revision", ""))
+    own: dict[str, Any] = {"repo": repo, "config": config, "split": split, "revision": commit}
+    own |= {"license": record.get("license"), "citation": record.get("citation")}
+    if not streaming:
+        return Frame(HubTable(data=rows, **own))
+    fetch = stream_rows(repo, config, split, commit, rows.schema, token=token)
+    return Frame(HubStream(columns=tuple(rows.schema.items()), fetch=fetch, **own))
+
+
+def stream_rows(
+    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None
+) -> Callable[[int | None], pl.DataFrame]:
+    """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
+    return lambda n: _Hub(current(), repo, config, split, token).streamed(commit, n, schema)
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """One split of one data set, read for one session."""
+
+    session: Session
+    repo: str
+    config: str | None
+    split: str
+    token: str | None = field(repr=False)
+
+    def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """What the session keeps under a key; else what is fetched now, and kept."""
+        sources = self.session.stores.sources
+        found = None if sources is None else sources.find(self.repo, key)
+        if found is None:
+            if self.session.is_offline:
+                raise OfflineError(f"scan_hub: {self.repo} is not in the session, and offline=True allows no download.")
+            found = fetch()
+            if sources is not None:
+                sources.keep(self.repo, key, *found)
+                found = sources.find(self.repo, key) or found  # with the types that the next run will read
+        return found
+
+    def whole(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """All rows of the newest commit, or of a revision."""
+        datasets = _datasets("scan_hub")
+        with self._said():
+            record = self._record(revision)
+            made = datasets.load_dataset(self.repo, self.config, split=self.split, revision=record["revision"], token=self.token)
+            return _rows(made), record
+
+    def described(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """No row: the columns, and what the card says."""
+        with self._said():
+            record = self._record(revision)
+            return self._first(str(record["revision"]), 1).clear(), record
+
+    def streamed(self, commit: str, n: int | None, schema: pl.Schema) -> pl.DataFrame:
+        """The first n rows of a commit."""
+
+        def fetch() -> tuple[pl.DataFrame, dict[str, Any]]:
+            with self._said():
+                rows = self._first(commit, n)
+            return rows, {"repo": self.repo, "config": self.config, "split": self.split, "revision": commit, "rows_asked": n}
+
+        return self.kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0].cast(dict(schema))  # type: ignore[arg-type]
+
+    def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+        datasets = _datasets("scan_hub")
+        stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
+        features = stream.features
+        taken = stream if n is None else stream.take(n)
+        parts = [pl.DataFrame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
+        if not parts and features is None:
+            raise ValueError("the stream has no rows and does not say its columns")
+        rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
+        return _named_labels(rows, features or {})
+
+    def _record(self, revision: str | None) -> dict[str, Any]:
+        """The commit that a revision means now, and what its card says of licence and citation."""
+        _datasets("scan_hub")
+        import huggingface_hub
+
+        info = huggingface_hub.HfApi(token=self.token).dataset_info(self.repo, revision=revision)
+        has_card = any(s.rfilename == "README.md" for s in info.siblings or ())
+        card = huggingface_hub.DatasetCard.load(self.repo, token=self.token).content if has_card else ""
+        named = {"repo": self.repo, "config": self.config, "split": self.split, "revision": info.sha}
+        return {**named, "license": _license(card), "citation": _citation(card)}
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        """What the libraries raise as one error of ours, without the token."""
+        datasets = _datasets("scan_hub")
+        import huggingface_hub
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            yield
+        except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError) as exc:
+            held = self.token or huggingface_hub.get_token() or ""
+            said = str(exc).replace(held, "***") if held else str(exc)
+            raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
 
 
 def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
@@ -100,27 +193,14 @@ def _datasets(needed_for: str) -> Any:
 
 def _rows(made: Any) -> pl.DataFrame:
     """The rows of a `Dataset`, labels by their names."""
-    rows = pl.DataFrame(made.with_format("arrow")[:])
-    for name, feature in made.features.items():
+    return _named_labels(pl.DataFrame(made.with_format("arrow")[:]), made.features)
+
+
+def _named_labels(rows: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
+    for name, feature in features.items():
         if type(feature).__name__ == "ClassLabel":
             rows = rows.with_columns(pl.col(name).replace_strict(dict(enumerate(feature.names)), default=None, return_dtype=pl.String))
     return rows
-
-
-def _fetched(repo: str, *, config: str | None, split: str, revision: str | None, token: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    datasets = _datasets("scan_hub")
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        info = huggingface_hub.HfApi(token=token).dataset_info(repo, revision=revision)
-        made = datasets.load_dataset(repo, config, split=split, revision=info.sha, token=token)
-        card = huggingface_hub.DatasetCard.load(repo, token=token).content if any(s.rfilename == "README.md" for s in info.siblings or ()) else ""
-    except (HfHubHTTPError, datasets.exceptions.DatasetsError, OSError, ValueError) as exc:
-        held = token or huggingface_hub.get_token() or ""
-        said = str(exc).replace(held, "***") if held else str(exc)
-        raise HubError(f"scan_hub: {repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
-    return _rows(made), {"repo": repo, "config": config, "split": split, "revision": info.sha, "license": _license(card), "citation": _citation(card)}
 
 
 def _license(card: str) -> str | None:

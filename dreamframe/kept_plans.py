@@ -17,7 +17,7 @@ from dreamframe.errors import PlanFormatError
 from dreamframe.explain import plan_text
 from dreamframe.function_code import is_library_file
 from dreamframe.plan_json.write import plan_record
-from dreamframe.step import Memo, ModelStep, Step
+from dreamframe.step import Memo, ModelStep, Source, Step
 from dreamframe.steps.source import KeptScan, Scan, Table
 
 if TYPE_CHECKING:
@@ -55,8 +55,10 @@ def keep(stores: Stores, step: Step, memo: Memo) -> None:
     plans.keep(step.label, key, record)
 
 
-def _keep_rows(sources: Sources, source: Table | Scan | KeptScan, memo: Memo) -> Mapping[str, Any] | None:
+def _keep_rows(sources: Sources, source: Source, memo: Memo) -> Mapping[str, Any] | None:
     """Keep a source's rows in the session, and say how they are found again."""
+    if not isinstance(source, Table | Scan | KeptScan):
+        return None  # a stream of the Hub, which keeps its own, or a source of the user's
     if isinstance(source, Table):
         label, key, n_bytes, more = "rows", source.digest, source.data.estimated_size(), {}
     else:

@@ -55,6 +55,8 @@ def dataset_files(splits: Mapping[str, pl.DataFrame], readme: str | None) -> dic
     for name, rows in splits.items():
         if not SPLIT.fullmatch(name):
             raise SettingError(f"push_to_hub: a split is named with letters, digits and underscores, not {name!r}.")
+        if rows.height == 0:  # the datasets library does not load one: "corresponds to no data"
+            raise SettingError(f"push_to_hub: split {name!r} has no rows, and the datasets library loads no such split; leave it out or enlarge it.")
         n_shards = max(1, math.ceil(rows.estimated_size() / SHARD_BYTES))
         height = max(1, math.ceil(rows.height / n_shards))
         for i in range(n_shards):
@@ -145,12 +147,12 @@ def push(
 def _hub(repo: str, token: str | None) -> Iterator[HfApi]:
     try:
         import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError
+        from huggingface_hub.errors import HTTPError
     except ImportError as exc:
         raise MissingExtraError("huggingface_hub", extra="hub", needed_for="push_to_hub") from exc
     try:
         yield huggingface_hub.HfApi(token=token)
-    except (HfHubHTTPError, OSError, ValueError) as exc:
+    except (HTTPError, OSError, ValueError) as exc:
         held = token or huggingface_hub.get_token() or ""
         said = str(exc).replace(held, "***") if held else str(exc)
         raise HubError(f"push_to_hub: {repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None

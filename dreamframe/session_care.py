@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from dreamframe.errors import SettingError
 from dreamframe.step import ModelStep, Step
-from dreamframe.steps.source import HubTable
+from dreamframe.steps.source import HubStream, HubTable
 
 if TYPE_CHECKING:
     from dreamframe.frame import Frame
@@ -116,7 +116,7 @@ class SessionCare:
             if record.get("key") in steps:
                 files |= {f"{record['name']}.json", str(record.get("script")), *_rows_of(record)}
         for node in nodes:
-            if isinstance(node, HubTable) and self.stores.sources is not None:
+            if isinstance(node, HubTable | HubStream) and self.stores.sources is not None:
                 files |= self.stores.sources.names_of(repo=node.repo, config=node.config, split=node.split)
         return Kept(steps=steps, models=set(known.values()) if trained <= known.keys() else None, files=files)
 

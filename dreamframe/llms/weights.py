@@ -156,14 +156,14 @@ def hub_commit(model: str, revision: str | None = None) -> str:
         return revision
     try:
         from huggingface_hub import HfApi, snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+        from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     except ImportError as exc:
         raise MissingExtraError("huggingface-hub", extra="hub", needed_for=f"model {model!r}") from exc
     try:
         return str(HfApi().model_info(model, revision=revision).sha)
     except HFValidationError as exc:
         raise SettingError(f"model={model!r}: {exc}") from exc
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as exc:
+    except (HTTPError, OfflineModeIsEnabled, OSError) as exc:
         status = getattr(getattr(exc, "response", None), "status_code", None)
         if status is None or status >= 500:
             try:

@@ -20,6 +20,7 @@ from dreamframe.answer_schema import AnswerSchema
 from dreamframe.errors import DreamframeError, FingerprintError, PlanError, PlanFormatError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
+from dreamframe.hub import stream_rows
 from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.model import Model
@@ -28,7 +29,7 @@ from dreamframe.plan_json.registry import record_class
 from dreamframe.plan_json.write import FORMAT, TYPES
 from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
-from dreamframe.steps.source import KeptScan, Scan
+from dreamframe.steps.source import HubStream, KeptScan, Scan
 from dreamframe.steps.train import Train
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
@@ -120,6 +121,9 @@ class Reader:
             raise PlanFormatError(f"{fields.get('verb')!r} is no verb of frames")
         if "rows" in held:
             fields["data"] = self._source(held["rows"])
+        if issubclass(cls, HubStream):
+            repo, split, commit = (str(fields[name]) for name in ("repo", "split", "revision"))
+            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])))
         if cls is Scan and "rows" in held:
             cls, fields = KeptScan, {"data": fields["data"], "name": fields.get("name"), **_strings(held["rows"], "kept_key", "described")}
         self.steps.append(cls(**fields))

@@ -10,7 +10,7 @@ from dreamframe.errors import PlanFormatError
 
 MODULES: Mapping[str, tuple[str, ...]] = {
     "call": ("Sampling",),
-    "steps.source": ("Table", "HubTable", "Scan", "KeptScan"),
+    "steps.source": ("Table", "HubTable", "HubStream", "Scan", "KeptScan"),
     "steps.relational": ("Relational", "Sample", "RepeatTo", "SplitPart"),
     "steps.apply": ("MapRows", "MapBatches"),
     "steps.prompt": ("PromptStep",),

@@ -28,8 +28,8 @@ from dreamframe.json_schema import is_pydantic
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.plan_json import expressions
 from dreamframe.plan_json.registry import is_record
-from dreamframe.step import Step
-from dreamframe.steps.source import KeptScan, Scan, Table
+from dreamframe.step import Source, Step
+from dreamframe.steps.source import KeptScan, Table
 
 FORMAT = 1
 BY_TEXT: Mapping[type, tuple[str, Callable[[Any], str]]] = {
@@ -41,12 +41,12 @@ BY_TEXT: Mapping[type, tuple[str, Callable[[Any], str]]] = {
 TYPES = {t: t.__name__ for t in (bool, int, float, str, bytes, type(None), list, dict, tuple, set)}
 
 WEIGHTS = ("model", "base", "teacher")  # fields that may name weights
-RowsOf = Callable[[Table | Scan | KeptScan], Any]  # what stands in the text for a source's rows; None: nothing, they are read again from where they were
+RowsOf = Callable[[Source], Any]  # what stands for a source's rows; None: they are read again from where they were
 
 
-def inline(source: Table | Scan | KeptScan) -> Any:
+def inline(source: Source) -> Any:
     """A table's rows themselves; files are read again."""
-    return None if isinstance(source, Scan) else {"arrow": arrow_text(source.data)}
+    return {"arrow": arrow_text(source.data)} if isinstance(source, Table | KeptScan) else None
 
 
 def arrow_text(rows: pl.DataFrame) -> str:
@@ -80,7 +80,7 @@ class Writer:
             made: dict[str, Any] = {"step": self._class(type(node)), "inputs": [self._numbers[id(i)] for i in node.inputs]}
             without = {"inputs", "data"} if isinstance(node, (Table, KeptScan)) else {"inputs"}
             made |= self._fields(node, without)
-            if isinstance(node, (Table, Scan, KeptScan)) and (held := self._rows(node)) is not None:
+            if isinstance(node, Source) and (held := self._rows(node)) is not None:
                 made["rows"] = held
         except (PlanFormatError, FingerprintError) as exc:
             raise PlanFormatError(f"{node.label}: this plan cannot be written as JSON: {exc}") from exc

@@ -150,7 +150,7 @@ class Run:
         if isinstance(step, Source):
             if isinstance(step, Scan):
                 self._scans.append(step)
-            return step.lazy()
+            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.lazy)  # it may read files, or the Hub
         if (found := self.find(step)) is not None:
             return found
         if self._chain(step):

@@ -6,6 +6,7 @@ import glob
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,12 @@ class Table(Source):
         return f"TABLE {self.data.height} rows"
 
 
+def of_the_hub(repo: str, revision: str, license: str | None, citation: str | None) -> Provenance:
+    """A data set of the Hub, for the cards."""
+    url = f"https://huggingface.co/datasets/{repo}"
+    return Provenance("dataset", repo, revision=revision, license=license, citation=citation, url=url, is_on_hub=True)
+
+
 @step
 class HubTable(Table):
     """Rows of a data set of the Hub at one commit. Their identity is their content: a commit that changes the README alone changes nothing."""
@@ -68,11 +75,43 @@ class HubTable(Table):
     citation: str | None = runtime()
 
     def provenance(self) -> tuple[Provenance, ...]:
-        url = f"https://huggingface.co/datasets/{self.repo}"
-        return (Provenance("dataset", self.repo, revision=self.revision, license=self.license, citation=self.citation, url=url, is_on_hub=True),)
+        return (of_the_hub(self.repo, self.revision, self.license, self.citation),)
 
     def describe(self) -> str:
         return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]} [{len(self.schema)} columns]"
+
+
+@step
+class HubStream(Source):
+    """Rows of a data set of the Hub at one commit, read when they are needed and no further than that."""
+
+    repo: str
+    config: str | None = None
+    split: str = "train"
+    revision: str  # the commit
+    columns: tuple[tuple[str, Any], ...]  # (name, polars type)
+    license: str | None = runtime()
+    citation: str | None = runtime()
+    fetch: Callable[[int | None], pl.DataFrame] = runtime()  # the first n rows, or all
+    limit: int | None = None  # rows that are needed: part of the key, since two plans of one run may need different ones
+
+    def first(self, n: int) -> Source:
+        if self.limit is not None and self.limit <= n:
+            return self
+        return HubStream(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "limit": n})
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema(dict(self.columns))
+
+    def lazy(self) -> pl.LazyFrame:
+        return self.fetch(self.limit).lazy()
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        return (of_the_hub(self.repo, self.revision, self.license, self.citation),)
+
+    def describe(self) -> str:
+        most = "" if self.limit is None else f", the first {self.limit} rows"
+        return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]} streamed{most} [{len(self.schema)} columns]"
 
 
 @step

@@ -1,6 +1,6 @@
 """Publishing to a Hub, and loading from it, as a process of its own: HF_ENDPOINT is read when the libraries are imported.
 
-    python -m tests.faults.publisher rows|edited|model|merged|load FOLDER [BASE]
+    python -m tests.faults.publisher rows|edited|model|merged|load|stream|unreachable FOLDER [BASE]
 
 Prints a line of JSON.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,43 @@ def main(what: str, folder: str, base: str = "") -> None:
             lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
             model = df.head(8).train(dr.SFT(base, peft=lora, steps=2, batch_size=2, device="cpu"), prompt="review", completion="mood")
             print(json.dumps(said(model.push_to_hub(f"me/{what}", merge=what == "merged", token=TOKEN))))
+        elif what == "unreachable":
+            print(json.dumps({"errors": [error_of(f) for f in unreachable(df)]}))
+        elif what == "stream":
+            stream()
         else:
             load()
+
+
+def unreachable(df: dr.Frame) -> list[Callable[[], object]]:
+    """What needs a Hub."""
+    llm = dr.Transformers("org/model")
+    return [lambda: df.push_to_hub("me/reviews", token=TOKEN), lambda: dr.scan_hub("me/reviews", token=TOKEN), llm.identity]
+
+
+def error_of(call: Callable[[], object]) -> tuple[str, str]:
+    """The kind and the text of the error that a call ends in."""
+    try:
+        call()
+    except dr.errors.DreamframeError as exc:
+        return type(exc).__name__, str(exc)
+    return "none", ""
+
+
+def stream() -> None:
+    """The first rows of a data set, and no more of it; then the same without a network."""
+    os.environ["HF_DATASETS_OFFLINE"] = "0"
+    with dr.Session("streamed", progress=False):
+        found = dr.scan_hub("me/reviews", split="train", streaming=True)
+        plan = found.prompt(dr.testing.Echo(), "{mood}", into="x").head(2)
+        rows, explained = plan.collect(), plan.explain()
+        error_of(lambda: dr.scan_hub("me/marker"))  # for the server's log: what was asked before was for the two rows
+        whole = found.collect().height
+    os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    with dr.Session("streamed", progress=False, offline=True) as session:
+        again = dr.scan_hub("me/reviews", split="train", streaming=True).prompt(dr.testing.Echo(), "{mood}", into="x").head(2).collect()
+        kept = session.plan("head").collect()  # type: ignore[union-attr]
+    print(json.dumps({"rows": rows.to_dicts(), "explain": explained, "whole": whole, "offline": again.equals(rows), "kept": kept.equals(rows)}))
 
 
 def load() -> None:

@@ -75,6 +75,23 @@ def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_a_stream_reads_no_more_shards_than_its_limit_needs_and_is_kept(tmp_path: Path) -> None:
+    asked: list[str] = []
+    with Hub(lambda method, path: asked.append(path) if method == "GET" else None) as hub:  # type: ignore[func-returns-value]
+        rows = run(hub, "rows", str(tmp_path), home=tmp_path)
+        said = run(hub, "stream", str(tmp_path), home=tmp_path / "stranger")
+    shards = [p for p in rows["written"] if p.startswith("data/train")]
+    marker = next(i for i, path in enumerate(asked) if "me/marker" in path)
+    for_two, for_all = ({p.rpartition("/")[2] for p in part if p.endswith(".parquet")} for part in (asked[:marker], asked[marker:]))
+    assert len(shards) > 3
+    assert for_two <= {s.rpartition("/")[2] for s in shards[:2]}, "the first shard, and a look at the next"
+    assert for_all == {s.rpartition("/")[2] for s in shards}
+    assert [r["x"] for r in said["rows"]] == [r["mood"] for r in said["rows"]]
+    assert f"HUB me/reviews train @ {rows['commit'][:7]} streamed, the first 2 rows [3 columns]" in said["explain"]
+    assert (said["whole"], said["offline"], said["kept"]) == (30, True, True)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["upload", "commit"])
 def test_a_push_that_is_killed_half_way_and_a_second_one_end_in_one_whole_repository(tmp_path: Path, at: str) -> None:
     pushing: list[subprocess.Popen[str]] = []
@@ -95,18 +112,28 @@ def test_a_push_that_is_killed_half_way_and_a_second_one_end_in_one_whole_reposi
         pushing[0].communicate(timeout=100)
         assert pushing[0].returncode == -signal.SIGKILL
         assert hub.tree("datasets/me/reviews") == {}, "nothing of it can be seen"
-        first = {path for _, path in hub.asked if path.startswith("/lfs/")}
+        arrived = set(hub.objects)
         n = len(hub.asked)
         done = run(hub, "rows", str(tmp_path), home=tmp_path)
         second = [path for _, path in hub.asked[n:] if path.startswith("/lfs/")]
         tree = hub.tree("datasets/me/reviews")
+        sent = set(hub.objects)
+        n_files = sum(path.endswith(".parquet") for path in tree)
         n_commits = len(hub.repos["datasets/me/reviews"].commits)
     assert sorted(tree) == sorted(done["written"])
     assert n_commits == 2, "the empty one, and one"
-    assert len(second) == len(set(second))
-    assert first
+    assert 2 <= len(arrived) <= n_files
+    assert sorted(second) == sorted(f"/lfs/{oid}" for oid in sent - arrived), "what arrived is not sent again"
     rows = pl.concat(pl.read_parquet(b) for p, b in sorted(tree.items()) if p.endswith(".parquet"))
     assert sorted(rows.get_column("stars").to_list()) == ROWS["stars"]
+
+
+def test_a_hub_that_is_not_there_is_said_in_one_line_without_the_token(tmp_path: Path) -> None:
+    with Hub() as hub:
+        pass  # gone
+    said = run(hub, "unreachable", str(tmp_path), home=tmp_path)["errors"]
+    assert [kind for kind, _ in said] == ["HubError"] * 2 + ["SettingError"]
+    assert all("refused" in text and TOKEN not in text and "\n" not in text for _, text in said)
 
 
 def test_the_same_rows_have_the_same_bytes_and_labels_are_texts() -> None:
@@ -137,6 +164,7 @@ def test_no_pickle_no_checkpoint_and_no_path_of_this_machine_is_published(tmp_pa
         ({"repo": "../x"}, "no repository"),
         ({"repo": "me/x", "splits": {"a b": 1.0}}, "split"),
         ({"repo": "me/x", "splits": ["train"]}, "splits= is a dict"),
+        ({"repo": "me/x", "splits": {"train": 0.9, "test": 0.1}}, "split 'test' has no rows"),
         ({"repo": "me/x", "splits": {"train": 5, "test": "x"}}, "is a int"),
     ],
     ids=str,

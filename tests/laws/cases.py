@@ -24,7 +24,7 @@ from dreamframe.steps.judge import Coin, Judge
 from dreamframe.steps.prompt import PromptStep
 from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
 from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
-from dreamframe.steps.source import HubTable, Scan, Table
+from dreamframe.steps.source import HubStream, HubTable, KeptScan, Scan, Table
 from dreamframe.steps.train import Train
 from dreamframe.steps.until import Until
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
@@ -190,6 +190,25 @@ CASES: dict[str, Case] = {
             "license": "mit",
             "citation": "@misc",
         },
+    ),
+    "HubStream": Case(
+        lambda _: HubStream(repo="org/name", revision="0" * 40, columns=tuple(SCHEMA.items()), fetch=lambda n: ROWS if n is None else ROWS.head(n)),
+        {
+            "name": "other",
+            "repo": "org/other",
+            "config": "de",
+            "split": "test",
+            "revision": "1" * 40,
+            "columns": (("t", pl.String),),
+            "license": "mit",
+            "citation": "@misc",
+            "fetch": ROWS.tail,
+            "limit": 2,
+        },
+    ),
+    "KeptScan": Case(
+        lambda _: KeptScan(data=ROWS, kept_key="0" * 32),
+        {"name": "other", "data": rechunked(), "described": "rows.csv", "kept_key": "1" * 32},
     ),
     "Relational": Case(
         lambda below: Relational(inputs=(below,), verb="filter", args=(pl.col("v") > 1,)),
