@@ -83,6 +83,8 @@ class Model:
     def export(self, path: str | Path, *, merge: bool = True) -> Path:
         """Write the model to a folder of its own; trains if need be. `merge` lays an adapter into its weights, so that any program can load it.
 
+        For a GGUF file, run `convert_hf_to_gguf.py` of llama.cpp over the folder: no package on PyPI that is kept by its makers converts.
+
         Raises SettingError where `path` exists and is not an empty folder.
         """
         from dreamframe.trainers.export import export

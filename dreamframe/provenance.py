@@ -45,6 +45,7 @@ MODELS: tuple[tuple[str, str, str | None], ...] = (
     (r"meta-llama/llama-3\.2-.*", "llama3.2", None),
     (r"google/gemma-.*", "gemma", None),
 )
+ON_THE_HUB = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct", "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}  # the embedded ones
 TERMS = {  # providers whose terms restrict training competing models on what their models wrote
     "openai": "https://openai.com/policies/",
     "azure": "https://www.microsoft.com/licensing/terms",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import HubError, MissingExtraError, SettingError
+from dreamframe.provenance import ON_THE_HUB
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -29,7 +30,6 @@ SHARDS = re.compile(r"data/[\w.]+-\d{5}-of-\d{5}\.parquet")
 PICKLES = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
 LEFT_OUT = (*PICKLES, "training.json", "metrics.arrow", "checkpoints", "checkpoint-*", ".*", "README.md")
 WEIGHTS = re.compile(r"[^/]*\.(safetensors|safetensors\.index\.json|json|txt|model|jinja)|\d+_\w+/[^/]+")  # what a model's repository of ours may hold
-BASES = {"SmolLM2-135M-Instruct": "HuggingFaceTB/SmolLM2-135M-Instruct", "all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _without_paths(config: dict[str, Any], base: str | None) -> dict[str, Any]:
     held = dict(config)
     for name in ("base_model_name_or_path", "_name_or_path", "name_or_path", "tokenizer_name_or_path"):
         if isinstance(value := held.get(name), str) and (Path(value).is_absolute() or value.startswith(("~", "."))):
-            known = BASES.get(base or "", base)
+            known = ON_THE_HUB.get(base or "", base)
             held[name] = known if known and REPO.fullmatch(known) else ""
     return held
 

@@ -11,7 +11,7 @@ from dreamframe.cards import markdown as md
 from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
 from dreamframe.explain import line
-from dreamframe.provenance import Provenance, is_repo_id
+from dreamframe.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.step import Source, Step
 from dreamframe.steps.train import Train, model_name
 
@@ -64,12 +64,11 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
     trainer = step.trainer
     record = records.trainings.get(records.key(step), {})
     title = _title(repo, f"{words(trainer.summary)}")
-    bases = [trainer.base] if isinstance(trainer.base, str) else [getattr(trainer.base, "model", None)]
-    base = [b for b in bases if isinstance(b, str) and is_repo_id(b)]
-    has_adapter = getattr(trainer, "peft", None) is not None
+    base = _base(trainer.base, words)
+    has_adapter = bool(getattr(trainer, "is_adapter", False))
     front = {
         **_licence(found),
-        "base_model": base[0] if base and words(base[0]) == base[0] else None,
+        "base_model": base,
         "library_name": _library(trainer.kind, trainer.label, has_adapter=has_adapter),
         "pipeline_tag": TASKS.get(trainer.kind),
         "tags": ["synthetic", "dreamframe", trainer.label.lower()] if _is_synthetic(step, found) else ["dreamframe", trainer.label.lower()],
@@ -81,7 +80,7 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
         md.yaml_text(front) + f"\n# {md.text(words(title))}",
         f"{state} by {md.text(words(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
-        md.block(_usage(trainer.kind, trainer.label, _repo(repo), has_adapter=has_adapter), "python"),
+        md.block(_usage(trainer.kind, trainer.label, _repo(repo), base=base if has_adapter else None, has_adapter=has_adapter), "python"),
         "## Training",
         _settings(step, words),
         *_results(step, record, records, words),
@@ -97,6 +96,17 @@ def _words(records: Records) -> Words:
         return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
 
     return words
+
+
+def _base(base: object, words: Words) -> str | None:
+    """The repository of what a training started from; that of an adapter's own base, where it went on from one."""
+    while step := getattr(base, "step", None):
+        base = getattr(step.trainer, "base", None)
+    name = base if isinstance(base, str) else getattr(base, "model", None)
+    if not isinstance(name, str):
+        return None if name is None or name is base else _base(name, words)
+    named = ON_THE_HUB.get(name, name)
+    return named if is_repo_id(named) and words(named) == named else None
 
 
 def _title(repo: str | None, default: str) -> str:
@@ -262,8 +272,9 @@ def _again(step: Step, records: Records, words: Words, version: str) -> list[str
         "import dreamframe as dr",
         "",
         '# run.tar.zst: what session.export("run.tar.zst") wrote; the frame is built by the same script',
-        'with dr.Session.load("run.tar.zst", "./replayed", offline=True):',
+        'with dr.Session.load("run.tar.zst", "./replayed", offline=True) as session:',
         "    model.fit()" if isinstance(step, Train) else "    df.collect()",
+        "    # without the script: session.plans() names what ran, session.plan(name) is one of them",
     ]
     told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(records.key(step) or 'known when its models are on this machine')}"]
     if records.versions:
@@ -328,7 +339,7 @@ def _library(kind: str, label: str, *, has_adapter: bool) -> str | None:
     return None if kind == "api" else "peft" if has_adapter else "transformers"
 
 
-def _usage(kind: str, label: str, repo: str, *, has_adapter: bool) -> str:
+def _usage(kind: str, label: str, repo: str, *, base: str | None, has_adapter: bool) -> str:
     if label == "SetFit":
         return f'from setfit import SetFitModel\n\nmodel = SetFitModel.from_pretrained("{repo}")\nprint(model.predict(["…"]))'
     classes = {"embedder": "SentenceTransformer", "sparse_embedder": "SparseEncoder", "cross_encoder": "CrossEncoder"}
@@ -336,7 +347,8 @@ def _usage(kind: str, label: str, repo: str, *, has_adapter: bool) -> str:
         call = 'model.predict([("…", "…")])' if kind == "cross_encoder" else 'model.encode(["…"])'
         return f'from sentence_transformers import {classes[kind]}\n\nmodel = {classes[kind]}("{repo}")\nprint({call})'
     if kind == "llm":
-        return f'import dreamframe as dr\n\nllm = dr.Transformers("{repo}")\nprint(dr.frame({{"q": ["…"]}}).prompt(llm, "{{q}}").collect())'
+        weights = f'"{base or "owner/base"}", adapter="{repo}"' if has_adapter else f'"{repo}"'
+        return f'import dreamframe as dr\n\nllm = dr.Transformers({weights})\nprint(dr.frame({{"q": ["…"]}}).prompt(llm, "{{q}}").collect())'
     if kind == "api":
         return "# The model stays with its provider; ask it with model.llm()."
     head = "AutoModelForSeq2SeqLM" if kind == "seq2seq" else "AutoModelForSequenceClassification"

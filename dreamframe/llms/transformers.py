@@ -13,7 +13,8 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.weights import content_digest, weights_identity, weights_path
+from dreamframe.llms.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.provenance import is_repo_id
 
 if TYPE_CHECKING:
     from dreamframe.llms.pooling import Pool
@@ -80,7 +81,7 @@ class Transformers(LLM):
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = content_digest(adapter_folder(self.adapter))
+            seen["adapter"] = adapter_identity(self.adapter)
         return seen
 
     def pool_key(self) -> str:
@@ -100,11 +101,18 @@ class Transformers(LLM):
 
 
 def adapter_folder(adapter: str) -> Path:
-    """The folder of an adapter. Raises SettingError for anything else."""
+    """The folder of an adapter, or of an adapter's repository on the Hub, downloaded at its commit. Raises SettingError for anything else."""
     folder = Path(adapter).expanduser()
+    if not folder.exists() and is_repo_id(adapter):
+        folder = local_weights(adapter)
     if not (folder / "adapter_config.json").exists():
         raise SettingError(f"Transformers: adapter={adapter!r} is not the folder of an adapter: it has no adapter_config.json.")
     return folder
+
+
+def adapter_identity(adapter: str) -> object:
+    """What an adapter is: the digest of its files."""
+    return adapter.identity if isinstance(adapter, KeptWeights) else content_digest(adapter_folder(adapter))
 
 
 def _shown(model: str | Artefact | TrainedModel) -> str:

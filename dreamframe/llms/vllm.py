@@ -15,8 +15,8 @@ from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError
 from dreamframe.llms.base import LLM, Artefact, Client, setting, steering
 from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
 from dreamframe.llms.residency import Resident, unload
-from dreamframe.llms.transformers import adapter_folder
-from dreamframe.llms.weights import content_digest, local_weights, weights_identity
+from dreamframe.llms.transformers import adapter_folder, adapter_identity
+from dreamframe.llms.weights import local_weights, weights_identity
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room aside for them
 
@@ -73,7 +73,7 @@ class VLLM(LLM):
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = content_digest(adapter_folder(self.adapter))
+            seen["adapter"] = adapter_identity(self.adapter)
         return seen
 
     def pool_key(self) -> str:

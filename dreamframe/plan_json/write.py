@@ -40,7 +40,7 @@ BY_TEXT: Mapping[type, tuple[str, Callable[[Any], str]]] = {
 }
 TYPES = {t: t.__name__ for t in (bool, int, float, str, bytes, type(None), list, dict, tuple, set)}
 
-WEIGHTS = ("model", "base", "teacher")  # fields that may name weights
+WEIGHTS = ("model", "adapter", "base", "teacher")  # fields that may name weights
 RowsOf = Callable[[Source], Any]  # what stands for a source's rows; None: they are read again from where they were
 
 

@@ -13,8 +13,8 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import Artefact, Client, setting, steering
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.transformers import DTYPES, adapter_folder
-from dreamframe.llms.weights import content_digest, weights_identity, weights_path
+from dreamframe.llms.transformers import DTYPES, adapter_identity
+from dreamframe.llms.weights import weights_identity, weights_path
 from dreamframe.task_models.base import TaskModel
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class HFClassifier(TaskModel):
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = content_digest(adapter_folder(self.adapter))
+            seen["adapter"] = adapter_identity(self.adapter)
         return seen
 
     def pool_key(self) -> str:

@@ -44,7 +44,7 @@ def main(what: str, folder: str, base: str = "") -> None:
         elif what == "stream":
             stream()
         else:
-            load()
+            load(base)
 
 
 def unreachable(df: dr.Frame) -> list[Callable[[], object]]:
@@ -78,7 +78,7 @@ def stream() -> None:
     print(json.dumps({"rows": rows.to_dicts(), "explain": explained, "whole": whole, "offline": again.equals(rows), "kept": kept.equals(rows)}))
 
 
-def load() -> None:
+def load(base: str) -> None:
     """What a stranger does, with the libraries alone."""
     from datasets import load_dataset
     from huggingface_hub import DatasetCard, ModelCard, snapshot_download
@@ -92,7 +92,9 @@ def load() -> None:
         card.validate()
     adapter = json.loads((Path(snapshot_download("me/model")) / "adapter_config.json").read_text())
     found = {name: part.to_dict() for name, part in rows.items()}
+    tuned = dr.Transformers(base, adapter="me/model", temperature=0, max_tokens=3)
     with dr.Session("scanned", progress=False):
+        asked = dr.frame({"q": ["a", "b"]}).prompt(tuned, "{q}", into="a").collect().get_column("a").null_count()
         scanned = dr.scan_hub("me/reviews", split="test")
         card = scanned.card("me/again")
         hub = {"rows": scanned.prompt(dr.testing.Echo(), "{mood}", into="x").collect().height, "explain": scanned.explain(), "card": card}
@@ -103,7 +105,8 @@ def load() -> None:
             dr.scan_hub("me/other")
         except dr.errors.OfflineError as exc:
             hub["missing"] = str(exc)
-    print(json.dumps({"hub": hub, "rows": found, "parameters": model.num_parameters(), "tokens": len(tokens), "tags": cards[0].data.tags, "adapter": adapter}))
+    told = {"hub": hub, "rows": found, "parameters": model.num_parameters(), "tokens": len(tokens), "tags": cards[0].data.tags, "adapter": adapter}
+    print(json.dumps({**told, "unanswered": asked}))
 
 
 if __name__ == "__main__":

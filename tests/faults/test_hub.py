@@ -49,7 +49,7 @@ def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) 
         before = hub.repos["datasets/me/reviews"].commits[rows["commit"]]
         tree = hub.tree("datasets/me/reviews")
         hub.repos["datasets/me/reviews"].branches["main"] = rows["commit"]  # a stranger loads the first version
-        loaded = run(hub, "load", str(tmp_path), home=tmp_path / "stranger")
+        loaded = run(hub, "load", str(tmp_path), str(micro_causal()), home=tmp_path / "stranger")
     assert sum(p.startswith("data/train-") for p in before) > 1, "there are several shards"
     assert loaded["rows"]["train"]["review"] + loaded["rows"]["test"]["review"] != ROWS["review"], "drawn, not cut"
     assert sorted(loaded["rows"]["train"]["stars"] + loaded["rows"]["test"]["stars"]) == ROWS["stars"]
@@ -57,6 +57,7 @@ def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) 
     assert len(loaded["rows"]["test"]["review"]) == 10
     assert {"synthetic", "dreamframe"} <= set(loaded["tags"])
     assert loaded["parameters"] > 1000
+    assert loaded["unanswered"] == 0, "the adapter is asked over its base"
     assert (again["is_new"], again["written"], again["commit"]) == (False, [], rows["commit"]), "the same rows make no commit"
     assert len(sent) == len(set(sent)), "nothing is sent twice"
     assert sorted(tree) == sorted(edited["written"]), "shards of the earlier push are gone"

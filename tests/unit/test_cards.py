@@ -51,6 +51,40 @@ def test_no_text_breaks_a_card_or_tells_a_secret(value: str, name: str, prompt: 
     assert not [t for t in inner if t.type in ("html_inline", "image")]
 
 
+def model_card(value: str, name: str, label: str) -> str:
+    """The card of a model that is to be trained on a column of this name, which holds this value."""
+    rows = dr.frame({name: [value, value]}).prompt(dr.OpenAI("gpt-4o", api_key=SECRET), "x", into="__said", name=label, on_error="null")
+    trainer = dr.SFT("org/base", steps=1, chat_template=value, args={"run_name": value}, peft={"r": 4, "target_modules": value})
+    with dr.Session(None):
+        return rows.train(trainer, prompt=name, completion="__said").card("me/made")
+
+
+@settings(max_examples=60, deadline=None)
+@given(value=NASTY, name=NASTY.map(lambda n: n.replace("\0", "\1")), label=NASTY)
+def test_no_text_breaks_the_card_of_a_model(value: str, name: str, label: str):
+    front, tokens = parsed(model_card(value + SECRET, name, label + SECRET))
+    plain_front, expected = parsed(model_card("value", "name", "label"))
+    assert {k: v for k, v in front.items() if k != "widget"} == {k: v for k, v in plain_front.items() if k != "widget"}
+    assert front["base_model"] == "org/base"
+    for kind in ("heading_open", "table_open", "html_block", "link_open", "tr_open"):
+        assert counts(tokens, kind) == counts(expected, kind), kind
+    inner = [c for t in tokens for c in t.children or ()]
+    assert not [t for t in inner if t.type in ("html_inline", "image")]
+    assert SECRET not in repr(tokens)
+
+
+def test_an_adapter_is_loaded_over_its_base():
+    rows = dr.frame({"q": ["a"], "a": ["b"]})
+    with dr.Session(None):
+        adapter = rows.train(dr.SFT(dr.SmolLM2(), peft={"r": 4}, steps=1), prompt="q", completion="a")
+        further = rows.train(dr.SFT(adapter, steps=1), prompt="q", completion="a")
+        card, second = adapter.card("me/adder"), further.card("me/adder")
+    assert parsed(card)[0]["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert 'llm = dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", adapter="me/adder")' in card
+    assert parsed(second)[0]["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert 'adapter="me/adder")' in second, "it goes on as an adapter"
+
+
 @settings(max_examples=200, deadline=None)
 @given(NASTY)
 def test_code_text_and_blocks_hold_what_they_are_given(value: str):
