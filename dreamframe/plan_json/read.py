@@ -25,6 +25,7 @@ from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.model import Model
 from dreamframe.plan_json import expressions
+from dreamframe.plan_json.kinds import declared, fits
 from dreamframe.plan_json.registry import record_class
 from dreamframe.plan_json.write import FORMAT, TYPES
 from dreamframe.step import Step
@@ -63,7 +64,7 @@ def plan_of(record: object, *, functions: Given = (), rows: Callable[[Mapping[st
         raise
     except RecursionError as exc:
         raise PlanFormatError("from_json: the plan is nested too deeply.") from exc
-    except Exception as exc:  # a stranger's JSON may be wrong in any way
+    except (Exception, pl.exceptions.PanicException) as exc:  # a stranger's JSON may be wrong in any way
         raise PlanFormatError(f"from_json: this is no whole plan: {type(exc).__name__}: {exc}") from exc
 
 
@@ -115,7 +116,7 @@ class Reader:
         cls = self._class(held["step"])
         if not issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is no step")
-        fields = self._fields(held)
+        fields = self._fields(held, cls)
         fields["inputs"] = tuple(self._below(n) for n in held["inputs"])
         if issubclass(cls, Relational) and fields.get("verb") not in VERBS:
             raise PlanFormatError(f"{fields.get('verb')!r} is no verb of frames")
@@ -148,8 +149,11 @@ class Reader:
             return found
         return record_class(name)
 
-    def _fields(self, held: Mapping[str, Any]) -> dict[str, Any]:
+    def _fields(self, held: Mapping[str, Any], cls: type) -> dict[str, Any]:
         fields = {str(name): self.value(v) for name, v in held["fields"].items()}
+        for name, hint in declared(cls).items():
+            if name in fields and not fits(fields[name], hint):
+                raise PlanFormatError(f"{cls.__name__}.{name} is a {type(fields[name]).__name__}, which it cannot be")
         wants = fields.get("trust_remote_code") or any("trust_remote_code" in str(fields.get(name)) for name in ("args", "extra"))
         if wants and not self._trusts:
             raise PlanFormatError("the plan wants code from a model's repository to run (trust_remote_code). If you trust it: trust_remote_code=True.")
@@ -159,7 +163,7 @@ class Reader:
         cls = self._class(held["$record"])
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is no record that a step may hold")
-        fields = self._fields(held)
+        fields = self._fields(held, cls)
         return Parallel(*fields["llms"]) if cls is Parallel else cls(**fields)
 
     def value(self, held: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import copy
 import enum
 import json
 import pickle
@@ -18,6 +20,8 @@ from typing import Any, Literal, Optional
 import polars as pl
 import pydantic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe import step as steps
@@ -308,3 +312,34 @@ def test_every_step_and_setting_of_dreamframe_can_be_read() -> None:
     for base in (Step, LLM, Embedder, TaskModel, Prompt, Trainer):
         own = {c for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
         assert {c.__name__ for c in own - known} <= {"ModelStep", "Pick", "Fake", "Scripted", "Failing"}
+
+
+# Any text at all
+
+KEYS = st.sampled_from(["$expr", "$record", "$dtype", "$step", "fields", "Column", "Series", "List"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=2),
+    max_leaves=6,
+)
+SOURCES = [json.loads(PLANS[name]().to_json()) for name in ("verbs", "enum", "series", "labels", "few shot over a frame", "settings", "retrieve", "function")]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where a JSON value has parts."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, held in inner for place in places(held, (*path, key)))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(plan=st.sampled_from(SOURCES), data=st.data())
+def test_a_plan_with_anything_in_it_is_read_or_refused(plan: dict[str, Any], data: st.DataObject) -> None:
+    record = json.loads(json.dumps(plan))
+    for _ in range(data.draw(st.integers(1, 3))):
+        *path, last = data.draw(st.sampled_from(places(record)[1:]))
+        target = record
+        for key in path:
+            target = target[key]
+        target[last] = copy.deepcopy(data.draw(JSON | st.sampled_from([*plan["steps"], *(part for step in plan["steps"] for part in step.values())])))
+    with contextlib.suppress(dr.errors.DreamframeError):
+        dr.from_json(json.dumps(record), functions=FUNCTIONS).explain()  # type: ignore[union-attr]
