@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import polars as pl
 
 from dreamframe.card_records import secrets_of, versions
 from dreamframe.cards.markdown import scrub
-from dreamframe.errors import PlanFormatError
+from dreamframe.errors import DreamframeError, PlanFormatError
 from dreamframe.explain import plan_text
 from dreamframe.function_code import is_library_file
 from dreamframe.plan_json.write import plan_record
@@ -32,7 +33,14 @@ SHORTEST_SECRET = 8  # characters; what is shorter may stand in any prompt
 
 
 def keep(stores: Stores, step: Step, memo: Memo) -> None:
-    """Keep a plan that ran. What cannot be kept is said in its record; a disk that refuses ends nothing: the rows are what was asked for."""
+    """Keep a plan that ran. What no text can hold is said in its record; a disk that refuses is warned of: the rows are what was asked for."""
+    try:
+        _keep(stores, step, memo)
+    except (DreamframeError, OSError, pl.exceptions.PolarsError) as exc:
+        warnings.warn(f"the plan of {step.label} was not kept in the session ({type(exc).__name__}: {exc}); its rows and answers are", stacklevel=2)
+
+
+def _keep(stores: Stores, step: Step, memo: Memo) -> None:
     plans, sources = stores.plans, stores.sources
     if plans is None or sources is None or not any(node.is_expensive for node in step.walk()):
         return
@@ -62,7 +70,7 @@ def _keep_rows(sources: Sources, source: Source, memo: Memo) -> Mapping[str, Any
     if isinstance(source, Table):
         label, key, n_bytes, more = "rows", source.digest, source.data.estimated_size(), {}
     else:
-        described = source.describe().partition(" ")[2].rpartition(" [")[0]
+        described = ", ".join(p.name for p in source.provenance())
         label, key, more = "files", source.key(memo), {"kept_key": source.key(memo), "described": described}
         n_bytes = sum(Path(f).stat().st_size for f in source.files()) if isinstance(source, Scan) else source.data.estimated_size()
     if n_bytes > MOST_BYTES:

@@ -97,7 +97,8 @@ def test_code_text_and_blocks_hold_what_they_are_given(value: str):
 
 @pytest.mark.parametrize(
     ("said", "shown"),
-    [("sk-abcdefgh1234567", "***"), ("/home/ann/x/rows.csv", "rows.csv"), ("https://ann:pw@host/x", "https://***@host/x"), ("Sentence: a/b", "Sentence: a/b")],
+    [("sk-abcdefgh1234567", "***"), ("/home/ann/x/rows.csv", "rows.csv"), ("https://ann:pw@host/x", "https://***@host/x"), ("Sentence: a/b", "Sentence: a/b")]
+    + [(plain, plain) for plain in ("a task-oriented risk-assessment", "import hf_classifier", "sk-learn")],
 )
 def test_keys_and_folders_are_scrubbed(said: str, shown: str):
     assert scrub(said) == shown

@@ -113,6 +113,18 @@ def test_functions_are_handed_over(tmp_path: Path) -> None:
         assert session.plan("map", functions=[loud]).collect().equals(rows)  # type: ignore[union-attr]
 
 
+def test_a_disk_that_refuses_the_plan_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise dr.errors.StorageError("no space left")
+
+    monkeypatch.setattr("dreamframe.store.plans.Plans.keep", full)
+    with dr.Session(tmp_path) as session:
+        with pytest.warns(UserWarning, match=r"the plan of said was not kept .*no space left"):
+            rows = said().collect()
+        assert rows.height == 3
+        assert session.plans() == []
+
+
 def test_rows_beyond_the_limit_are_named_and_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_plans, "MOST_BYTES", 10)
     with dr.Session(tmp_path) as session:
