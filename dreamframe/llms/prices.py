@@ -29,8 +29,9 @@ class Price(NamedTuple):
 FREE = Price(0.0, 0.0)
 """Of a model in this process, or on a server of one's own."""
 
-AS_OF = "2025-10"
-"""When the table was written down. Providers change their prices."""
+AS_OF = "2025-10; Anthropic 2026-10"
+"""When the table was written down (Anthropic: platform.claude.com/docs/en/about-claude/pricing). Providers change their prices. A model that costs more
+for long prompts (claude-haiku-5-5) is left out: a budget that counted the lower price could be passed."""
 
 TABLE: dict[str, Price] = {
     "openai/gpt-5": Price(1.25, 10.0, 0.125),
@@ -49,6 +50,17 @@ TABLE: dict[str, Price] = {
     "openai/o4-mini": Price(1.1, 4.4, 0.275),
     "openai/text-embedding-3-small": Price(0.02, 0.0),
     "openai/text-embedding-3-large": Price(0.13, 0.0),
+    "anthropic/claude-fable-5": Price(10.0, 50.0, 1.0),
+    "anthropic/claude-fable-5-1": Price(10.0, 50.0, 0.25),
+    "anthropic/claude-opus-5-5": Price(4.0, 20.0, 0.2),
+    "anthropic/claude-opus-5": Price(5.0, 25.0, 0.5),
+    "anthropic/claude-opus-4-8": Price(5.0, 25.0, 0.5),
+    "anthropic/claude-opus-4-7": Price(5.0, 25.0, 0.5),
+    "anthropic/claude-opus-4-6": Price(5.0, 25.0, 0.5),
+    "anthropic/claude-opus-4-5": Price(5.0, 25.0, 0.5),
+    "anthropic/claude-sonnet-5-5": Price(2.0, 10.0, 0.1),
+    "anthropic/claude-sonnet-5": Price(2.0, 10.0, 0.2),
+    "anthropic/claude-sonnet-4-6": Price(3.0, 15.0, 0.3),
     "anthropic/claude-opus-4": Price(15.0, 75.0, 1.5),
     "anthropic/claude-opus-4-1": Price(15.0, 75.0, 1.5),
     "anthropic/claude-sonnet-4": Price(3.0, 15.0, 0.3),

@@ -76,9 +76,10 @@ class KeptWeights(str):
 
     @classmethod
     def named(cls, name: str, identity: str | Mapping[str, object], dim: int | None = None) -> str:
-        """A name that stands for these weights: as it is, if it means them here too."""
+        """A name that stands for these weights: as it is, if it means them here too. Looks below the working directory alone: a stranger wrote the name."""
+        inside = Path(name).parts and not Path(name).is_absolute() and not {"..", "~"} & set(Path(name).parts)
         try:
-            if isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
+            if inside and isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
                 return name
         except (SettingError, MissingExtraError):
             pass  # not here

@@ -219,6 +219,8 @@ def test_weights_that_are_elsewhere_keep_their_identity_and_cannot_be_loaded(tmp
     here = weights_identity("base")
     assert isinstance(here, str)
     assert type(KeptWeights.named("base", here)) is str, "they are here: nothing is special about them"
+    for outside in (str(tmp_path / "base"), f"../{tmp_path.name}/base", "/", "."):
+        assert type(KeptWeights.named(outside, here)) is KeptWeights, "nothing is looked for elsewhere"
     Path("base/config.json").write_text('{"changed": true}')
     elsewhere = KeptWeights.named("base", here)
     assert weights_identity(elsewhere) == here
