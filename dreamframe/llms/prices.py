@@ -31,7 +31,7 @@ FREE = Price(0.0, 0.0)
 
 AS_OF = "2025-10; Anthropic 2026-10"
 """When the table was written down (Anthropic: platform.claude.com/docs/en/about-claude/pricing). Providers change their prices. A model that costs more
-for long prompts (claude-haiku-5-5) is left out: a budget that counted the lower price could be passed."""
+for long prompts (claude-haiku-5-5, gemini-2.5-pro) is left out: a budget that counted the lower price could be passed."""
 
 TABLE: dict[str, Price] = {
     "openai/gpt-5": Price(1.25, 10.0, 0.125),
@@ -72,7 +72,6 @@ TABLE: dict[str, Price] = {
     "mistral/mistral-large": Price(2.0, 6.0),
     "mistral/mistral-medium": Price(0.4, 2.0),
     "mistral/mistral-small": Price(0.1, 0.3),
-    "gemini/gemini-2.5-pro": Price(1.25, 10.0, 0.31),
     "gemini/gemini-2.5-flash": Price(0.3, 2.5, 0.075),
     "gemini/gemini-2.5-flash-lite": Price(0.1, 0.4, 0.025),
     "gemini/gemini-2.0-flash": Price(0.1, 0.4, 0.025),
