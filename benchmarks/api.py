@@ -44,18 +44,17 @@ def latency(repeat: int) -> Figure:
 
 
 def scale(repeat: int) -> Figure:
-    """CPU per row and memory of 100k rows. Most of what dreamframe holds beside the bare program is pyarrow itself: the second ratio is without that."""
+    """CPU per row and memory of 100k rows."""
     sizes = (1_000, 10_000, 100_000)
     with server("--answer", "fox") as running:
         runs = [{n: measure("ask_rows", "dreamframe", running.url, n, 256) for n in sizes} for _ in range(repeat)]
-        bare, arrow = (measure("ask_rows", kind, running.url, 100_000, 256)["rss_mb"] for kind in ("bare", "bare_with_arrow"))
+        bare = measure("ask_rows", "bare", running.url, 100_000, 256)["rss_mb"]
     least = {n: min(run[n]["cpu_s"] for run in runs) for n in sizes}
     rss = max(run[100_000]["rss_mb"] for run in runs)
     to_10k, to_100k = (least[10_000] - least[1_000]) / 9_000, (least[100_000] - least[10_000]) / 90_000
     return {
         "cpu_per_row_100k_over_10k": held(to_100k / to_10k, most=1.1, ms_per_row=[1000 * to_10k, 1000 * to_100k]),
         "rss_over_bare": held(rss / bare, most=1.5, mb=[rss, bare]),
-        "rss_over_bare_with_arrow": held(rss / arrow, most=1.5, mb=[rss, arrow]),
     }
 
 

@@ -45,19 +45,13 @@ def bare(url: str, n: int, concurrency: int, folder: Path) -> None:
     pl.DataFrame({"i": range(n), "answer": answers}).write_parquet(folder / "out.parquet")
 
 
-def bare_with_arrow(url: str, n: int, concurrency: int, folder: Path) -> None:
-    """The same with pyarrow imported, as a program that keeps Arrow files has it: 40 MB before anything is done."""
-    importlib.import_module("pyarrow.compute")
-    bare(url, n, concurrency, folder)
-
-
 def main() -> None:
     kind, url, n, concurrency = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         importlib.import_module("dreamframe" if kind == "dreamframe" else "polars")
         importlib.import_module("aiohttp")  # the wall time is that of the run, not of imports
         began = time.perf_counter()
-        {"dreamframe": dreamframe, "bare": bare, "bare_with_arrow": bare_with_arrow}[kind](url, n, concurrency, Path(folder))
+        {"dreamframe": dreamframe, "bare": bare}[kind](url, n, concurrency, Path(folder))
         wall_s = time.perf_counter() - began
         import polars as pl
 

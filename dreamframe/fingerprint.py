@@ -22,7 +22,7 @@ import struct
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import polars as pl
 import xxhash
@@ -32,10 +32,7 @@ from dreamframe.errors import FingerprintError
 from dreamframe.file_content import FileMemo, file_digest
 from dreamframe.function_code import tagged
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-__all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "table_digest", "tagged", "versioned"]
+__all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "tagged", "versioned"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,21 +64,14 @@ def parts(record: Any) -> dict[str, str]:
     return {name: fingerprint(value)[:12] for name, value in shown.items()}
 
 
-def table_digest(table: pa.Table) -> str:
-    """32 hex characters for a table's logical values: content.py, which is imported when data is first looked at."""
-    from dreamframe import content
-
-    return content.table_digest(table)
-
-
 def frame_digest(frame: pl.DataFrame) -> str:
-    """32 hex characters for a frame's names, types and values."""
+    """32 hex characters for a frame's names, types and values: content.py, which is imported when data is first looked at."""
     from dreamframe import content
 
     return content.frame_digest(frame)
 
 
-def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> pa.Array:
+def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> list[bytes | None]:
     """The journal keys of a batch of prompts: content.py."""
     from dreamframe import content
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from dreamframe.function_code import tagged
 from dreamframe.object_code import of_object
 
@@ -68,13 +70,16 @@ def _values(value: Any, walk: Walk) -> bytes:
 def _arrow(value: Any, walk: Walk) -> bytes:
     import pyarrow as pa
 
-    from dreamframe.content import table_digest
+    from dreamframe.content import frame_digest
 
     match value:
-        case pa.Table() | pa.RecordBatch():
-            return tagged("table", table_digest(value if isinstance(value, pa.Table) else pa.table(value)).encode())
-        case pa.Array() | pa.ChunkedArray():
-            return tagged("array", table_digest(pa.table({"": value})).encode())
+        case pa.Table() | pa.RecordBatch() | pa.Array() | pa.ChunkedArray():
+            rows, kind = (pa.table({"": value}), "array") if isinstance(value, pa.Array | pa.ChunkedArray) else (value, "table")
+            try:
+                digest = frame_digest(pl.DataFrame(rows))
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException, NotImplementedError, ValueError) as exc:
+                raise walk.refuse(value) from exc
+            return tagged(kind, str(rows.schema.remove_metadata()).encode(), digest.encode())
         case pa.DataType() | pa.Schema() | pa.Field():
             return tagged("arrow type", str(value).encode())
         case _:

@@ -21,8 +21,8 @@ def ask_all(llm: ModelSettings, prompts: Sequence[str], *, one_by_one: bool = Fa
 def requests(question: Question, prompts: Sequence[str], samples: Sequence[int] | None = None) -> list[Request]:
     """Requests with the keys that a run would give them."""
     samples = list(samples) if samples is not None else [0] * len(prompts)
-    keys = answer_keys(question.key_prefix, list(prompts), samples).to_pylist()
-    return [Request(question, p, s, k) for p, s, k in zip(prompts, samples, keys, strict=True)]
+    keys = answer_keys(question.key_prefix, list(prompts), samples)
+    return [Request(question, p, s, k) for p, s, k in zip(prompts, samples, keys, strict=True) if k is not None]
 
 
 async def _ask(llm: ModelSettings, asked: list[Request], one_by_one: bool) -> list[Completion | BaseException]:

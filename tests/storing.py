@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import polars as pl
 
 from dreamframe.store.answers import Answers
 from dreamframe.store.files import Files
@@ -26,8 +26,8 @@ def step_key(n: int) -> str:
     return key_of(n).hex()
 
 
-def keys_of(numbers: Sequence[int | None]) -> pa.Array:
-    return pa.array([None if n is None else key_of(n) for n in numbers], pa.binary(16))
+def keys_of(numbers: Sequence[int | None]) -> list[bytes | None]:
+    return [None if n is None else key_of(n) for n in numbers]
 
 
 def give(answers: Answers, numbers: Sequence[int], *, said: str = "answer") -> None:
@@ -38,8 +38,7 @@ def give(answers: Answers, numbers: Sequence[int], *, said: str = "answer") -> N
 
 def texts(answers: Answers, numbers: Sequence[int | None]) -> list[str | None]:
     """What the journal says to some questions."""
-    found: list[str | None] = answers.lookup(keys_of(numbers)).column("text").to_pylist()
-    return found
+    return answers.lookup(keys_of(numbers))["text"].to_list()
 
 
 def open_answers(folder: Path | Files, **settings: Any) -> Answers:
@@ -67,16 +66,16 @@ def warned() -> Iterator[list[str]]:
     said += [str(w.message) for w in caught if issubclass(w.category, SessionWarning)]
 
 
-def table_of(n: int, *, said: str = "row") -> pa.Table:
-    return pa.table({"n": pa.array(range(n), pa.int64()), "text": pa.array([f"{said} {i}" for i in range(n)], pa.large_string())})
+def table_of(n: int, *, said: str = "row") -> pl.DataFrame:
+    return pl.DataFrame({"n": range(n), "text": [f"{said} {i}" for i in range(n)]}, schema={"n": pl.Int64, "text": pl.String})
 
 
-def store_step(stores: Stores, n: int, table: pa.Table, *, label: str = "summary") -> pa.Table:
-    """Commit one output; the table that the commit gives."""
+def store_step(stores: Stores, n: int, table: pl.DataFrame, *, label: str = "summary") -> pl.DataFrame:
+    """Commit one output; the rows that the commit gives."""
     assert stores.steps is not None
     writer = stores.steps.writer(step_key(n), label, table.schema)
     writer.write(table)
-    return writer.commit({"describe": label}).table()
+    return writer.commit({"describe": label}).rows()
 
 
 def journals(folder: Path) -> list[Path]:

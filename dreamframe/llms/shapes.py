@@ -122,9 +122,10 @@ def _choice(found: Any) -> Completion:
     if "message" in choice:
         message = choice["message"]
         text = text_of(message.get("content"))
-        if message.get("refusal"):
-            text, finish = message["refusal"], "refusal"
-        extra = {k: message[k] for k in ("reasoning", "reasoning_content", "tool_calls", "annotations") if message.get(k)}
+        if len(message) > 2:  # more than role and content
+            if message.get("refusal"):
+                text, finish = message["refusal"], "refusal"
+            extra = {k: message[k] for k in ("reasoning", "reasoning_content", "tool_calls", "annotations") if message.get(k)}
     else:
         text = choice["text"]
     if choice.get("logprobs"):

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from dreamframe.errors import PlanFormatError
 from dreamframe.fingerprint import fingerprint
+from dreamframe.store.ipc import damage, read_table
 
 CODE = ("Anonymous", "Python", "Ffi", "Plugin", "SubPlan", "Object", "Callback", "Lambda", "Udf")  # parts of the names of nodes that hold code or plans
 TABLES = ("Series", "List", "Array", "Struct", "strings")  # nodes that hold Arrow bytes where they hold a list of numbers
@@ -93,7 +93,6 @@ def _is_numbers(held: Any) -> bool:
 
 def _check_table(numbers: list[int]) -> None:
     try:
-        with pa.ipc.open_stream(bytes(numbers)) as stream:
-            stream.read_all().validate(full=True)
-    except (ValueError, OSError, pa.ArrowException) as exc:
+        read_table(bytes(numbers))
+    except damage() as exc:
         raise PlanFormatError(f"it holds bytes that are no table: {type(exc).__name__}") from exc

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.errors import DreamframeError, FingerprintError, PlanError, PlanFormatError
@@ -32,6 +31,7 @@ from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import HubStream, KeptScan, Scan
 from dreamframe.steps.train import Train
+from dreamframe.store.ipc import damage, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
 VERBS = frozenset(
@@ -136,10 +136,12 @@ class Reader:
 
     def _source(self, rows: Mapping[str, Any]) -> pl.DataFrame:
         if "arrow" in rows:
-            return rows_of(rows["arrow"])
-        if self._rows is None:
+            found = rows_of(rows["arrow"])
+        elif self._rows is None:
             raise PlanFormatError("the plan's rows are kept in a session: read it there, with session.plan(...)")
-        return self._rows(rows)
+        else:
+            found = self._rows(rows)
+        return found.cast({str(name): expressions.type_read(tree) for name, tree in rows.get("types", {}).items()})
 
     def _class(self, name: Any) -> type:
         if isinstance(name, Mapping):
@@ -237,12 +239,9 @@ def _strings(held: Mapping[str, Any], *names: str) -> dict[str, str]:
 def rows_of(text: str) -> pl.DataFrame:
     """The rows of an Arrow stream in base64, validated before polars sees them."""
     try:
-        with pa.ipc.open_stream(base64.b64decode(text, validate=True)) as stream:
-            table = stream.read_all()
-        table.validate(full=True)
-    except (ValueError, OSError, pa.ArrowException) as exc:
+        return pl.DataFrame(read_table(base64.b64decode(text, validate=True)))
+    except damage() as exc:
         raise PlanFormatError(f"the rows of the plan cannot be read: {type(exc).__name__}") from exc
-    return pl.DataFrame(table)
 
 
 def _datatype(name: str) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.answer_schema import AnswerSchema
+from dreamframe.arrow import as_arrow, in_arrow
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.json_schema import is_pydantic
@@ -52,7 +53,7 @@ def inline(source: Source) -> Any:
 def arrow_text(rows: pl.DataFrame) -> str:
     """Rows as an Arrow stream, in base64."""
     out = io.BytesIO()
-    rows.write_ipc_stream(out, compression="zstd")
+    as_arrow(rows).write_ipc_stream(out, compression="zstd")
     return base64.b64encode(out.getvalue()).decode()
 
 
@@ -81,7 +82,8 @@ class Writer:
             without = {"inputs", "data"} if isinstance(node, (Table, KeptScan)) else {"inputs"}
             made |= self._fields(node, without)
             if isinstance(node, Source) and (held := self._rows(node)) is not None:
-                made["rows"] = held
+                others = {name: expressions.type_written(dtype) for name, dtype in node.schema.items() if in_arrow(dtype, name) != dtype}
+                made["rows"] = {**held, "types": others} if others else held
         except (PlanFormatError, FingerprintError) as exc:
             raise PlanFormatError(f"{node.label}: this plan cannot be written as JSON: {exc}") from exc
         self._numbers[id(node)] = len(self._numbers)

@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from dreamframe.arrow import array, key_array
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
 from dreamframe.run.batch import BatchAskers
 from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats, StepStats
-from dreamframe.store.answers import SAID, Answers, key_names
+from dreamframe.store.answers import SAID, Answers
 from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
@@ -40,25 +37,23 @@ class RunAsking:
         """Ask through the providers' batch APIs, where they have one."""
         self._batches = BatchAskers(stores, keep=self._keep)
 
-    async def ask(self, stats: StepStats, question: Question, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+    async def ask(self, stats: StepStats, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         """Answers to a batch of prompts, in their order."""
         self._whose[id(question)] = stats
         found, as_of = self._answers.lookup(keys), self._answers.n_news
-        missing = pc.indices_nonzero(pc.and_(pc.invert(found.column("found")), pc.is_valid(keys))).to_pylist()
-        stats.skipped += keys.null_count
-        stats.cached += len(prompts) - len(missing) - keys.null_count
+        asked = [(i, key) for i, (key, is_there) in enumerate(zip(keys, found["found"], strict=True)) if key is not None and not is_there]
+        missing, n_skipped = [i for i, _ in asked], keys.count(None)
+        stats.skipped += n_skipped
+        stats.cached += len(prompts) - len(missing) - n_skipped
         failures: dict[int, Failure] = {}
         if missing:
-            if len(missing) < len(prompts):
-                texts, names = prompts.gather(missing).to_list(), key_names(keys.take(array(missing, pa.int64())))
-            else:
-                texts, names = prompts.to_list(), key_names(keys)
-            requests = [Request(question, text, samples[i], key) for i, text, key in zip(missing, texts, names, strict=True)]
+            texts = prompts.gather(missing).to_list() if len(missing) < len(prompts) else prompts.to_list()
+            requests = [Request(question, text, samples[i], key) for (i, key), text in zip(asked, texts, strict=True)]
             failed = self._missing_offline(requests) if self._offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
             frame = self._answers.said(keys)
         else:
-            frame = pl.DataFrame([pl.Series(name, found.column(name)) for name in SAID])
+            frame = found.select(SAID)
         if question.sampling.max_tokens is not None and question.form != "input":
             stats.truncated += int((frame.get_column("finish") == "length").sum())
         return Replies(frame, failures, samples)
@@ -92,7 +87,7 @@ class RunAsking:
         self._answers.refresh()
         if self._answers.n_news == as_of:
             return positions
-        found = self._answers.lookup(key_array([requests[i].key for i in positions])).column("found").to_pylist()
+        found = self._answers.lookup([requests[i].key for i in positions])["found"].to_list()
         stats.cached += sum(found)
         return [i for i, is_found in zip(positions, found, strict=True) if not is_found]
 

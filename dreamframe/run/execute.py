@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
 from dreamframe.call import Replies
 from dreamframe.errors import BudgetExceededError, OfflineError, RowsFailedError
@@ -160,7 +159,7 @@ class Run:
             await self._train_edges(step)
             rows_key = await cutoff.rows_key(self, step, tables)
             if (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
-                rows = _frame(same.table(), step)
+                rows = _typed(same.rows(), step)
             else:
                 stage = self._stage(step)
                 rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
@@ -193,7 +192,7 @@ class Run:
         if key not in self._finds:
             found = self.stores.steps.find(key)
             self.stats.reused += found is not None
-            self._finds[key] = None if found is None else _frame(found.table(), step).lazy()
+            self._finds[key] = None if found is None else _typed(found.rows(), step).lazy()
         return self._finds.get(key)
 
     async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
@@ -205,22 +204,21 @@ class Run:
             frames = [b async for b in batches]
             return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
         key, began = step.key(self.memo), time.time()
-        schema = pl.DataFrame(schema=step.schema).to_arrow().schema
-        writer = await asyncio.to_thread(self.stores.steps.writer, key, step.label, schema)
+        writer = await asyncio.to_thread(self.stores.steps.writer, key, step.label, step.schema)
         try:
             n_rows = 0
             async for chunk in _chunked(batches):
                 n_rows += chunk.height
-                await asyncio.to_thread(writer.write, chunk.to_arrow())
+                await asyncio.to_thread(writer.write, chunk)
             if any(stage.failed for stage in self._stages):
-                return _frame(await asyncio.to_thread(writer.discard), step).lazy()
+                return _typed(await asyncio.to_thread(writer.discard), step).lazy()
             self.check_sources()
             record = {**self._record(step, n_rows=n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
             found = await asyncio.to_thread(writer.commit, record)
         except BaseException:
             await asyncio.to_thread(writer.abort)
             raise
-        return _frame(found.table(), step).lazy()
+        return _typed(found.rows(), step).lazy()
 
     def _record(self, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
         """What step.json says of a stored output."""
@@ -256,7 +254,8 @@ class Run:
     async def _segment(self, step: Step) -> AsyncIterator[pl.DataFrame]:
         opened = await self.opened(step)
         assert opened is not None, f"{step.label}: no row step to run"
-        async for rows in pipeline(opened.stages, batches_of(opened.source, opened.batch_rows), self, window=opened.window):
+        in_memory = isinstance(opened.source, pl.DataFrame)
+        async for rows in pipeline(opened.stages, batches_of(opened.source, opened.batch_rows), self, window=opened.window, in_memory=in_memory):
             yield rows
 
     async def opened(self, step: Step) -> Opened | None:
@@ -302,7 +301,7 @@ class Run:
 
     # What stages are lent
 
-    async def ask(self, stage: Stage, question: Any, keys: pa.Array, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+    async def ask(self, stage: Stage, question: Any, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
 
     def resolve(self, llm: Any) -> Any:
@@ -340,9 +339,8 @@ def _cut(text: str, most: int = 200) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def _frame(table: pa.Table, step: Step) -> pl.DataFrame:
-    """An Arrow table as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
-    frame = pl.DataFrame(table)
+def _typed(frame: pl.DataFrame, step: Step) -> pl.DataFrame:
+    """Stored rows as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
     return frame if frame.schema == step.schema else frame.cast(dict(step.schema))  # type: ignore[arg-type]
 
 

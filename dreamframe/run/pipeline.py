@@ -78,7 +78,7 @@ class Opened(NamedTuple):
 class Lender(Protocol):
     """What a run lends to its stages."""
 
-    async def ask(self, stage: Stage, question: Question, keys: Any, prompts: pl.Series, samples: Sequence[int], order: int) -> Replies: ...
+    async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies: ...
     def resolve(self, llm: Any) -> Any: ...
 
 
@@ -96,7 +96,7 @@ class BatchContext:
             samples = [0] * len(prompts)
             keys = answer_keys(question.key_prefix, prompts, samples)
             if not (question.sampling.is_greedy or question.form == "input"):  # a greedy model has one sample
-                samples = await self._numbered(keys.to_pylist())
+                samples = await self._numbered(keys)
         if keys is None or any(samples):
             keys = answer_keys(question.key_prefix, prompts, samples)
         return await self._lender.ask(self._stage, question, keys, prompts, samples, self._index)
@@ -169,17 +169,17 @@ async def _row_stage(stage: Stage, step: RowStep, index: int, rows: pl.DataFrame
 
 
 async def pipeline(
-    stages: Sequence[Stage], batches: Iterator[pl.DataFrame], lender: Lender, *, window: int, first: int = 0
+    stages: Sequence[Stage], batches: Iterator[pl.DataFrame], lender: Lender, *, window: int, first: int = 0, in_memory: bool = False
 ) -> AsyncIterator[pl.DataFrame]:
     """Batches of rows through all stages, at most `window` rows in flight, yielded in input order. `first` batches went through the stages before.
 
-    `batches` is pulled in a worker thread, since reading a file must not hold up answers that come in.
+    Batches that are not in memory are pulled in a worker thread, since reading a file must not hold up answers that come in.
     """
     pending: deque[tuple[int, asyncio.Task[pl.DataFrame]]] = deque()
     in_flight = 0
     try:
         index = first
-        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+        while (batch := next(batches, None) if in_memory else await asyncio.to_thread(next, batches, None)) is not None:
             while pending and in_flight + batch.height > window:
                 height, task = pending.popleft()
                 yield await task

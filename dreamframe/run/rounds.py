@@ -33,7 +33,7 @@ async def in_rounds(run: Opener, step: RoundsStep) -> pl.DataFrame:
     seen = n_kept = 0
     while (take := min(step.next_round(seen, n_kept), source.height - seen)) > 0:
         fed: Iterator[pl.DataFrame] = source.slice(seen, take).iter_slices(opened.batch_rows)
-        async for rows in pipeline(opened.stages, fed, run, window=opened.window, first=opened.n_batches):
+        async for rows in pipeline(opened.stages, fed, run, window=opened.window, first=opened.n_batches, in_memory=True):
             kept.append(rows)
             n_kept += rows.height
         seen += take

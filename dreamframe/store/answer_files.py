@@ -10,15 +10,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple
 
 from dreamframe.errors import StorageError
 from dreamframe.store.files import Files, Handle, storage_error
-from dreamframe.store.journal import Row, Scan, batch_of, framed, header, scan
+from dreamframe.store.ipc import MESSAGE_ROWS
+from dreamframe.store.journal import HEADER, Row, Scan, framed, frames, header, scan
 from dreamframe.store.layout import Layout, set_aside, warn
 from dreamframe.store.locks import Lock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NAME = re.compile(r"\d{8}T\d{12}-\d+-[0-9a-f]{8}\.answers")
 
@@ -83,7 +85,7 @@ class JournalFolder:
         path = self._layout.answers / name
         if self._files.size(path) <= seen.end:
             return []
-        found = scan(pa.py_buffer(self._files.read_bytes(path, offset=seen.end)), whole=False)
+        found = scan(self._files.read_bytes(path, offset=seen.end), whole=False)
         seen.end += found.end
         self._warn_of(path, found)
         return found.batches
@@ -101,7 +103,7 @@ class JournalFolder:
         try:
             # Only a journal whose writer is gone is mapped: a living writer may cut a half-written frame off its end.
             is_ours = lock is not None and lock.is_held
-            found = scan(self._files.map(path) if is_ours else pa.py_buffer(self._files.read_bytes(path)))
+            found = scan(self._files.map(path) if is_ours else self._files.read_bytes(path))
             self._seen[name] = _Seen(found.end, is_live=not is_ours)
             if is_ours:
                 self._repair(path, found)
@@ -148,24 +150,27 @@ class JournalWriter:
     def has_unsynced(self) -> bool:
         return bool(self._unsynced or self._again)
 
-    def write(self, rows: Sequence[Row]) -> Written:
-        """Add rows as one frame. On an error, nothing of these rows counts as written."""
+    def write(self, rows: Sequence[Row]) -> list[Written]:
+        """Add rows. On an error, nothing of these rows counts as written."""
         handle = self._handle or self._open()
         rows = [*self._again, *rows]
-        payload = batch_of(rows).serialize()
-        frame = framed(payload)
+        made = frames(rows)
         try:
-            handle.write(frame)
+            handle.write(b"".join(made))
         except StorageError:
             try:
                 handle.truncate(self._end)
             except StorageError:
                 self._abandon()  # the half frame stays, for the next reader to cut off
             raise
-        self._end += len(frame)
+        written = []
+        for i, frame in enumerate(made):
+            its_rows = rows[i * MESSAGE_ROWS : (i + 1) * MESSAGE_ROWS]
+            written.append(Written(its_rows, self._path, self._end + HEADER.size, len(frame) - HEADER.size))
+            self._end += len(frame)
         self._again = []
         self._unsynced += rows
-        return Written(rows, self._path, self._end - payload.size, payload.size)
+        return written
 
     def sync(self) -> None:
         """Make what was written durable. A failed sync is never tried again: the unsynced rows go into a new file, once."""

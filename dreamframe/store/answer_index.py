@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
-from dreamframe.arrow import array, key_array
+from dreamframe.arrow import memory
 from dreamframe.store.journal import ANSWER_SCHEMA, decode
 
-VALUE_NAMES = ANSWER_SCHEMA.names[1:]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+VALUE_NAMES = ANSWER_SCHEMA.names()[1:]
+COLUMNS = pl.Schema([*list(ANSWER_SCHEMA.items())[1:], ("found", pl.Boolean())])
 GROUP_ROWS = 16_384  # small record batches are put together to about this many rows
-
-
-COLUMNS = pa.schema([*list(ANSWER_SCHEMA)[1:], pa.field("found", pa.bool_())])
 
 
 class Source(Protocol):
@@ -25,21 +25,33 @@ class Source(Protocol):
 
     n_rows: int
 
-    def values(self) -> pa.RecordBatch:
-        """All columns but the key."""
+    def take(self, rows: Sequence[int]) -> pl.DataFrame:
+        """These rows, without their keys."""
         ...
 
 
 class InMemory:
-    """A record batch that is there (in memory, or memory-mapped)."""
+    """Rows as polars has them."""
+
+    __slots__ = ("_rows", "n_rows")
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self._rows, self.n_rows = rows.select(VALUE_NAMES), rows.height
+
+    def take(self, rows: Sequence[int]) -> pl.DataFrame:
+        return self._rows if rows == range(self.n_rows) else self._rows[rows]
+
+
+class Read:
+    """A record batch of a journal (in memory, or memory-mapped)."""
 
     __slots__ = ("_batch", "n_rows")
 
     def __init__(self, batch: pa.RecordBatch) -> None:
         self._batch, self.n_rows = batch.select(VALUE_NAMES), batch.num_rows
 
-    def values(self) -> pa.RecordBatch:
-        return self._batch
+    def take(self, rows: Sequence[int]) -> pl.DataFrame:
+        return pl.DataFrame(self._batch.take(pl.Series(rows, dtype=pl.Int64).to_arrow()))  # not pa.array, which imports pandas
 
 
 class OnDisk:
@@ -47,58 +59,44 @@ class OnDisk:
 
     __slots__ = ("_mapped", "_offset", "_size", "n_rows")
 
-    def __init__(self, mapped: pa.Buffer, offset: int, size: int, n_rows: int) -> None:
+    def __init__(self, mapped: memoryview, offset: int, size: int, n_rows: int) -> None:
         self._mapped, self._offset, self._size, self.n_rows = mapped, offset, size, n_rows
 
-    def values(self) -> pa.RecordBatch:
-        return decode(self._mapped.slice(self._offset, self._size)).select(VALUE_NAMES)
+    def take(self, rows: Sequence[int]) -> pl.DataFrame:
+        return Read(decode(self._mapped[self._offset : self._offset + self._size])).take(rows)
 
 
+Halves = tuple[int, int]  # the first and the last 8 bytes of a key
 Piece = tuple[Source, Sequence[int], Sequence[int]]
 
 
 class Generation:
-    """Answers with a sorted index: 16 bytes of key and 8 of position each. The first answer of a key wins."""
+    """Answers with a sorted index: 16 bytes of key and 4 of position each. The first answer of a key wins."""
 
-    def __init__(self, sources: Sequence[Source], keys: pa.Array) -> None:
-        """`keys` are those of all rows of the sources, in order."""
+    def __init__(self, sources: Sequence[Source], keys: pl.DataFrame) -> None:
+        """`keys` are those of all rows of the sources: `low` and `high` halves, in order, or with their `row` in any."""
         self.sources = list(sources)
         self.starts = [0]
         for s in self.sources:
             self.starts.append(self.starts[-1] + s.n_rows)
-        self.keys = keys
-        low, high = key_halves(keys)
-        order = pc.sort_indices(low)  # stable: equal keys stay in order
-        self._low = low.take(order)
-        # One row more than `_low`: a key above all others is found there, and equals nothing.
-        pad = array([0], pa.uint64())
-        self._padded_low = pa.concat_arrays([self._low, pad])
-        self._high = pa.concat_arrays([high.take(order), pad])
-        self._order = pa.concat_arrays([order, pad])
+        rows = keys if "row" in keys.columns else keys.with_row_index("row").cast({"row": pl.UInt32})
+        self.keys = rows.sort("low", "row")
+        # Searched in plain Python: for a batch of a hundred keys, polars' expressions take five times as long.
+        self._low, self._high = (memory(self.keys[name]).cast("Q") for name in ("low", "high"))
+        self._row = memory(self.keys["row"]).cast("I")
 
     def __len__(self) -> int:
         return self.starts[-1]
 
-    def find(self, low: pa.Array, high: pa.Array) -> list[int | None]:
-        """The row of each key (given as its two halves), None where it is not here."""
-        if len(self) == 0:
-            return [None] * len(low)
-        at = search_sorted(self._low, low)
-        same_low = pc.equal(self._padded_low.take(at), low)
-        same_high = pc.equal(self._high.take(at), high)
-        if not pc.any(same_low).as_py():
-            return [None] * len(low)
-        halves = zip(same_low.to_pylist(), same_high.to_pylist(), self._order.take(at).to_pylist(), strict=True)
-        rows: list[int | None] = [row if is_low and is_high else None for is_low, is_high, row in halves]
-        if not same_low.equals(pc.and_(same_low, same_high)):
-            for i in pc.indices_nonzero(pc.and_not(same_low, same_high)).to_pylist():  # half a key in common with another
-                rows[i] = self._walk(at[i].as_py(), low[i].as_py(), high[i].as_py())
-        return rows
+    def find(self, wanted: Sequence[Halves]) -> list[int | None]:
+        """The row of each key, None where it is not here."""
+        return [self._find(low, high) for low, high in wanted]
 
-    def _walk(self, at: int, low: int, high: int) -> int | None:
-        while at < len(self) and self._low[at].as_py() == low:  # all keys that share their first half
-            if self._high[at].as_py() == high:
-                return int(self._order[at].as_py())
+    def _find(self, low: int, high: int) -> int | None:
+        at = bisect_left(self._low, low)
+        while at < len(self._low) and self._low[at] == low:  # all keys that share their first half
+            if self._high[at] == high:
+                return self._row[at]
             at += 1
         return None
 
@@ -115,50 +113,30 @@ class Generation:
         return list(found.values())
 
 
-def answer_table(n: int, pieces: Sequence[Piece]) -> pa.Table:
+def answer_table(n: int, pieces: Sequence[Piece]) -> pl.DataFrame:
     """`n` answers put together from where they lie, nulls where there is none."""
-    if not pieces:
-        return _nothing(n)
     order: list[int | None] = [None] * n
-    if len(pieces) == 1:
-        source, rows, places = pieces[0]
-        values = source.values()
-        for row, place in zip(rows, places, strict=True):
-            order[place] = row
-    else:
-        values = pa.concat_batches([source.values().take(array(rows, pa.int64())) for source, rows, _ in pieces])
-        for at, place in enumerate(place for _, _, places in pieces for place in places):
-            order[place] = at
-    indices = array(order, pa.int64())
-    if values.num_rows != n or order != list(range(n)):
-        values = values.take(indices)
-    return pa.Table.from_arrays([*values.columns, indices.is_valid()], schema=COLUMNS)
-
-
-@lru_cache(maxsize=8)
-def _nothing(n: int) -> pa.Table:
-    nulls = [pa.nulls(n, field.type) for field in ANSWER_SCHEMA][1:]
-    return pa.Table.from_arrays([*nulls, array([False] * n, pa.bool_())], schema=COLUMNS)
-
-
-def search_sorted(numbers: pa.Array, wanted: pa.Array) -> pa.Array:
-    """Where each wanted number would stand among the sorted ones."""
-    if hasattr(pc, "search_sorted"):  # since pyarrow 26; ten times as fast
-        return pc.search_sorted(numbers, wanted)
-    view = memoryview(numbers.buffers()[1]).cast("B").cast("Q")
-    return array([bisect_left(view, n, 0, len(numbers)) for n in wanted.to_pylist()], pa.uint64())
+    for at, place in enumerate(place for _, _, places in pieces for place in places):
+        order[place] = at
+    is_found = pl.Series("found", [at is not None for at in order], dtype=pl.Boolean)
+    if not pieces:
+        return pl.DataFrame([*(pl.Series(name, [None], dtype=COLUMNS[name]).new_from_index(0, n) for name in VALUE_NAMES), is_found])
+    values = pl.concat([source.take(rows) for source, rows, _ in pieces])
+    if order != list(range(values.height)):
+        values = values.select(pl.all().gather(pl.Series(order, dtype=pl.UInt32)))
+    return values.with_columns(is_found)
 
 
 def merged(first: Generation, second: Generation) -> Generation:
     """Both as one; `first` wins where both have a key."""
-    return Generation([*first.sources, *second.sources], pa.concat_arrays([first.keys, second.keys]))
+    return Generation([*first.sources, *second.sources], pl.concat([first.keys, second.keys.with_columns(pl.col("row") + len(first))]))
 
 
 def generation_of(batches: Sequence[pa.RecordBatch]) -> Generation:
     """A generation of record batches, small ones put together."""
     grouped = grouped_batches(batches)
-    keys = [b.column(0) for b in grouped]
-    return Generation([InMemory(b) for b in grouped], pa.concat_arrays(keys) if keys else key_array([]))
+    keys = [keys_of(pl.Series(b.column(0))) for b in grouped]
+    return Generation([Read(b) for b in grouped], pl.concat(keys) if keys else keys_of(pl.Series(dtype=pl.Binary)))
 
 
 def grouped_batches(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
@@ -170,27 +148,26 @@ def grouped_batches(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         waiting.append(batch)
         n_rows += batch.num_rows
         if n_rows >= GROUP_ROWS:
-            out.append(joined(waiting))
+            out.append(_joined(waiting))
             waiting, n_rows = [], 0
     if n_rows:
-        out.append(joined(waiting))
+        out.append(_joined(waiting))
     return out
 
 
-def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    """One batch of several; the same one if it is alone."""
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    import pyarrow as pa
+
     return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
 
-def key_halves(keys: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """The first and the last 8 bytes of 16-byte keys, as unsigned numbers. Nulls give arbitrary numbers."""
-    buffer = keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)) if len(keys) else pa.py_buffer(b"")
-    numbers = pa.Array.from_buffers(pa.uint64(), 2 * len(keys), [None, buffer])
-    even, odd = _alternating(len(keys)) if len(keys) <= 1024 else _alternating.__wrapped__(len(keys))
-    return numbers.take(even), numbers.take(odd)
+def halves_of(keys: Sequence[bytes]) -> list[Halves]:
+    """Keys as they are searched for."""
+    numbers = struct.unpack(f"<{2 * len(keys)}Q", b"".join(keys))
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-@lru_cache(maxsize=16)
-def _alternating(n: int) -> tuple[pa.Array, pa.Array]:
-    """0, 2, 4 … and 1, 3, 5 …, n of each."""
-    return array(range(0, 2 * n, 2), pa.int64()), array(range(1, 2 * n, 2), pa.int64())
+def keys_of(keys: pl.Series) -> pl.DataFrame:
+    """The first (`low`) and the last (`high`) 8 bytes of 16-byte keys, as unsigned numbers."""
+    low, high = (keys.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little") for start in (0, 8))
+    return pl.DataFrame({"low": low, "high": high})

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import atexit
-import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import polars as pl
-import pyarrow as pa
 
-from dreamframe.arrow import key_array
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
-from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, joined, key_halves, merged
+from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, halves_of, keys_of, merged
 from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
@@ -25,9 +21,10 @@ from dreamframe.store.layout import Layout
 GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
-RECENT_ROWS = 8_192  # answers kept as plain rows before they move into the index
+RECENT_ROWS = 8_192  # answers kept as plain rows; then the older half moves into the index
+ALIKE = 8  # a part of the index that is so many times as long as the next one is left alone
 SAID = ("text", "data", "finish")
-__all__ = ["ANSWER_SCHEMA", "SAID", "Answers", "key_names"]
+__all__ = ["ANSWER_SCHEMA", "SAID", "Answers"]
 
 
 class _Ticket:
@@ -94,29 +91,25 @@ class Answers:
             error, self._failed = self._failed, None  # said once: the next answer tries the disk again
             raise error
 
-    def lookup(self, keys: pa.Array) -> pa.Table:
+    def lookup(self, keys: Sequence[bytes | None]) -> pl.DataFrame:
         """The answers to 16-byte keys, in their order: all columns but the key, nulls where there is none, and `found`."""
-        names = key_names(keys)
-        rows = [self._recent.get(name) for name in names]
-        missing = [i for i, row in enumerate(rows) if row is None and names[i] is not None]
+        rows = [None if key is None else self._recent.get(key) for key in keys]
+        here = [(i, row) for i, row in enumerate(rows) if row is not None]
+        missing = [i for i, row in enumerate(rows) if row is None and keys[i] is not None]
         pieces: list[Piece] = []
-        if len(missing) < len(names):
-            at = [i for i, row in enumerate(rows) if row is not None]
-            if at:
-                pieces.append((InMemory(batch_of([rows[i] for i in at])), list(range(len(at))), at))  # type: ignore[misc]
+        if here:
+            pieces.append((InMemory(batch_of([row for _, row in here])), range(len(here)), [i for i, _ in here]))
         if missing:
-            halves = key_halves(keys)
-            missing = self._search(halves, missing, pieces)
+            missing = self._search(keys, missing, pieces)
             if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
-                self._search(halves, missing, pieces)
-        return answer_table(len(names), pieces)
+                self._search(keys, missing, pieces)
+        return answer_table(len(keys), pieces)
 
-    def said(self, keys: pa.Array) -> pl.DataFrame:
+    def said(self, keys: Sequence[bytes | None]) -> pl.DataFrame:
         """What was said to each key (the columns of SAID), nulls where there is no answer."""
-        rows = [self._recent.get(name) for name in key_names(keys)]
+        rows = [None if key is None else self._recent.get(key) for key in keys]
         if None in rows:
-            found = self.lookup(keys)
-            return pl.DataFrame([pl.Series(name, found.column(name)) for name in SAID])
+            return self.lookup(keys).select(SAID)
         texts, data, finishes = zip(*((row[1], row[2], row[3]) for row in rows if row is not None), strict=True) if rows else ((), (), ())
         return pl.DataFrame(
             [pl.Series("text", texts, dtype=pl.String), pl.Series("data", data, dtype=pl.Binary), pl.Series("finish", finishes, dtype=pl.String)]
@@ -178,14 +171,16 @@ class Answers:
         if self._layout is not None:
             compact_at_close(self._files, self._layout)
 
-    def _search(self, halves: tuple[pa.Array, pa.Array], missing: list[int], pieces: list[Piece]) -> list[int]:
+    def _search(self, keys: Sequence[bytes | None], missing: list[int], pieces: list[Piece]) -> list[int]:
         """Add what the index knows of the missing positions; those that it does not know."""
-        for generation in self._generations:  # read after `recent`: rows come here before they leave it
-            found = generation.find(*halves)
-            here = [i for i in missing if found[i] is not None]
+        generations = self._generations  # read after `recent`: rows come here before they leave it
+        wanted = dict(zip(missing, halves_of([key for i in missing if (key := keys[i]) is not None]), strict=True)) if generations else {}
+        for generation in generations:
+            found = generation.find([wanted[i] for i in missing])
+            here = [(row, i) for row, i in zip(found, missing, strict=True) if row is not None]
             if here:
-                pieces += generation.pieces([found[i] for i in here], here)  # type: ignore[misc]
-                missing = [i for i in missing if found[i] is None]
+                pieces += generation.pieces([row for row, _ in here], [i for _, i in here])
+                missing = [i for row, i in zip(found, missing, strict=True) if row is None]
             if not missing:
                 break
         return missing
@@ -214,7 +209,7 @@ class Answers:
         error: StorageError | None = None
         try:
             if rows:
-                self._frames.append(self._writer.write(rows) if self._writer is not None else Written(rows))
+                self._frames += self._writer.write(rows) if self._writer is not None else [Written(rows)]
             if self._claims is not None:
                 self._claims.release([row[0] for row in rows])
             rows = []
@@ -232,11 +227,14 @@ class Answers:
             ticket.done.set()
 
     def _index(self) -> None:
-        """Move written rows from the dict of recent ones into the index."""
-        frames, self._frames = self._frames, []
+        """Move the older half of the written rows from the dict of recent ones into the index. Whoever asked for the newer ones is about to read them."""
+        n_rows, n_frames = 0, 0
+        while n_rows < max(1, RECENT_ROWS // 2):
+            n_rows, n_frames = n_rows + len(self._frames[n_frames].rows), n_frames + 1
+        frames, self._frames = self._frames[:n_frames], self._frames[n_frames:]
         keys = [row[0] for frame in frames for row in frame.rows]
-        sources = self._on_disk(frames) or [InMemory(joined([batch_of(frame.rows) for frame in frames]))]
-        self._add(Generation(sources, key_array(keys)))
+        sources = self._on_disk(frames) or [InMemory(batch_of([row for frame in frames for row in frame.rows]))]
+        self._add(Generation(sources, keys_of(pl.Series(keys, dtype=pl.Binary))))
         for key in keys:
             self._recent.pop(key, None)
 
@@ -247,26 +245,15 @@ class Answers:
             mapped = {path: self._files.map(path) for path in ends if path is not None}
         except StorageError:
             return []
-        if any(path is None or mapped[path].size < end for path, end in ends.items()):
+        if any(path is None or mapped[path].nbytes < end for path, end in ends.items()):
             return []
         return [OnDisk(mapped[frame.path], frame.start, frame.size, len(frame.rows)) for frame in frames if frame.path is not None]
 
     def _add(self, newest: Generation) -> None:
-        """Add a generation; equals in size are merged, so that there are few."""
+        """Add a generation; those of like size are merged, so that there are few."""
         with self._generations_lock:
             generations = [*self._generations, newest]
-            while len(generations) > 1 and len(generations[-2]) <= 2 * len(generations[-1]):
+            while len(generations) > 1 and len(generations[-2]) <= ALIKE * len(generations[-1]):
                 last = generations.pop()
                 generations[-1] = merged(generations[-1], last)
             self._generations = tuple(generations)
-
-
-def key_names(keys: pa.Array) -> list[Any]:
-    """The keys as bytes objects, None for nulls (faster than to_pylist)."""
-    if len(keys) == 0:
-        return []
-    raw = keys.buffers()[1].slice(16 * keys.offset, 16 * len(keys)).to_pybytes()
-    names: list[Any] = [name for (name,) in struct.iter_unpack("16s", raw)]
-    if keys.null_count:
-        names = [name if valid else None for name, valid in zip(names, keys.is_valid().to_pylist(), strict=True)]
-    return names

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-
 from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.answer_files import NAME
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
-from dreamframe.store.journal import DAMAGE, scan
+from dreamframe.store.ipc import damage
+from dreamframe.store.journal import scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
@@ -61,7 +60,7 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
             read_rows(files, folder, record)
             if not folder.name.endswith(f"-{str(record.get('key'))[:12]}") and not folder.name.endswith(f"-{record.get('key')}"):
                 yield folder, "its name is that of another key"
-        except (StoreError, *DAMAGE) as exc:
+        except damage(StoreError) as exc:
             yield folder, str(exc)
     for folder in _entries(files, layout.models):
         try:
@@ -88,7 +87,7 @@ def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]
         if name.endswith(".json") and not name.startswith("."):
             try:
                 read_source(files, layout.sources / name)
-            except (StoreError, *DAMAGE) as exc:
+            except damage(StoreError) as exc:
                 yield layout.sources / name, str(exc)
 
 
@@ -98,7 +97,7 @@ def _journal_problems(files: Files, path: Path) -> Iterator[str]:
         return
     lock = files.lock(path, make=False)
     try:
-        found = scan(pa.py_buffer(files.read_bytes(path)))
+        found = scan(files.read_bytes(path))
     finally:
         if lock is not None:
             lock.release()

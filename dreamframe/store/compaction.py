@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
-from dreamframe.arrow import array
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import NAME, new_name
 from dreamframe.store.files import Files
-from dreamframe.store.journal import ANSWER_SCHEMA, Scan, framed, header, n_frames, scan
+from dreamframe.store.journal import Scan, framed, header, n_frames, scan
 from dreamframe.store.layout import Layout, warn
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FRAME_ROWS = 65_536  # rows of a frame in a compacted file
 MANY_FRAMES = 5_000  # frames of journals that a session merges when it closes: some 700,000 answers a hundred at a time would have as many
@@ -51,18 +54,23 @@ def compact(files: Files, layout: Layout, *, force: bool = False) -> int:
         if lock is None or not lock.is_held:
             return 0  # another session is at it, or nobody could tell whether a writer lives
         held.callback(lock.release)
-        mapped = [(name, m) for name in names if (m := _ended(files, layout, name, held)) is not None]
-        if not force and len(mapped) < MANY_FILES and sum(n_frames(m) for _, m in mapped) < MANY_FRAMES:
+        paths = [path for name in names if (path := _ended(files, layout, name, held)) is not None]
+        if not force and len(paths) < MANY_FILES and sum(_n_frames(files, path) for path in paths) < MANY_FRAMES:
             return 0  # told by the headers of their frames: nothing is read
-        ended = [_Journal(name, found.end, found) for name, m in mapped if not ((found := scan(m)).bad or found.torn)]
+        ended = [_Journal(path.name, found.end, found) for path in paths if not ((found := scan(files.map(path))).bad or found.torn)]
         chosen = _chosen(ended, force=force)
         if chosen:
             _merge(files, layout, chosen)
         return len(chosen)
 
 
-def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> pa.Buffer | None:
-    """Lock and map a journal; None if its writer lives."""
+def _n_frames(files: Files, path: Path) -> int:
+    with files.reading(path) as read:
+        return n_frames(read)
+
+
+def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> Path | None:
+    """Lock a journal; None if its writer lives."""
     path = layout.answers / name
     if files.kind(path) != "file":
         return None
@@ -70,7 +78,7 @@ def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> pa.Buffe
     if lock is None or not lock.is_held:
         return None
     held.callback(lock.release)
-    return files.map(path)
+    return path
 
 
 def _chosen(ended: list[_Journal], *, force: bool) -> list[_Journal]:
@@ -112,11 +120,12 @@ def _merge(files: Files, layout: Layout, journals: list[_Journal]) -> None:
 
 def _large(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All rows once, in large batches."""
-    table = pa.Table.from_batches(batches, schema=ANSWER_SCHEMA)
-    numbered = pa.Table.from_arrays([table.column("key"), array(range(table.num_rows), pa.int64())], names=["key", "row"])
-    firsts = numbered.group_by("key").aggregate([("row", "min")]).column("row_min")
-    if len(firsts) < table.num_rows:
-        table = table.take(firsts.take(pc.sort_indices(firsts)))
+    import pyarrow as pa
+
+    table = pa.Table.from_batches(batches)
+    is_first = pl.Series(table.column("key")).is_first_distinct()
+    if not is_first.all():
+        table = table.filter(is_first.to_arrow())
     for start in range(0, table.num_rows, FRAME_ROWS):
         yield table.slice(start, FRAME_ROWS).combine_chunks().to_batches()[0]
 

@@ -8,12 +8,10 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
-
-import pyarrow as pa
 
 from dreamframe.errors import StorageError
 from dreamframe.store.locks import Lock, NoLock, flock
@@ -130,14 +128,24 @@ class Files:
             file.seek(offset)
             return file.read() if most is None else file.read(most)
 
-    def map(self, path: Path) -> pa.Buffer:
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[Callable[[int, int], bytes]]:
+        """A function that gives some bytes of a regular file, from an offset."""
+        with storage(path, "read"):
+            fd = self._open(path, os.O_RDONLY)
+            try:
+                yield lambda offset, most: os.pread(fd, most, offset)
+            finally:
+                os.close(fd)
+
+    def map(self, path: Path) -> memoryview:
         """The bytes of a regular file, memory-mapped. Only for files that nobody cuts: finished ones, and journals under their lock."""
         with storage(path, "read"):
             fd = self._open(path, os.O_RDONLY)
             try:
                 if os.fstat(fd).st_size == 0:
-                    return pa.py_buffer(b"")
-                return pa.py_buffer(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
+                    return memoryview(b"")
+                return memoryview(mmap.mmap(fd, 0, access=mmap.ACCESS_READ))
             finally:
                 os.close(fd)
 

@@ -1,71 +1,93 @@
 """The file format of the answers journal: checksummed frames of Arrow record batches, one file per writer.
 
-    file    DREAMJ01 | frame | frame | …
-    frame   FRAM | 4 zero bytes | length uint64 | xxh3_64 of the payload, uint64 | payload, padded by Arrow to 8 bytes
-    payload an Arrow IPC message: the schema in frame 0, a record batch in all others
+file    DREAMJ01 | frame | frame | …
+frame   FRAM | 4 zero bytes | length uint64 | xxh3_64 of the payload, uint64 | payload, padded by Arrow to 8 bytes
+payload an Arrow IPC message: the schema in frame 0, a record batch in all others
 """
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import polars as pl
 import xxhash
 
-from dreamframe.arrow import KEY, array, key_array
+from dreamframe.store.ipc import Bytes, damage, messages
 
-ANSWER_SCHEMA = pa.schema(
-    [
-        pa.field("key", pa.binary(16), nullable=False),
-        pa.field("text", pa.large_string()),
-        pa.field("data", pa.large_binary()),  # float32 little-endian vector
-        pa.field("finish", pa.string()),
-        pa.field("n_in", pa.int64()),
-        pa.field("n_out", pa.int64()),
-        pa.field("n_cached", pa.int64()),
-        pa.field("n_reasoning", pa.int64()),
-        pa.field("model", pa.string()),
-        pa.field("extra", pa.large_string()),
-        pa.field("at_ms", pa.int64()),  # milliseconds since 1970
-    ]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ANSWER_SCHEMA = pl.Schema(
+    {
+        "key": pl.Binary,  # 16 bytes
+        "text": pl.String,
+        "data": pl.Binary,  # float32 little-endian vector
+        "finish": pl.String,
+        "n_in": pl.Int64,
+        "n_out": pl.Int64,
+        "n_cached": pl.Int64,
+        "n_reasoning": pl.Int64,
+        "model": pl.String,
+        "extra": pl.String,
+        "at_ms": pl.Int64,  # milliseconds since 1970
+    }
 )
 Row = tuple[bytes, str | None, bytes | None, str, int, int, int, int, str, str | None, int]
 FILE_MAGIC = b"DREAMJ01"
 FRAME_MAGIC = b"FRAM"
 HEADER = struct.Struct("<4sIQQ")
-DAMAGE = (pa.ArrowException, OSError, EOFError, MemoryError, ValueError)  # what Arrow raises on bad bytes
+KEY_BYTES = 16
 
 
-def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
-    """Rows as one record batch."""
+def batch_of(rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows as a frame. Raises TypeError, OverflowError or a polars error for a value of another type."""
     columns: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else [()] * len(ANSWER_SCHEMA)
-    arrays = [key_array(c) if f.type == KEY else array(c, f.type) for c, f in zip(columns, ANSWER_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=ANSWER_SCHEMA)
+    return pl.DataFrame([pl.Series(name, column, dtype=dtype) for column, (name, dtype) in zip(columns, ANSWER_SCHEMA.items(), strict=True)])
 
 
+@functools.cache
 def header() -> bytes:
     """How every journal begins."""
-    return FILE_MAGIC + framed(ANSWER_SCHEMA.serialize())
+    return FILE_MAGIC + framed(next(messages(batch_of([]))))
 
 
-def framed(payload: pa.Buffer) -> bytes:
+def frames(rows: Sequence[Row]) -> list[bytes]:
+    """Rows as frames of at most MESSAGE_ROWS each."""
+    return [framed(payload) for payload in list(messages(batch_of(rows)))[1:]]
+
+
+def framed(payload: Bytes | pa.Buffer) -> bytes:
     """One frame."""
-    return HEADER.pack(FRAME_MAGIC, 0, payload.size, xxhash.xxh3_64_intdigest(payload)) + bytes(payload.to_pybytes())
+    return HEADER.pack(FRAME_MAGIC, 0, memoryview(payload).nbytes, xxhash.xxh3_64_intdigest(payload)) + bytes(payload)
 
 
-def decode(payload: pa.Buffer) -> pa.RecordBatch:
+def decode(payload: Bytes, *, is_former: bool = False) -> pa.RecordBatch:
     """The record batch of a payload whose checksum holds. Copies nothing; validates, so that no later use can read out of bounds."""
-    message = pa.ipc.read_message(payload)
+    import pyarrow as pa
+
+    message = pa.ipc.read_message(pa.py_buffer(payload))
     if message.type != "record batch":
         raise pa.ArrowInvalid(f"a {message.type} message where a record batch was expected")
-    batch = pa.ipc.read_record_batch(message, ANSWER_SCHEMA)
+    batch = pa.ipc.read_record_batch(message, _arrow_schema(is_former=is_former))
     batch.validate(full=True)
-    if batch.column(0).null_count:
+    batch = batch.cast(_arrow_schema()) if is_former else batch
+    if (pl.Series(batch.column(0)).bin.size() != KEY_BYTES).fill_null(value=True).any():
         raise pa.ArrowInvalid("an answer without a key")
     return batch
+
+
+@functools.cache
+def _arrow_schema(*, is_former: bool = False) -> pa.Schema:
+    """The columns as Arrow names their types; `is_former`: as sessions of format 1 had them."""
+    import pyarrow as pa
+
+    now = batch_of([]).to_arrow().schema
+    former = {"key": pa.field("key", pa.binary(KEY_BYTES), nullable=False), "finish": pa.field("finish", pa.string()), "model": pa.field("model", pa.string())}
+    return pa.schema([former.get(f.name, f) for f in now]) if is_former else now
 
 
 @dataclass
@@ -77,24 +99,25 @@ class Scan:
     torn: int = 0  # bytes after it that are no whole frame: a writer was interrupted
     bad: list[str] = field(default_factory=list)  # damaged frames, each in words
     is_journal: bool = True
+    is_former: bool = False
 
 
-def scan(buffer: pa.Buffer, *, whole: bool = True) -> Scan:
+def scan(buffer: Bytes, *, whole: bool = True) -> Scan:
     """Read all frames, stepping over damaged ones. `whole=False`: the buffer begins where an earlier scan ended."""
-    found, size = Scan(), buffer.size
+    view = memoryview(buffer)
+    found, size = Scan(), view.nbytes
     at = 0
     if whole:
         at = len(FILE_MAGIC)
-        if buffer.slice(0, min(at, size)).to_pybytes() != FILE_MAGIC[:size]:
+        if bytes(view[:at]) != FILE_MAGIC[:size]:
             found.is_journal, found.bad = False, ["the file is not a journal of answers"]
             return found
         if size < at:
             found.torn = size
             return found
         found.end = at
-    view = memoryview(buffer)
     while at < size and found.is_journal:
-        problem, after = _frame(buffer, view, at, found)
+        problem, after = _frame(view, at, found)
         if problem is None:
             found.end = at = after
             continue
@@ -107,40 +130,48 @@ def scan(buffer: pa.Buffer, *, whole: bool = True) -> Scan:
     return found
 
 
-def n_frames(buffer: pa.Buffer) -> int:
-    """How many frames follow one another, by what their headers say."""
-    view, at, n = memoryview(buffer), len(FILE_MAGIC), 0
-    while at + HEADER.size <= len(view):
-        magic, zero, length, _ = HEADER.unpack_from(view, at)
+def n_frames(read: Callable[[int, int], bytes]) -> int:
+    """How many frames follow one another, by what their headers say. `read` gives some bytes from an offset: the rest of the file is left alone."""
+    at, n = len(FILE_MAGIC), 0
+    while len(head := read(at, HEADER.size)) == HEADER.size:
+        magic, zero, length, _ = HEADER.unpack(head)
         if magic != FRAME_MAGIC or zero:
             break
         at, n = at + HEADER.size + length, n + 1
     return n
 
 
-def _frame(buffer: pa.Buffer, view: memoryview, at: int, found: Scan) -> tuple[str | None, int]:
+def _frame(view: memoryview, at: int, found: Scan) -> tuple[str | None, int]:
     """Read the frame at `at` into `found`: (what is wrong with it or None, where it ends)."""
-    if buffer.size - at < HEADER.size:
+    if view.nbytes - at < HEADER.size:
         return "cut", at
     magic, zero, length, checksum = HEADER.unpack_from(view, at)
     start = at + HEADER.size
     if magic != FRAME_MAGIC or zero:
         return "no frame begins here", at
-    if length > buffer.size - start:
+    if length > view.nbytes - start:
         return "cut", at
-    payload = buffer.slice(start, length)
+    payload = view[start : start + length]
     if xxhash.xxh3_64_intdigest(payload) != checksum:
         return "the checksum is wrong", at
     try:
         if at == len(FILE_MAGIC):
-            if not pa.ipc.read_schema(payload).equals(ANSWER_SCHEMA):
+            schema = _schema_of(payload)
+            found.is_former = schema.equals(_arrow_schema(is_former=True))
+            if not (found.is_former or schema.equals(_arrow_schema())):
                 found.is_journal = False
                 found.bad.append("the columns are not those of answers")
         else:
-            found.batches.append(decode(payload))
-    except DAMAGE as exc:
+            found.batches.append(decode(payload, is_former=found.is_former))
+    except damage() as exc:
         return str(exc)[:200], at
     return None, start + length
+
+
+def _schema_of(payload: Bytes) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(payload))
 
 
 def _next_frame(view: memoryview, start: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import re
@@ -15,7 +16,7 @@ import xxhash
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
 
-FORMAT = 1  # raised when an older dreamframe could misread the folder
+FORMAT = 2  # raised when an older dreamframe could misread the folder
 LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
 
 
@@ -56,6 +57,10 @@ def open_folder(files: Files) -> Layout:
         _make(files, layout)
         found = read_json(files, layout.manifest)
     _check_format(layout, found)
+    if found["format"] < FORMAT:
+        with contextlib.suppress(StorageError):  # a folder that cannot be written can be read
+            files.unlink(layout.manifest)
+            _make(files, layout)
     return layout
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import pyarrow as pa
 import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files
-from dreamframe.store.journal import DAMAGE
+from dreamframe.store.ipc import damage, read_table, stream
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Sources:
@@ -46,7 +47,7 @@ class Sources:
         try:
             table, record = read_source(self._files, path)
             return (pl.DataFrame(table), record) if record.get("key") == key else None
-        except (CorruptFileError, StorageError, *DAMAGE) as exc:
+        except damage(CorruptFileError, StorageError) as exc:
             for part in (path, path.with_suffix(".arrow")):
                 if self._files.kind(part) is not None:
                     set_aside(self._files, self._layout, part, str(exc)[:300])
@@ -56,10 +57,7 @@ class Sources:
         """Keep rows under a key; the first writer wins."""
         self._files.mkdir(self._layout.sources)
         path = self._layout.sources / f"{entry_name(label, key)}.arrow"
-        out, table = io.BytesIO(), rows.to_arrow()
-        with pa.ipc.new_stream(out, table.schema) as writer:
-            writer.write_table(table)
-        data = out.getvalue()
+        data = stream(rows)
         self._files.write_new(path, data)
         self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
 
@@ -70,6 +68,4 @@ def read_source(files: Files, path: Path) -> tuple[pa.Table, dict[str, Any]]:
     data = files.map(path.with_suffix(".arrow"))
     if is_damaged(record, must=True) or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
         raise CorruptFileError(f"{path} or its rows do not have their checksum")
-    table = pa.ipc.open_stream(data).read_all()
-    table.validate(full=True)
-    return table, record
+    return read_table(data), record

@@ -7,19 +7,23 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import polars as pl
 import xxhash
 
+from dreamframe.arrow import in_arrow
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files, Handle
-from dreamframe.store.journal import DAMAGE
+from dreamframe.store.ipc import END, Bytes, damage, messages, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.locks import Lock
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 DATA, MANIFEST = "data.arrow", "step.json"
-CHUNK = 16_384  # rows of one record batch on disk
+IN_MEMORY = 64 << 20  # bytes of rows that need not be read back by the run that wrote them
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,11 @@ class Stored:
 
     record: Mapping[str, Any]
     path: Path
-    _table: pa.Table
+    _rows: pa.Table | pl.DataFrame
 
-    def table(self) -> pa.Table:
-        """The rows, memory-mapped: reading some of them reads only those from disk."""
-        return self._table
+    def rows(self) -> pl.DataFrame:
+        """The rows, memory-mapped where they were read: reading some of them reads only those from disk. Their types are those of Arrow."""
+        return pl.DataFrame(self._rows)
 
 
 class StepOutputs:
@@ -55,9 +59,20 @@ class StepOutputs:
                     return found
         return None
 
-    def writer(self, key: str, label: str, arrow_schema: pa.Schema) -> Writer:
+    def writer(self, key: str, label: str, schema: Mapping[str, Any]) -> Writer:
         """Begin to write an output. End it with commit, discard or abort."""
-        return Writer(self._files, self._layout, self, check_key(key), label, arrow_schema)
+        return Writer(self._files, self._layout, self, check_key(key), label, schema)
+
+    def written(self, key: str, folder: Path, rows: pl.DataFrame | None) -> Stored | None:
+        """The output that this process wrote into a folder, once the disk gives the same bytes back. Without `rows`, they are read from there."""
+        if rows is None:
+            return self.find(key)
+        try:
+            record = read_manifest(self._files, folder)
+            _checked_data(self._files, folder, record)
+        except (CorruptFileError, StorageError):
+            return self.find(key)  # which says what is wrong
+        return Stored(record, folder, rows)  # for this run: kept longer, the outputs of a session would fill the memory
 
     def all(self) -> list[dict[str, Any]]:
         """The manifests of all outputs, oldest first. Reads no rows."""
@@ -83,7 +98,7 @@ class StepOutputs:
             if exc.errno not in (errno.ENOENT, errno.ELOOP, None):
                 raise
             set_aside(self._files, self._layout, folder, str(exc)[:300])
-        except (CorruptFileError, *DAMAGE) as exc:
+        except damage(CorruptFileError) as exc:
             set_aside(self._files, self._layout, folder, str(exc)[:300])
         return None
 
@@ -98,77 +113,64 @@ def read_manifest(files: Files, folder: Path) -> dict[str, Any]:
 
 def read_rows(files: Files, folder: Path, record: Mapping[str, Any]) -> pa.Table:
     """The rows of an output, memory-mapped and validated. Raises CorruptFileError, or what Arrow raises, if they are not as they were written."""
-    data = files.map(folder / DATA)
-    if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
-        raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
-    table = pa.ipc.open_stream(data).read_all()
-    table.validate(full=True)
+    table = read_table(_checked_data(files, folder, record))
     if table.num_rows != record.get("rows"):
         raise CorruptFileError(f"{folder / DATA} has {table.num_rows} rows, its manifest says {record.get('rows')}")
     return table
 
 
-class _Sink:
-    """What Arrow writes to: a handle of the session's files, with a running checksum."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-        self._hash = xxhash.xxh3_128()
-        self.size = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        self._handle.write(view)
-        self._hash.update(view)
-        self.size += view.nbytes
-        return view.nbytes
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def tell(self) -> int:
-        return self.size
-
-    def close(self) -> None:
-        self.closed = True
+def _checked_data(files: Files, folder: Path, record: Mapping[str, Any]) -> memoryview:
+    data = files.map(folder / DATA)
+    if xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
+        raise CorruptFileError(f"{folder / DATA} does not have the checksum that its manifest names")
+    return data
 
 
 class Writer:
     """Writes one output into a hidden folder, which a commit renames."""
 
-    def __init__(self, files: Files, layout: Layout, outputs: StepOutputs, key: str, label: str, schema: pa.Schema) -> None:
+    def __init__(self, files: Files, layout: Layout, outputs: StepOutputs, key: str, label: str, schema: Mapping[str, Any]) -> None:
         self._files, self._layout, self._outputs = files, layout, outputs
         self._key, self._label = key, label
-        self._schema = pa.schema([pa.field(f.name, _plain(f.type), f.nullable) for f in schema])
+        self._schema = pl.Schema({name: in_arrow(dtype, name, plain=True) for name, dtype in schema.items()})
         self._n_rows = 0
+        self._rows: list[pl.DataFrame] | None = []  # while they are few
         self._is_open = True
         self._folder = files.temporary(layout.steps / entry_name(label, key))
         files.mkdir(self._folder)
         self._handle: Handle = files.append(self._folder / DATA)
         self._lock: Lock | None = files.lock(self._folder / DATA)  # tells gc that somebody is at work here
-        self._sink = _Sink(self._handle)
-        self._stream = pa.ipc.new_stream(self._sink, self._schema)
+        self._hash, self._n_bytes = xxhash.xxh3_128(), 0
+        self._put(next(messages(pl.DataFrame(schema=self._schema))))
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, rows: pl.DataFrame) -> None:
         """Add rows."""
-        self._stream.write_table(table.cast(self._schema), max_chunksize=CHUNK)
-        self._n_rows += table.num_rows
+        rows = rows.cast(self._schema)
+        for message in list(messages(rows))[1:]:
+            self._put(message)
+        self._n_rows += rows.height
+        if self._rows is not None:
+            self._rows = [*self._rows, rows] if self._n_bytes <= IN_MEMORY else None
+
+    def _put(self, message: Bytes) -> None:
+        self._handle.write(message)
+        self._hash.update(message)
+        self._n_bytes += len(message)
+
+    def _held(self) -> pl.DataFrame | None:
+        return None if self._rows is None else pl.concat([pl.DataFrame(schema=self._schema), *self._rows])
 
     def commit(self, record: Mapping[str, Any]) -> Stored:
         """Make the output visible, durably and at once. If another process was first, its output is given and ours dropped."""
-        self._stream.close()
+        self._put(END)
         self._handle.sync()
         manifest = {
             **record,
             "key": self._key,
             "label": self._label,
             "rows": self._n_rows,
-            "data_bytes": self._sink.size,
-            "data_xxh3_128": self._sink.digest(),
+            "data_bytes": self._n_bytes,
+            "data_xxh3_128": self._hash.hexdigest(),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         self._files.write_new(self._folder / MANIFEST, sealed(manifest))
@@ -185,20 +187,25 @@ class Writer:
                 if (theirs := self._outputs.find(self._key)) is not None:
                     self._files.remove_tree(self._folder)
                     return theirs
-                if self._files.rename_dir(self._folder, self._layout.steps / name) and (ours := self._outputs.find(self._key)) is not None:
-                    return ours
+                made = self._layout.steps / name
+                if self._files.rename_dir(self._folder, made):
+                    if (ours := self._outputs.written(self._key, made, self._held())) is not None:
+                        return ours
+                    break
         finally:
             if lock is not None:
                 lock.release()
         raise StorageError(f"{self._layout.steps / names[0]} was written but cannot be read back; check the disk.")
 
-    def discard(self) -> pa.Table:
+    def discard(self) -> pl.DataFrame:
         """Give the rows and keep nothing: an output with failed rows serves one run only."""
-        self._stream.close()
+        self._put(END)
         self._release()
-        table = pa.ipc.open_stream(self._files.map(self._folder / DATA)).read_all()
-        self._files.remove_tree(self._folder)  # the mapped bytes live as long as the table
-        return table
+        rows = self._held()
+        if rows is None:
+            rows = pl.DataFrame(read_table(self._files.map(self._folder / DATA)))
+        self._files.remove_tree(self._folder)  # mapped bytes live as long as the rows
+        return rows
 
     def abort(self) -> None:
         """Drop what was written. Never raises: it runs while another error is on its way."""
@@ -214,18 +221,3 @@ class Writer:
             if self._lock is not None:
                 self._lock.release()
             self._handle.close()
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The same type with dictionaries as their values: dictionaries differ from batch to batch."""
-    if pa.types.is_dictionary(kind):
-        return kind.value_type
-    if pa.types.is_struct(kind):
-        return pa.struct([pa.field(f.name, _plain(f.type), f.nullable) for f in kind])
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_type), kind.list_size)
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_plain(kind.value_type))
-    if pa.types.is_list(kind):
-        return pa.list_(_plain(kind.value_type))
-    return kind

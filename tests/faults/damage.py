@@ -1,6 +1,6 @@
 """Damages a small session in every way and looks at what is found: a program of its own, so that a crash of the interpreter is seen from outside.
 
-    python -m tests.faults.damage truncations|flips|unchecked|crafted|offsets|unvalidated
+python -m tests.faults.damage truncations|flips|unchecked|crafted|offsets|unvalidated
 """
 
 from __future__ import annotations
@@ -66,10 +66,10 @@ def look(disk: Disk) -> Counter[str]:
         assert stores.steps is not None
         for i, text in zip(ANSWERS[::-1], texts(stores.answers, ANSWERS[::-1]), strict=True):
             seen["missing answers" if text is None else "right" if text == f"answer {i}" else "wrong answers"] += 1
-        extras = stores.answers.lookup(pa.array([bytes(16), bytes([255]) * 16], pa.binary(16)))
-        seen["wrong answers"] += sum(extras.column("found").to_pylist())
+        extras = stores.answers.lookup([bytes(16), bytes([255]) * 16])
+        seen["wrong answers"] += extras["found"].sum()
         output = stores.steps.find(step_key(1))
-        seen["missing outputs" if output is None else "right" if output.table().equals(table_of(6)) else "wrong outputs"] += 1
+        seen["missing outputs" if output is None else "right" if output.rows().equals(table_of(6)) else "wrong outputs"] += 1
         model = stores.models.find(step_key(2))
         whole = model is not None and disk.read_bytes(model / "adapter.safetensors") == bytes(range(64))
         seen["missing models" if model is None else "right" if whole else "wrong models"] += 1
@@ -149,7 +149,7 @@ def offsets(_: Disk) -> Iterator[Disk]:
 
 def unvalidated(whole: Disk) -> Iterator[Disk]:
     """The same, with the validation switched off."""
-    journal.decode = lambda payload: pa.ipc.read_record_batch(pa.ipc.read_message(payload), journal.ANSWER_SCHEMA)
+    journal.decode = lambda payload, is_former: pa.ipc.read_record_batch(pa.ipc.read_message(payload), journal._arrow_schema(is_former=is_former))
     yield from offsets(whole)
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pyarrow as pa
 
 from dreamframe.store.files import Files, Handle, Kind, storage_error
 from dreamframe.store.locks import Lock
@@ -87,8 +87,13 @@ class Disk(Files):
         data = bytes(self._file(path, "read").data)[offset:]
         return data if most is None else data[:most]
 
-    def map(self, path: Path) -> pa.Buffer:
-        return pa.py_buffer(bytes(self._file(path, "read").data))
+    def map(self, path: Path) -> memoryview:
+        return memoryview(bytes(self._file(path, "read").data))
+
+    @contextmanager
+    def reading(self, path: Path) -> Iterator[Callable[[int, int], bytes]]:
+        data = bytes(self._file(path, "read").data)
+        yield lambda offset, most: data[offset : offset + most]
 
     # Writing
 
@@ -285,5 +290,3 @@ def _surviving_bytes(node: Node, chance: random.Random, keep: float) -> bytes:
         if chance.random() > keep:
             new[start : start + SECTOR] = bytes(len(new[start : start + SECTOR]))  # the length arrived, this block did not
     return safe + bytes(new)
-
-

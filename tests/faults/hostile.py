@@ -99,6 +99,7 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         use(Path(scratch))
+        use(Path(scratch))
         for path in Path(scratch).rglob("*.*"):
             if path.is_file() and path.name != "session.json":
                 path.write_bytes(b"damaged")

@@ -1,6 +1,6 @@
 """One of two processes that store the same steps with different rows: told over standard input, it answers over standard output.
 
-    python -m tests.faults.racer FOLDER LABEL ROWS Files|NoLocks|LastWins
+python -m tests.faults.racer FOLDER LABEL ROWS Files|NoLocks|LastWins
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(folder: str, label: str, said: str, kind: str) -> None:
         writer.write(table)
         print("ready", flush=True)
         sys.stdin.readline()
-        print(writer.commit({}).table().column("text")[0].as_py(), flush=True)
+        print(writer.commit({}).rows()["text"][0], flush=True)
     stores.answers.close()
 
 

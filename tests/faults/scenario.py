@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import pyarrow as pa
+import polars as pl
 
 from dreamframe.errors import StoreError
 from dreamframe.store.stores import Stores, stores_on
@@ -29,7 +29,7 @@ def said(i: int) -> str:
     return f"{LONG} {i}"
 
 
-def expected(n: int) -> pa.Table:
+def expected(n: int) -> pl.DataFrame:
     return table_of(ROWS, said=f"step {n}, row")
 
 
@@ -119,7 +119,7 @@ def check(disk: Disk, done: Done) -> list[str]:
             output = stores.steps.find(step_key(n))
             if output is None and n < done.steps:
                 wrong.append(f"step {n} is lost")
-            if output is not None and not output.table().equals(expected(n)):
+            if output is not None and not output.rows().equals(expected(n)):
                 wrong.append(f"step {n} has other rows")
         if stores.models.find(step_key(STEPS)) is None and done.models:
             wrong.append("the model is lost")

@@ -105,7 +105,7 @@ def test_a_request_whose_answer_is_missing_is_named(made: Made, tmp_path: Path) 
     (journal,) = (tmp_path / "session" / "answers").glob("*.answers")
     import pyarrow as pa
 
-    found = scan(pa.py_buffer(journal.read_bytes()))
+    found = scan(journal.read_bytes())
     table = pa.Table.from_batches(found.batches)
     gone = next(i for i, text in enumerate(table.column("text").to_pylist()) if "MY FAVOURITE KETTLE" in (text or ""))
     kept = table.take([i for i in range(table.num_rows) if i != gone]).combine_chunks()

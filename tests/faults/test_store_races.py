@@ -78,7 +78,7 @@ def race(folder: Path, *, kind: str, same_name: bool, races: int = RACES) -> tup
         assert stores.steps is not None
         for n, said in enumerate(seen):
             found = stores.steps.find(step_key(n))
-            said.append("nothing" if found is None else found.table().column("text")[0].as_py())
+            said.append("nothing" if found is None else found.rows()["text"][0])
     return sum(len(set(said)) > 1 for said in seen), {said[-1] for said in seen}
 
 

@@ -86,7 +86,7 @@ def test_the_one_answer_that_is_missing_is_named(quickstart: Path, tmp_path: Pat
     dr.Session.load(quickstart.parent / "run.tar.zst", tmp_path / "output").close()
     shutil.rmtree(tmp_path / "output" / "steps")
     (journal,) = (tmp_path / "output" / "answers").glob("*.answers")
-    table = pa.Table.from_batches(scan(pa.py_buffer(journal.read_bytes())).batches)
+    table = pa.Table.from_batches(scan(journal.read_bytes()).batches)
     reply = pl.read_parquet(quickstart / "output" / "reviews.parquet").row(2, named=True)
     gone = table.column("text").to_pylist().index(reply["reply"])
     journal.write_bytes(file_bytes(table.take([i for i in range(table.num_rows) if i != gone]).combine_chunks().to_batches()))

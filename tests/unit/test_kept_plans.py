@@ -47,6 +47,16 @@ def test_a_kept_plan_gives_its_rows_elsewhere_without_a_call(tmp_path: Path) -> 
         assert session.usage()["calls"] == 0
 
 
+def test_rows_of_types_that_arrow_has_not_are_kept_too(tmp_path: Path) -> None:
+    table = ROWS.with_columns(big=pl.Series([2**100, None, -1], dtype=pl.Int128), kind=pl.Series(["b", "a", None], dtype=pl.Enum(["b", "a"])))
+    with dr.Session(tmp_path / "a"):
+        rows = said(rows=table).collect()
+    with dr.Session(moved(tmp_path / "a", tmp_path / "b"), offline=True) as session:
+        assert session.verify() == []
+        assert session.plan("said").collect().equals(rows)  # type: ignore[union-attr]
+        assert session.usage()["reused"] == 1
+
+
 def test_files_that_are_not_there_any_more_are_in_the_session(tmp_path: Path) -> None:
     ROWS.write_csv(tmp_path / "rows.csv")
     with dr.Session(tmp_path / "a"):

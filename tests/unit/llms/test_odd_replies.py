@@ -40,7 +40,7 @@ def written(done: Completion) -> dict[str, Any]:
     """The answer as the journal gives it back."""
     counts = (done.n_in, done.n_out, done.n_cached, done.n_reasoning)
     row = (key_of(1), done.text, done.data, done.finish, *counts, done.model, done.extra, 0)
-    return dict(batch_of([row]).to_pylist()[0])
+    return batch_of([row]).row(0, named=True)
 
 
 @pytest.mark.parametrize("api", APIS)

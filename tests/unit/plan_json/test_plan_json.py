@@ -91,6 +91,9 @@ PLANS: dict[str, Callable[[], Any]] = {
     "verbs": lambda: frame().filter(pl.col("n") > 1).sort("n", descending=True).unique("t").with_row_index().rename({"n": "m"}),
     "two frames": lambda: dr.concat([frame(), frame()]).join(frame(), on="n", how="left"),
     "types": lambda: frame().cast({"n": pl.Decimal(10, 2)}).with_columns(d=pl.lit(date(2026, 1, 2)).cast(pl.Datetime("us", "Europe/Berlin"))),
+    "types that Arrow has not": lambda: dr.frame(
+        pl.DataFrame({"i": [2**100, -1], "e": ["b", "a"], "l": [["a"], []]}, schema={"i": pl.Int128, "e": pl.Enum(["b", "a"]), "l": pl.List(pl.Enum(["a"]))})
+    ),
     "enum": lambda: frame().with_columns(pl.col("t").cast(pl.Enum(["tea", "rain"])), pl.col("n").is_in([1, 2]).alias("few")),
     "selector": lambda: frame().drop(pl.selectors.numeric()),
     "series": lambda: frame().with_columns(pl.lit(pl.Series("s", [1.5, None, 2.0]))),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
+import polars as pl
 import pytest
 
 from dreamframe.store.care import OLD_S, Kept
@@ -125,7 +125,7 @@ def test_what_somebody_is_writing_stays(tmp_path: Path) -> None:
             os.utime(path, (old, old))
         assert stores.gc(kept=Kept(steps=[], models=[])) != []
         writer.write(table_of(4))
-        assert writer.commit({}).table().num_rows == 4
+        assert writer.commit({}).rows().height == 4
         assert workdir.is_dir()
 
 
@@ -140,15 +140,15 @@ def test_what_is_kept_is_named_by_its_key(tmp_path: Path) -> None:
         assert stores.models.find(step_key(3)) is not None
         assert stores.models.find(step_key(4)) is None
         assert rows is not None
-        assert rows.num_rows == 2  # still mapped
+        assert rows.height == 2  # still mapped
         assert texts(stores.answers, range(10)) == [f"answer {n}" for n in range(10)]
     assert problems(tmp_path) == []
 
 
-def found(stores: Stores, n: int) -> pa.Table | None:
+def found(stores: Stores, n: int) -> pl.DataFrame | None:
     assert stores.steps is not None
     output = stores.steps.find(step_key(n))
-    return None if output is None else output.table()
+    return None if output is None else output.rows()
 
 
 def test_the_checkpoints_of_a_kept_key_stay(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from dreamframe.store import compaction
@@ -46,7 +45,7 @@ def found(folder: Path | Files, numbers: range) -> list[str | None]:
 
 
 def frames(path: Path) -> list[int]:
-    return [b.num_rows for b in scan(pa.py_buffer(path.read_bytes())).batches]
+    return [b.num_rows for b in scan(path.read_bytes()).batches]
 
 
 def test_ended_sessions_become_one_file_of_large_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,5 +195,5 @@ def test_keys_are_the_same_bytes_after_a_compaction(tmp_path: Path) -> None:
     session(tmp_path, range(10))
     forced(tmp_path)
     (path,) = journals(tmp_path)
-    keys = [k for b in scan(pa.py_buffer(path.read_bytes())).batches for k in b.column("key").to_pylist()]
+    keys = [k for b in scan(path.read_bytes()).batches for k in b.column("key").to_pylist()]
     assert keys == [key_of(n) for n in range(10)]

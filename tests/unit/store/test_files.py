@@ -39,7 +39,9 @@ def test_an_appended_file_must_be_new(files: Files) -> None:
     handle.close()
     assert files.read_bytes(files.root / "x") == b"abcd!"
     assert files.read_bytes(files.root / "x", offset=1, most=2) == b"bc"
-    assert files.map(files.root / "x").to_pybytes() == b"abcd!"
+    assert bytes(files.map(files.root / "x")) == b"abcd!"
+    with files.reading(files.root / "x") as read:
+        assert [read(0, 2), read(3, 5), read(9, 1)] == [b"ab", b"d!", b""]
     assert files.size(files.root / "x") == 5
     with pytest.raises(StorageError) as refused:
         files.append(files.root / "x")
@@ -61,7 +63,7 @@ def test_what_is_not_there_is_no_error_to_look_at_and_to_remove(files: Files) ->
     assert files.listdir(files.root / "none") == []
     files.unlink(files.root / "none")
     files.remove_tree(files.root / "none")
-    assert files.map(_empty(files)).size == 0
+    assert files.map(_empty(files)).nbytes == 0
 
 
 def _empty(files: Files) -> Path:
@@ -97,6 +99,7 @@ OPERATIONS: dict[str, Callable[[Files, Path], object]] = {
     "listdir": lambda f, p: f.listdir(p / "x"),
     "read": lambda f, p: f.read_bytes(p / "x"),
     "map": lambda f, p: f.map(p / "x"),
+    "reading": lambda f, p: f.reading(p / "x").__enter__(),
     "mkdir": lambda f, p: f.mkdir(p / "x"),
     "append": lambda f, p: f.append(p / "new"),
     "write_new": lambda f, p: f.write_new(p / "new", b"x"),

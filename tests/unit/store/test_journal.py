@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import xxhash
 
 from dreamframe.store.answer_files import file_bytes
-from dreamframe.store.journal import ANSWER_SCHEMA, FILE_MAGIC, FRAME_MAGIC, HEADER, batch_of, decode, framed, header, scan
+from dreamframe.store.compaction import compact
+from dreamframe.store.files import Files
+from dreamframe.store.ipc import MESSAGE_ROWS
+from dreamframe.store.journal import FILE_MAGIC, FRAME_MAGIC, HEADER, batch_of, decode, framed, frames, header, scan
+from dreamframe.store.layout import FORMAT, open_folder, sealed
 from tests.storing import give, journals, key_of, open_answers, texts, warned
 
 
 def batch(*numbers: int) -> pa.RecordBatch:
-    return batch_of([(key_of(n), f"answer {n}", None, "stop", 1, 1, 0, 0, "m", None, 0) for n in numbers])
+    rows = batch_of([(key_of(n), f"answer {n}", None, "stop", 1, 1, 0, 0, "m", None, 0) for n in numbers])
+    return rows.to_arrow().to_batches()[0]
+
+
+def former(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """As sessions of format 1 had them."""
+    kinds = {"key": pa.binary(16), "finish": pa.string(), "model": pa.string()}
+    return rows.cast(pa.schema([pa.field(f.name, kinds.get(f.name, f.type), f.name != "key") for f in rows.schema]))
 
 
 def rows_of(data: bytes) -> list[str]:
-    return [text for b in scan(pa.py_buffer(data)).batches for text in b.column("text").to_pylist()]
+    return [text for b in scan(data).batches for text in b.column("text").to_pylist()]
 
 
 THREE = [batch(1, 2), batch(3), batch(4, 5, 6)]
 
 
 def test_what_is_written_is_read() -> None:
-    found = scan(pa.py_buffer(file_bytes(THREE)))
+    found = scan(file_bytes(THREE))
     assert [b.to_pylist() for b in found.batches] == [b.to_pylist() for b in THREE]
     assert (found.torn, found.bad, found.end) == (0, [], len(file_bytes(THREE)))
 
 
 def test_reading_can_go_on_where_it_ended() -> None:
     whole = file_bytes(THREE)
-    first = scan(pa.py_buffer(file_bytes(THREE[:1])))
-    rest = scan(pa.py_buffer(whole[first.end :]), whole=False)
+    first = scan(file_bytes(THREE[:1]))
+    rest = scan(whole[first.end :], whole=False)
     assert [b.to_pylist() for b in rest.batches] == [b.to_pylist() for b in THREE[1:]]
     assert first.end + rest.end == len(whole)
 
 
 @pytest.mark.parametrize("cut", range(1, 200, 7))
 def test_a_torn_end_is_told_from_what_is_whole(cut: int) -> None:
-    found = scan(pa.py_buffer(file_bytes(THREE)[:-cut]))
+    found = scan(file_bytes(THREE)[:-cut])
     assert [b.num_rows for b in found.batches] == [2, 1]
     assert found.torn == len(file_bytes(THREE)) - cut - len(file_bytes(THREE[:2]))
     assert not found.bad
@@ -50,15 +63,15 @@ def test_a_damaged_frame_costs_only_its_own_rows() -> None:
     data = bytearray(file_bytes(THREE))
     data[len(file_bytes(THREE[:1])) + HEADER.size + 40] ^= 1
     assert rows_of(bytes(data)) == ["answer 1", "answer 2", "answer 4", "answer 5", "answer 6"]
-    found = scan(pa.py_buffer(bytes(data)))
+    found = scan(bytes(data))
     assert len(found.bad) == 1
     assert "checksum" in found.bad[0]
     assert found.end == len(data)
 
 
 def test_bytes_between_frames_are_stepped_over() -> None:
-    frames = [header(), framed(THREE[0].serialize()), b"FRAM" + b"x" * 1000, framed(THREE[1].serialize())]
-    found = scan(pa.py_buffer(b"".join(frames)))
+    parts = [header(), framed(THREE[0].serialize()), b"FRAM" + b"x" * 1000, framed(THREE[1].serialize())]
+    found = scan(b"".join(parts))
     assert [b.num_rows for b in found.batches] == [2, 1]
     assert len(found.bad) == 1
 
@@ -75,14 +88,14 @@ def test_a_frame_after_more_than_a_megabyte_of_rubbish_is_found() -> None:
     ids=["another format", "zeros", "one byte"],
 )
 def test_a_file_that_is_no_journal_is_not_read(data: bytes) -> None:
-    found = scan(pa.py_buffer(data))
+    found = scan(data)
     assert not found.is_journal
     assert found.batches == []
 
 
 @pytest.mark.parametrize("data", [b"", FILE_MAGIC[:5], FILE_MAGIC], ids=["empty", "half a magic", "magic"])
 def test_a_file_that_was_just_begun_holds_nothing(data: bytes) -> None:
-    found = scan(pa.py_buffer(data))
+    found = scan(data)
     assert found.is_journal
     assert not found.batches
     assert not found.bad
@@ -90,22 +103,25 @@ def test_a_file_that_was_just_begun_holds_nothing(data: bytes) -> None:
 
 def test_a_file_of_other_columns_is_not_read_at_all() -> None:
     """Else the columns of an exchanged schema would be taken for each other."""
-    other = pa.schema([f for f in ANSWER_SCHEMA if f.name not in ("n_in", "n_out")] + [ANSWER_SCHEMA.field("n_out"), ANSWER_SCHEMA.field("n_in")])
-    found = scan(pa.py_buffer(FILE_MAGIC + framed(other.serialize()) + framed(THREE[0].serialize())))
+    right = THREE[0].schema
+    other = pa.schema([f for f in right if f.name not in ("n_in", "n_out")] + [right.field("n_out"), right.field("n_in")])
+    found = scan(FILE_MAGIC + framed(other.serialize()) + framed(THREE[0].serialize()))
     assert not found.is_journal
     assert found.batches == []
     assert "columns" in found.bad[0]
+
+
+KEYS: dict[str, list[bytes | None]] = {"null key": [None] * 3, "short key": [b"x" * 16, b"x" * 15, b"x" * 16], "long key": [b"x" * 16, b"x" * 17, b"x" * 15]}
 
 
 def crafted(change: str) -> pa.Buffer:
     """A record batch message with a right checksum and a wrong inside."""
     plain = batch(1, 2, 3)
     if change == "not a batch":
-        buffer: pa.Buffer = ANSWER_SCHEMA.serialize()
+        buffer: pa.Buffer = plain.schema.serialize()
         return buffer
-    if change == "null key":
-        columns = [pa.nulls(3, pa.binary(16)), *plain.columns[1:]]
-        return pa.RecordBatch.from_arrays(columns, schema=pa.schema([ANSWER_SCHEMA.field(0).with_nullable(True), *list(ANSWER_SCHEMA)[1:]])).serialize()
+    if change in KEYS:
+        return pa.RecordBatch.from_arrays([pa.array(KEYS[change], pa.large_binary()), *plain.columns[1:]], schema=plain.schema).serialize()
     data = bytearray(plain.serialize())
     if change == "offsets":
         at = data.index(len(b"answer 1").to_bytes(8, "little") + (16).to_bytes(8, "little"))
@@ -115,12 +131,39 @@ def crafted(change: str) -> pa.Buffer:
     return pa.py_buffer(bytes(data))
 
 
-@pytest.mark.parametrize("change", ["offsets", "utf8", "null key", "not a batch"])
+@pytest.mark.parametrize("change", ["offsets", "utf8", "not a batch", *KEYS])
 def test_a_right_checksum_does_not_make_a_crafted_frame_good(change: str) -> None:
     with pytest.raises(pa.ArrowException):
         decode(crafted(change))
-    found = scan(pa.py_buffer(header() + framed(crafted(change)) + framed(THREE[1].serialize())))
+    found = scan(header() + framed(crafted(change)) + framed(THREE[1].serialize()))
     assert [b.num_rows for b in found.batches] == [1]
+
+
+def test_many_rows_are_several_frames() -> None:
+    rows: list[Any] = [(key_of(n), f"answer {n}", None, "stop", 1, 1, 0, 0, "m", None, 0) for n in range(MESSAGE_ROWS + 2)]
+    found = scan(header() + b"".join(frames(rows)))
+    assert [b.num_rows for b in found.batches] == [MESSAGE_ROWS, 2]
+    assert [text for b in found.batches for text in b.column("text").to_pylist()] == [row[1] for row in rows]
+
+
+def test_a_journal_of_format_1_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "out")
+    rows = former(batch(1, 2))
+    path.write_bytes(FILE_MAGIC + framed(rows.schema.serialize()) + framed(rows.serialize()))
+    manifest = tmp_path / "out" / "session.json"
+    manifest.write_bytes(sealed({**{k: v for k, v in json.loads(manifest.read_text()).items() if k != "checksum"}, "format": 1}))
+    with warned() as said:
+        answers = open_answers(tmp_path / "out")
+        assert texts(answers, [1, 2, 3]) == ["answer 1", "answer 2", None]
+        give(answers, [3])
+        answers.close()
+        files = Files(tmp_path / "out")
+        assert compact(files, open_folder(files), force=True) == 2
+        again = open_answers(tmp_path / "out")
+        assert texts(again, [1, 2, 3]) == ["answer 1", "answer 2", "answer 3"]
+        again.close()
+    assert said == []
+    assert json.loads(manifest.read_text())["format"] == FORMAT  # an older dreamframe would misread what was added
 
 
 def test_the_checksum_is_that_of_the_payload() -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import xxhash
 
-from dreamframe.errors import CorruptFileError
+from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.store import steps
 from dreamframe.store.files import Files
 from dreamframe.store.layout import sealed
 from dreamframe.store.steps import StepOutputs
@@ -27,7 +28,7 @@ def entry(folder: Path) -> Path:
 def found_text(stores: Stores, n: int) -> list[str] | None:
     assert stores.steps is not None
     found = stores.steps.find(step_key(n))
-    return None if found is None else found.table().column("text").to_pylist()
+    return None if found is None else found.rows()["text"].to_list()
 
 
 def test_a_committed_output_is_found_by_the_next_session(tmp_path: Path) -> None:
@@ -37,7 +38,7 @@ def test_a_committed_output_is_found_by_the_next_session(tmp_path: Path) -> None
         assert stores.steps is not None
         found = stores.steps.find(step_key(1))
         assert found is not None
-        assert found.table().equals(table_of(5))
+        assert found.rows().equals(table_of(5))
         assert found.record["rows"] == 5
         assert found.record["describe"] == "summary"
         assert found.record["data_xxh3_128"] == xxhash.xxh3_128_hexdigest((entry(tmp_path) / "data.arrow").read_bytes())
@@ -51,7 +52,7 @@ def test_rows_are_memory_mapped(tmp_path: Path) -> None:
         assert stores.steps is not None
         found = stores.steps.find(step_key(1))
         assert found is not None
-        assert found.table().column("text")[99_999].as_py() == "row 99999"
+        assert found.rows()["text"][99_999] == "row 99999"
         assert pa.total_allocated_bytes() - before < 100_000
 
 
@@ -73,7 +74,7 @@ def test_a_discarded_output_gives_its_rows_and_keeps_nothing(tmp_path: Path) -> 
         writer.write(table_of(5))
         writer.write(table_of(2))
         rows = writer.discard()
-        assert rows.equals(pa.concat_tables([table_of(5), table_of(2)]))
+        assert rows.equals(pl.concat([table_of(5), table_of(2)]))
         assert stores.steps.find(step_key(1)) is None
     assert not list((tmp_path / "steps").iterdir())
 
@@ -85,7 +86,7 @@ def test_the_first_writer_wins_and_the_second_adopts_its_rows(tmp_path: Path) ->
         slow = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
         slow.write(table_of(3, said="slow"))
         assert store_step(other, 1, table_of(3, said="fast"), label="another name").equals(table_of(3, said="fast"))
-        assert slow.commit({}).table().equals(table_of(3, said="fast"))
+        assert slow.commit({}).rows().equals(table_of(3, said="fast"))
         assert len(list((tmp_path / "steps").iterdir())) == 1
 
 
@@ -97,13 +98,13 @@ def test_keys_are_compared_in_full(tmp_path: Path) -> None:
         for key, said in ((one, "one"), (two, "two")):
             writer = stores.steps.writer(key, "summary", table_of(1).schema)
             writer.write(table_of(2, said=said))
-            assert writer.commit({}).table().equals(table_of(2, said=said))
+            assert writer.commit({}).rows().equals(table_of(2, said=said))
     with opened(tmp_path) as stores, warned() as said_aloud:
         assert stores.steps is not None
         for key, said in ((one, "one"), (two, "two")):
             found = stores.steps.find(key)
             assert found is not None
-            assert found.table().equals(table_of(2, said=said))
+            assert found.rows().equals(table_of(2, said=said))
         assert stores.steps.find("a" * 12 + "3" * 20) is None
     assert said_aloud == []
 
@@ -115,7 +116,8 @@ def test_a_renamed_step_is_found(tmp_path: Path) -> None:
         assert found_text(stores, 1) == ["row 0", "row 1"]
 
 
-def test_all_types_of_a_frame_come_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [0, steps.IN_MEMORY], ids=["read back", "in memory"])
+def test_all_types_of_a_frame_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
     frame = pl.DataFrame(
         {
             "i": [1, 2, None],
@@ -128,14 +130,19 @@ def test_all_types_of_a_frame_come_back(tmp_path: Path) -> None:
             "bytes": [b"a", b"", None],
             "when": pl.Series([0, None, 1], dtype=pl.Datetime("us", "UTC")),
             "decimal": pl.Series(["1.50", None, "2.25"]).cast(pl.Decimal(10, 2)),
+            "big": pl.Series([2**100, None, -1], dtype=pl.Int128),
+            "half": pl.Series([0.5, None, -2.0], dtype=pl.Float16),
+            "day": pl.Series([0, None, 20_000], dtype=pl.Date),
+            "took": pl.Series([1, None, 3], dtype=pl.Duration("ms")),
         }
     )
+    monkeypatch.setattr(steps, "IN_MEMORY", in_memory)
     with opened(tmp_path) as stores:
         assert stores.steps is not None
-        writer = stores.steps.writer(step_key(1), "all types", frame.to_arrow().schema)
-        writer.write(frame.to_arrow())
-        writer.write(frame.reverse().to_arrow())  # with dictionaries of another order
-        stored = pl.DataFrame(writer.commit({}).table()).cast(dict(frame.schema))  # type: ignore[arg-type]
+        writer = stores.steps.writer(step_key(1), "all types", frame.schema)
+        writer.write(frame)
+        writer.write(frame.reverse())  # with dictionaries of another order
+        stored = writer.commit({}).rows().cast(dict(frame.schema))  # type: ignore[arg-type]
     assert stored.equals(pl.concat([frame, frame.reverse()]), null_equal=True)
 
 
@@ -151,10 +158,42 @@ def test_a_record_of_any_plain_values_is_kept_as_it_is(tmp_path: Path) -> None:
         assert {k: found.record[k] for k in record} == {**record, "by number": {"10": "a", "2": "b"}, "pair": [1, 2], "path": "x"}
 
 
+def test_rows_of_several_writes_are_one_stream(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"n": range(40_000)}).with_columns(text=pl.col("n").cast(pl.String), none=None)
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        writer = stores.steps.writer(step_key(1), "summary", rows.schema)
+        for part in (rows.head(3), rows.slice(3, 0), rows.slice(3, 30_000), rows.slice(30_003)):
+            writer.write(part)
+        assert writer.commit({}).rows().equals(rows)
+    with opened(tmp_path) as stores:
+        assert stores.steps is not None
+        found = stores.steps.find(step_key(1))
+        assert found is not None
+        assert found.rows().equals(rows)
+
+
+def test_what_the_disk_gives_back_otherwise_is_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with warned() as said, opened(tmp_path) as stores:
+        assert stores.steps is not None
+        writer = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
+        writer.write(table_of(4))
+        rename = Files.rename_dir
+
+        def rename_and_flip(self: Files, source: Path, target: Path) -> bool:
+            flip(source / "data.arrow")
+            return rename(self, source, target)
+
+        monkeypatch.setattr(Files, "rename_dir", rename_and_flip)
+        with pytest.raises(StorageError, match="cannot be read back"):
+            writer.commit({})
+    assert len(said) >= 1
+
+
 def test_no_rows_and_no_columns_are_outputs_too(tmp_path: Path) -> None:
     with opened(tmp_path) as stores:
         assert store_step(stores, 1, table_of(0)).equals(table_of(0))
-        assert store_step(stores, 2, pa.table({})).num_columns == 0
+        assert store_step(stores, 2, pl.DataFrame()).width == 0
 
 
 def test_all_lists_manifests_oldest_first_without_reading_rows(tmp_path: Path) -> None:
@@ -236,9 +275,9 @@ def test_an_aborted_writer_leaves_room_for_the_next(tmp_path: Path) -> None:
     stores = stores_on(Files(tmp_path))
     assert stores.steps is not None
     writer = stores.steps.writer(step_key(1), "summary", table_of(1).schema)
-    with pytest.raises(pa.ArrowException):
-        writer.write(pa.table({"n": ["no number"], "text": ["x"]}))
+    with pytest.raises(pl.exceptions.PolarsError):
+        writer.write(pl.DataFrame({"n": ["no number"], "text": ["x"]}))
     writer.abort()
     writer.abort()
-    assert store_step(stores, 1, table_of(3)).num_rows == 3
+    assert store_step(stores, 1, table_of(3)).height == 3
     stores.answers.close()

@@ -1,0 +1,59 @@
+"""Arrow IPC, written by polars and read by pyarrow: polars is there anyway, and pyarrow checks what it reads.
+
+A run that only writes does not import pyarrow, which takes 45 MB and 0.1 s. Polars' own reader trusts the bytes it is given; a folder may be a stranger's.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from dreamframe.arrow import as_arrow
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MESSAGE_ROWS = 16_384  # polars cuts a frame of some 500,000 rows in several messages
+END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream
+Bytes = bytes | memoryview
+
+
+def messages(rows: pl.DataFrame) -> Iterator[Bytes]:
+    """The messages of a stream: the schema, then a record batch for each MESSAGE_ROWS rows, in types that Arrow has.
+
+    None has texts as views, which not every reader of Arrow knows.
+    """
+    rows = as_arrow(rows)
+    for i, part in enumerate(rows.iter_slices(MESSAGE_ROWS) if rows.height else [rows]):
+        out = io.BytesIO()
+        part.rechunk().write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
+        held = out.getbuffer()
+        start = 8 + int.from_bytes(held[4:8], "little")  # of the schema: a marker, the length of what follows
+        if i == 0:
+            yield held[:start]
+        if part.height:
+            yield held[start : -len(END)]
+
+
+def stream(rows: pl.DataFrame) -> bytes:
+    """All rows as one stream."""
+    return b"".join([*messages(rows), END])
+
+
+def read_table(data: Bytes) -> pa.Table:
+    """The rows of a stream. Copies nothing; validates, so that no later use can read out of bounds. Raises one of `damage()`."""
+    import pyarrow as pa
+
+    table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    table.validate(full=True)
+    return table
+
+
+def damage(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What reading raises for bytes that are not Arrow's, and `more`. A call, since it imports pyarrow: `except damage()` does so when something was raised."""
+    import pyarrow as pa
+
+    return (*more, pa.ArrowException, OSError, EOFError, MemoryError, ValueError)
