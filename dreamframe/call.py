@@ -154,7 +154,7 @@ class Room(NamedTuple):
 class Completion:
     """One answer of a model. `finish` is "stop", "length", "content_filter", "refusal", or the provider's own word."""
 
-    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "room", "text")
+    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "text")
 
     def __init__(
         self,
@@ -166,6 +166,7 @@ class Completion:
         n_out: int = 0,
         n_cached: int = 0,
         n_reasoning: int = 0,
+        n_written: int = 0,
         model: str = "",
         extra: str | None = None,
     ) -> None:
@@ -173,6 +174,7 @@ class Completion:
         self.data = data  # float32 little-endian vector of an embedder
         self.finish = finish
         self.n_in, self.n_out, self.n_cached, self.n_reasoning = n_in, n_out, n_cached, n_reasoning  # tokens
+        self.n_written = n_written  # of n_in, what went into the provider's prompt cache: some charge more for it
         self.model = model  # what the server says it used
         self.extra = extra  # JSON text: what the provider added and somebody may want
         self.room: Room | None = None  # for those who pace the calls; not part of the answer

@@ -49,7 +49,8 @@ class Session(SessionCare):
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
-    the list prices that are known, by "provider/model" or model: (input, output) or (input, output, cached input), US dollars for a million tokens.
+    the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
+    (input, output, cached, written); US dollars for a million tokens.
     `offline=True` allows no call at all; `progress` shows bars (default: when
     standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
     no more than so many are loaded at once, and steps whose models do not fit together run one after the other.

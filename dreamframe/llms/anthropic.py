@@ -131,13 +131,14 @@ def _message(found: Any) -> Completion:
     if reason == "refusal" and text is None:
         text = (found.get("stop_details") or {}).get("explanation")
     usage = part(found, "usage")
-    n_cached = count(usage.get("cache_read_input_tokens"))
+    n_cached, n_written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
     return Completion(
         clean(text),
         finish=FINISH.get(reason) or word(reason) or "stop",
-        n_in=count(usage.get("input_tokens")) + n_cached + count(usage.get("cache_creation_input_tokens")),
+        n_in=count(usage.get("input_tokens")) + n_cached + n_written,
         n_out=count(usage.get("output_tokens")),
         n_cached=n_cached,
+        n_written=n_written,
         n_reasoning=count(part(usage, "output_tokens_details").get("thinking_tokens")),
         model=word(found.get("model")),
         extra=clean(encode({"reasoning": "".join(thoughts)})) if thoughts else None,

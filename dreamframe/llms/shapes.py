@@ -141,6 +141,7 @@ def _choice(found: Any) -> Completion:
         n_out=count(usage.get("completion_tokens")),
         n_cached=count(read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
         n_reasoning=count(made.get("reasoning_tokens")),
+        n_written=count(read.get("cache_write_tokens")),
         model=word(found.get("model")),
         extra=clean(encode(extra)) if extra else None,
     )
@@ -163,6 +164,7 @@ def _response(found: Any) -> Completion:
         n_in=count(usage.get("input_tokens")),
         n_out=count(usage.get("output_tokens")),
         n_cached=count(part(usage, "input_tokens_details").get("cached_tokens")),
+        n_written=count(part(usage, "input_tokens_details").get("cache_write_tokens")),
         n_reasoning=count(part(usage, "output_tokens_details").get("reasoning_tokens")),
         model=word(found.get("model")),
     )

@@ -16,14 +16,19 @@ LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is g
 
 
 def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
-    """Prices as the user gives them: {"provider/model" or "model": (input, output) or (input, output, cached)}, US dollars for a million tokens."""
+    """Prices as the user gives them: {"provider/model" or "model": (input, output[, cached[, written]])}, US dollars for a million tokens."""
     made: dict[str, Price] = {}
     for name, price in (given or {}).items():
         try:
-            made[name] = Price(*(None if p is None and i == 2 else float(p) for i, p in enumerate(price)))  # type: ignore[arg-type]
+            n_in, n_out, *others = price
+            cached, written = (None if p is None else float(p) for p in [*others, *[None] * (2 - len(others))])
+            made[name] = Price(float(n_in), float(n_out), cached, written)
         except (TypeError, ValueError) as exc:
-            raise SettingError(f"Session: prices={{{name!r}: {price!r}}}; give (input, output) or (input, output, cached input) in $ per million.") from exc
-        if any(p is not None and not 0 <= p < float("inf") for p in made[name]):
+            raise SettingError(
+                f"Session: prices={{{name!r}: {price!r}}}; give (input, output), and maybe what input costs that the provider's cache had, and keeps: "
+                "(input, output, cached, written), in $ per million."
+            ) from exc
+        if any(p is not None and not 0 <= p < float("inf") for p in made[name][:4]):
             raise SettingError(f"Session: prices={{{name!r}: {price!r}}}; a price is 0 or more.")
     return made
 
@@ -54,7 +59,7 @@ class Spend:
         price = self._prices[names[0]] if names else llm.price
         if price is None or self._mode != "batch" or not getattr(llm, "has_batches", False):
             return price
-        return Price(*(None if p is None else p * DISCOUNT for p in price))  # type: ignore[arg-type]
+        return price.times(DISCOUNT)
 
     def permit(self, request: Request) -> bool:
         """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
@@ -82,7 +87,7 @@ class Spend:
         question = request.question
         n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
         n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(id(question), 0))
-        return (n_in * price.input + n_out * price.output) / 1e6
+        return price.at_most(n_in, n_out)
 
     def release(self, request: Request) -> None:
         """The call is over, one way or the other."""

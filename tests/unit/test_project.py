@@ -35,7 +35,8 @@ LAYERS = (  # a module imports from its own layer or from one above it in this l
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")
-HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "ray", "numpy")
+HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "numpy")
+HEAVY += ("pyarrow", "ray")
 ALLOWED = {
     ("dreamframe/polars_code.py", "cloudpickle"),  # its `dumps` is replaced while polars hands over functions: nothing is serialised
     ("tests/faults/test_hostile_folders.py", "pickle"),  # a bomb to lay into a session folder: nothing of ours may open it

@@ -47,9 +47,23 @@ def written(done: Completion) -> dict[str, Any]:
 @pytest.mark.parametrize("odd", ODD, ids=repr)
 def test_an_odd_count_is_0_and_the_answer_stays(api: Any, odd: Any) -> None:
     counts = dict.fromkeys(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "cache_read_input_tokens"), odd)
-    details = {"prompt_tokens_details": {"cached_tokens": odd}, "output_tokens_details": odd, "input_tokens_details": [odd]}
-    found = written(read(reply_of(api, usage=counts | details), api if api != "anthropic" else "chat", anthropic=api == "anthropic"))
+    kept = {"cached_tokens": odd, "cache_write_tokens": odd}
+    details = {"prompt_tokens_details": kept, "output_tokens_details": odd, "input_tokens_details": [odd], "cache_creation_input_tokens": odd}
+    done = read(reply_of(api, usage=counts | details), api if api != "anthropic" else "chat", anthropic=api == "anthropic")
+    found = written(done)
+    assert done.n_written == 0
     assert (found["text"], found["n_in"], found["n_out"], found["n_cached"], found["n_reasoning"]) == ("hi", 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_what_the_cache_had_and_keeps_is_a_part_of_what_was_read(api: Any) -> None:
+    """OpenAI counts it within the prompt's tokens, Anthropic beside them."""
+    details = {"cached_tokens": 30, "cache_write_tokens": 60}
+    usage = {"prompt_tokens": 100, "prompt_tokens_details": details, "input_tokens": 100, "input_tokens_details": details}
+    if api == "anthropic":
+        usage = {"input_tokens": 10, "cache_read_input_tokens": 30, "cache_creation_input_tokens": 60}
+    done = read(reply_of(api, usage=usage), api if api != "anthropic" else "chat", anthropic=api == "anthropic")
+    assert (done.n_in, done.n_cached, done.n_written) == (100, 30, 60)
 
 
 @pytest.mark.parametrize("api", APIS)

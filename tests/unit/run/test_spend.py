@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dreamframe as dr
+from dreamframe.call import Completion
 from dreamframe.errors import BudgetExceededError, SettingError
-from dreamframe.llms.prices import TABLE, listed
+from dreamframe.llms.prices import TABLE, Long, Price, listed
 from tests.loopback import Loopback
 
 PRICES = {"m": (1_000.0, 10_000.0)}  # a tenth of a cent for a token in, a cent for one out
@@ -82,7 +85,7 @@ def test_refused_and_failed_calls_give_back_what_was_reserved() -> None:
     assert session.usage()["cost"] < 2.0
 
 
-@pytest.mark.parametrize("prices", [{"m": 5}, {"m": (1,)}, {"m": (1, -1)}, {"m": ("a", "b")}], ids=str)
+@pytest.mark.parametrize("prices", [{"m": 5}, {"m": (1,)}, {"m": (1, 1, 1, 1, 1)}, {"m": (1, None)}, {"m": (1, -1)}, {"m": ("a", "b")}], ids=str)
 def test_prices_that_are_none_fail_where_they_are_written(prices: Any) -> None:
     with pytest.raises(SettingError, match="prices"):
         dr.Session(None, prices=prices)
@@ -91,6 +94,32 @@ def test_prices_that_are_none_fail_where_they_are_written(prices: Any) -> None:
 def test_a_price_is_found_by_the_exact_model_only() -> None:
     assert dr.OpenAI("gpt-4o-mini").price == dr.OpenAI("gpt-4o-mini-2024-07-18").price == TABLE["openai/gpt-4o-mini"]
     assert dr.OpenAI("gpt-4o-mini", base_url="http://x.invalid/v1").price is None
-    assert dr.Ollama("llama3").price == (0.0, 0.0, None)
-    assert listed("openai/gpt-4") is None
-    assert all(0 <= (p.cached or 0) <= p.input for p in TABLE.values())
+    assert dr.Ollama("llama3").price == Price(0.0, 0.0)
+    assert listed("openai/gpt-4o-audio-preview") is None
+    assert all(0 <= (p.cached or 0) <= p.input <= (p.written or p.input) for p in TABLE.values())
+
+
+def test_a_snapshot_of_another_price_is_named_by_itself_and_an_alias_that_moves_is_unknown() -> None:
+    old, new = dr.OpenAI("gpt-4o-2024-05-13").price, dr.OpenAI("gpt-4o").price
+    assert old is not None
+    assert new is not None
+    assert old.input == 2 * new.input
+    assert dr.Mistral("mistral-large-latest").price is None
+    assert dr.Mistral("mistral-large-2512").price == Price(0.5, 1.5, 0.05)
+
+
+def test_long_prompts_and_what_goes_into_the_cache_cost_more() -> None:
+    price = Price(2.0, 10.0, 0.2, 2.5, Long(200_000, 2.0, 1.5))
+    tokens = {"n_in": 100_000, "n_out": 1_000, "n_cached": 50_000, "n_written": 30_000}
+    assert price.of(Completion("x", **tokens)) == pytest.approx((20_000 * 2 + 50_000 * 0.2 + 30_000 * 2.5 + 1_000 * 10) / 1e6)
+    tokens = {name: 3 * n for name, n in tokens.items()}
+    assert price.of(Completion("x", **tokens)) == pytest.approx(3 * (2 * (20_000 * 2 + 50_000 * 0.2 + 30_000 * 2.5) + 1.5 * 1_000 * 10) / 1e6)
+    assert price.at_most(200_001, 10) == pytest.approx((2 * 200_001 * 2.5 + 1.5 * 10 * 10) / 1e6)
+    assert price.times(0.5).of(Completion("x", **tokens)) == pytest.approx(price.of(Completion("x", **tokens)) / 2)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1), st.sampled_from(sorted(TABLE)))
+def test_no_call_costs_more_than_was_reserved_for_its_tokens(n_in: int, n_out: int, cached: float, written: float, model: str) -> None:
+    n_cached = int(n_in * cached)
+    done = Completion("x", n_in=n_in, n_out=n_out, n_cached=n_cached, n_written=int((n_in - n_cached) * written))
+    assert 0 <= TABLE[model].of(done) <= TABLE[model].at_most(n_in, n_out) * (1 + 1e-9)
