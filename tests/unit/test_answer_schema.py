@@ -150,7 +150,7 @@ def test_what_a_function_made_of_an_answer_is_accepted(shape: Any, given_: Any, 
         assert schema(shape).accept(given_) == value
 
 
-@pytest.mark.parametrize("value", [object(), socket.socket, {1: {2, object()}}, lambda: 1, float("nan"), float("inf"), b"\xff", 1 + 2j], ids=named)
+@pytest.mark.parametrize("value", [object(), socket.socket, {1: {object()}}, lambda: 1, float("nan"), float("inf"), b"\xff", 1 + 2j], ids=named)
 def test_what_is_no_json_is_a_parse_error(value: Any):
     for shape in (float, OBJECT, Inner):
         with pytest.raises(ParseError):
