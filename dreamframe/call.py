@@ -188,11 +188,12 @@ class Failure(NamedTuple):
     request: str  # the rendered prompt, cut
     attempts: int
     text: str | None = None  # what the model or server said, cut
+    keys: tuple[bytes, ...] = ()  # of the kept answers that are to blame, where it is answers
 
     @classmethod
-    def of(cls, exc: Exception, *, request: str, attempts: int = 1) -> Failure:
+    def of(cls, exc: Exception, *, request: str, attempts: int = 1, keys: tuple[bytes, ...] = ()) -> Failure:
         text = exc.text if isinstance(exc, CallError) else None
-        return cls(type(exc).__name__, str(exc)[:2000], request[:2000], attempts, text[:2000] if text else None)
+        return cls(type(exc).__name__, str(exc)[:2000], request[:2000], attempts, text[:2000] if text else None, keys)
 
 
 class Replies(NamedTuple):
@@ -201,6 +202,7 @@ class Replies(NamedTuple):
     answers: pl.DataFrame  # text, data, finish
     failures: dict[int, Failure]
     samples: Sequence[int]  # the ordinal that each request was given
+    keys: Sequence[bytes | None]  # of the requests: what a failure names when an answer cannot be read
 
 
 class RowContext(Protocol):

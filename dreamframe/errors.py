@@ -199,7 +199,7 @@ class QuotaExhaustedError(PermanentCallError):
 
 
 class AnswerError(CallError):
-    """The model answered, but not usably. The answer is kept and never asked for again."""
+    """The model answered, but not usably. The answer is kept: only `.retry()` or `refresh=` ask again."""
 
 
 class ParseError(AnswerError):
@@ -216,6 +216,10 @@ class RefusedError(AnswerError):
 
 class HubError(DreamframeError):
     """The Hugging Face Hub refused or could not be reached. What was there before is there still."""
+
+
+class ForkedError(DreamframeError, RuntimeError):
+    """A plan was run in a forked child of a process that had run one."""
 
 
 class StoreError(DreamframeError):

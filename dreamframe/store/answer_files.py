@@ -147,6 +147,11 @@ class JournalWriter:
         self._again: list[Row] = []  # in a file whose disk failed: they go into the next one as well
 
     @property
+    def is_open(self) -> bool:
+        """Whether a file is held."""
+        return self._handle is not None
+
+    @property
     def has_unsynced(self) -> bool:
         return bool(self._unsynced or self._again)
 

@@ -138,7 +138,7 @@ def gc(files: Files, layout: Layout, *, kept: Kept | None = None, dry_run: bool 
     removed = [_weighed(files, layout, path, why) for path, why in doomed]
     if not dry_run:
         for path, _ in doomed:
-            _remove(files, path)
+            files.remove_entry(path)
         compact(files, layout, force=True)
     return removed
 
@@ -164,7 +164,7 @@ def _is_kept(name: str, keys: Collection[str]) -> bool:
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone, work folders of models that are finished."""
-    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
+    for parent in (layout.folder, layout.answers, layout.renewals, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
         for name in files.listdir(parent):
             path = parent / name
             if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:
@@ -189,15 +189,6 @@ def _in_use(files: Files, path: Path) -> bool:
                 return True
             lock.release()
     return False
-
-
-def _remove(files: Files, path: Path) -> None:
-    """Take an entry out of sight at once, then remove it: nobody sees a half of it."""
-    gone = path if path.name.startswith(".") else files.temporary(path)
-    if gone != path:
-        files.move(path, gone)
-    files.remove_tree(gone)
-    files.sync_dir(path.parent)
 
 
 def _bytes(files: Files, path: Path) -> int:

@@ -241,6 +241,14 @@ class Files:
             self.remove_tree(path / name)
         self._remove_dir(path)
 
+    def remove_entry(self, path: Path) -> None:
+        """Take a file or folder out of sight at once, then remove it: nobody sees a half of it."""
+        gone = path if path.name.startswith(".") else self.temporary(path)
+        if gone != path:
+            self.move(path, gone)
+        self.remove_tree(gone)
+        self.sync_dir(path.parent)
+
     def sync(self, path: Path) -> None:
         """Make the bytes of a finished file durable, whoever wrote them."""
         with storage(path, "sync"):

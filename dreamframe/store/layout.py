@@ -31,6 +31,7 @@ class Layout:
         self.folder = folder
         self.manifest = folder / "session.json"
         self.answers = folder / "answers"
+        self.renewals = folder / "renewals"
         self.steps = folder / "steps"
         self.models = folder / "models"
         self.runs = folder / "runs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,14 @@ class StepOutputs:
                 except CorruptFileError as exc:
                     warn(str(exc))
         return sorted(found, key=lambda r: str(r.get("made_at", "")))
+
+    def forget(self, steps: Collection[str]) -> None:
+        """Remove the outputs of all plans that hold one of these steps, each named by the first 12 digits of its key."""
+        for record in self.all():
+            plan = record.get("plan")
+            if isinstance(plan, list) and any(isinstance(node, dict) and node.get("key") in steps for node in plan):
+                self._checked.pop(str(record.get("key")), None)
+                self._files.remove_entry(self._layout.steps / record["folder"])
 
     def _read(self, folder: Path, key: str) -> Stored | None:
         try:
