@@ -112,6 +112,7 @@ class RunAsking:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
         if self._beat is None:
+            await asyncio.to_thread(self._answers.prepare)
             self._beat = asyncio.create_task(self._show_life())
         llm: Any = question.llm
         asker = asker_for(llm) if self._batches is None else self._batches.asker_for(llm)

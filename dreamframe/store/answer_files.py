@@ -155,6 +155,11 @@ class JournalWriter:
     def has_unsynced(self) -> bool:
         return bool(self._unsynced or self._again)
 
+    def prepare(self) -> None:
+        """Make the file, if there is none."""
+        if self._handle is None:
+            self._open()
+
     def write(self, rows: Sequence[Row]) -> list[Written]:
         """Add rows. On an error, nothing of these rows counts as written."""
         handle = self._handle or self._open()

@@ -128,6 +128,12 @@ class Answers:
                 self.n_news += 1
         return bool(batches)
 
+    def prepare(self) -> None:
+        """Open the file that answers go into. Raises StorageError where nothing can be written: before anything is paid for."""
+        if self._writer is not None:
+            with self._drain_lock:
+                self._writer.prepare()
+
     def renew(self, keys: Sequence[bytes]) -> None:
         """Let the next answer to each of these requests, which is kept, count from now on. Raises StorageError if the disk refuses."""
         self.flush()
