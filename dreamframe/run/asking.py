@@ -110,15 +110,20 @@ class RunAsking:
     def permit(self, request: Request) -> bool:
         return self._spend.permit(request)
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
         if not type(c.n_in) is type(c.n_out) is type(c.n_cached) is type(c.n_reasoning) is int:
             given = f"n_in={c.n_in!r}, n_out={c.n_out!r}, n_cached={c.n_cached!r}, n_reasoning={c.n_reasoning!r}"
             raise TypeError(f"{type(request.question.llm).__name__}: numbers of tokens are ints, and its client gave {given}.")
-        self._keep(request.key, c)
-        self._whose[id(request.question)].count(c, self._spend.settle(request, c))
+        stats = self._whose[id(request.question)]
+        if paid or not self._answers.is_fresh(request.key):
+            self._keep(request.key, c)
+        if paid:
+            stats.count(c, self._spend.settle(request, c))
+        else:
+            stats.cached += 1
 
     def _keep(self, key: bytes, c: Completion) -> None:
         self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)

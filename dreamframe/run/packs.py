@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.embedders.openai import EmbedderClient, Pack
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError
-from dreamframe.run.queue import Asking
+from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestError, CallError, ContextLengthError, DreamframeError
+from dreamframe.run.queue import Asking, model_of
 
-ITS_OWN = (BadRequestError.__name__, ContextLengthError.__name__, BadReplyError.__name__)  # failures that may be one text's alone
+ITS_OWN = tuple(e.__name__ for e in (BadRequestError, ContextLengthError, BadReplyError, AuthenticationError))  # failures that may be one text's alone
 
 
 class Outcome(NamedTuple):
@@ -28,6 +28,7 @@ class Ask(Protocol):
     """An asker."""
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]: ...
+    def stopped(self, run: Asking, model: str) -> DreamframeError | None: ...
     async def close(self) -> None: ...
 
 
@@ -44,47 +45,68 @@ class PackAsker:
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`. A text that is on its way already is not sent a second time."""
-        first: dict[bytes, int] = {}
-        waiting = {}
-        for position, request in enumerate(requests):
-            if (others := self._on_their_way.get(request.key)) is not None:
-                waiting[request.key] = others
-            elif request.key not in first:
-                first[request.key] = position
-        mine = [requests[position] for position in first.values()]
+        failures: dict[int, Failure] = {}
+        left = list(range(len(requests)))
+        while left:
+            mine: dict[bytes, int] = {}
+            others: dict[bytes, asyncio.Future[Outcome]] = {}
+            for position in left:
+                key = requests[position].key
+                if key not in mine and (known := self._on_their_way.get(key)) is not None:
+                    others[key] = known
+                elif key not in others:
+                    mine.setdefault(key, position)
+            outcomes = await self._ask([requests[position] for position in mine.values()], run, order)
+            for key, future in others.items():
+                outcomes[key] = await self._heard(future, run)
+            left = self._settled(left, requests, run, outcomes, mine, failures)
+        return failures
+
+    def _settled(
+        self,
+        positions: Sequence[int],
+        requests: Sequence[Request],
+        run: Asking,
+        outcomes: dict[bytes, Outcome | None],
+        mine: dict[bytes, int],
+        failures: dict[int, Failure],
+    ) -> list[int]:
+        """Put outcomes to their rows; those that got none."""
+        left = []
+        for position in positions:
+            key = requests[position].key
+            if (outcome := outcomes[key]) is None:
+                left.append(position)
+            elif outcome.failure is not None:
+                failures[position] = outcome.failure
+            elif mine.get(key) != position:  # its own call has told the run already
+                assert outcome.completion is not None
+                run.answered(requests[position], outcome.completion, paid=False)
+        return left
+
+    async def _ask(self, requests: Sequence[Request], run: Asking, order: int) -> dict[bytes, Outcome | None]:
+        """Ask texts that nobody asks now."""
         loop = asyncio.get_running_loop()
-        self._on_their_way |= {r.key: loop.create_future() for r in mine}
+        self._on_their_way |= {r.key: loop.create_future() for r in requests}
         try:
-            for result in await asyncio.gather(*(self._pack(rows, run, order) for rows in self._packs(mine)), return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-            outcomes = {r.key: self._on_their_way[r.key].result() for r in mine}
+            await _all(self._pack(rows, run, order) for rows in self._packs(requests))
+            return {r.key: self._on_their_way[r.key].result() for r in requests}
         finally:
-            for request in mine:
+            for request in requests:
                 future = self._on_their_way.pop(request.key)
                 if not future.done():
                     future.cancel()
-        failures = {i: o.failure for i, r in enumerate(requests) if (o := outcomes.get(r.key)) is not None and o.failure is not None}
-        for key, future in waiting.items():
-            positions = [i for i, r in enumerate(requests) if r.key == key]
-            failures |= await self._follow(future, requests, positions, run, order)
-        return failures
 
-    async def _follow(self, future: asyncio.Future[Outcome], requests: Sequence[Request], positions: list[int], run: Asking, order: int) -> dict[int, Failure]:
-        """Wait for the call of another batch; make one where that was given up."""
+    async def _heard(self, future: asyncio.Future[Outcome], run: Asking) -> Outcome | None:
+        """What became of a text that another batch asks about; None if that gave it up, or was not let."""
         try:
             outcome = await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.cancelled():
                 raise  # we were
-            failed = await self.ask([requests[positions[0]]], run, order=order)
-            return dict.fromkeys(positions, failed[0]) if failed else {}
-        if outcome.failure is not None:
-            return dict.fromkeys(positions, outcome.failure)
-        assert outcome.completion is not None
-        if outcome.run is not run:
-            run.answered(requests[positions[0]], outcome.completion)
-        return {}
+            return None
+        is_their_own = outcome.failure is not None and not outcome.failure.attempts and outcome.run is not run  # their budget, say
+        return None if is_their_own else outcome
 
     def _packs(self, requests: Sequence[Request]) -> list[list[Request]]:
         packs: list[list[Request]] = []
@@ -100,17 +122,18 @@ class PackAsker:
     async def _pack(self, rows: Sequence[Request], run: Asking, order: int) -> None:
         pack = Pack(rows)
         known = self._runs.get(run) or self._runs.setdefault(run, PackRun(run, self._client.n_bytes))
-        failures = await self._asker.ask([pack], known, order=order)
-        if not failures:
-            for row, completion in zip(rows, pack.completions, strict=True):
+        try:
+            failures = await self._asker.ask([pack], known, order=order)
+        finally:
+            for row, completion in zip(rows, pack.completions, strict=False):  # paid for, whatever the run did with it
                 self._settle(row, Outcome(completion, None, run))
+        if not failures:
             return
         failure = failures[0]
         run.released(pack)
-        if len(rows) > 1 and failure.error in ITS_OWN and failure.attempts:
+        if len(rows) > 1 and failure.error in ITS_OWN and failure.attempts and self._asker.stopped(known, model_of(pack.question)) is None:
             half = len(rows) // 2
-            await self._pack(rows[:half], run, order)
-            await self._pack(rows[half:], run, order)
+            await _all(self._pack(part, run, order) for part in (rows[:half], rows[half:]))
             return
         for row in rows:
             self._settle(row, Outcome(None, failure._replace(request=row.prompt[:2000]), run))
@@ -135,19 +158,27 @@ class PackRun:
     def permit(self, request: Request) -> bool:
         return self.run.permit(request)
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         assert isinstance(request, Pack)
-        self.run.released(request)
         data, n = completion.data or b"", self._n_bytes
-        for i, (row, n_in) in enumerate(zip(request.rows, _shares(completion.n_in, request.rows), strict=True)):
-            request.completions.append(Completion(None, data=data[i * n : (i + 1) * n], n_in=n_in, model=completion.model))
-            self.run.answered(row, request.completions[-1])
+        shares = _shares(completion.n_in, request.rows)
+        request.completions = [Completion(None, data=data[i * n : (i + 1) * n], n_in=n_in, model=completion.model) for i, n_in in enumerate(shares)]
+        self.run.released(request)
+        for row, answer in zip(request.rows, request.completions, strict=True):
+            self.run.answered(row, answer, paid=paid)
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.run.retrying(request, error, wait_s)
 
     def released(self, request: Request) -> None:
         self.run.released(request)
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it to the end, then raise the first error."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _shares(total: int, rows: Sequence[Request]) -> list[int]:
