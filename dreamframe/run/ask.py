@@ -319,6 +319,12 @@ class Asker:
 
     def _failed(self, ticket: Ticket, error: CallError) -> None:
         failure = Failure.of(error, request=ticket.request.prompt, attempts=ticket.attempts)
+        if ticket.payer is not None:
+            batch, position = ticket.payer
+            try:
+                batch.run.released(batch.requests[position])
+            except BaseException as exc:  # noqa: BLE001  a fault of the run: its rows hear of it
+                self._leave(ticket, batch.run, exc)
         for batch, position in self._queue.forget(ticket):
             batch.settle(position, failure)
 

@@ -10,10 +10,12 @@ from weakref import WeakKeyDictionary
 
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.embedders.openai import EmbedderClient, Pack
-from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestError, CallError, ContextLengthError, DreamframeError
+from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestError, CallError, ContextLengthError, DreamframeError, RunError
 from dreamframe.run.queue import Asking, model_of
 
 ITS_OWN = tuple(e.__name__ for e in (BadRequestError, ContextLengthError, BadReplyError, AuthenticationError))  # failures that may be one text's alone
+
+RUNS_OWN = tuple(error.__name__ for error in RunError.__subclasses__())  # failures that are one run's alone: its budget, say
 
 
 class Outcome(NamedTuple):
@@ -105,8 +107,9 @@ class PackAsker:
             if not future.cancelled():
                 raise  # we were
             return None
-        is_their_own = outcome.failure is not None and not outcome.failure.attempts and outcome.run is not run  # their budget, say
-        return None if is_their_own else outcome
+        failure = outcome.failure
+        is_theirs = failure is not None and outcome.run is not run and (not failure.attempts or failure.error in RUNS_OWN)
+        return None if is_theirs else outcome
 
     def _packs(self, requests: Sequence[Request]) -> list[list[Request]]:
         packs: list[list[Request]] = []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dreamframe.call import Failure, Question, Request
 from dreamframe.llms.base import LLM
@@ -33,7 +33,7 @@ class ParallelAsker:
         while left:
             able = [i for i in range(len(self._askers)) if not self._is_stopped(i, run)]
             shares = self._shares(left, requests, able or list(range(len(self._askers))))
-            done = await asyncio.gather(*(self._share(i, [requests[p] for p in share], run, order) for i, share in shares.items()))
+            done = await self._each(shares, requests, run, order)
             left = []
             for (i, share), failed in zip(shares.items(), done, strict=True):
                 handed_on = bool(able) and self._is_stopped(i, run)
@@ -54,24 +54,36 @@ class ParallelAsker:
         """Positions by model: one after the other to the one with the most room, or to the one that asks an equal request now."""
         loads = {i: self._askers[i].load for i in able}
         shares: dict[int, list[int]] = {}
+        placed: dict[bytes, int] = {}
         for position in positions:
-            i = self._asked.get(requests[position].key, (-1, 0))[0]
+            key = requests[position].key
+            i = placed[key] if key in placed else self._asked.get(key, (-1, 0))[0]
             if i not in loads:
                 i = min(loads, key=loads.__getitem__)
+            placed[key] = i
             shares.setdefault(i, []).append(position)
             loads[i] += 1 / self._askers[i].concurrency
         return shares
 
-    async def _share(self, i: int, requests: Sequence[Request], run: Asking, order: int) -> dict[int, Failure]:
+    async def _each(self, shares: dict[int, list[int]], requests: Sequence[Request], run: Asking, order: int) -> list[dict[int, Failure]]:
+        """Ask each model its share. If one ask ends with a fault, the others are dropped."""
+        asked = [(i, requests[p].key) for i, share in shares.items() for p in share]
+        for i, key in asked:  # before anybody else is let to look
+            self._asked[key] = (i, self._asked.get(key, (i, 0))[1] + 1)
+        tasks = [asyncio.ensure_future(self._share(i, [requests[p] for p in share], run, order)) for i, share in shares.items()]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for _, key in asked:
+                at, n = self._asked.pop(key)
+                if n > 1:
+                    self._asked[key] = (at, n - 1)
+
+    def _share(self, i: int, requests: Sequence[Request], run: Asking, order: int) -> Coroutine[Any, Any, dict[int, Failure]]:
         question = requests[0].question
         if question.digest not in self._questions:
             self._questions[question.digest] = [replace(question, llm=llm) for llm in self._llms]
-        for request in requests:
-            self._asked[request.key] = (i, self._asked.get(request.key, (i, 0))[1] + 1)
-        try:
-            return await self._askers[i].ask(requests, run, order=order, question=self._questions[question.digest][i])
-        finally:
-            for request in requests:
-                at, n = self._asked.pop(request.key)
-                if n > 1:
-                    self._asked[request.key] = (at, n - 1)
+        return self._askers[i].ask(requests, run, order=order, question=self._questions[question.digest][i])

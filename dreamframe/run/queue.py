@@ -235,7 +235,7 @@ class CallQueue:
     def drop(self, batch: Batch) -> list[Ticket]:
         """A batch waits no more; the calls that nobody waits for now, or that it would have paid for."""
         self._unqueue(batch)
-        touched = []
+        touched: dict[Ticket, None] = {}
         for request in batch.requests:
             holder = self._known.get(request.key)
             if isinstance(holder, Batch):
@@ -246,10 +246,10 @@ class CallQueue:
                 holder.waiters = [w for w in holder.waiters if w[0] is not batch]
                 if not holder.waiters:
                     self.forget(holder)
-                    touched.append(holder)
+                    touched[holder] = None
                 elif holder.payer is not None and holder.payer[0] is batch:
-                    touched.append(holder)
-        return touched
+                    touched[holder] = None
+        return list(touched)
 
     def stop(self, error: DreamframeError, run: Asking | None, model: str | None = None) -> list[Asking]:
         """Fail everything that has not left, of one run or (None) of all, to one model or (None) to any; the runs that had something here or in flight."""
