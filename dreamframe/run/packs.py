@@ -26,6 +26,9 @@ class Outcome(NamedTuple):
     run: Asking | None
 
 
+Futures = dict[bytes, "asyncio.Future[Outcome]"]
+
+
 class Ask(Protocol):
     """An asker."""
 
@@ -40,7 +43,7 @@ class PackAsker:
     def __init__(self, asker: Ask, client: EmbedderClient) -> None:
         self._asker, self._client = asker, client
         self._runs: WeakKeyDictionary[Asking, PackRun] = WeakKeyDictionary()
-        self._on_their_way: dict[bytes, asyncio.Future[Outcome]] = {}  # answer key → what becomes of it
+        self._on_their_way: Futures = {}  # answer key → what becomes of it
 
     async def close(self) -> None:
         await self._asker.close()
@@ -54,7 +57,7 @@ class PackAsker:
             others: dict[bytes, asyncio.Future[Outcome]] = {}
             for position in left:
                 key = requests[position].key
-                if key not in mine and (known := self._on_their_way.get(key)) is not None:
+                if key not in mine and (known := self._on_their_way.get(key)) is not None and not _is_of_no_use(known, run):
                     others[key] = known
                 elif key not in others:
                     mine.setdefault(key, position)
@@ -89,13 +92,15 @@ class PackAsker:
     async def _ask(self, requests: Sequence[Request], run: Asking, order: int) -> dict[bytes, Outcome | None]:
         """Ask texts that nobody asks now."""
         loop = asyncio.get_running_loop()
-        self._on_their_way |= {r.key: loop.create_future() for r in requests}
+        futures: Futures = {r.key: loop.create_future() for r in requests}
+        self._on_their_way |= futures
         try:
-            await _all(self._pack(rows, run, order) for rows in self._packs(requests))
-            return {r.key: self._on_their_way[r.key].result() for r in requests}
+            await _all(self._pack(rows, run, order, futures) for rows in self._packs(requests))
+            return {key: future.result() for key, future in futures.items()}
         finally:
-            for request in requests:
-                future = self._on_their_way.pop(request.key)
+            for key, future in futures.items():
+                if self._on_their_way.get(key) is future:
+                    del self._on_their_way[key]
                 if not future.done():
                     future.cancel()
 
@@ -107,9 +112,7 @@ class PackAsker:
             if not future.cancelled():
                 raise  # we were
             return None
-        failure = outcome.failure
-        is_theirs = failure is not None and outcome.run is not run and (not failure.attempts or failure.error in RUNS_OWN)
-        return None if is_theirs else outcome
+        return None if _is_of_no_use(future, run) else outcome
 
     def _packs(self, requests: Sequence[Request]) -> list[list[Request]]:
         packs: list[list[Request]] = []
@@ -122,28 +125,37 @@ class PackAsker:
             packs[-1].append(request)
         return packs
 
-    async def _pack(self, rows: Sequence[Request], run: Asking, order: int) -> None:
+    async def _pack(self, rows: Sequence[Request], run: Asking, order: int, futures: Futures) -> None:
         pack = Pack(rows)
         known = self._runs.get(run) or self._runs.setdefault(run, PackRun(run, self._client.n_bytes))
         try:
             failures = await self._asker.ask([pack], known, order=order)
         finally:
             for row, completion in zip(rows, pack.completions, strict=False):  # paid for, whatever the run did with it
-                self._settle(row, Outcome(completion, None, run))
+                _settle(futures[row.key], Outcome(completion, None, run))
         if not failures:
             return
         failure = failures[0]
         run.released(pack)
         if len(rows) > 1 and failure.error in ITS_OWN and failure.attempts and self._asker.stopped(known, model_of(pack.question)) is None:
             half = len(rows) // 2
-            await _all(self._pack(part, run, order) for part in (rows[:half], rows[half:]))
+            await _all(self._pack(part, run, order, futures) for part in (rows[:half], rows[half:]))
             return
         for row in rows:
-            self._settle(row, Outcome(None, failure._replace(request=row.prompt[:2000]), run))
+            _settle(futures[row.key], Outcome(None, failure._replace(request=row.prompt[:2000]), run))
 
-    def _settle(self, row: Request, outcome: Outcome) -> None:
-        if not (future := self._on_their_way[row.key]).done():
-            future.set_result(outcome)
+
+def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _is_of_no_use(future: asyncio.Future[Outcome], run: Asking) -> bool:
+    """Whether what became of a text is the trouble of another run alone."""
+    if not future.done() or future.cancelled():
+        return False
+    _, failure, whose = future.result()
+    return failure is not None and whose is not run and (not failure.attempts or failure.error in RUNS_OWN)
 
 
 class PackRun:

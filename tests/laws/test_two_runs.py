@@ -201,7 +201,7 @@ def check_untroubled(run: Run, outcomes: Sequence[dict[int, Failure] | BaseExcep
 
 
 @given(KINDS, SERVERS, st.lists(GOOD, min_size=2, max_size=3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_several_runs_ask_is_asked_once_and_paid_by_one(kind: str, server: Server, plans: list[Plan]) -> None:
     runs, outcomes, answered = play(kind, server, plans)
     for run, outcome in zip(runs, outcomes, strict=True):
@@ -213,7 +213,7 @@ def test_what_several_runs_ask_is_asked_once_and_paid_by_one(kind: str, server: 
 
 
 @given(KINDS, SERVERS, st.lists(ANY, min_size=1, max_size=2), GOOD)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_run_in_trouble_hurts_no_other(kind: str, server: Server, plans: list[Plan], good: Plan) -> None:
     runs, outcomes, answered = play(kind, server, [*plans, good])
     event(f"cancelled {sum(o is None for o in outcomes)}")
