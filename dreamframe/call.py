@@ -121,13 +121,14 @@ class Question:
 class Request:
     """One call: a question with a row's prompt. Plain slots: one is made for every row."""
 
-    __slots__ = ("key", "prompt", "question", "sample")
+    __slots__ = ("key", "owner", "prompt", "question", "sample")
 
-    def __init__(self, question: Question, prompt: str, sample: int, key: bytes) -> None:
+    def __init__(self, question: Question, prompt: str, sample: int, key: bytes, owner: Any = None) -> None:
         self.question = question
         self.prompt = prompt
         self.sample = sample  # the k-th occurrence of the same request in its step
         self.key = key  # 16 bytes
+        self.owner = owner  # for whom it is asked; only the run that made it looks at it
 
     @property
     def seed(self) -> int:

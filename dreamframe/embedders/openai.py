@@ -129,8 +129,7 @@ class Embeddings:
         found = parsed(body, place=place)
         try:
             listed = found["data"]
-            at = {item["index"]: item["embedding"] for item in listed}
-            vectors = [self._vector(at[i]) for i in range(len(listed))]
+            vectors = [self._vector(listed[i]["embedding"]) for i in _in_order([item.get("index") for item in listed])]
         except (KeyError, IndexError, TypeError, AttributeError, ValueError, struct.error) as exc:
             if isinstance(found, dict) and found.get("error"):
                 raise in_body(found["error"], body, place=place) from exc
@@ -144,3 +143,13 @@ class Embeddings:
         if not math.isfinite(math.fsum(array("f", data))):
             raise ValueError("a vector with NaN or infinity in it")
         return data
+
+
+def _in_order(named: Sequence[Any]) -> list[int]:
+    """The places of the vectors, by the indices that they are named with. Where none is named it is the place in the list; a sole missing one may be the 0
+    that some leave out. Raises KeyError where two claim one place."""
+    indices = [i if index is None else index for i, index in enumerate(named)]
+    if named.count(None) == 1 and 0 not in named:
+        indices[named.index(None)] = 0
+    at = {index: i for i, index in enumerate(indices)}
+    return [at[i] for i in range(len(named))]

@@ -37,7 +37,6 @@ class RunAsking:
         self._renewing = Renewing(answers, options.renew)
         self.asked_now: set[bytes] = set()  # requests without a kept answer so far; filled only where a retry wants to know
         self._beat: asyncio.Task[None] | None = None
-        self._whose: dict[int, StepStats] = {}  # id(question) → the step that asks it
 
     def in_batches(self, stores: Stores) -> None:
         """Ask through the providers' batch APIs, where they have one."""
@@ -54,7 +53,6 @@ class RunAsking:
     async def ask(self, stats: StepStats, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         """Answers to a batch of prompts, in their order."""
         requested = keys
-        self._whose[id(question)] = stats
         keys = self._renewing.keys(keys, all_of=stats.is_refreshed)
         found, as_of = self._answers.lookup(keys), self._answers.n_news
         asked = [(i, key) for i, (key, is_there) in enumerate(zip(keys, found["found"], strict=True)) if key is not None and not is_there]
@@ -66,7 +64,7 @@ class RunAsking:
             self.asked_now.update(key for i in missing if (key := requested[i]) is not None)
         if missing:
             texts = prompts.gather(missing).to_list() if len(missing) < len(prompts) else prompts.to_list()
-            requests = [Request(question, text, samples[i], key) for (i, key), text in zip(asked, texts, strict=True)]
+            requests = [Request(question, text, samples[i], key, stats) for (i, key), text in zip(asked, texts, strict=True)]
             failed = self._missing_offline(requests) if self._options.offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
             frame = self._answers.said(keys)
@@ -136,15 +134,20 @@ class RunAsking:
     def permit(self, request: Request) -> bool:
         return self._spend.permit(request)
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         c = completion
         if c.text is not None and not isinstance(c.text, str):
             raise TypeError(f"{type(request.question.llm).__name__}: an answer's text is a str or None, and its client gave a {type(c.text).__name__}.")
         if not type(c.n_in) is type(c.n_out) is type(c.n_cached) is type(c.n_reasoning) is int:
             given = f"n_in={c.n_in!r}, n_out={c.n_out!r}, n_cached={c.n_cached!r}, n_reasoning={c.n_reasoning!r}"
             raise TypeError(f"{type(request.question.llm).__name__}: numbers of tokens are ints, and its client gave {given}.")
-        self._keep(request.key, c)
-        self._whose[id(request.question)].count(c, self._spend.settle(request, c))
+        stats: StepStats = request.owner
+        if paid or not self._answers.is_fresh(request.key):
+            self._keep(request.key, c)
+        if paid:
+            stats.count(c, self._spend.settle(request, c))
+        else:
+            stats.cached += 1
 
     def _keep(self, key: bytes, c: Completion) -> None:
         self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
@@ -154,4 +157,4 @@ class RunAsking:
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:  # noqa: ARG002
         self._spend.release(request)
-        self._whose[id(request.question)].retries += 1
+        request.owner.retries += 1

@@ -50,7 +50,7 @@ class Row:
 
     @property
     def runs(self) -> list[Asking]:
-        return list({id(b.run): b.run for b, _ in self.waiters}.values())
+        return list(dict.fromkeys(batch.run for batch, _ in self.waiters))
 
 
 class BatchAsker:
@@ -208,9 +208,8 @@ class BatchAsker:
                 self._keep(bytes.fromhex(line.key), completion)
                 return True
             del self._rows[line.key]
-            for run in row.runs:
-                run.answered(row.request, completion)
-            for batch, position in row.waiters:
+            for i, (batch, position) in enumerate(row.waiters):
+                batch.run.answered(batch.requests[position], completion, paid=i == 0)
                 batch.settle(position, None)
         return True
 

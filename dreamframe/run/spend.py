@@ -40,15 +40,15 @@ class Spend:
         self._mode = mode
         self._purse = purse
         self._prices = prices
-        self._known: dict[int, tuple[Question, Price | None]] = {}  # id(question) → it and its price
+        self._known: dict[str, tuple[Any, Price | None]] = {}  # digest of a question → its model and the price
         self._reserved: dict[bytes, float] = {}  # key → at most
-        self._longest: dict[int, int] = {}  # id(question) → tokens of its longest answer
+        self._longest: dict[str, int] = {}  # digest of a question → tokens of its longest answer
 
     def price(self, question: Question) -> Price | None:
         """Of the question's model; None where nobody knows."""
-        known = self._known.get(id(question))
-        if known is None:
-            known = self._known[id(question)] = (question, self._look_up(question.llm))
+        known = self._known.get(question.digest)
+        if known is None or (known[0] is not question.llm and known[0] != question.llm):  # settings beside its identity may name another price
+            known = self._known[question.digest] = (question.llm, self._look_up(question.llm))
         return known[1]
 
     def _look_up(self, llm: Any) -> Price | None:
@@ -85,7 +85,7 @@ class Spend:
         """US dollars. A token has two bytes or more, but for rare scripts; an answer is as long as it may be, or as the longest seen."""
         question = request.question
         n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
-        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(id(question), 0))
+        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(question.digest, 0))
         return price.at_most(n_in, n_out)
 
     def release(self, request: Request) -> None:
@@ -103,7 +103,8 @@ class Spend:
         price = self.price(request.question)
         if self._purse.budget is not None:
             self.release(request)
-            self._longest[id(request.question)] = max(self._longest.get(id(request.question), 0), completion.n_out)
+            digest = request.question.digest
+            self._longest[digest] = max(self._longest.get(digest, 0), completion.n_out)
         if price is None:
             return None
         cost = price.of(completion)

@@ -105,6 +105,10 @@ class Answers:
                 self._search(keys, missing, pieces)
         return answer_table(len(keys), pieces)
 
+    def is_fresh(self, key: bytes) -> bool:
+        """Whether it was given lately, so that it need not be given again."""
+        return key in self._recent
+
     def said(self, keys: Sequence[bytes | None]) -> pl.DataFrame:
         """What was said to each key (the columns of SAID), nulls where there is no answer."""
         rows = [None if key is None else self._recent.get(key) for key in keys]

@@ -56,13 +56,16 @@ class Run:
             raise BudgetExceededError("no money left")
         return True
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         if len(self.answers) >= self.full_after:
             raise StorageError("disk full")
         self.answers[request.prompt] = completion.text
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.retries.append(wait_s)
+
+    def released(self, request: Request) -> None:
+        """Nothing was reserved."""
 
 
 def requests(*prompts: str) -> list[Request]:
