@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import ParseError, SchemaError
-from dreamframe.json_schema import dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, reader, resolved
+from dreamframe.json_schema import SCALARS, dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, reader, resolved
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
@@ -76,6 +76,11 @@ class AnswerSchema:
             return instance(self.shape)
         held = given_back(self.shape, self.schema)
         return dtype_of(held, held)
+
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether reading an answer takes no code of the user's and no validation to speak of."""
+        return self._adapter is None and self.schema.keys() <= {"type", "enum"} and self.schema.get("type") in SCALARS.values()
 
     def parse(self, text: str) -> Any:
         """The value that a text holds. Raises ParseError where it holds none; never a default.

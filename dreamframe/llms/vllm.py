@@ -131,7 +131,7 @@ class VLLMClient(Resident[Running]):
             error = PermanentCallError(f"{label}: vLLM's engine stopped: {type(exc).__name__}: {exc}")
             error.stops_run = True
             raise error from exc
-        if last is None or not last.finished or last.outputs[0].finish_reason == "abort":
+        if last is None or not last.finished or last.outputs[0].finish_reason in ("abort", "error"):
             raise BadReplyError(f"{label}: the answer was given up before its end")
         said = last.outputs[0]
         return Completion(said.text, finish=said.finish_reason, n_in=len(prompt), n_out=len(said.token_ids), n_cached=last.num_cached_tokens or 0, model=label)

@@ -12,8 +12,9 @@ from typing import ClassVar
 import polars as pl
 
 from dreamframe import template
+from dreamframe.answer import usable
 from dreamframe.call import Failure, Question, RowContext, Sampling
-from dreamframe.errors import CallError, ContextLengthError, DuplicateColumnError, RefusedError, SettingError
+from dreamframe.errors import AnswerError, CallError, ContextLengthError, DuplicateColumnError, SettingError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, step
@@ -174,9 +175,10 @@ class Reduce(RowStep):
                 return replies.failures[min(replies.failures)]
             answers = []
             for prompt, (text, finish) in zip(prompts, replies.answers.select("text", "finish").iter_rows(), strict=True):
-                if text is None or finish in ("content_filter", "refusal"):
-                    return Failure.of(RefusedError(f"the model gave no answer (finish_reason {finish!r})", text=text), request=prompt)
-                answers.append(text)
+                try:  # of many, some may have nothing to say
+                    answers.append(usable(text, finish, max_tokens=question.sampling.max_tokens, may_be_empty=len(prompts) > 1))
+                except AnswerError as exc:
+                    return Failure.of(exc, request=prompt)
             if len(answers) == 1:
                 return str(answers[0])
             before, after = (sum(map(self.tokens, some)) for some in (texts, answers))
