@@ -226,7 +226,7 @@ class PromptStep(RowStep):
         assert self.parse is not None
         try:
             value = self.parse(text)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # it may raise anything; SystemExit would end the event loop
             raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
         if value is None:
             return None

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import polars as pl
 
@@ -19,6 +19,7 @@ from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, step
 
+T = TypeVar("T")
 CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
 MARKS = 16  # tokens kept free for the marks that a chat format puts around the messages
 SHRINKS = 0.9  # a round of partial answers that is not shorter than so much of what it was made of leads nowhere
@@ -166,9 +167,16 @@ class Reduce(RowStep):
         made: str | None = self.prompt.render(row.with_columns(pl.lit(text).alias(self.column))).item()
         return made
 
+    async def _counting(self, work: Callable[[], T], ctx: RowContext) -> T:
+        """Work that counts tokens. A counter of the user's may be slow: it runs in a worker thread, once at a time, while answers go on to come in."""
+        if self.count is None:
+            return work()
+        async with ctx.once("counting", asyncio.Lock):
+            return await asyncio.to_thread(work)
+
     async def _tree(self, texts: list[str], written: Callable[[str], str], question: Question, ctx: RowContext) -> str | Failure:
         while True:
-            prompts = list(self.prompts(texts, written))
+            prompts = await self._counting(lambda texts=texts: list(self.prompts(texts, written)), ctx)  # type: ignore[misc]
             # Sample 0 of each: equal requests have one answer, so that groups need not wait for each other.
             replies = await ctx.ask(question, pl.Series(prompts, dtype=pl.String), [0] * len(prompts))
             if replies.failures:
@@ -181,7 +189,7 @@ class Reduce(RowStep):
                     return Failure.of(exc, request=prompt)
             if len(answers) == 1:
                 return str(answers[0])
-            before, after = (sum(map(self.tokens, some)) for some in (texts, answers))
+            before, after = await self._counting(lambda both=(texts, answers): [sum(map(self.tokens, some)) for some in both], ctx)  # type: ignore[misc]
             if after > SHRINKS * before:
                 raise ContextLengthError(
                     f"{self.label}: {len(answers)} partial answers have {after} tokens, and what they were made of had {before}: they would never fit "
