@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from dreamframe.answer import clean
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
@@ -20,7 +21,6 @@ from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
-from dreamframe.llms.shapes import clean
 
 
 class Connection(Protocol):

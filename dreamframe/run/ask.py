@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
+from dreamframe.answer import check_ended
 from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.embedders.openai import EmbedderClient
 from dreamframe.errors import CallError, CallTimeoutError, ConnectionFailedError, DreamframeError, TransientCallError
@@ -191,6 +192,7 @@ class Asker:
         self._deadlines.watch()
         try:
             completion = await self._client.complete(ticket.sent)
+            check_ended(completion.finish, completion.text)
         except TransientCallError as exc:
             self._landed(ticket, exc)
             self._again(ticket, exc)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.answer import as_read
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
@@ -70,8 +71,10 @@ class RunAsking:
             frame = self._answers.said(keys)
         else:
             frame = found.select(SAID)
-        if question.sampling.max_tokens is not None and question.form != "input":
-            stats.truncated += int((frame.get_column("finish") == "length").sum())
+        if question.form != "input":
+            frame = as_read(frame)
+            if question.sampling.max_tokens is not None:
+                stats.truncated += int((frame.get_column("finish") == "length").sum())
         return Replies(frame, failures, samples, requested)
 
     async def _ask_once(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int, as_of: int) -> dict[int, Failure]:

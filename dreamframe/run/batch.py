@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from dreamframe.answer import check_ended
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, ServerError, TransientCallError
 from dreamframe.llms.api import ApiClient, LearntError
@@ -197,6 +198,7 @@ class BatchAsker:
             return False
         try:
             completion = self._client.read(self._wire(row, submission), Reply(line.status, {}, line.body))
+            check_ended(completion.finish, completion.text)
         except (LearntError, TransientCallError):
             if row is not None:
                 again[row.key] = row
