@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import shutil
 import tempfile
 import threading
 import warnings
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +86,7 @@ class Session(SessionCare):
         self._options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
         self._progress = progress
         self._stores: Stores | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
         self._lock = threading.RLock()  # the folder is opened and closed once, whatever thread comes first
         self._n_holders = 0  # `with` blocks and runs that have not ended
         self._was_left = False
@@ -101,9 +103,11 @@ class Session(SessionCare):
             if self._stores is None:
                 from dreamframe.store.stores import open_stores
 
+                scratch = None
                 if self.folder is None:
-                    self._scratch = tempfile.TemporaryDirectory(prefix="dreamframe-")
-                self._stores = open_stores(self.folder, scratch=Path(self._scratch.name) if self._scratch else None)
+                    scratch = tempfile.mkdtemp(prefix="dreamframe-")
+                    self._scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+                self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch))
             return self._stores
 
     def close(self) -> None:
@@ -116,7 +120,7 @@ class Session(SessionCare):
                     stores.close()
             finally:
                 if scratch is not None:
-                    scratch.cleanup()
+                    scratch()
 
     def __enter__(self) -> Session:
         self.stores  # noqa: B018  a folder that cannot be used fails here, and is then nobody's active session

@@ -23,8 +23,9 @@ from dreamframe.run.limits import Limiter
 from dreamframe.run.packs import PackAsker
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.patience import Patience
-from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket, Waiter, model_of
+from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket, model_of
 
+LOOK_S = 0.01  # how often to look whether the last calls of a run have come back
 HELD_S = 0.02  # how long a run that will not have a call leave now is left in peace
 __all__ = ["Asker", "Asking", "asker_for", "close_all"]
 
@@ -70,8 +71,8 @@ class Asker:
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int, question: Question | None = None) -> dict[int, Failure]:
         """Ask all requests; returns when each has been answered (through `run.answered`) or failed. Failures by position in `requests`.
 
-        Lower `order` goes first. `question` is what the client sees instead of the requests' own. When cancelled, what is queued or in flight for nobody
-        else is dropped.
+        Lower `order` goes first. `question` is what the client sees instead of the requests' own. When cancelled, what is queued for nobody else is
+        dropped; what is in flight is paid for, and comes back to the run: see `landed`.
         """
         if not requests:
             return {}
@@ -88,14 +89,12 @@ class Asker:
         return batch.failures
 
     def _drop(self, batch: Batch) -> None:
-        """A batch waits no more. Calls in flight that others wait for, too, go on, and one of those pays."""
+        """A batch waits no more. Of its calls, those that it pays for and that are in flight go on."""
         unpaid, dropped = [], self._queue.drop(batch)
         for ticket in dropped:
             payer, ticket.payer = ticket.payer, None
             if payer is not None:
                 unpaid.append(payer[0].requests[payer[1]])
-            if not ticket.waiters and ticket.worker is not None:
-                ticket.worker.cancel()
         try:
             for request in unpaid:
                 batch.run.released(request)
@@ -103,7 +102,18 @@ class Asker:
             for ticket in dropped:
                 if ticket.waiters:
                     self._charge(ticket)
-            self._dispatch()  # rows of others may have got calls of their own
+            self._loop.call_soon(self._dispatch)  # rows of others may have got calls of their own; other batches of this run are dropped before
+
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """Return when the calls have come back that are in flight for batches of a run which wait no more; what has not in time is given up."""
+        until = self._loop.time() + within_s
+        while left := [t for t in self._flying if t.is_left_behind and any(b.run is run for b, _ in t.waiters)]:
+            if self._loop.time() >= until:
+                for ticket in left:
+                    if ticket.worker is not None:
+                        ticket.worker.cancel()
+                return
+            await asyncio.sleep(LOOK_S)
 
     async def close(self) -> None:
         """End the workers and close the client."""
@@ -294,6 +304,9 @@ class Asker:
 
     def _again(self, ticket: Ticket, error: TransientCallError) -> None:
         ticket.is_late = False
+        if ticket.is_left_behind:
+            self._failed(ticket, error)  # nobody is there to hear of another try
+            return
         now = self._loop.time()
         wait_s = self._limiter.retry_s(error, attempts=ticket.attempts, tried_s=now - ticket.began)
         is_over = self._patience.is_over(error, ticket.model, ticket.request, now)
@@ -308,6 +321,7 @@ class Asker:
                 batch.run.retrying(batch.requests[position], error, wait_s)
             except BaseException as exc:  # noqa: BLE001  a fault of the run: its rows hear of it
                 self._leave(ticket, batch.run, exc)
+        ticket.waiters = [w for w in ticket.waiters if not w[0].is_over]
         if ticket.waiters:
             ticket.timer = self._loop.call_later(wait_s, self._requeue, ticket)
 

@@ -13,7 +13,7 @@ from dreamframe.answer import as_read
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
 from dreamframe.run.ask import asker_for
-from dreamframe.run.batch import BatchAskers
+from dreamframe.run.batch import AnyAsker, BatchAskers
 from dreamframe.run.options import RunOptions
 from dreamframe.run.renewing import Renewing
 from dreamframe.run.spend import Spend
@@ -23,6 +23,7 @@ from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
 PATIENCE_S = 600.0  # how long to wait for one whose session shows no sign of life: it is stuck, and the row is asked for here as well
+GRACE_S = 5.0  # how long a run that is stopped waits for the answers that it has paid for
 BEAT_S = 60.0  # how often a session that asks for rows of others says that it is at work
 
 
@@ -35,6 +36,8 @@ class RunAsking:
         self._options = options
         self._spend = spend
         self._batches: BatchAskers | None = None
+        self._askers: set[AnyAsker] = set()  # whom this run asked
+        self._left: list[bytes] = []  # claimed for requests whose asker was cancelled: some may be in flight
         self._renewing = Renewing(answers, options.renew)
         self.asked_now: set[bytes] = set()  # requests without a kept answer so far; filled only where a retry wants to know
         self._beat: asyncio.Task[None] | None = None
@@ -44,7 +47,9 @@ class RunAsking:
         self._batches = BatchAskers(stores, keep=self._keep)
 
     async def close(self) -> None:
-        """The run is over: nothing of it waits any more."""
+        """The run is over: nothing of it waits any more. Calls that are in flight are paid for, and may come back yet."""
+        await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in self._askers))
+        self._answers.release(self._left)
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
@@ -92,6 +97,10 @@ class RunAsking:
                 if mine and (asked := self._still_missing(mine, requests, stats, as_of)):
                     failed = await self._ask(question, [requests[i] for i in asked], stats, order)
                     failures |= {asked[i]: failure for i, failure in failed.items()}
+            except asyncio.CancelledError:
+                self._left += [requests[i].key for i in mine]
+                mine = []
+                raise
             finally:
                 self._answers.release([requests[i].key for i in mine])
             as_of = -1  # own answers may have come while we waited, too
@@ -117,6 +126,7 @@ class RunAsking:
             self._beat = asyncio.create_task(self._show_life())
         llm: Any = question.llm
         asker = asker_for(llm) if self._batches is None else self._batches.asker_for(llm)
+        self._askers.add(asker)
         failures = await asker.ask(requests, self, order=order)
         for position in failures:
             self._spend.release(requests[position])

@@ -68,6 +68,9 @@ class BatchAsker:
         self._watched: set[str] = set()
         self._n_asks = 0
 
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """As `Asker.landed`: what was submitted stays submitted, and the next run waits for it."""
+
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`; returns hours later."""
         batch = Batch(requests, run, order, asyncio.get_running_loop().create_future())
@@ -251,6 +254,9 @@ class BatchAsker:
         raise AssertionError("unreachable")
 
 
+AnyAsker = BatchAsker | Asker | ParallelAsker | PackAsker
+
+
 class BatchAskers:
     """The batch askers of one run, one for each client that has a batch API."""
 
@@ -259,7 +265,7 @@ class BatchAskers:
         self._store = Submissions(stores.files, stores.layout or Layout(stores.files.root))
         self._askers: dict[str, BatchAsker] = {}
 
-    def asker_for(self, llm: LLM) -> BatchAsker | Asker | ParallelAsker | PackAsker:
+    def asker_for(self, llm: LLM) -> AnyAsker:
         """Where to ask a model: in batches, or, where its provider has none, call by call."""
         asker, key = asker_for(llm), llm.pool_key()
         client = asker.client if isinstance(asker, Asker) else None

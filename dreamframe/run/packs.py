@@ -33,6 +33,7 @@ class Ask(Protocol):
     """An asker."""
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]: ...
+    async def landed(self, run: Asking, within_s: float) -> None: ...
     def stopped(self, run: Asking, model: str) -> DreamframeError | None: ...
     async def close(self) -> None: ...
 
@@ -47,6 +48,11 @@ class PackAsker:
 
     async def close(self) -> None:
         await self._asker.close()
+
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """As `Asker.landed`."""
+        if (known := self._runs.get(run)) is not None:
+            await self._asker.landed(known, within_s)
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`. A text that is on its way already is not sent a second time."""

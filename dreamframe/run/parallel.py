@@ -26,6 +26,10 @@ class ParallelAsker:
     async def close(self) -> None:
         """Its askers are closed each for itself."""
 
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """As `Asker.landed`."""
+        await asyncio.gather(*(asker.landed(run, within_s) for asker in self._askers))
+
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`."""
         failures: dict[int, Failure] = {}

@@ -60,6 +60,11 @@ class Batch:
         if self.n_open == 0 and not self.done.done():
             self.done.set_result(None)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.done.done()
+
     def crash(self, exc: BaseException) -> None:
         """End the ask with a fault that is no failure of a row."""
         if not self.done.done():
@@ -88,6 +93,11 @@ class Ticket:
     def model(self) -> str:
         """Who is asked."""
         return model_of(self.sent.question)
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether whoever wanted it waits no more."""
+        return all(batch.is_over for batch, _ in self.waiters)
 
     def runs(self) -> list[Asking]:
         """Each run that waits, once."""
@@ -233,7 +243,7 @@ class CallQueue:
         return gone
 
     def drop(self, batch: Batch) -> list[Ticket]:
-        """A batch waits no more; the calls that nobody waits for now, or that it would have paid for."""
+        """A batch waits no more; the calls that nobody waits for now. A call in flight that it pays for keeps it as a waiter: its answer is paid for."""
         self._unqueue(batch)
         touched: dict[Ticket, None] = {}
         for request in batch.requests:
@@ -243,11 +253,10 @@ class CallQueue:
                 if waiters:
                     holder.also[request.key] = waiters
             elif holder is not None:
-                holder.waiters = [w for w in holder.waiters if w[0] is not batch]
+                pays = holder.worker is not None and holder.payer is not None and holder.payer[0] is batch
+                holder.waiters = [w for w in holder.waiters if w[0] is not batch or (pays and w is holder.payer)]
                 if not holder.waiters:
                     self.forget(holder)
-                    touched[holder] = None
-                elif holder.payer is not None and holder.payer[0] is batch:
                     touched[holder] = None
         return list(touched)
 

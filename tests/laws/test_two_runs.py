@@ -176,6 +176,8 @@ def play(kind: str, server: Server, plans: Sequence[Plan]) -> tuple[list[Run], l
             if plan.cancelled_at is not None:
                 loop.call_later(plan.cancelled_at, task.cancel)
         done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), PATIENCE_S)
+        for run in runs:
+            await asker.landed(run, PATIENCE_S)  # as a run does at its end
         for client in clients:
             client.server = Server((0.0,) * 6, frozenset(), (0,) * 6, server.concurrency)
         after = Run(Plan((Ask((0, 1, 2, 3, 4, 5), 0.0, 0),)))
@@ -224,14 +226,17 @@ def test_a_run_in_trouble_hurts_no_other(kind: str, server: Server, plans: list[
         assert run.plan.budget is None or run.n_permitted <= run.plan.budget
     n_paid = sum(is_paid for run in runs for _, is_paid in run.heard)
     assert n_paid <= len(answered)
+    if not any(run.plan.fault for run in runs):
+        assert n_paid == len(answered), "also what came back for a run that was cancelled"
 
 
 @pytest.mark.parametrize("kind", ["one", "packs", "parallel"])
-def test_the_run_that_stays_pays_when_the_one_that_asked_is_cancelled(kind: str) -> None:
+def test_a_run_that_is_cancelled_pays_for_what_is_in_flight_and_the_one_that_stays_finds_it(kind: str) -> None:
     server = Server((1.0,) * 6, frozenset(), (0,) * 6, 2)
     runs, outcomes, _ = play(kind, server, [Plan((Ask((0,), 0.0, 0),), cancelled_at=0.5), Plan((Ask((0,), 0.1, 0),))])
     assert (outcomes[0], outcomes[1]) == (None, [{}])
-    assert [paid for _, paid in runs[1].heard] == [True]
+    assert [paid for _, paid in runs[0].heard] == [True], "its answer is kept"
+    assert [paid for _, paid in runs[1].heard] == [False]
     assert runs[0].reserved == set()
 
 
