@@ -99,6 +99,7 @@ class Session(SessionCare):
     @property
     def stores(self) -> Stores:
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
+        loop.check_not_forked()
         with self._lock:
             if self._stores is None:
                 from dreamframe.store.stores import open_stores

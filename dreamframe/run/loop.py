@@ -27,19 +27,24 @@ _owner = 0  # the process that started the loop
 
 
 def the_loop() -> asyncio.AbstractEventLoop:
-    """The process's loop, started at the first call. Raises ForkedError in a child of a process that had one: polars' threads and locks are not there."""
+    """The process's loop, started at the first call. Raises ForkedError as `check_not_forked`."""
     global _loop, _owner
+    check_not_forked()
     with _lock:
-        if _loop is not None and _owner != os.getpid():
-            raise ForkedError(
-                f"this process ({os.getpid()}) was forked from one that had run a plan ({_owner}), and polars hangs in such a child. "
-                'Start processes with multiprocessing.get_context("spawn"), or fork before the first run.'
-            )
         if _loop is None or _loop.is_closed():
             loop = contextvars.Context().run(asyncio.new_event_loop)  # it lives on when whoever asked first is gone
             threading.Thread(target=_serve, args=(loop,), name=THREAD, daemon=True).start()
             _loop, _owner = loop, os.getpid()
         return _loop
+
+
+def check_not_forked() -> None:
+    """Raise ForkedError in a child of a process that had run a plan: polars' threads and locks are not there, and it would hang without a word."""
+    if _loop is not None and _owner != os.getpid():
+        raise ForkedError(
+            f"this process ({os.getpid()}) was forked from one that had run a plan ({_owner}), and polars hangs in such a child. "
+            'Start processes with multiprocessing.get_context("spawn"), or fork before the first run.'
+        )
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

@@ -167,3 +167,32 @@ def test_many_threads_never_claim_a_row_twice(tmp_path: Path) -> None:
     assert sum(counts) == 200
     for mine in open_claims:
         mine.close()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_patience_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
+    clock = Clock()
+    busy, other = Claims(Files(tmp_path), tmp_path / "claims"), Claims(Files(tmp_path), tmp_path / "claims", clock=clock)
+    busy.take(KEYS)
+    assert other.take(KEYS[:1], patience_s=600) == [False]
+    for n, sign in enumerate([lambda: busy.release(KEYS[1:2]), busy.show_life, lambda: busy.release(KEYS[2:3]), busy.show_life]):
+        clock.now += 599
+        sign()
+        assert other.take(KEYS[:1], patience_s=600) == [False], f"it is at work: {n}"
+    clock.now += 599
+    assert other.take(KEYS[:1], patience_s=600) == [False]
+    clock.now += 2
+    assert other.take(KEYS[:1], patience_s=600) == [True], "it is there, and does nothing"
+
+
+def test_a_sign_of_life_gives_up_no_claim(tmp_path: Path) -> None:
+    busy, other = claims(tmp_path), claims(tmp_path)
+    busy.take(KEYS)
+    busy.show_life()
+    assert other.take(KEYS) == [False] * 5
