@@ -16,6 +16,7 @@ import xxhash
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
 
+MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder
 LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
 
@@ -64,12 +65,22 @@ def open_folder(files: Files) -> Layout:
     return layout
 
 
+def check_manifest(files: Files, layout: Layout, *, called: str) -> None:
+    """Raises SessionFormatError or CorruptFileError for a folder that this dreamframe would not open; nothing is changed. `called`: what errors name."""
+    if files.kind(layout.manifest) is None:
+        raise CorruptFileError(f"{called} holds no {layout.manifest.name}: it is not a session.")
+    found = read_json(files, layout.manifest)
+    if is_damaged(found):
+        raise CorruptFileError(f"{called}: {layout.manifest.name} does not have its checksum.")
+    _check_format(layout, found, called=called)
+
+
 def _make(files: Files, layout: Layout) -> None:
     files.mkdir(layout.folder)
     files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}))
 
 
-def _check_format(layout: Layout, found: Mapping[str, Any]) -> None:
+def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | None = None) -> None:
     number = found.get("format")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise CorruptFileError(f"{layout.manifest} has no format number. If this is a session folder, remove that one file; else name another folder.")
@@ -77,15 +88,18 @@ def _check_format(layout: Layout, found: Mapping[str, Any]) -> None:
         by = found.get("libraries", {})
         version = by.get("dreamframe") if isinstance(by, dict) else None
         raise SessionFormatError(
-            f"{layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
+            f"{called or layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
             f"reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
         )
 
 
 def read_json(files: Files, path: Path) -> dict[str, Any]:
     """A JSON object from a file of the session. Raises CorruptFileError for anything else."""
+    data = files.read_bytes(path, most=MOST_JSON + 1)
+    if len(data) > MOST_JSON:
+        raise CorruptFileError(f"{path} is larger than any record of a session ({MOST_JSON >> 20} MB). Remove it; what it describes is made again.")
     try:
-        value = json.loads(files.read_bytes(path))
+        value = json.loads(data)
     except (ValueError, RecursionError) as exc:
         raise CorruptFileError(f"{path} is not readable JSON: {exc}. Remove it; what it describes is made again.") from exc
     if not isinstance(value, dict):
@@ -106,7 +120,12 @@ def sealed(record: Mapping[str, Any]) -> bytes:
 
 def is_damaged(record: Mapping[str, Any], *, must: bool = False) -> bool:
     """Whether a manifest differs from what was sealed; `must`: it has to have a seal."""
-    return record.get("checksum") != _checksum(record) if must or "checksum" in record else False
+    if not must and "checksum" not in record:
+        return False
+    try:
+        return record.get("checksum") != _checksum(record)
+    except RecursionError:  # brackets, one in another, as nobody seals them
+        return True
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
