@@ -158,8 +158,8 @@ class Run:
             tables = await self.whole(step, step.inputs)
             await self._train_edges(step)
             rows_key = await cutoff.rows_key(self, step, tables)
-            if (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
-                rows = _typed(same.rows(), step)
+            if (same := await asyncio.to_thread(cutoff.find_by_rows, self, step, rows_key)) is not None:
+                rows = same.rows()
             else:
                 stage = self._stage(step)
                 rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
@@ -190,9 +190,9 @@ class Run:
             return None
         key = step.key(self.memo)
         if key not in self._finds:
-            found = self.stores.steps.find(key)
+            found = self.stores.steps.find(key, step.schema)
             self.stats.reused += found is not None
-            self._finds[key] = None if found is None else _typed(found.rows(), step).lazy()
+            self._finds[key] = None if found is None else found.rows().lazy()
         return self._finds.get(key)
 
     async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:

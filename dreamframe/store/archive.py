@@ -32,16 +32,15 @@ def export(folder: Path, target: Path) -> Path:
     left_out: list[str] = []
     with storage(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as made, made.open("wb") as raw, _packing(raw, kind) as packed:
-            with tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                for path in _walk(files, files.root):
-                    name = path.relative_to(files.root).as_posix()
-                    if is_member(name):
-                        listed[name] = _add(tar, files, path, name)
-                    else:
-                        left_out.append(name)
-                contents = sealed({"format": 1, "files": listed})
-                tar.addfile(_info(CONTENTS, len(contents)), io.BytesIO(contents))
+        with whole_file(target) as made, made.open("wb") as raw, _writing(raw, kind) as tar:
+            for path in _walk(files, files.root):
+                name = path.relative_to(files.root).as_posix()
+                if is_member(name):
+                    listed[name] = _add(tar, files, path, name)
+                else:
+                    left_out.append(name)
+            contents = sealed({"format": 1, "files": listed})
+            tar.addfile(_info(CONTENTS, len(contents)), io.BytesIO(contents))
     if left_out:
         shown = ", ".join(map(repr, left_out[:5])) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
         warn(f"Session.export: left out what no session writes: {shown}")
@@ -96,6 +95,12 @@ def kind_of(path: Path) -> str:
         if path.name.endswith(suffix):
             return suffix
     raise SettingError(f"Session: {path.name} does not say how to pack; end it in {', '.join(SUFFIXES)}.")
+
+
+@contextlib.contextmanager
+def _writing(raw: IO[bytes], kind: str) -> Iterator[tarfile.TarFile]:
+    with _packing(raw, kind) as packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        yield tar
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.answer_files import NAME
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage
 from dreamframe.store.journal import scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
@@ -57,7 +58,7 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
     for folder in _entries(files, layout.steps):
         try:
             record = read_manifest(files, folder)
-            read_rows(files, folder, record)
+            to_frame(read_rows(files, folder, record))
             if not folder.name.endswith(f"-{str(record.get('key'))[:12]}") and not folder.name.endswith(f"-{record.get('key')}"):
                 yield folder, "its name is that of another key"
         except damage(StoreError) as exc:

@@ -5,6 +5,7 @@ A run that only writes does not import pyarrow, which takes 45 MB and 0.1 s. Pol
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from dreamframe.arrow import as_arrow
+from dreamframe.errors import CorruptFileError
+from dreamframe.store.foreign import check_unfolded
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MESSAGE_ROWS = 16_384  # polars cuts a frame of some 500,000 rows in several messages
+FILE = b"ARROW1\0\0"  # how an Arrow file begins
 END = b"\xff\xff\xff\xff\0\0\0\0"  # of a stream
 Bytes = bytes | memoryview
 
@@ -43,17 +47,38 @@ def stream(rows: pl.DataFrame) -> bytes:
     return b"".join([*messages(rows), END])
 
 
-def read_table(data: Bytes) -> pa.Table:
-    """The rows of a stream. Copies nothing; validates, so that no later use can read out of bounds. Raises one of `damage()`."""
+def read_table(data: Bytes, *, most: int = 0) -> pa.Table:
+    """The rows of a stream, or of an Arrow file. Copies nothing; validates, so that no later use can read out of bounds. Raises one of `damage()`.
+
+    `most`: bytes that compressed buffers may unfold to. Those of a session are not compressed.
+    """
     import pyarrow as pa
 
-    table = pa.ipc.open_stream(pa.py_buffer(data)).read_all()
+    buffer = pa.py_buffer(data)
+    if bytes(memoryview(data)[: len(FILE)]) == FILE:
+        buffer = buffer.slice(len(FILE))  # a file is a stream between a mark and an index
+    for message in pa.ipc.MessageReader.open_stream(buffer):
+        most -= check_unfolded(message, most)
+    table = pa.ipc.open_stream(buffer).read_all()
     table.validate(full=True)
     return table
+
+
+def most_unfolded(data: Bytes) -> int:
+    """Bytes that rows which are compressed on purpose may unfold to: as many as those of an archive."""
+    return max(1 << 30, 200 * memoryview(data).nbytes)
+
+
+@functools.lru_cache(maxsize=256)
+def arrow_schema(columns: tuple[tuple[str, pl.DataType], ...]) -> pa.Schema:
+    """The columns as a stream of ours has them."""
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(next(messages(pl.DataFrame(schema=dict(columns))))))
 
 
 def damage(*more: type[Exception]) -> tuple[type[Exception], ...]:
     """What reading raises for bytes that are not Arrow's, and `more`. A call, since it imports pyarrow: `except damage()` does so when something was raised."""
     import pyarrow as pa
 
-    return (*more, pa.ArrowException, OSError, EOFError, MemoryError, ValueError)
+    return (*more, CorruptFileError, pa.ArrowException, OSError, EOFError, MemoryError, ValueError)

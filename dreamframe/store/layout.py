@@ -88,8 +88,8 @@ def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | Non
         by = found.get("libraries", {})
         version = by.get("dreamframe") if isinstance(by, dict) else None
         raise SessionFormatError(
-            f"{called or layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
-            f"reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
+            f"{called or layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; "
+            f"this dreamframe {_version('dreamframe')} reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
         )
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, read_table, stream
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Sources:
@@ -45,8 +43,8 @@ class Sources:
         if self._files.kind(path) is None:
             return None
         try:
-            table, record = read_source(self._files, path)
-            return (pl.DataFrame(table), record) if record.get("key") == key else None
+            rows, record = read_source(self._files, path)
+            return (rows, record) if record.get("key") == key else None
         except damage(CorruptFileError, StorageError) as exc:
             for part in (path, path.with_suffix(".arrow")):
                 if self._files.kind(part) is not None:
@@ -62,10 +60,10 @@ class Sources:
         self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
 
 
-def read_source(files: Files, path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def read_source(files: Files, path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The rows that belong to a record, and the record. Raises CorruptFileError, or what Arrow raises, where they are not as they were written."""
     record = read_json(files, path)
     data = files.map(path.with_suffix(".arrow"))
     if is_damaged(record, must=True) or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
         raise CorruptFileError(f"{path} or its rows do not have their checksum")
-    return read_table(data), record
+    return to_frame(read_table(data)), record

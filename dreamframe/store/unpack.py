@@ -65,7 +65,8 @@ class _Limit:
         """Raises CorruptFileError if so many more would be too many: a member says how long it is before it is written."""
         if self._n + n > self._most:
             raise CorruptFileError(
-                f"it unfolds to more than {self._most:,} bytes, {self._archive.stat().st_size:,} packed; if you trust who made it, load it with a larger max_bytes="
+                f"it unfolds to more than {self._most:,} bytes, and has {self._archive.stat().st_size:,}; "
+                "if you trust who made it, load it with a larger max_bytes="
             )
 
 
@@ -101,7 +102,8 @@ class _Staging:
             raise CorruptFileError(f"it holds {name[:200]!r}, which is not a plain file of a session")
         seen = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
         if seen in self._names:
-            raise CorruptFileError(f"it holds {name!r} twice" if self._names[seen] == name else f"it holds {name!r} and {self._names[seen]!r}, one file to some disks")
+            other = self._names[seen]
+            raise CorruptFileError(f"it holds {name!r} twice" if other == name else f"it holds {name!r} and {other!r}, one file to some disks")
         above = {"/".join(seen.split("/")[:i]) for i in range(1, seen.count("/") + 1)}
         if seen in self._folders or above & self._names.keys():
             raise CorruptFileError(f"it holds {name!r} as a file and as a folder")

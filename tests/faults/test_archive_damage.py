@@ -99,8 +99,9 @@ def test_what_stands_behind_the_end_is_refused(kind: str, exported: Callable[[st
     assert not load(kind, whole + whole)
 
 
-@pytest.mark.parametrize(("kind", "pack"), [(".tar.gz", gzip.compress), (".tar.zst", zstandard.compress)], ids=["gzip", "zstd"])
-def test_an_archive_packed_in_several_parts_is_whole(kind: str, pack: Callable[[bytes], bytes], exported: Callable[[str], bytes], load: Callable[[str, bytes], bool]) -> None:
+@pytest.mark.parametrize("kind", [".tar.gz", ".tar.zst"])
+def test_an_archive_packed_in_several_parts_is_whole(kind: str, exported: Callable[[str], bytes], load: Callable[[str, bytes], bool]) -> None:
+    pack: Callable[[bytes], bytes] = {".tar.gz": gzip.compress, ".tar.zst": zstandard.compress}[kind]
     whole = exported(".tar")
     parts = [whole[i : i + 5000] for i in range(0, len(whole), 5000)]
     assert load(kind, b"".join(pack(p) for p in parts))

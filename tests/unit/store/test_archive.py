@@ -103,7 +103,7 @@ def test_a_hostile_member_is_refused_and_nothing_leaves_the_folder(kind: str, tm
     archive, folder = tmp_path / "evil.tar", tmp_path / "in" / "session"
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         tar.addfile(HOSTILE[kind], io.BytesIO(b""))
-    with pytest.raises(CorruptFileError, match="not a plain file|a header is damaged|a pax header"):
+    with pytest.raises(CorruptFileError, match=r"not a plain file|a header is damaged|a pax header"):
         dr.Session.load(archive, folder)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["evil.tar", "in"]
     assert not Path("/tmp/outside-of-dreamframe").exists()
@@ -124,7 +124,7 @@ def test_names_that_are_one_to_some_disks_are_refused(how: str, tmp_path: Path):
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in COLLIDING[how]:
             tar.addfile(member(name), io.BytesIO(b""))
-    with pytest.raises(CorruptFileError, match="one file to some disks|as a file and as a folder"):
+    with pytest.raises(CorruptFileError, match=r"one file to some disks|as a file and as a folder"):
         dr.Session.load(archive, tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
@@ -152,7 +152,7 @@ def test_an_archive_without_a_session_or_of_a_newer_one_is_refused(tmp_path: Pat
         info = member("session.json")
         info.size = len(manifest)
         tar.addfile(info, io.BytesIO(manifest))
-    with pytest.raises(SessionFormatError, match="9.9"):
+    with pytest.raises(SessionFormatError, match=r"9.9"):
         dr.Session.load(tmp_path / "newer.tar", tmp_path / "b")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["newer.tar", "none.tar"]
 
@@ -201,7 +201,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory_or_the_disk(what: str, tmp
     suffix, limit = settings.pop("suffix"), settings.pop("max_bytes", None)
     archive = bomb(tmp_path / f"bomb{suffix}", **settings)
     tracemalloc.start()
-    with pytest.raises(CorruptFileError, match="unfolds to more than|not a plain file"):
+    with pytest.raises(CorruptFileError, match=r"unfolds to more than|not a plain file"):
         dr.Session.load(archive, tmp_path / "b", max_bytes=limit)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
