@@ -23,9 +23,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     An earlier file stays whole until then and its permissions are kept; of a link, the file that it leads to is replaced. What cannot be replaced is
     written in place: a pipe, a device (/dev/stdout), a file in a folder where nothing new may be made.
     """
-    target = Path(os.path.realpath(path))
-    mode = _mode(target)
-    if mode is not None and not stat.S_ISREG(mode):
+    target, mode = Path(os.path.realpath(path)), _mode(Path(path))
+    if (mode is not None and not stat.S_ISREG(mode)) or _is_stream(path):
         yield Path(path)
         return
     if mode is not None and not os.access(target, os.W_OK):
@@ -79,6 +78,19 @@ def whole_folder(path: Path, *, who: str) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A free hidden name in the same folder."""
     return path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def _is_stream(path: str | Path) -> bool:
+    """Whether a path leads to what this process has open already, like /dev/stdout: a file there belongs to whoever opened it."""
+    at = os.path.abspath(path)
+    for _ in range(40):  # links, one to the next
+        if at.startswith(("/dev/fd/", "/proc/")):
+            return True
+        try:
+            at = os.path.normpath(os.path.join(os.path.dirname(at), os.readlink(at)))
+        except OSError:
+            return False
+    return False
 
 
 def _mode(path: Path) -> int | None:
