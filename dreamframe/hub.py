@@ -61,7 +61,7 @@ def scan_hub(
     rows, record = hub.kept(fingerprint([kind, repo, config, split, revision]), lambda: hub.described(revision) if streaming else hub.whole(revision))
     commit = str(record.get("revision", ""))
     own: dict[str, Any] = {"repo": repo, "config": config, "split": split, "revision": commit}
-    own |= {"license": record.get("license"), "citation": record.get("citation")}
+    own |= {name: said if isinstance(said := record.get(name), str) else None for name in ("license", "citation")}
     if not streaming:
         return Frame(HubTable(data=rows, **own))
     fetch = stream_rows(repo, config, split, commit, rows.schema, token=token)

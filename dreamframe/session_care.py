@@ -159,5 +159,5 @@ def _rows_of(record: Mapping[str, Any]) -> Iterator[str]:
 
     for step in record.get("steps") or ():
         held = step.get("rows") if isinstance(step, Mapping) else None
-        if isinstance(held, Mapping) and "kept" in held:
+        if isinstance(held, Mapping) and "kept" in held and "label" in held:
             yield from (f"{entry_name(str(held['label']), str(held['kept']))}{suffix}" for suffix in (".json", ".arrow"))

@@ -18,6 +18,7 @@ from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
 from dreamframe.store.plans import check_script, paths, read_plan
+from dreamframe.store.runlog import read_log
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
@@ -69,6 +70,9 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
                 yield folder, "training.json was changed after the training; the model's files are whole"
         except (CorruptFileError, StoreError) as exc:
             yield folder, str(exc)
+    for name in files.listdir(layout.runs):
+        if not name.startswith("."):
+            yield from ((layout.runs / name, what) for what in read_log(files, layout.runs / name)[1][:1])
     yield from _source_problems(files, layout)
     yield from _plan_problems(files, layout)
 
@@ -150,11 +154,11 @@ def _weighed(files: Files, layout: Layout, path: Path, why: str) -> Removed:
     seconds = 0.0
     try:
         if path.parent == layout.steps:
-            costs = [s.get("cost") for s in read_json(files, path / "step.json").get("steps") or ()]
-            cost = None if any(not isinstance(c, int | float) for c in costs) else float(sum(costs))
+            costs = [s.get("cost") for s in read_manifest(files, path).get("steps") or ()]
+            cost = None if None in costs else float(sum(costs))
         elif path.parent == layout.models and files.kind(path / TRAINING) == "file":
             seconds = float(read_json(files, path / TRAINING).get("train_s") or 0.0)
-    except (StoreError, TypeError, ValueError, AttributeError):
+    except (StoreError, TypeError, ValueError, OverflowError):
         cost = None  # its record is damaged
     return Removed(str(path.relative_to(layout.folder)), _bytes(files, path), why, cost, seconds)
 

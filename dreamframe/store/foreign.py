@@ -54,6 +54,23 @@ def _sizes(data: memoryview, body: memoryview) -> Iterator[int]:
             yield max(0, struct.unpack_from("<q", body, offset)[0])  # -1: this one is not compressed
 
 
+def file_messages(data: memoryview) -> Iterator[pa.ipc.Message]:
+    """The messages of an Arrow file that have rows or labels, as the index at its end names them. Raises CorruptFileError for an index that is damaged."""
+    import pyarrow as pa
+
+    try:
+        index = data[len(data) - 10 - _u32(data, len(data) - 10) : -10]
+        for number in (2, 3):  # of labels, of rows
+            field = _field(index, _u32(index, 0), number)
+            if field is not None:
+                first = field + _u32(index, field)
+                for i in range(_u32(index, first)):
+                    offset, n_head, n_body = struct.unpack_from("<qi4xq", index, first + 4 + 24 * i)
+                    yield pa.ipc.read_message(pa.py_buffer(data[offset : offset + n_head + n_body]))
+    except (struct.error, IndexError) as exc:
+        raise CorruptFileError("the index of an Arrow file is damaged") from exc
+
+
 def _u32(data: memoryview, at: int) -> int:
     return int(struct.unpack_from("<I", data, at)[0])
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from dreamframe.arrow import as_arrow
 from dreamframe.errors import CorruptFileError
-from dreamframe.store.foreign import check_unfolded
+from dreamframe.store.foreign import check_unfolded, file_messages
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,12 +54,12 @@ def read_table(data: Bytes, *, most: int = 0) -> pa.Table:
     """
     import pyarrow as pa
 
-    buffer = pa.py_buffer(data)
-    if bytes(memoryview(data)[: len(FILE)]) == FILE:
-        buffer = buffer.slice(len(FILE))  # a file is a stream between a mark and an index
-    for message in pa.ipc.MessageReader.open_stream(buffer):
+    view = memoryview(data)
+    is_file = bytes(view[: len(FILE)]) == FILE
+    for message in file_messages(view) if is_file else pa.ipc.MessageReader.open_stream(pa.py_buffer(view)):
         most -= check_unfolded(message, most)
-    table = pa.ipc.open_stream(buffer).read_all()
+    reader = pa.ipc.open_file(pa.py_buffer(view)) if is_file else pa.ipc.open_stream(pa.py_buffer(view))
+    table = reader.read_all()
     table.validate(full=True)
     return table
 

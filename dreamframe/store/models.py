@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
+from dreamframe.store.ipc import damage, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.leases import Lease, is_stale, lease
 from dreamframe.store.locks import Lock
+from dreamframe.store.records import MODEL, TRAINED, checked, cleaned
 
-MANIFEST = "training.json"
+MANIFEST, METRICS = "training.json", "metrics.arrow"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
 BLOCK = 1 << 24
 
@@ -111,16 +115,20 @@ class Models:
         folder = self.find(key)
         if folder is None:
             raise StorageError(f"{self._layout.models}: no model with the key {key}; collect or fit it first.")
-        return read_json(self._files, folder / MANIFEST)
+        record, bad = cleaned(read_json(self._files, folder / MANIFEST), TRAINED)
+        if bad:
+            warn(f"{folder / MANIFEST}: what it says of {', '.join(bad)} is not what a training writes and is left out")
+        return record
 
     def all(self) -> list[dict[str, Any]]:
-        """The records of all models, oldest first."""
+        """The records of all models, oldest first. What is not a record of a training is left out, with a warning."""
         found = []
         for name in self._files.listdir(self._layout.models):
             path = self._layout.models / name / MANIFEST
             if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
-                    found.append({"folder": name, **read_json(self._files, path)})
+                    record, _ = cleaned(checked(read_json(self._files, path), MODEL, called=path), TRAINED)
+                    found.append({"folder": name, **record})
                 except CorruptFileError as exc:
                     warn(str(exc))
         return sorted(found, key=lambda r: str(r.get("made_at", "")))
@@ -143,7 +151,7 @@ class Models:
             return False
         if changed and record["key"] == key:  # not worth another training
             warn(f"{folder / MANIFEST} was changed after the training; the model's files are whole and are used")
-        return bool(record["key"] == key)
+        return bool(record.get("key") == key)
 
 
 def read_model(files: Files, folder: Path, *, key: str | None = None) -> tuple[dict[str, Any], bool]:
@@ -167,6 +175,17 @@ def read_model(files: Files, folder: Path, *, key: str | None = None) -> tuple[d
         if name not in there or digest(files, there[name]) != said:
             raise CorruptFileError(f"{folder / name} is missing or differs from what {MANIFEST} says")
     return record, changed
+
+
+def metrics_of(folder: Path) -> pl.DataFrame | None:
+    """The log of a training; None where it wrote none. Raises CorruptFileError for what is not a table, or none that polars reads."""
+    files, path = Files(folder), folder / METRICS
+    if files.kind(path) is None:
+        return None
+    try:
+        return to_frame(read_table(files.read_bytes(path)))
+    except damage(StorageError) as exc:
+        raise CorruptFileError(f"{path} is not the log of a training: {exc}") from exc
 
 
 def files_below(files: Files, folder: Path) -> Iterator[Path]:

@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 import xxhash
 
-from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.errors import CorruptFileError, StorageError, StoreError
 from dreamframe.store.files import Files
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, read_table, stream
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
+from dreamframe.store.records import SOURCE, checked
 
 
 class Sources:
@@ -31,7 +32,7 @@ class Sources:
         """The files of the entries whose records say this."""
         found: set[str] = set()
         for path in [self._layout.sources / n for n in self._files.listdir(self._layout.sources) if n.endswith(".json") and not n.startswith(".")]:
-            with contextlib.suppress(CorruptFileError):
+            with contextlib.suppress(StoreError):
                 record = read_json(self._files, path)
                 if all(record.get(k) == v for k, v in said.items()):
                     found |= {path.name, path.with_suffix(".arrow").name}
@@ -66,4 +67,7 @@ def read_source(files: Files, path: Path) -> tuple[pl.DataFrame, dict[str, Any]]
     data = files.map(path.with_suffix(".arrow"))
     if is_damaged(record, must=True) or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
         raise CorruptFileError(f"{path} or its rows do not have their checksum")
-    return to_frame(read_table(data)), record
+    rows = to_frame(read_table(data))
+    if checked(record, SOURCE, called=path, needed={"key"}).get("rows", rows.height) != rows.height:
+        raise CorruptFileError(f"{path.with_suffix('.arrow')} has {rows.height} rows, its record says {record['rows']}")
+    return rows, record

@@ -20,6 +20,7 @@ from dreamframe.store.foreign import difference, to_frame
 from dreamframe.store.ipc import END, Bytes, arrow_schema, damage, messages, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.locks import Lock
+from dreamframe.store.records import STEP, checked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,13 +99,13 @@ class StepOutputs:
         return Stored(record, folder, rows)  # for this run: kept longer, the outputs of a session would fill the memory
 
     def all(self) -> list[dict[str, Any]]:
-        """The manifests of all outputs, oldest first. Reads no rows."""
+        """The manifests of all outputs, oldest first. Reads no rows. What is not as it was written is left out, with a warning."""
         found = []
         for name in self._files.listdir(self._layout.steps):
             path = self._layout.steps / name / MANIFEST
             if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
-                    found.append({"folder": name, **read_json(self._files, path)})
+                    found.append({"folder": name, **read_manifest(self._files, path.parent)})
                 except CorruptFileError as exc:
                     warn(str(exc))
         return sorted(found, key=lambda r: str(r.get("made_at", "")))
@@ -139,7 +140,7 @@ def read_manifest(files: Files, folder: Path) -> dict[str, Any]:
     record = read_json(files, folder / MANIFEST)
     if is_damaged(record, must=True):
         raise CorruptFileError(f"{folder / MANIFEST} does not have its checksum")
-    return record
+    return checked(record, STEP, called=folder / MANIFEST)
 
 
 def read_rows(files: Files, folder: Path, record: Mapping[str, Any]) -> pa.Table:
