@@ -112,6 +112,12 @@ class Files:
         with storage(path, "look at"):
             return os.lstat(path).st_size
 
+    def number(self, path: Path) -> int:
+        """What the disk calls a file or folder: it stays when that is moved or its disk is mounted elsewhere, and a copy has another."""
+        self._inside(path)
+        with storage(path, "look at"):
+            return os.lstat(path).st_ino
+
     def listdir(self, path: Path) -> list[str]:
         """The names in a folder, sorted; none if there is no such folder."""
         self._inside(path / "name")

@@ -21,6 +21,7 @@ from dreamframe.store.locks import Lock
 from dreamframe.store.records import MODEL, TRAINED, checked, cleaned
 
 MANIFEST, METRICS = "training.json", "metrics.arrow"
+MARK = "begun.json"  # in a work folder
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
 BLOCK = 1 << 24
 
@@ -46,18 +47,40 @@ class Models:
         return None
 
     def workdir(self, key: str, label: str) -> Path:
-        """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints."""
+        """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints.
+
+        Nobody goes on from the checkpoints of a folder that was copied here: whoever made it may have laid others into it. Then it is set aside, with a
+        warning, and the training begins anew.
+        """
         self._files.mkdir(self._layout.models)
         name = f".{entry_name(label, check_key(key))}"
         n = 0
         while True:
             folder = self._layout.models / (f"{name}.work" if n == 0 else f"{name}.{n}.work")
+            if str(folder) in self._locks:
+                return folder
             self._files.mkdir(folder)
-            lock = self._locks.get(str(folder)) or self._files.lock(folder / ".lock")
-            if lock is not None:
+            lock = self._files.lock(folder / ".lock")
+            if lock is None:
+                n += 1  # another process trains the same model there
+                continue
+            if self._was_made_here(folder):
                 self._locks[str(folder)] = lock
                 return folder
-            n += 1  # another process trains the same model there
+            lock.release()
+            set_aside(self._files, self._layout, folder, "the training in it was not begun in this folder, which may be a copy of another")
+            if self._files.kind(folder) is not None:
+                raise StorageError(f"{folder} may be a copy of a stranger's training, and cannot be moved; remove it.")
+
+    def _was_made_here(self, folder: Path) -> bool:
+        """Whether a work folder is the one that was made for a training. A new one gets its mark now: what the disk calls it, which no copy is called."""
+        mark = {"numbers": [self._files.number(folder / name) for name in (".", ".lock") if self._files.kind(folder / name) is not None]}
+        if all(name == ".lock" or name.startswith(f".{MARK}.") for name in self._files.listdir(folder)):  # the latter: killed while it was marked
+            self._files.write_new(folder / MARK, sealed(mark))
+        try:
+            return read_json(self._files, folder / MARK).get("numbers") == mark["numbers"]
+        except (CorruptFileError, StorageError):
+            return False
 
     def lease(self, key: str) -> bool:
         """Take the right to train a model, or to train it beside an owner that is stopped; False while another trains it: look for it again later."""
