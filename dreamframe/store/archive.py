@@ -15,7 +15,7 @@ import xxhash
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.store.files import Files, storage
 from dreamframe.store.layout import sealed, warn
-from dreamframe.store.members import KEPT, is_member
+from dreamframe.store.members import DEEPEST, KEPT, is_member
 from dreamframe.whole_files import whole_file
 
 SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
@@ -54,7 +54,7 @@ def _walk(files: Files, folder: Path) -> Iterator[Path]:
         if name.startswith(".") or (folder == files.root and name not in KEPT):
             continue
         kind = files.kind(path)
-        if kind == "dir" and name != "checkpoints":
+        if kind == "dir" and name != "checkpoints" and len(path.parts) - len(files.root.parts) <= DEEPEST:
             yield from _walk(files, path)
         elif kind == "file":
             yield path

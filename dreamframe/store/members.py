@@ -22,7 +22,7 @@ PARTS = {
 }
 KEPT = ("session.json", *PARTS)  # of a session folder
 LONGEST = 255  # bytes of a part of a name, as most disks allow
-DEEPEST = 12  # folders, one in another
+DEEPEST = 12  # parts of a name
 
 
 def is_member(name: str) -> bool:
@@ -43,7 +43,7 @@ def is_member(name: str) -> bool:
 def _is_of_model(file: str) -> bool:
     """Weights, settings and texts: nothing hidden, nothing half-written, nothing that is run when it is loaded."""
     parts = file.split("/")
-    if len(parts) > DEEPEST or not file.isprintable() or any(c in file for c in '\\:*?"<>|'):
+    if len(parts) > DEEPEST - 2 or not file.isprintable() or any(c in file for c in '\\:*?"<>|'):
         return False
     if any(not p or p.startswith((".", "checkpoint-")) or p in OF_MODELS or p != p.strip() or len(p.encode()) > LONGEST for p in parts):
         return False

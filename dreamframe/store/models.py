@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import xxhash
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files
@@ -23,7 +22,7 @@ from dreamframe.store.records import MODEL, TRAINED, checked, cleaned
 MANIFEST, METRICS = "training.json", "metrics.arrow"
 MARK = "begun.json"  # in a work folder
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
-BLOCK = 1 << 24
+DEEPEST = 50  # folders, one in another
 
 
 class Models:
@@ -212,22 +211,20 @@ def metrics_of(folder: Path) -> pl.DataFrame | None:
 
 
 def files_below(files: Files, folder: Path) -> Iterator[Path]:
-    """All files of a folder, in order. Raises CorruptFileError for links and devices."""
-    for name in files.listdir(folder):
-        path = folder / name
+    """All files of a folder, in order. Raises CorruptFileError for links and devices, and for folders inside folders without end."""
+    waiting = [folder / name for name in files.listdir(folder)][::-1]
+    while waiting:
+        path = waiting.pop()
         kind = files.kind(path)
-        if kind == "dir":
-            yield from files_below(files, path)
+        if kind == "dir" and len(path.parts) - len(folder.parts) <= DEEPEST:
+            waiting += [path / name for name in files.listdir(path)][::-1]
         elif kind == "file":
             yield path
         else:
-            raise CorruptFileError(f"{path} is neither a file nor a folder; links are not followed inside a session")
+            raise CorruptFileError(f"{str(path)[:300]} is neither a file nor a folder, or lies too deep; links are not followed inside a session")
 
 
 def digest(files: Files, path: Path) -> dict[str, Any]:
     """Size and checksum of a file, as training.json lists them."""
-    checksum, at = xxhash.xxh3_128(), 0
-    while block := files.read_bytes(path, offset=at, most=BLOCK):
-        checksum.update(block)
-        at += len(block)
-    return {"bytes": at, "xxh3_128": checksum.hexdigest()}
+    n_bytes, checksum = files.digest(path)
+    return {"bytes": n_bytes, "xxh3_128": checksum}

@@ -69,5 +69,5 @@ def read_plan(files: Files, path: Path) -> dict[str, Any]:
 def check_script(files: Files, path: Path) -> None:
     """Raises CorruptFileError if a script is not as it was kept."""
     named = SCRIPT.fullmatch(path.name)
-    if named is None or xxhash.xxh3_128_hexdigest(files.read_bytes(path))[:12] != named[1]:
+    if named is None or files.digest(path)[1][:12] != named[1]:
         raise CorruptFileError(f"{path} does not have the checksum that its name tells")

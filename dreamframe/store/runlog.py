@@ -15,6 +15,7 @@ from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, warn
 from dreamframe.store.records import wrong_event
 
+MOST = 1 << 30  # bytes of a log, which is read whole
 NAME = re.compile(r"\d{8}T\d{6}-\d+-[0-9a-f]+\.jsonl")
 
 
@@ -50,6 +51,8 @@ def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]
     """The events of one run, and what is wrong with the other lines, in words."""
     if files.kind(path) != "file":
         return [], ["it is not a regular file"]
+    if files.size(path) > MOST:
+        return [], [f"it is larger than the log of any run ({MOST >> 20} MB)"]
     events, bad = [], []
     for i, line in enumerate(files.read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
         try:

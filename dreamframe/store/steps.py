@@ -54,7 +54,7 @@ class Stored:
         rows = to_frame(self._rows)
         if rows.schema != schema:
             try:
-                rows = rows.cast(dict(schema))
+                rows = rows.cast(dict(schema))  # type: ignore[arg-type]
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
                 raise CorruptFileError(f"{self.path / DATA} is not what this step promises: {str(exc)[:200]}") from exc
         return Stored(self.record, self.path, rows)

@@ -40,7 +40,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int | None = None) -> None
         try:
             with archive.open("rb") as raw, _unfolding(raw, kind) as plain:
                 has_list = _Staging(Files(staged), limit).take(Tape(plain.read, limit.count))
-        except (CorruptFileError, EOFError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError, *_of_zstandard(kind)) as exc:
+        except _damage(kind) as exc:
             raise CorruptFileError(f"{archive} is not a whole archive of a session: {exc}; nothing of it was kept.") from exc
         files = Files(staged)
         check_manifest(files, Layout(staged), called=str(archive))
@@ -149,5 +149,7 @@ def _unfolding(raw: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
             yield plain
 
 
-def _of_zstandard(kind: str) -> tuple[type[Exception], ...]:
-    return (zstandard().ZstdError,) if kind == ".tar.zst" else ()
+def _damage(kind: str) -> tuple[type[Exception], ...]:
+    """What reading raises for a damaged archive."""
+    more = (zstandard().ZstdError,) if kind == ".tar.zst" else ()
+    return (CorruptFileError, EOFError, gzip.BadGzipFile, zlib.error, ValueError, OverflowError, *more)

@@ -184,3 +184,14 @@ def test_a_disk_without_locks_excludes_nobody(files: Files, monkeypatch: pytest.
         lock = files.lock(files.root / "lock")
         assert lock is not None
         assert not lock.is_held
+
+
+def test_a_folder_of_a_thousand_folders_one_in_another_is_removed(tmp_path: Path) -> None:
+    at = tmp_path / "models"
+    at.mkdir()
+    for _ in range(1100):
+        at /= "a"
+        at.mkdir()
+    files = Files(tmp_path)
+    files.remove_tree(tmp_path / "models")
+    assert list(tmp_path.iterdir()) == []

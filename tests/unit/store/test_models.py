@@ -159,6 +159,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a missing file": lambda f: (f / "tokenizer" / "vocab.json").unlink(),
     "a file more": lambda f: (f / "chat_template.jinja").write_text("{{ x }}"),
     "a pickle": lambda f: (f / "pytorch_model.bin").write_bytes(b"\x80\x04."),
+    "folders without end": lambda f: (f / "/".join("a" * 60)).mkdir(parents=True),
     "a link": lambda f: (f / "tokenizer" / "more.json").symlink_to("/etc/passwd"),
     "no manifest": lambda f: (f / "training.json").unlink(),
     "a manifest of nothing": lambda f: (f / "training.json").write_text("{}"),
