@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import json
 import re
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -161,7 +162,8 @@ def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
     try:
         files.mkdir(layout.aside)
         taken = set(files.listdir(layout.aside))
-        name = next(n for i in range(10_000) if (n := f"{path.name}.{i}") not in taken)
+        short = path.name[:200]  # a name may be as long as the disk allows
+        name = next((n for i in range(10_000) if (n := f"{short}.{i}") not in taken), f"{short}.{secrets.token_hex(4)}")
         files.move(path, layout.aside / name)
         where = f"moved to {layout.aside / name}"
     except StorageError as exc:
