@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dreamframe.errors import SettingError
 
-LONGEST = 100  # characters of a name that a temporary one repeats: 255 bytes is what most disks allow
+LONGEST = 200  # bytes of a name that a temporary one repeats: 255 is what most disks allow
 
 
 @contextlib.contextmanager
@@ -27,11 +27,13 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     if (mode is not None and not stat.S_ISREG(mode)) or _is_stream(path):
         yield Path(path)
         return
-    if mode is not None and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    if mode is not None and not os.access(target.parent, os.W_OK):
-        yield target
-        return
+    if target.parent.exists():
+        may_make = os.access(target.parent, os.W_OK)
+        if not (may_make if mode is None else os.access(target, os.W_OK)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        if not may_make:
+            yield target
+            return
     made = beside(target)
     try:
         yield made
@@ -76,8 +78,8 @@ def whole_folder(path: Path, *, who: str) -> Iterator[Path]:
 
 
 def beside(path: Path) -> Path:
-    """A free hidden name in the same folder."""
-    return path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    """A free hidden name in the same folder, with the same ending: writers go by it."""
+    return path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp.{os.fsencode(path.name)[-LONGEST:].decode(errors='ignore')}")
 
 
 def _is_stream(path: str | Path) -> bool:

@@ -91,7 +91,9 @@ def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]
     for name in files.listdir(layout.sources):
         if name.endswith(".json") and not name.startswith("."):
             try:
-                read_source(files, layout.sources / name)
+                key = str(read_source(files, layout.sources / name)[1].get("key"))
+                if not name.endswith(f"-{key[:12]}.json"):
+                    yield layout.sources / name, "its name is that of another key"
             except damage(StoreError) as exc:
                 yield layout.sources / name, str(exc)
 

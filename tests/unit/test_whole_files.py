@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import signal
@@ -111,11 +112,35 @@ def test_a_new_file_has_the_permissions_that_any_file_has(tmp_path: Path) -> Non
     assert (tmp_path / "new" / "a.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_name_of_255_letters_is_written(tmp_path: Path) -> None:
-    path = tmp_path / ("a" * 255)
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "茶" * 85, "-rf", " ", ".hidden", "a\nb"])
+def test_a_name_as_odd_as_the_disk_allows_is_written(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
     with whole_file(path) as made:
         made.write_text("x")
     assert path.read_text() == "x"
+
+
+def test_a_writer_that_goes_by_the_ending_sees_it(tmp_path: Path) -> None:
+    with dr.Session(None):
+        dr.frame({"a": [1]}).write_csv(tmp_path / "a.csv.gz", compression="gzip")
+    assert gzip.decompress((tmp_path / "a.csv.gz").read_bytes()) == b"a\n1\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_what_may_not_be_written_is_said_by_its_own_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("earlier")
+    path.chmod(0o400)
+    with dr.Session(None), pytest.raises(PermissionError, match=r"rows\.csv'$"):
+        dr.frame({"a": [1]}).write_csv(path)
+    path.chmod(0o600)
+    tmp_path.chmod(0o500)
+    with dr.Session(None):
+        dr.frame({"a": [1]}).write_csv(path)  # in place
+        with pytest.raises(PermissionError, match=r"new\.csv'$"):
+            dr.frame({"a": [1]}).write_csv(tmp_path / "new.csv")
+    tmp_path.chmod(0o700)
+    assert path.read_text() == "a\n1\n"
 
 
 def test_parts_of_a_data_set_are_written_as_polars_does(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_an_archive_of_a_session_with_foreign_files_leaves_them_out_and_loads(tm
     assert run(tmp_path / "b", offline=True) == (0, rows)
 
 
-def bomb(at: Path, *, pax: bool = False, members: int = 1, size: int = 3 << 30) -> Path:
+def bomb(at: Path, *, pax: bool = False, members: int = 1, size: int = 17 << 26) -> Path:
     """Some hundred kilobytes that unfold to gigabytes."""
     with at.open("wb") as raw, archives._packing(raw, archives.kind_of(at)) as packed:
         for i in range(members):
