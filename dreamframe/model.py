@@ -72,7 +72,10 @@ class Model:
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""
-        return pl.read_ipc(self.path / "metrics.arrow")
+        from dreamframe.store.models import metrics_of
+
+        log = metrics_of(self.path)
+        return pl.DataFrame() if log is None else log
 
     def plot(self) -> Figure:
         """The losses (and the reward, if there is one) over the steps, as a matplotlib figure. Raises MissingExtraError without matplotlib."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import sys
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from dreamframe.run.asking import RunAsking
 from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.garbage import rarely_collected
 from dreamframe.run.options import RunOptions
+from dreamframe.run.outputs import CHUNK, kept, once
 from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
 from dreamframe.run.rounds import in_rounds
 from dreamframe.run.spend import Spend
@@ -32,9 +32,6 @@ from dreamframe.run.worth import Worth, read_twice
 from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.steps.source import Scan, Table
 from dreamframe.store.stores import Stores
-from dreamframe.why_miss import on_record
-
-CHUNK = 16_384  # rows of one Arrow record batch on disk
 
 
 @dataclass
@@ -54,11 +51,11 @@ class Run:
         self.trainings = Trainings(self)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
         self._finds: dict[str, pl.LazyFrame | None] = {}
-        self._stages: list[Stage] = []
+        self.stages: list[Stage] = []
         self._scans: list[Scan] = []
         self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
         self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
-        self._worth = Worth()
+        self.worth = Worth()
 
     # What users' verbs call
 
@@ -105,7 +102,7 @@ class Run:
     def unreadable(self) -> frozenset[bytes]:
         """The requests whose answers were there when the run began and could not be read, as far as `retry` wants them asked anew."""
         kinds = UNREADABLE if self.options.retry == "all" else {ParseError.__name__} if self.options.retry else ()
-        keys = {key for stage in self._stages for f in stage.failed_rows() if f.failure.error in kinds for key in f.failure.keys}
+        keys = {key for stage in self.stages for f in stage.failed_rows() if f.failure.error in kinds for key in f.failure.keys}
         return frozenset(keys - self.asking.asked_now)
 
     def _key(self, step: Step) -> str:
@@ -126,12 +123,12 @@ class Run:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.asking.close()
-        self.stats.failures = [f for stage in self._stages for f in stage.failed_rows()]
+        self.stats.failures = [f for stage in self.stages for f in stage.failed_rows()]
         await asyncio.to_thread(self.stores.answers.flush)
 
     def _finish(self, step: Step) -> None:
         self.check_sources()
-        raise_failures(step, self._stages)
+        raise_failures(step, self.stages)
 
     def check_sources(self) -> None:
         """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
@@ -141,7 +138,7 @@ class Run:
     def need_whole(self, step: Step, *, needed_by: Step) -> None:
         """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
         below = {id(s) for s in step.walk()}
-        raise_failures(needed_by, [stage for stage in self._stages if id(stage.step) in below])
+        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
 
     # Tables
 
@@ -165,26 +162,27 @@ class Run:
         if (found := self.find(step)) is not None:
             return found
         if self._chain(step):
-            return await self._kept(step, self._segment(step))
+            return await kept(self, step, self._segment(step))
         if isinstance(step, TableStep):
             tables = await self.whole(step, step.inputs)
             await self._train_edges(step)
             rows_key = await cutoff.rows_key(self, step, tables)
-            if step.label not in self.options.refresh and (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
-                rows = _typed(same.rows(), step)
+            is_old = step.label not in self.options.refresh
+            if is_old and (same := await asyncio.to_thread(cutoff.find_by_rows, self, step, rows_key)) is not None:
+                rows = same.rows()
             else:
                 stage = self._stage(step)
                 rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
                 stage.stats.rows_in, stage.stats.rows = tables[0].height, rows.height
-            return await self._kept(step, _once(rows), rows_key) if self._worth.is_kept(step) else rows.lazy()
+            return await kept(self, step, once(rows), rows_key) if self.worth.is_kept(step) else rows.lazy()
         if isinstance(step, RoundsStep):
             rows = await in_rounds(self, step)
-            return await self._kept(step, _once(rows)) if self._worth.is_kept(step) else rows.lazy()
+            return await kept(self, step, once(rows)) if self.worth.is_kept(step) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
         query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
-        if self._worth.is_kept(step):
+        if self.worth.is_kept(step):
             rows = await asyncio.to_thread(query.collect, engine="in-memory")
-            return await self._kept(step, _once(rows))
+            return await kept(self, step, once(rows))
         return query
 
     async def whole(self, step: Step, inputs: Sequence[Step]) -> tuple[pl.DataFrame, ...]:
@@ -198,56 +196,14 @@ class Run:
 
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
-        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not self._worth.is_kept(step):
+        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not self.worth.is_kept(step):
             return None
         key = step.key(self.memo)
         if key not in self._finds:
-            found = self.stores.steps.find(key)
+            found = self.stores.steps.find(key, step.schema)
             self.stats.reused += found is not None
-            self._finds[key] = None if found is None else _typed(found.rows(), step).lazy()
+            self._finds[key] = None if found is None else found.rows().lazy()
         return self._finds.get(key)
-
-    async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
-        """Drain batches into the step store, or into memory where there is none, and give the whole.
-
-        An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
-        """
-        if self.stores.steps is None or not self._worth.is_kept(step):
-            frames = [b async for b in batches]
-            return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
-        key, began = step.key(self.memo), time.time()
-        writer = await asyncio.to_thread(self.stores.steps.writer, key, step.label, step.schema)
-        try:
-            n_rows = 0
-            async for chunk in _chunked(batches):
-                n_rows += chunk.height
-                await asyncio.to_thread(writer.write, chunk)
-            if any(stage.failed for stage in self._stages):
-                return _typed(await asyncio.to_thread(writer.discard), step).lazy()
-            self.check_sources()
-            record = {**self._record(step, n_rows=n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
-            found = await asyncio.to_thread(writer.commit, record)
-        except BaseException:
-            await asyncio.to_thread(writer.abort)
-            raise
-        return _typed(found.rows(), step).lazy()
-
-    def _record(self, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
-        """What step.json says of a stored output."""
-        return {
-            "step": type(step).__name__,
-            "describe": step.describe(),
-            "parents": [i.key(self.memo) for i in step.inputs],
-            "plan": on_record(step, self.memo),
-            "schema": {name: str(dtype) for name, dtype in step.schema.items()},
-            "rows": n_rows,
-            "calls": self.stats.calls,
-            "tokens_in": sum(s.n_in for s in self.stats.steps),
-            "tokens_out": sum(s.n_out for s in self.stats.steps),
-            "steps": self.stats.step_events({s.key(self.memo) for s in step.walk()}),
-            "began": began,
-            "took_s": time.time() - began,
-        }
 
     # Pipelines
 
@@ -331,7 +287,7 @@ class Run:
         llm = getattr(step, "llm", None)
         stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else "", key=step.key(self.memo)))
         stage.stats.is_refreshed = step.label in self.options.refresh
-        self._stages.append(stage)
+        self.stages.append(stage)
         return stage
 
     # What stages are lent
@@ -348,15 +304,6 @@ def _models_here(step: Step) -> list[ModelSettings]:
     return [v for f in dataclasses.fields(step) if isinstance(v := getattr(step, f.name), ModelSettings) and hasattr(v, "unload")]
 
 
-def _typed(frame: pl.DataFrame, step: Step) -> pl.DataFrame:
-    """Stored rows as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
-    return frame if frame.schema == step.schema else frame.cast(dict(step.schema))  # type: ignore[arg-type]
-
-
-async def _once(rows: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
-    yield rows
-
-
 async def every(*awaited: Awaitable[Any]) -> list[Any]:
     """The results of all, in order. If one fails, the others still end first: what they ask is paid for."""
     results = await asyncio.gather(*awaited, return_exceptions=True)
@@ -364,17 +311,3 @@ async def every(*awaited: Awaitable[Any]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
-
-
-async def _chunked(batches: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
-    """Small batches put together to chunks of at least CHUNK rows."""
-    waiting: list[pl.DataFrame] = []
-    n_rows = 0
-    async for batch in batches:
-        waiting.append(batch)
-        n_rows += batch.height
-        if n_rows >= CHUNK:
-            yield pl.concat(waiting, rechunk=True)
-            waiting, n_rows = [], 0
-    if waiting:
-        yield pl.concat(waiting, rechunk=True)

@@ -11,12 +11,15 @@ from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.answer_files import NAME
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage
 from dreamframe.store.journal import scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
 from dreamframe.store.plans import check_script, paths, read_plan
+from dreamframe.store.renewals import read_times
+from dreamframe.store.runlog import read_log
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
@@ -57,7 +60,7 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
     for folder in _entries(files, layout.steps):
         try:
             record = read_manifest(files, folder)
-            read_rows(files, folder, record)
+            to_frame(read_rows(files, folder, record))
             if not folder.name.endswith(f"-{str(record.get('key'))[:12]}") and not folder.name.endswith(f"-{record.get('key')}"):
                 yield folder, "its name is that of another key"
         except damage(StoreError) as exc:
@@ -68,13 +71,16 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
                 yield folder, "training.json was changed after the training; the model's files are whole"
         except (CorruptFileError, StoreError) as exc:
             yield folder, str(exc)
+    for name in files.listdir(layout.runs):
+        if not name.startswith("."):
+            yield from ((layout.runs / name, what) for what in read_log(files, layout.runs / name)[1][:1])
     yield from _source_problems(files, layout)
     yield from _plan_problems(files, layout)
 
 
 def _plan_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
-    checks: tuple[tuple[Path, Callable[[Files, Path], object]], ...] = ((layout.plans, read_plan), (layout.scripts, check_script))
-    for folder, check in checks:
+    checks: dict[Path, Callable[[Files, Path], object]] = {layout.plans: read_plan, layout.scripts: check_script, layout.renewals: read_times}
+    for folder, check in checks.items():
         for path in paths(files, folder):
             try:
                 check(files, path)
@@ -86,7 +92,9 @@ def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]
     for name in files.listdir(layout.sources):
         if name.endswith(".json") and not name.startswith("."):
             try:
-                read_source(files, layout.sources / name)
+                key = str(read_source(files, layout.sources / name)[1].get("key"))
+                if not name.endswith(f"-{key[:12]}.json"):
+                    yield layout.sources / name, "its name is that of another key"
             except damage(StoreError) as exc:
                 yield layout.sources / name, str(exc)
 
@@ -149,11 +157,11 @@ def _weighed(files: Files, layout: Layout, path: Path, why: str) -> Removed:
     seconds = 0.0
     try:
         if path.parent == layout.steps:
-            costs = [s.get("cost") for s in read_json(files, path / "step.json").get("steps") or ()]
-            cost = None if any(not isinstance(c, int | float) for c in costs) else float(sum(costs))
+            costs = [s.get("cost") for s in read_manifest(files, path).get("steps") or ()]
+            cost = None if None in costs else float(sum(costs))
         elif path.parent == layout.models and files.kind(path / TRAINING) == "file":
             seconds = float(read_json(files, path / TRAINING).get("train_s") or 0.0)
-    except (StoreError, TypeError, ValueError, AttributeError):
+    except (StoreError, TypeError, ValueError, OverflowError):
         cost = None  # its record is damaged
     return Removed(str(path.relative_to(layout.folder)), _bytes(files, path), why, cost, seconds)
 

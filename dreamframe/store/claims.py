@@ -26,6 +26,7 @@ from dreamframe.store.locks import Lock
 NAME = re.compile(r"\d+-[0-9a-f]{8}\.claims")
 RECORD = struct.Struct("c16s")  # "+" claims a key, "-" gives it up
 NOBODY = bytes(16)  # the key of no request: giving it up says no more than that somebody is there
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 GATE_S = 2.0  # nobody holds the lock for longer than a millisecond, unless it was stopped there
 LONGEST = 4 << 20  # bytes of a file; then a new one is begun, with what is still held
 
@@ -63,13 +64,15 @@ class Claims:
     def take(self, keys: Sequence[bytes], *, patience_s: float = math.inf) -> list[bool]:
         """For each 16-byte key, whether it is ours to ask now; False while another session asks it, that has shown life in the last `patience_s`.
 
-        Without locks everything is ours.
+        Without locks everything is ours. Raises StorageError on a disk that is full or read-only: an answer could not be kept either, so nothing is asked.
         """
         if not self._is_off:
             try:
                 if (ours := self._taken(keys, patience_s)) is not None:
                     return ours
             except StorageError as exc:
+                if exc.errno in FULL:
+                    raise
                 self._turn_off(str(exc))
         return [True] * len(keys)
 

@@ -17,6 +17,7 @@ import polars as pl
 import xxhash
 
 from dreamframe.answer import is_end
+from dreamframe.store.foreign import check_unfolded
 from dreamframe.store.ipc import Bytes, damage, messages
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def decode(payload: Bytes, *, is_former: bool = False) -> pa.RecordBatch:
     message = pa.ipc.read_message(pa.py_buffer(payload))
     if message.type != "record batch":
         raise pa.ArrowInvalid(f"a {message.type} message where a record batch was expected")
+    check_unfolded(message, 0)
     batch = pa.ipc.read_record_batch(message, _arrow_schema(is_former=is_former))
     batch.validate(full=True)
     batch = batch.cast(_arrow_schema()) if is_former else batch

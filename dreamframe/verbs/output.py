@@ -13,6 +13,7 @@ from dreamframe.run.options import Mode, Retry
 from dreamframe.session import current
 from dreamframe.steps.relational import Relational
 from dreamframe.verbs.base import Verbs
+from dreamframe.whole_files import whole_file
 
 if TYPE_CHECKING:
     import datasets
@@ -126,7 +127,7 @@ class OutputVerbs(Verbs):
     # To files
 
     def write_csv(self, path: str | Path, *, spreadsheet_safe: bool = False, **options: Any) -> None:
-        """Run and write a CSV file, making its folder; options as polars' write_csv.
+        """Run and write a CSV file, making its folder; options as polars' write_csv. An earlier file stays whole until this one is.
 
         A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
         apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
@@ -138,7 +139,7 @@ class OutputVerbs(Verbs):
         self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
 
     def write_parquet(self, path: str | Path, **options: Any) -> None:
-        """Run and write a Parquet file, making its folder; options as polars' write_parquet.
+        """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
         >>> dr.scan_parquet("a.parquet").to_dicts()
@@ -147,7 +148,7 @@ class OutputVerbs(Verbs):
         self._write("write_parquet", path, options)
 
     def write_ndjson(self, path: str | Path) -> None:
-        """Run and write one JSON object a line, making the folder.
+        """Run and write one JSON object a line, making the folder. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
         >>> dr.scan_ndjson("a.ndjson").to_dicts()
@@ -156,7 +157,7 @@ class OutputVerbs(Verbs):
         self._write("write_ndjson", path, {})
 
     def write_json(self, path: str | Path) -> None:
-        """Run and write a JSON array of row objects, making the folder.
+        """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_json("a.json")
         >>> dr.scan_json("a.json").to_dicts()
@@ -165,9 +166,16 @@ class OutputVerbs(Verbs):
         self._write("write_json", path, {})
 
     def _write(self, method: str, path: str | Path, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
+        """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
         rows = self.collect() if made is None else made(self.collect())
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        getattr(rows, method)(path, **options)
+        write = getattr(rows, method)
+        if "://" in str(path) or options.get("partition_by") is not None:  # an address, which polars knows to reach; a folder of many files
+            write(path, **options)
+            return
+        target = Path(path).expanduser()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(target) as beside:
+            write(beside, **options)
 
     # Looking
 
