@@ -237,8 +237,10 @@ class Answers:
     # The writing thread's side
 
     def _work(self) -> None:
-        while not self._may_end():
-            self._wake.wait(SYNC_S)
+        while True:
+            is_idle = not self._wake.wait(SYNC_S)
+            if (is_idle or self._must_rest) and self._may_end():
+                return
             if self._is_awake:
                 self._urgent.wait(GROUP_S)
             self._wake.clear()
