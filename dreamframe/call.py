@@ -109,7 +109,8 @@ class Question:
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,
                 "form": self.form,
-            }
+            },
+            is_lasting=True,
         )
 
     @cached_property

@@ -18,7 +18,9 @@ import typing
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dreamframe.function_code import DESCRIPTORS, is_library, is_library_module, tagged
+import polars as pl
+
+from dreamframe.function_code import DESCRIPTORS, by_name, is_library, is_library_module, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -42,14 +44,19 @@ UNDEFINED = ("PydanticUndefinedType", "_Nothing")  # how pydantic and attrs say 
 
 def of_class(cls: type, walk: Walk) -> bytes:
     """A class: a library's by name, the user's by bases, methods, fields and attributes."""
-    if is_library(cls):
-        return tagged("class", f"{cls.__module__}.{cls.__qualname__}".encode())
-    return walk.once(cls, lambda: _class(cls, walk))
+    if not is_library(cls):
+        with walk.where(is_lenient=walk.is_lenient or hasattr(cls, "pool_key")):  # a model may find its key in the environment
+            return walk.once(cls, lambda: _class(cls, walk))
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if issubclass(cls, pl.DataType):  # a type of columns, which plans hold too
+        return tagged("class", name.encode())
+    walk.check_name(name)
+    return by_name("class", name, str(cls.__module__), walk)
 
 
 def _class(cls: type, walk: Walk) -> bytes:
-    walk.path.append(cls.__qualname__)
-    try:
+    walk.seen.users.append(cls)
+    with walk.within(cls.__qualname__):
         pieces = [cls.__qualname__.encode(), *(of_class(b, walk) for b in (*cls.__bases__, type(cls)))]
         pieces += [tagged("annotation", n.encode(), walk.inside(n, kind)) for n, kind in vars(cls).get("__annotations__", {}).items()]
         if issubclass(cls, enum.Enum):
@@ -61,8 +68,6 @@ def _class(cls: type, walk: Walk) -> bytes:
             if name not in steering and _counts(cls, name, value):
                 pieces.append(tagged("attribute", name.encode(), walk.inside(name, value)))
         return tagged("class", *pieces)
-    finally:
-        walk.path.pop()
 
 
 def _counts(cls: type, name: str, value: object) -> bool:
@@ -165,7 +170,7 @@ def of_object(value: Any, walk: Walk) -> bytes:
     if isinstance(value, logging.Logger):
         return tagged("logger", value.name.encode())
     if cls.__name__ == "cython_function_or_method" and is_library_module(value.__module__):
-        return tagged("library", f"{value.__module__}.{value.__qualname__}".encode())
+        return by_name("library", f"{value.__module__}.{value.__qualname__}", value.__module__, walk)
     if is_library(cls) or cls.__name__ == "cython_function_or_method":
         return _of_library(value, walk)
     state = dict(state_of(value))
@@ -218,14 +223,25 @@ def _of_library(value: Any, walk: Walk) -> bytes:
     name = f"{cls.__module__}.{cls.__qualname__}"
     if cls.__module__.startswith("polars.") and callable(getattr(value, "function", None)):  # what polars puts around a user's function
         return tagged("polars function", *(p for k, v in sorted(vars(value).items()) for p in (k.encode(), walk.inside(k, v))))
+    if cls.__name__ == "ValidateCallWrapper" and name.startswith("pydantic.") and not walk.is_lasting:
+        return _validated_call(value, walk)
     if name == "os._Environ":
         raise walk.refuse(value, "read the variable outside and pass its value")
     if (known_as := _name_in_library(value)) is not None:
-        return tagged("library", known_as.encode())
+        walk.check_name(known_as)
+        return by_name("library", known_as, known_as, walk)
     top = name.partition(".")[0]
     if (top not in sys.stdlib_module_names and top not in TELLING) or hasattr(cls, "__next__"):
         raise walk.refuse(value)
     return walk.nested(value, lambda: parts_of_library_object(value, walk))
+
+
+def _validated_call(value: Any, walk: Walk) -> bytes:
+    """What pydantic puts around a function whose arguments it checks: the function, and the types and settings that they are checked by."""
+    function = value.function
+    config = getattr(getattr(value, "config_wrapper", None), "config_dict", None)
+    settings = (getattr(value, "validate_return", None), dict(config or {}), dict(getattr(function, "__annotations__", {})))
+    return by_name("checked call", type(value).__qualname__, "pydantic", walk, walk.bytes_of(function), walk.inside("types of arguments", settings))
 
 
 def parts_of_library_object(value: Any, walk: Walk) -> bytes:

@@ -164,13 +164,13 @@ class Run:
                 stage = self._stage(step)
                 rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
                 stage.stats.rows_in, stage.stats.rows = tables[0].height, rows.height
-            return await self._kept(step, _once(rows), rows_key) if is_expensive(step) else rows.lazy()
+            return await self._kept(step, _once(rows), rows_key) if is_expensive(step, self.memo) else rows.lazy()
         if isinstance(step, RoundsStep):
             rows = await in_rounds(self, step)
-            return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
+            return await self._kept(step, _once(rows)) if is_expensive(step, self.memo) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
         query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
-        if is_expensive(step):
+        if is_expensive(step, self.memo):
             rows = await asyncio.to_thread(query.collect, engine="in-memory")
             return await self._kept(step, _once(rows))
         return query
@@ -186,7 +186,7 @@ class Run:
 
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
-        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not is_expensive(step):
+        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not is_expensive(step, self.memo):
             return None
         key = step.key(self.memo)
         if key not in self._finds:
@@ -200,7 +200,7 @@ class Run:
 
         An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
         """
-        if self.stores.steps is None or not is_expensive(step):
+        if self.stores.steps is None or not is_expensive(step, self.memo):
             frames = [b async for b in batches]
             return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
         key, began = step.key(self.memo), time.time()
@@ -313,10 +313,17 @@ def _models_here(step: Step) -> list[ModelSettings]:
     return [v for f in dataclasses.fields(step) if isinstance(v := getattr(step, f.name), ModelSettings) and hasattr(v, "unload")]
 
 
-def is_expensive(step: Step) -> bool:
+def is_expensive(step: Step, memo: Memo) -> bool:
     """Whether a model or a user's function had a hand in it, so that its rows are worth keeping, and whether its key tells all that they depend on."""
     below = step.walk()
-    return any(s.is_expensive for s in below) and not any(s.reads_files for s in below)
+    return any(s.is_expensive for s in below) and not any(_reads_files(s, memo) for s in below)
+
+
+def _reads_files(step: Step, memo: Memo) -> bool:
+    """Asked once a run: the user's functions are looked through for it."""
+    if ("reads files", id(step)) not in memo:
+        memo["reads files", id(step)] = step, step.reads_files
+    return bool(memo["reads files", id(step)][1])
 
 
 def len_of(stage: Stage) -> int:

@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import ParseError, RefusedError, SettingError, TruncatedError
+from dreamframe.function_code import is_library
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
@@ -78,7 +79,11 @@ class PromptStep(RowStep):
 
     @property
     def reads_files(self) -> bool:
-        return self.prompt.reads_files(self.inputs[0].schema)
+        return self.prompt.reads_files(self.inputs[0].schema) or super().reads_files
+
+    def functions(self) -> object:
+        own = None if is_library(type(self.prompt)) else self.prompt
+        return super().functions(), self.parse, own, None if self.schema_ is None else self.schema_.shape
 
     @property
     def needs_order(self) -> bool:
