@@ -79,6 +79,8 @@ def _plain(name: str, value: Any, step: str) -> Any:
                 raise ValueError(value)
             return int(value)
         return float(value)
+    except RecursionError as exc:
+        raise SettingError(f"{step}: {name}= is nested too deeply to be sent.") from exc
     except (TypeError, ValueError) as exc:
         raise SettingError(f"{step}: {name}={value!r} is not possible: {exc}") from exc
 

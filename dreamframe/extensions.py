@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe import function_code
+from dreamframe import whose_code
 
 TABLES = (pl.DataFrame, pl.LazyFrame, pl.Series, pl.Expr)
 OF_PANDAS = ("DataFrame", "Series", "Index")
@@ -21,7 +21,7 @@ def read_by(names: Iterable[str]) -> Iterator[tuple[str, object]]:
     for name in sorted(names):
         for kind in kinds:
             held = vars(kind).get(name)
-            if held is not None and function_code.is_users(added := _added(held)):
+            if held is not None and whose_code.is_users(added := _added(held)):
                 yield f"{kind.__name__}.{name}", added
 
 

@@ -28,11 +28,12 @@ from typing import Any, NoReturn
 import polars as pl
 import xxhash
 
-from dreamframe import foreign_values, function_code, hidden_code, object_code, polars_code
+from dreamframe import foreign_values, function_code, hidden_code, object_code, polars_code, whose_code
+from dreamframe.code_notes import CodeNotes
 from dreamframe.errors import FingerprintError
 from dreamframe.file_content import FileMemo, content_of, file_digest
-from dreamframe.function_code import tagged
 from dreamframe.versioned import Versioned, versioned
+from dreamframe.whose_code import tagged
 
 __all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "tagged", "versioned"]
 
@@ -93,33 +94,6 @@ def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], sample
     return content.answer_keys(prefix, prompts, samples)
 
 
-@dataclasses.dataclass
-class Seen:
-    """What a walk finds out about the functions and classes that it meets, wherever they are."""
-
-    users: list[Any] = dataclasses.field(default_factory=list)  # the user's functions and classes
-    asks_names: bool = False  # whether one of them reads what functions or classes are called, or say of themselves
-    reads_files: bool = False
-
-    def told(self) -> bytes:
-        """What counts beside the value itself: names that functions read, and the rules of decimal numbers if they are not Python's own."""
-        if not self.users:
-            return b""
-        names = tagged("names", *sorted(_said(u) for u in self.users)) if self.asks_names else b""
-        rules = decimal.getcontext()
-        kept = (rules.prec, rules.rounding, rules.Emin, rules.Emax, rules.capitals, rules.clamp, sorted(t.__name__ for t, on in rules.traps.items() if on))
-        return names + (b"" if kept == DECIMALS else tagged("decimals", repr(kept).encode()))
-
-
-def _said(users: Any) -> bytes:
-    """What a function or a class says of itself beside its code; where something lies in memory does not count."""
-    notes = [users.__doc__] if isinstance(users, type) else sorted((k, str(v)) for k, v in users.__annotations__.items())
-    return re.sub(r" at 0x[0-9a-f]+", "", f"{users.__qualname__} {notes}").encode("utf-8", "surrogatepass")
-
-
-DECIMALS = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, ["DivisionByZero", "InvalidOperation", "Overflow"])
-
-
 class Walk:
     """One walk over a value: remembers functions, classes and objects that were met, so that they are written once and cycles end."""
 
@@ -128,7 +102,7 @@ class Walk:
         self._open: list[int] = around._open if around else []  # what the walk is inside of
         self._kept: list[object] = []  # keeps what was met alive, so that its id is not given to another
         self.path: list[str] = around.path if around else []
-        self.seen: Seen = around.seen if around else Seen()
+        self.seen: CodeNotes = around.seen if around else CodeNotes()
         self.is_lasting: bool = around.is_lasting if around else is_lasting  # libraries count by name alone, and no more is refused than ever
         self.is_lenient: bool = around.is_lenient if around else is_lasting  # in a model's class: it may find its key in the environment
         self.reads_paths: bool = around.reads_paths if around else False  # in `depends`: paths count by what they lead to
@@ -223,7 +197,7 @@ def _whole(value: Any, kind: type, made: bytes, walk: Walk) -> bytes:
         return made
     if isinstance(value, enum.Enum):
         return _member(value, walk)
-    if function_code.is_library(cls):
+    if whose_code.is_library(cls):
         return walk.nested(value, lambda: tagged("sub", made, object_code.parts_of_library_object(value, walk)))
     return walk.once(value, lambda: tagged("own", made, object_code.of_object(value, walk)))
 
@@ -338,6 +312,9 @@ def _expr(value: pl.Expr, walk: Walk) -> bytes:
 @encode.register(Versioned)
 def _versioned(value: Versioned[Any, Any], walk: Walk) -> bytes:
     """What it depends on is the user's word: nothing of that code is refused for what it reads."""
+    if walk.is_lasting:  # as it always was, whatever a path leads to
+        name = getattr(value.function, "__qualname__", type(value.function).__qualname__)
+        return tagged("versioned", name.encode(), encode(value.version, walk), walk.inside("depends", value.depends))
     reads_files = walk.seen.reads_files
     with walk.where(is_lenient=True):
         told = [p for k, v in value.told.items() for p in (k.encode(), walk.inside(f"{k} of {value.name}", v))]
@@ -355,8 +332,8 @@ def _code(value: types.CodeType, walk: Walk) -> bytes:
 def _record(value: Any, walk: Walk) -> bytes:
     """A record: its class and its fields but for the runtime ones. Of a user's own class the code counts too, and what an object keeps beside its fields."""
     cls = type(value)
-    is_library = function_code.is_library(cls)
-    library = function_code.version_of(cls.__module__, walk) if is_library else []
+    is_library = whose_code.is_library(cls)
+    library = whose_code.version_of(cls.__module__, walk) if is_library else []
     name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
     identity = name if is_library else name + object_code.of_class(cls, walk)
     held = record_fields(value)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.function_code import by_name, tagged
 from dreamframe.object_code import of_object
+from dreamframe.whose_code import by_name, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk

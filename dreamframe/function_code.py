@@ -12,78 +12,27 @@ import functools
 import importlib
 import importlib.util
 import re
-import site
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dreamframe import extensions, hidden_code
 from dreamframe.errors import FingerprintError
-from dreamframe.library_version import library_version
+from dreamframe.text_reads import named_in_texts
+from dreamframe.whose_code import by_name, is_library_module, is_users, tagged, version_of
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}".encode()  # bytecode is of a minor version
-OWN = __name__.split(".", maxsplit=1)[0]
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 MISSING = object()
 LOADS_OUTER = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 LOADS_CELL = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
 
 
-def tagged(tag: str, *pieces: bytes) -> bytes:
-    """A type tag, the count of pieces, and each piece after its length."""
-    return b"".join([tag.encode(), b"(%d" % len(pieces), *(b" %d:" % len(p) + p for p in pieces), b")"])
-
-
-# Whose code it is
-
-
-@functools.cache
-def _library_folders() -> tuple[str, ...]:
-    found = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found += [*site.getsitepackages(), site.getusersitepackages()]
-    return tuple({str(Path(p).resolve()) for p in found if p})
-
-
-def is_library_module(name: str) -> bool:
-    """Whether a module's code counts by name: the standard library, an installed package, or dreamframe itself."""
-    return _is_library(name, getattr(sys.modules.get(name), "__file__", None))
-
-
-@functools.cache
-def _is_library(name: str, file: str | None) -> bool:
-    """By the file, since a project may have a module that is named like one of Python's own."""
-    top = name.partition(".")[0]
-    if top in ("__main__", "__mp_main__", OWN):
-        return top == OWN
-    file = file or _spec_file(top)
-    if file in (None, "built-in", "frozen"):
-        return top in sys.stdlib_module_names or top in sys.builtin_module_names
-    return is_library_file(str(file))
-
-
-def is_library_file(file: str) -> bool:
-    """Whether a file belongs to Python or to an installed package."""
-    path = str(Path(file).resolve())
-    return any(path.startswith(folder + "/") for folder in _library_folders())
-
-
-def _spec_file(name: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    return spec.origin if spec is not None else None
-
-
-def is_library(cls: type) -> bool:
-    module: object = cls.__module__  # a property of instances, where a library's C code made it so
-    return not isinstance(module, str) or is_library_module(module)
+# Callables
 
 
 def is_function_like(value: object) -> bool:
@@ -91,22 +40,6 @@ def is_function_like(value: object) -> bool:
     kinds = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, functools.partial, staticmethod, classmethod, property)
     more = (types.ClassMethodDescriptorType, types.MethodWrapperType, types.DynamicClassAttribute, functools.cached_property, functools._lru_cache_wrapper)
     return isinstance(value, (*kinds, *more, *DESCRIPTORS))
-
-
-def version_of(module: str, walk: Walk) -> list[bytes]:
-    """Which version of a library a module is of: nothing for Python's own and for dreamframe, whose steps have versions of their own."""
-    top = module.partition(".")[0]
-    if walk.is_lasting or top == OWN or not (version := library_version(top)):
-        return []
-    return [version.encode()]
-
-
-def by_name(tag: str, name: str, module: str, walk: Walk, *held: bytes) -> bytes:
-    """What is a library's: its name, and which version of the library it is of."""
-    return tagged(tag, name.encode(), *held, *version_of(module, walk))
-
-
-# Callables
 
 
 def of_callable(value: Any, walk: Walk) -> bytes:
@@ -218,8 +151,14 @@ def of_code(code: types.CodeType, names: Names, walk: Walk) -> bytes:
     found = sorted({*imports, *_reads(steps, imported)})
     reads = [tagged("read", f"{r.kind} {'.'.join(r.chain)}".encode(), _value(r, names._replace(imported=imported), walk)) for r in found]
     table = getattr(code, "co_exceptiontable", b"")
-    added = [] if walk.is_lasting else [walk.inside(name, v) for name, v in extensions.read_by(code.co_names)]
+    added = [] if walk.is_lasting else [walk.inside(name, v) for name, v in _unseen(code, names)]
     return tagged("code", walk.bytes_of(shape), walk.bytes_of(spelled), code.co_code, table, *constants, *reads, *added)
+
+
+def _unseen(code: types.CodeType, names: Names) -> Iterator[tuple[str, object]]:
+    """Further values that a code object reads: through names on tables, and through names in texts."""
+    yield from extensions.read_by(code.co_names)
+    yield from ((name, names.scope[name]) for name in named_in_texts(code, names.scope))
 
 
 def _notice(code: types.CodeType, steps: list[tuple[str, Any]], walk: Walk) -> None:
@@ -369,16 +308,3 @@ def _read_of_library(module: str, value: Any, name: str, walk: Walk) -> bytes:
     if callable(value) and isinstance(own := getattr(value, "__qualname__", None), str):
         walk.check_name(f"{getattr(value, '__module__', '')}.{own}")
     return tagged("module", module.encode(), *([walk.inside(name, value)] if counts else []), *version)
-
-
-def is_users(value: object) -> bool:
-    """Whether a value that a library holds is the user's own code: a function, a class, an object of one."""
-    if value is None or value is MISSING or isinstance(value, types.ModuleType):
-        return False
-    if isinstance(value, types.MethodType):
-        return is_users(value.__func__) or is_users(value.__self__)
-    if isinstance(value, types.FunctionType):
-        return not is_library_module(str(value.__globals__.get("__name__"))) or is_users(getattr(value, "__wrapped__", None))
-    if isinstance(value, functools.partial):
-        return is_users(value.func)
-    return not is_library(value if isinstance(value, type) else type(value))

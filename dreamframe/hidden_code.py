@@ -1,13 +1,13 @@
-"""What stands outside a function's own code and yet decides its results: code found by a text, the environment, files.
+"""What stands outside a function's own code and yet decides its results: code found by a text, the environment, files and other programs.
 
 Names are those of modules that Python knows (`posix.system` is what `os.system` is called there). Code and environment are refused, since a key
-cannot tell what they hold; a function that reads files is run again each time, since nothing of its rows is kept (step.py: `reads_files`).
+cannot tell what they hold; a function that reads files or runs programs is run again each time, since its rows are not kept (step.py: `reads_files`).
 """
 
 from __future__ import annotations
 
 CODE = "reaches code that cannot be seen from here"
-ENVIRONMENT = "reads what the process was started with, which can change while the function does not. Read it outside and pass the value on"
+ENVIRONMENT = "reads what the process was started with, which no key can see. Read it outside the function and use that value, or say when it changes"
 
 # Also where the key of an answer is made, which is kept for ever: what was refused there before is refused now, and nothing else is.
 ALWAYS = {"builtins.eval", "builtins.exec", "builtins.__import__", "builtins.globals", "importlib.import_module", "importlib.__import__", "sys.modules"}
@@ -40,13 +40,6 @@ HIDING = _names("""
     inspect: currentframe stack trace getmodule getclosurevars getinnerframes getouterframes
     gc: get_objects get_referrers get_referents
     unittest.mock: patch
-    subprocess: run Popen call check_call check_output getoutput getstatusoutput
-    os: system popen fork execv execve execvp spawnv spawnl spawnvp posix_spawn posix_spawnp
-    posix: system fork execv execve posix_spawn posix_spawnp
-    nt: system execv execve
-    pty: spawn fork
-    asyncio: create_subprocess_exec create_subprocess_shell
-    asyncio.subprocess: create_subprocess_exec create_subprocess_shell
     ctypes: CDLL PyDLL cdll pydll LibraryLoader py_object
     pickle: load loads Unpickler _loads _load
     _pickle: load loads Unpickler
@@ -99,13 +92,20 @@ FILES = _names("""
     tarfile: open
     pkgutil: get_data
     importlib.resources: files open_text open_binary read_text read_binary
+    subprocess: run Popen call check_call check_output getoutput getstatusoutput
+    os: system popen fork execv execve execvp spawnv spawnl spawnvp posix_spawn posix_spawnp
+    posix: system fork execv execve posix_spawn posix_spawnp
+    nt: system execv execve
+    pty: spawn fork
+    asyncio: create_subprocess_exec create_subprocess_shell
+    asyncio.subprocess: create_subprocess_exec create_subprocess_shell
 """)
 # Attributes that are read of paths and of libraries that read files.
 FILE_ATTRIBUTES = frozenset({"open", "read_text", "read_bytes", "iterdir", "rglob", "is_file", "is_dir", "imread", "memmap", "fromfile", "loadtxt"})
 FILE_ATTRIBUTES |= {f"{verb}_{kind}" for verb in ("read", "scan") for kind in ("csv", "parquet", "json", "ndjson", "ipc", "excel", "avro", "lines", "delta")}
-FILE_ATTRIBUTES |= {"read_feather", "read_table", "read_html", "read_xml", "read_image", "scan_iceberg", "genfromtxt"}
+FILE_ATTRIBUTES |= {"read_feather", "read_table", "read_html", "read_xml", "read_image", "scan_iceberg", "genfromtxt", "exists"}
 # What functions and classes are called is no part of their own code: it counts where one of these is read or called.
-TELLING_NAMES = frozenset({"__name__", "__qualname__", "__doc__", "__annotations__"})
+TELLING_NAMES = frozenset({"__name__", "__qualname__", "__doc__", "__annotations__", "metadata"})
 TELLING_FUNCTIONS = frozenset({"signature", "get_type_hints", "getdoc", "get_annotations"})
 
 

@@ -52,7 +52,7 @@ def _found(top: str, spec: Any) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _givers(top: str, is_namespace: bool, folders: tuple[tuple[str, int], ...]) -> list[str]:
+def _givers(top: str, is_namespace: bool, folders: tuple[tuple[str, int], ...]) -> list[str]:  # noqa: ARG001  what it is kept for
     """The distributions that a module belongs to: several may share a namespace."""
     if not is_namespace:
         try:
@@ -61,7 +61,12 @@ def _givers(top: str, is_namespace: bool, folders: tuple[tuple[str, int], ...]) 
             named = None
         if named is not None and _gives(named, top) is not False:
             return [_told(named)]
-    return [_told(importlib.metadata.distribution(name)) for name in _names_by_module(folders).get(top, ())]
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", str(distribution.metadata["Name"])).lower()
+        if name not in found and _gives(distribution, top):  # the first of a name is the one that Python finds
+            found[name] = _told(distribution)
+    return list(found.values())
 
 
 def _folders() -> tuple[tuple[str, int], ...]:
@@ -73,11 +78,6 @@ def _folders() -> tuple[tuple[str, int], ...]:
         except OSError:
             continue
     return tuple(found)
-
-
-@lru_cache(maxsize=1)
-def _names_by_module(folders: tuple[tuple[str, int], ...]) -> dict[str, list[str]]:  # noqa: ARG001  what it is kept for
-    return {module: sorted(set(names)) for module, names in importlib.metadata.packages_distributions().items()}
 
 
 def _gives(distribution: Distribution, top: str) -> bool | None:

@@ -6,6 +6,7 @@ A library's classes count by name. Objects of the standard library, of numpy and
 
 from __future__ import annotations
 
+import abc
 import copyreg
 import dataclasses
 import enum
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.function_code import DESCRIPTORS, by_name, is_library, is_library_module, tagged
+from dreamframe.function_code import DESCRIPTORS
+from dreamframe.whose_code import by_name, is_library, is_library_module, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -64,10 +66,30 @@ def _class(cls: type, walk: Walk) -> bytes:
         steering: set[str] = set()
         for said in (_dataclass(cls, walk, steering), _attrs(cls, walk), _pydantic(cls, walk)):
             pieces += said
+        pieces += [] if walk.is_lasting else _hidden_in(cls, walk)
         for name, value in sorted(vars(cls).items()):
             if name not in steering and _counts(cls, name, value):
                 pieces.append(tagged("attribute", name.encode(), walk.inside(name, value)))
         return tagged("class", *pieces)
+
+
+def _hidden_in(cls: type, walk: Walk) -> Iterator[bytes]:
+    """What is no attribute of one's own writing, and yet decides: other names of an enum's members, what registered with it, what `case` takes apart."""
+    if issubclass(cls, enum.Enum) and (aliases := {name: m.name for name, m in cls.__members__.items() if name != m.name}):
+        yield walk.inside("aliases", aliases)
+    if registered := _registered(cls):
+        yield walk.inside("registered", registered)
+    written = {"__dataclass_fields__", "__attrs_attrs__", "_fields"} & set(vars(cls))
+    if "__match_args__" in vars(cls) and not written:
+        yield walk.inside("__match_args__", vars(cls)["__match_args__"])
+
+
+def _registered(cls: type) -> list[str]:
+    """The classes that count as this abstract one's without being derived of it, by name."""
+    if not isinstance(cls, abc.ABCMeta):
+        return []
+    registry: Any = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    return sorted(f"{held.__module__}.{held.__qualname__}" for reference in registry if (held := reference()) is not None)
 
 
 def _counts(cls: type, name: str, value: object) -> bool:
@@ -120,7 +142,7 @@ def _pydantic(cls: type, walk: Walk) -> Iterator[bytes]:
     decorators = vars(cls)["__pydantic_decorators__"]
     for kind in sorted(vars(type(decorators)).get("__dataclass_fields__", {})):
         held = getattr(decorators, kind)
-        for name, d in (held.items() if isinstance(held, dict) else ()):
+        for name, d in held.items() if isinstance(held, dict) else ():
             yield tagged(kind, name.encode(), walk.inside(name, (d.func, _said_by(d.info))))
 
 

@@ -13,8 +13,8 @@ import polars as pl
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
 from dreamframe.fingerprint import fingerprint, parts, reads_files
-from dreamframe.function_code import is_library
 from dreamframe.provenance import Provenance
+from dreamframe.whose_code import is_library
 
 T = TypeVar("T")
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files

@@ -62,8 +62,9 @@ class Jinja(Prompt):
 
         try:
             parsed = self._environment.parse(self.text)
+            _refuse_chance(_filters(parsed))
             undeclared = meta.find_undeclared_variables(parsed)
-            _refuse_chance(parsed, undeclared)
+            _refuse_chance([(line, name) for line, name in _calls(parsed) if name in undeclared])
             return tuple(sorted(undeclared))
         except TemplateSyntaxError as exc:
             raise TemplateError(f"Jinja: line {exc.lineno}: {exc.message}") from exc
@@ -107,13 +108,23 @@ class Jinja(Prompt):
         return replace(self, names=tuple((v, names.get(c, c)) for v, c in zip(self._variables, self.columns, strict=True)))
 
 
-def _refuse_chance(template: nodes.Template, undeclared: set[str]) -> None:
-    """Raise TemplateError for a filter or a function that draws: each run would ask about another text."""
+def _filters(template: nodes.Template) -> list[tuple[int, str]]:
+    """(line, name) of each filter, also of those that `map` is given by name."""
     from jinja2 import nodes
 
-    used = [(f.lineno, str(f.name)) for f in template.find_all(nodes.Filter)]
-    used += [(f.lineno, str(f.args[0].value)) for f in template.find_all(nodes.Filter) if f.name == "map" and f.args and isinstance(f.args[0], nodes.Const)]
-    used += [(c.lineno, c.node.name) for c in template.find_all(nodes.Call) if isinstance(c.node, nodes.Name) and c.node.name in undeclared]
+    used = list(template.find_all(nodes.Filter))
+    by_name = [(f.lineno, str(f.args[0].value)) for f in used if f.name == "map" and f.args and isinstance(f.args[0], nodes.Const)]
+    return [*((f.lineno, str(f.name)) for f in used), *by_name]
+
+
+def _calls(template: nodes.Template) -> list[tuple[int, str]]:
+    from jinja2 import nodes
+
+    return [(c.lineno, c.node.name) for c in template.find_all(nodes.Call) if isinstance(c.node, nodes.Name)]
+
+
+def _refuse_chance(used: list[tuple[int, str]]) -> None:
+    """Raise TemplateError for a filter or a function that draws: each run would ask about another text."""
     for line, name in used:
         if name in DRAWING:
             raise TemplateError(

@@ -11,10 +11,10 @@ import polars as pl
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import ParseError, RefusedError, SettingError, TruncatedError
-from dreamframe.function_code import is_library
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
+from dreamframe.whose_code import is_library
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ON_ERROR = ("raise", "null", "drop")
