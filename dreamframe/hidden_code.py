@@ -35,7 +35,6 @@ HIDING = _names("""
     code: InteractiveInterpreter InteractiveConsole interact
     codeop: compile_command
     timeit: timeit repeat Timer
-    types: FunctionType CodeType
     sys: _getframe _current_frames _getframemodulename settrace setprofile meta_path path_hooks
     inspect: currentframe stack trace getmodule getclosurevars getinnerframes getouterframes
     gc: get_objects get_referrers get_referents
@@ -66,8 +65,8 @@ OUTSIDE = _names("""
     dotenv.main: dotenv_values get_key
 """)
 REFUSED = {**dict.fromkeys(HIDING | ALWAYS, CODE), **dict.fromkeys(OUTSIDE, ENVIRONMENT)}
-# A module of these that is handed around as a value: what is read of it is not seen. Those that everybody hands around are left out.
-MODULES = frozenset(name.rpartition(".")[0] for name in REFUSED) - {"asyncio", "pandas", "unittest.mock", "types"}
+# A module of these that is handed around as a value: what is read of it is not seen. Those that are handed around for other things are left out.
+MODULES = frozenset(name.rpartition(".")[0] for name in REFUSED) - {"pandas", "unittest.mock", "posixpath", "ntpath"}
 # Attributes of functions, frames, classes and loaders, whatever they are read of.
 ATTRIBUTES = frozenset({"__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "f_back", "gi_frame", "cr_frame", "ag_frame", "tb_frame"})
 ATTRIBUTES |= {"__subclasses__", "exec_module", "load_module", "__loader__"}

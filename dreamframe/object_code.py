@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.function_code import DESCRIPTORS
-from dreamframe.whose_code import by_name, is_library, is_library_module, tagged
+from dreamframe.whose_code import by_name, is_library, is_library_module, is_users, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -47,13 +47,18 @@ UNDEFINED = ("PydanticUndefinedType", "_Nothing")  # how pydantic and attrs say 
 def of_class(cls: type, walk: Walk) -> bytes:
     """A class: a library's by name, the user's by bases, methods, fields and attributes."""
     if not is_library(cls):
-        with walk.where(is_lenient=walk.is_lenient or hasattr(cls, "pool_key")):  # a model may find its key in the environment
+        with walk.where(is_lenient=walk.is_lenient or _works_outside(cls)):
             return walk.once(cls, lambda: _class(cls, walk))
     name = f"{cls.__module__}.{cls.__qualname__}"
     if issubclass(cls, pl.DataType):  # a type of columns, which plans hold too
         return tagged("class", name.encode())
     walk.check_name(name)
     return by_name("class", name, str(cls.__module__), walk)
+
+
+def _works_outside(cls: type) -> bool:
+    """Whether a class is a model's or a trainer's: these find keys and devices in the environment, write files and start programs."""
+    return hasattr(cls, "pool_key") or (hasattr(cls, "train") and hasattr(cls, "resolve"))
 
 
 def _class(cls: type, walk: Walk) -> bytes:
@@ -117,7 +122,8 @@ def _dataclass(cls: type, walk: Walk, steering: set[str]) -> Iterator[bytes]:
             steering.add(f.name)
             continue
         said = (f.name, f.type, *(None if v is dataclasses.MISSING else (v,) for v in (f.default, f.default_factory)))
-        yield tagged("field", walk.inside(f.name, said), str((f.init, f.repr, f.hash, f.compare, f.kw_only)).encode())
+        noted = [] if walk.is_lasting else [walk.inside(f"{f.name}'s metadata", v) for v in f.metadata.values() if is_users(v)]
+        yield tagged("field", walk.inside(f.name, said), str((f.init, f.repr, f.hash, f.compare, f.kw_only)).encode(), *noted)
 
 
 def _attrs(cls: type, walk: Walk) -> Iterator[bytes]:

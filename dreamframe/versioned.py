@@ -23,7 +23,7 @@ class Versioned(Generic[P, R]):
         functools.update_wrapper(self, function)
         self.function, self.version, self.depends = function, version, depends
         self.name = name or _name(function)
-        self.is_named = name is not None
+        self.is_named = bool(name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
