@@ -37,9 +37,16 @@ def _said(users: Any) -> bytes:
         of_fields = [(f.name, str(dict(f.metadata))) for f in (*_own_fields(users), *getattr(users, "__attrs_attrs__", ()))]
         notes: list[Any] = [users.__doc__, *of_fields]
     else:
-        notes = sorted((k, str(v)) for k, v in users.__annotations__.items())
+        notes = sorted((k, str(v)) for k, v in _annotations(users).items())
     return re.sub(r" at 0x[0-9a-f]+", "", f"{users.__qualname__} {notes}").encode("utf-8", "surrogatepass")
 
 
 def _own_fields(cls: type) -> tuple[Any, ...]:
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
+def _annotations(function: Any) -> dict[str, Any]:
+    try:
+        return dict(function.__annotations__)
+    except NameError:  # from Python 3.14 on they are read late, and one may be for type checkers alone
+        return {}

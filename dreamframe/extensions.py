@@ -1,9 +1,10 @@
-"""What a program added to the classes of polars and pandas: methods and namespaces, which functions reach through a row's table by name alone."""
+"""What a program added to the classes of libraries: methods and namespaces, which functions reach through a table or an object by name alone."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+import types
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -14,15 +15,24 @@ TABLES = (pl.DataFrame, pl.LazyFrame, pl.Series, pl.Expr)
 OF_PANDAS = ("DataFrame", "Series", "Index")
 
 
-def read_by(names: Iterable[str]) -> Iterator[tuple[str, object]]:
-    """(where, what) for each of these names that the user's own code stands behind."""
+def read_by(names: Iterable[str], scope: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """(where, what) for each of these names that the user's own code stands behind: in polars and pandas, and in the classes that the names stand for."""
+    names = sorted(set(names))
     pandas = sys.modules.get("pandas")
-    kinds = [*TABLES, *(kind for name in OF_PANDAS if (kind := getattr(pandas, name, None)) is not None)]
-    for name in sorted(names):
+    kinds = [*TABLES, *(kind for name in OF_PANDAS if (kind := getattr(pandas, name, None)) is not None), *_classes(names, scope)]
+    for name in names:
         for kind in kinds:
             held = vars(kind).get(name)
             if held is not None and whose_code.is_users(added := _added(held)):
                 yield f"{kind.__name__}.{name}", added
+
+
+def _classes(names: list[str], scope: Mapping[str, object]) -> list[type]:
+    """Libraries' classes among the values of names, and among the attributes of modules that names stand for."""
+    values = [v for name in names if (v := scope.get(name)) is not None]
+    within = [held for v in values if isinstance(v, types.ModuleType) for name in names if isinstance(held := vars(v).get(name), type)]
+    found = {v for v in (*values, *within) if isinstance(v, type)} - set(TABLES)
+    return sorted((c for c in found if whose_code.is_library(c)), key=lambda c: (str(c.__module__), c.__qualname__))
 
 
 def _added(held: Any) -> Any:

@@ -15,10 +15,12 @@ import re
 import sys
 import types
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dreamframe import extensions, hidden_code
 from dreamframe.errors import FingerprintError
+from dreamframe.file_content import content_of
 from dreamframe.text_reads import named_in_texts
 from dreamframe.whose_code import by_name, is_library_module, is_users, tagged, version_of
 
@@ -75,6 +77,9 @@ def _held(value: Any) -> tuple[Any, ...] | None:
 
 def _module(module: types.ModuleType, walk: Walk) -> bytes:
     if not is_library_module(module.__name__):
+        if walk.reads_paths and (file := getattr(module, "__file__", None)):  # in `depends`: all that is written there
+            path = Path(file)
+            return tagged("module's files", content_of(path.parent if path.name == "__init__.py" else path).encode())
         raise walk.refuse(module, f"the module {module.__name__!r} is used as a value, so what is read of it cannot be seen")
     return _whole_module(module.__name__, walk)
 
@@ -157,7 +162,7 @@ def of_code(code: types.CodeType, names: Names, walk: Walk) -> bytes:
 
 def _unseen(code: types.CodeType, names: Names) -> Iterator[tuple[str, object]]:
     """Further values that a code object reads: through names on tables, and through names in texts."""
-    yield from extensions.read_by(code.co_names)
+    yield from extensions.read_by(code.co_names, names.scope)
     yield from ((name, names.scope[name]) for name in named_in_texts(code, names.scope))
 
 

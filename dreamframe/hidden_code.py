@@ -50,6 +50,8 @@ HIDING = _names("""
     cloudpickle.cloudpickle: load loads
     joblib: load
     joblib.numpy_pickle: load
+    yaml: unsafe_load unsafe_load_all
+    logging.config: dictConfig fileConfig
     pandas: read_pickle
     pandas.io.pickle: read_pickle
 """)
@@ -66,7 +68,7 @@ OUTSIDE = _names("""
 """)
 REFUSED = {**dict.fromkeys(HIDING | ALWAYS, CODE), **dict.fromkeys(OUTSIDE, ENVIRONMENT)}
 # A module of these that is handed around as a value: what is read of it is not seen. Those that are handed around for other things are left out.
-MODULES = frozenset(name.rpartition(".")[0] for name in REFUSED) - {"pandas", "unittest.mock", "posixpath", "ntpath"}
+MODULES = frozenset(name.rpartition(".")[0] for name in REFUSED) - {"pandas", "unittest.mock", "posixpath", "ntpath", "yaml", "logging.config"}
 # Attributes of functions, frames, classes and loaders, whatever they are read of.
 ATTRIBUTES = frozenset({"__globals__", "__builtins__", "f_globals", "f_builtins", "f_locals", "f_back", "gi_frame", "cr_frame", "ag_frame", "tb_frame"})
 ATTRIBUTES |= {"__subclasses__", "exec_module", "load_module", "__loader__"}
@@ -85,6 +87,8 @@ FILES = _names("""
     sqlite3: connect
     _sqlite3: connect
     numpy: load loadtxt genfromtxt fromfile memmap
+    torch: load
+    torch.serialization: load
     tomllib: load
     mmap: mmap
     zipfile: ZipFile

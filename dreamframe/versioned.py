@@ -38,9 +38,9 @@ def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable
     """Say yourself when a function changed: its identity is its module and name, `version` and the content of `depends`, not its code.
 
     The way out for functions that hold what has no identity (a connection, a lock, a library's object), or that read files or the environment. A path
-    in `depends`, also one in a list or dict, counts by the content of its file, a folder by its files: an edited file runs the function again.
-    What its name does not tell (the arguments of a partial, the object of a method, what a function made by another one closes over) counts by its
-    content. A lambda has no name, and a connection has no content: give `name=`, and no two functions the same one.
+    in `depends`, also one in a list or dict, counts by the content of its file, a folder by its files, a module of yours by its source: when a file is
+    edited, the function runs again. What its name does not tell (the arguments of a partial, the object of a method, what a function made by another
+    one closes over) counts by its content. A lambda has no name, and a connection has no content: give `name=`, and no two functions the same one.
 
     Raises FingerprintError for a function without a name of its own, and, when the plan runs, for a path in `depends` that does not exist.
 
