@@ -253,9 +253,9 @@ def _of_library(value: Any, walk: Walk) -> bytes:
         return tagged("polars function", *(p for k, v in sorted(vars(value).items()) for p in (k.encode(), walk.inside(k, v))))
     if cls.__name__ == "ValidateCallWrapper" and name.startswith("pydantic.") and not walk.is_lasting:
         return _validated_call(value, walk)
-    if name == "os._Environ":
+    if name == "os._Environ" and not walk.is_lenient:
         raise walk.refuse(value, "read the variable outside and pass its value")
-    if (known_as := _name_in_library(value)) is not None:
+    if (known_as := "os.environ" if name == "os._Environ" else _name_in_library(value)) is not None:
         walk.check_name(known_as)
         return by_name("library", known_as, known_as, walk)
     top = name.partition(".")[0]

@@ -74,7 +74,10 @@ def _module(name: str) -> str:
     """A script goes by its file, as it would if it were imported: two scripts of one session are not one module."""
     if name not in ("__main__", "__mp_main__"):
         return name
-    file = getattr(sys.modules.get(name), "__file__", None)
+    script = sys.modules.get(name)
+    if (spec := getattr(script, "__spec__", None)) is not None:  # python -m package.module
+        return str(spec.name)
+    file = getattr(script, "__file__", None)
     return Path(file).stem if file else "__main__"
 
 
