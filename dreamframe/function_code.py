@@ -277,7 +277,7 @@ def _attribute(value: Any, attributes: list[str], name: str, walk: Walk, *, is_b
         if is_library_module(value.__name__):
             walk.check_name(f"{value.__name__}.{attribute}")
             if not isinstance(inner, types.ModuleType):
-                return _read_of_library(value.__name__, inner, name, walk)
+                return _read_of_library(value.__name__, attribute, inner, walk)
         if inner is MISSING:
             try:
                 inner = importlib.import_module(f"{value.__name__}.{attribute}")
@@ -300,15 +300,17 @@ def _of_library(name: str, attributes: list[str], walk: Walk) -> bytes:
     for attribute in attributes:
         if isinstance(value, types.ModuleType):
             value = vars(value).get(attribute)
+    walk.seen.reads_files |= not walk.is_lenient and hidden_code.is_reader(attributes[-1]) and bool(version_of(name, walk))
     held = [walk.inside(name, value)] if not walk.is_lasting and is_users(value) else []
     return by_name("module", name, name, walk, *held)
 
 
-def _read_of_library(module: str, value: Any, name: str, walk: Walk) -> bytes:
+def _read_of_library(module: str, name: str, value: Any, walk: Walk) -> bytes:
     """What is read of a library's module: by the module's name; and what a program may have put into it, its own code or a setting."""
     if walk.is_lasting:
         return tagged("module", module.encode())
     version = version_of(module, walk)
+    walk.seen.reads_files |= bool(version) and not walk.is_lenient and hidden_code.is_reader(name)
     counts = is_users(value) or (version and isinstance(value, str | int | float | None))
     if callable(value) and isinstance(own := getattr(value, "__qualname__", None), str):
         walk.check_name(f"{getattr(value, '__module__', '')}.{own}")

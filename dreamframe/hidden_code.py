@@ -107,6 +107,9 @@ FILES = _names("""
 FILE_ATTRIBUTES = frozenset({"open", "read_text", "read_bytes", "iterdir", "rglob", "is_file", "is_dir", "imread", "memmap", "fromfile", "loadtxt"})
 FILE_ATTRIBUTES |= {f"{verb}_{kind}" for verb in ("read", "scan") for kind in ("csv", "parquet", "json", "ndjson", "ipc", "excel", "avro", "lines", "delta")}
 FILE_ATTRIBUTES |= {"read_feather", "read_table", "read_html", "read_xml", "read_image", "scan_iceberg", "genfromtxt", "exists"}
+# Names that functions of libraries which read files begin with, or are.
+READING = ("read_", "open_", "load_")
+READERS = frozenset({"read", "open", "load", "imread"})
 # What functions and classes are called is no part of their own code: it counts where one of these is read or called.
 TELLING_NAMES = frozenset({"__name__", "__qualname__", "__doc__", "__annotations__", "metadata"})
 TELLING_FUNCTIONS = frozenset({"signature", "get_type_hints", "getdoc", "get_annotations"})
@@ -117,3 +120,8 @@ def why_refused(name: str, *, is_lasting: bool) -> str | None:
     if name in ALWAYS:
         return CODE
     return None if is_lasting else REFUSED.get(name)
+
+
+def is_reader(name: str) -> bool:
+    """Whether a function of a library that is not Python's own reads files, by what it is called."""
+    return name in READERS or name.startswith(READING)

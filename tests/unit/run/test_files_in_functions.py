@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import decimal
 import importlib
+import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 import pytest
 
 import dreamframe as dr
 from dreamframe.errors import FingerprintError
+from dreamframe.fingerprint import reads_files
 from dreamframe.frame import Frame
 from dreamframe.step import RowStep, step
 
@@ -25,6 +28,8 @@ FILE = Path("d.txt")  # in the test's own folder, where it runs
 @step
 class Reads(RowStep):
     """A step of one's own."""
+
+    is_expensive: ClassVar[bool] = True
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, "y": pl.String()})
@@ -117,6 +122,21 @@ def test_a_versioned_function_is_kept_until_a_file_changes_that_it_depends_on(de
         return
     with pytest.raises(FingerprintError, match=r"d\.txt in depends= cannot be read"):
         rows(plan, outside)
+
+
+def test_what_reads_files_is_seen_by_its_name_and_what_does_not_is_not():
+    import pandas
+
+    def in_the_body(row: dict[str, Any]) -> dict[str, Any]:
+        import pandas as pd
+
+        return {"y": pd.read_fwf(row["x"])}
+
+    reading = [in_the_body, lambda row: pandas.read_fwf(row["x"]), lambda row: pl.read_csv(row["x"]), lambda row: subprocess.run(row["x"], check=True)]
+    plain = [lambda row: json.loads(row["x"]), lambda row: pl.DataFrame(row).select("x"), lambda row: os.path.basename(row["x"]), third]
+    plain += [dr.versioned(counted, version=1, depends=[FILE]), lambda row: FILE.suffix + row["x"]]
+    assert [reads_files(f) for f in reading] == [True] * 4
+    assert [reads_files(f) for f in plain] == [False] * 6
 
 
 def test_an_answer_is_not_asked_again_because_a_function_reads_a_file(folder: Path):
