@@ -46,8 +46,12 @@ class AnswerSchema:
         """
         if shape is None or shape is str or shape == pl.String:
             return None
-        made = cls(shape, of_shape(shape, step))
-        if made.dtype == pl.Null:  # what has no column type fails where it was written
+        try:
+            made = cls(shape, of_shape(shape, step))
+            dtype = made.dtype
+        except RecursionError as exc:
+            raise SchemaError(f"{step}: schema= is nested too deeply for a column.") from exc
+        if dtype == pl.Null:  # what has no column type fails where it was written
             raise SchemaError(f"{step}: schema={shape!r} allows nothing but null.")
         return made
 

@@ -80,6 +80,8 @@ def _plain(name: str, value: Any, step: str) -> Any:
                 raise ValueError(value)
             return int(value)
         return float(value)
+    except RecursionError as exc:
+        raise SettingError(f"{step}: {name}= is nested too deeply to be sent.") from exc
     except (TypeError, ValueError) as exc:
         raise SettingError(f"{step}: {name}={value!r} is not possible: {exc}") from exc
 
@@ -110,7 +112,8 @@ class Question:
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,
                 "form": self.form,
-            }
+            },
+            is_lasting=True,
         )
 
     @cached_property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
 import xxhash
 
-from dreamframe.errors import SourceChangedError
+from dreamframe.errors import FingerprintError, SourceChangedError
 
 BLOCK = 1 << 20  # bytes read at once
 TRIES = 8
@@ -59,6 +60,45 @@ def file_digest(path: str | Path, memo: FileMemo | None = None) -> str:
     if memo is not None and began - max(before.st_mtime, before.st_ctime) > RACY_S:
         memo.keep(_stat(before), found)
     return found
+
+
+def content_of(path: Path) -> str:
+    """32 hex characters for a file's bytes, or for the names and bytes of all files of a folder; where they lie does not count.
+
+    Raises FingerprintError for what is not there, or cannot be read.
+    """
+    try:
+        if not path.is_dir():
+            return file_digest(path, _named())
+        found = [f"{file.relative_to(path).as_posix()} {file_digest(file, _named())}" for file in _files_below(path)]
+    except OSError as exc:
+        raise FingerprintError(f"{path} in depends= cannot be read ({exc.strerror or exc}), so its content cannot be told. Give paths that exist.") from exc
+    return str(xxhash.xxh3_128_hexdigest("\n".join(["folder", *found]).encode("utf-8", "surrogateescape")))
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files, through links to folders too (each once); but for what Python compiled."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for here, inner, names in os.walk(folder, followlinks=True, onerror=_raise):
+        real = os.path.realpath(here)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner[:] = [n for n in inner if n != "__pycache__"]
+        found += [file for name in names if (file := Path(here, name)).is_file() or file.is_symlink()]
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+@lru_cache(maxsize=1)
+def _named() -> FileMemo:
+    """Digests of the files that functions depend on, by stat: they are asked for in every run."""
+    return FileMemo()
 
 
 def _stat(s: os.stat_result) -> tuple[object, ...]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dreamframe.errors import FingerprintError
+from dreamframe.file_content import file_digest
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
 
 _swap = threading.Lock()
 MARKS = (b"PLPYFN", b"\x80\x04\x95", b"\x80\x05\x95", b"\xcc\x80\x04\xcc\x95", b"\xcc\x80\x05\xcc\x95")  # how serialised Python functions begin
+# How a compiled plugin is named: MessagePack's "lib", the length of a text, the text, "symbol".
+PLUGIN = re.compile(rb"(\xa3lib(?:[\xa0-\xbf]|\xd9.|\xda..))([^\x00]+?)\xa6symbol", re.DOTALL)
 
 
 def serialised(expr: pl.Expr, walk: Walk) -> tuple[bytes, list[object]]:
@@ -26,7 +31,18 @@ def serialised(expr: pl.Expr, walk: Walk) -> tuple[bytes, list[object]]:
         raise walk.refuse(expr, str(exc)) from exc
     if any(mark in plain for mark in MARKS) and not _is_complete():
         raise FingerprintError(f"a Python function inside the polars expression {expr} cannot be seen in this version of polars. Use df.map(...) instead.")
-    return plain, met
+    return (plain if walk.is_lasting else _with_plugins(plain)), met
+
+
+def _with_plugins(plain: bytes) -> bytes:
+    """Compiled plugins of polars by what their files hold, wherever these lie."""
+    for start, path in PLUGIN.findall(plain):
+        try:
+            told = file_digest(os.fsdecode(path)).encode()
+        except OSError:
+            told = b"nowhere"
+        plain = plain.replace(start + path, b"\xa3lib " + told)
+    return plain
 
 
 def _taken_apart(expr: pl.Expr) -> tuple[bytes, list[object]]:

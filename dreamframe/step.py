@@ -12,8 +12,9 @@ import polars as pl
 
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
-from dreamframe.fingerprint import fingerprint, parts
+from dreamframe.fingerprint import fingerprint, parts, reads_files
 from dreamframe.provenance import Provenance
+from dreamframe.whose_code import is_library
 
 T = TypeVar("T")
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
@@ -105,8 +106,12 @@ class Step(ABC):
 
     @property
     def reads_files(self) -> bool:
-        """Whether its rows depend on files that its input's rows name. Its output is then not kept: its key cannot know what the files hold."""
-        return False
+        """Whether its rows depend on files that its key does not know: those that rows name, or that a function opens. Its output is then not kept."""
+        return reads_files(self.functions())
+
+    def functions(self) -> object:
+        """What it holds of the user's own code, for `reads_files`. A step class of the user's own is such code."""
+        return None if is_library(type(self)) else type(self)
 
     @property
     def label(self) -> str:

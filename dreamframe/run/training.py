@@ -13,14 +13,15 @@ import polars as pl
 
 from dreamframe.answer import usable
 from dreamframe.call import Question
-from dreamframe.errors import AnswerError, TrainingError
-from dreamframe.fingerprint import fingerprint, frame_digest
+from dreamframe.errors import AnswerError, FingerprintError, TrainingError
+from dreamframe.fingerprint import fingerprint, frame_digest, reads_files
 from dreamframe.llms.base import Artefact
 from dreamframe.llms.residency import seats
 from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
 from dreamframe.steps.train import Train, model_name
 from dreamframe.trainers.job import TrainJob
+from dreamframe.whose_code import is_library
 
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run
@@ -52,6 +53,11 @@ class Trainings:
         tables = [self._as_roles(step, t) for t in await self._run.whole(step, step.inputs)]
         trainer = self._run.resolve(step.trainer)
         digests = [await asyncio.to_thread(frame_digest, t) for t in tables]
+        if is_library(type(trainer)) and reads_files(dict(trainer.key_fields())):
+            raise FingerprintError(
+                f"{step.label}: a function of yours (a reward, a metric) reads files or runs a program, and the model would be kept when they change. "
+                "Wrap it: dr.versioned(function, version=1, depends=[path])."
+            )
         key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
         models = self._run.stores.models
         if (folder := models.find(key)) is not None:

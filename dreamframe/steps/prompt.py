@@ -16,6 +16,7 @@ from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedEr
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
+from dreamframe.whose_code import is_library
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ANEW = "Answer with nothing but JSON that fits the schema."
@@ -82,7 +83,11 @@ class PromptStep(RowStep):
 
     @property
     def reads_files(self) -> bool:
-        return self.prompt.reads_files(self.inputs[0].schema)
+        return self.prompt.reads_files(self.inputs[0].schema) or super().reads_files
+
+    def functions(self) -> object:
+        own = None if is_library(type(self.prompt)) else self.prompt
+        return super().functions(), self.parse, own, None if self.schema_ is None else self.schema_.shape
 
     @property
     def needs_order(self) -> bool:

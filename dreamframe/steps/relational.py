@@ -45,6 +45,9 @@ class Relational(PolarsStep):
         visit([v for _, v in self.options])
         return found
 
+    def functions(self) -> object:
+        return [super().functions(), *(e for e in self.expressions() if not is_separable(e))]  # those with functions in them are not
+
     def check(self) -> None:
         have = self.inputs[0].schema.names()
         for expr in self.expressions() if len(self.inputs) == 1 else []:

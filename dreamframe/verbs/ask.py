@@ -127,8 +127,9 @@ class AskVerbs(Verbs):
         """Add a column of answers: the prompt is filled with each row's columns and sent to the model.
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
-        it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself. `n` > 1 gives a list of
-        samples. Sampling arguments: max_tokens temperature top_p stop logit_bias presence_penalty frequency_penalty extra.
+        it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
+        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. Sampling arguments: max_tokens temperature top_p stop
+        logit_bias presence_penalty frequency_penalty extra.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";

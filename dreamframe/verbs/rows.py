@@ -89,8 +89,16 @@ class RowVerbs(Verbs):
     ) -> Self:
         """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types.
 
-        The function's code, and what it reads, is part of the plan's identity: change it and the step runs again. A row on which it raises is a
-        failed row, like a model's; `timeout` is in seconds a row.
+        The function's code, and what it reads, is part of the plan's identity: its helpers, the values that it closes over, globals, and the version
+        of each library that it uses. Change one of them and the step runs again. A row on which it raises is a failed row, like a model's; `timeout`
+        is in seconds a row.
+
+        What cannot be seen so is refused when the plan runs (FingerprintError): the environment (`os.environ`, `sys.argv`), other programs, code that is
+        found by a text (`eval`, `importlib`, `pickle.loads`), locks and connections. Pass the value on instead, or say yourself when it changes, with
+        `dr.versioned`. A function that is seen to read files (`open`, `Path.read_text`, `pl.read_csv`, …) runs again each time, since its rows follow
+        from what the files hold: `dr.versioned(function, version=1, depends=[path])` keeps them until a file changes. Not seen are the clock, chance
+        without a seed, the network, what a library was set to, and whether two values are one object: rows that depend on them are kept as they were
+        at the first run.
 
         >>> dr.frame({"a": [1, 2]}).map(lambda row: {"b": row["a"] + 1}, schema={"b": pl.Int64}).to_dicts()
         [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
@@ -102,6 +110,8 @@ class RowVerbs(Verbs):
 
     def map_batches(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
         """Replace the rows by what a function makes of the whole table, a polars frame. `schema` is the result's, if it differs.
+
+        When it runs again, and what is refused, is as for `map`.
 
         >>> dr.frame({"a": [1, 2]}).map_batches(lambda df: df.reverse()).to_dicts()
         [{'a': 2}, {'a': 1}]
