@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,11 @@ import polars as pl
 from dreamframe.errors import HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
+from dreamframe.labels import named_labels
+from dreamframe.owned import own_rows
 from dreamframe.session import Session, current
 from dreamframe.steps.source import HubStream, HubTable, Table
+from dreamframe.tables import arrow_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -43,8 +46,9 @@ def scan_hub(
     """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
 
     Without `revision` it is the newest commit when this session first reads it, and that commit ever after; the rows are kept in the session, so that it
-    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names. With `streaming=True` rows are read when
-    a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this machine's disk.
+    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names, also in lists and structs. With
+    `streaming=True` rows are read when a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this
+    machine's disk.
 
     Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
     OfflineError for what is not in an offline session.
@@ -104,7 +108,7 @@ class _Hub:
         with self._said():
             record = self._record(revision)
             made = datasets.load_dataset(self.repo, self.config, split=self.split, revision=record["revision"], token=self.token)
-            return _rows(made), record
+            return _rows(made, "scan_hub"), record
 
     def described(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
         """No row: the columns, and what the card says."""
@@ -131,7 +135,7 @@ class _Hub:
         if not parts and features is None:
             raise ValueError("the stream has no rows and does not say its columns")
         rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
-        return _named_labels(rows, features or {})
+        return named_labels(rows, features or {}, door="scan_hub")
 
     def _record(self, revision: str | None) -> dict[str, Any]:
         """The commit that a revision means now, and what its card says of licence and citation."""
@@ -162,6 +166,8 @@ class _Hub:
 def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
 
+    The rows are copied into memory, and labels of a `ClassLabel` are their names, also in lists and structs.
+
     Raises MissingExtraError without datasets, PlanError for a folder that is none, or one of several splits without `split`.
 
     >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
@@ -180,7 +186,7 @@ def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
         made = made[split]
     elif split is not None:
         raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
-    return Frame(Table(data=_rows(made)))
+    return Frame(Table(data=own_rows(_rows(made, "scan_hf_disk"))))
 
 
 def _datasets(needed_for: str) -> Any:
@@ -191,16 +197,9 @@ def _datasets(needed_for: str) -> Any:
     return datasets
 
 
-def _rows(made: Any) -> pl.DataFrame:
+def _rows(made: Any, door: str) -> pl.DataFrame:
     """The rows of a `Dataset`, labels by their names."""
-    return _named_labels(pl.DataFrame(made.with_format("arrow")[:]), made.features)
-
-
-def _named_labels(rows: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
-    for name, feature in features.items():
-        if type(feature).__name__ == "ClassLabel":
-            rows = rows.with_columns(pl.col(name).replace_strict(dict(enumerate(feature.names)), default=None, return_dtype=pl.String))
-    return rows
+    return named_labels(arrow_rows(made.with_format("arrow")[:]), made.features, door=door)
 
 
 def _license(card: str) -> str | None:

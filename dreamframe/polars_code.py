@@ -21,7 +21,7 @@ MARKS = (b"PLPYFN", b"\x80\x04\x95", b"\x80\x05\x95", b"\xcc\x80\x04\xcc\x95", b
 def serialised(expr: pl.Expr, walk: Walk) -> tuple[bytes, list[object]]:
     """A polars expression as bytes without its Python functions, and these functions."""
     try:
-        plain, met = _taken_apart(expr)
+        plain, met = taken_apart(expr)
     except pl.exceptions.PolarsError as exc:
         raise walk.refuse(expr, str(exc)) from exc
     if any(mark in plain for mark in MARKS) and not _is_complete():
@@ -29,7 +29,7 @@ def serialised(expr: pl.Expr, walk: Walk) -> tuple[bytes, list[object]]:
     return plain, met
 
 
-def _taken_apart(expr: pl.Expr) -> tuple[bytes, list[object]]:
+def taken_apart(expr: pl.Expr) -> tuple[bytes, list[object]]:
     """Polars hands each function to a serialiser whose bytes hold paths and line numbers; ours takes the function and gives back its number."""
     serialiser: Any = importlib.import_module("pickle")  # nothing is written or read with it here
     met: list[object] = []
@@ -61,7 +61,7 @@ def _is_complete() -> bool:
         pl.fold(pl.lit(0), _probe, pl.all()),
         pl.map_groups(["a"], _probe, return_dtype=pl.Int64, returns_scalar=True),
     )
-    found = [_taken_apart(kind) for kind in kinds]
+    found = [taken_apart(kind) for kind in kinds]
     return all(met and b"_probe" not in plain and not any(m in plain for m in MARKS[1:]) for plain, met in found)
 
 
