@@ -17,7 +17,7 @@ from dreamframe.embedders.base import Embedder
 from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM
-from dreamframe.owned import own_expr
+from dreamframe.owned import in_order, own_expr
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
 from dreamframe.steps.embed import Embed, Similarity
@@ -158,7 +158,7 @@ def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
 def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:
     """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals; columns of values are copied."""
     out: list[pl.Expr] = []
-    for value in values:
+    for value in map(in_order, values):
         if isinstance(value, (list, tuple)):
             out += into_exprs(value, {}, strings=strings)
         else:

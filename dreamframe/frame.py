@@ -61,8 +61,9 @@ def frame(data: Any, *, schema: Any = None) -> Frame:
 def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
     if isinstance(source, (bytes, bytearray)) or hasattr(source, "read"):
         raise PlanError(f"scan_{format}: this is a {type(source).__name__}, not the path of a file. Read it with polars, and pass the rows: dr.frame(...).")
-    paths = [source] if isinstance(source, (str, Path)) else list(source)
-    return Frame(Scan(format=format, paths=tuple(str(p) for p in paths), options=own(tuple(sorted(options.items())))))
+    paths = [source] if isinstance(source, (str, Path)) else source
+    named = tuple(str(p) for p in paths)
+    return Frame(Scan(format=format, paths=tuple(sorted(named)) if isinstance(paths, (set, frozenset)) else named, options=own(tuple(sorted(options.items())))))
 
 
 def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:

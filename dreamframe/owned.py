@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any
 
 import polars as pl
@@ -39,7 +40,8 @@ def own_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def own(value: Any) -> Any:
-    """The same value: containers of Python's own kinds, polars' columns and tables as copies, anything else itself."""
+    """The same value: containers of Python's own kinds, polars' columns and tables as copies, what can be gone through once as a list, anything else itself."""
+    value = in_order(value)
     if type(value) in (list, tuple, set):
         return type(value)(own(v) for v in value)
     if type(value) in (dict, pl.Schema):
@@ -49,6 +51,13 @@ def own(value: Any) -> Any:
     if isinstance(value, pl.Series):
         return own_rows(value.to_frame()).to_series()
     return value
+
+
+def in_order(value: Any) -> Any:
+    """A list of what an iterator or a view of a dict gives, and of names in a set, whose own order is another in every process; any other value itself."""
+    if isinstance(value, Iterator | KeysView | ValuesView | ItemsView):
+        return list(value)
+    return sorted(value) if isinstance(value, set | frozenset) and all(isinstance(v, str) for v in value) else value
 
 
 def own_expr(expr: pl.Expr) -> pl.Expr:

@@ -135,6 +135,11 @@ def test_a_folder_is_its_files_of_the_format_by_name(tmp_path: Path):
         scanned("parquet", tmp_path / "d")
 
 
+def test_files_of_a_set_are_read_by_name(tmp_path: Path):
+    paths = {write("csv", tmp_path / f"{name}.csv", name) for name in "cabed"}
+    assert scanned("csv", paths).collect()["text"].to_list() == ["a", "b", "c", "d", "e"]
+
+
 def test_a_tilde_is_the_home_folder_unless_a_file_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -197,6 +197,35 @@ def test_arguments_are_those_of_the_moment(tmp_path: Path):
     assert [(f.columns, f.collect().to_dicts(), f.step.key({})) for f in made] == before
 
 
+NAMED: dict[str, Callable[[dr.Frame, Any], dr.Frame]] = {
+    "select": lambda f, names: f.select(names),
+    "with_columns": lambda f, names: f.with_columns(names),
+    "sort": lambda f, names: f.sort(names),
+    "drop": lambda f, names: f.drop(names),
+    "unique": lambda f, names: f.unique(names),
+    "drop_nulls": lambda f, names: f.drop_nulls(names),
+    "group_by": lambda f, names: f.group_by(names).len(),
+    "join": lambda f, names: f.join(f, on=names),
+    "unpivot": lambda f, names: f.unpivot(names),
+}
+
+
+@pytest.mark.parametrize("verb", NAMED)
+def test_names_may_come_from_anything_that_gives_them(verb: str):
+    frame = dr.frame({"b": [1, 2], "a": [3, 4], "c": [5, 6]})
+    given = [["a", "b"], (name for name in ("a", "b")), map(str, ["a", "b"]), {"a": 1, "b": 2}.keys(), {"b", "a"}, frozenset({"a", "b"})]
+    made = [NAMED[verb](frame, names) for names in given]
+    assert {f.step.key({}) for f in made} == {made[0].step.key({})}
+    for f in made:
+        assert f.collect().equals(made[0].collect())
+        assert f.collect().columns == f.columns
+
+
+def test_expressions_may_come_from_a_generator():
+    frame = dr.frame({"a": [1], "b": [2]})
+    assert frame.select(pl.col(c) * 10 for c in ("a", "b")).collect().to_dicts() == [{"a": 10, "b": 20}]
+
+
 KINDS: dict[str, pl.Series] = {
     "text": pl.Series(["a", LONG, None]),
     "binary": pl.Series([b"a", LONG.encode(), None]),
