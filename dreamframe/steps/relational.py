@@ -17,6 +17,7 @@ from dreamframe.steps.strata import apportion, shares
 
 # Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
 ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
+TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
 
 
 @step
@@ -55,7 +56,10 @@ class Relational(PolarsStep):
 
     def output_schema(self) -> pl.Schema:
         try:
-            return super().output_schema()
+            made = super().output_schema()
+            if self.verb in TRIED:  # on a row of nulls
+                self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
+            return made
         except pl.exceptions.ColumnNotFoundError as exc:
             missing = _missing_name(str(exc))
             if missing is None:
@@ -63,9 +67,9 @@ class Relational(PolarsStep):
             names = [n for i in self.inputs for n in i.schema.names()]
             raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from exc
         except pl.exceptions.DuplicateError as exc:
-            raise DuplicateColumnError(f"{self.label}: {_first_line(exc)}") from exc
+            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from exc
         except pl.exceptions.PolarsError as exc:
-            raise PlanError(f"{self.label}: {type(exc).__name__}: {_first_line(exc)}") from exc
+            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from exc
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)
@@ -111,8 +115,9 @@ def _is_usual(value: Any, usual: Any) -> bool:
     return value is None or (isinstance(value, (str, bool)) and value == usual)
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().split("\n", 1)[0]
+def _said(exc: Exception) -> str:
+    """What polars says of an error, without the plan that it shows afterwards."""
+    return " ".join(str(exc).strip().split("\n\n", 1)[0].split())[:500]
 
 
 def show(value: Any) -> str:
