@@ -15,16 +15,18 @@ from dreamframe.errors import FingerprintError, SourceChangedError
 BLOCK = 1 << 20  # bytes read at once
 TRIES = 8
 RACY_S = 2.0  # a file written less than this before it was read may change again within the clock's grain
+WRITEBACK_S = 45.0  # and through a mapping, for as long as a page was not written out: Linux does so after 30 s, looking every 5 s
 
 
 class FileMemo:
     """Digests of files by their stat, so that an unchanged large file is not read twice.
 
-    A digest is kept only if the file was at rest when it was read: a change within the clock's grain would leave no trace in the stat
-    (git calls such entries racy).
+    A digest is kept only if the file was at rest when it was read, for `rest_s` seconds: a change within the clock's grain would leave no trace in the
+    stat (git calls such entries racy). What a program writes through a mapping of a file in memory (tmpfs) never leaves one, and is not seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rest_s: float | None = None) -> None:
+        self.rest_s = rest_s  # RACY_S if not given
         self._known: dict[tuple[object, ...], str] = {}
         self._lock = Lock()
 
@@ -57,7 +59,7 @@ def file_digest(path: str | Path, memo: FileMemo | None = None) -> str:
         else:
             raise SourceChangedError(f"{path} changes while it is read. Copy it first, or run again when it is complete.")
     found = str(digest.hexdigest())
-    if memo is not None and began - max(before.st_mtime, before.st_ctime) > RACY_S:
+    if memo is not None and began - max(before.st_mtime, before.st_ctime) > (RACY_S if memo.rest_s is None else memo.rest_s):
         memo.keep(_stat(before), found)
     return found
 

@@ -26,7 +26,7 @@ PLUGIN = re.compile(rb"(\xa3lib(?:[\xa0-\xbf]|\xd9.|\xda..))([^\x00]+?)\xa6symbo
 def serialised(expr: pl.Expr, walk: Walk) -> tuple[bytes, list[object]]:
     """A polars expression as bytes without its Python functions, and these functions."""
     try:
-        plain, met = _taken_apart(expr)
+        plain, met = taken_apart(expr)
     except pl.exceptions.PolarsError as exc:
         raise walk.refuse(expr, str(exc)) from exc
     if any(mark in plain for mark in MARKS) and not _is_complete():
@@ -45,7 +45,7 @@ def _with_plugins(plain: bytes) -> bytes:
     return plain
 
 
-def _taken_apart(expr: pl.Expr) -> tuple[bytes, list[object]]:
+def taken_apart(expr: pl.Expr) -> tuple[bytes, list[object]]:
     """Polars hands each function to a serialiser whose bytes hold paths and line numbers; ours takes the function and gives back its number."""
     serialiser: Any = importlib.import_module("pickle")  # nothing is written or read with it here
     met: list[object] = []
@@ -77,7 +77,7 @@ def _is_complete() -> bool:
         pl.fold(pl.lit(0), _probe, pl.all()),
         pl.map_groups(["a"], _probe, return_dtype=pl.Int64, returns_scalar=True),
     )
-    found = [_taken_apart(kind) for kind in kinds]
+    found = [taken_apart(kind) for kind in kinds]
     return all(met and b"_probe" not in plain and not any(m in plain for m in MARKS[1:]) for plain, met in found)
 
 

@@ -11,12 +11,13 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 import polars as pl
 
 from dreamframe.call import RowContext
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError
 from dreamframe.fingerprint import fingerprint, parts, reads_files
 from dreamframe.provenance import Provenance
 from dreamframe.whose_code import is_library
 
 T = TypeVar("T")
+RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
 
 
@@ -64,7 +65,9 @@ class Step(ABC):
     def schema(self) -> pl.Schema:
         """Names and types of the columns this step gives."""
         self.check()
-        return self.output_schema()
+        made = self.output_schema()
+        check_names(made, step=self.label)
+        return made
 
     def check(self) -> None:
         """Raise a PlanError where the inputs cannot serve this step."""
@@ -183,6 +186,25 @@ class Step(ABC):
         if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
             return self
         return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "inputs": tuple(inputs)})
+
+
+def check_names(schema: pl.Schema, *, step: str) -> None:
+    """Raise PlanError for names that no column can have: a NUL ends the process where Arrow takes names over, and patterns are many columns to polars."""
+    for name, dtype in schema.items():
+        if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
+            raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
+            raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
+
+
+def _with_nul(name: str, dtype: Any) -> str:
+    """The first name with a NUL: a column's own, or that of a field inside it; empty where there is none."""
+    if "\0" in name:
+        return name
+    if isinstance(dtype, pl.Struct):
+        return next((found for f in dtype.fields if (found := _with_nul(f.name, f.dtype))), "")
+    inner = [getattr(dtype, part) for part in ("inner", "key", "value") if hasattr(dtype, part)]
+    return next((found for i in inner if (found := _with_nul("", i))), "")
 
 
 @step

@@ -14,6 +14,7 @@ from dreamframe.errors import SchemaError, SettingError
 from dreamframe.expr import ModelColumn, model_column
 from dreamframe.llms.base import LLM
 from dreamframe.llms.names import llm as named_llm
+from dreamframe.owned import own_expr
 from dreamframe.prompts.base import Prompt
 from dreamframe.steps.classify import Classify
 from dreamframe.steps.prompt import PromptStep
@@ -80,7 +81,7 @@ def prompt(
     >>> df.select(dr.prompt(llm, "Sum up {t}", t=pl.col("text").str.head(6), into="sum")).to_dicts()
     [{'sum': 'Sum up A long'}]
     """
-    columns = tuple((k, v) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
+    columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
