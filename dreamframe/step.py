@@ -144,8 +144,12 @@ class Step(ABC):
         that is gone could be given to another.
         """
         if id(self) not in memo:
-            memo[id(self)] = self, fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
+            memo[id(self)] = self, self.key_now(memo)
         return str(memo[id(self)][1])
+
+    def key_now(self, memo: Memo) -> str:
+        """The key, made anew: another one where the weights that a field names were replaced since."""
+        return fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
 
     def walk(self) -> list[Step]:
         """This step and all below it, each once, inputs before the steps that read them."""

@@ -50,7 +50,8 @@ class LlamaCppEmbedder(InGguf, Embedder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "model", str(self.model))
+        if not isinstance(self.model, str):
+            object.__setattr__(self, "model", str(self.model))
         for name in ("n_ctx", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -80,7 +81,7 @@ class LlamaCppEmbedder(InGguf, Embedder):
         return {**super().identity(), "model": self.content, "pooling": self.pooled}
 
     def pool_key(self) -> str:
-        return f"llamacpp-embedder {self.gguf} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"
+        return f"llamacpp-embedder {self.weights_key()} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.llms.weights import KeptWeights, Pinned, content_digest, local_weights, weights_identity, weights_path
 from dreamframe.provenance import is_repo_id
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Transformers(LLM):
+class Transformers(OfWeights, LLM):
     """A language model in this process. Needs `pip install 'dreamframe[local]'`.
 
     `model` is a folder, a GGUF file (converted once), a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `adapter` is a
@@ -87,7 +88,7 @@ class Transformers(LLM):
     def pool_key(self) -> str:
         own = [self.quantization, self.dtype, self.revision, self.chat_template, self.trust_remote_code]
         steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
-        return f"transformers {_place(self.model)} {_place(self.adapter)} {own} {steered}"
+        return f"transformers {self.weights_key()} {own} {steered}"
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -112,7 +113,7 @@ def adapter_folder(adapter: str) -> Path:
 
 def adapter_identity(adapter: str) -> object:
     """What an adapter is: the digest of its files."""
-    return adapter.identity if isinstance(adapter, KeptWeights) else content_digest(adapter_folder(adapter))
+    return adapter.identity if isinstance(adapter, KeptWeights | Pinned) else content_digest(adapter_folder(adapter))
 
 
 def _shown(model: str | Artefact | TrainedModel) -> str:

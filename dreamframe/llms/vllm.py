@@ -14,6 +14,7 @@ from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, MissingExtraError, PermanentCallError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, setting, steering
 from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.residency import Resident, unload
 from dreamframe.llms.transformers import adapter_folder, adapter_identity
 from dreamframe.llms.weights import local_weights, weights_identity
@@ -22,7 +23,7 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room as
 
 
 @dataclass(frozen=True)
-class VLLM(LLM):
+class VLLM(OfWeights, LLM):
     """A language model on the GPUs of this machine. Needs `pip install 'dreamframe[vllm]'`, in an environment of its own (it pins its own torch).
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` is a LoRA adapter, likewise.
@@ -79,7 +80,7 @@ class VLLM(LLM):
     def pool_key(self) -> str:
         own = [self.quantization, self.dtype, self.revision, self.chat_template, self.n_ctx, self.trust_remote_code]
         steered = [self.tensor_parallel, self.gpu_memory, self.engine, self.concurrency]
-        return f"vllm {_place(self.model)} {_place(self.adapter)} {own} {steered}"
+        return f"vllm {self.weights_key()} {own} {steered}"
 
     def unload(self) -> bool:
         """Give the GPUs back; the next request loads the model again. False where it was not loaded."""

@@ -16,6 +16,8 @@ import polars as pl
 from dreamframe.call import Replies
 from dreamframe.errors import BudgetExceededError, OfflineError, RowsFailedError
 from dreamframe.llms.base import Artefact, ModelSettings
+from dreamframe.llms.parallel import Parallel
+from dreamframe.llms.pinned import OfWeights, changed
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
 from dreamframe.run import cutoff
@@ -54,6 +56,7 @@ class Run:
         self._finds: dict[str, pl.LazyFrame | None] = {}
         self._stages: list[Stage] = []
         self._scans: list[Scan] = []
+        self._asked: dict[int, Any] = {}  # id(question) → it, of weights that are what the step's key says
 
     # What users' verbs call
 
@@ -302,7 +305,16 @@ class Run:
     # What stages are lent
 
     async def ask(self, stage: Stage, question: Any, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        if id(question) not in self._asked:
+            self._check_weights(stage.step, question)
         return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
+
+    def _check_weights(self, step: Step, question: Any) -> None:
+        """Raise SourceChangedError where weights were replaced after the step's key was taken: its answers would be kept as those of the old ones."""
+        if isinstance(question.llm, OfWeights) or isinstance(question.llm, Parallel):
+            if step.key_now(self.memo) != step.key(self.memo):
+                raise changed(question.llm, "that it asks")
+        self._asked[id(question)] = question
 
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from dreamframe.call import Completion, Request
 from dreamframe.errors import CallError, ContextLengthError, MissingExtraError, SettingError, listed
 from dreamframe.llms.cores import free_cores
-from dreamframe.llms.hf_loading import best_device, context_of, free_memory, is_out_of_memory, quiet
+from dreamframe.llms.hf_loading import best_device, context_of, free_memory, is_out_of_memory, own_memory, quiet
 from dreamframe.llms.transformers import adapter_folder
 from dreamframe.llms.weights import local_weights
 from dreamframe.task_models.base import labels_of, prediction, predictions
@@ -78,7 +78,7 @@ class Reader:
             if adapter is not None:
                 model = _with_adapter(model, adapter)
         found = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
-        return cls(model.to(device).eval(), tokenizer, settings, found)
+        return cls(own_memory(model.to(device).eval()), tokenizer, settings, found)
 
     def prepare(self, request: Request) -> Text:
         """The text as tokens. Raises SettingError for labels that the model does not know, ContextLengthError for a text that is too long."""
