@@ -28,7 +28,9 @@ def is_installed() -> bool:
 
 
 def use_onnx(model: Any, digest: str, *, threads: int | None, must: bool, who: str) -> bool:
-    """Put onnxruntime in the place of the model's transformer, whose files have this digest; whether it was done. It is not where a trial gives other vectors than torch.
+    """Put onnxruntime in the place of the model's transformer, whose files have this digest; whether it was done.
+
+    It is not where a trial gives other vectors than torch.
 
     Raises SettingError where it must be done and cannot be.
     """

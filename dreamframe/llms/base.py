@@ -118,7 +118,7 @@ class ModelSettings(ABC):
         """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
         return self
 
-    def check_weights(self) -> None:
+    def check_weights(self) -> None:  # noqa: B027  most kinds have none on this machine
         """Raise SourceChangedError where the weights are no longer what the settings are pinned to."""
 
     @property

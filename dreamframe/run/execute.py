@@ -311,9 +311,8 @@ class Run:
 
     def _check_weights(self, step: Step, question: Any) -> None:
         """Raise SourceChangedError where weights were replaced after the step's key was taken: its answers would be kept as those of the old ones."""
-        if isinstance(question.llm, OfWeights) or isinstance(question.llm, Parallel):
-            if step.key_now(self.memo) != step.key(self.memo):
-                raise changed(question.llm, "that it asks")
+        if isinstance(question.llm, OfWeights | Parallel) and step.key_now(self.memo) != step.key(self.memo):
+            raise changed(question.llm, "that it asks")
         self._asked[id(question)] = question
 
     def resolve(self, llm: Any) -> Any:
