@@ -18,7 +18,6 @@ from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
 from dreamframe.llms.prices import Price
 
-
 PREFIXES = {  # of variables, by the first word of the provider, where they are not its own name
     "bedrock": ("AWS",),
     "sagemaker": ("AWS",),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.llms.chat_template import given_template
 from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
@@ -31,7 +32,8 @@ class Transformers(OfWeights, LLM):
 
     `model` is a folder, a GGUF file (converted once), a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `adapter` is a
     folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes. `dtype` is float32 on a CPU and the weights' own
-    elsewhere. `chat_template` replaces the model's own; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
+    elsewhere. `chat_template` replaces the model's own: one over `messages`, or one of a prompt, such as "Q: {{prompt}} A:" (`{{system_prompt}}` where
+    that shall go), as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
     that it comes with.
 
     Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
@@ -61,6 +63,7 @@ class Transformers(OfWeights, LLM):
         object.__setattr__(self, "device", devices_of(self.device, who="Transformers"))
         if isinstance(self.model, LLM):  # the settings of another engine for the same weights
             object.__setattr__(self, "model", self.model.model)
+        object.__setattr__(self, "chat_template", given_template(self.chat_template, "Transformers"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))

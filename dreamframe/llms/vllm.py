@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, MissingExtraError, PermanentCallError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, setting, steering
+from dreamframe.llms.chat_template import drops_system, given_template, template_of
 from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
 from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.residency import Resident, unload
@@ -52,6 +53,7 @@ class VLLM(OfWeights, LLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "chat_template", given_template(self.chat_template, "VLLM"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))
@@ -103,6 +105,7 @@ class Running:
     engine: Any
     tokenizer: Any
     template: str | None
+    drops_system: bool  # as its template does
     context: int  # tokens
     defaults: Mapping[str, Any]  # the model's own sampling settings
     adapter: Any
@@ -119,7 +122,7 @@ class VLLMClient(Resident[Running]):
 
     async def answer(self, engine: Running, request: Request) -> Completion:
         label = self.settings.label
-        prompt = prompt_tokens(engine.tokenizer, engine.template, request, who=label)
+        prompt = prompt_tokens(engine.tokenizer, engine.template, request, who=label, drops_system=engine.drops_system)
         if len(prompt) >= engine.context:
             raise ContextLengthError(f"{label}: the prompt has {len(prompt)} tokens, and the model reads {engine.context} with its answer (n_ctx=)")
         params = sampling_params(request, engine, room=engine.context - len(prompt))
@@ -162,9 +165,9 @@ class VLLMClient(Resident[Running]):
         )
         own = adapter is not None and (adapter / "tokenizer_config.json").exists()
         tokenizer = AutoTokenizer.from_pretrained(str(adapter) if own else folder, trust_remote_code=llm.trust_remote_code)
-        template = llm.chat_template or getattr(tokenizer, "chat_template", None)
+        template = template_of(tokenizer, llm.chat_template, llm.label)
         config = engine.model_config
-        return Running(engine, tokenizer, template, int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
+        return Running(engine, tokenizer, template, drops_system(tokenizer, template), int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
 
     async def release(self, engine: Running) -> None:
         engine.engine.shutdown()

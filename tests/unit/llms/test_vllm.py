@@ -244,6 +244,19 @@ def test_a_prompt_is_sent_as_the_tokens_of_the_chat_template(vllm: type[AsyncLLM
     assert answer.n_in == len(tokens(text))
 
 
+def test_a_template_of_one_prompt_is_wrapped_as_trainers_do(vllm: type[AsyncLLM]) -> None:
+    texts(ask_all(model(chat_template="### Instruction:\n{{prompt}}\n\n### Response:\n"), ["tea"]))
+    assert vllm.made[0].asked[0].prompt == {"prompt_token_ids": tokens("### Instruction:\ntea\n\n### Response:\n")}
+
+
+def test_a_template_that_leaves_out_the_prompt_or_the_system_prompt_asks_nothing(vllm: type[AsyncLLM]) -> None:
+    (error,) = ask_all(model(chat_template="{% for m in messages %}{{ m['role'] }}{% endfor %}"), ["tea"])
+    assert "leaves out the prompt" in str(error)
+    (error,) = ask_all(model(chat_template="{{ messages[-1]['content'] }}"), ["tea"], system="be brief")
+    assert "leaves out the system prompt" in str(error)
+    assert not [asked for engine in vllm.made for asked in engine.asked]
+
+
 def test_sampling_is_sent_under_vllms_names(vllm: type[AsyncLLM]) -> None:
     llm = model(max_tokens=9, temperature=0.5, top_p=0.9, stop=["x"], presence_penalty=0.1, frequency_penalty=0.2, logit_bias={"7": 3}, extra={"top_k": 5})
     texts(ask_all(llm, ["tea"]))
