@@ -166,8 +166,8 @@ class VLLMClient(Resident[Running]):
         own = adapter is not None and (adapter / "tokenizer_config.json").exists()
         tokenizer = AutoTokenizer.from_pretrained(str(adapter) if own else folder, trust_remote_code=llm.trust_remote_code)
         template = template_of(tokenizer, llm.chat_template, llm.label)
-        config = engine.model_config
-        return Running(engine, tokenizer, template, drops_system(tokenizer, template), int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
+        config, drops = engine.model_config, drops_system(tokenizer, template)
+        return Running(engine, tokenizer, template, drops, int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
 
     async def release(self, engine: Running) -> None:
         engine.engine.shutdown()

@@ -64,7 +64,8 @@ def test_a_model_is_asked_as_a_trainer_teaches_it(template: str) -> None:
     question = Question(llm=llm, system="Be brief.")
     (request,) = requests(question, ["tea?"])
     tokenizer = micro_tokenizer()
-    taught = tokenizer.apply_chat_template(said(("system", "Be brief."), ("user", "tea?"), ("assistant", "x")), chat_template=chat_template(template), tokenize=False)
+    turns = said(("system", "Be brief."), ("user", "tea?"), ("assistant", "x"))
+    taught = tokenizer.apply_chat_template(turns, chat_template=chat_template(template), tokenize=False)
     asked = tokenizer.decode(prompt_tokens(tokenizer, llm.chat_template, request, who="m"))
     assert taught == asked + "x<|im_end|>"
 
