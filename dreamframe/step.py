@@ -134,7 +134,7 @@ class Step(ABC):
         return found
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
-        """For a source: the digest of its rows as they are now. None for every other step."""
+        """For a source: the digest of its rows as they are now; for a training, that of the weights it names. None for every other step."""
         return None
 
     def key(self, memo: Memo) -> str:

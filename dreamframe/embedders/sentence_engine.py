@@ -62,11 +62,12 @@ class Encoder:
         with quiet():
             folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code)
             trust = {"trust_remote_code": embedder.trust_remote_code, "local_files_only": True}
-            digest = content_digest(folder)
+            may_be_onnx = embedder.backend != "torch" and device == "cpu" and dtype == "float32"
+            digest = content_digest(folder) if may_be_onnx else ""
             model = own_memory(Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust).eval())
-            if content_digest(folder) != digest:  # a graph of the old weights must never be kept for the new ones
-                raise changed(embedder, str(folder))
-            if embedder.backend != "torch" and device == "cpu" and dtype == "float32":
+            if may_be_onnx:
+                if content_digest(folder) != digest:  # a graph of the old weights must never be kept for the new ones
+                    raise changed(embedder, str(folder))
                 threads = embedder.threads or free_cores()
                 use_onnx(model, digest, threads=threads, must=embedder.backend == "onnx", who=embedder.label)
             elif embedder.backend == "onnx":

@@ -57,6 +57,6 @@ class OfWeights:
                 raise changed(self, str(pin))
 
 
-def changed(settings: Any, name: str) -> SourceChangedError:
+def changed(of: Any, name: str) -> SourceChangedError:
     """The error of weights that are no longer what a run began with."""
-    return SourceChangedError(f"{settings.label}: the weights {name} were replaced while the run was on. Nothing was asked of the new ones; run again.")
+    return SourceChangedError(f"{of.label}: the weights {name} were replaced while the run was on. Nothing of the new ones is kept; run again.")

@@ -27,7 +27,8 @@ class Classifier(LocalTrainer):
 
     Columns: `text, label` (with `text_pair` for two texts a row); a list column as `label` means any number of labels a row. `tokens, tags` (lists
     of equal length) means a label for each word. The labels are `labels=`, or else those of the training rows in sorted order (of an Enum: its
-    categories); where the base's head knows exactly these, they keep its order, and training goes on from what it knows. Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
+    categories); where the base's head knows exactly these, they keep its order, and training goes on from what it knows.
+    Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
 
     >>> dr.Classifier("me/bert", labels=["neg", "pos"]).roles({"text": "review"}, pl.Schema({"review": pl.String, "label": pl.String}))
     {'text': 'review', 'label': 'label'}

@@ -47,6 +47,7 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
         return auto.from_config(AutoConfig.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **config), **dtype_of(settings))
     model = auto.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **dtype_of(settings), **_quantized(settings), **config)
     own_memory(model)
+    job.check_base()
     if job.adapter is not None:
         from peft import PeftModel
 

@@ -16,7 +16,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.call import Question
-from dreamframe.errors import OfflineError, SourceChangedError
+from dreamframe.errors import OfflineError, SourceChangedError, TrainingError
 from dreamframe.llms.llamacpp import LlamaCppClient
 from dreamframe.llms.residency import Resident, seats
 from dreamframe.llms.weights import Pinned, content_digest
@@ -290,3 +290,93 @@ def test_weights_that_change_before_the_first_question_stop_the_run(tmp_path: Pa
         with pytest.raises(SourceChangedError, match="replaced while the run was on"):
             plan.collect()
         assert plan.collect().height == 1
+
+
+# Trainings
+
+
+def trained_on(base: Path) -> dr.Frame:
+    rows = dr.frame({"prompt": ["a", "b"], "completion": ["c", "d"]})
+    model = rows.train(dr.SFT(str(base), steps=1, batch_size=2, device="cpu", learning_rate=1e-9))
+    return dr.frame(ROWS).prompt(model.llm(**GREEDY), "{x}", into="y")
+
+
+def test_what_is_made_with_a_trained_model_is_made_anew_when_its_base_is_replaced(tmp_path: Path) -> None:
+    base = copied(micro_causal(), tmp_path / "base")
+
+    def plan(model: Path, _: dr.Frame) -> dr.Frame:
+        return trained_on(model)
+
+    first = answers(plan, base, tmp_path / "session")
+    put(base, other_bytes(base), in_place=True)
+    apart = copied(base, tmp_path / "apart")
+    second = answers(plan, base, tmp_path / "session")
+    assert second != first
+    assert second == answers(plan, apart, None)
+
+
+def test_a_base_that_is_replaced_while_it_is_loaded_trains_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamframe.trainers import loading
+
+    base = copied(micro_causal(), tmp_path / "base")
+    real = loading.own_memory
+
+    def late(model: Any) -> Any:
+        put(base, other_bytes(base), in_place=True)
+        return real(model)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "own_memory", late)
+        with dr.Session(tmp_path / "session", progress=False), pytest.raises(TrainingError, match="replaced while they were loaded"):
+            trained_on(base).collect()
+    with dr.Session(tmp_path / "session", progress=False):
+        assert trained_on(base).collect().height == 2
+
+
+def test_a_trainings_key_stays_where_it_names_no_weights_of_this_machine(tmp_path: Path) -> None:
+    rows = dr.frame({"prompt": ["a"], "completion": ["b"]})
+    assert rows.train(dr.SFT("nowhere-at-all")).step.content({}) is None
+    assert rows.train(dr.SFT("org/on-the-hub")).step.content({}) is None
+    base = copied(micro_causal(), tmp_path / "base")
+    step = rows.train(dr.SFT(str(base))).step
+    before = step.content({})
+    assert before is not None
+    put(base, other_bytes(base), in_place=False)
+    assert step.content({}) != before
+
+
+def test_a_graph_is_of_the_weights_that_were_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that changes between loading and exporting must leave nothing in the cache under its new digest."""
+    from dreamframe.embedders import sentence_engine
+
+    monkeypatch.setenv("DREAMFRAME_CACHE", str(tmp_path / "cache"))
+    model = copied(micro_encoder(), tmp_path / "model")
+    real = sentence_engine.own_memory
+
+    def late(loaded: Any) -> Any:
+        put(model, other_bytes(model), in_place=True)
+        return real(loaded)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sentence_engine, "own_memory", late)
+        with pytest.raises(SourceChangedError):
+            answers(embedded, model, None)
+    assert not list((tmp_path / "cache").rglob("*.onnx"))
+
+
+def test_a_conversion_of_a_file_that_changes_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamframe.llms import weights
+
+    monkeypatch.setenv("DREAMFRAME_CACHE", str(tmp_path / "cache"))
+    model = copied(micro_gguf(), tmp_path / "model.gguf")
+    real = weights._convert
+
+    def late(gguf: Path, out: Path) -> None:
+        put(model, other_bytes(model), in_place=True)
+        real(gguf, out)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "_convert", late)
+        with pytest.raises(SourceChangedError):
+            answers(from_gguf, model, None)
+    assert not list((tmp_path / "cache" / "converted").iterdir())
