@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from dreamframe.errors import SourceChangedError
-from dreamframe.fingerprint import fingerprint
+from dreamframe.fingerprint import file_digest, fingerprint
 from dreamframe.llms.base import Artefact
-from dreamframe.llms.weights import KeptWeights, Pinned
+from dreamframe.llms.weights import KeptWeights, Pinned, file_memo
 
 
 class OfWeights:
@@ -45,6 +47,9 @@ class OfWeights:
 
     def check_weights(self) -> None:
         """Raise SourceChangedError where weights are no longer what the settings are pinned to: what was loaded may be of either."""
+        for name in self.named:
+            if isinstance(made := getattr(self, name, None), Artefact) and not _is_as_trained(made):
+                raise SourceChangedError(f"{made.path}: the files of this trained model are not those that its training wrote. Put them back, or remove it.")
         pins = {f: v for f in self.named if isinstance(v := getattr(self, f, None), Pinned) and isinstance(v.identity, str)}
         if not pins:
             return
@@ -55,6 +60,17 @@ class OfWeights:
         for name, pin in pins.items():
             if now[name] != pin.identity:
                 raise changed(self, str(pin))
+
+
+def _is_as_trained(model: Artefact) -> bool:
+    """Whether a trained model's files are those that its record lists."""
+    folder = Path(model.path)
+    if not (folder / "training.json").is_file():
+        return True  # not from a session
+    record = json.loads((folder / "training.json").read_text())
+    listed: Mapping[str, Mapping[str, object]] = record.get("files") or {}
+    whole = all((folder / name).is_file() and file_digest(folder / name, file_memo()) == said.get("xxh3_128") for name, said in listed.items())
+    return whole and record.get("key", model.key) == model.key
 
 
 def changed(of: Any, name: str) -> SourceChangedError:

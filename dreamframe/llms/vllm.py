@@ -20,6 +20,12 @@ from dreamframe.llms.residency import Resident, unload
 from dreamframe.llms.transformers import adapter_folder, adapter_identity
 from dreamframe.llms.weights import local_weights, weights_identity
 
+HOW = {  # engine arguments that steer where and how fast, never what
+    *("enforce_eager", "max_num_batched_tokens", "max_num_seqs", "swap_space", "block_size", "enable_prefix_caching", "enable_chunked_prefill"),
+    *("distributed_executor_backend", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "disable_custom_all_reduce"),
+    *("cpu_offload_gb", "num_gpu_blocks_override", "max_parallel_loading_workers", "download_dir", "load_format", "disable_log_stats"),
+    *("compilation_config", "cuda_graph_sizes", "enable_sleep_mode", "async_scheduling", "attention_backend", "device", "max_seq_len_to_capture"),
+}
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room aside for them
 
 
@@ -30,7 +36,7 @@ class VLLM(OfWeights, LLM):
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` is a LoRA adapter, likewise.
     `n_ctx` is the longest request with its answer, in tokens; `quantization` and `dtype` as vLLM names them. Requests are handed to the engine as they
     come, up to `concurrency` at once. `tensor_parallel` GPUs share each layer; the engine takes the `gpu_memory` share of each. `engine` takes any other
-    of vLLM's engine arguments; they count as how, not what.
+    of vLLM's engine arguments: those that place and schedule the work count as how, all others (`hf_overrides`, `kv_cache_dtype`) as what is asked.
 
     >>> dr.VLLM("Qwen/Qwen3-8B", tensor_parallel=2, temperature=0).label
     'Qwen3-8B'
@@ -77,7 +83,8 @@ class VLLM(OfWeights, LLM):
             seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
             seen["adapter"] = adapter_identity(self.adapter)
-        return seen
+        chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
+        return {**seen, "engine": chosen} if chosen else seen
 
     def pool_key(self) -> str:
         own = [self.quantization, self.dtype, self.revision, self.chat_template, self.n_ctx, self.trust_remote_code]

@@ -157,9 +157,16 @@ class Reader:
 
 
 def _trained_labels(adapter: Path | None) -> list[str]:
-    """The labels that an adapter was trained on, as its training recorded them."""
-    record = adapter / "training.json" if adapter is not None else None
-    return list(json.loads(record.read_text()).get("labels", ())) if record is not None and record.exists() else []
+    """The labels that an adapter was trained on: by its config, which is part of what it is, or as the training of an older one recorded them."""
+    if adapter is None:
+        return []
+    for name in ("config.json", "training.json"):
+        held = json.loads((adapter / name).read_text()) if (adapter / name).exists() else {}
+        if (numbered := held.get("id2label")) is not None:
+            return [str(numbered[i]) for i in sorted(numbered, key=int)]
+        if (labels := held.get("labels")) is not None:
+            return list(labels)
+    return []
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:

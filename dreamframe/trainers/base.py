@@ -241,8 +241,8 @@ class LocalTrainer(Trainer):
         return {f.name: held for f in fields(self) if f.name in NAMING and (held := digests_here(getattr(self, f.name)))}
 
     def run(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import distributed
         from dreamframe.llms.weights import content_digest
+        from dreamframe.trainers import distributed
         from dreamframe.trainers.export import TASKS, merge_adapter, task_of
         from dreamframe.trainers.weights import locate
 

@@ -369,3 +369,10 @@ def test_vllm_itself_answers_as_transformers_does() -> None:
     settings = {"temperature": 0, "max_tokens": 8, "dtype": "float32"}
     prompts = ["tea", "tell me about bread"]
     assert texts(ask_all(dr.VLLM(dr.SmolLM2().model, **settings), prompts)) == texts(ask_all(dr.Transformers(dr.SmolLM2(), **settings), prompts))
+
+
+def test_engine_arguments_that_choose_the_answer_are_identity_and_those_that_place_the_work_are_not() -> None:
+    plain = model().identity()
+    assert model(engine={"enforce_eager": True, "block_size": 32}).identity() == plain
+    chosen = [model(engine={"kv_cache_dtype": "fp8"}), model(engine={"hf_overrides": {"rope_theta": 7}}), model(engine={"kv_cache_dtype": "auto"})]
+    assert len({str(llm.identity()) for llm in (model(), *chosen)}) == 4
