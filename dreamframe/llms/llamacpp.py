@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, ModelSettings, setting, steering
+from dreamframe.llms.chat_template import read_in
 from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
@@ -175,9 +176,11 @@ class LlamaCppClient(Resident[Loaded]):
 
     def load(self) -> Loaded:
         llm = self.settings
-        header, context = gguf_header(llm.gguf), context_of(llm.gguf, llm.n_ctx)
+        template, context = gguf_header(llm.gguf).get("tokenizer.chat_template"), context_of(llm.gguf, llm.n_ctx)
+        if isinstance(template, str) and not read_in(template) & {"messages", "raise_exception"}:
+            raise SettingError(f"{llm.label}: the chat template in this file does not read `messages`, so every row would be asked the same: {template[:120]!r}")
         threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
-        return Loaded(serve(llm, context), "tokenizer.chat_template" in header, threads, set(), threading.Event())
+        return Loaded(serve(llm, context), template is not None, threads, set(), threading.Event())
 
 
 def serve(llm: LlamaCpp, context: int) -> Any:

@@ -149,3 +149,14 @@ def test_trying_a_template_is_not_using_it() -> None:
     assert drops_system(tokenizer, strict), "it reads the second message alone"
     assert not drops_system(tokenizer, CHATML)
     assert not drops_system(tokenizer, None)
+
+
+def test_a_gguf_file_whose_template_reads_no_messages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamframe.llms import llamacpp
+    from tests.micro_gguf import micro_gguf
+
+    real = llamacpp.gguf_header
+    monkeypatch.setattr(llamacpp, "gguf_header", lambda path: {**real(path), "tokenizer.chat_template": "### Instruction:\n{{prompt}}"})
+    (error,) = ask_all(dr.LlamaCpp(micro_gguf(), threads=1), ["x"])
+    assert isinstance(error, SettingError)
+    assert "does not read `messages`" in str(error)
