@@ -178,7 +178,7 @@ class LlamaCppClient(Resident[Loaded]):
         llm = self.settings
         template, context = gguf_header(llm.gguf).get("tokenizer.chat_template"), context_of(llm.gguf, llm.n_ctx)
         if isinstance(template, str) and not read_in(template) & {"messages", "raise_exception"}:
-            raise SettingError(f"{llm.label}: the chat template in this file does not read `messages`, so every row would be asked the same: {template[:120]!r}")
+            raise SettingError(f"{llm.label}: its chat template does not read `messages`, so all rows would be asked the same: {template[:120]!r}")
         threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
         return Loaded(serve(llm, context), template is not None, threads, set(), threading.Event())
 
