@@ -102,6 +102,10 @@ class Question:
     json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
     form: Form = "text"
 
+    def __post_init__(self) -> None:
+        if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
+            object.__setattr__(self, "llm", pinned())
+
     @cached_property
     def key_prefix(self) -> bytes:
         """Canonical bytes of everything but the prompt and the sample ordinal; the start of every answer key."""

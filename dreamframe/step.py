@@ -142,7 +142,7 @@ class Step(ABC):
         return found
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
-        """For a source: the digest of its rows as they are now. None for every other step."""
+        """For a source: the digest of its rows as they are now; for a training, that of the weights it names. None for every other step."""
         return None
 
     def key(self, memo: Memo) -> str:
@@ -154,12 +154,12 @@ class Step(ABC):
         if id(self) not in memo:
             for node in self.walk():  # inputs first: a plan may be deeper than Python's stack
                 if id(node) not in memo:
-                    memo[id(node)] = node, node._own_key(memo)
+                    memo[id(node)] = node, node.key_now(memo)
         return str(memo[id(self)][1])
 
-    def _own_key(self, memo: Memo) -> str:
-        """The key, when the inputs' keys are in `memo`."""
-        return fingerprint((self, [memo[id(i)][1] for i in self.inputs], self._content(memo)))
+    def key_now(self, memo: Memo) -> str:
+        """The key, made anew: another one where the weights that a field names were replaced since."""
+        return fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
 
     def walk(self) -> list[Step]:
         """This step and all below it, each once, inputs before the steps that read them."""

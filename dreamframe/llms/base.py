@@ -114,6 +114,13 @@ class ModelSettings(ABC):
         changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
         return replace(self, **changed) if changed else self
 
+    def pinned(self) -> Self:
+        """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
+        return self
+
+    def check_weights(self) -> None:  # noqa: B027  most kinds have none on this machine
+        """Raise SourceChangedError where the weights are no longer what the settings are pinned to."""
+
     @property
     def label(self) -> str:
         """The short name that explain() and progress show."""

@@ -21,7 +21,7 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
         out.flush()
 
     given = json.loads(await lines.readline())
-    settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"])
+    settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"]).pinned()  # once, not for each request
     client = settings.open()
     assert isinstance(client, Resident)
     try:

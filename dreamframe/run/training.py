@@ -16,6 +16,7 @@ from dreamframe.call import Question
 from dreamframe.errors import AnswerError, FingerprintError, TrainingError
 from dreamframe.fingerprint import fingerprint, frame_digest, reads_files
 from dreamframe.llms.base import Artefact
+from dreamframe.llms.pinned import changed
 from dreamframe.llms.residency import seats
 from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
@@ -58,7 +59,10 @@ class Trainings:
                 f"{step.label}: a function of yours (a reward, a metric) reads files or runs a program, and the model would be kept when they change. "
                 "Wrap it: dr.versioned(function, version=1, depends=[path])."
             )
-        key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
+        identity = await asyncio.to_thread(trainer.identity)
+        if step.key_now(self._run.memo) != step.key(self._run.memo):
+            raise changed(step, "that it starts from")
+        key = fingerprint((identity, digests, step.has_validation))
         models = self._run.stores.models
         if (folder := models.find(key)) is not None:
             self._run.stats.reused += 1
@@ -72,6 +76,8 @@ class Trainings:
                 self._run.stats.reused += 1
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
+                if fingerprint(await asyncio.to_thread(trainer.identity)) != fingerprint(identity):
+                    raise changed(step, "that it starts from")
                 folder = await self._train(step, trainer, tables, key)
         finally:
             models.release(key)

@@ -180,7 +180,7 @@ class KeptScan(Source):
         if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
             raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
 
-    def _own_key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
+    def key_now(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
         return self.kept_key
 
     def output_schema(self) -> pl.Schema:
