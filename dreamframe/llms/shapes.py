@@ -220,7 +220,7 @@ def status_of(error: Any) -> int:
     for code in (held.get("code"), held.get("status"), held.get("status_code")):
         if str(code).isdecimal() and 400 <= int(str(code)) < 600:
             return int(str(code))
-    words = f"{held.get('code')} {held.get('type')}".lower()
+    words = f"{held.get('code')} {held.get('type')}".lower().replace("invalid_request_error", "")  # routers call anything so
     return next((status for name, status in STATUSES.items() if name in words), 500)
 
 

@@ -121,7 +121,8 @@ def test_an_error_within_a_reply_is_tried_again_and_named(broken: dict[str, Any]
     ("error", "name", "n_calls"),
     [
         ({"object": "error", "message": "no such thing", "type": "BadRequestError", "code": 400}, "BadRequestError", 1),
-        ({"error": {"message": "bad", "type": "invalid_request_error", "code": None}}, "BadRequestError", 1),
+        ({"error": {"message": "bad", "type": "invalid_request_error", "code": "invalid_prompt"}}, "BadRequestError", 1),
+        ({"error": {"message": "the upstream is down", "type": "invalid_request_error", "code": None}}, "ServerError", 3),
         ({"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, "QuotaExhaustedError", 1),
         ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, "RateLimitedError", None),
         ({"error": {"message": "who?", "type": "authentication_error"}}, "AuthenticationError", 1),
