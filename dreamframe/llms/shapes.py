@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dreamframe.answer import REFUSED, TOOLS, clean
+from dreamframe.answer import FILTERED, LENGTH, REFUSED, TOOLS, clean, end_of
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.dialect import Api, Dialect
@@ -127,8 +127,10 @@ def _choice(found: Any) -> Completion:
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}
     finish, thoughts = word(choice.get("finish_reason")), None
-    if "message" in choice:
-        message = choice["message"]
+    message = choice.get("message")
+    if message is None and "text" not in choice and end_of(finish) in (FILTERED, REFUSED, LENGTH):
+        message = {}  # nothing was said, and it is known why
+    if message is not None:
         text, thoughts, refusal = said(message)
         if refusal:
             text, finish = refusal, REFUSED

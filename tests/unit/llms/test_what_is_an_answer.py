@@ -168,6 +168,13 @@ def test_a_finish_reason_that_is_not_known_to_be_good_is_a_failed_row(finish: st
     assert (only(seen)[0], len(seen.calls)) == (error, 1)
 
 
+@pytest.mark.parametrize("message", [{}, {"message": None}, {"message": {"role": "assistant"}}], ids=str)
+@pytest.mark.parametrize(("finish", "error"), [("content_filter: PROHIBITED_CONTENT", "RefusedError"), ("length", "TruncatedError")])
+def test_a_choice_without_a_message_that_says_why_is_asked_for_once(message: dict[str, Any], finish: str, error: str) -> None:
+    seen = run(lambda n, b: {"choices": [{"index": 0, "finish_reason": finish, **message}]}, llm={"max_tokens": 9})
+    assert (only(seen)[0], len(seen.calls)) == (error, 1)
+
+
 @pytest.mark.parametrize("finish", ["stop", "STOP", "eos", "eos_token", "end_turn", "stop_sequence", "COMPLETE", "FINISH_REASON_STOP", None, ""])
 def test_a_finish_reason_that_is_known_to_be_good_or_not_told_is_an_answer(finish: Any) -> None:
     assert run(lambda n, b: chat("whole", finish)).answers == ["whole"]
@@ -337,6 +344,30 @@ def test_asking_anew_keeps_the_images_of_the_question() -> None:
     assert next_turn(talk, ParseError("no", text="")) == [{"role": "user", "content": [image, {"type": "text", "text": ANEW}]}]
     prefilled = [*talk, {"role": "assistant", "content": "{"}]
     assert next_turn(prefilled, ParseError("no", text=None)) == [*prefilled, {"role": "user", "content": ANEW}]
+
+
+# Vectors
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "says"),
+    [
+        ({"data": [{"index": 0, "embedding": None}]}, "BadReplyError", "no vectors"),
+        ({"data": [{"index": 0, "embedding": []}]}, "BadReplyError", "0 numbers"),
+        ({"data": []}, "BadReplyError", "0 vectors came for 1 texts"),
+        ({"data": [{"index": 0, "embedding": [1.0, 2.0]}], "error": {"message": "upstream lost"}}, "ServerError", "upstream lost"),
+        ({"object": "error", "message": "no such model", "code": 400}, "BadRequestError", "no such model"),
+    ],
+    ids=["null", "empty", "none", "an error beside it", "an error"],
+)
+def test_what_is_no_vector_is_a_failed_row(reply: Any, error: str, says: str) -> None:
+    seen = run(lambda n, b: reply, make=embedder, verb=lambda df, m: df.embed(m, "t", on_error="null"))
+    assert only(seen)[0] == error
+    assert says in only(seen)[1]
+
+
+def embedder(name: str, **settings: Any) -> Any:
+    return dr.OpenAIEmbedder(name, dimensions=2, **settings)
 
 
 # Reducing and judging ask as prompts do
