@@ -113,7 +113,7 @@ class Shape:
         except ErrorInReplyError as exc:
             raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
-            raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+            raise unreadable(exc, found, body, place=place, what="answer") from exc
 
 
 class ErrorInReplyError(Exception):
@@ -165,8 +165,8 @@ def _response(found: Any) -> Completion:
     if status not in ("completed", "incomplete", None):
         raise ValueError(f"status {status!r}")
     kinds = {kind: [item for item in found["output"] if item["type"] == kind] for kind in ("message", "reasoning", "function_call")}
-    parts = [part for item in kinds["message"] for part in item["content"]]
-    texts = [p["text"] for p in parts if p["type"] == "output_text"]
+    parts = [part for item in kinds["message"] for part in item["content"] or ()]
+    texts = [p["text"] for p in parts if p["type"] == "output_text" and p.get("text") is not None]
     refusals = [p["refusal"] for p in parts if p["type"] == "refusal"]
     thoughts = [p["text"] for item in kinds["reasoning"] for p in (*(item.get("summary") or ()), *(item.get("content") or ()))]
     if not parts and kinds["function_call"]:
@@ -175,7 +175,7 @@ def _response(found: Any) -> Completion:
         finish = finish or status  # and nobody says why
     usage = part(found, "usage")
     return Completion(
-        clean("".join(refusals or texts)) if parts else None,
+        clean("".join(refusals or texts)) if refusals or texts else None,
         finish=REFUSED if refusals else word(finish),
         n_in=count(usage.get("input_tokens")),
         n_out=count(usage.get("output_tokens")),
@@ -207,6 +207,13 @@ def error_in(found: Any) -> Any:
     if error and not (isinstance(error, dict) and not any(error.values())):
         return error
     return found if found.get("object") == "error" or (found.get("type") == "error" and "content" not in found) else None
+
+
+def unreadable(exc: Exception, found: Any, body: bytes, *, place: str, what: str) -> BadReplyError:
+    """The error of a reply with status 200 that is not as it should be, with the server's own words where it has some."""
+    held = found if isinstance(found, dict) else {}
+    words = next((f" ({str(held[k])[:300]})" for k in ("message", "detail", "msg", "error_msg") if held.get(k)), "")
+    return BadReplyError(f"{place}: the reply holds no {what}{words}: {type(exc).__name__}: {exc}", status=200, text=shown(body))
 
 
 def in_body(error: Any, body: bytes, *, place: str) -> Exception:

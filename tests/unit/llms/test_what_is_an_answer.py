@@ -39,12 +39,24 @@ def test_a_null_answer_is_a_failed_row_whatever_its_neighbours_are(nothing: Any,
     assert seen.answers[0] is None
 
 
-@pytest.mark.parametrize("content", [[], [text("")], [{"type": "thinking", "thinking": "hm"}]], ids=["none", "empty", "thoughts"])
+@pytest.mark.parametrize("content", [[], [text("")], [{"type": "text", "text": None}], [{"type": "thinking", "thinking": "hm"}]], ids=str)
 def test_anthropics_message_of_nothing_is_a_failed_row(content: list[Any]) -> None:
-    assert only(run(lambda n, b: message(*content), make=dr.Anthropic, llm={"max_tokens": 9}))[0] == "RefusedError"
+    seen = run(lambda n, b: message(*content), make=dr.Anthropic, llm={"max_tokens": 9})
+    assert (only(seen)[0], len(seen.calls)) == ("RefusedError", 1)
 
 
-@pytest.mark.parametrize("output", [[], [said()], [{"type": "reasoning", "summary": []}], [{"type": "function_call", "name": "f"}]], ids=str)
+@pytest.mark.parametrize(
+    "output",
+    [
+        [],
+        [said()],
+        [{"type": "message", "content": None}],
+        [said({"type": "output_text", "text": None})],
+        [{"type": "reasoning", "summary": []}],
+        [{"type": "function_call", "name": "f"}],
+    ],
+    ids=str,
+)
 def test_a_response_without_a_message_is_asked_for_once(output: list[Any]) -> None:
     seen = run(lambda n, b: response(*output), llm=RESPONSES)
     assert (only(seen)[0], len(seen.calls)) == ("RefusedError", 1)
@@ -138,6 +150,13 @@ def test_an_error_with_status_200_is_the_error_that_it_says(error: dict[str, Any
     seen = run(lambda n, b: error)
     assert (only(seen)[0], len(seen.calls)) == (name, n_calls)
     assert str(next(v["message"] for v in (error.get("error"), error) if v)) in only(seen)[1]
+
+
+@pytest.mark.parametrize("named", ["message", "detail", "msg"])
+def test_a_reply_that_is_not_of_the_protocol_is_named_in_the_servers_words(named: str) -> None:
+    seen = run(lambda n, b: {named: "no such route", "code": 5})
+    assert only(seen)[0] == "BadReplyError"
+    assert "no such route" in only(seen)[1]
 
 
 def test_an_error_field_that_holds_nothing_is_no_error() -> None:
