@@ -149,7 +149,7 @@ class PromptStep(RowStep):
         if plain and not replies.failures and are_plain(answers):
             return answers.get_column("text")
         read = await self._read(question, answers, ctx)
-        values, again = self._sorted(question, prompts, read, range(len(prompts)), ctx, last=self.repairs == 0)
+        values, again = self._settled(question, prompts, read, range(len(prompts)), ctx, last=self.repairs == 0)
         return await self._repair(question, prompts, replies, values, again, ctx)
 
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
@@ -161,7 +161,7 @@ class PromptStep(RowStep):
         async with ctx.once("reading", asyncio.Lock):
             return await asyncio.to_thread(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
 
-    def _sorted(
+    def _settled(
         self, question: Question, prompts: pl.Series, read: Sequence[Any], positions: Sequence[int], ctx: RowContext, *, last: bool
     ) -> tuple[list[Any], dict[int, ParseError]]:
         """Values by position, and the errors that another turn may repair; all others are failures."""
@@ -193,7 +193,7 @@ class PromptStep(RowStep):
             for i, failure in reply.failures.items():
                 ctx.fail(asked[i] // self.n, failure)
             read = await self._read(form, reply.answers, ctx)
-            repaired, again = self._sorted(form, prompts, read, asked, ctx, last=turn + 1 == self.repairs)
+            repaired, again = self._settled(form, prompts, read, asked, ctx, last=turn + 1 == self.repairs)
             for p, value in zip(asked, repaired, strict=True):
                 values[p] = value
         return values
