@@ -134,7 +134,8 @@ class AskVerbs(Verbs):
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
-        `df.failures()` lists them. An answer that was paid for is never asked again.
+        `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
+        how is a failed row; thoughts (`<think>…</think>`) are no part of an answer. `parse` runs in a worker thread, once at a time.
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 
