@@ -22,7 +22,7 @@ from dreamframe.run.limits import Limiter
 from dreamframe.run.packs import PackAsker
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.patience import Patience
-from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket, Waiter, model_of
+from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket, model_of
 
 HELD_S = 0.02  # how long a run that will not have a call leave now is left in peace
 __all__ = ["Asker", "Asking", "asker_for", "close_all"]
@@ -238,7 +238,7 @@ class Asker:
             self._limiter.announced(completion.room, completion, left_at=ticket.left, in_flight=len(self._flying), now=now)
 
     def _may_be_paid(self, ticket: Ticket) -> bool:
-        """Whether one of the runs that wait lets the call leave, and pays for it. If none does, it goes back into the queue, without the runs that never will."""
+        """Whether one of the runs that wait lets the call leave, and pays for it. If none does, it is queued again, without the runs that never will."""
         troubles = self._charge(ticket)
         if ticket.payer is not None:
             return True

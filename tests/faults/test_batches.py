@@ -77,7 +77,7 @@ def test_a_refused_row_fails_and_the_others_are_kept(kind: str) -> None:
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["once it looks at them", "when they are submitted"])
 @pytest.mark.parametrize("most", [1, 7, 19])
-def test_a_provider_without_room_gets_less_at_once_and_no_row_fails(most: int, at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+def test_a_provider_without_room_gets_less_at_once_and_no_row_fails(most: int, at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "QUIET_S", 0.01)
     monkeypatch.setattr(batches, "PATIENT_TRIES", 1)
     with Loopback(desk=Desk(polls=1, most_waiting=most, says_full_at_once=at_once)) as server, dr.Session("s") as session:

@@ -127,7 +127,7 @@ def test_a_bad_text_fails_alone(behaviour: Callable[[Call], None], error: str) -
     [(lambda i: {"index": i} if i else {}, False), (lambda i: {}, False), (lambda i: {"index": None}, False), (lambda i: {"index": i} if i else {}, True)],
     ids=["all but 0", "none", "null", "all but 0, out of order"],
 )
-def test_an_index_that_is_left_out_is_the_place_in_the_list(named: Callable[[int], dict[str, Any]], shuffled: bool) -> None:  # noqa: FBT001
+def test_an_index_that_is_left_out_is_the_place_in_the_list(named: Callable[[int], dict[str, Any]], shuffled: bool) -> None:
     def behave(call: Call) -> None:
         found = wanted(call.body["input"])
         data = [{"embedding": found[i], **named(i)} for i in range(len(found))]

@@ -241,7 +241,11 @@ def test_a_model_that_loads_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(400, coded("no", code="context_length_exceeded")), (413, coded("prompt is too long: 300000 tokens")), (400, coded("x", type="exceed_context_size_error"))],
+    [
+        (400, coded("no", code="context_length_exceeded")),
+        (413, coded("prompt is too long: 300000 tokens")),
+        (400, coded("x", type="exceed_context_size_error")),
+    ],
 )
 def test_a_prompt_that_is_too_long_is_known_by_code_or_words(status: int, body: Any) -> None:
     assert type(error(status, body)) is ContextLengthError
