@@ -13,7 +13,7 @@ from typing import Any
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.dialect import Api, Dialect
-from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.refusals import Refusal, status_of
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
@@ -174,9 +174,7 @@ def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     """An error that came with status 200, as routers send them."""
     from dreamframe.llms.http import Reply
 
-    code = error.get("code") if isinstance(error, Mapping) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    return Refusal(Reply(status, {}, body)).error(place=place)
+    return Refusal(Reply(status_of(error), {}, body)).error(place=place)
 
 
 def text_of(content: Any) -> Any:

@@ -196,7 +196,8 @@ class Asker:
             self._again(ticket, exc)
         except CallError as exc:
             self._landed(ticket, exc)
-            if exc.stops_run or self._patience.is_over(exc, ticket.model, ticket.request, self._loop.time()):
+            flying = (t.model for t in self._flying)
+            if exc.stops_run or self._patience.is_over(exc, ticket.model, ticket.request, self._loop.time(), in_flight=flying):
                 self._stop(exc, model=ticket.model if exc.of_model else None)
             self._failed(ticket, exc)
         except asyncio.CancelledError as exc:

@@ -17,7 +17,10 @@ from dreamframe.errors import (
     ServerError,
 )
 from dreamframe.llms.http import Reply
-from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.openai import OpenAI
+from dreamframe.llms.refusals import Refusal, status_of
+from tests.asking import ask_all
+from tests.loopback import Loopback
 
 BILLING = "TPM limit 6000 reached. Try again in 1s. Upgrade at https://x.example/settings/billing"
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
@@ -231,6 +234,34 @@ def test_what_passes_is_tried_again(status: int) -> None:
     found = error(status, b"<html>Web server is down</html>")
     assert isinstance(found, ServerError)
     assert not found.is_loading
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"code": 429}, 429),
+        ({"code": "429"}, 429),
+        ({"code": "rate_limit_exceeded"}, 429),
+        ({"code": "insufficient_quota"}, 402),
+        ({"code": "invalid_api_key"}, 401),
+        ({"code": "content_filter"}, 400),
+        ({"code": "context_length_exceeded"}, 400),
+        ({"code": 7}, 500),
+        ({"message": "rate limit 429"}, 500),
+        ("words", 500),
+    ],
+    ids=str,
+)
+def test_an_error_that_came_with_200_has_the_status_of_its_code(body: Any, status: int) -> None:
+    assert status_of(body) == status
+
+
+def test_a_filter_that_answers_with_200_is_one_row_and_no_fault_of_the_server() -> None:
+    status, body, said = FILTERED["azure"]
+    with Loopback(fault=lambda call: (lambda c: c.send(200, body | {"choices": None})) if call.prompt == "a" else None) as server:
+        first, second = ask_all(OpenAI("m", base_url=server.url, api_key="k"), ["a", "b"])
+    assert (first.finish, first.text, second.text, server.n_calls) == ("content_filter", said, "b", 2)
+    assert status == 400
 
 
 def test_a_model_that_loads_is_there() -> None:

@@ -180,6 +180,16 @@ def test_blocked_rows_at_the_start_do_not_stop_the_run() -> None:
         assert plan.collect().get_column("a").to_list() == [None] * 3 + list("12345678")
 
 
+def test_a_firewall_that_is_faster_than_the_model_stops_nobody() -> None:
+    rows = [f"DROP {i}" for i in range(10)] + [str(i) for i in range(30)]
+    slow = {"latency_s": lambda call: 0.0 if "DROP" in call.prompt else 0.1}
+    with Loopback(fault=lambda call: BLOCKED[0] if "DROP" in call.prompt else None, **slow) as server, dr.Session("s"):  # type: ignore[arg-type]
+        llm = dr.OpenAI("m", base_url=server.url, api_key="k", concurrency=16)
+        out = dr.frame({"t": rows}).prompt(llm, "{t}", into="a", on_error="null").collect()
+    assert out.get_column("a").null_count() == 10
+    assert server.n_calls == 40
+
+
 def test_a_key_that_is_refused_whatever_is_asked_stops_the_run() -> None:
     with Loopback(fault=lambda call: BLOCKED[0]) as server, dr.Session("s"), pytest.raises(RowsFailedError, match="AuthenticationError"):
         dr.frame({"t": list(range(500))}).prompt(dr.OpenAI("m", base_url=server.url, api_key="k", concurrency=2), "{t}", into="a").collect()
