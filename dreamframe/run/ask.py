@@ -188,7 +188,7 @@ class Asker:
         ticket.attempts += 1
         ticket.worker = me
         self._flying.add(ticket)
-        self._deadlines.watch()
+        self._deadlines.watch(ticket)
         try:
             completion = await self._client.complete(ticket.sent)
         except TransientCallError as exc:
