@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dreamframe.answer import clean
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, ServerError, SettingError
+from dreamframe.errors import AuthenticationError, BadRequestError, CallError, PermanentCallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
@@ -206,7 +206,12 @@ class ApiClient:
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
         if reply.status == 200:
-            return wire.read(reply.body, place=self._place)
+            try:
+                return wire.read(reply.body, place=self._place)
+            except PermanentCallError as exc:  # a router's, which came with 200
+                if not Refusal(reply._replace(status=exc.status or 200)).is_moderated:
+                    raise
+                reply = reply._replace(status=exc.status or 200)
         refusal = Refusal(reply)
         if refusal.is_moderated:
             return Completion(clean(refusal.filtered_for), finish="content_filter")

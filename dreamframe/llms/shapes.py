@@ -14,13 +14,11 @@ from dreamframe.answer import FILTERED, LENGTH, REFUSED, TOOLS, clean, end_of
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.dialect import Api, Dialect
-from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.refusals import Refusal, status_of
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
-STATUSES = {"overloaded": 529, "rate_limit": 429, "insufficient_quota": 429, "authentication": 401, "permission": 403, "not_found": 404}
-STATUSES |= {"invalid": 400, "badrequest": 400, "bad_request": 400, "content_policy": 400}  # what a code or type of an error says, without a number
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -221,16 +219,6 @@ def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     from dreamframe.llms.http import Reply
 
     return Refusal(Reply(status_of(error), {}, body)).error(place=place)
-
-
-def status_of(error: Any) -> int:
-    """The status that an error would have come with: its code, or what its words say; 500 where it says nothing."""
-    held = error if isinstance(error, Mapping) else {}
-    for code in (held.get("code"), held.get("status"), held.get("status_code")):
-        if str(code).isdecimal() and 400 <= int(str(code)) < 600:
-            return int(str(code))
-    words = f"{held.get('code')} {held.get('type')}".lower().replace("invalid_request_error", "")  # routers call anything so
-    return next((status for name, status in STATUSES.items() if name in words), 500)
 
 
 def text_of(content: Any) -> Any:
