@@ -201,8 +201,7 @@ class Asker:
         self._flying.add(ticket)
         self._deadlines.watch(ticket)
         try:
-            completion = await self._client.complete(ticket.sent)
-            check_ended(completion.finish, completion.text)
+            completion = self._whole(await self._client.complete(ticket.sent))
         except TransientCallError as exc:
             self._landed(ticket, exc)
             self._again(ticket, exc)
@@ -227,6 +226,13 @@ class Asker:
             self._learn(ticket, completion)
             self._answered(ticket, completion)
 
+    def _whole(self, completion: Completion) -> Completion:
+        """What the client gave, if it is an answer that has ended."""
+        if not isinstance(completion, Completion):
+            raise TypeError(f"{type(self._client).__name__}: complete() gives a Completion, and gave a {type(completion).__name__}.")
+        check_ended(completion.finish, completion.text)
+        return completion
+
     def _given_up(self, ticket: Ticket, exc: asyncio.CancelledError) -> BaseException:
         """Why a call was cancelled: too late, wanted by nobody, or by the client itself."""
         if ticket.is_late:
@@ -242,8 +248,6 @@ class Asker:
 
     def _learn(self, ticket: Ticket, completion: Completion) -> None:
         """What an answer says about the server."""
-        if not isinstance(completion, Completion):
-            raise TypeError(f"{type(self._client).__name__}: complete() gives a Completion, and gave a {type(completion).__name__}.")
         now = self._loop.time()
         self._patience.answered(ticket.model)
         self._limiter.answered(completion, reserved=ticket.reserved, took_s=now - ticket.left, now=now)
