@@ -31,6 +31,7 @@ from dreamframe import foreign_values, function_code, object_code, polars_code
 from dreamframe.errors import FingerprintError
 from dreamframe.file_content import FileMemo, file_digest
 from dreamframe.function_code import tagged
+from dreamframe.secret import Secret
 
 __all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "tagged", "versioned"]
 
@@ -185,6 +186,7 @@ def _plain(kind: type, tag: str, text: Callable[[Any], str | bytes]) -> Callable
     return encoder
 
 
+encode.register(Secret, lambda v, _: tagged("str", str(v).encode("utf-8", "surrogatepass")))  # what it is, whoever may see it
 BY_TEXT = (pathlib.PurePath, pl.DataType)  # whose subclasses are told apart by their text
 for _kind, _tag, _text in (
     (type(None), "none", lambda _: ""),

@@ -25,6 +25,7 @@ from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
+from dreamframe.visible import visible
 from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -53,7 +54,8 @@ class Session(SessionCare):
     (input, output, cached, written); US dollars for a million tokens.
     `offline=True` allows no call at all; `progress` shows bars (default: when
     standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
-    no more than so many are loaded at once, and steps whose models do not fit together run one after the other.
+    no more than so many are loaded at once, and steps whose models do not fit together run one after the other. With `keep_script=True` each plan that is
+    kept from then on comes with the script or notebook that ran it, in `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
 
     >>> with dr.Session(None) as session:
     ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
@@ -72,6 +74,7 @@ class Session(SessionCare):
         progress: bool | None = None,
         batch_rows: int = 128,
         max_models_in_memory: int | None = None,
+        keep_script: bool = False,
     ) -> None:
         if engine not in ENGINES:
             raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
@@ -81,7 +84,7 @@ class Session(SessionCare):
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
         self._options = RunOptions(offline=offline, budget=budget, prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
-        self._progress = progress
+        self._progress, self._keep_script = progress, keep_script
         self._stores: Stores | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._tokens: list[contextvars.Token[Session | None]] = []
@@ -202,11 +205,11 @@ class Session(SessionCare):
         for step in steps:
             self._failures[step.key(run.memo)] = run.stats.failures
         if self._stores is not None:
-            self._stores.log.write(run.stats.events())
+            self._stores.log.write(run.hides(steps).value(run.stats.events()))
             from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
 
             for step in steps:
-                keep_plan(self._stores, step, run.memo)
+                keep_plan(self._stores, step, run.memo, keep_script=self._keep_script)
 
     # Looking
 
@@ -289,7 +292,7 @@ class Session(SessionCare):
         return [] if self.stores.steps is None else self.stores.steps.all()
 
     def __repr__(self) -> str:
-        return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
+        return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
 
 def _next(ready: queue.Queue[Any]) -> Any:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
+from dreamframe.errors import AuthenticationError, BadRequestError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
+from dreamframe.llms.held import redactor_of
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
+from dreamframe.secret import MASK, Secret
 
 
 class Connection(Protocol):
@@ -71,9 +74,10 @@ class ApiSettings(ModelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base_url is not None:
-            parts = urlsplit(self.base_url)
+            parts = split(self.base_url, who=type(self).__name__)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise SettingError(f"{type(self).__name__}: base_url={self.base_url!r} is not an address like 'http://localhost:8000/v1'.")
+                told = without_login(self.base_url)
+                raise SettingError(f"{type(self).__name__}: base_url={told!r} is not an address like 'http://localhost:8000/v1'.")
             userinfo, _, place = parts.netloc.rpartition("@")
             object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
             object.__setattr__(self, "userinfo", userinfo or self.userinfo)
@@ -123,7 +127,8 @@ class ApiSettings(ModelSettings):
     def connect(self, headers: Mapping[str, str]) -> Connection:
         """What carries the bytes. Raises MissingExtraError without its library."""
         needed_for = f"dr.{type(self).__name__}"
-        return Http(self.endpoint, headers, concurrency=self.concurrency, needed_for=needed_for, extra=self.pip_extra, max_bytes=self.max_reply_bytes)
+        steers: dict[str, Any] = {"concurrency": self.concurrency, "max_bytes": self.max_reply_bytes, "extra": self.pip_extra}
+        return Http(self.endpoint, headers, needed_for=needed_for, hides=redactor_of([self]), **steers)
 
     def batches(self, http: Http, place: str) -> BatchApi:  # noqa: ARG002  for those that have one
         """The provider's batch API. Raises SettingError where there is none."""
@@ -141,6 +146,28 @@ class ApiSettings(ModelSettings):
 @dataclass(frozen=True)
 class ApiLLM(ApiSettings, LLM):
     """Settings of a language model behind an HTTP API."""
+
+
+def split(address: str, *, who: str) -> SplitResult:
+    """The parts of an address. Raises SettingError, without what may be a password in it, for a text that has none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        pass  # its words show the address
+    raise SettingError(f"{who}: base_url={without_login(address)!r} is not an address like 'http://localhost:8000/v1'.")
+
+
+def without_login(address: str) -> str:
+    """An address, or what was meant to be one, without user, password and query.
+
+    >>> without_login("htp:/me:pw@host/v1?key=k")
+    'htp:/***@host/v1?***'
+    """
+    place, mark, _ = address.partition("?")
+    before, at, after = place.rpartition("@")
+    scheme = re.match(r"[a-zA-Z]*:?/*", before)
+    shown = f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else place
+    return f"{shown}?{MASK}" if mark else shown
 
 
 def no_key(llm: ApiSettings) -> AuthenticationError:
@@ -165,7 +192,7 @@ class ApiClient:
         headers = dict(self._llm.auth(self._key))
         if self._llm.userinfo:
             headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
-        return {**headers, **dict(self._llm.headers or {})}
+        return {name: Secret(str(value)) for name, value in {**headers, **dict(self._llm.headers or {})}.items()}
 
     @property
     def batches(self) -> BatchApi | None:
@@ -197,7 +224,7 @@ class ApiClient:
         if isinstance(error, BadRequestError) and self._learnt.adapt(wire, refusal):
             self._wires.clear()
             raise LearntError(str(error)) from error
-        raise self._redacted(error)
+        raise error
 
     async def complete(self, request: Request) -> Completion:
         lesson: LearntError | None = None
@@ -224,13 +251,6 @@ class ApiClient:
             self._wires.clear()
         self._wires[id(question)] = made = (wire, llm.url(wire.path))
         return made
-
-    def _redacted(self, error: CallError) -> CallError:
-        """The error without the key, which some servers repeat."""
-        if self._key and len(self._key) > 3 and self._key in f"{error} {error.text}":
-            error.args = (str(error).replace(self._key, "***"),)
-            error.text = error.text.replace(self._key, "***") if error.text else None
-        return error
 
     async def close(self) -> None:
         await self._connection.close()

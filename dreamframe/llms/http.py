@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
+from dreamframe.redactor import Redactor
 
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
+
+
+NONE = Redactor(())
 
 
 class Reply(NamedTuple):
@@ -19,18 +23,34 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def without(self, hides: Redactor) -> Reply:
+        """The reply without the secrets that it repeats, before anybody reads, cuts or keeps it. Of an answer goes what nobody could mean as words."""
+        if self.status == 200 and self.body[:1] in (b"{", b"["):
+            return self if (body := hides.answer(self.body)) is self.body else self._replace(body=body)
+        return Reply(self.status, hides.value(dict(self.headers)), hides.data(self.body))
+
 
 class Http:
     """A pool of connections with the headers that every request carries. Made inside the event loop."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], *, concurrency: int, needed_for: str, max_bytes: int, extra: str = "openai") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        concurrency: int,
+        needed_for: str,
+        max_bytes: int,
+        extra: str = "openai",
+        hides: Redactor = NONE,
+    ) -> None:
         try:
             import aiohttp
             import yarl
         except ImportError as exc:
             raise MissingExtraError("aiohttp", extra=extra, needed_for=needed_for) from exc
         self._aiohttp, self._url = aiohttp, yarl.URL
-        self._max_bytes = max_bytes
+        self._max_bytes, self._hides = max_bytes, hides
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
         self._urls: dict[str, Any] = {}  # text → parsed
         self._session = aiohttp.ClientSession(
@@ -54,11 +74,11 @@ class Http:
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
                 length, most = reply.content_length, most or self._max_bytes
                 whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
-                return Reply(reply.status, reply.headers, whole)
+                return Reply(reply.status, reply.headers, whole).without(self._hides)
         except self._aiohttp.InvalidURL as exc:
-            raise BadRequestError(f"{url!r} is not an address") from exc
+            raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
         except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers or chunks that aiohttp cannot read
-            raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
+            raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}")) from self._hides.cause(exc)
 
     async def _read(self, reply: Any, most: int) -> bytes:
         whole = bytearray()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import MissingExtraError
 from dreamframe.llms.api import Connection
 from dreamframe.llms.base import steering
+from dreamframe.llms.held import redactor_of
 from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
 from dreamframe.llms.prices import Price
@@ -54,6 +55,7 @@ class Library:
             raise MissingExtraError("litellm", extra="litellm", needed_for="dr.LiteLLM") from exc
         self._litellm: Any = litellm
         more = {"api_key": llm.key(), "api_base": llm.base_url, "extra_headers": llm.headers}
+        self._hides = redactor_of([llm])
         self._more = {k: v for k, v in more.items() if v is not None} | {"num_retries": 0, "max_retries": 0, "timeout": llm.timeout_s}
 
     async def post(self, url: str, body: bytes) -> Reply:
@@ -64,9 +66,10 @@ class Library:
         except Exception as exc:
             status = getattr(exc, "status_code", None)
             if not isinstance(status, int):
+                self._hides.error(exc)
                 raise
-            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode())
-        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode())
+            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode()).without(self._hides)
+        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode()).without(self._hides)
 
     async def close(self) -> None:
         """litellm keeps its own connections."""

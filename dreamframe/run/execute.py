@@ -13,11 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.call import Replies
+from dreamframe.call import Failure, Replies
 from dreamframe.errors import BudgetExceededError, OfflineError, RowsFailedError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limit_down
+from dreamframe.plan_secrets import plan_redactor
+from dreamframe.redactor import Redactor
 from dreamframe.run import cutoff
 from dreamframe.run.asking import RunAsking
 from dreamframe.run.garbage import rarely_collected
@@ -54,42 +56,51 @@ class Run:
         self._finds: dict[str, pl.LazyFrame | None] = {}
         self._stages: list[Stage] = []
         self._scans: list[Scan] = []
+        self._hides = plan_redactor(())  # the environment's, until it is known what runs
+
+    def hides(self, steps: Sequence[Step]) -> Redactor:
+        """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
+        return plan_redactor(steps).over(self._hides)
 
     # What users' verbs call
 
     async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
-        async with self._running():
+        async with self._running(steps):
             frames = await every(*(self.frame(self.planned(s)) for s in steps))
-        self._finish(steps[-1])
+            self._finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
-        async with self._running():
+        async with self._running([step]):
             return await self.trainings.artefact(step)
 
     async def batches(self, step: Step) -> AsyncIterator[pl.DataFrame]:
         """The rows of a step as they become ready, in order, without keeping them."""
         plan = self.planned(step)
-        async with self._running():
+        async with self._running([step]):
             if self.find(plan) is None and self._chain(plan):
                 async for batch in self._segment(plan):
                     yield batch
             else:
                 for batch in batches_of(await self.lazy(plan), CHUNK):
                     yield batch
-        self._finish(step)
+            self._finish(step)
 
     def planned(self, step: Step) -> Step:
         """The plan as it will run. A stored step is a leaf: nothing moves in or out of it."""
         return limit_down(step, lambda s: self.find(s) is not None)
 
     @contextlib.asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
+    async def _running(self, steps: Sequence[Step]) -> AsyncIterator[None]:
+        self._hides = self.hides(steps)
         with rarely_collected():
             try:
                 yield
+            except Exception as exc:
+                self._hides.error(exc)  # none leaves with a secret of the plan
+                raise
             finally:
                 await self._settle()
 
@@ -224,7 +235,7 @@ class Run:
         """What step.json says of a stored output."""
         return {
             "step": type(step).__name__,
-            "describe": step.describe(),
+            "describe": self._hides.text(step.describe()),
             "parents": [i.key(self.memo) for i in step.inputs],
             "plan": on_record(step, self.memo),
             "schema": {name: str(dtype) for name, dtype in step.schema.items()},
@@ -303,6 +314,10 @@ class Run:
 
     async def ask(self, stage: Stage, question: Any, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
+
+    def clean(self, failure: Failure) -> Failure:
+        """A failure without the plan's secrets."""
+        return self._hides.value(failure)
 
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])

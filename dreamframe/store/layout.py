@@ -15,6 +15,7 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.visible import visible
 
 FORMAT = 2  # raised when an older dreamframe could misread the folder
 LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
@@ -153,7 +154,7 @@ def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
 
 def warn(message: str) -> None:
     """One warning about the folder."""
-    warnings.warn(message, SessionWarning, stacklevel=3)
+    warnings.warn(visible(message), SessionWarning, stacklevel=3)
 
 
 def _version(library: str) -> str:

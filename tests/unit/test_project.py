@@ -24,10 +24,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
     {"errors", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
-    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content"},
+    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content"}
+    | {"secret", "redactor", "key_shapes", "script_text", "visible"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
-    {"optimizer", "explain", "why_miss", "cards"},
+    {"optimizer", "explain", "why_miss", "cards", "plan_secrets"},
     {"store"},
     {"run", "engines"},
     {"verbs", "session", "session_diff", "publish", "frame", "recipes", "model", "hub", "card_records", "cli", "__init__", "__main__", "testing"}
