@@ -44,7 +44,7 @@ def without_secrets(text: str) -> str:
     "export API_KEY=***; wget 'http://host/?token=***&page=2'"
     """
     text = IN_QUERY.sub(lambda m: f"{m[1]}={MASK}" if is_query_secret(m[1], m[2]) else m[0], without_keys(text))
-    text = NAMED.sub(lambda m: f"{m[1]}{m[2]}{_quoted(m[3])}" if is_secret_name(m[1]) else m[0], text)
+    text = NAMED.sub(_named, text)
     return DRAWN.sub(MASK, IN_USE.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text))
 
 
@@ -53,6 +53,12 @@ def is_query_secret(name: str, value: str) -> bool:
     named = is_secret_name(name) or name.lower() in ("key", "code", "subscription-key", "access_token", "id_token")
     drawn = len(value) >= 16 and any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
     return named or (drawn and name.lower() not in HARMLESS_QUERY)
+
+
+def _named(found: re.Match[str]) -> str:
+    name, sign, value = found.groups()
+    is_prose = ":" in sign and value.isalpha() and value.islower()  # "a secret: nobody knows"
+    return f"{name}{sign}{_quoted(value)}" if is_secret_name(name) and not is_prose else found[0]
 
 
 def _quoted(value: str) -> str:

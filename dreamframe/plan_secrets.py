@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dreamframe.llms.held import redactor_of
-from dreamframe.redactor import Redactor
+from dreamframe.llms.held import redactor_of, secrets_in
+from dreamframe.redactor import Redactor, redactor
 from dreamframe.secret import Secret
 from dreamframe.step import Step
 
@@ -15,9 +15,18 @@ DEEPEST = 12
 
 
 def plan_redactor(steps: Iterable[Step]) -> Redactor:
-    """What takes the secrets of these plans out of texts."""
+    """What takes the secrets of these plans, and of the environment, out of texts."""
+    return redactor_of(_records(steps))
+
+
+def stands_in(step: Step, text: str) -> bool:
+    """Whether a secret of a plan's own stands in a text as a whole."""
+    return redactor(tuple(dict.fromkeys(s for record in _records([step]) for s in secrets_in(record)))).holds(text)
+
+
+def _records(steps: Iterable[Step]) -> list[Any]:
     nodes = {id(node): node for step in steps for node in step.walk()}
-    return redactor_of({id(r): r for node in nodes.values() for r in records_in(node)}.values())
+    return list({id(r): r for node in nodes.values() for r in records_in(node)}.values())
 
 
 def records_in(value: Any, depth: int = 0) -> Iterator[Any]:

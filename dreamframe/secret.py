@@ -60,6 +60,26 @@ class Secret(str):
         return _made, (type(self), str(self), self.name)
 
 
+class SecretPart(Secret):
+    """A text with a secret somewhere in it: `repr` shows the rest."""
+
+    shown: str
+    __slots__ = ("shown",)
+
+    @classmethod
+    def of(cls, text: str, *, name: str, shown: str) -> SecretPart:
+        """`shown` is the text without the secret."""
+        made = cls(text, name=name)
+        made.shown = shown
+        return made
+
+    def __repr__(self) -> str:
+        return repr(self.shown)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_part, (str(self), self.name, self.shown)
+
+
 class SecretJson(Secret):
     """A JSON object with secrets in it: `repr` shows the rest."""
 
@@ -75,6 +95,10 @@ class SecretJson(Secret):
 
 def _made(cls: type[Secret], text: str, name: str) -> Secret:
     return cls(text, name=name)
+
+
+def _made_part(text: str, name: str, shown: str) -> SecretPart:
+    return SecretPart.of(text, name=name, shown=shown)
 
 
 def plain_json(value: Any) -> str:
@@ -130,7 +154,7 @@ def secrets_within(value: Any) -> list[Secret]:
     if isinstance(value, SecretJson):
         return value.secrets()
     if isinstance(value, Secret):
-        return [value]
+        return [] if isinstance(value, SecretPart) else [value]
     if isinstance(value, Mapping):
         return [s for v in value.values() for s in secrets_within(v)]
     return [s for v in value for s in secrets_within(v)] if isinstance(value, (list, tuple, set, frozenset)) else []

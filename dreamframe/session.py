@@ -18,6 +18,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
 from dreamframe.optimizer.limit import limit_down
+from dreamframe.redactor import Redactor
 from dreamframe.run import loop
 from dreamframe.run.options import Mode, RunOptions
 from dreamframe.run.progress import Progress, summary
@@ -90,6 +91,7 @@ class Session(SessionCare):
         self._tokens: list[contextvars.Token[Session | None]] = []
         self._failures: dict[str, list[FailedRow]] = {}
         self.runs: list[RunStats] = []  # of this object, in order
+        self._hides = Redactor(())  # the secrets of its runs so far
 
     # Life
 
@@ -141,7 +143,7 @@ class Session(SessionCare):
     def _run_with(self, options: RunOptions) -> Run:
         from dreamframe.run.execute import Run
 
-        return Run(self.stores, options)
+        return Run(self.stores, options, knows=self._hides)
 
     def _budget_left(self) -> float | None:
         if self._options.budget is None:
@@ -202,10 +204,11 @@ class Session(SessionCare):
         return self._run_with(self._options).planned(step)
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:
+        self._hides = run.hides(steps)
         for step in steps:
             self._failures[step.key(run.memo)] = run.stats.failures
         if self._stores is not None:
-            self._stores.log.write(run.hides(steps).value(run.stats.events()))
+            self._stores.log.write(self._hides.value(run.stats.events()))
             from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
 
             for step in steps:

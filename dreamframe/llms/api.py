@@ -16,13 +16,14 @@ from dreamframe.errors import AuthenticationError, BadRequestError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
-from dreamframe.llms.held import redactor_of
+from dreamframe.llms.held import redactor_of, secrets_in
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
-from dreamframe.secret import MASK, Secret
+from dreamframe.redactor import redactor
+from dreamframe.secret import MASK, Secret, SecretPart
 
 
 class Connection(Protocol):
@@ -82,9 +83,17 @@ class ApiSettings(ModelSettings):
             object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
             object.__setattr__(self, "userinfo", userinfo or self.userinfo)
             object.__setattr__(self, "query", parts.query or self.query)
+        self._hide_secrets()
         for name in ("concurrency", "attempts"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
+
+    def _hide_secrets(self) -> None:
+        """A secret that also stands in another setting, such as a gateway's key in the path of its address, is not shown there either."""
+        hides = redactor(tuple(dict.fromkeys(secrets_in(self))))
+        for name in ("model", "base_url", "system", "identity_"):
+            if hides and isinstance(value := getattr(self, name, None), str) and (shown := hides.text(value)) != value:
+                object.__setattr__(self, name, SecretPart.of(value, name=name, shown=shown))
 
     def identity(self) -> Mapping[str, object]:
         """The endpoint without credentials, unless `identity_` stands for it."""
@@ -151,7 +160,9 @@ class ApiLLM(ApiSettings, LLM):
 def split(address: str, *, who: str) -> SplitResult:
     """The parts of an address. Raises SettingError, without what may be a password in it, for a text that has none."""
     try:
-        return urlsplit(address)
+        parts = urlsplit(address)
+        _ = parts.port  # none where a password has a slash in it: the rest of it is then no port
+        return parts
     except ValueError:
         pass  # its words show the address
     raise SettingError(f"{who}: base_url={without_login(address)!r} is not an address like 'http://localhost:8000/v1'.")

@@ -44,6 +44,7 @@ class Run:
     stores: Stores
     options: RunOptions = field(default_factory=RunOptions)
     stats: RunStats = field(default_factory=RunStats)
+    knows: Redactor = field(default_factory=lambda: Redactor(()), repr=False)  # hides the secrets of earlier runs: one may be told after it changed
 
     def __post_init__(self) -> None:
         self.memo: Memo = {}
@@ -56,7 +57,7 @@ class Run:
         self._finds: dict[str, pl.LazyFrame | None] = {}
         self._stages: list[Stage] = []
         self._scans: list[Scan] = []
-        self._hides = plan_redactor(())  # the environment's, until it is known what runs
+        self._hides = self.knows
 
     def hides(self, steps: Sequence[Step]) -> Redactor:
         """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
@@ -306,7 +307,8 @@ class Run:
     def _stage(self, step: Step) -> Stage:
         seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
-        stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else "", key=step.key(self.memo)))
+        model = self._hides.text(llm.label) if llm is not None else ""
+        stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=step.key(self.memo)))
         self._stages.append(stage)
         return stage
 
