@@ -22,7 +22,7 @@ ESCAPE = re.compile(
     r"|&#\d{1,7};|&#x[0-9a-f]{1,6};|&(?:amp|lt|gt|quot|apos|nbsp|sol|plus|equals|num|lowbar|hyphen|colon|commat|excl|percnt|dollar|period|comma);",
     re.IGNORECASE,
 )
-NAMES = ("object", "reason", "filename", "filename2", "strerror", "text", "msg")  # where built-in errors keep what they are about
+NAMES = ("object", "errno", "reason", "filename", "filename2", "strerror", "text", "msg")  # where built-in errors keep what they are about
 LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 Spans = Sequence[tuple[int, int]]  # of each character in the text that is redacted
 

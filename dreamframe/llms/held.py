@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -84,12 +85,17 @@ def _strings(value: object) -> Iterator[str]:
 def secrets_around() -> Iterator[str]:
     """What the environment calls a key, passwords in its addresses, and those of the proxies."""
     for name, value in os.environ.items():
-        if len(value) >= WINDOW and set(words_of(name)) & IN_ENVIRONMENT and not value.startswith(("/", "~", ".")) and name not in ("PWD", "OLDPWD"):
+        if len(value) >= WINDOW and _may_be_secret(name) and not value.startswith(("/", "~", ".")):
             yield from _of_json(value) if value.lstrip().startswith("{") else (value,)
         if "@" in value and "://" in value:
             yield from of_user(_user_of(value))
     for proxy in urllib.request.getproxies().values():
         yield from of_user(_user_of(proxy))
+
+
+@functools.cache
+def _may_be_secret(name: str) -> bool:
+    return bool(set(words_of(name)) & IN_ENVIRONMENT) and name not in ("PWD", "OLDPWD")
 
 
 def _user_of(address: str) -> str | None:
