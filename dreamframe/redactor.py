@@ -36,7 +36,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str], guesses: Iterable[str] = ()) -> None:
-        known, maybe = dict.fromkeys(str(s) for s in secrets), dict.fromkeys(str(s) for s in guesses)
+        known, maybe = (dict.fromkeys(form for s in held for form in (str(s), str(s).strip())) for held in (secrets, guesses))
         self._given = tuple(known), tuple(maybe)
         pieces = [s for s in known if len(s) >= WINDOW] + [s for s in maybe if is_random(s)]
         whole = [s for s in known if SHORTEST <= len(s) < WINDOW] + [s for s in maybe if len(s) >= WINDOW and not is_random(s)]
@@ -44,7 +44,7 @@ class Redactor:
         self._grams = frozenset(w[i : i + 4] for w in self._windows for i in range(5))
         others = sorted({form for s in whole for form in _whole_forms(s)}, key=len, reverse=True)
         self._whole = re.compile(f"(?<![a-z0-9])(?:{'|'.join(map(re.escape, others))})(?![a-z0-9])") if others else None
-        self._all_forms = tuple({form.lower() for s in (*pieces, *whole) if len(s) >= WINDOW for form in forms_of(s)})
+        self._all_forms = tuple({form.lower() for s in (*pieces, *whole) if is_no_word(s) for form in forms_of(s)})
         self._certain = tuple({form.encode("latin-1") for s in known if is_random(s) and len(s) >= 2 * WINDOW for form in forms_of(s)})
 
     def over(self, other: Redactor) -> Redactor:
@@ -79,7 +79,7 @@ class Redactor:
         return (p if spans is None else (spans[p[0]][0], spans[p[1] - 1][1]) for p in places)
 
     def holds(self, text: str) -> bool:
-        """Whether a secret stands in it, whole, in any form. Those that are shorter than 8 characters may stand anywhere."""
+        """Whether a secret stands in it, whole, in any form. One that may be a word may stand anywhere."""
         layer = _bytes_of(text)
         for _ in range(ROUNDS):
             if any(form in layer for form in self._all_forms):
@@ -225,6 +225,11 @@ def _joined(found: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 def is_random(secret: str) -> bool:
     """Whether it looks drawn by a machine: no word, no sentence, no path."""
     return len(secret) >= 12 and bool(re.search(r"\d", secret)) and bool(re.search(r"[A-Za-z]", secret)) and not re.search(r"[\s{]|^/|^\w+://", secret)
+
+
+def is_no_word(secret: str) -> bool:
+    """Whether a text that holds it can only mean it."""
+    return is_random(secret) or len(secret) >= 16
 
 
 def forms_of(secret: str) -> set[str]:

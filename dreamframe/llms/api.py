@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, SettingError
+from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
@@ -22,7 +23,7 @@ from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
-from dreamframe.redactor import redactor
+from dreamframe.redactor import is_no_word, redactor
 from dreamframe.secret import MASK, Secret, SecretPart
 
 
@@ -90,7 +91,7 @@ class ApiSettings(ModelSettings):
 
     def _hide_secrets(self) -> None:
         """A secret that also stands in another setting, such as a gateway's key in the path of its address, is not shown there either."""
-        hides = redactor(tuple(dict.fromkeys(secrets_in(self))))
+        hides = redactor(tuple(s for s in dict.fromkeys(secrets_in(self)) if is_no_word(s)))
         for name in ("model", "base_url", "system", "identity_"):
             if hides and isinstance(value := getattr(self, name, None), str) and (shown := hides.text(value)) != value:
                 object.__setattr__(self, name, SecretPart.of(value, name=name, shown=shown))
@@ -124,7 +125,10 @@ class ApiSettings(ModelSettings):
 
     def pool_key(self) -> str:
         steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
-        return repr((self.provider, self.endpoint, self.userinfo, self.query, self.api_key or os.environ.get(self.key_variable), self.headers, steers))
+        headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
+        key = str(self.api_key or os.environ.get(self.key_variable))
+        secrets = fingerprint([self.userinfo, self.query, key, headers])  # a digest: this text stands in tables that debuggers show
+        return repr((self.provider, str(self.endpoint), secrets, steers))
 
     def url(self, path: str) -> str:
         """The address of one operation."""
@@ -203,7 +207,8 @@ class ApiClient:
         headers = dict(self._llm.auth(self._key))
         if self._llm.userinfo:
             headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
-        return {name: Secret(str(value)) for name, value in {**headers, **dict(self._llm.headers or {})}.items()}
+        headers |= dict(self._llm.headers or {})
+        return {name: Secret(value) if isinstance(value, str) else value for name, value in headers.items()}
 
     @property
     def batches(self) -> BatchApi | None:
@@ -213,7 +218,8 @@ class ApiClient:
     @property
     def place(self) -> str:
         """Provider and address, without credentials."""
-        return f"{self._llm.provider} {self._llm.endpoint}"
+        end = self._llm.endpoint
+        return f"{self._llm.provider} {f'{end.shown} #{fingerprint(end)[:8]}' if isinstance(end, SecretPart) else end}"
 
     @property
     def batch_poll_s(self) -> float:

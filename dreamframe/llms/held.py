@@ -17,6 +17,9 @@ from dreamframe.secret import HARMLESS_HEADERS, HARMLESS_QUERY, is_secret_name, 
 
 IN_ENVIRONMENT = {"key", "keys", "token", "tokens", "secret", "secrets", "password", "passwd", "pass", "pw", "pwd", "credentials", "auth", "apikey"}
 
+NO_KEYS = {"empty", "none", "null", "not-needed", "not needed", "no-key", "no-key-required", "sk-no-key-required", "dummy", "dummy-key", "unused", "local"}
+NO_KEYS |= {"localhost", "ollama", "lm-studio", "vllm", "llama.cpp", "placeholder", "test", "key", "api-key", "anything", "token-abc123"}  # what stands where none is needed
+
 
 def secrets_in(record: Any) -> Iterator[str]:
     """The secrets of one record: of its fields that are declared secret, of its key's variable, and those inside its other settings."""
@@ -33,7 +36,7 @@ def secrets_in(record: Any) -> Iterator[str]:
         elif f.name == "query":
             yield from of_query(value)
         else:
-            yield from _strings(value)
+            yield from (s for s in _strings(value) if s.lower() not in NO_KEYS)
     if found := os.environ.get(str(getattr(record, "key_variable", "") or "")):
         yield found
 

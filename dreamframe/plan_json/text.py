@@ -24,6 +24,7 @@ def to_json(step: Step) -> str:
 
     text = json.dumps({"dreamframe": dreamframe.__version__, "polars": pl.__version__, **plan_record(step)})
     if stands_in(step, text):
+        del text  # debuggers show it
         raise PlanFormatError(f"{step.label}: this plan cannot be written as JSON: a key of its models stands in it as plain text, in a prompt or a setting.")
     return text
 

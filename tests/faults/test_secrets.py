@@ -237,6 +237,34 @@ def test_an_extra_without_secrets_is_written_as_it_always_was() -> None:
     assert held["steps"][-1]["fields"]["llm"]["fields"]["extra"] == '{"max_tokens_total":5,"top_k":3}'
 
 
+UNSENT = {"surrogate": "sk-\udc80abc12345678", "nul": "sk-a\0bc12345678", "line end": "sk-abc12345678xyz\n", "letters": "schlüssel-é€-12345678"}
+
+
+@pytest.mark.parametrize("key", UNSENT.values(), ids=UNSENT)
+def test_a_key_that_no_header_can_hold_is_not_shown_either(key: str, tmp_path: Path) -> None:
+    with Loopback(fault=lambda c: lambda call: call.send(400, error(sent(c) + key.strip()))) as server:
+        check(key.strip(), everything(tmp_path / "s", frame(llm(server, api_key=key))))
+
+
+def test_a_key_in_a_prompt_or_an_argument_of_the_verb_is_in_no_plan_and_no_error(tmp_path: Path) -> None:
+    with Loopback(fault=lambda c: lambda call: call.send(400, error(f"{c.body}"))) as server:
+        check(KEY, everything(tmp_path / "a", frame(llm(server, api_key=None), extra={"api_key": KEY})))
+        check(KEY, everything(tmp_path / "b", lambda: dr.frame({"i": [1]}).prompt(llm(server), f"Use {KEY} for {{i}}", into="said")))
+
+
+@pytest.mark.parametrize("key", ["ollama", "EMPTY", "not-needed", "token-abc123"])
+def test_a_word_that_serves_as_a_key_hides_nothing_of_the_plan(key: str) -> None:
+    df = frame(dr.OpenAI(f"{key}/llama3", api_key=key, base_url="http://localhost:1/v1", system=f"{key} is needed"))()
+    assert dr.from_json(df.to_json()).step.key({}) == df.step.key({})
+    assert f"{key} is needed" in repr(df.step.llm)  # type: ignore[attr-defined]
+
+
+def test_two_keys_are_two_clients_and_neither_is_named_by_its_pool() -> None:
+    pools = [dr.OpenAI("m", api_key=k, headers=h).pool_key() for k in (KEY, KEY[:-1]) for h in (None, {"x": KEY}, {"x": ODD})]
+    assert len(set(pools)) == 6
+    assert [leaks(k, p) for p in pools for k in (KEY, ODD)] == [[]] * 12
+
+
 # Answers, other clients, other ways of asking
 
 
@@ -299,6 +327,20 @@ def test_a_batch_that_repeats_the_key_shows_none_of_it(tmp_path: Path, monkeypat
                 frame(llm(server, batch_poll_s=0.01))().collect(mode="batch")
             check(KEY, [(name, t) for t in told(raised.value)])
         check(KEY, list(written(tmp_path / f"s{number}")))
+
+
+def test_a_submission_names_no_key_of_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamframe.run.batch.QUIET_S", 0.01)
+    shown: list[tuple[str, str]] = []
+
+    def look(call: Call) -> None:
+        shown.extend(written(tmp_path / "s"))
+        call.send(400, error("no"))
+
+    with Loopback(fault=lambda _: look) as server, dr.Session(tmp_path / "s"):
+        frame(llm(server, base_url=server.url.replace("/v1", f"/{KEY}/v1")), on_error="null")().collect(mode="batch")
+    assert any(name.startswith("batches") for name, _ in shown)
+    check(KEY, shown)
 
 
 @pytest.mark.parametrize(
