@@ -24,7 +24,7 @@ IN_QUERY = re.compile(r"(?<=[?&;])([\w.-]+)=([^&;\s\"'<>#]+)")
 NAMED = re.compile(r"([\w-]+)([\"']?\s*(?:=>|[:=])\s*)(\"[^\"\n]*\"|'[^'\n]*'|(?:(?:Bearer|Basic|Token)\s+)?[^\s\"',;)}\]&]+)", re.IGNORECASE)
 DRAWN = re.compile(r"(?<![A-Za-z0-9+/_=-])(?=[A-Za-z0-9]*\d[A-Za-z0-9]*\d[A-Za-z0-9]*\d)(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{24,}(?![A-Za-z0-9])")
 IN_USE = re.compile(
-    r"(?<![\w-])(-u|--user|--[a-z-]*(?:password|token|key|secret|header)|[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD))([ =]+)(\"[^\"]*\"|'[^']*'|[^\s\"']+)"
+    r"(?<![\w-])(-u|--user|--[a-z-]*(?:password|token|key|secret|header)|[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|SECRET|PASSWORD))([ =]+)(\"[^\"]*\"|'[^']*'|[^\s\"';]+)"
 )
 
 
@@ -45,7 +45,7 @@ def without_secrets(text: str) -> str:
     """
     text = IN_QUERY.sub(lambda m: f"{m[1]}={MASK}" if is_query_secret(m[1], m[2]) else m[0], without_keys(text))
     text = NAMED.sub(_named, text)
-    return DRAWN.sub(MASK, IN_USE.sub(lambda m: f"{m[1]}{m[2]}{MASK}", text))
+    return DRAWN.sub(MASK, IN_USE.sub(_in_use, text))
 
 
 def is_query_secret(name: str, value: str) -> bool:
@@ -57,8 +57,15 @@ def is_query_secret(name: str, value: str) -> bool:
 
 def _named(found: re.Match[str]) -> str:
     name, sign, value = found.groups()
-    is_prose = ":" in sign and value.isalpha() and value.islower()  # "a secret: nobody knows"
+    is_prose = ":" in sign and value[0] not in "\"'" and not re.search(r"\d|\s", value)  # "a secret: nobody knows"
+    is_prose |= not any(c.isalnum() for c in value)
     return f"{name}{sign}{_quoted(value)}" if is_secret_name(name) and not is_prose else found[0]
+
+
+def _in_use(found: re.Match[str]) -> str:
+    name, between, value = found.groups()
+    is_prose = not name.startswith("-") and "=" not in between and not re.search(r"\d|[\"'-]", value)  # "needs OPENAI_API_KEY and a server"
+    return found[0] if is_prose else f"{name}{between}{MASK}"
 
 
 def _quoted(value: str) -> str:

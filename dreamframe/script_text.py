@@ -16,9 +16,12 @@ from dreamframe.secret import HARMLESS_HEADERS, MASK, is_secret_name
 WEAK = {"key", "code", "sig", "pin", "cred", "creds", "auth", "headers", "cookies", "userinfo", "proxy", "proxies", "storage_options", "dsn", "pat"}
 ALL_WITHIN = {"auth", "headers", "extra_headers", "default_headers", "cookies", "userinfo", "cred", "creds"}  # names under which every text is one
 NO_SECRET = re.compile(
-    r"(?:primary|foreign|sort|cache|group|join|partition|index|row|lookup|hash|dict|order|unique|public|by|eos|bos|pad|unk|mask|cls|sep)[_-]?(?:key|token)s?$"
+    r"(?:primary|foreign|sort|cache|group|join|partition|index|row|lookup|hash|dict|order|unique|public|by|eos|bos|pad|unk|mask|cls|sep|first|last|stop)[_-]?(?:key|token)s?$"
 )
 TELLS = re.compile(r"basicauth|digestauth|bearer|login|credential|set_?(?:key|token|password)|authenticate|sign_?in", re.IGNORECASE)
+HARMLESS = re.compile(r"(?i)(?:bearer|basic|token|digest|key)\s*|utf-?8|latin-?1|ascii|https?|base64")
+BROAD = re.compile(r"[_-](?:keys?|token|auth|pat)$")
+HANDS_ON = re.compile(r"(?:^|\.)(?:join|format|b64decode|decode|encode|str|bytes|SecretStr|Secret|strip|replace|next|iter)$")
 PUBLIC = ("revision", "commit", "sha", "digest", "checksum", "fingerprint", "identity", "identity_", "md5", "sha256")
 SOUGHT = re.compile(r".{8,}|(?=.*\d).{6,}", re.DOTALL)  # a secret that is looked for elsewhere in the program: "user" may stand anywhere
 
@@ -37,9 +40,9 @@ def without_secrets_of_script(source: str) -> str:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         raise UnreadableScriptError(f"it does not parse as Python ({type(exc).__name__})") from exc
-    found = Finder(tree)
-    made = _edited(source, [*_comments(source, found.texts), *found.edits()])
     try:
+        found = Finder(tree)
+        made = _edited(source, [*_comments(source, found.texts), *found.edits()])
         ast.parse(made)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         raise UnreadableScriptError("it would not be Python without its secrets") from exc
@@ -55,6 +58,7 @@ class Finder:
         self._secret: dict[int, ast.expr] = {}  # id → literal
         self._public: set[int] = set()
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self._given = {f.name: [n.value for n in ast.walk(f) if isinstance(n, ast.Return) and n.value is not None] for f in functions}
         self._parameters = {f.name: [a.arg for a in f.args.posonlyargs + f.args.args] for f in functions}
         before = -1
         while before != len(self._names):  # a = "x"; b = a; OpenAI(api_key=b)
@@ -88,7 +92,8 @@ class Finder:
         was = ast.unparse(node)
         for part in ast.walk(node):
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                part.value = MASK if is_secret or id(part) in self._secret else self._clean(part.value)
+                is_one = id(part) in self._secret or (is_secret and _may_be_secret(part.value))
+                part.value = MASK if is_one else self._clean(part.value)
         made = ast.unparse(node)
         return made if made != was else ""
 
@@ -111,6 +116,18 @@ class Finder:
             case ast.AnnAssign() | ast.AugAssign() | ast.NamedExpr():
                 if node.value is not None:
                     self._assigned(node.target, node.value)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                self._defaults(node.args)
+            case ast.Match() if self._is_secret(self._name_of(node.subject)):
+                for value in [n.value for n in ast.walk(node) if isinstance(n, ast.MatchValue)]:
+                    self._take(value)
+            case ast.For() | ast.AsyncFor() | ast.comprehension():
+                self._assigned(node.target, node.iter)
+            case ast.expr():
+                self._look_inside(node)
+
+    def _look_inside(self, node: ast.expr) -> None:
+        match node:
             case ast.Dict():
                 for key, value in zip(node.keys, node.values, strict=True):
                     if isinstance(key, ast.Constant):
@@ -119,17 +136,15 @@ class Finder:
                 self._pairs(node.elts)
             case ast.Compare():
                 self._compared([node.left, *node.comparators])
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                self._defaults(node.args)
-            case ast.For() | ast.AsyncFor() | ast.comprehension():
-                self._assigned(node.target, node.iter)
 
     def _call(self, node: ast.Call) -> None:
         for keyword in node.keywords:
             self._under(keyword.arg or "", keyword.value)
+            if keyword.arg == "default" and any(self._is_named(n) for n in (*node.args, *(k.value for k in node.keywords if k.arg != "default"))):
+                self._take(keyword.value)  # add_argument("--api-key", default="x")
         self._pairs(node.args)
         if isinstance(node.func, ast.Attribute) and self._name_of(node.func.value).lower() in ALL_WITHIN:  # headers.update({…})
-            for arg in node.args:
+            for arg in node.args[-1:] if node.func.attr not in ("get", "pop") else ():
                 self._take(arg, is_header=True)
         called = ast.unparse(node.func)
         if TELLS.search(called):
@@ -137,6 +152,10 @@ class Finder:
                 self._take(arg)
         for name, value in zip(self._parameters.get(called.rpartition(".")[2], ()), node.args, strict=False):
             self._under(name, value)
+
+    def _is_named(self, node: ast.expr) -> bool:
+        name = node.value.lstrip("-") if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        return is_secret_name(name) or bool(re.fullmatch(r"[A-Z][A-Z0-9_]*_(?:KEY|TOKEN|PAT|AUTH)", name))
 
     def _assigned(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple | ast.List):
@@ -163,7 +182,7 @@ class Finder:
     def _pairs(self, nodes: list[ast.expr]) -> None:
         """`("authorization", "x")`, `setenv("API_KEY", "x")`: a secret's name, then the secret."""
         for name, value in itertools.pairwise(nodes):
-            if isinstance(name, ast.Constant) and isinstance(name.value, str) and self._is_secret(name.value):
+            if self._is_named(name):
                 self._take(value)
 
     def _compared(self, nodes: list[ast.expr]) -> None:
@@ -184,14 +203,16 @@ class Finder:
         low = name.lower()
         if low in HARMLESS_HEADERS or NO_SECRET.search(low):
             return False
-        return is_secret_name(name) or name in self._names or bool(re.search(r"[_-](?:key|token|auth|pat)$", low))
+        return is_secret_name(name) or name in self._names
 
     def _under(self, name: str, value: ast.expr) -> None:
         """A value that goes by a name."""
         low = name.lower()
         if self._is_secret(name) or low in ALL_WITHIN:
             self._take(value, is_header=low.endswith("headers"))
-        elif low in WEAK:
+        elif BROAD.search(low) and not NO_SECRET.search(low) and not any(isinstance(n, ast.Name | ast.Call) for n in ast.walk(value)):
+            self._take(value)  # azure_key = "x"; not cache_key = digest(rows)
+        elif low in WEAK or BROAD.search(low):
             for node in ast.walk(value):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"\d", node.value) and re.fullmatch(r"\S{8,}", node.value):
                     self._secret[id(node)] = node
@@ -202,10 +223,12 @@ class Finder:
         """Every literal of an expression; the variables that it reads; not the names under which a dict keeps them, and not what a call is asked for."""
         match node:
             case ast.Constant():
-                if isinstance(node.value, str | bytes | int) and not isinstance(node.value, bool) and node.value not in ("", b""):
+                if _may_be_secret(node.value):
                     self._secret[id(node)] = node
             case ast.Name():
                 self._names.add(node.id)
+            case ast.Lambda():
+                self._take(node.body)
             case ast.Dict():
                 for key, value in zip(node.keys, node.values, strict=True):
                     if not (is_header and isinstance(key, ast.Constant) and str(key.value).lower() in HARMLESS_HEADERS):
@@ -229,14 +252,25 @@ class Finder:
 
     def _taken_call(self, node: ast.Call) -> None:
         called = ast.unparse(node.func)
+        for given in self._given.pop(called, ()):  # what a function of the program gives
+            self._take(given)
         is_read = re.search(r"(?:environ\.get|getenv|getpass|get_secret|get_password|\.get|open|read_text|Path|input)$", called)
-        for arg in node.args[1:] if is_read else node.args:
-            self._take(arg)
-        for keyword in node.keywords:
-            self._take(keyword.value)
+        for arg in (*(node.args[1:] if is_read else node.args), *(k.value for k in node.keywords)):
+            if HANDS_ON.search(called) or not any(isinstance(n, ast.Name) for n in ast.walk(arg)):
+                self._take(arg)
+        if isinstance(node.func, ast.Name):
+            self._names.add(node.func.id)  # a lambda's
         if isinstance(node.func, ast.Attribute):  # "abc".strip()
             for part in self._parts(node.func):
                 self._take(part)
+
+
+def _may_be_secret(value: object) -> bool:
+    """Whether a literal in the place of a secret can be one: no separator, no charset, no `Bearer `."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) > 99_999  # a PIN
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    return isinstance(text, str) and any(c.isalnum() for c in text) and not HARMLESS.fullmatch(text)
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
@@ -270,7 +304,10 @@ def _code_has_secrets(said: str) -> bool:
                 continue
             if next(Finder(tree).edits(), None) is not None:
                 return True
-    return bool(re.search(r"[\"']", said)) and any(is_secret_name(w) for w in re.findall(r"[\w-]+", said))
+    if (last := re.fullmatch(r".*?([\w-]+)\s*[:=]\s*\S+\s*", said)) and is_secret_name(last[1]):
+        return True
+    tells = re.search(r"(?<!\w)[\"'][^\"'\s]{3,}[\"']|[=:]\s*(?=\S*\d)\S{4,}|(?<!\S)(?=\S*\d)(?=\S*[A-Za-z])\S{6,}", said)
+    return tells is not None and any(is_secret_name(w) for w in re.findall(r"[\w-]+", said))
 
 
 def _edited(source: str, edits: list[Any]) -> str:

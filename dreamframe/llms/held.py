@@ -17,8 +17,9 @@ from dreamframe.secret import HARMLESS_HEADERS, HARMLESS_QUERY, is_secret_name, 
 
 IN_ENVIRONMENT = {"key", "keys", "token", "tokens", "secret", "secrets", "password", "passwd", "pass", "pw", "pwd", "credentials", "auth", "apikey"}
 
+# What stands where no key is needed
 NO_KEYS = {"empty", "none", "null", "not-needed", "not needed", "no-key", "no-key-required", "sk-no-key-required", "dummy", "dummy-key", "unused", "local"}
-NO_KEYS |= {"localhost", "ollama", "lm-studio", "vllm", "llama.cpp", "placeholder", "test", "key", "api-key", "anything", "token-abc123"}  # what stands where none is needed
+NO_KEYS |= {"localhost", "ollama", "lm-studio", "vllm", "llama.cpp", "placeholder", "test", "key", "api-key", "anything", "token-abc123"}
 
 
 def secrets_in(record: Any) -> Iterator[str]:
