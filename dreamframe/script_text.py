@@ -21,7 +21,7 @@ NO_SECRET = re.compile(
 TELLS = re.compile(r"basicauth|digestauth|bearer|login|credential|set_?(?:key|token|password)|authenticate|sign_?in", re.IGNORECASE)
 HARMLESS = re.compile(r"(?i)(?:bearer|basic|token|digest|key)\s*|utf-?8|latin-?1|ascii|https?|base64")
 BROAD = re.compile(r"[_-](?:keys?|token|auth|pat)$")
-HANDS_ON = re.compile(r"(?:^|\.)(?:join|format|b64decode|decode|encode|str|bytes|SecretStr|Secret|strip|replace|next|iter)$")
+HANDS_ON = re.compile(r"(?:^|\.)(?:join|format|b64decode|str|bytes|SecretStr|Secret|next|iter)$")
 PUBLIC = ("revision", "commit", "sha", "digest", "checksum", "fingerprint", "identity", "identity_", "md5", "sha256")
 SOUGHT = re.compile(r".{8,}|(?=.*\d).{6,}", re.DOTALL)  # a secret that is looked for elsewhere in the program: "user" may stand anywhere
 
