@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Coroutine, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
@@ -27,7 +27,16 @@ class Reply(NamedTuple):
         """The reply without the secrets that it repeats, before anybody reads, cuts or keeps it. Of an answer goes what nobody could mean as words."""
         if self.status == 200 and self.body[:1] in (b"{", b"["):
             return self if (body := hides.answer(self.body)) is self.body else self._replace(body=body)
-        return Reply(self.status, hides.value(dict(self.headers)), hides.data(self.body))
+        return Reply(self.status, self._headers_without(hides), hides.data(self.body))
+
+    def _headers_without(self, hides: Redactor) -> Mapping[str, str]:
+        """Headers of the same kind: their names have no case."""
+        changed = {name: clean for name, value in self.headers.items() if (clean := hides.text(value)) != value}
+        if not changed:
+            return self.headers
+        made: Any = self.headers.copy()  # type: ignore[attr-defined]  # every mapping that a connection gives has it
+        made.update(changed)
+        return cast("Mapping[str, str]", made)
 
 
 class Http:

@@ -76,6 +76,17 @@ def test_errors_that_lead_to_one_another_end() -> None:
     assert leaks(KEY, f"{group.exceptions!r} {a!r} {a.__context__!r} {[str(e) for e in group.exceptions]}") == []
 
 
+def test_headers_without_the_key_have_names_without_case() -> None:
+    from multidict import CIMultiDict, CIMultiDictProxy
+
+    given = CIMultiDictProxy(CIMultiDict({"retry-after": "7", "x-said": f"Bearer {KEY}"}))
+    for headers in (given, CIMultiDictProxy(CIMultiDict({"retry-after": "7"}))):
+        clean = Reply(429, headers, b"").without(Redactor([KEY])).headers
+        assert clean.get("Retry-After") == "7"
+        assert KEY not in str(clean)
+    assert given["x-said"] == f"Bearer {KEY}", "what the library holds is not changed"
+
+
 def test_a_large_reply_is_searched_fast() -> None:
     body = b'{"data": "' + b"x" * (8 << 20) + KEY.encode() + b'"}'
     assert KEY.encode() not in Redactor([KEY]).data(body)
