@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.api import Connection
 from dreamframe.llms.base import steering
+from dreamframe.llms.held import redactor_of
 from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
 from dreamframe.llms.prices import Price
@@ -107,7 +108,7 @@ class Library:
         except ImportError as exc:
             raise MissingExtraError("litellm", extra="litellm", needed_for="dr.LiteLLM") from exc
         self._litellm: Any = litellm
-        self._llm = llm
+        self._llm, self._hides = llm, redactor_of([llm])
         more = {"api_key": llm.key(), "api_base": llm.base_url, "extra_headers": dict(llm.headers) if llm.headers else None}
         self._more = {k: v for k, v in more.items() if v is not None} | {"num_retries": 0, "max_retries": 0, "timeout": llm.timeout_s}
 
@@ -121,9 +122,10 @@ class Library:
         except Exception as exc:
             status = getattr(exc, "status_code", None)
             if not isinstance(status, int):
+                self._hides.error(exc)
                 raise
-            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode())
-        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode())
+            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode()).without(self._hides)
+        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode()).without(self._hides)
 
     async def close(self) -> None:
         """litellm keeps its own connections."""

@@ -27,6 +27,7 @@ from dreamframe.plan_json import expressions
 from dreamframe.plan_json.kinds import declared, fits
 from dreamframe.plan_json.registry import record_class
 from dreamframe.plan_json.write import FORMAT, TYPES
+from dreamframe.secret import plain_json
 from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import HubStream, KeptScan, Scan
@@ -194,6 +195,8 @@ class Reader:
                 return self._edge(kind, inner)
             case "$answer":
                 return self._answer(inner)
+            case "$json":  # with secrets in it, which were handed over
+                return plain_json(self.value(inner))
             case _ if kind in PLAIN:
                 return PLAIN[kind](inner)
         raise PlanFormatError(f"there is no kind of value {kind!r} in this dreamframe; the plan may be of a newer one: pip install -U dreamframe")

@@ -16,6 +16,7 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.visible import visible
 
 MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder
@@ -175,7 +176,7 @@ def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
 
 def warn(message: str) -> None:
     """One warning about the folder."""
-    warnings.warn(message, SessionWarning, stacklevel=3)
+    warnings.warn(visible(message), SessionWarning, stacklevel=3)
 
 
 def _version(library: str) -> str:

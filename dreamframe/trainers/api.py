@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 import polars as pl
 
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
+from dreamframe.llms.api import without_login
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
@@ -102,6 +103,9 @@ class ApiTrainer(Trainer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
+        if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
+            told = without_login(self.base_url)
+            raise SettingError(f"{self.label}: base_url={told!r} has a user or a query in it, which the plan would hold. Give the key as api_key=.")
         for name in ("epochs", "poll_s", *self.above_zero):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise SettingError(f"{self.label}: {name}={value} must be more than 0.")
