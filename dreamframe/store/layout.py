@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import numbers
 import re
 import secrets
 import warnings
@@ -112,7 +113,18 @@ def read_json(files: Files, path: Path) -> dict[str, Any]:
 
 def as_json(value: Any) -> bytes:
     """Readable JSON, with a newline at its end."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode("utf-8", "surrogatepass")
+    return (json.dumps(value, indent=2, ensure_ascii=False, default=plain) + "\n").encode("utf-8", "surrogatepass")
+
+
+def plain(value: object) -> int | float | str:
+    """What JSON has for a value that it does not know: a number for one of another library, else a text.
+
+    >>> import decimal
+    >>> from dreamframe.store.layout import plain
+    >>> plain(decimal.Decimal("0.5"))
+    '0.5'
+    """
+    return int(value) if isinstance(value, numbers.Integral) else float(value) if isinstance(value, numbers.Real) else str(value)
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:
