@@ -9,10 +9,10 @@ from dreamframe.expr import HINT
 from dreamframe.step import Step
 
 
-def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
+def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept: bool = False) -> str:
     """One line a step, the last step first, inputs indented below it, as polars' own explain() does.
 
-    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line.
+    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path.
     """
     seen: dict[int, int] = {}
     shared = _read_twice(step)
@@ -27,7 +27,7 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
             number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{line(node)}{note(node)}")
+        lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node)}{note(node)}")
         for below in node.inputs:
             visit(below, depth + 1)
 
@@ -38,6 +38,11 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
 def line(step: Step) -> str:
     """What a step does, in one line."""
     return " ".join(step.describe().replace(HINT, "").split("\n"))
+
+
+def whole_line(step: Step) -> str:
+    """What a step does, in one line, with the addresses and whole paths that it reaches for: to be shown, not to be kept."""
+    return " ".join(step.explained().replace(HINT, "").split("\n"))
 
 
 def _read_twice(step: Step) -> set[int]:
@@ -61,7 +66,7 @@ def plan_dot(step: Step) -> str:
     """
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
-    labels = [f"  s{i} [label={_quoted(line(n))}];" for i, n in enumerate(nodes)]
+    labels = [f"  s{i} [label={_quoted(whole_line(n))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 

@@ -69,7 +69,7 @@ def scan_hub(
 
 
 def stream_rows(
-    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None
+    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | bool | None = None
 ) -> Callable[[int | None], pl.DataFrame]:
     """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
     return lambda n: _Hub(current(), repo, config, split, token).streamed(commit, n, schema)
@@ -83,7 +83,7 @@ class _Hub:
     repo: str
     config: str | None
     split: str
-    token: str | None = field(repr=False)
+    token: str | bool | None = field(repr=False)  # False: the Hub is not told who the user is
 
     def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
         """What the session keeps under a key; else what is fetched now, and kept."""
@@ -154,7 +154,7 @@ class _Hub:
         try:
             yield
         except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError) as exc:
-            held = self.token or huggingface_hub.get_token() or ""
+            held = str(self.token or huggingface_hub.get_token() or "")
             said = str(exc).replace(held, "***") if held else str(exc)
             raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import platform
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def _keep(stores: Stores, step: Step, memo: Memo) -> None:
     except PlanFormatError as exc:
         record |= {"problem": scrub(str(exc), secrets)}
     script = _script()
-    record |= {"explain": scrub(plan_text(step), secrets), "python": platform.python_version(), "libraries": _environment()}
+    record |= {"explain": scrub(plan_text(step, is_kept=True), secrets), "python": platform.python_version(), "libraries": _environment()}
     if script is not None:
         record["script"] = plans.keep_script(script[0], scrub(script[1], secrets))
     plans.keep(step.label, key, record)
@@ -108,7 +109,9 @@ def listed(stores: Stores) -> list[dict[str, Any]]:
     return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
 
 
-def load(stores: Stores, name: str, *, functions: Given = (), trust_remote_code: bool = False) -> Frame | Model:
+def load(
+    stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+) -> Frame | Model:
     """The plan of this name, label or key."""
     from dreamframe.plan_json.read import as_user_sees, plan_of
 
@@ -120,7 +123,8 @@ def load(stores: Stores, name: str, *, functions: Given = (), trust_remote_code:
         raise PlanFormatError(f"Session.plan: {what}. There are: {there}.")
     if "problem" in found[0]:
         raise PlanFormatError(f"Session.plan: {name!r} was kept as a text alone: {found[0]['problem']}")
-    return as_user_sees(plan_of(found[0], functions=functions, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code))
+    plan = plan_of(found[0], functions=functions, allow=allow, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code)
+    return as_user_sees(plan)
 
 
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:

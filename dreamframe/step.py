@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import polars as pl
 
+from dreamframe.authority import Authority, lent, reached
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
 from dreamframe.fingerprint import fingerprint, parts
@@ -51,6 +52,7 @@ class Step(ABC):
 
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
+    authority: Authority | None = lent()  # what a plan that was read may reach; None: the user wrote it
 
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
@@ -116,6 +118,11 @@ class Step(ABC):
     def describe(self) -> str:
         """One line for explain()."""
         return type(self).__name__.upper()
+
+    def explained(self) -> str:
+        """The line of explain(): what `describe` says, and the addresses and whole paths that the step reaches for. It is shown, and never kept."""
+        places = dict.fromkeys(place for f in fields(self) if f.name != "inputs" for place in reached(getattr(self, f.name)))
+        return " at ".join((self.describe(), *places))
 
     def key_fields(self) -> Mapping[str, object]:
         """The fields that identify this step besides its inputs."""

@@ -60,7 +60,7 @@ class Encoder:
         device = embedder.device or best_device()
         dtype = embedder.dtype or ("float32" if device == "cpu" else "auto")
         with quiet():
-            folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code)
+            folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code, token=embedder.hub_token)
             trust = {"trust_remote_code": embedder.trust_remote_code, "local_files_only": True}
             model = Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust).eval()
             if embedder.backend != "torch" and device == "cpu" and dtype == "float32":

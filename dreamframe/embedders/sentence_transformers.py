@@ -80,6 +80,8 @@ class SentenceTransformer(Embedder):
     def dim(self) -> int:
         if self.dimensions is not None:
             return self.dimensions
+        if (told := self.told()) is not None:
+            return told
         return vector_length(self.model, revision=self.revision, who=type(self).__name__)
 
     @property
@@ -92,7 +94,7 @@ class SentenceTransformer(Embedder):
         seen = dict(super().identity())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         return seen
 
     def pool_key(self) -> str:
@@ -103,7 +105,8 @@ class SentenceTransformer(Embedder):
     @property
     def place(self) -> str:
         """The folder or the Hub id of the weights."""
-        return str(self.model.path if isinstance(self.model, Artefact) else self.model)
+        place: str = self.model.path if isinstance(self.model, Artefact) else self.model
+        return place
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""

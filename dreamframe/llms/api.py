@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from dreamframe.authority import origin, shown
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
@@ -98,8 +99,31 @@ class ApiSettings(ModelSettings):
         """The address that paths are put to."""
         return self.base_url or self.address
 
+    @property
+    def is_own_address(self) -> bool:
+        """Whether it is asked at the address that its provider has for everybody."""
+        return self.base_url is None or (bool(self.own_address) and origin(self.base_url) == origin(self.own_address))
+
+    @property
+    def own_address(self) -> str:
+        """The provider's own address; empty where there is none that is the same for everybody."""
+        return str(getattr(type(self), "address", ""))
+
+    def check_reach(self) -> None:
+        if self.authority is None:
+            return
+        if not self.is_own_address:
+            self.authority.address(self.endpoint, who=self.label, own=self.own_address)
+        if self.identity_ is not None and self.identity_ != self.endpoint and self.identity_ not in self.authority.listed:
+            self.authority.address(self.identity_, who=self.label, own="", why="files what it answers as answers of")
+
+    def reaches(self) -> tuple[str, ...]:
+        return () if self.is_own_address else (shown(self.endpoint),)
+
     def key(self) -> str | None:
-        """The API key as it is now. Raises AuthenticationError where there is none and the provider's own server wants one."""
+        """The API key as it is now, for where it may go. Raises NotAllowedError where it may not, AuthenticationError where there is none and the
+        provider's own server wants one."""
+        self.check_reach()
         found = self.api_key or os.environ.get(self.key_variable)
         if not found and self.base_url is None and self.needs_key:
             raise no_key(self)
@@ -111,7 +135,8 @@ class ApiSettings(ModelSettings):
 
     def pool_key(self) -> str:
         steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
-        return repr((self.provider, self.endpoint, self.userinfo, self.query, self.api_key or os.environ.get(self.key_variable), self.headers, steers))
+        key = self.api_key or os.environ.get(self.key_variable)
+        return repr((self.provider, self.endpoint, self.userinfo, self.query, key, self.headers, self.authority, steers))
 
     def url(self, path: str) -> str:
         """The address of one operation."""
@@ -219,6 +244,8 @@ class ApiClient:
     def _compile(self, question: Question) -> tuple[Wire, str]:
         llm = question.llm
         assert isinstance(llm, ApiSettings), type(llm)
+        if llm.authority is not None and question.sampling.extra:
+            llm.authority.arguments(question.sampling.extras(), who=llm.label)
         wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
         if len(self._wires) > 256:
             self._wires.clear()

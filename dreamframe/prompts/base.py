@@ -52,7 +52,7 @@ class Prompt(ABC):
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
         edges = {id(e): i for i, e in enumerate(self.inputs)}
-        held = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        held = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
         return {name: f"edge {edges[id(v)]}" if id(v) in edges else v for name, v in held.items()}
 
     @property

@@ -13,7 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import PlanError, SourceChangedError
+from dreamframe.authority import shown
+from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.provenance import Provenance
 from dreamframe.step import Memo, Source, runtime, step
@@ -24,6 +25,7 @@ SCANNERS: Mapping[str, Callable[..., pl.LazyFrame]] = {
     "ndjson": pl.scan_ndjson,
     "ipc": pl.scan_ipc,
 }
+FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
 FILES = FileMemo()  # digests of unchanged files, so that a large one is not read twice
 
 
@@ -121,9 +123,18 @@ class Scan(Source):
     format: str
     paths: tuple[str, ...] = runtime()
     options: tuple[tuple[str, Any], ...] = ()
+    columns: tuple[tuple[str, Any], ...] | None = runtime()  # (name, polars type) as a plan that was read tells them: reading it opens no file
+
+    def check_reach(self) -> None:
+        """Raise NotAllowedError for what a plan that was read may not read. Nothing was looked at before."""
+        if self.authority is not None:
+            for path in self.paths:
+                self.authority.path(path, who=f"scan_{self.format}")
+            self.authority.arguments({k: v for k, v in self.options if k.startswith("_") or k in FAR_AWAY}, who=f"scan_{self.format}")
 
     def files(self) -> list[str]:
-        """The files as they are now; a glob's matches sorted by name."""
+        """The files as they are now; a glob's matches sorted by name. Raises NotAllowedError for those that a plan that was read may not read."""
+        self.check_reach()
         found = [sorted(glob.glob(p, recursive=True)) if glob.has_magic(p) and not Path(p).exists() else [p] for p in self.paths]
         files = list(itertools.chain.from_iterable(found))
         missing = [f for f in files if not Path(f).is_file()]
@@ -131,6 +142,9 @@ class Scan(Source):
             what = f"no such file: {missing[0]!r}" if missing else f"no file matches {', '.join(map(repr, self.paths))}"
             near = sorted(p.name for p in Path(missing[0] if missing else ".").absolute().parent.glob(f"*.{self.format}"))[:5] if missing else []
             raise PlanError(f"scan_{self.format}: {what}." + (f" The folder has {', '.join(near)}." if near else ""))
+        if self.authority is not None:
+            for file in files:  # a link may lead anywhere
+                self.authority.path(file, who=f"scan_{self.format}")
         return files
 
     def content(self, memo: Memo) -> str:
@@ -145,9 +159,21 @@ class Scan(Source):
             raise SourceChangedError(f"scan_{self.format}: {', '.join(self.paths)} changed while it was read; run again.")
 
     def output_schema(self) -> pl.Schema:
-        return self.lazy().collect_schema()
+        if self.columns is not None:
+            return pl.Schema(self.columns)
+        unlisted = [p for p in self.paths if self.authority is not None and not self.authority.has_path(p)]
+        if unlisted:
+            what = f"scan_{self.format}: the plan does not say which columns {', '.join(map(shown, unlisted))} has, and reading it opens no file to find out"
+            raise NotAllowedError(f"{what}. If it may be opened: allow=[{', '.join(map(shown, unlisted))}].")
+        return self._query().collect_schema()
 
     def lazy(self) -> pl.LazyFrame:
+        query = self._query()
+        if self.columns is not None and (found := query.collect_schema()) != self.schema:
+            raise SourceChangedError(f"{self.label}: {', '.join(self.paths)} has the columns {dict(found)}, and the plan was made for {dict(self.schema)}.")
+        return query
+
+    def _query(self) -> pl.LazyFrame:
         files, options = self.files(), dict(self.options)
         match self.format:
             case "text":  # one row a line
@@ -162,6 +188,10 @@ class Scan(Source):
 
     def describe(self) -> str:
         return f"SCAN {self.format} {', '.join(Path(p).name for p in self.paths)} [{len(self.schema)} columns]"
+
+    def explained(self) -> str:
+        paths = ", ".join(p if p.isprintable() and "," not in p else shown(p) for p in self.paths)
+        return f"SCAN {self.format} {paths} [{len(self.schema)} columns]"
 
 
 @step

@@ -13,8 +13,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
+from dreamframe.authority import origin, shown
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
+from dreamframe.reaching import under
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
@@ -63,7 +65,7 @@ class Tuned(LLM):
         super().__post_init__()
 
     def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
-        made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
+        made: LLM = under(replace(self.of, model=tuned_name(trained(self.tuned))), self.authority or self.of.authority)
         return made
 
     def pool_key(self) -> str:
@@ -94,6 +96,8 @@ class ApiTrainer(Trainer):
     api_key: str | None = secret()
     poll_s: float = steering(10.0)
 
+    handed_on: ClassVar[tuple[str, ...]] = ("args",)
+    address: ClassVar[str] = ""  # the provider's own
     kind: ClassVar[str] = "api"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
     key_variable: ClassVar[str] = ""
@@ -118,8 +122,18 @@ class ApiTrainer(Trainer):
         artefact = self.base.artefact if isinstance(self.base, Chained) else self.base
         return tuned_name(artefact) if isinstance(artefact, Artefact) else str(getattr(self.base, "model", self.base))
 
+    def check_reach(self) -> None:
+        super().check_reach()
+        if self.authority is not None and self.base_url is not None:
+            self.authority.address(self.base_url, who=self.label, own=self.address)
+
+    def reaches(self) -> tuple[str, ...]:
+        is_own = self.base_url is None or origin(self.base_url) == origin(self.address)
+        return () if is_own else (shown(str(self.base_url).rpartition("@")[2] if "@" in str(self.base_url) else str(self.base_url)),)
+
     def key(self) -> str:
-        """The API key as it is now. Raises AuthenticationError where there is none."""
+        """The API key as it is now, for where it may go. Raises NotAllowedError, and AuthenticationError where there is none."""
+        self.check_reach()
         found = self.api_key or os.environ.get(self.key_variable)
         if not found:
             raise AuthenticationError(f"{self.label}: no API key. Set the environment variable {self.key_variable}, or pass api_key=.")

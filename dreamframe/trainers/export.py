@@ -22,7 +22,7 @@ def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SettingError(f"export: {out} exists and is not an empty folder; choose another or remove it.")
     if merge and (folder / "adapter_config.json").exists():
-        at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export")
+        at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export", token=getattr(trainer, "hub_token", None))
         assert at.adapter is not None
         merge_adapter(at.weights, at.adapter, out, base_name=getattr(trainer, "base_name", None))
     else:
