@@ -149,6 +149,8 @@ class Reader:
         if cls is Scan and "rows" in held:
             kept = {"data": fields["data"], "name": fields.get("name"), "authority": self._authority}
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
+        if cls is KeptScan:
+            fields["is_claimed"] = self._rows is None or held["rows"].get("kept") != fields["kept_key"]
         self.steps.append(cls(**fields))
 
     def _below(self, number: Any) -> Step:

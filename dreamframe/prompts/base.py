@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.call import Failure, Form, RowContext
-from dreamframe.errors import DreamframeError, SettingError
+from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
 
 
 class Prompt(ABC):
@@ -92,6 +92,8 @@ def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) ->
             continue
         try:
             made[position] = write(position)
+        except NotAllowedError:
+            raise  # what a plan may not reach is no matter of a row
         except (DreamframeError, OSError) as exc:
             ctx.fail(position, Failure.of(exc, request="(its prompt could not be written)", attempts=0))
     return pl.Series("prompt", made, dtype=pl.String)

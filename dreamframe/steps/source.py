@@ -201,13 +201,19 @@ class KeptScan(Source):
     data: pl.DataFrame = runtime()
     described: str = runtime(default="")
     kept_key: str
+    is_claimed: bool = runtime(default=False)  # a text says that these are the rows of that key, and no session
 
     def check(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
             raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
 
+    @cached_property
+    def _claimed_key(self) -> str:
+        return fingerprint((self.kept_key, frame_digest(self.data)))
+
     def key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
-        return self.kept_key
+        """That of the scan. Rows that only a text says are those files' are something else: what is made of them is not filed under the files' key."""
+        return self._claimed_key if self.is_claimed else self.kept_key
 
     def output_schema(self) -> pl.Schema:
         return self.data.schema

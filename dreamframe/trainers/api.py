@@ -149,7 +149,7 @@ class ApiTrainer(Trainer):
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
         base = self.base if isinstance(self.base, str) else "tuned model"
-        return Tuned(f"tuned {base}", tuned=model, of=self.llm_of(base, **settings))
+        return Tuned(f"tuned {base}", tuned=model, of=under(self.llm_of(base, **settings), self.authority))
 
     def lines(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         """The rows as the provider reads them."""
