@@ -28,7 +28,7 @@ HARMLESS = frozenset(  # arguments whose texts and lists name a way of working, 
     | {"layers_pattern", "rank_pattern", "alpha_pattern"}
 )
 REACHING = ("push", "hub", "resume", "vllm", "use_vllm", "ssl", "trust", "report_to", "deepspeed", "fsdp")  # starts of names that no number makes harmless
-NOTHING = (None, "none", "no", "auto", False, (), [], {})  # values that ask for nothing
+NOTHING: tuple[Any, ...] = (None, "none", "no", "auto", False, (), [], {})  # values that ask for nothing
 
 
 def lent() -> Any:

@@ -14,7 +14,7 @@ WEIGHTS = ("model", "adapter", "base", "teacher", "rewards")  # fields that may 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reaching:
     """Settings that open files, ask servers or run libraries when they are used: all of it is checked where they stand in a plan that was read."""
 

@@ -123,7 +123,7 @@ class Scan(Source):
     format: str
     paths: tuple[str, ...] = runtime()
     options: tuple[tuple[str, Any], ...] = ()
-    columns: tuple[tuple[str, Any], ...] | None = runtime()  # (name, polars type) as a plan that was read tells them: reading it opens no file
+    columns: tuple[tuple[str, Any], ...] | None = runtime(default=None)  # (name, polars type) as a plan that was read tells them: reading it opens no file
 
     def check_reach(self) -> None:
         """Raise NotAllowedError for what a plan that was read may not read. Nothing was looked at before."""
@@ -201,7 +201,7 @@ class KeptScan(Source):
     data: pl.DataFrame = runtime()
     described: str = runtime(default="")
     kept_key: str
-    is_claimed: bool = runtime(default=False)  # a text says that these are the rows of that key, and no session
+    is_claimed: bool = False  # a text says that these are the rows of that key, and no session
 
     def check(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):

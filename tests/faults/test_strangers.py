@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,12 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.authority import Authority, is_inside
+from dreamframe.authority import Authority
 from dreamframe.errors import NotAllowedError, PlanFormatError
 from dreamframe.llms.base import LLM
+from tests.faults.strangers_plans import KEY, ROWS, SECRET, asking, changed, home_of, scanning, victim
 from tests.loopback.server import Loopback
 from tests.micro import micro_causal
-
-ROOT = Path(__file__).parents[2]
-KEY = "sk-CANARY-env-1234567890"
-SECRET = "the content of a private file"
-ROWS = {"t": ["tea", "rain"]}
 
 
 @pytest.fixture
@@ -34,46 +27,7 @@ def evil() -> Iterator[Loopback]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder, and beside it what is nobody's business."""
-    here = tmp_path / "work"
-    for folder in (here, tmp_path / "private" / ".ssh", tmp_path / "weights"):
-        folder.mkdir(parents=True)
-    for name in ("id_a.txt", ".ssh/id_rsa", "picture.png"):
-        (tmp_path / "private" / name).write_bytes((b"\x89PNG" if name.endswith("png") else b"") + SECRET.encode())
-    (tmp_path / "weights" / "config.json").write_text(json.dumps({"hidden_size": 8, "model_type": "bert"}))
-    (here / "own.txt").write_text("my own")
-    (here / ".env").write_text(SECRET)
-    (here / "way out").symlink_to(tmp_path / "private")
-    (here / "linked.txt").symlink_to(tmp_path / "private" / "id_a.txt")
-    monkeypatch.chdir(here)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    return here
-
-
-def changed(text: str, *pairs: tuple[str, str]) -> str:
-    """A plan in which a stranger wrote something else."""
-    for old, new in pairs:
-        assert old in text
-        text = text.replace(old, json.dumps(new)[1:-1])
-    return text
-
-
-def asking(llm: Any) -> str:
-    return dr.frame(ROWS).prompt(llm, "{t}", into="said").to_json()
-
-
-def scanning(path: str) -> str:
-    return changed(dr.scan_text("own.txt").to_json(), ("own.txt", path))
-
-
-def victim(folder: Path, *attempts: dict[str, Any]) -> list[dict[str, Any]]:
-    """What another process, with a key, makes of plans."""
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(folder.parent / "private"), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    env |= {"OPENAI_API_KEY": KEY, "HF_HOME": str(folder.parent / "hub")}
-    command = [sys.executable, "-m", "tests.faults.stranger"]
-    done = subprocess.run(command, input=json.dumps(attempts), env=env, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return home_of(tmp_path, monkeypatch)
 
 
 # Nothing is touched
@@ -336,160 +290,3 @@ def test_a_kept_plan_asks_nobody_that_was_not_listed(home: Path, evil: Loopback)
             session.plan("said").collect()  # type: ignore[union-attr]
         assert evil.n_calls == n_calls
         assert session.plan("said", allow=[evil.url]).collect()["said"].to_list() == ROWS["t"]  # type: ignore[union-attr]
-
-
-# Files
-
-
-def test_what_is_below_the_working_folder_is_read(home: Path) -> None:
-    (home / "data").mkdir()
-    pl.DataFrame({"a": [1]}).write_csv("data/x.csv")
-    with dr.Session(None):
-        for path in ("data/x.csv", "data/*.csv", str(home / "data" / "x.csv"), "./data/../data/x.csv"):
-            plan = changed(dr.scan_csv("data/x.csv").to_json(), ("data/x.csv", path))
-            assert dr.from_json(plan).collect().rows() == [(1,)], path
-
-
-@pytest.mark.parametrize("entry", ["file", "glob", "folder", "any depth"])
-def test_a_listed_path_is_read_and_nothing_beside_it(home: Path, entry: str) -> None:
-    private = home.parent / "private"
-    allow = {"file": private / "id_a.txt", "glob": private / "*.txt", "folder": private, "any depth": private / "**"}[entry]
-    with dr.Session(None):
-        assert dr.from_json(scanning(str(private / "id_a.txt")), allow=[allow]).collect()["text"].to_list() == [SECRET]
-        for other in (private / ".." / "weights" / "config.json", home.parent / "weights" / "config.json"):
-            with pytest.raises(NotAllowedError):
-                dr.from_json(scanning(str(other)), allow=[allow]).collect()
-
-
-def test_options_that_lead_elsewhere_are_refused(home: Path) -> None:
-    (home / "x.csv").write_text("a\n1\n")
-    record = json.loads(dr.scan_csv("x.csv", has_header=True).to_json())
-    record["steps"][0]["fields"]["options"] = [["storage_options", {"$dict": [["endpoint_url", "http://evil.invalid"]]}]]
-    with dr.Session(None), pytest.raises(NotAllowedError, match="storage_options"):
-        dr.from_json(json.dumps(record)).collect()
-
-
-def test_a_plan_that_lies_about_its_columns_gives_no_rows(home: Path) -> None:
-    (home / "x.csv").write_text("a\n1\n")
-    text = dr.scan_csv("x.csv").to_json()
-    (home / "x.csv").write_text("b\n1\n")
-    with dr.Session(None), pytest.raises(dr.errors.SourceChangedError, match="columns"):
-        dr.from_json(text).collect()
-
-
-def test_a_plan_without_the_columns_of_its_files_is_read_where_they_are_listed(home: Path) -> None:
-    (home / "x.csv").write_text("a\n1\n")
-    record = json.loads(dr.scan_csv("x.csv").to_json())
-    del record["steps"][0]["fields"]["columns"]
-    with pytest.raises(NotAllowedError, match=r"allow=\['x\.csv'\]"):
-        dr.from_json(json.dumps(record))
-    with dr.Session(None):
-        assert dr.from_json(json.dumps(record), allow=["x.csv"]).collect().rows() == [(1,)]
-
-
-def test_rows_that_only_a_text_says_are_a_files_are_filed_under_another_key(home: Path) -> None:
-    """Else a stranger who knows a public file could lay other rows under its key."""
-    from dreamframe.plan_json.write import arrow_text
-
-    with dr.Session("s") as session:
-        mine = dr.scan_text("own.txt").prompt(dr.testing.Echo(), "{text}", into="said")
-        mine.collect()
-        kept = session.plan("said")
-    record = json.loads(kept.to_json())
-    record["steps"][0]["rows"] = {"arrow": arrow_text(pl.DataFrame({"text": ["poison"]}))}
-    forged = dr.from_json(json.dumps(record))
-    assert kept.step.key({}) == mine.step.key({})
-    assert forged.step.key({}) != mine.step.key({})
-    with dr.Session("fresh"):
-        forged.collect()
-        assert mine.collect()["said"].to_list() == ["my own"]
-
-
-# Weights, the Hub, trainings
-
-
-def test_weights_are_what_the_plan_says_they_are(home: Path) -> None:
-    from dreamframe.llms.weights import KeptWeights, weights_identity, weights_path
-
-    (home / "base").mkdir()
-    (home / "base" / "config.json").write_text("{}")
-    digest = weights_identity("base")
-    assert weights_path(KeptWeights.elsewhere("base", digest)) == Path("base")
-    with pytest.raises(dr.errors.SettingError, match="are not here"):
-        weights_path(KeptWeights.elsewhere("base", "0" * 32))
-    with pytest.raises(dr.errors.SettingError, match="said to be those of 'openai/gpt'"):
-        weights_path(KeptWeights.elsewhere("me/tiny", {"hub": "openai/gpt", "commit": "0" * 40}))
-
-
-def test_the_hub_is_not_told_who_reads_a_plan(home: Path) -> None:
-    plan = asking(dr.Transformers("me/private", revision="0" * 40))
-    for allow, token in (([], False), (["me/private"], None), (["hf://me/private"], None), (["me/other"], False)):
-        llm = dr.from_json(plan, allow=allow).step.llm  # type: ignore[union-attr, attr-defined]
-        assert llm.hub_token is token
-    assert dr.Transformers("me/private").hub_token is None
-
-
-TRAINING_ARGS: dict[str, dict[str, Any]] = {
-    "report_to": {"report_to": ["wandb"]},
-    "deepspeed": {"deepspeed": "/etc/passwd"},
-    "fsdp_config": {"fsdp_config": "/etc/passwd"},
-    "hub_token": {"hub_token": "theirs"},
-    "hub_model_id": {"hub_model_id": "them/stolen"},
-    "resume_from_checkpoint": {"resume_from_checkpoint": "/tmp/checkpoint"},
-    "model_init_kwargs": {"model_init_kwargs": {"cache_dir": "/"}},
-    "logging_dir": {"logging_dir": "/tmp/logs"},
-    "run_name": {"run_name": "../../x"},
-}
-
-
-@pytest.mark.parametrize("name", TRAINING_ARGS)
-def test_arguments_of_a_training_that_name_a_place_are_listed_or_refused(home: Path, name: str) -> None:
-    sft = dr.SFT("gpt2", steps=1, args=TRAINING_ARGS[name])
-    record = json.loads(dr.frame(ROWS).train(dr.SFT("gpt2", steps=1), prompt="t", completion="t").to_json())
-    record["steps"][-1]["fields"]["trainer"]["fields"]["args"] = sft.args
-    text = json.dumps(record)
-    with pytest.raises(NotAllowedError, match=name):
-        dr.from_json(text).step.trainer.check_reach()  # type: ignore[union-attr, attr-defined]
-    dr.from_json(text, allow=[name]).step.trainer.check_reach()  # type: ignore[union-attr, attr-defined]
-    sft.check_reach()  # what the user wrote asks nobody
-
-
-def test_usual_arguments_of_a_training_need_nothing(home: Path) -> None:
-    args = {"report_to": "none", "warmup_steps": 3, "lr_scheduler_type": "cosine", "bf16": False, "optim": "adamw_torch"}
-    peft = {"r": 4, "target_modules": ["q_proj"], "lora_dropout": 0.1}
-    plan = dr.frame(ROWS).train(dr.SFT("gpt2", steps=1, args=args, peft=peft), prompt="t", completion="t")
-    dr.from_json(plan.to_json()).step.trainer.check_reach()  # type: ignore[union-attr, attr-defined]
-
-
-def test_a_module_that_an_adapter_names_is_not_imported(home: Path) -> None:
-    plan = dr.frame(ROWS).train(dr.SFT("gpt2", steps=1, peft={"r": 4, "megatron_core": "evil"}), prompt="t", completion="t")
-    with pytest.raises(NotAllowedError, match="megatron_core"):
-        dr.from_json(plan.to_json()).step.trainer.check_reach()  # type: ignore[union-attr, attr-defined]
-
-
-# Texts
-
-
-def test_a_plan_of_3000_steps_is_refused_or_works(home: Path) -> None:
-    record = json.loads(dr.frame(ROWS).reverse().to_json())
-    record["steps"] += [{**record["steps"][1], "inputs": [n]} for n in range(1, 3000)]
-    try:
-        dr.from_json(json.dumps(record))
-    except PlanFormatError as exc:
-        assert "nested too deeply" in str(exc)  # noqa: PT017  whichever of the two
-
-
-def test_allow_is_a_list(home: Path) -> None:
-    for wrong in ("http://localhost/v1", Path("/data"), [1], [""]):
-        with pytest.raises(dr.errors.SettingError, match="allow="):
-            dr.from_json(asking(dr.testing.Echo()), allow=wrong)  # type: ignore[arg-type]
-
-
-INSIDE = {"a/b.csv": True, "*.csv": True, "a/**/b": True, "../x": False, "a/../../x": False, "*/../x": False, "/": False,
-          "~": False, ".env": False, "a/.x/*": False}
-
-
-@pytest.mark.parametrize(("path", "is_in"), INSIDE.items(), ids=INSIDE)
-def test_what_is_inside(home: Path, path: str, is_in: bool) -> None:
-    assert is_inside(path) is is_in
-    assert is_inside(os.path.join(os.getcwd(), path)) is is_in or path in ("/", "~")
