@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -130,6 +131,8 @@ def load(
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
     if "left_out" in held:
         raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
+    if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
+        raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
     found = None if stores.sources is None else stores.sources.find(str(held["label"]), str(held["kept"]))
     if found is None:
         raise PlanFormatError(f"the rows {held['label']}-{str(held['kept'])[:12]} of the plan are not in the session any more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,64 @@ INSIDE = {"a/b.csv": True, "*.csv": True, "a/**/b": True, "../x": False, "a/../.
 def test_what_is_inside(home: Path, path: str, is_in: bool) -> None:
     assert is_inside(path) is is_in
     assert is_inside(os.path.join(os.getcwd(), path)) is is_in or path in ("/", "~")
+
+
+WEIGHTS: dict[str, Callable[[str, str], Any]] = {
+    "transformers": lambda folder, _: dr.frame(ROWS).prompt(dr.Transformers(folder), "{t}"),
+    "vllm": lambda folder, _: dr.frame(ROWS).prompt(dr.VLLM(folder), "{t}"),
+    "a GGUF file": lambda _, file: dr.frame(ROWS).prompt(dr.LlamaCpp(file), "{t}"),
+    "an adapter of a GGUF file": lambda _, file: dr.frame(ROWS).prompt(dr.LlamaCpp("own.txt", adapter=file), "{t}"),
+    "an embedder": lambda folder, _: dr.frame(ROWS).embed(dr.SentenceTransformer(folder), "t"),
+    "a classifier": lambda folder, _: dr.frame(ROWS).classify(dr.HFClassifier(folder), ["a", "b"], "t"),
+    "a reward model": lambda folder, _: dr.frame(ROWS).classify(dr.RewardModel(folder), None, "t"),
+    "examples found by an embedder": lambda folder, _: dr.frame(ROWS).prompt(dr.testing.Echo(), near(folder), into="a"),
+}
+TRAININGS: dict[str, Callable[[str], Any]] = {
+    "a base": lambda folder: dr.SFT(folder, steps=1),
+    "a base that is a model": lambda folder: dr.SFT(dr.Transformers(folder), steps=1),
+    "an adapter": lambda folder: dr.SFT(dr.Transformers("own", adapter=folder), steps=1),
+    "a teacher": lambda folder: dr.Distill("gpt2", teacher=folder, steps=1),
+    "rewards": lambda folder: dr.GRPO("gpt2", rewards=[folder], steps=1),
+}
+
+
+def near(folder: str) -> Any:
+    return dr.FewShot("Do.", input="t", output="t", examples=dr.frame(ROWS), k=1, by=dr.SentenceTransformer(folder))
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_outside_are_opened_neither_to_read_a_plan_nor_to_know_what_they_are(home: Path, name: str) -> None:
+    folder, file = str(home.parent / "weights"), str(home.parent / "private" / "id_a.txt")
+    read = dr.from_json(WEIGHTS[name](folder, file).to_json())
+    assert "private" in read.explain() or "weights" in read.explain()
+    with pytest.raises(NotAllowedError, match=r"weights|private"):
+        read.step.key({})
+    with dr.Session(None), pytest.raises(NotAllowedError, match=r"weights|private"):
+        read.collect()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_no_training_starts_from_weights_outside(home: Path, name: str) -> None:
+    folder = str(home.parent / "weights")
+    plan = dr.frame({"prompt": ["a"], "completion": ["b"]}).train(TRAININGS[name](folder))
+    with dr.Session(None), pytest.raises(NotAllowedError, match="weights"):
+        dr.from_json(plan.to_json()).fit()  # type: ignore[union-attr]
+
+
+def test_what_may_be_reached_goes_with_settings_into_other_processes(home: Path) -> None:
+    from dreamframe.authority import Authority
+    from dreamframe.llms.replicas import settings_fields
+    from dreamframe.trainers.distributed import plain, restored
+
+    mine = Authority(("/data", "me/private"))
+    assert restored(plain(mine, "authority")) == mine
+    llm = dr.from_json(asking(dr.Transformers("org/model", revision="0" * 40, device=["cpu", "cpu"])), allow=mine.listed).step.llm  # type: ignore[union-attr, attr-defined]
+    assert json.loads(json.dumps(settings_fields(llm, "cpu", share=1)))["fields"]["authority"] == ["/data", "me/private"]
+
+
+def test_no_other_folder_is_looked_into_for_the_rows_of_a_kept_plan(home: Path) -> None:
+    from dreamframe.kept_plans import _rows
+
+    for key in ("/../../../x", "../" + "0" * 29, "0" * 31 + "\n"):
+        with dr.Session("s") as session, pytest.raises(PlanFormatError, match="is not the key of rows"):
+            _rows(session.stores, {"label": "rows", "kept": key})
