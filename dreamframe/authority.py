@@ -11,7 +11,7 @@ import fnmatch
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import urlsplit
@@ -99,6 +99,13 @@ class Authority:
             for link in _links(name):
                 self.path(link, who=who)
 
+    def dataset(self, name: str) -> None:
+        """Raise NotAllowedError for what the datasets library would not look for on the Hub: a folder elsewhere, or one of its builders ("csv")."""
+        self.path(name, who="scan_hub")
+        if "/" not in name and not self.has_repository(name):
+            what = f"scan_hub reads {shown(name)}, which may be files of yours as well as a data set of the Hub"
+            raise NotAllowedError(f"{what}. If it may: allow=[{shown(name)}].")
+
     def has_repository(self, name: str) -> bool:
         """Whether the user's token may be shown to the Hub for a repository. Public ones need none."""
         return name in self.listed or f"hf://{name}" in self.listed
@@ -150,10 +157,10 @@ def reached(value: Any) -> Iterator[str]:
     if isinstance(value, tuple):
         for part in value:
             yield from reached(part)
-    elif hasattr(value, "reaches"):
-        yield from value.reaches()
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from value.reaches() if hasattr(value, "reaches") else ()
         for f in fields(value):
-            yield from reached(getattr(value, f.name))
+            yield from reached(getattr(value, f.name, None))
 
 
 def is_place(text: str) -> bool:

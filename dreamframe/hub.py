@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.authority import Authority
 from dreamframe.errors import HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
@@ -69,10 +70,11 @@ def scan_hub(
 
 
 def stream_rows(
-    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | bool | None = None
+    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None, authority: Authority | None = None
 ) -> Callable[[int | None], pl.DataFrame]:
     """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
-    return lambda n: _Hub(current(), repo, config, split, token).streamed(commit, n, schema)
+    told = False if authority is not None and not authority.has_repository(repo) else token  # False: the Hub is not told who the user is
+    return lambda n: _Hub(current(), repo, config, split, told, authority).streamed(commit, n, schema)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class _Hub:
     repo: str
     config: str | None
     split: str
-    token: str | bool | None = field(repr=False)  # False: the Hub is not told who the user is
+    token: str | bool | None = field(repr=False)
+    authority: Authority | None = None  # of a plan that was read
 
     def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
         """What the session keeps under a key; else what is fetched now, and kept."""
@@ -123,6 +126,8 @@ class _Hub:
         return self.kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0].cast(dict(schema))  # type: ignore[arg-type]
 
     def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+        if self.authority is not None:
+            self.authority.dataset(self.repo)
         datasets = _datasets("scan_hub")
         stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
         features = stream.features

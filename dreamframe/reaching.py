@@ -43,6 +43,9 @@ class Reaching:
         if self.authority is not None:
             for name in self.handed_on:
                 self.authority.arguments(json.loads(getattr(self, name) or "{}"), who=f"{self.label} {name}=")
+            for reward in getattr(self, "rewards", ()) or ():  # models that the training will ask
+                if isinstance(asked := getattr(reward, "llm", None), Reaching):
+                    asked.check_reach()
 
     def reaches(self) -> tuple[str, ...]:
         """Where it is, for explain(): an address that is not the provider's own, a whole path."""

@@ -143,9 +143,7 @@ class Reader:
             fields["data"] = self._source(held["rows"])
         if issubclass(cls, HubStream):
             repo, split, commit = (str(fields[name]) for name in ("repo", "split", "revision"))
-            self._authority.path(repo, who="scan_hub")  # the library opens a folder of that name, where there is one
-            token = None if self._authority.has_repository(repo) else False
-            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])), token=token)
+            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])), authority=self._authority)
         if cls is Scan and "rows" in held:
             kept = {"data": fields["data"], "name": fields.get("name"), "authority": self._authority}
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}

@@ -238,3 +238,23 @@ def test_no_other_folder_is_looked_into_for_the_rows_of_a_kept_plan(home: Path) 
     for key in ("/../../../x", "../" + "0" * 29, "0" * 31 + "\n"):
         with dr.Session("s") as session, pytest.raises(PlanFormatError, match="is not the key of rows"):
             _rows(session.stores, {"label": "rows", "kept": key})
+
+
+@pytest.mark.parametrize("repo", ["/etc", "../private", "csv", "http://evil.invalid/x"])
+def test_a_data_set_of_the_hub_is_no_folder_of_this_machine(home: Path, repo: str) -> None:
+    held = {"repo": repo, "config": None, "split": "train", "revision": "0" * 40, "columns": [["a", {"$dtype_class": "Int64"}]]}
+    plan = dr.from_json(json.dumps({"plan": 1, "given": {}, "steps": [{"step": "HubStream", "inputs": [], "fields": held}]}))
+    with dr.Session(None), pytest.raises(NotAllowedError, match="scan_hub"):
+        plan.collect()  # type: ignore[union-attr]
+
+
+def test_explain_names_the_places_of_models_inside_prompts_and_trainings(home: Path) -> None:
+    judge = dr.OpenAI("judge", base_url="http://evil.invalid/v1")
+    rows = dr.frame({"prompt": ["a"]})
+    train = dr.from_json(rows.train(dr.GRPO("gpt2", rewards=[dr.LLMReward(judge, "Rate {completion}")], steps=1)).to_json())
+    near = dr.FewShot("Do.", input="prompt", output="prompt", examples=rows, k=1, by=dr.OpenAIEmbedder("e", base_url="http://near.invalid/v1", dimensions=3))
+    asked = dr.from_json(rows.prompt(dr.testing.Echo(), near, into="a").to_json())
+    assert "at 'http://evil.invalid/v1'" in train.explain()
+    assert "at 'http://near.invalid/v1'" in asked.explain()
+    with pytest.raises(NotAllowedError, match="evil"):
+        train.step.trainer.check_reach()  # type: ignore[attr-defined]
