@@ -135,7 +135,7 @@ class Reader:
         if not issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is no step")
         fields = self._fields(held, cls)
-        fields["authority"] = self._authority
+        fields |= self._lent(cls)
         fields["inputs"] = tuple(self._below(n) for n in held["inputs"])
         if issubclass(cls, Relational) and fields.get("verb") not in VERBS:
             raise PlanFormatError(f"{fields.get('verb')!r} is no verb of frames")
@@ -195,7 +195,11 @@ class Reader:
         fields = self._fields(held, cls)
         if cls is Parallel:
             return Parallel(*fields["llms"])
-        return cls(**fields, **({"authority": self._authority} if any(f.metadata.get("is_lent") for f in dataclasses.fields(cls)) else {}))
+        return cls(**fields | self._lent(cls))
+
+    def _lent(self, cls: type) -> dict[str, Any]:
+        """What every record that reaches for anything carries: the authority of the plan."""
+        return {f.name: self._authority for f in dataclasses.fields(cls) if f.metadata.get("is_lent")}
 
     def value(self, held: Any) -> Any:
         """Any value of a record."""

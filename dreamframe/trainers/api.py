@@ -65,7 +65,7 @@ class Tuned(LLM):
         super().__post_init__()
 
     def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
-        made: LLM = under(replace(self.of, model=tuned_name(trained(self.tuned))), self.authority or self.of.authority)
+        made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
         return made
 
     def pool_key(self) -> str:

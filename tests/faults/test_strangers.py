@@ -172,6 +172,8 @@ def test_two_reads_of_one_plan_share_no_client(home: Path, evil: Loopback) -> No
     with dr.Session(None), pytest.raises(NotAllowedError):
         dr.from_json(plan).collect()
     assert evil.n_calls == n_calls
+    pools = {dr.from_json(plan, allow=allow).step.llm.pool_key() for allow in ([], [evil.url], ["127.0.0.1"])}  # type: ignore[union-attr, attr-defined]
+    assert len({*pools, dr.OpenAI("m", base_url=evil.url).pool_key()}) == 4
 
 
 REFUSED_MODELS: dict[str, tuple[Any, list[str]]] = {

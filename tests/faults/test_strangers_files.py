@@ -258,3 +258,11 @@ def test_explain_names_the_places_of_models_inside_prompts_and_trainings(home: P
     assert "at 'http://near.invalid/v1'" in asked.explain()
     with pytest.raises(NotAllowedError, match="evil"):
         train.step.trainer.check_reach()  # type: ignore[attr-defined]
+
+
+def test_explain_looks_at_no_file_of_a_read_plan_to_know_what_is_stored(home: Path) -> None:
+    with dr.Session("s"):
+        dr.frame(ROWS).prompt(dr.testing.Echo(), "{t}").collect()  # a session with a folder, in which outputs may be found
+        plan = changed(dr.scan_text("own.txt").prompt(dr.testing.Echo(), "{text}").to_json(), ("own.txt", "/private/**/*"))
+        assert "SCAN text /private/**/* [1 columns]" in dr.from_json(plan).explain()
+        assert "SCAN text /private/**/* [1 columns]" in dr.from_json(plan).head(1).explain()  # type: ignore[union-attr]
