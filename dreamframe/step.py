@@ -30,7 +30,7 @@ def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = 
     ...     def output_schema(self): return self.inputs[0].schema
     ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
     >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
-    (1, ['name', 'batch_size'])
+    (1, ['name', 'authority', 'batch_size'])
     """
     if default_factory is not None:
         return field(default_factory=default_factory, metadata={"runtime": True})

@@ -66,8 +66,8 @@ def type_read(tree: Any) -> pl.DataType:
 def _check(tree: Any) -> None:
     try:
         for name, held in _nodes(tree):
-            is_called = held is not None and any(part in name.lower() for part in CALLED)
-            if is_called or any(part in name for part in CODE) or (name == "RenameAlias" and "Map" in json.dumps(held)):
+            is_code = name in CODE if held is None else any(part in name for part in CODE) or any(part in name.lower() for part in CALLED)
+            if is_code or (name == "RenameAlias" and "Map" in json.dumps(held)):
                 raise PlanFormatError(f"it holds code ({name})")
             if name != "Binary" and _is_numbers(held) and held[: len(PICKLED)] == PICKLED:
                 raise PlanFormatError(f"it holds code ({name})")
@@ -80,7 +80,7 @@ def _check(tree: Any) -> None:
 
 
 def _nodes(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with the name it stands under; a node without fields is its name."""
+    """Every value with the name it stands under; a node without fields is its name, and so are the texts of users, which hold nothing."""
     yield name, tree
     if isinstance(tree, dict):
         for key, held in tree.items():

@@ -222,6 +222,8 @@ def hostile(path: Path) -> dict[str, Any]:
         "a pickle as an aggregate": {"AnonymousAgg": {"input": [column], "function": bomb}},
         "a pickle that renames": {"RenameAlias": {"function": {"Map": bomb}, "expr": column}},
         "a pickle that is a text": {"RenameAlias": {"function": {"Map": "PLPYFN"}, "expr": column}},
+        "a pickle that is called back": {"PipeWithDtype": {"input": [column], "callback": bomb}},
+        "a short pickle under a name of another polars": {"Evaluated": {"input": [column], "with": list(b"PLPYUDFcos\nsystem\n(S'id'\ntR.")}},
         "a plugin": {"Function": {"input": [column], "function": {"FfiPlugin": {"lib": "evil.so", "symbol": "f", "kwargs": []}}}},
         "a plan inside": {"SubPlan": [{"PythonScan": {}}, []]},
         "bytes that are no table": {"Literal": {"Series": [255, 255, 255, 255, 184, 0, 0, 0, 1, 2, 3]}},
