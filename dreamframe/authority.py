@@ -59,15 +59,11 @@ class Authority:
 
     def has_address(self, url: str) -> bool:
         """Whether an address, or its host, was listed."""
-        wanted = origin(url)
-        if wanted is None or {".", ".."} & set(urlsplit(url).path.split("/")):
-            return False
-        return any(_holds_address(entry, url, wanted) for entry in self.listed)
+        return any(is_below(url, entry) for entry in self.listed)
 
     def address(self, url: str, *, who: str, own: str = "", why: str = "sends its rows to") -> None:
         """Raise NotAllowedError for an address that is neither the provider's own nor listed."""
-        mine = origin(own) if own else None
-        if (mine is not None and origin(url) == mine) or self.has_address(url):
+        if (own and is_below(url, own)) or self.has_address(url):
             return
         seen = shown(url)
         instead = f" That is not {own}, its provider's own." if own else ""
@@ -137,9 +133,12 @@ def origin(url: str) -> tuple[str, str, int] | None:
 
 def is_inside(text: str) -> bool:
     """Whether a path, or all that a glob can match, lies in the working folder, wherever links lead, and is not hidden in it."""
+    if "\0" in text:
+        return False
     parts = PurePath(os.path.expanduser(text)).parts
-    magic = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    if ".." in parts[magic:] or "\0" in text:
+    is_name = os.path.lexists(os.path.expanduser(text))  # a file may be called "data[1].csv"
+    magic = next((i for i, part in enumerate(parts) if glob.has_magic(part) and not is_name), len(parts))
+    if ".." in parts[magic:]:
         return False
     here, there = os.path.realpath(os.getcwd()), os.path.realpath(os.path.join(*(parts[:magic] or (".",))))
     if there != here and not there.startswith(here.rstrip(os.sep) + os.sep):
@@ -168,7 +167,15 @@ def is_place(text: str) -> bool:
     return text.startswith(("/", "~", ".")) or ".." in PurePath(text).parts
 
 
-def _holds_address(entry: str, url: str, wanted: tuple[str, str, int]) -> bool:
+def is_below(url: str, entry: str) -> bool:
+    """Whether an address is another one, or lies below it; `entry` may also be a host, with or without a port.
+
+    >>> is_below("http://gpu1:8000/v1", "gpu1"), is_below("http://gpu1:8000/v1", "http://gpu1:8000"), is_below("http://gpu1:8000/v12", "http://gpu1:8000/v1")
+    (True, True, False)
+    """
+    wanted = origin(url)
+    if wanted is None or {".", ".."} & set(urlsplit(url).path.split("/")):
+        return False
     if "://" not in entry:
         host, _, port = entry.lower().rpartition(":") if ":" in entry and "/" not in entry else (entry.lower(), "", "")
         return wanted[1] == host.strip("[]") and (not port or port == str(wanted[2]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from dreamframe.authority import origin, shown
+from dreamframe.authority import is_below, shown
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
@@ -102,7 +102,7 @@ class ApiSettings(ModelSettings):
     @property
     def is_own_address(self) -> bool:
         """Whether it is asked at the address that its provider has for everybody."""
-        return self.base_url is None or (bool(self.own_address) and origin(self.base_url) == origin(self.own_address))
+        return self.base_url is None or (bool(self.own_address) and is_below(self.base_url, self.own_address))
 
     @property
     def own_address(self) -> str:

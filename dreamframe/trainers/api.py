@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from dreamframe.authority import origin, shown
+from dreamframe.authority import is_below, shown
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
 from dreamframe.reaching import under
@@ -128,8 +128,9 @@ class ApiTrainer(Trainer):
             self.authority.address(self.base_url, who=self.label, own=self.address)
 
     def reaches(self) -> tuple[str, ...]:
-        is_own = self.base_url is None or origin(self.base_url) == origin(self.address)
-        return () if is_own else (shown(str(self.base_url).rpartition("@")[2] if "@" in str(self.base_url) else str(self.base_url)),)
+        place = str(self.base_url)
+        is_own = self.base_url is None or is_below(place, self.address)
+        return () if is_own else (shown(f"{place.partition('://')[0]}://{place.rpartition('@')[2]}" if "@" in place else place),)
 
     def key(self) -> str:
         """The API key as it is now, for where it may go. Raises NotAllowedError, and AuthenticationError where there is none."""

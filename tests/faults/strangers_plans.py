@@ -29,6 +29,7 @@ def home_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (here / "own.txt").write_text("my own")
     (here / ".env").write_text(SECRET)
     (here / "way out").symlink_to(tmp_path / "private")
+    (here / "link[1].txt").symlink_to(tmp_path / "private" / "id_a.txt")
     (here / "linked.txt").symlink_to(tmp_path / "private" / "id_a.txt")
     monkeypatch.chdir(here)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
