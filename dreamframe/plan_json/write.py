@@ -108,7 +108,7 @@ class Writer:
         """What would have to be looked up in files to make the plan again: columns, lengths of vectors. Reading a plan opens none."""
         if isinstance(record, Scan):
             return {"columns": self.value(tuple(record.schema.items()))}
-        with contextlib.suppress(DreamframeError):  # weights that are nowhere
+        with contextlib.suppress(DreamframeError, OSError):  # weights that are nowhere, or a Hub out of reach
             return {"length": record.dim} if isinstance(record, Embedder) and not hasattr(record, "base_url") else {}
         return {}
 
