@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import ParseError, SchemaError
-from dreamframe.json_schema import dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, reader, resolved
+from dreamframe.json_schema import SCALARS, dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, read_as, reader, resolved, without_nulls
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
@@ -77,6 +77,11 @@ class AnswerSchema:
         held = given_back(self.shape, self.schema)
         return dtype_of(held, held)
 
+    @cached_property
+    def is_quick(self) -> bool:
+        """Whether reading an answer takes no code of the user's and no validation to speak of."""
+        return self._adapter is None and self.schema.keys() <= {"type", "enum"} and self.schema.get("type") in SCALARS.values()
+
     def parse(self, text: str) -> Any:
         """The value that a text holds. Raises ParseError where it holds none; never a default.
 
@@ -124,7 +129,7 @@ class AnswerSchema:
         if type(value) not in PLAIN:
             value = _as_json(value, text)
         if not self._is_plainly_right(value):
-            self._validate(value, text)
+            value = self._valid(value, text)
         if self._adapter is not None:
             value = self._through_pydantic(value, text)
         try:
@@ -153,20 +158,26 @@ class AnswerSchema:
         import jsonschema
         from referencing import Registry
 
-        schema = dict(self.schema)
+        schema = dict(self.schema) if self._adapter is None else read_as(self.shape)
         return jsonschema.validators.validator_for(schema)(schema, registry=Registry())  # an empty registry: no reference is fetched from the net
 
-    def _validate(self, value: Any, text: str | None) -> None:
-        """Against the JSON Schema. Also what pydantic reads: it would fill in defaults for what the answer leaves out."""
+    def _valid(self, value: Any, text: str | None) -> Any:
+        """The value as it fits the JSON Schema, null for what may be left out being read as left out. Also what pydantic reads: it would fill in
+        defaults for what the answer leaves out."""
         import jsonschema
 
+        held = self._validator
         try:
-            error = jsonschema.exceptions.best_match(self._validator.iter_errors(value))
+            if held.is_valid(value):
+                return value
+            made = without_nulls(value, held.schema, held.schema, lambda v, option: held.evolve(schema=option).is_valid(v))
+            if made != value and held.is_valid(made):
+                return made
+            error = jsonschema.exceptions.best_match(held.iter_errors(value))
         except RecursionError as exc:
             raise ParseError("the answer is nested too deeply", text=text) from exc
-        if error is not None:
-            at = "".join(f" at {p!r}" for p in error.absolute_path)
-            raise ParseError(f"not the shape that was asked for{at}: {error.message[:300]}", text=text)
+        at = "".join(f" at {p!r}" for p in error.absolute_path)
+        raise ParseError(f"not the shape that was asked for{at}: {error.message[:300]}", text=text)
 
     @cached_property
     def _adapter(self) -> Any:
@@ -185,7 +196,7 @@ class AnswerSchema:
             held = self._adapter.dump_python(made, mode="json", by_alias=True)
         except pydantic.ValidationError as exc:
             raise ParseError(_first_error(exc.errors()), text=text) from exc
-        except Exception as exc:  # a validator or serialiser of the user's may raise anything
+        except (Exception, SystemExit) as exc:  # a validator or serialiser of the user's may raise anything
             raise ParseError(f"the validators of {self.shape!r} failed: {type(exc).__name__}: {exc}", text=text) from exc
         return _sets_in_order(held, self.schema, self.schema) if "uniqueItems" in self.json_schema else held
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
+from dreamframe.answer import STOP, THOUGHTS, clean, end_of, has_mark, without_thoughts
 from dreamframe.errors import CallError, SettingError
 from dreamframe.fingerprint import canonical, fingerprint
 
@@ -121,13 +122,14 @@ class Question:
 class Request:
     """One call: a question with a row's prompt. Plain slots: one is made for every row."""
 
-    __slots__ = ("key", "prompt", "question", "sample")
+    __slots__ = ("key", "owner", "prompt", "question", "sample")
 
-    def __init__(self, question: Question, prompt: str, sample: int, key: bytes) -> None:
+    def __init__(self, question: Question, prompt: str, sample: int, key: bytes, owner: Any = None) -> None:
         self.question = question
         self.prompt = prompt
         self.sample = sample  # the k-th occurrence of the same request in its step
         self.key = key  # 16 bytes
+        self.owner = owner  # for whom it is asked; only the run that made it looks at it
 
     @property
     def seed(self) -> int:
@@ -152,7 +154,10 @@ class Room(NamedTuple):
 
 
 class Completion:
-    """One answer of a model. `finish` is "stop", "length", "content_filter", "refusal", or the provider's own word."""
+    """One answer of a model. `finish` is one of the words of `dreamframe.answer`, or the provider's own where that is not known.
+
+    Thoughts are never part of the text: those that stand before it, and those that came apart from it (`thoughts`), go into `extra` as "reasoning".
+    """
 
     __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "text")
 
@@ -169,10 +174,18 @@ class Completion:
         n_written: int = 0,
         model: str = "",
         extra: str | None = None,
+        thoughts: str | None = None,
     ) -> None:
+        self.finish = STOP if finish == STOP or not finish else end_of(finish)
+        if type(text) is str and has_mark(text):
+            text, before = without_thoughts(text)
+            thoughts = thoughts if before is None else "\n\n".join(filter(None, (thoughts, before)))
+        if thoughts:
+            extra = clean(json.dumps({"reasoning": thoughts, **json.loads(extra or "{}")}, ensure_ascii=False))
+        if thoughts is not None and self.finish == STOP and not (text and text.strip()):
+            self.finish = THOUGHTS
         self.text = text
         self.data = data  # float32 little-endian vector of an embedder
-        self.finish = finish
         self.n_in, self.n_out, self.n_cached, self.n_reasoning = n_in, n_out, n_cached, n_reasoning  # tokens
         self.n_written = n_written  # of n_in, what went into the provider's prompt cache: some charge more for it
         self.model = model  # what the server says it used
@@ -188,11 +201,12 @@ class Failure(NamedTuple):
     request: str  # the rendered prompt, cut
     attempts: int
     text: str | None = None  # what the model or server said, cut
+    keys: tuple[bytes, ...] = ()  # of the kept answers that are to blame, where it is answers
 
     @classmethod
-    def of(cls, exc: Exception, *, request: str, attempts: int = 1) -> Failure:
+    def of(cls, exc: Exception, *, request: str, attempts: int = 1, keys: tuple[bytes, ...] = ()) -> Failure:
         text = exc.text if isinstance(exc, CallError) else None
-        return cls(type(exc).__name__, str(exc)[:2000], request[:2000], attempts, text[:2000] if text else None)
+        return cls(type(exc).__name__, str(exc)[:2000], request[:2000], attempts, text[:2000] if text else None, keys)
 
 
 class Replies(NamedTuple):
@@ -201,6 +215,12 @@ class Replies(NamedTuple):
     answers: pl.DataFrame  # text, data, finish
     failures: dict[int, Failure]
     samples: Sequence[int]  # the ordinal that each request was given
+    keys: Sequence[bytes | None]  # of the requests
+
+    def keys_of(self, position: int) -> tuple[bytes, ...]:
+        """What a failure names when the answer at a position cannot be read."""
+        key = self.keys[position]
+        return () if key is None else (key,)
 
 
 class RowContext(Protocol):

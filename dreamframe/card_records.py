@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ import polars as pl
 
 from dreamframe.cards.lineage import values_in
 from dreamframe.cards.records import Records, together
-from dreamframe.errors import DreamframeError
+from dreamframe.errors import CorruptFileError, DreamframeError
 from dreamframe.run import loop
 from dreamframe.step import ModelStep, Step
 from dreamframe.steps.relational import Relational
@@ -72,11 +73,19 @@ def _events(session: Session) -> Iterator[dict[str, Any]]:
 
 
 def _curves(folder: Path | None) -> Mapping[str, list[float]]:
-    if folder is None or not (folder / "metrics.arrow").is_file():
+    """The numbers that a training logged, by name. A log that cannot be read is left out, with a warning."""
+    from dreamframe.store.layout import warn
+    from dreamframe.store.models import metrics_of
+
+    try:
+        log = None if folder is None else metrics_of(folder)
+    except CorruptFileError as exc:
+        warn(f"{exc}; the card is made without it")
         return {}
-    log = pl.read_ipc(folder / "metrics.arrow")
+    if log is None:
+        return {}
     named = [c for c in log.columns if log[c].dtype.is_numeric() and any(word in c for word in ("loss", "accuracy", "reward", "f1", "cosine", "margin"))]
-    return {c: [float(v) for v in log[c].cast(pl.Float64).fill_nan(None).drop_nulls()] for c in named[:12]}
+    return {c: [v for v in log[c].cast(pl.Float64, strict=False).to_list() if v is not None and math.isfinite(v)] for c in named[:12]}
 
 
 def _examples(session: Session, step: Step) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@
     │   ├── PermanentCallError          another try would fail as well
     │   │   ├── BadRequestError         400, 404, 422
     │   │   ├── ContextLengthError      the prompt is longer than the model's context
-    │   │   ├── AuthenticationError     401, 403: stops the run
+    │   │   ├── AuthenticationError     401, 403: stops the run where it is the key's
     │   │   └── QuotaExhaustedError     no credit left: stops the run
     │   └── AnswerError                 the model answered, but not usably
     │       ├── ParseError              the text does not fit the schema or parse= refused it
@@ -140,9 +140,15 @@ class TrainingError(RunError):
 
 
 class CallError(DreamframeError):
-    """One call to a model failed. `stops_run` tells that no further call can succeed either."""
+    """One call to a model failed. `stops_run` tells that no further call can succeed either.
+
+    Where that is only likely, `stops_after` says how many different requests must have failed so before it is taken for true: while the client has
+    answered nothing yet, and in a row after that (None: never). `of_model` tells that it is true for the one model only.
+    """
 
     stops_run = False
+    stops_after: tuple[int, int | None] | None = None
+    of_model = False
 
     def __init__(self, message: str, *, status: int | None = None, text: str | None = None) -> None:
         super().__init__(message)
@@ -163,7 +169,9 @@ class RateLimitedError(TransientCallError):
 
 
 class ServerError(TransientCallError):
-    """5xx, overloaded."""
+    """5xx, overloaded. `is_loading` tells that the server is there and its model is not yet: that takes minutes, and is waited for."""
+
+    is_loading = False
 
 
 class CallTimeoutError(TransientCallError):
@@ -191,7 +199,7 @@ class ContextLengthError(PermanentCallError):
 
 
 class AuthenticationError(PermanentCallError):
-    """401, 403, or no key at all."""
+    """401, 403, or no key at all. One that may be this row's alone (a firewall) does not stop the run: see `stops_after`."""
 
     stops_run = True
 
@@ -203,7 +211,7 @@ class QuotaExhaustedError(PermanentCallError):
 
 
 class AnswerError(CallError):
-    """The model answered, but not usably. The answer is kept and never asked for again."""
+    """The model answered, but not usably. The answer is kept: only `.retry()` or `refresh=` ask again."""
 
 
 class ParseError(AnswerError):
@@ -220,6 +228,10 @@ class RefusedError(AnswerError):
 
 class HubError(DreamframeError):
     """The Hugging Face Hub refused or could not be reached. What was there before is there still."""
+
+
+class ForkedError(DreamframeError, RuntimeError):
+    """A plan was run in a forked child of a process that had run one."""
 
 
 class StoreError(DreamframeError):

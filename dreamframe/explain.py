@@ -17,21 +17,19 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
     seen: dict[int, int] = {}
     shared = _read_twice(step)
     lines: list[str] = []
-
-    def visit(node: Step, depth: int) -> None:
+    waiting = [(step, 0)]
+    while waiting:
+        node, depth = waiting.pop()
         indent = "  " * depth
         if id(node) in seen:
             lines.append(f"{indent}[{seen[id(node)]}] as above")
-            return
+            continue
         number = ""
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
             number = f"[{seen[id(node)]}] "
         lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node)}{note(node)}")
-        for below in node.inputs:
-            visit(below, depth + 1)
-
-    visit(step, 0)
+        waiting += [(below, depth + 1) for below in reversed(node.inputs)]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.authority import Authority
-from dreamframe.errors import HubError, MissingExtraError, OfflineError, PlanError
+from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.session import Session, current
 from dreamframe.steps.source import HubStream, HubTable, Table
+from dreamframe.store.foreign import to_frame
+from dreamframe.store.ipc import check_stream
 
 if TYPE_CHECKING:
     import datasets
@@ -62,7 +65,7 @@ def scan_hub(
     rows, record = hub.kept(fingerprint([kind, repo, config, split, revision]), lambda: hub.described(revision) if streaming else hub.whole(revision))
     commit = str(record.get("revision", ""))
     own: dict[str, Any] = {"repo": repo, "config": config, "split": split, "revision": commit}
-    own |= {"license": record.get("license"), "citation": record.get("citation")}
+    own |= {name: said if isinstance(said := record.get(name), str) else None for name in ("license", "citation")}
     if not streaming:
         return Frame(HubTable(data=rows, **own))
     fetch = stream_rows(repo, config, split, commit, rows.schema, token=token)
@@ -132,7 +135,7 @@ class _Hub:
         stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
         features = stream.features
         taken = stream if n is None else stream.take(n)
-        parts = [pl.DataFrame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
+        parts = [to_frame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
         if not parts and features is None:
             raise ValueError("the stream has no rows and does not say its columns")
         rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
@@ -158,7 +161,7 @@ class _Hub:
 
         try:
             yield
-        except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError) as exc:
+        except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError, CorruptFileError) as exc:
             held = str(self.token or huggingface_hub.get_token() or "")
             said = str(exc).replace(held, "***") if held else str(exc)
             raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
@@ -167,7 +170,8 @@ class _Hub:
 def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
 
-    Raises MissingExtraError without datasets, PlanError for a folder that is none, or one of several splits without `split`.
+    Its bytes are checked before they are used: they have no checksum, but nothing in them leads a reader astray. Raises MissingExtraError without datasets,
+    PlanError for a folder that is none, or is damaged, or one of several splits without `split`.
 
     >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
     >>> dr.scan_hf_disk("saved").to_dicts()
@@ -175,9 +179,11 @@ def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     """
     datasets = _datasets("scan_hf_disk")
     try:
+        for file in saved_files(Path(path)):
+            check_stream(file)
         made = datasets.load_from_disk(str(path))
-    except (FileNotFoundError, ValueError) as exc:
-        raise PlanError(f"scan_hf_disk: {path} is no folder that save_to_disk wrote: {exc}") from exc
+    except (Exception, pl.exceptions.PanicException) as exc:  # JSON and Arrow of a stranger may be wrong in any way
+        raise PlanError(f"scan_hf_disk: {path} is not a folder that save_to_disk wrote, or it is damaged: {type(exc).__name__}: {str(exc)[:500]}") from exc
     if isinstance(made, datasets.DatasetDict):
         if split not in made:
             asked = f"there is no split {split!r}" if split is not None else "there are several splits"
@@ -185,7 +191,32 @@ def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
         made = made[split]
     elif split is not None:
         raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
-    return Frame(Table(data=_rows(made)))
+    try:
+        return Frame(Table(data=_rows(made)))
+    except (Exception, pl.exceptions.PanicException) as exc:
+        raise PlanError(f"scan_hf_disk: {path} cannot be read: {type(exc).__name__}: {str(exc)[:500]}") from exc
+
+
+def saved_files(folder: Path) -> Iterator[Path]:
+    """The Arrow files of a folder of save_to_disk, those of its splits included. Raises ValueError for what leads out of it, or is not a plain file."""
+    if (folder / "dataset_dict.json").is_file():
+        for split in json.loads((folder / "dataset_dict.json").read_text())["splits"]:
+            yield from saved_files(_inside(folder, split))
+        return
+    if not (folder / "state.json").is_file():
+        return  # datasets says what is missing, or knows how to reach an address
+    for held in json.loads((folder / "state.json").read_text())["_data_files"]:
+        file = _inside(folder, held["filename"])
+        if not file.is_file():
+            raise ValueError(f"{file.name!r} is not a plain file")
+        yield file
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is not a name inside the folder")
+    return folder / name
+
 
 
 def _datasets(needed_for: str) -> Any:
@@ -197,8 +228,10 @@ def _datasets(needed_for: str) -> Any:
 
 
 def _rows(made: Any) -> pl.DataFrame:
-    """The rows of a `Dataset`, labels by their names."""
-    return _named_labels(pl.DataFrame(made.with_format("arrow")[:]), made.features)
+    """The rows of a `Dataset`, labels by their names. Raises CorruptFileError or ValueError for rows that cannot be read."""
+    table = made.with_format("arrow")[:]
+    table.validate(full=True)
+    return _named_labels(to_frame(table), made.features)
 
 
 def _named_labels(rows: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:

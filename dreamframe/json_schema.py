@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import json
 import sys
@@ -17,6 +18,7 @@ from dreamframe.errors import SchemaError
 SAYS_TYPE = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties"}
 SCALARS: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 POSSIBLE = "Possible: bool, int, float, a Literal, an Enum, a list of labels, a polars type, a pydantic model or another type that pydantic knows, JSON Schema."
+MAY_LACK = "x-may-lack"
 LARGEST = sys.float_info.max
 Definitions = Mapping[str, Any]  # the root of the schema, in which references point
 
@@ -109,15 +111,39 @@ def _of_pydantic(shape: Any, step: str) -> dict[str, Any]:
     if isinstance(shape, str) or inspect.isroutine(shape):
         raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE}")
     try:
-        schema = pydantic.TypeAdapter(shape).json_schema()
+        return _of_adapter(pydantic.TypeAdapter(shape), step, shape)
     except pydantic.errors.PydanticUserError as exc:
         why = f" Pydantic says: {exc.message.partition(chr(10))[0]}" if isinstance(shape, type) or typing.get_origin(shape) else ""
         raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE}{why}") from exc
-    strict = _strict(schema)
+
+
+def _of_adapter(adapter: Any, step: str, shape: Any, *, is_read: bool = False) -> dict[str, Any]:
+    strict = _strict(adapter.json_schema(schema_generator=_marking()), is_read=is_read)
     if not strict.keys() & SAYS_TYPE:
         raise SchemaError(f"{step}: schema={shape!r} says no type; name one, e.g. int, a Literal or a pydantic model.")
     root = resolved(strict, strict)
     return {**root, "$defs": strict["$defs"]} if "$defs" in strict and root is not strict else strict
+
+
+def read_as(shape: Any) -> dict[str, Any]:
+    """The JSON Schema that answers of a pydantic shape must fit: that which is asked for, but for fields that are None where they are left out."""
+    import pydantic
+
+    return _of_adapter(pydantic.TypeAdapter(shape), "schema", shape, is_read=True)
+
+
+@functools.cache
+def _marking() -> Any:
+    """Pydantic's writer of schemas, which also marks the keys that a TypedDict need not have: they have no default that could stand for them."""
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Marking(GenerateJsonSchema):
+        def typed_dict_schema(self, schema: Any) -> Any:
+            made, total = super().typed_dict_schema(schema), schema.get("total", True)
+            absent = [name for name, field in schema["fields"].items() if not field.get("required", total)]
+            return {**made, MAY_LACK: absent} if absent else made
+
+    return Marking
 
 
 def given_back(shape: Any, asked: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -129,19 +155,42 @@ def given_back(shape: Any, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     return dict(pydantic.TypeAdapter(shape).json_schema(mode="serialization"))
 
 
-def _strict(schema: Any, *, is_names: bool = False) -> Any:
-    """Every property required and no other allowed, as the providers' strict modes want it; titles and defaults left out."""
+def _strict(schema: Any, *, is_names: bool = False, is_read: bool = False) -> Any:
+    """Every property required and no other allowed, as the providers' strict modes want it; titles and defaults left out.
+
+    `is_read`: what may be left out of an answer is not required: nothing but None would stand for it.
+    """
     if isinstance(schema, list):
-        return [_strict(s) for s in schema]
+        return [_strict(s, is_read=is_read) for s in schema]
     if not isinstance(schema, dict):
         return schema
     if is_names:  # names of properties, not of the schema language
-        return {k: _strict(v) for k, v in schema.items()}
-    kept = {k: v for k, v in schema.items() if k not in ("title", "default")}
-    made = {k: v if k in ("enum", "const") else _strict(v, is_names=k in ("properties", "$defs")) for k, v in kept.items()}
+        return {k: _strict(v, is_read=is_read) for k, v in schema.items()}
+    kept = {k: v for k, v in schema.items() if k not in ("title", "default", MAY_LACK)}
+    made = {k: v if k in ("enum", "const") else _strict(v, is_names=k in ("properties", "$defs"), is_read=is_read) for k, v in kept.items()}
     if "properties" in made:
-        made |= {"required": list(made["properties"]), "additionalProperties": False}
+        needed, absent = schema.get("required", ()), set(schema.get(MAY_LACK, ()))
+        if is_read:
+            absent |= {n for n, s in schema["properties"].items() if n not in needed and isinstance(s, dict) and s.get("default", "") is None}
+        made |= {"required": [n for n in made["properties"] if n not in absent], "additionalProperties": False}
     return made
+
+
+def without_nulls(value: Any, schema: Any, root: Definitions, fits: Callable[[Any, Any], bool]) -> Any:
+    """A value without the nulls of properties that it need not have: strict modes have no other way to leave one out. `fits` tells which of several
+    schemas a value is of."""
+    schema = resolved(schema, root) if isinstance(schema, Mapping) else {}
+    if isinstance(value, list):
+        return [without_nulls(v, schema.get("items"), root, fits) for v in value]
+    if not isinstance(value, Mapping):
+        return value
+    for option in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        if fits(made := without_nulls(value, option, root, fits), option):
+            return made
+    for each in schema.get("allOf", ()):
+        value = without_nulls(value, each, root, fits)
+    known, needed = schema.get("properties", {}), schema.get("required", ())
+    return {k: without_nulls(v, known.get(k), root, fits) for k, v in value.items() if v is not None or k not in known or k in needed}
 
 
 # From JSON Schema to polars

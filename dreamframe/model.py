@@ -43,13 +43,13 @@ class Model:
 
     def fit(self) -> Model:
         """Train now, unless the same rows and settings were trained before. Gives the model itself."""
-        current().fit(self.step)
+        current(self.step).fit(self.step)
         return self
 
     @property
     def path(self) -> Path:
         """The folder of the artefact; trains if need be."""
-        return Path(current().fit(self.step).path)
+        return Path(current(self.step).fit(self.step).path)
 
     def llm(self, **settings: Any) -> LLM:
         """The tuned model as an LLM for prompts; settings as of `dr.Transformers`. Raises SettingError where it is none."""
@@ -57,7 +57,7 @@ class Model:
 
     def summary(self) -> dict[str, Any]:
         """What the training recorded: rows, steps, losses, times; trains if need be."""
-        return current().training_record(self.step)
+        return current(self.step).training_record(self.step)
 
     def embedder(self, **settings: Any) -> Embedder:
         """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is none."""
@@ -73,7 +73,10 @@ class Model:
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""
-        return pl.read_ipc(self.path / "metrics.arrow")
+        from dreamframe.store.models import metrics_of
+
+        log = metrics_of(self.path)
+        return pl.DataFrame() if log is None else log
 
     def plot(self) -> Figure:
         """The losses (and the reward, if there is one) over the steps, as a matplotlib figure. Raises MissingExtraError without matplotlib."""
@@ -90,7 +93,7 @@ class Model:
         """
         from dreamframe.trainers.export import export
 
-        resolved = self.step.trainer.resolve(lambda model: current().fit(model.step))
+        resolved = self.step.trainer.resolve(lambda model: current(model.step).fit(model.step))
         return export(resolved, self.path, Path(path).expanduser(), merge=merge)
 
     def push_to_hub(
@@ -136,7 +139,7 @@ class Model:
         from dreamframe.card_records import records_of
         from dreamframe.cards.card import model_card
 
-        return model_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
+        return model_card(self.step, records_of(current(self.step), self.step), repo=repo, version=dreamframe.__version__)
 
     def to_json(self) -> str:
         """The plan as text: see `df.to_json`.

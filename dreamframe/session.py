@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextvars
-import queue
+import contextlib
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import threading
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
 from dreamframe.llms.base import Artefact
-from dreamframe.optimizer.limit import limit_down
-from dreamframe.run import loop
-from dreamframe.run.options import Mode, RunOptions
+from dreamframe.optimizer.limit import limits_down
+from dreamframe.run import active, loop
+from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
@@ -32,13 +36,12 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.session_diff import SessionDiff
     from dreamframe.store.stores import Stores
 
-
+T = TypeVar("T")
 DEFAULT_FOLDER = ".dreamframe"
 ENGINES = ("local",)
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
 FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
 
-_active: contextvars.ContextVar[Session | None] = contextvars.ContextVar("dreamframe_session", default=None)
 _defaults: dict[Path, Session] = {}
 
 
@@ -80,12 +83,15 @@ class Session(SessionCare):
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        self._options = RunOptions(offline=offline, budget=budget, prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
+        self._options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
         self._progress = progress
         self._stores: Stores | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._tokens: list[contextvars.Token[Session | None]] = []
-        self._failures: dict[str, list[FailedRow]] = {}
+        self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
+        self._lock = threading.RLock()  # the folder is opened and closed once, whatever thread comes first
+        self._n_holders = 0  # `with` blocks and runs that have not ended
+        self._was_left = False
+        self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
+        self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
         self.runs: list[RunStats] = []  # of this object, in order
 
     # Life
@@ -93,32 +99,52 @@ class Session(SessionCare):
     @property
     def stores(self) -> Stores:
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
-        if self._stores is None:
-            from dreamframe.store.stores import open_stores
+        loop.check_not_forked()
+        with self._lock:
+            if self._stores is None:
+                from dreamframe.store.stores import open_stores
 
-            if self.folder is None:
-                self._scratch = tempfile.TemporaryDirectory(prefix="dreamframe-")
-            self._stores = open_stores(self.folder, scratch=Path(self._scratch.name) if self._scratch else None)
-        return self._stores
+                scratch = None
+                if self.folder is None:
+                    scratch = tempfile.mkdtemp(prefix="dreamframe-")
+                    self._scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+                self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch))
+            return self._stores
 
     def close(self) -> None:
         """Write what is pending and let go of the folder. A closed session opens again at its next use."""
-        if self._stores is not None:
-            self._stores.close()
-            self._stores = None
-        if self._scratch is not None:
-            self._scratch.cleanup()
-            self._scratch = None
+        with self._lock:
+            stores, self._stores = self._stores, None
+            scratch, self._scratch = self._scratch, None
+            try:
+                if stores is not None:
+                    stores.close()
+            finally:
+                if scratch is not None:
+                    scratch()
 
     def __enter__(self) -> Session:
         self.stores  # noqa: B018  a folder that cannot be used fails here, and is then nobody's active session
-        self._tokens.append(_active.set(self))
+        with self._lock:
+            self._n_holders += 1
+        active.enter(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
-        _active.reset(self._tokens.pop())
-        if not self._tokens and self.folder is not None:
-            self.close()
+        active.leave(self)
+        self._was_left = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """One `with` or run less. After the last one a session that was left closes its folder; one in memory keeps its rows as long as somebody has it."""
+        with self._lock:
+            self._n_holders -= 1
+            if self._n_holders or not self._was_left or self._stores is None:
+                return
+            if self.folder is not None:
+                self.close()
+            else:
+                self._stores.rest()
 
     @property
     def is_offline(self) -> bool:
@@ -127,10 +153,10 @@ class Session(SessionCare):
 
     # Running
 
-    def _run(self, *, offline: bool | None = None, mode: Mode = "calls") -> Run:
+    def _run(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
         if mode not in ("calls", "batch"):
             raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
-        options = replace(self._options, mode=mode, offline=self._options.offline if offline is None else offline, budget=self._budget_left())
+        options = replace(self._options, mode=mode, offline=self._options.offline if offline is None else offline, **more)
         run = self._run_with(options)
         self.runs.append(run.stats)
         return run
@@ -140,79 +166,118 @@ class Session(SessionCare):
 
         return Run(self.stores, options)
 
-    def _budget_left(self) -> float | None:
-        if self._options.budget is None:
-            return None
-        return self._options.budget - sum(s.cost or 0.0 for run in self.runs for s in run.steps)
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Keep the folder open meanwhile, also when the `with` ends."""
+        with self._lock:
+            self._n_holders += 1
+        try:
+            yield
+        finally:
+            self._let_go()
 
-    def collect(self, step: Step, *, offline: bool | None = None, mode: Mode = "calls") -> pl.DataFrame:
-        """Run a plan and give its rows."""
-        return self.collect_all([step], offline=offline, mode=mode)[0]
+    async def _whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
+        """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
+        with self._lock:
+            self._n_holders += 1
+        try:
+            return await work()
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
 
-    def collect_all(self, steps: Sequence[Step], *, offline: bool | None = None, mode: Mode = "calls") -> list[pl.DataFrame]:
-        """Run several plans as one run."""
-        run = self._run(offline=offline, mode=mode)
+    def _ended(self, steps: Sequence[Step], run: Run) -> None:
+        try:
+            self._note(steps, run)
+        finally:
+            self._let_go()
+
+    def collect(self, step: Step, **settings: Any) -> pl.DataFrame:
+        """Run a plan and give its rows; settings as of `collect_all`."""
+        return self.collect_all([step], **settings)[0]
+
+    def collect_all(
+        self, steps: Sequence[Step], *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
+    ) -> list[pl.DataFrame]:
+        """Run several plans as one run; `retry` and `refresh` as of `df.collect`."""
+        check_retry(retry)
+        options: dict[str, Any] = {"offline": offline, "mode": mode, "refresh": names_to_refresh(steps, refresh)}
+        with self._holding():
+            run = self._run(**options, retry=retry)
+            if retry is None:
+                return self._collect(steps, run)
+            try:
+                rows = self._collect(steps, run)
+            except RowsFailedError:
+                if not run.unreadable:
+                    raise
+            else:
+                if not run.unreadable:
+                    return rows
+            return self._collect(steps, self._run(**options, renew=run.unreadable))
+
+    def _collect(self, steps: Sequence[Step], run: Run) -> list[pl.DataFrame]:
         with Progress(run.stats, self._progress):
             try:
-                return loop.run(run.collect_all(steps))
+                return loop.run(self._whole(steps, run, lambda: run.collect_all(steps)))
             except KeyboardInterrupt as exc:
                 exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
                 raise
-            finally:
-                self._note(steps, run)
 
     async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop."""
-        run = self._run(offline=offline)
-        try:
-            return (await loop.run_from(run.collect_all([step])))[0]
-        finally:
-            self._note([step], run)
+        with self._holding():
+            run = self._run(offline=offline)
+            return (await loop.run_from(self._whole([step], run, lambda: run.collect_all([step]))))[0]
 
     def batches(self, step: Step) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
-        run = self._run()
-        ready: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(maxsize=4)
-        pump = loop.start(_pump(run.batches(step), ready))
-        try:
-            while (item := _next(ready)) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            pump.cancel()
-            self._note([step], run)
+        with self._holding():
+            run = self._run()
+            handed = loop.Handover[pl.DataFrame](lambda: run.batches(step))
+            job = loop.Job(self._whole([step], run, handed.fill))
+            try:
+                yield from handed.taken(job)
+            finally:
+                job.cancel()
 
     def fit(self, step: ModelStep) -> Artefact:
         """Train a model, unless it was trained before."""
-        run = self._run()
-        with Progress(run.stats, self._progress):
-            try:
-                return loop.run(run.fit(step))
-            finally:
-                self._note([step], run)
+        with self._holding():
+            run = self._run()
+            with Progress(run.stats, self._progress):
+                return loop.run(self._whole([step], run, lambda: run.fit(step)))
 
     def planned(self, step: Step) -> Step:
         """The plan as it would run now. Looks at a folder that is there, and makes none."""
         if self._stores is None and (self.folder is None or not self.folder.exists()):
-            return limit_down(step, lambda _: False)
-        return self._run_with(self._options).planned(step)
+            return limits_down([step], lambda _: False, id)[0]
+        return self._run_with(self._options).planned(step)[0]
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:
-        for step in steps:
-            self._failures[step.key(run.memo)] = run.stats.failures
-        if self._stores is not None:
-            self._stores.log.write(run.stats.events())
-            from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
+        """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
+        from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
 
-            for step in steps:
-                keep_plan(self._stores, step, run.memo)
+        for step in steps:
+            self._failed[step] = run.stats.failures
+            active.remember(step, self)
+        try:
+            self._failures.update({step.key(run.memo): run.stats.failures for step in steps})
+        except DreamframeError:
+            return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
+        try:
+            run.stores.log.write(run.stats.events())
+        except (StorageError, OSError) as exc:
+            warnings.warn(f"what this run did was not noted in {self!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
+        for step in steps:
+            keep_plan(run.stores, step, run.memo)
 
     # Looking
 
     def failures(self, step: Step) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
-        failed = self._failures.get(step.key({}), [])
+        failed = self._failed.get(step)
+        if failed is None:
+            failed = self._failures.get(step.key({}), [])
         return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
 
     def usage(self) -> dict[str, Any]:
@@ -255,15 +320,15 @@ class Session(SessionCare):
         ...     print(session.why_miss(frame.prompt(dr.testing.Echo(), "Shorten {t}", into="sum")).partition("differs:")[2].strip())
         PROMPT sum ← echo 'Shorten {t}': prompt (was: PROMPT sum ← echo 'Sum up {t}')
         """
-        from dreamframe.run.execute import is_expensive
+        from dreamframe.run.worth import Worth
 
         run = self._run_with(self._options)
-        plan = run.planned(frame.step)
+        (plan,) = run.planned(frame.step)
         if run.stores.steps is None:
             return "A session in memory stores no outputs of steps; the answers of models are found again one by one."
         if isinstance(plan, ModelStep):
             return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
-        if not is_expensive(plan):
+        if not Worth().is_kept(plan):
             return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name."
         return why_miss(plan, run.memo, self.steps())
 
@@ -292,34 +357,19 @@ class Session(SessionCare):
         return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
 
 
-def _next(ready: queue.Queue[Any]) -> Any:
-    """The next item, awaited in short turns so that Ctrl-C is noticed."""
-    while True:
-        try:
-            return ready.get(timeout=loop.SIGNAL_S)
-        except queue.Empty:
-            continue
-
-
-async def _pump(batches: AsyncIterator[pl.DataFrame], ready: queue.Queue[Any]) -> None:
-    """Hand batches to a waiting thread; stops asking for more while the queue is full."""
-    try:
-        async for batch in batches:
-            await asyncio.to_thread(ready.put, batch)
-        await asyncio.to_thread(ready.put, None)
-    except Exception as exc:  # noqa: BLE001  handed over: the thread that reads raises it
-        await asyncio.to_thread(ready.put, exc)
-
-
-def current() -> Session:
-    """The active session, or the default one of the working directory."""
-    active = _active.get()
-    if active is not None:
-        return active
+def current(*plans: Step) -> Session:
+    """The active session; else the one in which these plans, or the nearest part of them, ran last; else the default one of the working directory."""
+    innermost: Session | None = active.active()
+    if innermost is not None:
+        return innermost
+    for plan in plans:
+        found: Session | None = active.last_of(plan)
+        if found is not None:
+            if found is not _defaults.get(found.folder or Path()):
+                warnings.warn(f"no session is active: {plan.label} is read from {found!r}, where it ran last", stacklevel=3)
+            return found
     folder = Path(DEFAULT_FOLDER).absolute()
-    if folder not in _defaults:
-        _defaults[folder] = Session(folder)
-    return _defaults[folder]
+    return _defaults.setdefault(folder, Session(folder))
 
 
 def _close_defaults() -> None:

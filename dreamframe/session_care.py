@@ -130,7 +130,7 @@ class SessionCare:
 
         Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`, then the same script, or
         `session.plan(name).collect()`. It holds no key and no path of this machine, but every prompt and answer, the rows, the plans and the text of the
-        scripts. Raises SettingError for a session in memory.
+        scripts. Files that no session writes are left out, with a warning. Raises SettingError for a session in memory.
         """
         from dreamframe.store import archive as archives
 
@@ -140,16 +140,22 @@ class SessionCare:
         return archives.export(self.folder, Path(archive).absolute())
 
     @classmethod
-    def load(cls, archive: str | Path, folder: str | Path, **settings: Any) -> Self:
+    def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Self:
         """Make a new folder out of an exported session, and open it; settings as of `dr.Session`.
 
-        Nothing of it is executed or unpickled, nothing is written outside `folder`, and every file is checked before it is first used.
-        Raises CorruptFileError for what is no session, SettingError if the folder is not empty.
-        """
-        from dreamframe.store import archive as archives
+        The folder is there when all of it was read and is as it was exported; else there is none. Only what `export` writes is taken: no checkpoint, no
+        pickle, no link. Nothing is executed, and nothing is written outside `folder`. But the answers, rows and models are those of whoever made the
+        archive, and are used as they are: load what you would believe.
 
-        archives.unpack(Path(archive).absolute(), Path(folder).absolute())
-        return cls(folder, **settings)
+        An archive may unfold to 1 GiB or, if that is more, to 200 times its own size, and never to more than 1 TiB; `max_bytes` says another limit.
+        Raises CorruptFileError for what is damaged or is not a session, SessionFormatError for one of a newer dreamframe, SettingError if the folder is
+        not empty.
+        """
+        from dreamframe.store.unpack import unpack
+
+        made = cls(folder, **settings)  # a wrong setting is said before anything is written
+        unpack(Path(archive).absolute(), Path(folder).absolute(), max_bytes=max_bytes)
+        return made
 
 
 def _rows_of(record: Mapping[str, Any]) -> Iterator[str]:
@@ -158,5 +164,5 @@ def _rows_of(record: Mapping[str, Any]) -> Iterator[str]:
 
     for step in record.get("steps") or ():
         held = step.get("rows") if isinstance(step, Mapping) else None
-        if isinstance(held, Mapping) and "kept" in held:
+        if isinstance(held, Mapping) and "kept" in held and "label" in held:
             yield from (f"{entry_name(str(held['label']), str(held['kept']))}{suffix}" for suffix in (".json", ".arrow"))

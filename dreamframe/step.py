@@ -151,21 +151,34 @@ class Step(ABC):
         that is gone could be given to another.
         """
         if id(self) not in memo:
-            memo[id(self)] = self, fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
+            for node in self.walk():  # inputs first: a plan may be deeper than Python's stack
+                if id(node) not in memo:
+                    memo[id(node)] = node, node._own_key(memo)
         return str(memo[id(self)][1])
+
+    def _own_key(self, memo: Memo) -> str:
+        """The key, when the inputs' keys are in `memo`."""
+        return fingerprint((self, [memo[id(i)][1] for i in self.inputs], self._content(memo)))
 
     def walk(self) -> list[Step]:
         """This step and all below it, each once, inputs before the steps that read them."""
         seen: dict[int, Step] = {}
-
-        def visit(node: Step) -> None:
-            if id(node) not in seen:
-                for i in node.inputs:
-                    visit(i)
-                seen[id(node)] = node
-
-        visit(self)
+        waiting: list[tuple[Step, bool]] = [(self, False)]
+        while waiting:
+            node, has_inputs = waiting.pop()
+            if has_inputs:
+                seen.setdefault(id(node), node)
+            elif id(node) not in seen:
+                waiting.append((node, True))
+                waiting += [(i, False) for i in reversed(node.inputs)]
         return list(seen.values())
+
+    def rebuilt(self, change: Callable[[Step], Step]) -> Step:
+        """The plan with every step put through `change`, inputs first; a step whose inputs did not change is handed over as it is."""
+        done: dict[int, Step] = {}
+        for node in self.walk():
+            done[id(node)] = change(node.with_inputs([done[id(i)] for i in node.inputs]))
+        return done[id(self)]
 
     def with_inputs(self, inputs: Sequence[Step]) -> Step:
         """The same step over other inputs."""

@@ -54,7 +54,7 @@ def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> st
 
 def differences(new: Sequence[Node], old: Sequence[Node]) -> list[str]:
     """The steps of a plan on record that are not those of another, each in words."""
-    return list(dict.fromkeys(_differences(new, new[-1], old, old[-1], set())))
+    return list(dict.fromkeys(_differences(new, new[-1], old, old[-1])))
 
 
 def is_plan(plan: Any) -> bool:
@@ -75,23 +75,32 @@ def likeness(plan: Sequence[Node], other: Sequence[Node]) -> int:
     return (counts[0] & counts[1]).total()
 
 
-def _differences(new: Sequence[Node], a: Node, old: Sequence[Node], b: Node, met: set[tuple[int, int]]) -> Iterator[str]:
+def _differences(new: Sequence[Node], a: Node, old: Sequence[Node], b: Node) -> Iterator[str]:
     """What differs between two plans below two of their steps, which are taken for one another unless one was put in or taken out."""
-    if a["key"] == b["key"] or (id(a), id(b)) in met:
-        return
-    met.add((id(a), id(b)))
-    if not _is_same(a, b):
-        for passed, what in ((_until(new, a, b), "put in"), (_until(old, b, a), "taken out")):
-            if passed:
-                yield from (f"{what}: {n['describe']}" for n in passed)
-                under = passed[-1]["inputs"][0]
-                yield from _differences(new, new[under], old, b, met) if what == "put in" else _differences(new, a, old, old[under], met)
-                return
-        yield _change(a, b)
-    for i, j in zip(a["inputs"], b["inputs"], strict=False):
-        yield from _differences(new, new[i], old, old[j], met)
-    if a["step"] == b["step"] and len(a["inputs"]) != len(b["inputs"]):
-        yield f"{a['describe']}: reads {len(a['inputs'])} tables and models (was: {len(b['inputs'])})"
+    met: set[tuple[int, int]] = set()
+    waiting: list[tuple[Node, Node] | str] = [(a, b)]  # a plan may be ten thousand steps deep
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            yield item
+            continue
+        a, b = item
+        if a["key"] == b["key"] or (id(a), id(b)) in met:
+            continue
+        met.add((id(a), id(b)))
+        if not _is_same(a, b):
+            if passed := _until(new, a, b):
+                yield from (f"put in: {n['describe']}" for n in passed)
+                waiting.append((new[passed[-1]["inputs"][0]], b))
+                continue
+            if passed := _until(old, b, a):
+                yield from (f"taken out: {n['describe']}" for n in passed)
+                waiting.append((a, old[passed[-1]["inputs"][0]]))
+                continue
+            yield _change(a, b)
+        if a["step"] == b["step"] and len(a["inputs"]) != len(b["inputs"]):
+            waiting.append(f"{a['describe']}: reads {len(a['inputs'])} tables and models (was: {len(b['inputs'])})")
+        waiting += [(new[i], old[j]) for i, j in zip(a["inputs"], b["inputs"], strict=False)][::-1]
 
 
 def _is_same(a: Node, b: Node) -> bool:

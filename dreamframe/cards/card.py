@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -327,6 +328,8 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
     '█▅▁'
     """
     picked = [values[i * (len(values) - 1) // (width - 1)] for i in range(width)] if len(values) > width else values
+    if math.isinf(max(picked) - min(picked)):
+        picked = [v / 4 for v in picked]
     low, span = min(picked), (max(picked) - min(picked)) or 1.0
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in picked)
 

@@ -18,7 +18,7 @@ from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.llms.api import ApiClient, ApiSettings
 from dreamframe.llms.base import Client, setting, steering
 from dreamframe.llms.dialect import Dialect, Wire
-from dreamframe.llms.shapes import count, encode, in_body, parsed, part, shown, word
+from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, shown, word
 
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Length of the vectors of OpenAI's own models (https://platform.openai.com/docs/guides/embeddings)."""
@@ -127,13 +127,12 @@ class Embeddings:
 
     def read(self, body: bytes, *, place: str) -> Completion:
         found = parsed(body, place=place)
+        if (error := error_in(found)) is not None:
+            raise in_body(error, body, place=place)
         try:
             listed = found["data"]
-            at = {item["index"]: item["embedding"] for item in listed}
-            vectors = [self._vector(at[i]) for i in range(len(listed))]
+            vectors = [self._vector(listed[i]["embedding"]) for i in _in_order([item.get("index") for item in listed])]
         except (KeyError, IndexError, TypeError, AttributeError, ValueError, struct.error) as exc:
-            if isinstance(found, dict) and found.get("error"):
-                raise in_body(found["error"], body, place=place) from exc
             raise BadReplyError(f"{place}: the reply holds no vectors: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
         return Completion(None, data=b"".join(vectors), n_in=count(part(found, "usage").get("prompt_tokens")), model=word(found.get("model")))
 
@@ -144,3 +143,13 @@ class Embeddings:
         if not math.isfinite(math.fsum(array("f", data))):
             raise ValueError("a vector with NaN or infinity in it")
         return data
+
+
+def _in_order(named: Sequence[Any]) -> list[int]:
+    """The places of the vectors, by the indices that they are named with. Where none is named it is the place in the list; a sole missing one may be the 0
+    that some leave out. Raises KeyError where two claim one place."""
+    indices = [i if index is None else index for i, index in enumerate(named)]
+    if named.count(None) == 1 and 0 not in named:
+        indices[named.index(None)] = 0
+    at = {index: i for i, index in enumerate(indices)}
+    return [at[i] for i in range(len(named))]

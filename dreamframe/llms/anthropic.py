@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from dreamframe.answer import LENGTH, STOP, TOOLS, clean, end_of
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.llms.api import ApiLLM
@@ -14,12 +15,11 @@ from dreamframe.llms.base import setting, steering
 from dreamframe.llms.batches import AnthropicBatches, BatchApi
 from dreamframe.llms.dialect import Dialect, Wire
 from dreamframe.llms.http import Http
-from dreamframe.llms.shapes import clean, count, encode, in_body, parsed, part, shown, word
+from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, shown, word
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 VERSION = "2023-06-01"  # of the API
 MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and it is learnt
-FINISH = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "stop", "max_tokens": "length", "model_context_window_exceeded": "length"}
 HAS_NOT = ("logit_bias", "presence_penalty", "frequency_penalty")
 
 
@@ -114,34 +114,36 @@ class Messages:
 
     def read(self, body: bytes, *, place: str) -> Completion:
         found = parsed(body, place=place)
+        if (error := error_in(found)) is not None:
+            raise in_body(error, body, place=place)
         try:
             return _message(found)
         except (KeyError, TypeError, AttributeError) as exc:
-            if isinstance(found, dict) and found.get("error"):
-                raise in_body(found["error"], body, place=place) from exc
             raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
 
 
 def _message(found: Any) -> Completion:
-    blocks, reason = found["content"], found["stop_reason"]
+    blocks, finish = found["content"], end_of(word(found["stop_reason"]))
     texts = [b["text"] for b in blocks if b["type"] == "text"]
     tools = [encode(b["input"]) for b in blocks if b["type"] == "tool_use" and b["name"] == "answer"]
-    thoughts = [b.get("thinking") or "" for b in blocks if b["type"] == "thinking"]
-    text: str | None = tools[0] if tools else "".join(texts) if texts else None
-    if reason == "refusal" and text is None:
+    thoughts = [b.get("thinking") or "" for b in blocks if b["type"] in ("thinking", "redacted_thinking")]
+    text: str | None = "".join(texts) if texts else None
+    if tools:  # what was asked for as a tool's input is the answer; cut off, it comes closed as if it were whole
+        text, finish = None if finish == LENGTH else tools[0], STOP if finish == TOOLS else finish
+    if finish == "refusal" and text is None:
         text = (found.get("stop_details") or {}).get("explanation")
     usage = part(found, "usage")
     n_cached, n_written = count(usage.get("cache_read_input_tokens")), count(usage.get("cache_creation_input_tokens"))
     return Completion(
         clean(text),
-        finish=FINISH.get(reason) or word(reason) or "stop",
+        finish=finish,
         n_in=count(usage.get("input_tokens")) + n_cached + n_written,
         n_out=count(usage.get("output_tokens")),
         n_cached=n_cached,
         n_written=n_written,
         n_reasoning=count(part(usage, "output_tokens_details").get("thinking_tokens")),
         model=word(found.get("model")),
-        extra=clean(encode({"reasoning": "".join(thoughts)})) if thoughts else None,
+        thoughts=clean("".join(thoughts)) if thoughts else None,
     )
 
 

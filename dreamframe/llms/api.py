@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from dreamframe.answer import clean
 from dreamframe.authority import is_below, shown
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, SettingError
+from dreamframe.errors import AuthenticationError, BadRequestError, CallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
@@ -182,7 +183,7 @@ class ApiClient:
         self._connection = llm.connect(self._headers())
         self._learnt = Learnt(llm.dialect)
         self._n_replies, self._announces = 0, False  # whether the server tells its limits
-        self._wires: dict[int, tuple[Wire, str]] = {}  # id(question) → how it travels (which keeps the question alive) and whereto
+        self._wires: dict[str, tuple[Wire, str, Any]] = {}  # digest of a question → how it travels, whereto, and its settings
         self.concurrency = llm.concurrency
         self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
 
@@ -209,7 +210,7 @@ class ApiClient:
 
     def wire(self, question: Question) -> Wire:
         """How a question travels now."""
-        return (self._wires.get(id(question)) or self._compile(question))[0]
+        return self._way(question)[0]
 
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
@@ -217,9 +218,9 @@ class ApiClient:
             return wire.read(reply.body, place=self._place)
         refusal = Refusal(reply)
         if refusal.is_moderated:
-            return Completion(None, finish="content_filter")
+            return Completion(clean(refusal.filtered_for), finish="content_filter")
         error = refusal.error(place=self._place)
-        if isinstance(error, BadRequestError) and self._learnt.adapt(wire, refusal):
+        if isinstance(error, BadRequestError | ServerError) and self._learnt.adapt(wire, refusal):
             self._wires.clear()
             raise LearntError(str(error)) from error
         raise self._redacted(error)
@@ -227,7 +228,7 @@ class ApiClient:
     async def complete(self, request: Request) -> Completion:
         lesson: LearntError | None = None
         for _ in range(MOST_LESSONS):
-            wire, url = self._wires.get(id(request.question)) or self._compile(request.question)
+            wire, url, _ = self._way(request.question)
             reply = await self._connection.post(url, wire.body(request))
             try:
                 done = self.read(wire, reply)
@@ -241,7 +242,11 @@ class ApiClient:
             return done
         raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
 
-    def _compile(self, question: Question) -> tuple[Wire, str]:
+    def _way(self, question: Question) -> tuple[Wire, str, Any]:
+        """How a question travels: compiled once for equal questions to equal settings."""
+        known = self._wires.get(question.digest)
+        if known is not None and (known[2] is question.llm or known[2] == question.llm):
+            return known
         llm = question.llm
         assert isinstance(llm, ApiSettings), type(llm)
         if llm.authority is not None and question.sampling.extra:
@@ -249,7 +254,7 @@ class ApiClient:
         wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
         if len(self._wires) > 256:
             self._wires.clear()
-        self._wires[id(question)] = made = (wire, llm.url(wire.path))
+        self._wires[question.digest] = made = (wire, llm.url(wire.path), llm)
         return made
 
     def _redacted(self, error: CallError) -> CallError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dreamframe.answer import MARKS
 from dreamframe.call import Request
 from dreamframe.errors import BadRequestError
 
@@ -24,6 +25,17 @@ def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who
     text = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
     ids = list(tokenizer(text, verbose=False)["input_ids"])
     return ids or [next(i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id, 0) if i is not None)]
+
+
+def with_opening(text: str, prompt: Sequence[int], tokenizer: Any, request: Request) -> str:
+    """What a model wrote, after the mark of thoughts that its template opened in the prompt: cut off within them, the text alone would not show it.
+
+    A model that is held to a schema writes its JSON at once.
+    """
+    if request.question.json_schema is not None:
+        return text
+    tail = str(tokenizer.decode(prompt[-8:], skip_special_tokens=False)).rstrip()
+    return next((opening for opening, _ in MARKS if tail.endswith(opening)), "") + text
 
 
 def bias_of_tokens(tokenizer: Any, pairs: Sequence[tuple[str, float]]) -> dict[int, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import urllib.request
 from collections.abc import Coroutine, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
+from dreamframe.llms.unfold import TooLongError, UnknownEncodingError, unfold
 
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
+UNFOLDED_HERE = 1 << 20  # packed bytes above which a thread unfolds them
 
 
 class Reply(NamedTuple):
@@ -37,7 +40,8 @@ class Http:
             connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_S),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),  # the asker holds the deadline of the whole call
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", "User-Agent": "dreamframe", **headers},
+            headers={"Content-Type": "application/json", "User-Agent": "dreamframe", "Accept-Encoding": "gzip, deflate", **headers},
+            auto_decompress=False,  # so that the limit holds for what comes out
             proxy=_proxy(base_url),  # looked up once: trust_env= looks it up for every request
         )
 
@@ -54,10 +58,12 @@ class Http:
             async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
                 length, most = reply.content_length, most or self._max_bytes
                 whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
+                if (encoding := reply.headers.get("Content-Encoding")) is not None:
+                    whole = await self._unfolded(whole, encoding, most, reply.status)
                 return Reply(reply.status, reply.headers, whole)
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(f"{url!r} is not an address") from exc
-        except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers or chunks that aiohttp cannot read
+        except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers, chunks or packed bytes that cannot be read
             raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
 
     async def _read(self, reply: Any, most: int) -> bytes:
@@ -66,8 +72,21 @@ class Http:
             whole += chunk
             if len(whole) > most:
                 reply.close()
-                raise BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=reply.status)
+                raise self._too_long(most, reply.status)
         return bytes(whole)
+
+    async def _unfolded(self, packed: bytes, encoding: str, most: int, status: int) -> bytes:
+        try:
+            if len(packed) > UNFOLDED_HERE:
+                return await asyncio.to_thread(unfold, packed, encoding, most=most)
+            return unfold(packed, encoding, most=most)
+        except TooLongError as exc:
+            raise self._too_long(most, status) from exc
+        except UnknownEncodingError as exc:
+            raise BadReplyError(f"{self._place}: the reply is {exc}", status=status) from exc
+
+    def _too_long(self, most: int, status: int) -> BadReplyError:
+        return BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=status)
 
     async def close(self) -> None:
         await self._session.close()

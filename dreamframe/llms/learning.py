@@ -10,8 +10,10 @@ from dreamframe.call import Question
 from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.refusals import Refusal
 
-REFUSES = ("unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
+REFUSES = ("must be one of", "not available", "unavailable", "not implemented", "does not accept", "no support", "unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
 ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "output_config", "output_format", "structured output", "tool")
+NAMES_IT = ("response_format", "text.format", "json_schema", "json schema", "output_config", "output_format", "structured output", "grammar", "guided_json")
+"""What a server calls the way to ask for JSON, in words that mean nothing else."""
 DISPENSABLE = {"encoding_format": ("encoding_format", "base64"), "dimensions": ("dimensions", "matryoshka")}  # of an embedder, and what refusals call them
 MOST_TOKENS = re.compile(r"max_tokens: \d+ > (\d+)")  # how Anthropic names a model's limit
 
@@ -37,6 +39,8 @@ class Learnt:
 
     def adapt(self, wire: Wire, refusal: Refusal) -> bool:
         """Learn from a refusal of a request of this wire. False if it teaches nothing: then it is the row's error."""
+        if refusal.status >= 500 and not _names_schemas(refusal, wire):
+            return False  # its own fault
         model = str(getattr(wire.question.llm, "model", ""))
         now = self.dialect(model, wire.question)
         if wire.dialect.api != self.api(model, wire.dialect.api) or replace(now, api=wire.dialect.api) != wire.dialect:
@@ -45,7 +49,7 @@ class Learnt:
         if (api := _api(words, wire.dialect.api)) is not None:
             self._apis[model] = api
             return True
-        learnt = _learn(words, wire)
+        learnt = _learn(words, wire) if refusal.status < 500 else _less_firm(wire.dialect)
         if learnt is None:
             return False
         known = self._models.get(model, self._first)
@@ -80,11 +84,22 @@ def _learn(words: str, wire: Wire) -> Dialect | None:
         refused = [name for name, called in DISPENSABLE.items() if name not in now.refused and any(word in words for word in called)]
         return replace(now, refused=(*now.refused, *refused)) if refused else None
     if wire.question.json_schema is not None and any(w in words for w in ASKS_FOR_JSON):
-        further = now.schemas[now.schemas.index(now.schema) + 1 :]
-        return replace(now, schema=further[0]) if further else None
+        return _less_firm(now)
     if now.system == "system" and ("system" in words or "developer instruction" in words) and ("role" in words or "instruction" in words or "message" in words):
         return replace(now, system="user") if wire.has_system else None
     if sampling.seed is not None and now.seed and now.seed in words:
         warnings.warn("the server takes no seed; answers are kept all the same, but another server would answer differently", stacklevel=2)
         return replace(now, seed=None)
     return None
+
+
+def _names_schemas(refusal: Refusal, wire: Wire) -> bool:
+    """Whether a server that failed speaks of the way it was asked for JSON."""
+    words = refusal.message.lower()
+    return wire.question.json_schema is not None and any(name in words for name in NAMES_IT)
+
+
+def _less_firm(now: Dialect) -> Dialect | None:
+    """The dialect that asks for JSON in the next looser way."""
+    further = now.schemas[now.schemas.index(now.schema) + 1 :]
+    return replace(now, schema=further[0]) if further else None

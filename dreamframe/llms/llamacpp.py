@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -263,7 +262,6 @@ class Answer:
             raise refused(self._error, model)
         if self._finish is None:
             raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
-        reasoning = "".join(self._reasoning)
         return Completion(
             "".join(self._text),
             finish=self._finish,
@@ -271,7 +269,7 @@ class Answer:
             n_out=int(self._usage.get("completion_tokens", 0)),
             n_cached=int((self._usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)),
             model=model,
-            extra=json.dumps({"reasoning": reasoning}) if reasoning else None,
+            thoughts="".join(self._reasoning) or None,
         )
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from dreamframe.answer import REFUSED, TOOLS, clean
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.dialect import Api, Dialect
@@ -17,9 +18,9 @@ from dreamframe.llms.refusals import Refusal
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
-FINISH = {"eos": "stop", "eos_token": "stop", "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "max_output_tokens": "length"}
-FINISH |= {"model_length": "length", "safety": "content_filter", "SAFETY": "content_filter"}
 MOST_TOKENS = 10**12
+STATUSES = {"overloaded": 529, "rate_limit": 429, "insufficient_quota": 429, "authentication": 401, "permission": 403, "not_found": 404}
+STATUSES |= {"invalid": 400, "badrequest": 400, "bad_request": 400, "content_policy": 400}  # what a code or type of an error says, without a number
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -105,27 +106,35 @@ class Shape:
     def read(self, body: bytes, *, place: str) -> Completion:
         """The answer in a reply with status 200. Raises BadReplyError, or what an error in the body means."""
         found = parsed(body, place=place)
+        if (error := error_in(found)) is not None:
+            raise in_body(error, body, place=place)
         try:
-            done = _response(found) if self.dialect.api == "responses" else _choice(found)
+            return _response(found) if self.dialect.api == "responses" else _choice(found)
+        except ErrorInReplyError as exc:
+            raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
-            if isinstance(found, dict) and found.get("error"):
-                raise in_body(found["error"], body, place=place) from exc
             raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
-        return done
+
+
+class ErrorInReplyError(Exception):
+    """What a gateway says of an answer that broke off."""
 
 
 def _choice(found: Any) -> Completion:
     """The first choice of a chat or text completion."""
     choice = found["choices"][0]
+    if choice.get("error"):
+        raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}
-    finish = choice.get("finish_reason") or "stop"
+    finish, thoughts = word(choice.get("finish_reason")), None
     if "message" in choice:
         message = choice["message"]
-        text = text_of(message.get("content"))
-        if len(message) > 2:  # more than role and content
-            if message.get("refusal"):
-                text, finish = message["refusal"], "refusal"
-            extra = {k: message[k] for k in ("reasoning", "reasoning_content", "tool_calls", "annotations") if message.get(k)}
+        text, thoughts, refusal = said(message)
+        if refusal:
+            text, finish = refusal, REFUSED
+        extra = {k: message[k] for k in ("tool_calls", "function_call", "annotations") if message.get(k)}
+        if text is None and ("tool_calls" in extra or "function_call" in extra) and finish in ("", "stop"):
+            finish = TOOLS  # a call that was asked for ends with "stop"
     else:
         text = choice["text"]
     if choice.get("logprobs"):
@@ -136,7 +145,7 @@ def _choice(found: Any) -> Completion:
     read, made = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
     return Completion(
         clean(text),
-        finish=FINISH.get(finish) or word(finish),
+        finish=finish,
         n_in=count(usage.get("prompt_tokens")),
         n_out=count(usage.get("completion_tokens")),
         n_cached=count(read.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")),
@@ -144,39 +153,75 @@ def _choice(found: Any) -> Completion:
         n_written=count(read.get("cache_write_tokens")),
         model=word(found.get("model")),
         extra=clean(encode(extra)) if extra else None,
+        thoughts=clean(thoughts),
     )
 
 
 def _response(found: Any) -> Completion:
     """The message of a response, its parts joined."""
-    if found.get("status") == "failed":
-        raise ValueError("status failed")
-    parts = [part for item in found["output"] if item["type"] == "message" for part in item["content"]]
+    status, finish = found.get("status"), part(found, "incomplete_details").get("reason")
+    if status not in ("completed", "incomplete", None):
+        raise ValueError(f"status {status!r}")
+    kinds = {kind: [item for item in found["output"] if item["type"] == kind] for kind in ("message", "reasoning", "function_call")}
+    parts = [part for item in kinds["message"] for part in item["content"]]
     texts = [p["text"] for p in parts if p["type"] == "output_text"]
     refusals = [p["refusal"] for p in parts if p["type"] == "refusal"]
-    finish = (found.get("incomplete_details") or {}).get("reason") or "stop"
-    if found.get("status") not in ("completed", "incomplete", None) or (finish == "stop" and not parts):
-        raise ValueError(f"status {found.get('status')!r} without a message")
+    thoughts = [p["text"] for item in kinds["reasoning"] for p in (*(item.get("summary") or ()), *(item.get("content") or ()))]
+    if not parts and kinds["function_call"]:
+        finish = finish or TOOLS
+    if status == "incomplete":
+        finish = finish or status  # and nobody says why
     usage = part(found, "usage")
     return Completion(
         clean("".join(refusals or texts)) if parts else None,
-        finish="refusal" if refusals else FINISH.get(finish) or word(finish),
+        finish=REFUSED if refusals else word(finish),
         n_in=count(usage.get("input_tokens")),
         n_out=count(usage.get("output_tokens")),
         n_cached=count(part(usage, "input_tokens_details").get("cached_tokens")),
         n_written=count(part(usage, "input_tokens_details").get("cache_write_tokens")),
         n_reasoning=count(part(usage, "output_tokens_details").get("reasoning_tokens")),
         model=word(found.get("model")),
+        thoughts=clean("\n\n".join(thoughts)) if thoughts or kinds["reasoning"] else None,
     )
+
+
+def said(message: dict[str, Any]) -> tuple[Any, str | None, str | None]:
+    """The text of a chat message, its thoughts and its refusal, wherever the server puts them: None for what is not there."""
+    content, refusal = message.get("content"), message.get("refusal")
+    thoughts = message.get("reasoning_content") or message.get("reasoning") or None
+    if isinstance(content, list):
+        texts = [p["text"] for p in content if p.get("type", "text") in ("text", "output_text") and p.get("text") is not None]
+        refusal = refusal or "".join(p["refusal"] for p in content if p.get("type") == "refusal")
+        inner = [text_of(p["thinking"]) for p in content if p.get("type") == "thinking"]
+        content, thoughts = "".join(texts) if texts else None, thoughts or "\n\n".join(inner) or None
+    return content, thoughts if thoughts is None or isinstance(thoughts, str) else encode(thoughts), refusal or None
+
+
+def error_in(found: Any) -> Any:
+    """The error that a reply with status 200 is, as routers and older servers send it; None where it is none."""
+    if not isinstance(found, dict):
+        return None
+    error = found.get("error")
+    if error and not (isinstance(error, dict) and not any(error.values())):
+        return error
+    return found if found.get("object") == "error" or (found.get("type") == "error" and "content" not in found) else None
 
 
 def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     """An error that came with status 200, as routers send them."""
     from dreamframe.llms.http import Reply
 
-    code = error.get("code") if isinstance(error, Mapping) else None
-    status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    return Refusal(Reply(status, {}, body)).error(place=place)
+    return Refusal(Reply(status_of(error), {}, body)).error(place=place)
+
+
+def status_of(error: Any) -> int:
+    """The status that an error would have come with: its code, or what its words say; 500 where it says nothing."""
+    held = error if isinstance(error, Mapping) else {}
+    for code in (held.get("code"), held.get("status"), held.get("status_code")):
+        if str(code).isdecimal() and 400 <= int(str(code)) < 600:
+            return int(str(code))
+    words = f"{held.get('code')} {held.get('type')}".lower()
+    return next((status for name, status in STATUSES.items() if name in words), 500)
 
 
 def text_of(content: Any) -> Any:
@@ -211,23 +256,12 @@ def _response_parts(content: Any) -> Any:
     ]
 
 
-def clean(text: str | None) -> str | None:
-    """The text without halves of surrogate pairs, which JSON can name but no file can hold."""
-    if text is None or text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def parsed(body: bytes, *, place: str) -> Any:
     """The JSON of a reply with status 200. Raises BadReplyError."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as exc:
-        raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=200, text=shown(body)) from exc
+        raise BadReplyError(f"{place}: the reply is not JSON: {exc}", status=200, text=shown(body)) from exc
 
 
 def count(value: Any) -> int:

@@ -12,7 +12,7 @@ import torch
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
-from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
+from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
 from dreamframe.llms.constrained import grammar
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.decode import Row, generate
@@ -198,4 +198,5 @@ class Engine:
         text = self._text(row.tokens)
         cuts = [at for s in prepared.request.question.sampling.stop or () if (at := text.find(s)) >= 0]
         text = text[: min(cuts)] if cuts else text
+        text = with_opening(text, row.prompt, self._tokenizer, prepared.request)
         return Completion(text, finish=row.finish, n_in=len(row.prompt), n_out=len(row.tokens), model=self._label)

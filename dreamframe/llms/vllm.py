@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, MissingExtraError, PermanentCallError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, setting, steering
-from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens
+from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
 from dreamframe.llms.residency import Resident, unload
 from dreamframe.llms.transformers import adapter_folder, adapter_identity
 from dreamframe.llms.weights import local_weights, weights_identity
@@ -132,10 +132,11 @@ class VLLMClient(Resident[Running]):
             error = PermanentCallError(f"{label}: vLLM's engine stopped: {type(exc).__name__}: {exc}")
             error.stops_run = True
             raise error from exc
-        if last is None or not last.finished or last.outputs[0].finish_reason == "abort":
+        if last is None or not last.finished or last.outputs[0].finish_reason in ("abort", "error"):
             raise BadReplyError(f"{label}: the answer was given up before its end")
         said = last.outputs[0]
-        return Completion(said.text, finish=said.finish_reason, n_in=len(prompt), n_out=len(said.token_ids), n_cached=last.num_cached_tokens or 0, model=label)
+        text, n_cached = with_opening(said.text, prompt, engine.tokenizer, request), last.num_cached_tokens or 0
+        return Completion(text, finish=said.finish_reason, n_in=len(prompt), n_out=len(said.token_ids), n_cached=n_cached, model=label)
 
     def load(self) -> Running:
         from transformers import AutoTokenizer

@@ -16,7 +16,7 @@ import polars as pl
 
 from dreamframe.errors import PlanFormatError
 from dreamframe.fingerprint import fingerprint
-from dreamframe.store.ipc import damage, read_table
+from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 CODE = ("Anonymous", "Python", "Ffi", "Plugin", "SubPlan", "Object", "Callback", "Lambda", "Udf", "Pipe")  # parts of the names of nodes that hold code or plans
 TABLES = ("Series", "List", "Array", "Struct", "strings")  # nodes that hold Arrow bytes where they hold a list of numbers
@@ -98,6 +98,7 @@ def _is_numbers(held: Any) -> bool:
 
 def _check_table(numbers: list[int]) -> None:
     try:
-        read_table(bytes(numbers))
+        data = bytes(numbers)
+        read_table(data, most=most_unfolded(data))
     except damage() as exc:
         raise PlanFormatError(f"it holds bytes that are no table: {type(exc).__name__}") from exc

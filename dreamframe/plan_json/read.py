@@ -33,7 +33,8 @@ from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import HubStream, KeptScan, Scan
 from dreamframe.steps.train import Train
-from dreamframe.store.ipc import damage, read_table
+from dreamframe.store.foreign import to_frame
+from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
 NONE = Authority()
@@ -272,7 +273,8 @@ def _strings(held: Mapping[str, Any], *names: str) -> dict[str, str]:
 def rows_of(text: str) -> pl.DataFrame:
     """The rows of an Arrow stream in base64, validated before polars sees them."""
     try:
-        return pl.DataFrame(read_table(base64.b64decode(text, validate=True)))
+        data = base64.b64decode(text, validate=True)
+        return to_frame(read_table(data, most=most_unfolded(data)))
     except damage() as exc:
         raise PlanFormatError(f"the rows of the plan cannot be read: {type(exc).__name__}") from exc
 

@@ -55,7 +55,7 @@ def evolve(
     """Make new instructions of given ones, in depth (more conditions, more thought) and in breadth (rarer subjects): a row for each that is worth keeping.
 
     In each round every instruction is changed in one of the `ways` ("constrain", "deepen", "concretise", "reason", "complicate", "broaden"); the seed
-    draws the first, and the others follow. What comes out empty, speaks of its task, refuses, or asks for the same as before (says `judge`, the same
+    draws the first, and the others follow. What comes out blank, speaks of its task, refuses, or asks for the same as before (says `judge`, the same
     model if not given) is dropped, and the next round tries another way with what there was. Columns: those of `df`, `into`, `way` and `round`; the
     first round's rows come first. Settings as of `df.prompt`, for the new instructions.
     Evol-Instruct, Xu et al. 2023 (https://arxiv.org/abs/2304.12244).

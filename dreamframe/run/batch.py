@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from dreamframe.answer import check_ended
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, ServerError, TransientCallError
 from dreamframe.llms.api import ApiClient, LearntError
@@ -50,7 +51,7 @@ class Row:
 
     @property
     def runs(self) -> list[Asking]:
-        return list({id(b.run): b.run for b, _ in self.waiters}.values())
+        return list(dict.fromkeys(batch.run for batch, _ in self.waiters))
 
 
 class BatchAsker:
@@ -66,6 +67,9 @@ class BatchAsker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
         self._n_asks = 0
+
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """As `Asker.landed`: what was submitted stays submitted, and the next run waits for it."""
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`; returns hours later."""
@@ -197,6 +201,7 @@ class BatchAsker:
             return False
         try:
             completion = self._client.read(self._wire(row, submission), Reply(line.status, {}, line.body))
+            check_ended(completion.finish, completion.text)
         except (LearntError, TransientCallError):
             if row is not None:
                 again[row.key] = row
@@ -208,9 +213,8 @@ class BatchAsker:
                 self._keep(bytes.fromhex(line.key), completion)
                 return True
             del self._rows[line.key]
-            for run in row.runs:
-                run.answered(row.request, completion)
-            for batch, position in row.waiters:
+            for i, (batch, position) in enumerate(row.waiters):
+                batch.run.answered(batch.requests[position], completion, paid=i == 0)
                 batch.settle(position, None)
         return True
 
@@ -250,6 +254,9 @@ class BatchAsker:
         raise AssertionError("unreachable")
 
 
+AnyAsker = BatchAsker | Asker | ParallelAsker | PackAsker
+
+
 class BatchAskers:
     """The batch askers of one run, one for each client that has a batch API."""
 
@@ -258,7 +265,7 @@ class BatchAskers:
         self._store = Submissions(stores.files, stores.layout or Layout(stores.files.root))
         self._askers: dict[str, BatchAsker] = {}
 
-    def asker_for(self, llm: LLM) -> BatchAsker | Asker | ParallelAsker | PackAsker:
+    def asker_for(self, llm: LLM) -> AnyAsker:
         """Where to ask a model: in batches, or, where its provider has none, call by call."""
         asker, key = asker_for(llm), llm.pool_key()
         client = asker.client if isinstance(asker, Asker) else None

@@ -29,12 +29,12 @@ async def rows_key(run: Run, step: Step, tables: Sequence[pl.DataFrame]) -> str 
         return None
 
 
-def find_by_rows(run: Run, key: str | None) -> Stored | None:
+def find_by_rows(run: Run, step: Step, key: str | None) -> Stored | None:
     """The output of an earlier run of the same step over the same rows."""
     if key is None or run.stores.steps is None:
         return None
     for record in reversed(run.stores.steps.all()):
-        if record.get("rows_key") == key and (found := run.stores.steps.find(str(record.get("key")))) is not None:
+        if record.get("rows_key") == key and (found := run.stores.steps.find(str(record.get("key")), step.schema)) is not None:
             run.stats.reused += 1
             return found
     return None

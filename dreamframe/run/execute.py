@@ -6,33 +6,32 @@ import asyncio
 import contextlib
 import dataclasses
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from dreamframe.call import Replies
-from dreamframe.errors import BudgetExceededError, OfflineError, RowsFailedError
+from dreamframe.errors import ParseError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.residency import seats
-from dreamframe.optimizer.limit import limit_down
+from dreamframe.optimizer.limit import limits_down
 from dreamframe.run import cutoff
 from dreamframe.run.asking import RunAsking
+from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.garbage import rarely_collected
 from dreamframe.run.options import RunOptions
+from dreamframe.run.outputs import CHUNK, kept, once
 from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
 from dreamframe.run.rounds import in_rounds
 from dreamframe.run.spend import Spend
-from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
+from dreamframe.run.worth import Worth, read_twice
 from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.steps.source import Scan, Table
 from dreamframe.store.stores import Stores
-from dreamframe.why_miss import on_record
-
-CHUNK = 16_384  # rows of one Arrow record batch on disk
 
 
 @dataclass
@@ -45,34 +44,39 @@ class Run:
 
     def __post_init__(self) -> None:
         self.memo: Memo = {}
-        spend = Spend(budget=self.options.budget, prices=self.options.prices, mode=self.options.mode)
-        self.asking = RunAsking(self.stores.answers, self.stats, offline=self.options.offline, spend=spend)
+        spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
+        self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.trainings = Trainings(self)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
         self._finds: dict[str, pl.LazyFrame | None] = {}
-        self._stages: list[Stage] = []
+        self.stages: list[Stage] = []
         self._scans: list[Scan] = []
+        self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
+        self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
+        self.worth = Worth()
 
     # What users' verbs call
 
     async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
         async with self._running():
-            frames = await every(*(self.frame(self.planned(s)) for s in steps))
+            await self._forget_refreshed(steps)
+            frames = await every(*(self.frame(plan) for plan in self.planned(*steps)))
         self._finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
         async with self._running():
+            self._shared |= read_twice([step], self._key)
             return await self.trainings.artefact(step)
 
-    async def batches(self, step: Step) -> AsyncIterator[pl.DataFrame]:
+    async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
-        plan = self.planned(step)
         async with self._running():
+            (plan,) = self.planned(step)
             if self.find(plan) is None and self._chain(plan):
                 async for batch in self._segment(plan):
                     yield batch
@@ -81,9 +85,28 @@ class Run:
                     yield batch
         self._finish(step)
 
-    def planned(self, step: Step) -> Step:
-        """The plan as it will run. A stored step is a leaf: nothing moves in or out of it."""
-        return limit_down(step, lambda s: self.find(s) is not None)
+    def planned(self, *steps: Step) -> list[Step]:
+        """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
+        plans = limits_down(steps, lambda s: self.find(s) is not None, self._key)
+        self._shared |= read_twice(plans, self._key)
+        return plans
+
+    async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
+        """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
+        if self.options.refresh and self.stores.steps is not None:
+            plans = [*steps, *limits_down(steps, lambda _: False, self._key)]
+            anew = {node.key(self.memo)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
+            await asyncio.to_thread(self.stores.steps.forget, anew)
+
+    @property
+    def unreadable(self) -> frozenset[bytes]:
+        """The requests whose answers were there when the run began and could not be read, as far as `retry` wants them asked anew."""
+        kinds = UNREADABLE if self.options.retry == "all" else {ParseError.__name__} if self.options.retry else ()
+        keys = {key for stage in self.stages for f in stage.failed_rows() if f.failure.error in kinds for key in f.failure.keys}
+        return frozenset(keys - self.asking.asked_now)
+
+    def _key(self, step: Step) -> str:
+        return step.key(self.memo)
 
     @contextlib.asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
@@ -99,12 +122,13 @@ class Run:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.stats.failures = [f for stage in self._stages for f in stage.failed_rows()]
+        await self.asking.close()
+        self.stats.failures = [f for stage in self.stages for f in stage.failed_rows()]
         await asyncio.to_thread(self.stores.answers.flush)
 
     def _finish(self, step: Step) -> None:
         self.check_sources()
-        self._raise_failures(step, self._stages)
+        raise_failures(step, self.stages)
 
     def check_sources(self) -> None:
         """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
@@ -114,22 +138,7 @@ class Run:
     def need_whole(self, step: Step, *, needed_by: Step) -> None:
         """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
         below = {id(s) for s in step.walk()}
-        self._raise_failures(needed_by, [stage for stage in self._stages if id(stage.step) in below])
-
-    def _raise_failures(self, step: Step, stages: Sequence[Stage]) -> None:
-        failed = [f for stage in stages for f in stage.failed_rows()]
-        missing = [f for f in failed if f.failure.error == OfflineError.__name__]
-        if missing:
-            raise OfflineError(listing(f"{step.label}: offline, and {len(missing)} requests have no answer in the session", missing))
-        unpaid = [f for f in failed if f.failure.error == BudgetExceededError.__name__]
-        if unpaid:
-            what = f"{step.label}: {len(unpaid)} rows were not asked. Every answer is kept; with more budget, only these are asked"
-            raise BudgetExceededError(listing(what, unpaid))
-        raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
-        if raising:
-            total = max((len_of(stage) for stage in stages if stage.failed), default=0)
-            what = f"{step.label}: {len(raising)} of {total} rows failed. Every other answer is kept; running again asks only these"
-            raise RowsFailedError(listing(what, raising), [f.as_dict() for f in raising])
+        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
 
     # Tables
 
@@ -153,26 +162,27 @@ class Run:
         if (found := self.find(step)) is not None:
             return found
         if self._chain(step):
-            return await self._kept(step, self._segment(step))
+            return await kept(self, step, self._segment(step))
         if isinstance(step, TableStep):
             tables = await self.whole(step, step.inputs)
             await self._train_edges(step)
             rows_key = await cutoff.rows_key(self, step, tables)
-            if (same := await asyncio.to_thread(cutoff.find_by_rows, self, rows_key)) is not None:
-                rows = _typed(same.rows(), step)
+            is_old = step.label not in self.options.refresh
+            if is_old and (same := await asyncio.to_thread(cutoff.find_by_rows, self, step, rows_key)) is not None:
+                rows = same.rows()
             else:
                 stage = self._stage(step)
                 rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
                 stage.stats.rows_in, stage.stats.rows = tables[0].height, rows.height
-            return await self._kept(step, _once(rows), rows_key) if is_expensive(step) else rows.lazy()
+            return await kept(self, step, once(rows), rows_key) if self.worth.is_kept(step) else rows.lazy()
         if isinstance(step, RoundsStep):
             rows = await in_rounds(self, step)
-            return await self._kept(step, _once(rows)) if is_expensive(step) else rows.lazy()
+            return await kept(self, step, once(rows)) if self.worth.is_kept(step) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
         query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
-        if is_expensive(step):
+        if self.worth.is_kept(step):
             rows = await asyncio.to_thread(query.collect, engine="in-memory")
-            return await self._kept(step, _once(rows))
+            return await kept(self, step, once(rows))
         return query
 
     async def whole(self, step: Step, inputs: Sequence[Step]) -> tuple[pl.DataFrame, ...]:
@@ -186,70 +196,49 @@ class Run:
 
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
-        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not is_expensive(step):
+        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not self.worth.is_kept(step):
             return None
         key = step.key(self.memo)
         if key not in self._finds:
-            found = self.stores.steps.find(key)
+            found = self.stores.steps.find(key, step.schema)
             self.stats.reused += found is not None
-            self._finds[key] = None if found is None else _typed(found.rows(), step).lazy()
+            self._finds[key] = None if found is None else found.rows().lazy()
         return self._finds.get(key)
-
-    async def _kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
-        """Drain batches into the step store, or into memory where there is none, and give the whole.
-
-        An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again.
-        """
-        if self.stores.steps is None or not is_expensive(step):
-            frames = [b async for b in batches]
-            return pl.concat([pl.DataFrame(schema=step.schema), *frames]).lazy()
-        key, began = step.key(self.memo), time.time()
-        writer = await asyncio.to_thread(self.stores.steps.writer, key, step.label, step.schema)
-        try:
-            n_rows = 0
-            async for chunk in _chunked(batches):
-                n_rows += chunk.height
-                await asyncio.to_thread(writer.write, chunk)
-            if any(stage.failed for stage in self._stages):
-                return _typed(await asyncio.to_thread(writer.discard), step).lazy()
-            self.check_sources()
-            record = {**self._record(step, n_rows=n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
-            found = await asyncio.to_thread(writer.commit, record)
-        except BaseException:
-            await asyncio.to_thread(writer.abort)
-            raise
-        return _typed(found.rows(), step).lazy()
-
-    def _record(self, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
-        """What step.json says of a stored output."""
-        return {
-            "step": type(step).__name__,
-            "describe": step.describe(),
-            "parents": [i.key(self.memo) for i in step.inputs],
-            "plan": on_record(step, self.memo),
-            "schema": {name: str(dtype) for name, dtype in step.schema.items()},
-            "rows": n_rows,
-            "calls": self.stats.calls,
-            "tokens_in": sum(s.n_in for s in self.stats.steps),
-            "tokens_out": sum(s.n_out for s in self.stats.steps),
-            "steps": self.stats.step_events({s.key(self.memo) for s in step.walk()}),
-            "began": began,
-            "took_s": time.time() - began,
-        }
 
     # Pipelines
 
     def _chain(self, step: Step) -> list[Step]:
         """The row steps and separable polars steps that run as one pipeline up to `step`, lowest first; empty if there is no row step."""
         chain: list[Step] = []
+        if not self._has_row_step(step):
+            return chain
         while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
-            if chain and self.find(step) is not None:
+            if chain and self._begins_anew(step):
                 break
             chain.append(step)
             step = step.inputs[0]
-        while chain and not isinstance(chain[-1], RowStep):
+        while not isinstance(chain[-1], RowStep):
             chain.pop()  # polars steps at the bottom belong to the query that feeds the pipeline
         return chain[::-1]
+
+    def _has_row_step(self, step: Step) -> bool:
+        """Whether the pipeline up to a step holds a row step. Every step is looked at once, however long the plan is."""
+        passed: list[Step] = []
+        while (found := self._row_steps.get(id(step))) is None:
+            passed.append(step)
+            if isinstance(step, RowStep):
+                found = True
+                break
+            if not isinstance(step, PolarsStep) or not step.is_separable or self._begins_anew(step.inputs[0]):
+                found = False
+                break
+            step = step.inputs[0]
+        self._row_steps.update((id(s), found) for s in passed)
+        return found
+
+    def _begins_anew(self, step: Step) -> bool:
+        """Whether a pipeline above a step reads its rows as they are stored, or made for several."""
+        return step.key(self.memo) in self._shared or self.find(step) is not None
 
     async def _segment(self, step: Step) -> AsyncIterator[pl.DataFrame]:
         opened = await self.opened(step)
@@ -266,7 +255,8 @@ class Run:
         base = chain[0].inputs[0]
         stages = [self._stage(s) for s in chain]
         source, *_ = await every(self.lazy(base), *(self._prepare(stage) for stage in stages))
-        self.need_whole(base, needed_by=chain[0])
+        if not self._chain(base):  # else only rows that failed are missing: every other row goes on
+            self.need_whole(base, needed_by=chain[0])
         if isinstance(base, Table):
             source = base.data
             for stage in stages:
@@ -296,7 +286,8 @@ class Run:
         seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
         stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else "", key=step.key(self.memo)))
-        self._stages.append(stage)
+        stage.stats.is_refreshed = step.label in self.options.refresh
+        self.stages.append(stage)
         return stage
 
     # What stages are lent
@@ -313,41 +304,6 @@ def _models_here(step: Step) -> list[ModelSettings]:
     return [v for f in dataclasses.fields(step) if isinstance(v := getattr(step, f.name), ModelSettings) and hasattr(v, "unload")]
 
 
-def is_expensive(step: Step) -> bool:
-    """Whether a model or a user's function had a hand in it, so that its rows are worth keeping, and whether its key tells all that they depend on."""
-    below = step.walk()
-    return any(s.is_expensive for s in below) and not any(s.reads_files for s in below)
-
-
-def len_of(stage: Stage) -> int:
-    return sum(stage.heights.values())
-
-
-def listing(what: str, failed: Sequence[FailedRow], *, most: int = 3) -> str:
-    """A message that counts the failures by kind and shows the first few."""
-    kinds: dict[str, int] = {}
-    for f in failed:
-        kinds[f.failure.error] = kinds.get(f.failure.error, 0) + 1
-    counts = ", ".join(f"{n} × {kind}" for kind, n in sorted(kinds.items(), key=lambda k: -k[1]))
-    shown = [f"  row {f.row} of {f.step}: {f.failure.error}: {_cut(f.failure.message)}\n    asked: {_cut(f.failure.request, 120)}" for f in failed[:most]]
-    more = [f"  … and {len(failed) - most} more: df.failures() has them all"] if len(failed) > most else []
-    return "\n".join([f"{what} ({counts}).", *shown, *more])
-
-
-def _cut(text: str, most: int = 200) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _typed(frame: pl.DataFrame, step: Step) -> pl.DataFrame:
-    """Stored rows as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
-    return frame if frame.schema == step.schema else frame.cast(dict(step.schema))  # type: ignore[arg-type]
-
-
-async def _once(rows: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
-    yield rows
-
-
 async def every(*awaited: Awaitable[Any]) -> list[Any]:
     """The results of all, in order. If one fails, the others still end first: what they ask is paid for."""
     results = await asyncio.gather(*awaited, return_exceptions=True)
@@ -355,17 +311,3 @@ async def every(*awaited: Awaitable[Any]) -> list[Any]:
         if isinstance(result, BaseException):
             raise result
     return results
-
-
-async def _chunked(batches: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
-    """Small batches put together to chunks of at least CHUNK rows."""
-    waiting: list[pl.DataFrame] = []
-    n_rows = 0
-    async for batch in batches:
-        waiting.append(batch)
-        n_rows += batch.height
-        if n_rows >= CHUNK:
-            yield pl.concat(waiting, rechunk=True)
-            waiting, n_rows = [], 0
-    if waiting:
-        yield pl.concat(waiting, rechunk=True)

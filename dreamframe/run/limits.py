@@ -9,13 +9,14 @@ import math
 import random
 
 from dreamframe.call import Completion, Request, Room
-from dreamframe.errors import CallTimeoutError, RateLimitedError, TransientCallError
+from dreamframe.errors import CallError, CallTimeoutError, ConnectionFailedError, RateLimitedError, TransientCallError
 from dreamframe.llms.base import Limits
 from dreamframe.run.pace import Pace, Tokens
+from dreamframe.run.patience import RATE_LIMITED_S
 
 LONGEST_BACKOFF_S = 30.0
 LONGEST_PAUSE_S = 120.0  # a server that asks for more is obeyed only so far
-RATE_LIMITED_S = 900.0  # a request that is only ever told "not now" is given up after so long
+LOADS_S = 5.0  # at the most between two looks whether a model has been loaded
 OVERLOADED = (429, 503, 529)
 MUCH_ROOM = 10_000  # calls: nobody has so many in flight
 CUT = 0.7  # of the calls in flight when the server is overloaded
@@ -38,7 +39,8 @@ class Limiter:
         self._n_bad = 0  # failures since the last answer
         self._n_knocks = 0  # of them, those of calls that left since the server went bad
         self._knocked_at = -math.inf
-        self._n_answered = 0
+        self._is_there = False  # it has said something, whatever it was
+        self._n_loading, self._loading_at = 0, -math.inf  # times that it said so, one call after the other
         self._room: int | None = None  # the number of the last call that the server says it has room for, until it has more
         self._room_until = -math.inf
         self._least, self._least_at = math.inf, -math.inf  # the least that it said it had left, and when that was heard
@@ -58,17 +60,17 @@ class Limiter:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it has been tried often enough. A server that never answered gets fewer tries: most likely nobody is there."""
-        return self._n_knocks >= (self._limits.attempts if self._n_answered else min(self._limits.attempts, 5))
+        """Whether it has been tried often enough. A server that never said a word gets fewer tries: most likely nobody is there."""
+        return self._n_knocks >= (self._limits.attempts if self._is_there else min(self._limits.attempts, 5))
 
     @property
     def is_paced(self) -> bool:
         """Whether calls leave one by one."""
-        return self._pace.rate < math.inf or self._tokens is not None or self.is_broken
+        return self._pace.rate < math.inf or self._tokens is not None or self.is_broken or self._n_loading > 0
 
     def wait_s(self, now: float, in_flight: int) -> float:
         """Seconds until the next call may leave: 0 for now, infinity for not before one that is in flight has returned."""
-        if in_flight >= (1 if self.is_broken else self._allowed):
+        if in_flight >= (1 if self.is_broken or self._n_loading else self._allowed):
             return math.inf
         if self._room is not None and self._pace.n_left >= self._room:
             if now < self._room_until:
@@ -88,7 +90,7 @@ class Limiter:
     def answered(self, completion: Completion, *, reserved: float, took_s: float, now: float) -> None:
         """A call was answered."""
         self._n_bad = self._n_knocks = 0
-        self._n_answered += 1
+        self._is_there, self._n_loading = True, 0
         if self._tokens is not None:
             self._tokens.settle(reserved, completion)
         self._latency_s += (took_s - self._latency_s) * 0.1
@@ -120,11 +122,17 @@ class Limiter:
         """A call failed, in whatever way."""
         if self._tokens is not None:
             self._tokens.settle(reserved, None)
+        if not isinstance(error, CallError):
+            return  # given up here: it says nothing of the server
+        self._is_there |= not isinstance(error, ConnectionFailedError | CallTimeoutError)
         if not isinstance(error, TransientCallError):
             self._n_bad = self._n_knocks = 0  # the server is there, and says so
             return
-        pause_s = min(error.retry_after_s or 0.0, LONGEST_PAUSE_S)
+        pause_s = asked_s(error)
         self._paused_until = max(self._paused_until, now + pause_s)
+        if getattr(error, "is_loading", False):
+            self._loads(left_at=left_at, now=now)
+            return
         if isinstance(error, RateLimitedError):
             self._pace.refused(now, left_at=left_at, number=number, pause_s=pause_s)
             return
@@ -136,12 +144,22 @@ class Limiter:
         if error.status in OVERLOADED or isinstance(error, CallTimeoutError):
             self._cut(now)
 
+    def _loads(self, *, left_at: float, now: float) -> None:
+        """The server is there, its model is not: one call at a time looks whether it is."""
+        self._n_bad = self._n_knocks = 0
+        if left_at > self._loading_at:
+            self._n_loading, self._loading_at = self._n_loading + 1, now
+        self._paused_until = max(self._paused_until, now + min(self._backoff_s(self._n_loading), LOADS_S))
+
     def retry_s(self, error: TransientCallError, *, attempts: int, tried_s: float) -> float | None:
         """Seconds to wait before the next try of a request that failed `attempts` times over `tried_s` seconds; None to give it up."""
-        asked = min(error.retry_after_s or 0.0, LONGEST_PAUSE_S)
+        asked = asked_s(error)
         jitter = self._random.uniform(0.5, 1.0)  # so that rows that failed together do not return together
-        if isinstance(error, RateLimitedError):  # the pace holds it back, and says nothing against the request
-            return max(asked, self._limits.backoff_s * jitter) if tried_s < RATE_LIMITED_S else None
+        if isinstance(error, RateLimitedError):  # the pace holds it back, and says nothing against the request, unless it alone never gets through
+            may_fit = tried_s < RATE_LIMITED_S or attempts <= self._limits.attempts
+            return max(asked, self._limits.backoff_s * jitter) if may_fit else None
+        if getattr(error, "is_loading", False):
+            return max(asked, self._limits.backoff_s * jitter)
         if attempts >= self._limits.attempts:
             return None
         return max(asked, self._backoff_s(attempts) * jitter)
@@ -153,3 +171,9 @@ class Limiter:
         if now - self._cut_at > max(self._latency_s, 1.0):  # once for the calls that were in flight together
             self._cut_at, self._bad = now, min(self._allowed, self._most)
             self._allowed = max(1.0, min(self._allowed, self._most) * CUT)
+
+
+def asked_s(error: TransientCallError) -> float:
+    """The seconds that the server asked for, as far as it is obeyed; 0 for what is no time."""
+    after = error.retry_after_s
+    return min(after, LONGEST_PAUSE_S) if after is not None and after > 0 else 0.0

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from dreamframe.errors import SettingError, did_you_mean, listed
 from dreamframe.llms.prices import Price
+from dreamframe.step import ModelStep, Source, Step
 
 Mode = Literal["calls", "batch"]
+Retry = Literal["parse", "all"]
+SMALLEST = 1e-12  # US dollars: less is nothing
+
+
+class Purse:
+    """What all runs of a session may spend together, in US dollars. Lives in the event loop, whatever threads the runs come from."""
+
+    def __init__(self, budget: float | None = None) -> None:
+        self.budget = budget  # None: no limit
+        self.spent = 0.0
+        self.reserved = 0.0  # what the calls in flight may cost at most
+
+    def give_back(self, at_most: float) -> None:
+        """Calls are over that had reserved so much."""
+        self.reserved -= at_most
+        if self.reserved < SMALLEST:
+            self.reserved = 0.0  # sums of floats drift
 
 
 @dataclass
@@ -16,8 +35,31 @@ class RunOptions:
     """The settings of a session that its runs share."""
 
     offline: bool = False
-    budget: float | None = None  # US dollars that are left
+    purse: Purse = field(default_factory=Purse)  # what all runs of the session may spend together
     prices: Mapping[str, Price] = field(default_factory=dict)  # over those that are known here
     mode: Mode = "calls"  # "batch": through the providers' batch APIs, where they have one
     batch_rows: int = 128  # rows that walk through the plan together
+    retry: Retry | None = None  # note which kept answers could not be read
+    refresh: frozenset[str] = frozenset()  # names of steps whose requests are asked anew
+    renew: frozenset[bytes] = frozenset()  # requests that are asked anew: their kept answers could not be read
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
+
+
+def check_retry(retry: Retry | None) -> None:
+    """Raise SettingError for another word."""
+    if retry is not None and retry not in get_args(Retry):
+        raise SettingError(f"collect: retry={retry!r} is not one of {', '.join(map(repr, get_args(Retry)))}.")
+
+
+def names_to_refresh(plans: Sequence[Step], names: Sequence[str]) -> frozenset[str]:
+    """The names of steps that are to run anew. Raises SettingError for one that the plans do not have."""
+    if isinstance(names, str):
+        names = [names]
+    there = {step.label for plan in plans for step in plan.walk() if step.is_expensive and not isinstance(step, (Source, ModelStep))}
+    for name in names:
+        if name not in there:
+            raise SettingError(
+                f"collect: refresh={list(names)!r}: there is no step {name!r} that asks a model or runs a function of yours."
+                f"{did_you_mean(name, sorted(there))} There are: {listed(sorted(there)) if there else 'none'}."
+            )
+    return frozenset(names)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 from dreamframe.call import Completion, Failure, Request
 from dreamframe.embedders.openai import EmbedderClient, Pack
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError
-from dreamframe.run.queue import Asking
+from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestError, CallError, ContextLengthError, DreamframeError, RunError
+from dreamframe.run.queue import Asking, model_of
 
-ITS_OWN = (BadRequestError.__name__, ContextLengthError.__name__, BadReplyError.__name__)  # failures that may be one text's alone
+ITS_OWN = tuple(e.__name__ for e in (BadRequestError, ContextLengthError, BadReplyError, AuthenticationError))  # failures that may be one text's alone
+
+RUNS_OWN = tuple(error.__name__ for error in RunError.__subclasses__())  # failures that are one run's alone: its budget, say
 
 
 class Outcome(NamedTuple):
@@ -24,10 +26,15 @@ class Outcome(NamedTuple):
     run: Asking | None
 
 
+Futures = dict[bytes, "asyncio.Future[Outcome]"]
+
+
 class Ask(Protocol):
     """An asker."""
 
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]: ...
+    async def landed(self, run: Asking, within_s: float) -> None: ...
+    def stopped(self, run: Asking, model: str) -> DreamframeError | None: ...
     async def close(self) -> None: ...
 
 
@@ -37,54 +44,81 @@ class PackAsker:
     def __init__(self, asker: Ask, client: EmbedderClient) -> None:
         self._asker, self._client = asker, client
         self._runs: WeakKeyDictionary[Asking, PackRun] = WeakKeyDictionary()
-        self._on_their_way: dict[bytes, asyncio.Future[Outcome]] = {}  # answer key → what becomes of it
+        self._on_their_way: Futures = {}  # answer key → what becomes of it
 
     async def close(self) -> None:
         await self._asker.close()
 
+    async def landed(self, run: Asking, within_s: float) -> None:
+        """As `Asker.landed`."""
+        if (known := self._runs.get(run)) is not None:
+            await self._asker.landed(known, within_s)
+
     async def ask(self, requests: Sequence[Request], run: Asking, *, order: int) -> dict[int, Failure]:
         """As `Asker.ask`. A text that is on its way already is not sent a second time."""
-        first: dict[bytes, int] = {}
-        waiting = {}
-        for position, request in enumerate(requests):
-            if (others := self._on_their_way.get(request.key)) is not None:
-                waiting[request.key] = others
-            elif request.key not in first:
-                first[request.key] = position
-        mine = [requests[position] for position in first.values()]
-        loop = asyncio.get_running_loop()
-        self._on_their_way |= {r.key: loop.create_future() for r in mine}
-        try:
-            for result in await asyncio.gather(*(self._pack(rows, run, order) for rows in self._packs(mine)), return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-            outcomes = {r.key: self._on_their_way[r.key].result() for r in mine}
-        finally:
-            for request in mine:
-                future = self._on_their_way.pop(request.key)
-                if not future.done():
-                    future.cancel()
-        failures = {i: o.failure for i, r in enumerate(requests) if (o := outcomes.get(r.key)) is not None and o.failure is not None}
-        for key, future in waiting.items():
-            positions = [i for i, r in enumerate(requests) if r.key == key]
-            failures |= await self._follow(future, requests, positions, run, order)
+        failures: dict[int, Failure] = {}
+        left = list(range(len(requests)))
+        while left:
+            mine: dict[bytes, int] = {}
+            others: dict[bytes, asyncio.Future[Outcome]] = {}
+            for position in left:
+                key = requests[position].key
+                if key not in mine and (known := self._on_their_way.get(key)) is not None and not _is_of_no_use(known, run):
+                    others[key] = known
+                elif key not in others:
+                    mine.setdefault(key, position)
+            outcomes = await self._ask([requests[position] for position in mine.values()], run, order)
+            for key, future in others.items():
+                outcomes[key] = await self._heard(future, run)
+            left = self._settled(left, requests, run, outcomes, mine, failures)
         return failures
 
-    async def _follow(self, future: asyncio.Future[Outcome], requests: Sequence[Request], positions: list[int], run: Asking, order: int) -> dict[int, Failure]:
-        """Wait for the call of another batch; make one where that was given up."""
+    def _settled(
+        self,
+        positions: Sequence[int],
+        requests: Sequence[Request],
+        run: Asking,
+        outcomes: dict[bytes, Outcome | None],
+        mine: dict[bytes, int],
+        failures: dict[int, Failure],
+    ) -> list[int]:
+        """Put outcomes to their rows; those that got none."""
+        left = []
+        for position in positions:
+            key = requests[position].key
+            if (outcome := outcomes[key]) is None:
+                left.append(position)
+            elif outcome.failure is not None:
+                failures[position] = outcome.failure
+            elif mine.get(key) != position:  # its own call has told the run already
+                assert outcome.completion is not None
+                run.answered(requests[position], outcome.completion, paid=False)
+        return left
+
+    async def _ask(self, requests: Sequence[Request], run: Asking, order: int) -> dict[bytes, Outcome | None]:
+        """Ask texts that nobody asks now."""
+        loop = asyncio.get_running_loop()
+        futures: Futures = {r.key: loop.create_future() for r in requests}
+        self._on_their_way |= futures
+        try:
+            await _all(self._pack(rows, run, order, futures) for rows in self._packs(requests))
+            return {key: future.result() for key, future in futures.items()}
+        finally:
+            for key, future in futures.items():
+                if self._on_their_way.get(key) is future:
+                    del self._on_their_way[key]
+                if not future.done():
+                    future.cancel()
+
+    async def _heard(self, future: asyncio.Future[Outcome], run: Asking) -> Outcome | None:
+        """What became of a text that another batch asks about; None if that gave it up, or was not let."""
         try:
             outcome = await asyncio.shield(future)
         except asyncio.CancelledError:
             if not future.cancelled():
                 raise  # we were
-            failed = await self.ask([requests[positions[0]]], run, order=order)
-            return dict.fromkeys(positions, failed[0]) if failed else {}
-        if outcome.failure is not None:
-            return dict.fromkeys(positions, outcome.failure)
-        assert outcome.completion is not None
-        if outcome.run is not run:
-            run.answered(requests[positions[0]], outcome.completion)
-        return {}
+            return None
+        return None if _is_of_no_use(future, run) else outcome
 
     def _packs(self, requests: Sequence[Request]) -> list[list[Request]]:
         packs: list[list[Request]] = []
@@ -97,27 +131,37 @@ class PackAsker:
             packs[-1].append(request)
         return packs
 
-    async def _pack(self, rows: Sequence[Request], run: Asking, order: int) -> None:
+    async def _pack(self, rows: Sequence[Request], run: Asking, order: int, futures: Futures) -> None:
         pack = Pack(rows)
         known = self._runs.get(run) or self._runs.setdefault(run, PackRun(run, self._client.n_bytes))
-        failures = await self._asker.ask([pack], known, order=order)
+        try:
+            failures = await self._asker.ask([pack], known, order=order)
+        finally:
+            for row, completion in zip(rows, pack.completions, strict=False):  # paid for, whatever the run did with it
+                _settle(futures[row.key], Outcome(completion, None, run))
         if not failures:
-            for row, completion in zip(rows, pack.completions, strict=True):
-                self._settle(row, Outcome(completion, None, run))
             return
         failure = failures[0]
         run.released(pack)
-        if len(rows) > 1 and failure.error in ITS_OWN and failure.attempts:
+        if len(rows) > 1 and failure.error in ITS_OWN and failure.attempts and self._asker.stopped(known, model_of(pack.question)) is None:
             half = len(rows) // 2
-            await self._pack(rows[:half], run, order)
-            await self._pack(rows[half:], run, order)
+            await _all(self._pack(part, run, order, futures) for part in (rows[:half], rows[half:]))
             return
         for row in rows:
-            self._settle(row, Outcome(None, failure._replace(request=row.prompt[:2000]), run))
+            _settle(futures[row.key], Outcome(None, failure._replace(request=row.prompt[:2000]), run))
 
-    def _settle(self, row: Request, outcome: Outcome) -> None:
-        if not (future := self._on_their_way[row.key]).done():
-            future.set_result(outcome)
+
+def _settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _is_of_no_use(future: asyncio.Future[Outcome], run: Asking) -> bool:
+    """Whether what became of a text is the trouble of another run alone."""
+    if not future.done() or future.cancelled():
+        return False
+    _, failure, whose = future.result()
+    return failure is not None and whose is not run and (not failure.attempts or failure.error in RUNS_OWN)
 
 
 class PackRun:
@@ -135,19 +179,27 @@ class PackRun:
     def permit(self, request: Request) -> bool:
         return self.run.permit(request)
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         assert isinstance(request, Pack)
-        self.run.released(request)
         data, n = completion.data or b"", self._n_bytes
-        for i, (row, n_in) in enumerate(zip(request.rows, _shares(completion.n_in, request.rows), strict=True)):
-            request.completions.append(Completion(None, data=data[i * n : (i + 1) * n], n_in=n_in, model=completion.model))
-            self.run.answered(row, request.completions[-1])
+        shares = _shares(completion.n_in, request.rows)
+        request.completions = [Completion(None, data=data[i * n : (i + 1) * n], n_in=n_in, model=completion.model) for i, n_in in enumerate(shares)]
+        self.run.released(request)
+        for row, answer in zip(request.rows, request.completions, strict=True):
+            self.run.answered(row, answer, paid=paid)
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.run.retrying(request, error, wait_s)
 
     def released(self, request: Request) -> None:
         self.run.released(request)
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of it to the end, then raise the first error."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def _shares(total: int, rows: Sequence[Request]) -> list[int]:

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from dreamframe.call import Completion, Failure, Question, Request
@@ -14,14 +14,14 @@ from dreamframe.errors import CallError, DreamframeError
 
 
 class Asking(Protocol):
-    """What a run lends to the askers."""
+    """What a run lends to the askers. It is told of its own requests only, those that it asked; what it raises is its own trouble."""
 
     def permit(self, request: Request) -> bool:
         """Called just before a call leaves; False: not now. A DreamframeError raised here stops this run's calls: what is in flight is kept."""
         ...
 
-    def answered(self, request: Request, completion: Completion) -> None:
-        """Called as each answer arrives; once, however many rows of the run wait for it."""
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
+        """Called as each answer arrives, for each request that waits for it: `paid` for the one whose run pays, the others have found it."""
         ...
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
@@ -29,14 +29,14 @@ class Asking(Protocol):
         ...
 
     def released(self, request: Request) -> None:
-        """Called when a request that was permitted has ended without an answer of its own."""
+        """Called when a request that was permitted has ended without an answer that it pays for."""
         ...
 
 
 class Batch:
     """The requests of one `ask`, until the last of them is answered or failed. A row that has not left yet costs an entry in a list, no object."""
 
-    __slots__ = ("also", "at", "done", "failures", "n_open", "order", "question", "requests", "run", "todo")
+    __slots__ = ("also", "at", "done", "failures", "is_held", "n_open", "order", "question", "requests", "run", "todo")
 
     def __init__(self, requests: Sequence[Request], run: Asking, order: int, done: asyncio.Future[None], question: Question | None = None) -> None:
         self.requests, self.run, self.order, self.done = requests, run, order, done
@@ -45,7 +45,13 @@ class Batch:
         self.at = 0  # how many of them have left
         self.also: dict[bytes, list[Waiter]] = {}  # who waits for a request that has not left, besides this batch's own row
         self.n_open = len(requests)
+        self.is_held = False  # its run wants to see what is in flight come back first
         self.failures: dict[int, Failure] = {}
+
+    @property
+    def model(self) -> str:
+        """Who is asked."""
+        return model_of(self.question or self.requests[0].question)
 
     def settle(self, position: int, failure: Failure | None) -> None:
         if failure is not None:
@@ -54,20 +60,27 @@ class Batch:
         if self.n_open == 0 and not self.done.done():
             self.done.set_result(None)
 
-    def crash(self, exc: Exception) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.done.done()
+
+    def crash(self, exc: BaseException) -> None:
+        """End the ask with a fault that is no failure of a row."""
         if not self.done.done():
-            self.done.set_exception(exc)
+            self.done.set_exception(passable(exc))
 
 
 class Ticket:
     """One call, from its first try to its end, for every row that waits for it: in flight, waiting for its next try, or queued for it."""
 
-    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "request", "reserved", "sent", "timer", "waiters", "worker")
+    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "payer", "request", "reserved", "sent", "timer", "waiters", "worker")
 
     def __init__(self, request: Request, order: int, waiters: list[Waiter], question: Question | None) -> None:
         self.request, self.order = request, order
         self.sent = request if question is None else Request(question, request.prompt, request.sample, request.key)
         self.waiters = waiters  # empty: nobody waits any more
+        self.payer: Waiter | None = None  # whose run was asked whether the call may leave, while it is in flight
         self.attempts = 0
         self.began = self.left = math.nan  # loop time of the first try and of the last
         self.is_late = False  # its deadline has passed
@@ -76,21 +89,53 @@ class Ticket:
         self.timer: asyncio.TimerHandle | None = None
         self.worker: asyncio.Task[None] | None = None  # while it is in flight
 
+    @property
+    def model(self) -> str:
+        """Who is asked."""
+        return model_of(self.sent.question)
+
+    @property
+    def is_left_behind(self) -> bool:
+        """Whether whoever wanted it waits no more."""
+        return all(batch.is_over for batch, _ in self.waiters)
+
     def runs(self) -> list[Asking]:
         """Each run that waits, once."""
+        return [batch.run for batch, _ in self.of_each_run()]
+
+    def of_each_run(self) -> list[Waiter]:
+        """The first waiter of each run."""
         if len(self.waiters) == 1:
-            return [self.waiters[0][0].run]
-        return list({id(b.run): b.run for b, _ in self.waiters}.values())
+            return self.waiters
+        firsts: dict[Asking, Waiter] = {}
+        for waiter in self.waiters:
+            firsts.setdefault(waiter[0].run, waiter)
+        return list(firsts.values())
 
 
 Waiter = tuple[Batch, int]
+
+
+def model_of(question: Question) -> str:
+    """The name of the model that a question goes to."""
+    return str(getattr(question.llm, "label", ""))
+
+
+def passable(exc: BaseException) -> Exception:
+    """The exception as one that a future takes and that ends nothing but who waits for it."""
+    if isinstance(exc, Exception) and not isinstance(exc, StopIteration):
+        return exc
+    made = RuntimeError(f"{type(exc).__name__}: {exc}")
+    made.__cause__ = exc
+    return made
 
 
 class CallQueue:
     """A heap by order and time. A batch stands in it once, with all its rows; what nobody waits for any more is skipped when met."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, Batch | Ticket]] = []
+        self._heap: list[Entry] = []
+        self._held: list[Entry] = []  # of runs that will not have a call leave now
         self._known: dict[bytes, Batch | Ticket] = {}  # answer key → who has the one call for it
         self._sequence = itertools.count()
         self.n_calls = 0  # that could leave now
@@ -130,14 +175,55 @@ class CallQueue:
                 self.n_calls -= 1
                 if item.at == len(item.todo):
                     heapq.heappop(self._heap)
-                request = item.requests[position]
-                ticket = self._known[request.key] = Ticket(request, item.order, [(item, position)], item.question)
-                if item.also:
-                    ticket.waiters += item.also.pop(request.key, ())
-                return ticket
+                return self._ticket(item, position)
             else:
                 heapq.heappop(self._heap)
         return None
+
+    def _ticket(self, batch: Batch, position: int) -> Ticket:
+        request = batch.requests[position]
+        ticket = self._known[request.key] = Ticket(request, batch.order, [(batch, position)], batch.question)
+        if batch.also:
+            ticket.waiters += batch.also.pop(request.key, ())
+        return ticket
+
+    def hold(self, runs: Collection[Asking]) -> None:
+        """Set aside what waits for these runs alone, until `let_go`. What others wait for as well stays: they may have it leave."""
+        kept: list[Entry] = []
+        for entry in self._heap:
+            item = entry[2]
+            if isinstance(item, Ticket):
+                is_theirs = all(run in runs for run in item.runs())
+            elif is_theirs := item.run in runs:
+                self._part(item, runs, kept)
+                item.is_held = True
+            (self._held if is_theirs else kept).append(entry)
+        self._heap = kept
+        heapq.heapify(kept)
+        self.n_calls = sum(1 if isinstance(item, Ticket) else len(item.todo) - item.at for _, _, item in kept)
+
+    def _part(self, batch: Batch, runs: Collection[Asking], entries: list[Entry]) -> None:
+        """Give those rows of a batch that other runs wait for, too, calls of their own."""
+        wanted = {key for key, waiters in batch.also.items() if any(b.run not in runs for b, _ in waiters)}
+        if not wanted:
+            return
+        left = batch.todo[batch.at :]
+        batch.todo, batch.at = [p for p in left if batch.requests[p].key not in wanted], 0
+        for position in left:
+            if batch.requests[position].key in wanted:
+                entries.append((batch.order, next(self._sequence), self._ticket(batch, position)))
+
+    def let_go(self) -> None:
+        """What was set aside may be looked at again."""
+        for entry in self._held:
+            item = entry[2]
+            heapq.heappush(self._heap, entry)
+            if isinstance(item, Batch):
+                item.is_held = False
+                self.n_calls += len(item.todo) - item.at
+            else:
+                self.n_calls += 1
+        self._held = []
 
     def forget(self, ticket: Ticket) -> list[Waiter]:
         """A call has ended, or nobody waits for it: whoever did."""
@@ -148,10 +234,18 @@ class CallQueue:
         waiters, ticket.waiters = ticket.waiters, []
         return waiters
 
+    def leave(self, ticket: Ticket, run: Asking) -> list[Waiter]:
+        """One run waits no more for a call: its waiters."""
+        gone = [w for w in ticket.waiters if w[0].run is run]
+        ticket.waiters = [w for w in ticket.waiters if w[0].run is not run]
+        if not ticket.waiters:
+            self.forget(ticket)
+        return gone
+
     def drop(self, batch: Batch) -> list[Ticket]:
-        """A batch waits no more; the calls in flight that nobody else waits for."""
+        """A batch waits no more; the calls that nobody waits for now. A call in flight that it pays for keeps it as a waiter: its answer is paid for."""
         self._unqueue(batch)
-        useless = []
+        touched: dict[Ticket, None] = {}
         for request in batch.requests:
             holder = self._known.get(request.key)
             if isinstance(holder, Batch):
@@ -159,16 +253,19 @@ class CallQueue:
                 if waiters:
                     holder.also[request.key] = waiters
             elif holder is not None:
-                holder.waiters = [w for w in holder.waiters if w[0] is not batch]
+                pays = holder.worker is not None and holder.payer is not None and holder.payer[0] is batch
+                holder.waiters = [w for w in holder.waiters if w[0] is not batch or (pays and w is holder.payer)]
                 if not holder.waiters:
                     self.forget(holder)
-                    useless.append(holder)
-        return [t for t in useless if t.worker is not None]
+                    touched[holder] = None
+        return list(touched)
 
-    def stop(self, error: DreamframeError, run: Asking | None) -> list[Asking]:
-        """Fail everything that has not left, of one run or (None) of all; the runs that had something here or in flight."""
+    def stop(self, error: DreamframeError, run: Asking | None, model: str | None = None) -> list[Asking]:
+        """Fail everything that has not left, of one run or (None) of all, to one model or (None) to any; the runs that had something here or in flight."""
         stopped: list[Asking] = []
-        for batch in [item for _, _, item in self._heap if isinstance(item, Batch)]:
+        for batch in [item for _, _, item in (*self._heap, *self._held) if isinstance(item, Batch)]:
+            if not batch.requests or (model is not None and batch.model != model):
+                continue
             if run is None or batch.run is run:
                 stopped.append(batch.run)
                 for position in self._unqueue(batch):
@@ -176,36 +273,50 @@ class CallQueue:
             else:
                 for key, waiters in batch.also.items():
                     batch.also[key] = _without(waiters, run, error, 0)
-        for ticket in [t for t in self._known.values() if isinstance(t, Ticket)]:
+        for ticket in [t for t in self._known.values() if isinstance(t, Ticket) and (model is None or t.model == model)]:
             stopped += ticket.runs()
             if ticket.worker is None:
                 ticket.waiters = _without(ticket.waiters, run, error, ticket.attempts)
                 if not ticket.waiters:
                     self.forget(ticket)
-        return stopped if run is None else [run]
+        return list(dict.fromkeys(stopped)) if run is None else [run]
+
+    def batches(self) -> list[Batch]:
+        """All that wait for something."""
+        found = [item for _, _, item in (*self._heap, *self._held) if isinstance(item, Batch)]
+        for holder in self._known.values():
+            waiters = holder.waiters if isinstance(holder, Ticket) else [w for also in holder.also.values() for w in also]
+            found += [batch for batch, _ in waiters]
+        return list(dict.fromkeys(found))
 
     def _unqueue(self, batch: Batch) -> list[int]:
         """Take out what has not left; its positions. Rows of others that waited for a call of this batch get one of their own."""
         left = batch.todo[batch.at :]
         batch.todo, batch.at = [], 0
-        self.n_calls -= len(left)
+        if not batch.is_held:
+            self.n_calls -= len(left)
         for position in list(left):
             request = batch.requests[position]
             del self._known[request.key]
             others = batch.also.pop(request.key, [])
             left += [p for b, p in others if b is batch]
             if others := [w for w in others if w[0] is not batch]:
-                ticket = self._known[request.key] = Ticket(request, batch.order, others, batch.question)
+                first, at = others[0]
+                ticket = self._known[request.key] = Ticket(first.requests[at], batch.order, others, first.question)
                 self.push(ticket)
         return left
+
+
+Entry = tuple[int, int, Batch | Ticket]
 
 
 def _without(waiters: list[Waiter], run: Asking | None, error: DreamframeError, attempts: int) -> list[Waiter]:
     """The waiters of other runs; those of this run (None: all) fail."""
     kept = []
-    for batch, position in waiters:
+    for waiter in waiters:
+        batch, position = waiter
         if run is None or batch.run is run:
             batch.settle(position, Failure.of(error, request=batch.requests[position].prompt, attempts=attempts))
         else:
-            kept.append((batch, position))
+            kept.append(waiter)
     return kept

@@ -10,7 +10,7 @@ from dreamframe.errors import BudgetExceededError, SettingError
 from dreamframe.llms.base import ModelSettings
 from dreamframe.llms.batches import DISCOUNT
 from dreamframe.llms.prices import Price
-from dreamframe.run.options import Mode
+from dreamframe.run.options import Mode, Purse
 
 LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is given and none was longer
 
@@ -34,23 +34,21 @@ def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
 
 
 class Spend:
-    """Prices by question, what was spent, and what the calls in flight may cost at most."""
+    """What one run takes out of the purse: prices by question, what was spent, and what its calls in flight may cost at most."""
 
-    def __init__(self, *, budget: float | None, prices: Mapping[str, Price], mode: Mode = "calls") -> None:
+    def __init__(self, *, purse: Purse, prices: Mapping[str, Price], mode: Mode = "calls") -> None:
         self._mode = mode
-        self._budget = budget
+        self._purse = purse
         self._prices = prices
-        self._known: dict[int, tuple[Question, Price | None]] = {}  # id(question) → it and its price
+        self._known: dict[str, tuple[Any, Price | None]] = {}  # digest of a question → its model and the price
         self._reserved: dict[bytes, float] = {}  # key → at most
-        self._total_reserved = 0.0
-        self._longest: dict[int, int] = {}  # id(question) → tokens of its longest answer
-        self.spent = 0.0
+        self._longest: dict[str, int] = {}  # digest of a question → tokens of its longest answer
 
     def price(self, question: Question) -> Price | None:
         """Of the question's model; None where nobody knows."""
-        known = self._known.get(id(question))
-        if known is None:
-            known = self._known[id(question)] = (question, self._look_up(question.llm))
+        known = self._known.get(question.digest)
+        if known is None or (known[0] is not question.llm and known[0] != question.llm):  # settings beside its identity may name another price
+            known = self._known[question.digest] = (question.llm, self._look_up(question.llm))
         return known[1]
 
     def _look_up(self, llm: Any) -> Price | None:
@@ -63,7 +61,8 @@ class Spend:
 
     def permit(self, request: Request) -> bool:
         """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
-        if self._budget is None:
+        purse = self._purse
+        if purse.budget is None:
             return True
         price = self.price(request.question)
         llm: Any = request.question.llm
@@ -72,38 +71,42 @@ class Spend:
                 f"the price of {llm.label!r} is not known, so budget= cannot be kept. Give it: dr.Session(budget=…, prices={{{llm.label!r}: (input, output)}})"
             )
         at_most = self._at_most(request, price)
-        if self.spent + self._total_reserved + at_most > self._budget:
-            if self._total_reserved > 0:
+        if purse.spent + purse.reserved + at_most > purse.budget:
+            if purse.reserved > 0:
                 return False
             raise BudgetExceededError(
-                f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, self._budget - self.spent):.4f} of the budget is left"
+                f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, purse.budget - purse.spent):.4f} of the budget is left"
             )
         self._reserved[request.key] = at_most
-        self._total_reserved += at_most
+        purse.reserved += at_most
         return True
 
     def _at_most(self, request: Request, price: Price) -> float:
         """US dollars. A token has two bytes or more, but for rare scripts; an answer is as long as it may be, or as the longest seen."""
         question = request.question
         n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
-        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(id(question), 0))
+        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(question.digest, 0))
         return price.at_most(n_in, n_out)
 
     def release(self, request: Request) -> None:
         """The call is over, one way or the other."""
-        if self._reserved:
-            self._total_reserved -= self._reserved.pop(request.key, 0.0)
-            if not self._reserved:
-                self._total_reserved = 0.0  # sums of floats drift
+        if (at_most := self._reserved.pop(request.key, None)) is not None:
+            self._purse.give_back(at_most)
+
+    def close(self) -> None:
+        """The run is over: what it had reserved is for others."""
+        self._purse.give_back(sum(self._reserved.values()))
+        self._reserved.clear()
 
     def settle(self, request: Request, completion: Completion) -> float | None:
         """The call was answered: what it cost, None where nobody knows."""
         price = self.price(request.question)
-        if self._budget is not None:
+        if self._purse.budget is not None:
             self.release(request)
-            self._longest[id(request.question)] = max(self._longest.get(id(request.question), 0), completion.n_out)
+            digest = request.question.digest
+            self._longest[digest] = max(self._longest.get(digest, 0), completion.n_out)
         if price is None:
             return None
         cost = price.of(completion)
-        self.spent += cost
+        self._purse.spent += cost
         return cost

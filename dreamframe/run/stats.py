@@ -34,6 +34,7 @@ class StepStats:
     cost: float | None = 0.0  # US dollars; None once a price is unknown
     total: int | None = None  # rows that will come, if known
     model: str = ""
+    is_refreshed: bool = False  # every request of it is asked anew
     key: str = ""  # of the step: what the lines of several runs have in common
     errors: dict[str, int] = field(default_factory=dict)  # kind of failure → rows
     logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
@@ -61,7 +62,9 @@ class FailedRow:
     failure: Failure
 
     def as_dict(self) -> dict[str, object]:
-        return {"step": self.step, "row": self.row, "column": self.column, **self.failure._asdict()}
+        told = self.failure._asdict()
+        del told["keys"]
+        return {"step": self.step, "row": self.row, "column": self.column, **told}
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.answer import usable
 from dreamframe.call import Question
-from dreamframe.errors import TrainingError
+from dreamframe.errors import AnswerError, TrainingError
 from dreamframe.fingerprint import fingerprint, frame_digest
 from dreamframe.llms.base import Artefact
 from dreamframe.llms.residency import seats
@@ -123,6 +124,15 @@ class Trainings:
                 first = replies.failures[min(replies.failures)]
                 raise TrainingError(f"{label}: {len(replies.failures)} of {len(prompts)} requests failed; the first: {first.error}: {first.message}")
             stage.stats.rows += len(prompts)
-            return [None if finish in ("content_filter", "refusal") else text for text, finish in replies.answers.select("text", "finish").iter_rows()]
+            limit = question.sampling.max_tokens
+            return [_text_of(text, finish, limit) for text, finish in replies.answers.select("text", "finish").iter_rows()]
 
         return ask
+
+
+def _text_of(text: str | None, finish: str, max_tokens: int | None) -> str | None:
+    """A judge's words; None where it gave none."""
+    try:
+        return usable(text, finish, max_tokens=max_tokens)
+    except AnswerError:
+        return None

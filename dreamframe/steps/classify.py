@@ -83,5 +83,5 @@ class Classify(RowStep):
             try:
                 made[position] = read(text, self.labels)
             except ParseError as exc:
-                ctx.fail(position, Failure.of(exc, request=texts[position]))
+                ctx.fail(position, Failure.of(exc, request=texts[position], keys=replies.keys_of(position)))
         return made

@@ -72,7 +72,7 @@ class Embedding(RowStep):
         data = replies.answers.get_column("data")
         for position in (data.bin.size() != 4 * self.by.dim).fill_null(False).arg_true():
             exc = ParseError(f"the vector has {len(data[position]) // 4} numbers, not the {self.by.dim} that {self.by.label} promised")
-            ctx.fail(position % rows, Failure.of(exc, request=texts[position]))
+            ctx.fail(position % rows, Failure.of(exc, request=texts[position], keys=replies.keys_of(position)))
         return vectors.column(data, self.by.dim)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.answer import LENGTH, are_plain, usable
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
-from dreamframe.errors import ParseError, RefusedError, SettingError, TruncatedError
+from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
+ANEW = "Answer with nothing but JSON that fits the schema."
+Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
 ON_ERROR = ("raise", "null", "drop")
 
 
@@ -143,44 +147,46 @@ class PromptStep(RowStep):
         for position, failure in replies.failures.items():
             ctx.fail(position // self.n, failure)
         plain = self.schema_ is None and self.parse is None
-        if plain and not replies.failures and not (answers.get_column("finish") != "stop").any():
+        if plain and not replies.failures and are_plain(answers):
             return answers.get_column("text")
-        values, again = self._read(question, prompts, answers, range(len(prompts)), ctx, last=self.repairs == 0)
-        return await self._repair(question, prompts, replies, values, again, ctx)
+        read = await self._read(question, answers, ctx)
+        keys = {p: replies.keys_of(p) for p in range(len(prompts))}
+        values, again = self._sorted(question, prompts, read, keys, ctx, last=self.repairs == 0)
+        return await self._repair(question, prompts, replies, values, again, keys, ctx)
 
-    def _read(
-        self, question: Question, prompts: pl.Series, answers: pl.DataFrame, positions: Sequence[int], ctx: RowContext, *, last: bool
-    ) -> tuple[list[Any], dict[int, tuple[str, ParseError]]]:
-        """Values by position, and the answers that another turn may repair."""
+    async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
+        """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
+        the event loop reads what other rows are answered."""
+        given = list(zip(answers.get_column("text"), answers.get_column("finish"), strict=True))
+        if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
+            return [self._value_or_error(text, finish, question) for text, finish in given]
+        async with ctx.once("reading", asyncio.Lock):
+            return await asyncio.to_thread(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
+
+    def _sorted(
+        self, question: Question, prompts: pl.Series, read: Sequence[Any], keys: Asked, ctx: RowContext, *, last: bool
+    ) -> tuple[list[Any], dict[int, ParseError]]:
+        """Values by position, and the errors that another turn may repair; all others are failures, which name the answers that were read."""
         values: list[Any] = []
-        again: dict[int, tuple[str, ParseError]] = {}
-        for position, text, finish in zip(positions, answers.get_column("text"), answers.get_column("finish"), strict=True):
-            if finish is None:  # not asked, or failed
-                values.append(None)
-                continue
-            try:
-                values.append(self._value(text, finish, question))
-            except ParseError as exc:
-                values.append(None)
-                if last or not question.json_schema:
-                    ctx.fail(position // self.n, Failure.of(exc, request=prompts[position]))
-                else:
-                    again[position] = (text or "", exc)
-            except (RefusedError, TruncatedError) as exc:
-                values.append(None)
-                ctx.fail(position // self.n, Failure.of(exc, request=prompts[position]))
+        again: dict[int, ParseError] = {}
+        for (position, its_keys), value in zip(keys.items(), read, strict=True):
+            values.append(None if isinstance(value, AnswerError) else value)
+            if isinstance(value, ParseError) and question.json_schema and not last:
+                again[position] = value
+            elif isinstance(value, AnswerError):
+                ctx.fail(position // self.n, Failure.of(value, request=prompts[position], keys=its_keys))
         return values, again
 
     async def _repair(
-        self, question: Question, prompts: pl.Series, replies: Replies, values: list[Any], again: dict[int, tuple[str, ParseError]], ctx: RowContext
+        self, question: Question, prompts: pl.Series, replies: Replies, values: list[Any], again: dict[int, ParseError], keys: Asked, ctx: RowContext
     ) -> list[Any]:
         """Show the model its error, up to `repairs` times. Each turn is a request like any other, so it is paid once."""
         talks = {p: turns(prompts[p], question) for p in again}
         for turn in range(self.repairs):
             if not again:
                 break
-            for p, (text, exc) in again.items():
-                talks[p] += [{"role": "assistant", "content": text}, {"role": "user", "content": REPAIR.format(error=exc)}]
+            for p, exc in again.items():
+                talks[p] = next_turn(talks[p], exc)
             asked = list(again)
             form = Question(llm=question.llm, system=question.system, sampling=question.sampling, json_schema=question.json_schema, form="messages")
             form = ctx.once(f"repair {form.digest}", lambda form=form: form)  # type: ignore[misc]
@@ -188,25 +194,34 @@ class PromptStep(RowStep):
             reply = await ctx.ask(form, texts, [replies.samples[p] for p in asked])
             for i, failure in reply.failures.items():
                 ctx.fail(asked[i] // self.n, failure)
-            repaired, again = self._read(form, prompts, reply.answers, asked, ctx, last=turn + 1 == self.repairs)
+            read = await self._read(form, reply.answers, ctx)
+            keys = {p: (*keys[p], *reply.keys_of(i)) for i, p in enumerate(asked)}
+            repaired, again = self._sorted(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
             for p, value in zip(asked, repaired, strict=True):
                 values[p] = value
         return values
 
+    def _value_or_error(self, text: str | None, finish: str | None, question: Question) -> Any:
+        if finish is None:  # not asked, or failed
+            return None
+        try:
+            return self._value(text, finish, question)
+        except AnswerError as exc:
+            return exc
+
     def _value(self, text: str | None, finish: str, question: Question) -> Any:
-        if finish in ("content_filter", "refusal") or text is None:
-            raise RefusedError(f"the model gave no answer (finish_reason {finish!r})", text=text)
+        limit, stop = question.sampling.max_tokens, question.sampling.stop
+        text = usable(text, finish, max_tokens=limit, may_be_empty=bool(self.parse or self.schema_ or stop))
         try:
             if self.parse is not None:
                 return self._parsed(text)
             if self.schema_ is not None:
                 return self.schema_.parse(text)
         except ParseError as exc:
-            if finish == "length":
-                limit = question.sampling.max_tokens
+            if finish == LENGTH:
                 raise TruncatedError(f"the answer was cut off ({'max_tokens=' + str(limit) if limit else 'by the model'}): {exc}", text=text) from exc
             raise
-        if finish == "length" and question.sampling.max_tokens is None:
+        if finish == LENGTH and limit is None:
             raise TruncatedError("the model's own limit cut the answer off; pass max_tokens= to choose one", text=text)
         return text
 
@@ -214,7 +229,7 @@ class PromptStep(RowStep):
         assert self.parse is not None
         try:
             value = self.parse(text)
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:  # it may raise anything; SystemExit would end the event loop
             raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
         if value is None:
             return None
@@ -228,3 +243,15 @@ class PromptStep(RowStep):
 def turns(prompt: str, question: Question) -> list[dict[str, Any]]:
     """The messages of a request so far, without the system prompt."""
     return list(json.loads(prompt)) if question.form == "messages" else [{"role": "user", "content": prompt}]
+
+
+def next_turn(talk: list[dict[str, Any]], error: ParseError) -> list[dict[str, Any]]:
+    """The messages with the answer that could not be used and what was wrong with it. An empty answer is no message: then it is asked anew."""
+    if error.text and error.text.strip():
+        return [*talk, {"role": "assistant", "content": error.text}, {"role": "user", "content": REPAIR.format(error=error)}]
+    last = talk[-1] if talk and talk[-1]["role"] == "user" else None
+    if last is None:
+        return [*talk, {"role": "user", "content": ANEW}]
+    content = last["content"]
+    told = [*content, {"type": "text", "text": ANEW}] if isinstance(content, list) else f"{content}\n\n{ANEW}"
+    return [*talk[:-1], {**last, "content": told}]

@@ -7,17 +7,19 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import polars as pl
 
 from dreamframe import template
+from dreamframe.answer import usable
 from dreamframe.call import Failure, Question, RowContext, Sampling
-from dreamframe.errors import CallError, ContextLengthError, DuplicateColumnError, RefusedError, SettingError
+from dreamframe.errors import AnswerError, CallError, ContextLengthError, DuplicateColumnError, SettingError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, step
 
+T = TypeVar("T")
 CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
 MARKS = 16  # tokens kept free for the marks that a chat format puts around the messages
 SHRINKS = 0.9  # a round of partial answers that is not shorter than so much of what it was made of leads nowhere
@@ -165,21 +167,29 @@ class Reduce(RowStep):
         made: str | None = self.prompt.render(row.with_columns(pl.lit(text).alias(self.column))).item()
         return made
 
+    async def _counting(self, work: Callable[[], T], ctx: RowContext) -> T:
+        """Work that counts tokens. A counter of the user's may be slow: it runs in a worker thread, once at a time, while answers go on to come in."""
+        if self.count is None:
+            return work()
+        async with ctx.once("counting", asyncio.Lock):
+            return await asyncio.to_thread(work)
+
     async def _tree(self, texts: list[str], written: Callable[[str], str], question: Question, ctx: RowContext) -> str | Failure:
         while True:
-            prompts = list(self.prompts(texts, written))
+            prompts = await self._counting(lambda texts=texts: list(self.prompts(texts, written)), ctx)  # type: ignore[misc]
             # Sample 0 of each: equal requests have one answer, so that groups need not wait for each other.
             replies = await ctx.ask(question, pl.Series(prompts, dtype=pl.String), [0] * len(prompts))
             if replies.failures:
                 return replies.failures[min(replies.failures)]
             answers = []
-            for prompt, (text, finish) in zip(prompts, replies.answers.select("text", "finish").iter_rows(), strict=True):
-                if text is None or finish in ("content_filter", "refusal"):
-                    return Failure.of(RefusedError(f"the model gave no answer (finish_reason {finish!r})", text=text), request=prompt)
-                answers.append(text)
+            for i, (text, finish) in enumerate(replies.answers.select("text", "finish").iter_rows()):
+                try:  # of many, some may have nothing to say
+                    answers.append(usable(text, finish, max_tokens=question.sampling.max_tokens, may_be_empty=len(prompts) > 1))
+                except AnswerError as exc:
+                    return Failure.of(exc, request=prompts[i], keys=replies.keys_of(i))
             if len(answers) == 1:
                 return str(answers[0])
-            before, after = (sum(map(self.tokens, some)) for some in (texts, answers))
+            before, after = await self._counting(lambda both=(texts, answers): [sum(map(self.tokens, some)) for some in both], ctx)  # type: ignore[misc]
             if after > SHRINKS * before:
                 raise ContextLengthError(
                     f"{self.label}: {len(answers)} partial answers have {after} tokens, and what they were made of had {before}: they would never fit "

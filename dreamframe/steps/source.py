@@ -211,7 +211,7 @@ class KeptScan(Source):
     def _claimed_key(self) -> str:
         return fingerprint((self.kept_key, frame_digest(self.data)))
 
-    def key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
+    def _own_key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
         """That of the scan. Rows that only a text says are those files' are something else: what is made of them is not filed under the files' key."""
         return self._claimed_key if self.is_claimed else self.kept_key
 

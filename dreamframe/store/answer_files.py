@@ -147,8 +147,18 @@ class JournalWriter:
         self._again: list[Row] = []  # in a file whose disk failed: they go into the next one as well
 
     @property
+    def is_open(self) -> bool:
+        """Whether a file is held."""
+        return self._handle is not None
+
+    @property
     def has_unsynced(self) -> bool:
         return bool(self._unsynced or self._again)
+
+    def prepare(self) -> None:
+        """Make the file, if there is none."""
+        if self._handle is None:
+            self._open()
 
     def write(self, rows: Sequence[Row]) -> list[Written]:
         """Add rows. On an error, nothing of these rows counts as written."""

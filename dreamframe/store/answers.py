@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
+from dreamframe.store.renewals import Renewals
 
 GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
@@ -44,7 +46,8 @@ class Answers:
         self._files, self._layout = files, layout
         self._folder = JournalFolder(files, layout) if layout is not None else None
         self._writer = JournalWriter(files, layout, self._folder) if layout is not None and self._folder is not None else None
-        self._claims = Claims(files, layout.locks / "claims") if layout is not None else None
+        self._claims = Claims(files, layout.locks / "claims", clock=clock) if layout is not None else None
+        self.renewals = Renewals(files, layout)
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
@@ -52,14 +55,12 @@ class Answers:
         self._generations_lock, self._refresh_lock, self._drain_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
-        self._is_awake = False
-        self._is_closing = False
+        self._is_awake = self._must_rest = False
         self._next_refresh = self._next_sync = 0.0
         self.n_news = 0  # times that answers of others were found
+        self._thread: threading.Thread | None = None  # only while there is something to write: an idle session costs no thread
+        self._thread_lock = threading.Lock()
         self.refresh()
-        self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
-        self._thread.start()
-        atexit.register(self.close)
 
     def __len__(self) -> int:
         """How many answers are known; one that was given twice may count twice."""
@@ -85,8 +86,7 @@ class Answers:
         self._recent.setdefault(key, row)
         self._pending.append(row)
         if not self._is_awake:
-            self._is_awake = True
-            self._wake.set()
+            self._wake_up()
         if self._failed is not None:
             error, self._failed = self._failed, None  # said once: the next answer tries the disk again
             raise error
@@ -105,6 +105,10 @@ class Answers:
                 self._search(keys, missing, pieces)
         return answer_table(len(keys), pieces)
 
+    def is_fresh(self, key: bytes) -> bool:
+        """Whether it was given lately, so that it need not be given again."""
+        return key in self._recent
+
     def said(self, keys: Sequence[bytes | None]) -> pl.DataFrame:
         """What was said to each key (the columns of SAID), nulls where there is no answer."""
         rows = [None if key is None else self._recent.get(key) for key in keys]
@@ -122,17 +126,34 @@ class Answers:
         with self._refresh_lock:
             self._next_refresh = self._clock() + REFRESH_S
             batches = self._folder.news()
+            self.renewals.refresh()
             if batches:
                 self._add(generation_of(batches))
                 self.n_news += 1
         return bool(batches)
 
-    def claim(self, keys: Sequence[bytes]) -> list[bool]:
+    def prepare(self) -> None:
+        """Open the file that answers go into. Raises StorageError where nothing can be written: before anything is paid for."""
+        if self._writer is not None:
+            with self._drain_lock:
+                self._writer.prepare()
+
+    def renew(self, keys: Sequence[bytes]) -> None:
+        """Let the next answer to each of these requests, which is kept, count from now on. Raises StorageError if the disk refuses."""
+        self.flush()
+        self.renewals.add(keys)
+
+    def claim(self, keys: Sequence[bytes], *, patience_s: float = math.inf) -> list[bool]:
         """For each key, whether it is ours to ask now; False while another process asks it: look it up again later, and claim again.
 
-        A claim ends when the answer is written, at `release`, at `close`, or with the process.
+        A claim ends when the answer is written, at `release`, at `close`, with the process, or when its session showed no life for `patience_s`.
         """
-        return self._claims.take(keys) if self._claims is not None else [True] * len(keys)
+        return self._claims.take(keys, patience_s=patience_s) if self._claims is not None else [True] * len(keys)
+
+    def show_life(self) -> None:
+        """Tell other sessions that what this one claims is being asked for."""
+        if self._claims is not None:
+            self._claims.show_life()
 
     def release(self, keys: Sequence[bytes]) -> None:
         """Give up the claims on keys that were not answered."""
@@ -144,32 +165,60 @@ class Answers:
         ticket = _Ticket()
         self._pending.append(ticket)
         self._urgent.set()
+        with self._thread_lock:
+            self._is_awake = self._thread is not None
         self._wake.set()
-        while not ticket.done.wait(0.02):
-            if not self._thread.is_alive():
-                self._drain()  # after close, or in a forked child: there is no thread to do it
+        while not ticket.done.wait(0.02 if self._is_awake else 0.0):
+            if (thread := self._thread) is None or not thread.is_alive():
+                self._drain()  # there was nothing to write so far, or this is a forked child: there is no thread to do it
         if ticket.error is not None:
             self._failed = None
             raise ticket.error
 
-    def close(self) -> None:
-        """Write and sync everything, and let go of the file."""
-        atexit.unregister(self.close)
-        if self._is_closing:
-            return
+    def rest(self) -> None:
+        """Write and sync everything, and run no thread until there is more. Raises StorageError if the disk refuses."""
         try:
             self.flush()
         finally:
-            self._is_closing = True
-            self._urgent.set()
-            self._wake.set()
-            self._thread.join()
+            self._rest()
+
+    def close(self) -> None:
+        """Write and sync everything, and let go of the file. What is appended later is written as ever, into a file of its own."""
+        if self._is_closed():
+            return
+        try:
+            self.rest()
+        finally:
             if self._claims is not None:
                 self._claims.close()
             if self._writer is not None:
                 self._writer.close()
         if self._layout is not None:
             compact_at_close(self._files, self._layout)
+
+    def _is_closed(self) -> bool:
+        """Whether there is nothing to write, and no file that is held."""
+        return self._thread is None and not self._pending and (self._writer is None or not self._writer.is_open)
+
+    def _wake_up(self) -> None:
+        """Have what is pending written within GROUP_S, by the thread that does it."""
+        with self._thread_lock:
+            self._is_awake = True
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
+                self._thread.start()
+                atexit.register(self.close)
+        self._wake.set()
+
+    def _rest(self) -> None:
+        """End the thread when it has written everything."""
+        with self._thread_lock:
+            thread = self._thread
+            self._must_rest = thread is not None
+        if thread is not None:
+            self._urgent.set()
+            self._wake.set()
+            thread.join()
 
     def _search(self, keys: Sequence[bytes | None], missing: list[int], pieces: list[Piece]) -> list[int]:
         """Add what the index knows of the missing positions; those that it does not know."""
@@ -188,14 +237,26 @@ class Answers:
     # The writing thread's side
 
     def _work(self) -> None:
-        while not self._is_closing:
-            self._wake.wait(SYNC_S if self._writer is not None and self._writer.has_unsynced else None)
+        while True:
+            is_idle = not self._wake.wait(SYNC_S)
+            if (is_idle or self._must_rest) and self._may_end():
+                return
             if self._is_awake:
                 self._urgent.wait(GROUP_S)
             self._wake.clear()
             self._urgent.clear()
             self._is_awake = False
             self._drain()
+
+    def _may_end(self) -> bool:
+        """Whether all is written and synced, and the thread is let go: what comes next begins another."""
+        with self._thread_lock:
+            has_work = self._is_awake or self._pending or (self._writer is not None and self._writer.has_unsynced)
+            if has_work and not (self._must_rest and not self._is_awake):
+                return False
+            self._thread, self._must_rest = None, False
+            atexit.unregister(self.close)
+            return True
 
     def _drain(self) -> None:
         """Write what is pending; sync if somebody waits or it is time. What the disk refused stays pending, and in memory."""

@@ -1,54 +1,50 @@
-"""A session folder as one file, and back. The same session gives the same bytes; an archive of a stranger can write nothing outside its folder."""
+"""A session folder as one file. The same session gives the same bytes; its last member lists all others with their checksums."""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import io
-import os
 import tarfile
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, Any
 
-from dreamframe.errors import CorruptFileError, MissingExtraError, SettingError
-from dreamframe.store.files import Files, storage
+import xxhash
 
-KEPT = ("session.json", "answers", "steps", "models", "runs", "sources", "plans", "scripts")
+from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.store.files import Files, storage
+from dreamframe.store.layout import sealed, warn
+from dreamframe.store.members import DEEPEST, KEPT, is_member
+from dreamframe.whole_files import whole_file
+
 SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
+CONTENTS = "contents.json"  # the last member: files → bytes and checksum. Archives of former versions have none
 
 
 def export(folder: Path, target: Path) -> Path:
-    """Write everything that a stranger needs into one archive: `.tar`, `.tar.gz` or `.tar.zst`. No lock, no half-written file, no checkpoint."""
-    files, kind = Files(folder), _kind(target)
-    tmp = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    """Write everything that a stranger needs into one archive: `.tar`, `.tar.gz` or `.tar.zst`. No lock, no half-written file, no checkpoint.
+
+    Files that no session writes are left out, with one warning.
+    """
+    files, kind = Files(folder), kind_of(target)
+    listed: dict[str, dict[str, Any]] = {}
+    left_out: list[str] = []
     with storage(target, "write"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with tmp.open("wb") as raw:
-                with _packing(raw, kind) as packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                    for path in _walk(files, files.root):
-                        _add(tar, files, path)
-                raw.flush()
-                os.fsync(raw.fileno())
-            tmp.replace(target)
-        finally:
-            tmp.unlink(missing_ok=True)
+        with whole_file(target) as made, made.open("wb") as raw, _writing(raw, kind) as tar:
+            for path in _walk(files, files.root):
+                name = path.relative_to(files.root).as_posix()
+                if is_member(name):
+                    listed[name] = _add(tar, files, path, name)
+                else:
+                    left_out.append(name)
+            contents = sealed({"format": 1, "files": listed})
+            tar.addfile(_info(CONTENTS, len(contents)), io.BytesIO(contents))
+    if left_out:
+        shown = ", ".join(map(repr, left_out[:5])) + (f" and {len(left_out) - 5} more" if len(left_out) > 5 else "")
+        warn(f"Session.export: left out what no session writes: {shown}")
     return target
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Write an archive's files into a new folder. Raises CorruptFileError for a member that is no plain file inside of it, and for a damaged archive."""
-    if folder.exists() and any(folder.iterdir()):
-        raise SettingError(f"Session.load: {folder} is not empty; name a new folder.")
-    files = Files(folder)
-    files.mkdir(folder)
-    try:
-        with archive.open("rb") as raw, _unpacking(raw, _kind(archive)) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-            for member in tar:
-                _extract(tar, member, files, archive)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as exc:
-        raise CorruptFileError(f"{archive} is no whole archive of a session: {exc}") from exc
 
 
 def _walk(files: Files, folder: Path) -> Iterator[Path]:
@@ -58,36 +54,53 @@ def _walk(files: Files, folder: Path) -> Iterator[Path]:
         if name.startswith(".") or (folder == files.root and name not in KEPT):
             continue
         kind = files.kind(path)
-        if kind == "dir" and name != "checkpoints":
+        if kind == "dir" and name != "checkpoints" and len(path.parts) - len(files.root.parts) <= DEEPEST:
             yield from _walk(files, path)
         elif kind == "file":
             yield path
 
 
-def _add(tar: tarfile.TarFile, files: Files, path: Path) -> None:
-    data = files.read_bytes(path)
-    member = tarfile.TarInfo(path.relative_to(files.root).as_posix())  # no owner, no time: the same session gives the same bytes
-    member.size, member.mode = len(data), 0o644
-    tar.addfile(member, io.BytesIO(data))
+def _add(tar: tarfile.TarFile, files: Files, path: Path, name: str) -> dict[str, Any]:
+    """Write one file, piece by piece; gives what the list says of it. What a living writer adds meanwhile is not part of it."""
+    size = files.size(path)
+    with files.reading(path) as read:
+        pieces = _Pieces(read)
+        tar.addfile(_info(name, size), pieces)  # type: ignore[arg-type]
+    return {"bytes": size, "xxh3_128": pieces.digest.hexdigest()}
 
 
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, files: Files, archive: Path) -> None:
-    name = PurePosixPath(member.name)
-    if not member.isreg() or name.is_absolute() or ".." in name.parts or not name.parts or name.parts[0] not in KEPT or "\\" in member.name:
-        raise CorruptFileError(f"{archive} holds {member.name!r}, which is no plain file of a session; nothing of it was written.")
-    held = tar.extractfile(member)
-    assert held is not None
-    path = files.root.joinpath(*name.parts)
-    files.mkdir(path.parent)
-    if not files.write_new(path, held.read()):
-        raise CorruptFileError(f"{archive} holds {member.name!r} twice.")
+def _info(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)  # no owner, no time: the same session gives the same bytes
+    member.size, member.mode = size, 0o644
+    return member
 
 
-def _kind(path: Path) -> str:
+class _Pieces:
+    """A file as tarfile reads it, which keeps the checksum of what was read."""
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self._read, self._at = read, 0
+        self.digest = xxhash.xxh3_128()
+
+    def read(self, n: int) -> bytes:
+        data = self._read(self._at, n)
+        self._at += len(data)
+        self.digest.update(data)
+        return data
+
+
+def kind_of(path: Path) -> str:
+    """How an archive is packed, by its name. Raises SettingError for another ending."""
     for suffix in SUFFIXES:
         if path.name.endswith(suffix):
             return suffix
     raise SettingError(f"Session: {path.name} does not say how to pack; end it in {', '.join(SUFFIXES)}.")
+
+
+@contextlib.contextmanager
+def _writing(raw: IO[bytes], kind: str) -> Iterator[tarfile.TarFile]:
+    with _packing(raw, kind) as packed, tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        yield tar
 
 
 @contextlib.contextmanager
@@ -98,29 +111,14 @@ def _packing(raw: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
         with gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed:
             yield packed  # type: ignore[misc]
     else:
-        with _zstandard().ZstdCompressor(level=9).stream_writer(raw, closefd=False) as packed:
+        with zstandard().ZstdCompressor(level=9, write_checksum=True).stream_writer(raw, closefd=False) as packed:
             yield packed
 
 
-@contextlib.contextmanager
-def _unpacking(raw: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
-    if kind == ".tar":
-        yield raw
-    elif kind == ".tar.gz":
-        with gzip.GzipFile(fileobj=raw, mode="rb") as plain:
-            yield plain  # type: ignore[misc]
-    else:
-        zstandard = _zstandard()
-        try:
-            with zstandard.ZstdDecompressor().stream_reader(raw) as plain:
-                yield plain
-        except zstandard.ZstdError as exc:
-            raise CorruptFileError(f"the archive is damaged: {exc}") from exc
-
-
-def _zstandard() -> Any:
+def zstandard() -> Any:
+    """The library. Raises MissingExtraError where it is not installed."""
     try:
-        import zstandard
+        import zstandard as library
     except ImportError as exc:
         raise MissingExtraError("zstandard", extra="hub", needed_for="A .tar.zst archive") from exc
-    return zstandard
+    return library

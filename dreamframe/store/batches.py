@@ -64,8 +64,10 @@ class Submissions:
             batch = self._whole(sent)["batch"] if self._files.kind(sent) is not None else None
             keys = tuple(str(k) for k in found["keys"])
             bytes.fromhex("".join(keys))
+            if not isinstance(batch, str | None):
+                raise TypeError(f"{batch!r} is not the id of a batch")
             return Submission(path.name.removesuffix(".json"), str(found["place"]), str(found["path"]), str(found["mark"]), keys, float(found["at"]), batch)
-        except (CorruptFileError, KeyError, TypeError, ValueError) as exc:
+        except (CorruptFileError, KeyError, TypeError, ValueError, OverflowError) as exc:
             set_aside(self._files, self._layout, path, f"it is no record of a submission: {exc}")
             return None
 

@@ -11,12 +11,15 @@ from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.answer_files import NAME
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage
 from dreamframe.store.journal import scan
 from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
 from dreamframe.store.plans import check_script, paths, read_plan
+from dreamframe.store.renewals import read_times
+from dreamframe.store.runlog import read_log
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
@@ -57,7 +60,7 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
     for folder in _entries(files, layout.steps):
         try:
             record = read_manifest(files, folder)
-            read_rows(files, folder, record)
+            to_frame(read_rows(files, folder, record))
             if not folder.name.endswith(f"-{str(record.get('key'))[:12]}") and not folder.name.endswith(f"-{record.get('key')}"):
                 yield folder, "its name is that of another key"
         except damage(StoreError) as exc:
@@ -68,13 +71,16 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
                 yield folder, "training.json was changed after the training; the model's files are whole"
         except (CorruptFileError, StoreError) as exc:
             yield folder, str(exc)
+    for name in files.listdir(layout.runs):
+        if not name.startswith("."):
+            yield from ((layout.runs / name, what) for what in read_log(files, layout.runs / name)[1][:1])
     yield from _source_problems(files, layout)
     yield from _plan_problems(files, layout)
 
 
 def _plan_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
-    checks: tuple[tuple[Path, Callable[[Files, Path], object]], ...] = ((layout.plans, read_plan), (layout.scripts, check_script))
-    for folder, check in checks:
+    checks: dict[Path, Callable[[Files, Path], object]] = {layout.plans: read_plan, layout.scripts: check_script, layout.renewals: read_times}
+    for folder, check in checks.items():
         for path in paths(files, folder):
             try:
                 check(files, path)
@@ -86,7 +92,9 @@ def _source_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]
     for name in files.listdir(layout.sources):
         if name.endswith(".json") and not name.startswith("."):
             try:
-                read_source(files, layout.sources / name)
+                key = str(read_source(files, layout.sources / name)[1].get("key"))
+                if not name.endswith(f"-{key[:12]}.json"):
+                    yield layout.sources / name, "its name is that of another key"
             except damage(StoreError) as exc:
                 yield layout.sources / name, str(exc)
 
@@ -138,7 +146,7 @@ def gc(files: Files, layout: Layout, *, kept: Kept | None = None, dry_run: bool 
     removed = [_weighed(files, layout, path, why) for path, why in doomed]
     if not dry_run:
         for path, _ in doomed:
-            _remove(files, path)
+            files.remove_entry(path)
         compact(files, layout, force=True)
     return removed
 
@@ -149,11 +157,11 @@ def _weighed(files: Files, layout: Layout, path: Path, why: str) -> Removed:
     seconds = 0.0
     try:
         if path.parent == layout.steps:
-            costs = [s.get("cost") for s in read_json(files, path / "step.json").get("steps") or ()]
-            cost = None if any(not isinstance(c, int | float) for c in costs) else float(sum(costs))
+            costs = [s.get("cost") for s in read_manifest(files, path).get("steps") or ()]
+            cost = None if None in costs else float(sum(costs))
         elif path.parent == layout.models and files.kind(path / TRAINING) == "file":
             seconds = float(read_json(files, path / TRAINING).get("train_s") or 0.0)
-    except (StoreError, TypeError, ValueError, AttributeError):
+    except (StoreError, TypeError, ValueError, OverflowError):
         cost = None  # its record is damaged
     return Removed(str(path.relative_to(layout.folder)), _bytes(files, path), why, cost, seconds)
 
@@ -164,7 +172,7 @@ def _is_kept(name: str, keys: Collection[str]) -> bool:
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone, work folders of models that are finished."""
-    for parent in (layout.folder, layout.answers, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
+    for parent in (layout.folder, layout.answers, layout.renewals, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
         for name in files.listdir(parent):
             path = parent / name
             if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:
@@ -189,15 +197,6 @@ def _in_use(files: Files, path: Path) -> bool:
                 return True
             lock.release()
     return False
-
-
-def _remove(files: Files, path: Path) -> None:
-    """Take an entry out of sight at once, then remove it: nobody sees a half of it."""
-    gone = path if path.name.startswith(".") else files.temporary(path)
-    if gone != path:
-        files.move(path, gone)
-    files.remove_tree(gone)
-    files.sync_dir(path.parent)
 
 
 def _bytes(files: Files, path: Path) -> int:

@@ -7,12 +7,14 @@ free) counts no more. The answers themselves are found in the journal: a claim s
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import secrets
 import struct
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from dreamframe.store.locks import Lock
 
 NAME = re.compile(r"\d+-[0-9a-f]{8}\.claims")
 RECORD = struct.Struct("c16s")  # "+" claims a key, "-" gives it up
+NOBODY = bytes(16)  # the key of no request: giving it up says no more than that somebody is there
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 GATE_S = 2.0  # nobody holds the lock for longer than a millisecond, unless it was stopped there
 LONGEST = 4 << 20  # bytes of a file; then a new one is begun, with what is still held
 
@@ -31,6 +35,7 @@ LONGEST = 4 << 20  # bytes of a file; then a new one is begun, with what is stil
 class _Other:
     """What another session has written, as far as it was read."""
 
+    moved: float  # when something new was seen there
     end: int = 0
     claimed: set[bytes] = field(default_factory=set)
 
@@ -48,25 +53,39 @@ class _Own:
 class Claims:
     """The rows that this session is asking. `take` is for the event loop, `release` for any thread."""
 
-    def __init__(self, files: Files, folder: Path) -> None:
-        self._files, self._folder = files, folder
+    def __init__(self, files: Files, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._files, self._folder, self._clock = files, folder, clock
         self._held: set[bytes] = set()
         self._others: dict[str, _Other] = {}
         self._own: _Own | None = None
         self._own_lock = threading.Lock()  # nobody writes to a file that is being closed
         self._is_off = False  # nobody can be excluded here
 
-    def take(self, keys: Sequence[bytes]) -> list[bool]:
-        """For each 16-byte key, whether it is ours to ask now; False while another session asks it. Without locks everything is ours."""
+    def take(self, keys: Sequence[bytes], *, patience_s: float = math.inf) -> list[bool]:
+        """For each 16-byte key, whether it is ours to ask now; False while another session asks it, that has shown life in the last `patience_s`.
+
+        Without locks everything is ours. Raises StorageError on a disk that is full or read-only: an answer could not be kept either, so nothing is asked.
+        """
         if not self._is_off:
             try:
-                if (ours := self._taken(keys)) is not None:
+                if (ours := self._taken(keys, patience_s)) is not None:
                     return ours
             except StorageError as exc:
+                if exc.errno in FULL:
+                    raise
                 self._turn_off(str(exc))
         return [True] * len(keys)
 
-    def _taken(self, keys: Sequence[bytes]) -> list[bool] | None:
+    def show_life(self) -> None:
+        """Say that what is claimed here is being asked for."""
+        with self._own_lock:
+            try:
+                if self._own is not None and self._held:
+                    self._write(self._own, b"-", [NOBODY])
+            except StorageError as exc:
+                self._turn_off(str(exc))
+
+    def _taken(self, keys: Sequence[bytes], patience_s: float) -> list[bool] | None:
         if self._own is None:
             self._files.mkdir(self._folder)
         gate = self._files.lock(self._folder / "gate", wait_s=GATE_S)
@@ -75,7 +94,7 @@ class Claims:
             return None
         try:
             self._look()
-            theirs = self._claimed_by_others(keys) if self._others else ()
+            theirs = self._claimed_by_others(keys, patience_s) if self._others else ()
             ours = [key not in theirs for key in keys]
             with self._own_lock:
                 own = self._own
@@ -153,7 +172,7 @@ class Claims:
         for name in sorted(here):
             if name not in self._others and not self._lives(name):
                 continue
-            other = self._others.setdefault(name, _Other())
+            other = self._others.setdefault(name, _Other(self._clock()))
             try:
                 written = self._files.read_bytes(self._folder / name, offset=other.end)
             except StorageError as exc:
@@ -163,16 +182,20 @@ class Claims:
                 continue
             whole = len(written) - len(written) % RECORD.size  # the rest is still being written
             other.end += whole
+            if written:
+                other.moved = self._clock()
             for sign, key in RECORD.iter_unpack(written[:whole]):
                 if sign == b"+":
                     other.claimed.add(key)
                 else:
                     other.claimed.discard(key)
 
-    def _claimed_by_others(self, keys: Sequence[bytes]) -> set[bytes]:
+    def _claimed_by_others(self, keys: Sequence[bytes], patience_s: float) -> set[bytes]:
         """Those of the keys that a living session asks."""
         found: set[bytes] = set()
         for name, other in list(self._others.items()):
+            if self._clock() - other.moved > patience_s:
+                continue  # it is there, and does nothing: it was stopped, or hangs
             theirs = other.claimed.intersection(keys) - self._held
             if theirs and self._lives(name):
                 found |= theirs

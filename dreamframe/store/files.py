@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
+import xxhash
+
 from dreamframe.errors import StorageError
 from dreamframe.store.locks import Lock, NoLock, flock
 
+BLOCK = 1 << 24  # bytes
 Kind = Literal["file", "dir", "other"]
 NEEDS = {
     errno.ENOSPC: "the disk is full; make room there, or name another folder, and run again",
@@ -112,6 +115,12 @@ class Files:
         with storage(path, "look at"):
             return os.lstat(path).st_size
 
+    def number(self, path: Path) -> int:
+        """What the disk calls a file or folder: it stays when that is moved or its disk is mounted elsewhere, and a copy has another."""
+        self._inside(path)
+        with storage(path, "look at"):
+            return os.lstat(path).st_ino
+
     def listdir(self, path: Path) -> list[str]:
         """The names in a folder, sorted; none if there is no such folder."""
         self._inside(path / "name")
@@ -127,6 +136,15 @@ class Files:
         with storage(path, "read"), open(self._open(path, os.O_RDONLY), "rb") as file:
             file.seek(offset)
             return file.read() if most is None else file.read(most)
+
+    def digest(self, path: Path) -> tuple[int, str]:
+        """Bytes and checksum (xxh3_128) of a regular file, read piece by piece."""
+        checksum, at = xxhash.xxh3_128(), 0
+        with self.reading(path) as read:
+            while block := read(at, BLOCK):
+                checksum.update(block)
+                at += len(block)
+        return at, checksum.hexdigest()
 
     @contextmanager
     def reading(self, path: Path) -> Iterator[Callable[[int, int], bytes]]:
@@ -233,13 +251,25 @@ class Files:
                 return
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a folder and all in it. Links are removed, not followed."""
-        if self.kind(path) != "dir":
-            self.unlink(path)
-            return
-        for name in self.listdir(path):
-            self.remove_tree(path / name)
-        self._remove_dir(path)
+        """Remove a folder and all in it, however deep. Links are removed, not followed."""
+        waiting, folders = [path], []
+        while waiting:
+            at = waiting.pop()
+            if self.kind(at) != "dir":
+                self.unlink(at)
+                continue
+            folders.append(at)
+            waiting += [at / name for name in self.listdir(at)]
+        for folder in reversed(folders):
+            self._remove_dir(folder)
+
+    def remove_entry(self, path: Path) -> None:
+        """Take a file or folder out of sight at once, then remove it: nobody sees a half of it."""
+        gone = path if path.name.startswith(".") else self.temporary(path)
+        if gone != path:
+            self.move(path, gone)
+        self.remove_tree(gone)
+        self.sync_dir(path.parent)
 
     def sync(self, path: Path) -> None:
         """Make the bytes of a finished file durable, whoever wrote them."""

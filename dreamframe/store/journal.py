@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import xxhash
 
+from dreamframe.answer import is_end
+from dreamframe.store.foreign import check_unfolded
 from dreamframe.store.ipc import Bytes, damage, messages
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def decode(payload: Bytes, *, is_former: bool = False) -> pa.RecordBatch:
     message = pa.ipc.read_message(pa.py_buffer(payload))
     if message.type != "record batch":
         raise pa.ArrowInvalid(f"a {message.type} message where a record batch was expected")
+    check_unfolded(message, 0)
     batch = pa.ipc.read_record_batch(message, _arrow_schema(is_former=is_former))
     batch.validate(full=True)
     batch = batch.cast(_arrow_schema()) if is_former else batch
@@ -162,10 +165,17 @@ def _frame(view: memoryview, at: int, found: Scan) -> tuple[str | None, int]:
                 found.is_journal = False
                 found.bad.append("the columns are not those of answers")
         else:
-            found.batches.append(decode(payload, is_former=found.is_former))
+            found.batches.append(_answers_in(decode(payload, is_former=found.is_former)))
     except damage() as exc:
         return str(exc)[:200], at
     return None, start + length
+
+
+def _answers_in(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The answers of a batch. Earlier sessions kept what had broken off, or ended nobody knows how, as answers too: those are asked for anew."""
+    finish = pl.Series(batch.column("finish"))
+    strange = [word for word in finish.unique() if word is not None and not is_end(word)]
+    return batch.filter((~finish.is_in(strange).fill_null(value=False)).to_arrow()) if strange else batch
 
 
 def _schema_of(payload: Bytes) -> pa.Schema:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import json
 import re
+import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import xxhash
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
 
+MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder
 LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
 
@@ -31,6 +33,7 @@ class Layout:
         self.folder = folder
         self.manifest = folder / "session.json"
         self.answers = folder / "answers"
+        self.renewals = folder / "renewals"
         self.steps = folder / "steps"
         self.models = folder / "models"
         self.runs = folder / "runs"
@@ -64,12 +67,22 @@ def open_folder(files: Files) -> Layout:
     return layout
 
 
+def check_manifest(files: Files, layout: Layout, *, called: str) -> None:
+    """Raises SessionFormatError or CorruptFileError for a folder that this dreamframe would not open; nothing is changed. `called`: what errors name."""
+    if files.kind(layout.manifest) is None:
+        raise CorruptFileError(f"{called} holds no {layout.manifest.name}: it is not a session.")
+    found = read_json(files, layout.manifest)
+    if is_damaged(found):
+        raise CorruptFileError(f"{called}: {layout.manifest.name} does not have its checksum.")
+    _check_format(layout, found, called=called)
+
+
 def _make(files: Files, layout: Layout) -> None:
     files.mkdir(layout.folder)
     files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}))
 
 
-def _check_format(layout: Layout, found: Mapping[str, Any]) -> None:
+def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | None = None) -> None:
     number = found.get("format")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise CorruptFileError(f"{layout.manifest} has no format number. If this is a session folder, remove that one file; else name another folder.")
@@ -77,15 +90,18 @@ def _check_format(layout: Layout, found: Mapping[str, Any]) -> None:
         by = found.get("libraries", {})
         version = by.get("dreamframe") if isinstance(by, dict) else None
         raise SessionFormatError(
-            f"{layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; this dreamframe {_version('dreamframe')} "
-            f"reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
+            f"{called or layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; "
+            f"this dreamframe {_version('dreamframe')} reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
         )
 
 
 def read_json(files: Files, path: Path) -> dict[str, Any]:
     """A JSON object from a file of the session. Raises CorruptFileError for anything else."""
+    data = files.read_bytes(path, most=MOST_JSON + 1)
+    if len(data) > MOST_JSON:
+        raise CorruptFileError(f"{path} is larger than any record of a session ({MOST_JSON >> 20} MB). Remove it; what it describes is made again.")
     try:
-        value = json.loads(files.read_bytes(path))
+        value = json.loads(data)
     except (ValueError, RecursionError) as exc:
         raise CorruptFileError(f"{path} is not readable JSON: {exc}. Remove it; what it describes is made again.") from exc
     if not isinstance(value, dict):
@@ -106,7 +122,12 @@ def sealed(record: Mapping[str, Any]) -> bytes:
 
 def is_damaged(record: Mapping[str, Any], *, must: bool = False) -> bool:
     """Whether a manifest differs from what was sealed; `must`: it has to have a seal."""
-    return record.get("checksum") != _checksum(record) if must or "checksum" in record else False
+    if not must and "checksum" not in record:
+        return False
+    try:
+        return record.get("checksum") != _checksum(record)
+    except RecursionError:  # brackets, one in another, as nobody seals them
+        return True
 
 
 def _checksum(record: Mapping[str, Any]) -> str:
@@ -142,7 +163,8 @@ def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
     try:
         files.mkdir(layout.aside)
         taken = set(files.listdir(layout.aside))
-        name = next(n for i in range(10_000) if (n := f"{path.name}.{i}") not in taken)
+        short = path.name[:200]  # a name may be as long as the disk allows
+        name = next((n for i in range(10_000) if (n := f"{short}.{i}") not in taken), f"{short}.{secrets.token_hex(4)}")
         files.move(path, layout.aside / name)
         where = f"moved to {layout.aside / name}"
     except StorageError as exc:

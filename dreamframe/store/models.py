@@ -8,17 +8,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import xxhash
+import polars as pl
 
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
+from dreamframe.store.ipc import damage, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.leases import Lease, is_stale, lease
 from dreamframe.store.locks import Lock
+from dreamframe.store.records import MODEL, TRAINED, checked, cleaned
 
-MANIFEST = "training.json"
+MANIFEST, METRICS = "training.json", "metrics.arrow"
+MARK = "begun.json"  # in a work folder
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")  # formats that run code when they are loaded
-BLOCK = 1 << 24
+DEEPEST = 50  # folders, one in another
 
 
 class Models:
@@ -42,18 +46,40 @@ class Models:
         return None
 
     def workdir(self, key: str, label: str) -> Path:
-        """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints."""
+        """The folder where a model is trained. It outlives a kill, so that the next training goes on from its checkpoints.
+
+        Nobody goes on from the checkpoints of a folder that was copied here: whoever made it may have laid others into it. Then it is set aside, with a
+        warning, and the training begins anew.
+        """
         self._files.mkdir(self._layout.models)
         name = f".{entry_name(label, check_key(key))}"
         n = 0
         while True:
             folder = self._layout.models / (f"{name}.work" if n == 0 else f"{name}.{n}.work")
+            if str(folder) in self._locks:
+                return folder
             self._files.mkdir(folder)
-            lock = self._locks.get(str(folder)) or self._files.lock(folder / ".lock")
-            if lock is not None:
+            lock = self._files.lock(folder / ".lock")
+            if lock is None:
+                n += 1  # another process trains the same model there
+                continue
+            if self._was_made_here(folder):
                 self._locks[str(folder)] = lock
                 return folder
-            n += 1  # another process trains the same model there
+            lock.release()
+            set_aside(self._files, self._layout, folder, "the training in it was not begun in this folder, which may be a copy of another")
+            if self._files.kind(folder) is not None:
+                raise StorageError(f"{folder} may be a copy of a stranger's training, and cannot be moved; remove it.")
+
+    def _was_made_here(self, folder: Path) -> bool:
+        """Whether a work folder is the one that was made for a training. A new one gets its mark now: what the disk calls it, which no copy is called."""
+        mark = {"numbers": [self._files.number(folder / name) for name in (".", ".lock") if self._files.kind(folder / name) is not None]}
+        if all(name == ".lock" or name.startswith(f".{MARK}.") for name in self._files.listdir(folder)):  # the latter: killed while it was marked
+            self._files.write_new(folder / MARK, sealed(mark))
+        try:
+            return read_json(self._files, folder / MARK).get("numbers") == mark["numbers"]
+        except (CorruptFileError, StorageError):
+            return False
 
     def lease(self, key: str) -> bool:
         """Take the right to train a model, or to train it beside an owner that is stopped; False while another trains it: look for it again later."""
@@ -111,16 +137,20 @@ class Models:
         folder = self.find(key)
         if folder is None:
             raise StorageError(f"{self._layout.models}: no model with the key {key}; collect or fit it first.")
-        return read_json(self._files, folder / MANIFEST)
+        record, bad = cleaned(read_json(self._files, folder / MANIFEST), TRAINED)
+        if bad:
+            warn(f"{folder / MANIFEST}: what it says of {', '.join(bad)} is not what a training writes and is left out")
+        return record
 
     def all(self) -> list[dict[str, Any]]:
-        """The records of all models, oldest first."""
+        """The records of all models, oldest first. What is not a record of a training is left out, with a warning."""
         found = []
         for name in self._files.listdir(self._layout.models):
             path = self._layout.models / name / MANIFEST
             if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
-                    found.append({"folder": name, **read_json(self._files, path)})
+                    record, _ = cleaned(checked(read_json(self._files, path), MODEL, called=path), TRAINED)
+                    found.append({"folder": name, **record})
                 except CorruptFileError as exc:
                     warn(str(exc))
         return sorted(found, key=lambda r: str(r.get("made_at", "")))
@@ -143,7 +173,7 @@ class Models:
             return False
         if changed and record["key"] == key:  # not worth another training
             warn(f"{folder / MANIFEST} was changed after the training; the model's files are whole and are used")
-        return bool(record["key"] == key)
+        return bool(record.get("key") == key)
 
 
 def read_model(files: Files, folder: Path, *, key: str | None = None) -> tuple[dict[str, Any], bool]:
@@ -169,23 +199,32 @@ def read_model(files: Files, folder: Path, *, key: str | None = None) -> tuple[d
     return record, changed
 
 
+def metrics_of(folder: Path) -> pl.DataFrame | None:
+    """The log of a training; None where it wrote none. Raises CorruptFileError for what is not a table, or none that polars reads."""
+    files, path = Files(folder), folder / METRICS
+    if files.kind(path) is None:
+        return None
+    try:
+        return to_frame(read_table(files.read_bytes(path)))
+    except damage(StorageError) as exc:
+        raise CorruptFileError(f"{path} is not the log of a training: {exc}") from exc
+
+
 def files_below(files: Files, folder: Path) -> Iterator[Path]:
-    """All files of a folder, in order. Raises CorruptFileError for links and devices."""
-    for name in files.listdir(folder):
-        path = folder / name
+    """All files of a folder, in order. Raises CorruptFileError for links and devices, and for folders inside folders without end."""
+    waiting = [folder / name for name in files.listdir(folder)][::-1]
+    while waiting:
+        path = waiting.pop()
         kind = files.kind(path)
-        if kind == "dir":
-            yield from files_below(files, path)
+        if kind == "dir" and len(path.parts) - len(folder.parts) <= DEEPEST:
+            waiting += [path / name for name in files.listdir(path)][::-1]
         elif kind == "file":
             yield path
         else:
-            raise CorruptFileError(f"{path} is neither a file nor a folder; links are not followed inside a session")
+            raise CorruptFileError(f"{str(path)[:300]} is neither a file nor a folder, or lies too deep; links are not followed inside a session")
 
 
 def digest(files: Files, path: Path) -> dict[str, Any]:
     """Size and checksum of a file, as training.json lists them."""
-    checksum, at = xxhash.xxh3_128(), 0
-    while block := files.read_bytes(path, offset=at, most=BLOCK):
-        checksum.update(block)
-        at += len(block)
-    return {"bytes": at, "xxh3_128": checksum.hexdigest()}
+    n_bytes, checksum = files.digest(path)
+    return {"bytes": n_bytes, "xxh3_128": checksum}

@@ -9,9 +9,10 @@ from typing import Any
 
 import xxhash
 
-from dreamframe.errors import CorruptFileError
+from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, safe_name, sealed, warn
+from dreamframe.store.records import PLAN, checked
 
 SCRIPT = re.compile(r".+-([0-9a-f]{12})\.py")
 
@@ -45,8 +46,8 @@ class Plans:
         for path in paths(self._files, self._layout.plans):
             try:
                 found.append({"name": path.stem, **read_plan(self._files, path)})
-            except CorruptFileError as exc:
-                warn(str(exc))
+            except StoreError as exc:
+                warn(f"{exc}; the plan is left out")
         return found
 
 
@@ -60,11 +61,13 @@ def read_plan(files: Files, path: Path) -> dict[str, Any]:
     record = read_json(files, path)
     if is_damaged(record, must=True):
         raise CorruptFileError(f"{path} does not have its checksum")
-    return record
+    if not path.stem.endswith(f"-{str(record.get('key'))[:12]}"):
+        raise CorruptFileError(f"{path} has the name of another plan than its own")
+    return checked(record, PLAN, called=path)
 
 
 def check_script(files: Files, path: Path) -> None:
     """Raises CorruptFileError if a script is not as it was kept."""
     named = SCRIPT.fullmatch(path.name)
-    if named is None or xxhash.xxh3_128_hexdigest(files.read_bytes(path))[:12] != named[1]:
+    if named is None or files.digest(path)[1][:12] != named[1]:
         raise CorruptFileError(f"{path} does not have the checksum that its name tells")

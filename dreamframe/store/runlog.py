@@ -8,11 +8,14 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dreamframe.store.files import Files
-from dreamframe.store.layout import Layout
+from dreamframe.store.layout import Layout, warn
+from dreamframe.store.records import wrong_event
 
+MOST = 1 << 30  # bytes of a log, which is read whole
 NAME = re.compile(r"\d{8}T\d{6}-\d+-[0-9a-f]+\.jsonl")
 
 
@@ -23,19 +26,16 @@ class RunLog:
         self._files, self._layout = files, layout
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The events of all runs, oldest first, each with its `day` (2026-01-31). Lines that were cut off or are none of ours are left out."""
+        """The events of all runs, oldest first, each with its `day` (2026-01-31). What is cut off or none of ours is left out, with a warning."""
         if self._layout is None:
             return
         for name in self._files.listdir(self._layout.runs):
             if not NAME.fullmatch(name):
                 continue
-            for line in self._files.read_bytes(self._layout.runs / name).decode("utf-8", "replace").splitlines():
-                try:
-                    event = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(event, dict):
-                    yield {**event, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"}
+            events, bad = read_log(self._files, self._layout.runs / name)
+            if bad:
+                warn(f"{self._layout.runs / name}: {len(bad)} lines are left out: {bad[0]}")
+            yield from ({**event, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
 
     def write(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Keep the events of one run."""
@@ -45,3 +45,25 @@ class RunLog:
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
         lines = (json.dumps(e, ensure_ascii=False, default=str) for e in events)
         self._files.write_new(self._layout.runs / name, "".join(f"{line}\n" for line in lines).encode())
+
+
+def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events of one run, and what is wrong with the other lines, in words."""
+    if files.kind(path) != "file":
+        return [], ["it is not a regular file"]
+    if files.size(path) > MOST:
+        return [], [f"it is larger than the log of any run ({MOST >> 20} MB)"]
+    events, bad = [], []
+    for i, line in enumerate(files.read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            bad.append(f"line {i} is not JSON")
+            continue
+        if not isinstance(event, dict):
+            bad.append(f"line {i} is not an event")
+        elif (name := wrong_event(event)) is not None:
+            bad.append(f"line {i} has a {name!r} that no run writes")
+        else:
+            events.append(event)
+    return events, bad

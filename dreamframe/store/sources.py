@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import xxhash
 
-from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.errors import CorruptFileError, StorageError, StoreError
 from dreamframe.store.files import Files
+from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, read_table, stream
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from dreamframe.store.records import SOURCE, checked
 
 
 class Sources:
@@ -33,7 +32,7 @@ class Sources:
         """The files of the entries whose records say this."""
         found: set[str] = set()
         for path in [self._layout.sources / n for n in self._files.listdir(self._layout.sources) if n.endswith(".json") and not n.startswith(".")]:
-            with contextlib.suppress(CorruptFileError):
+            with contextlib.suppress(StoreError):
                 record = read_json(self._files, path)
                 if all(record.get(k) == v for k, v in said.items()):
                     found |= {path.name, path.with_suffix(".arrow").name}
@@ -45,8 +44,8 @@ class Sources:
         if self._files.kind(path) is None:
             return None
         try:
-            table, record = read_source(self._files, path)
-            return (pl.DataFrame(table), record) if record.get("key") == key else None
+            rows, record = read_source(self._files, path)
+            return (rows, record) if record.get("key") == key else None
         except damage(CorruptFileError, StorageError) as exc:
             for part in (path, path.with_suffix(".arrow")):
                 if self._files.kind(part) is not None:
@@ -62,10 +61,13 @@ class Sources:
         self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
 
 
-def read_source(files: Files, path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def read_source(files: Files, path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The rows that belong to a record, and the record. Raises CorruptFileError, or what Arrow raises, where they are not as they were written."""
     record = read_json(files, path)
     data = files.map(path.with_suffix(".arrow"))
     if is_damaged(record, must=True) or xxhash.xxh3_128_hexdigest(data) != record.get("data_xxh3_128"):
         raise CorruptFileError(f"{path} or its rows do not have their checksum")
-    return read_table(data), record
+    rows = to_frame(read_table(data))
+    if checked(record, SOURCE, called=path, needed={"key"}).get("rows", rows.height) != rows.height:
+        raise CorruptFileError(f"{path.with_suffix('.arrow')} has {rows.height} rows, its record says {record['rows']}")
+    return rows, record

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ import xxhash
 from dreamframe.arrow import in_arrow
 from dreamframe.errors import CorruptFileError, StorageError
 from dreamframe.store.files import Files, Handle
-from dreamframe.store.ipc import END, Bytes, damage, messages, read_table
+from dreamframe.store.foreign import difference, to_frame
+from dreamframe.store.ipc import END, Bytes, arrow_schema, damage, messages, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.locks import Lock
+from dreamframe.store.records import STEP, checked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,8 +38,26 @@ class Stored:
     _rows: pa.Table | pl.DataFrame
 
     def rows(self) -> pl.DataFrame:
-        """The rows, memory-mapped where they were read: reading some of them reads only those from disk. Their types are those of Arrow."""
-        return pl.DataFrame(self._rows)
+        """The rows, memory-mapped where they were read: reading some of them reads only those from disk. Without a schema, their types are those of Arrow."""
+        return self._rows.clone() if isinstance(self._rows, pl.DataFrame) else to_frame(self._rows)
+
+    def typed(self, schema: Mapping[str, Any] | None) -> Stored:
+        """With rows of exactly this schema. Raises CorruptFileError where they are not what a step of this schema writes."""
+        if isinstance(self._rows, pl.DataFrame):
+            return self
+        if schema is None:
+            to_frame(self._rows)
+            return self
+        other = difference(self._rows.schema, arrow_schema(tuple(as_stored(schema).items())))
+        if other is not None:
+            raise CorruptFileError(f"{self.path / DATA} is not what this step promises: {other}")
+        rows = to_frame(self._rows)
+        if rows.schema != schema:
+            try:
+                rows = rows.cast(dict(schema))  # type: ignore[arg-type]
+            except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+                raise CorruptFileError(f"{self.path / DATA} is not what this step promises: {str(exc)[:200]}") from exc
+        return Stored(self.record, self.path, rows)
 
 
 class StepOutputs:
@@ -46,16 +67,19 @@ class StepOutputs:
         self._files, self._layout = files, layout
         self._checked: dict[str, Stored] = {}  # validated in this process
 
-    def find(self, key: str) -> Stored | None:
-        """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none."""
+    def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
+        """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none.
+
+        So does one whose columns cannot be read as exactly those of `schema`, which the step promises and its rows then have.
+        """
         known = self._checked.get(check_key(key))
         if known is not None and self._files.kind(known.path / MANIFEST) == "file":
-            return known
+            with contextlib.suppress(CorruptFileError):
+                return known.typed(schema)
         for name in self._files.listdir(self._layout.steps):
             if name.endswith((f"-{key[:12]}", f"-{key}")):
-                found = self._read(self._layout.steps / name, key)
+                found = self._read(self._layout.steps / name, key, schema)
                 if found is not None:
-                    self._checked[key] = found
                     return found
         return None
 
@@ -63,35 +87,46 @@ class StepOutputs:
         """Begin to write an output. End it with commit, discard or abort."""
         return Writer(self._files, self._layout, self, check_key(key), label, schema)
 
-    def written(self, key: str, folder: Path, rows: pl.DataFrame | None) -> Stored | None:
+    def written(self, key: str, folder: Path, rows: pl.DataFrame | None, schema: Mapping[str, Any]) -> Stored | None:
         """The output that this process wrote into a folder, once the disk gives the same bytes back. Without `rows`, they are read from there."""
         if rows is None:
-            return self.find(key)
+            return self.find(key, schema)
         try:
             record = read_manifest(self._files, folder)
             _checked_data(self._files, folder, record)
         except (CorruptFileError, StorageError):
-            return self.find(key)  # which says what is wrong
+            return self.find(key, schema)  # which says what is wrong
         return Stored(record, folder, rows)  # for this run: kept longer, the outputs of a session would fill the memory
 
     def all(self) -> list[dict[str, Any]]:
-        """The manifests of all outputs, oldest first. Reads no rows."""
+        """The manifests of all outputs, oldest first. Reads no rows. What is not as it was written is left out, with a warning."""
         found = []
         for name in self._files.listdir(self._layout.steps):
             path = self._layout.steps / name / MANIFEST
             if not name.startswith(".") and self._files.kind(path.parent) == "dir" and self._files.kind(path) == "file":
                 try:
-                    found.append({"folder": name, **read_json(self._files, path)})
+                    found.append({"folder": name, **read_manifest(self._files, path.parent)})
                 except CorruptFileError as exc:
                     warn(str(exc))
         return sorted(found, key=lambda r: str(r.get("made_at", "")))
 
-    def _read(self, folder: Path, key: str) -> Stored | None:
+    def forget(self, steps: Collection[str]) -> None:
+        """Remove the outputs of all plans that hold one of these steps, each named by the first 12 digits of its key."""
+        for record in self.all():
+            plan = record.get("plan")
+            if isinstance(plan, list) and any(isinstance(node, dict) and node.get("key") in steps for node in plan):
+                self._checked.pop(str(record.get("key")), None)
+                self._files.remove_entry(self._layout.steps / record["folder"])
+
+    def _read(self, folder: Path, key: str, schema: Mapping[str, Any] | None) -> Stored | None:
         try:
             record = read_manifest(self._files, folder)
             if record.get("key") != key:
                 return None  # another step whose key begins with the same digits
-            return Stored(record, folder, read_rows(self._files, folder, record))
+            found = Stored(record, folder, read_rows(self._files, folder, record))
+            typed = found.typed(schema)
+            self._checked[key] = found
+            return typed
         except StorageError as exc:
             if exc.errno == errno.ENOENT and self._files.kind(folder) is None:
                 return None  # removed by another process meanwhile
@@ -103,12 +138,17 @@ class StepOutputs:
         return None
 
 
+def as_stored(schema: Mapping[str, Any]) -> pl.Schema:
+    """The columns in the types in which they are stored."""
+    return pl.Schema({name: in_arrow(dtype, name, plain=True) for name, dtype in schema.items()})
+
+
 def read_manifest(files: Files, folder: Path) -> dict[str, Any]:
     """What step.json says. Raises CorruptFileError if it is not as it was written."""
     record = read_json(files, folder / MANIFEST)
     if is_damaged(record, must=True):
         raise CorruptFileError(f"{folder / MANIFEST} does not have its checksum")
-    return record
+    return checked(record, STEP, called=folder / MANIFEST)
 
 
 def read_rows(files: Files, folder: Path, record: Mapping[str, Any]) -> pa.Table:
@@ -132,7 +172,7 @@ class Writer:
     def __init__(self, files: Files, layout: Layout, outputs: StepOutputs, key: str, label: str, schema: Mapping[str, Any]) -> None:
         self._files, self._layout, self._outputs = files, layout, outputs
         self._key, self._label = key, label
-        self._schema = pl.Schema({name: in_arrow(dtype, name, plain=True) for name, dtype in schema.items()})
+        self._schema, self._promised = as_stored(schema), schema
         self._n_rows = 0
         self._rows: list[pl.DataFrame] | None = []  # while they are few
         self._is_open = True
@@ -142,12 +182,14 @@ class Writer:
         self._lock: Lock | None = files.lock(self._folder / DATA)  # tells gc that somebody is at work here
         self._hash, self._n_bytes = xxhash.xxh3_128(), 0
         self._put(next(messages(pl.DataFrame(schema=self._schema))))
+        self._whole = self._n_bytes  # bytes of what was written to its end
 
     def write(self, rows: pl.DataFrame) -> None:
         """Add rows."""
         rows = rows.cast(self._schema)
         for message in list(messages(rows))[1:]:
             self._put(message)
+        self._whole = self._n_bytes
         self._n_rows += rows.height
         if self._rows is not None:
             self._rows = [*self._rows, rows] if self._n_bytes <= IN_MEMORY else None
@@ -184,12 +226,12 @@ class Writer:
         lock = self._files.lock(self._layout.locks / "steps", wait_s=5.0)
         try:
             for name in names:
-                if (theirs := self._outputs.find(self._key)) is not None:
+                if (theirs := self._outputs.find(self._key, self._promised)) is not None:
                     self._files.remove_tree(self._folder)
                     return theirs
                 made = self._layout.steps / name
                 if self._files.rename_dir(self._folder, made):
-                    if (ours := self._outputs.written(self._key, made, self._held())) is not None:
+                    if (ours := self._outputs.written(self._key, made, self._held(), self._promised)) is not None:
                         return ours
                     break
         finally:
@@ -205,6 +247,14 @@ class Writer:
         if rows is None:
             rows = pl.DataFrame(read_table(self._files.map(self._folder / DATA)))
         self._files.remove_tree(self._folder)  # mapped bytes live as long as the rows
+        return rows
+
+    def salvage(self) -> pl.DataFrame:
+        """The rows of all calls of `write` that succeeded, where the disk refused a later one. Ends the output as `abort` does."""
+        rows = self._held()
+        if rows is None:
+            rows = pl.DataFrame(read_table(memoryview(bytes(self._files.map(self._folder / DATA)[: self._whole]) + END)))
+        self.abort()
         return rows
 
     def abort(self) -> None:

@@ -46,6 +46,11 @@ class Stores:
         """Remove what nobody needs; with `kept`, also all others. Answers stay."""
         return [] if self.layout is None else gc(self.files, self.layout, kept=kept, dry_run=dry_run)
 
+    def rest(self) -> None:
+        """Write what is pending, and hold nothing that an idle session does not need."""
+        self.models.close()
+        self.answers.rest()
+
     def close(self) -> None:
         """Write what is pending, and let go of everything."""
         self.models.close()

@@ -7,26 +7,28 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dreamframe.errors import SettingError
 from dreamframe.llms.base import Artefact
 from dreamframe.trainers.base import Chained, Trainer
+from dreamframe.whole_files import whole_folder
 
 OURS = ("training.json", "metrics.arrow")  # what a session keeps beside the weights
 TASKS = {"llm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "reward": "SEQ_CLS"}  # kinds whose adapters can be trained on
 
 
 def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:
-    """Copy a trained folder to `out`; with `merge`, an adapter is laid into the weights below it first. `trainer` has its models of the plan resolved."""
+    """Copy a trained folder to `out`; with `merge`, an adapter is laid into the weights below it first. `trainer` has its models of the plan resolved.
+
+    The folder is there when all of it was written.
+    """
     from dreamframe.trainers.weights import locate
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingError(f"export: {out} exists and is not an empty folder; choose another or remove it.")
-    if merge and (folder / "adapter_config.json").exists():
-        at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export", token=getattr(trainer, "hub_token", None))
-        assert at.adapter is not None
-        merge_adapter(at.weights, at.adapter, out, base_name=getattr(trainer, "base_name", None))
-    else:
-        shutil.copytree(folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*OURS))
+    with whole_folder(out, who="export") as made:
+        if merge and (folder / "adapter_config.json").exists():
+            at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export", token=getattr(trainer, "hub_token", None))
+            assert at.adapter is not None
+            merge_adapter(at.weights, at.adapter, made, base_name=getattr(trainer, "base_name", None))
+        else:
+            shutil.copytree(folder, made, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*OURS))
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,11 @@ import polars as pl
 
 from dreamframe.explain import plan_dot, plan_html, plan_text
 from dreamframe.optimizer.limit import limit_down
-from dreamframe.run.options import Mode
+from dreamframe.run.options import Mode, Retry
 from dreamframe.session import current
 from dreamframe.steps.relational import Relational
 from dreamframe.verbs.base import Verbs
+from dreamframe.whole_files import whole_file
 
 if TYPE_CHECKING:
     import datasets
@@ -30,18 +31,36 @@ class OutputVerbs(Verbs):
 
     # Running
 
-    def collect(self, *, offline: bool | None = None, mode: Mode = "calls") -> pl.DataFrame:
+    def collect(
+        self, *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
+    ) -> pl.DataFrame:
         """Run the plan and give its rows, in order, as a polars frame.
 
         Rows that are stored are read, answers that were paid for are reused, the rest is asked. With `offline=True` no call is made and missing
         answers raise OfflineError. With `mode="batch"` models whose providers have a batch API (OpenAI, Anthropic) are asked through it: at half the price,
         within a day. What was submitted is remembered in the session: a script that was stopped waits for it when it runs again, and only rows that
-        failed or expired are submitted again. Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
+        failed or expired are submitted again.
+
+        Kept answers are asked for again only when you say so: `refresh=["mood"]` asks all requests of the steps of these names (a step is called by its
+        `name=`, else by its column); `retry="parse"` asks anew what was answered before and could not be read, `retry="all"` also what was refused or cut.
+        The new answers count from then on, in every plan; stored rows that were made of the old ones are made again.
+
+        Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
 
         >>> dr.frame({"a": [1]}).collect().shape
         (1, 1)
         """
-        return current().collect(self.step, offline=offline, mode=mode)
+        return current(self.step).collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh)
+
+    def retry(self) -> pl.DataFrame:
+        """Run the plan, and ask anew what was answered before and could not be read: `collect(retry="parse")`.
+
+        >>> llm = dr.testing.Scripted(["no idea", "7"])
+        >>> df = dr.frame({"t": ["tea"]}).prompt(llm, "Rate {t}", parse=lambda text: int(text), schema=int, on_error="null")
+        >>> df.collect()["answer"].to_list(), df.retry()["answer"].to_list()
+        ([None], [7])
+        """
+        return self.collect(retry="parse")
 
     async def collect_async(self, *, offline: bool | None = None) -> pl.DataFrame:
         """Run the plan without blocking the caller's event loop.
@@ -50,7 +69,7 @@ class OutputVerbs(Verbs):
         >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
         (1, 1)
         """
-        return await current().collect_async(self.step, offline=offline)
+        return await current(self.step).collect_async(self.step, offline=offline)
 
     def collect_batches(self) -> Iterator[pl.DataFrame]:
         """Run the plan and give its rows batch by batch as they become ready, in order; memory stays bounded by the rows in flight.
@@ -58,7 +77,7 @@ class OutputVerbs(Verbs):
         >>> [b.height for b in dr.frame({"a": [1, 2]}).collect_batches()]
         [2]
         """
-        return current().batches(self.step)
+        return current(self.step).batches(self.step)
 
     def failures(self) -> pl.DataFrame:
         """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
@@ -68,7 +87,7 @@ class OutputVerbs(Verbs):
         >>> df.failures().select("step", "row", "error").to_dicts()
         [{'step': 'answer', 'row': 0, 'error': 'BadRequestError'}]
         """
-        return current().failures(self.step)
+        return current(self.step).failures(self.step)
 
     # To other libraries
 
@@ -109,7 +128,7 @@ class OutputVerbs(Verbs):
     # To files
 
     def write_csv(self, path: str | Path, *, spreadsheet_safe: bool = False, **options: Any) -> None:
-        """Run and write a CSV file, making its folder; options as polars' write_csv.
+        """Run and write a CSV file, making its folder; options as polars' write_csv. An earlier file stays whole until this one is.
 
         A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
         apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
@@ -121,7 +140,7 @@ class OutputVerbs(Verbs):
         self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
 
     def write_parquet(self, path: str | Path, **options: Any) -> None:
-        """Run and write a Parquet file, making its folder; options as polars' write_parquet.
+        """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
         >>> dr.scan_parquet("a.parquet").to_dicts()
@@ -130,7 +149,7 @@ class OutputVerbs(Verbs):
         self._write("write_parquet", path, options)
 
     def write_ndjson(self, path: str | Path) -> None:
-        """Run and write one JSON object a line, making the folder.
+        """Run and write one JSON object a line, making the folder. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
         >>> dr.scan_ndjson("a.ndjson").to_dicts()
@@ -139,7 +158,7 @@ class OutputVerbs(Verbs):
         self._write("write_ndjson", path, {})
 
     def write_json(self, path: str | Path) -> None:
-        """Run and write a JSON array of row objects, making the folder.
+        """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_json("a.json")
         >>> dr.scan_json("a.json").to_dicts()
@@ -148,9 +167,16 @@ class OutputVerbs(Verbs):
         self._write("write_json", path, {})
 
     def _write(self, method: str, path: str | Path, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
+        """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
         rows = self.collect() if made is None else made(self.collect())
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        getattr(rows, method)(path, **options)
+        write = getattr(rows, method)
+        if "://" in str(path) or options.get("partition_by") is not None:  # an address, which polars knows to reach; a folder of many files
+            write(path, **options)
+            return
+        target = Path(path).expanduser()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(target) as beside:
+            write(beside, **options)
 
     # Looking
 
@@ -182,7 +208,7 @@ class OutputVerbs(Verbs):
         """
         if optimized and any(step.authority is not None for step in self.step.walk()):
             return plan_text(limit_down(self.step, lambda _: False))
-        return plan_text(current().planned(self.step) if optimized else self.step)
+        return plan_text(current(self.step).planned(self.step) if optimized else self.step)
 
     def to_json(self) -> str:
         """The plan as text, with the rows of tables in memory; files are named. `dr.from_json` reads it. Keys are not in it.
@@ -214,7 +240,7 @@ class OutputVerbs(Verbs):
         from dreamframe.card_records import records_of
         from dreamframe.cards.card import data_card
 
-        return data_card(self.step, records_of(current(), self.step), repo=repo, version=dreamframe.__version__)
+        return data_card(self.step, records_of(current(self.step), self.step), repo=repo, version=dreamframe.__version__)
 
     def push_to_hub(
         self,
@@ -275,7 +301,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
         [{'a': 1}]
         """
-        return current().collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
+        return current(self.step).collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
 
     def __repr__(self) -> str:
         columns = ", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())
@@ -304,6 +330,6 @@ def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:
     >>> [f.height for f in dr.collect_all([a, a.head(0)])]
     [1, 0]
     """
-    return current().collect_all([f.step for f in frames])
+    return current(*(f.step for f in frames)).collect_all([f.step for f in frames])
 
 

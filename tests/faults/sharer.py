@@ -53,7 +53,7 @@ def plan(llm: Named) -> dr.Frame:
 def main(folder: str, name: str, latency_s: str, concurrency: str, *options: str) -> None:
     for option in options:
         if option == "no-locks":
-            Claims.take = lambda self, keys: [True] * len(keys)  # type: ignore[method-assign]
+            Claims.take = lambda self, keys, **_: [True] * len(keys)  # type: ignore[method-assign]
         else:
             asking.PATIENCE_S = float(option.removeprefix("patience="))
     llm = Named(name=name, latency_s=float(latency_s), concurrency=int(concurrency))

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SECRET = "the secret outside"
 
 
-QUIET = {"nothing hostile", "a link to the root", "programs beside the data", "a type to be unpickled", "names that are no text"}
+QUIET = {"nothing hostile", "a link to the root", "programs beside the data", "names that are no text"}
 
 
 class Bomb:

@@ -190,7 +190,7 @@ def test_what_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
     datasets.DatasetDict({"train": made, "test": made.select([0])}).save_to_disk(tmp_path / "two")
     assert dr.scan_hf_disk(tmp_path / "one").collect().to_dict(as_series=False) == {"t": ["a", "b", None], "mood": ["good", "bad", None]}
     assert dr.scan_hf_disk(tmp_path / "two", split="test").collect().height == 1
-    for folder, split, says in [("two", None, "several splits"), ("two", "x", "'train', 'test'"), ("one", "x", "no splits"), ("no", None, "no folder")]:
+    for folder, split, says in [("two", None, "several splits"), ("two", "x", "'train', 'test'"), ("one", "x", "no splits"), ("no", None, "not a folder")]:
         with pytest.raises(dr.errors.PlanError, match=says):
             dr.scan_hf_disk(tmp_path / folder, split=split)
 

@@ -133,7 +133,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "a model as an edge": tuned,
 }
 # Verbs that make no frame.
-RUN_OR_LOOK = ("card", "push_to_hub", "collect", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")
+RUN_OR_LOOK = ("card", "push_to_hub", "collect", "retry", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -23,7 +23,7 @@ class Recorder:
     def permit(self, request: Request) -> bool:
         return True
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         self.completions[request.prompt] = completion
 
     def released(self, request: Request) -> None:

@@ -114,7 +114,7 @@ FAULTS: dict[str, Fault] = {
     "closed without a reply": raw(b""),
     "no http at all": raw(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"),
     "chunks that are none": raw(OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n"),
-    "gzip that is none": raw(OK + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"),
+    "gzip that is none": raw(OK + b"Connection: close\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"),
     "silence": lambda call: call.done(0),
     "a drip": drip,
     "an endless answer": endless,

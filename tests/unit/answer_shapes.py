@@ -6,7 +6,7 @@ import datetime as dt
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, Optional
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, Optional
 
 import polars as pl
 import pydantic
@@ -80,6 +80,16 @@ class Typed(TypedDict):
     b: list[bool]
 
 
+class Empty(TypedDict, total=False):
+    b: int
+
+
+class Lacking(TypedDict):
+    a: int
+    phone: NotRequired[str]
+    inner: NotRequired[Empty]
+
+
 class Pair(NamedTuple):
     a: int
     b: str
@@ -93,6 +103,19 @@ class Record:
 
 INNER = pl.Struct({"n": pl.Int64, "tags": pl.List(pl.String)})
 OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": ["string", "null"]}}, "required": ["a"]}
+LEFT_OUT = {
+    "type": "object",
+    "properties": {
+        "a": {"type": "integer"},
+        "b": {"type": "string", "default": "x"},
+        "c": {"enum": ["x", "y"]},
+        "d": {"type": "array", "items": {"type": "object", "properties": {"e": {"type": "integer"}}, "additionalProperties": False}},
+    },
+    "required": ["a"],
+    "additionalProperties": False,
+}
+BOOK = {"type": "object", "properties": {"isbn": {"type": "string"}, "pages": {"type": "integer"}}, "required": ["isbn"], "additionalProperties": False}
+FILM = {"type": "object", "properties": {"title": {"type": "string"}, "year": {"type": "integer"}}, "required": ["title"], "additionalProperties": False}
 TREE = {"$defs": {"node": {"type": "object", "properties": {"v": {"type": "integer"}, "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}}}}
 # Shape, its column type, (text, value) that it reads, texts that it refuses
 SHAPES: dict[str, tuple[Any, pl.DataType, list[tuple[str, Any]], list[str]]] = {
@@ -178,8 +201,8 @@ SHAPES: dict[str, tuple[Any, pl.DataType, list[tuple[str, Any]], list[str]]] = {
     "a model with defaults": (
         Filled,
         pl.Struct({"score": pl.Int64, "note": pl.String}),
-        [('{"score": 1, "note": null}', {"score": 1, "note": None})],
-        ["{}", '{"score": 1}', '{"note": "x"}', '{"score": null, "note": "x"}'],
+        [('{"score": 1, "note": null}', {"score": 1, "note": None}), ('{"score": 1}', {"score": 1, "note": None})],
+        ["{}", '{"note": "x"}', '{"score": null, "note": "x"}'],
     ),
     "a model with other names": (
         Renamed,
@@ -194,6 +217,13 @@ SHAPES: dict[str, tuple[Any, pl.DataType, list[tuple[str, Any]], list[str]]] = {
         ['{"even": 3, "tag": "x"}'],
     ),
     "TypedDict": (Typed, pl.Struct({"a": pl.Int64, "b": pl.List(pl.Boolean)}), [('{"a": 1, "b": [true]}', {"a": 1, "b": [True]})], ['{"a": 1}']),
+    "TypedDict that may lack a key": (
+        Lacking,
+        pl.Struct({"a": pl.Int64, "phone": pl.String, "inner": pl.Struct({"b": pl.Int64})}),
+        [(t, {"a": 1, "phone": None, "inner": None}) for t in ('{"a": 1}', '{"a": 1, "phone": null}', '{"a": 1, "phone": null, "inner": null}')]
+        + [('{"a": 1, "phone": "x", "inner": {"b": null}}', {"a": 1, "phone": "x", "inner": {"b": None}})],
+        ["{}", '{"a": null}', '{"a": 1, "phone": 5}', '{"a": 1, "fax": null}'],
+    ),
     "dataclass": (Record, pl.Struct({"a": pl.Int64, "b": pl.Enum(["good", "bad"])}), [('{"a": 1, "b": "bad"}', {"a": 1, "b": "bad"})], ['{"a": 1}']),
     "NamedTuple": (Pair, pl.String(), [('[1, "x"]', '[1, "x"]')], ["[1]"]),
     "JSON Schema": (
@@ -201,6 +231,22 @@ SHAPES: dict[str, tuple[Any, pl.DataType, list[tuple[str, Any]], list[str]]] = {
         pl.Struct({"a": pl.Int64, "b": pl.String}),
         [('{"a": 1}', {"a": 1, "b": None}), ('{"a": 2, "b": "x", "c": 3}', {"a": 2, "b": "x"})],
         ['{"b": "x"}', '{"a": "x"}', "[]", '{"a": 1, "b": 2}'],
+    ),
+    "JSON Schema with fields that may be left out": (
+        LEFT_OUT,
+        pl.Struct({"a": pl.Int64, "b": pl.String, "c": pl.Enum(["x", "y"]), "d": pl.List(pl.Struct({"e": pl.Int64}))}),
+        [(t, {"a": 1, "b": None, "c": None, "d": None}) for t in ('{"a": 1}', '{"a": 1, "b": null, "c": null, "d": null}')]
+        + [('{"a": 1, "d": [{"e": null}, {}, {"e": 2}]}', {"a": 1, "b": None, "c": None, "d": [{"e": None}, {"e": None}, {"e": 2}]})],
+        ['{"a": null}', '{"b": null}', '{"a": 1, "d": [null]}', '{"a": 1, "z": null}', '{"a": 1, "b": 2}'],
+    ),
+    "JSON Schema of one of two that leave out fields": (
+        {"oneOf": [{"$ref": "#/$defs/book"}, {"$ref": "#/$defs/film"}], "$defs": {"book": BOOK, "film": FILM}},
+        pl.Struct({"isbn": pl.String, "pages": pl.Int64, "title": pl.String, "year": pl.Int64}),
+        [
+            ('{"answer": {"isbn": "1", "pages": null}}', {"isbn": "1", "pages": None, "title": None, "year": None}),
+            ('{"answer": {"title": "t", "year": null}}', {"isbn": None, "pages": None, "title": "t", "year": None}),
+        ],
+        ['{"answer": {"isbn": null, "pages": 3}}', '{"answer": {"isbn": "1", "year": null}}'],
     ),
     "JSON Schema of an array": ({"type": "array", "items": {"enum": ["x", "y"]}}, pl.List(pl.Enum(["x", "y"])), [('["x"]', ["x"])], ['["z"]']),
     "JSON Schema with bounds": ({"type": "integer", "minimum": 1}, pl.Int64(), [("1", 1)], ["0"]),

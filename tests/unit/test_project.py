@@ -23,8 +23,8 @@ import dreamframe as dr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
-    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "authority", "reaching"},
+    {"errors", "answer", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
+    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "whole_files", "authority", "reaching"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},
     {"optimizer", "explain", "why_miss", "cards"},

@@ -122,6 +122,31 @@ def test_a_bad_text_fails_alone(behaviour: Callable[[Call], None], error: str) -
     assert server.n_calls <= 2 * 2 * 8  # halves of 100, each asked twice at the most
 
 
+@pytest.mark.parametrize(
+    ("named", "shuffled"),
+    [(lambda i: {"index": i} if i else {}, False), (lambda i: {}, False), (lambda i: {"index": None}, False), (lambda i: {"index": i} if i else {}, True)],
+    ids=["all but 0", "none", "null", "all but 0, out of order"],
+)
+def test_an_index_that_is_left_out_is_the_place_in_the_list(named: Callable[[int], dict[str, Any]], shuffled: bool) -> None:
+    def behave(call: Call) -> None:
+        found = wanted(call.body["input"])
+        data = [{"embedding": found[i], **named(i)} for i in range(len(found))]
+        call.send(200, {"data": data[::-1] if shuffled else data})
+
+    with Loopback(fault=lambda call: behave) as server:
+        assert vectors(embedder(server, attempts=1), ["a", "b", "c"]) == wanted(["a", "b", "c"])
+        assert server.n_calls == 1
+
+
+def test_vectors_that_claim_one_place_are_asked_for_one_by_one() -> None:
+    def behave(call: Call) -> None:
+        call.send(200, {"data": [{"embedding": v, "index": 0} for v in wanted(call.body["input"])]})
+
+    with Loopback(fault=lambda call: behave) as server:
+        assert vectors(embedder(server, attempts=1), ["a", "b"]) == wanted(["a", "b"])
+        assert sorted(map(len, inputs(server))) == [1, 1, 2]
+
+
 def one_too_few(call: Call) -> None:
     made = replies.embeddings(call.body, None)
     made["data"] = made["data"][1:]

@@ -333,3 +333,26 @@ def test_remote_code_is_refused_unless_asked_for(tmp_path: Path, monkeypatch: py
     assert "trust_remote_code" in str(error)
     trusted = dr.Transformers(folder, temperature=0, max_tokens=8, threads=1, trust_remote_code=True)
     assert texts(ask_all(trusted, PROMPTS[:1])) == texts(ask_all(greedy(), PROMPTS[:1]))
+
+
+# Thoughts
+
+
+OPENS = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}<think>\n"
+
+
+def test_thoughts_that_the_template_opens_and_the_limit_cuts_are_no_answer() -> None:
+    (done,) = ask_all(greedy(chat_template=OPENS), ["tell me about tea"])
+    (plain,) = ask_all(greedy(chat_template=OPENS.removesuffix("<think>\n")), ["tell me about tea"])
+    assert (done.text, done.finish) == ("", "length")
+    assert json.loads(done.extra)["reasoning"]
+    assert plain.text
+    with dr.Session(None, progress=False):
+        df = dr.frame({"t": ["tea"]}).prompt(greedy(chat_template=OPENS), "{t}", on_error="null")
+        df.collect()
+        assert df.failures()["error"].to_list() == ["TruncatedError"]
+
+
+def test_json_that_is_decoded_under_a_schema_is_no_thought() -> None:
+    (done,) = ask_all(greedy(chat_template=OPENS, max_tokens=40), ["is tea good?"], json_schema=schema(bool))
+    assert done.text in ('{"answer": true}', '{"answer": false}')

@@ -56,13 +56,16 @@ class Run:
             raise BudgetExceededError("no money left")
         return True
 
-    def answered(self, request: Request, completion: Completion) -> None:
+    def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         if len(self.answers) >= self.full_after:
             raise StorageError("disk full")
         self.answers[request.prompt] = completion.text
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.retries.append(wait_s)
+
+    def released(self, request: Request) -> None:
+        """Nothing was reserved."""
 
 
 def requests(*prompts: str) -> list[Request]:
@@ -205,7 +208,7 @@ def test_a_run_without_budget_stops_and_keeps_what_is_in_flight() -> None:
     drive(main)
 
 
-def test_a_cancelled_ask_drops_its_requests_and_nobody_elses() -> None:
+def test_a_cancelled_ask_drops_what_has_not_left_and_keeps_what_it_paid_for() -> None:
     async def main() -> None:
         desk, gone, stays = Desk(echo, concurrency=2, held=True), Run(), Run()
         asker = Asker(desk, asyncio.get_running_loop())
@@ -216,9 +219,26 @@ def test_a_cancelled_ask_drops_its_requests_and_nobody_elses() -> None:
         await turns()
         desk.gate.set()
         assert await second == {}
-        assert desk.seen == ["a", "b", "e"]
-        assert (gone.answers, stays.answers) == ({}, {"b": "B", "e": "E"})
+        await asker.landed(gone, 1.0)
+        assert desk.seen == ["a", "b", "e"], "c and d have not left"
+        assert (gone.answers, stays.answers) == ({"a": "A", "b": "B"}, {"b": "B", "e": "E"})
         assert desk.in_flight == 0
+
+    drive(main)
+
+
+def test_a_call_that_a_cancelled_run_left_behind_is_given_up_when_the_grace_is_over() -> None:
+    async def main() -> None:
+        desk, gone = Desk(echo, held=True), Run()
+        asker = Asker(desk, asyncio.get_running_loop())
+        asked = asyncio.create_task(asker.ask(requests("a"), gone, order=0))
+        await turns()
+        asked.cancel()
+        await turns()
+        assert desk.in_flight == 1
+        await asker.landed(gone, 0.02)
+        await turns()
+        assert (desk.in_flight, desk.seen, gone.answers) == (0, ["a"], {}), "and not tried again"
 
     drive(main)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +15,9 @@ import pytest
 from dreamframe.store import claims as module
 from dreamframe.store.answers import Answers
 from dreamframe.store.claims import Claims
-from dreamframe.store.files import Files
+from dreamframe.store.files import Files, Handle, storage_error
 from dreamframe.store.layout import SessionWarning
-from tests.storing import give, key_of, open_answers, texts
+from tests.storing import give, key_of, open_answers, texts, warned
 
 KEYS = [key_of(n) for n in range(5)]
 
@@ -167,3 +169,65 @@ def test_many_threads_never_claim_a_row_twice(tmp_path: Path) -> None:
     assert sum(counts) == 200
     for mine in open_claims:
         mine.close()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_patience_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
+    clock = Clock()
+    busy, other = Claims(Files(tmp_path), tmp_path / "claims"), Claims(Files(tmp_path), tmp_path / "claims", clock=clock)
+    busy.take(KEYS)
+    assert other.take(KEYS[:1], patience_s=600) == [False]
+    for n, sign in enumerate([lambda: busy.release(KEYS[1:2]), busy.show_life, lambda: busy.release(KEYS[2:3]), busy.show_life]):
+        clock.now += 599
+        sign()
+        assert other.take(KEYS[:1], patience_s=600) == [False], f"it is at work: {n}"
+    clock.now += 599
+    assert other.take(KEYS[:1], patience_s=600) == [False]
+    clock.now += 2
+    assert other.take(KEYS[:1], patience_s=600) == [True], "it is there, and does nothing"
+
+
+def test_a_sign_of_life_gives_up_no_claim(tmp_path: Path) -> None:
+    busy, other = claims(tmp_path), claims(tmp_path)
+    busy.take(KEYS)
+    busy.show_life()
+    assert other.take(KEYS) == [False] * 5
+FULL = """
+import resource, signal, sys, warnings
+import dreamframe as dr
+llm = dr.testing.Scripted(lambda prompt: "ok")
+rows = dr.frame({"x": [f"row {i}" for i in range(300)]})
+with dr.Session(sys.argv[1]):
+    rows.head(4).prompt(llm, "{x}", into="y").collect()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+warnings.simplefilter("ignore")
+try:
+    with dr.Session(sys.argv[1]):
+        rows.prompt(llm, "{x}", into="y").collect()
+except dr.errors.StorageError as exc:
+    print(llm.calls, exc)
+"""
+
+
+def test_a_disk_that_is_full_is_noticed_before_anything_is_asked(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("4 Session folder: cannot write")
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+def test_where_only_claims_cannot_be_written_everything_is_ours(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> Handle:
+        raise storage_error(path, "write", code)
+
+    one = claims(tmp_path)
+    monkeypatch.setattr(one._files, "append", refused)
+    with warned() as said:
+        assert one.take(KEYS) == [True] * 5
+    assert len(said) == 1

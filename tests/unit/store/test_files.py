@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +186,18 @@ def test_a_disk_without_locks_excludes_nobody(files: Files, monkeypatch: pytest.
         lock = files.lock(files.root / "lock")
         assert lock is not None
         assert not lock.is_held
+
+
+def test_folders_one_in_another_are_removed_however_deep(tmp_path: Path) -> None:
+    at = tmp_path / "models"
+    at.mkdir()
+    for _ in range(200):
+        at /= "a"
+        at.mkdir()
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)
+    try:
+        Files(tmp_path).remove_tree(tmp_path / "models")
+    finally:
+        sys.setrecursionlimit(limit)
+    assert list(tmp_path.iterdir()) == []

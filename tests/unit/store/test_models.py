@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,6 +69,65 @@ def test_checkpoints_outlive_the_process(tmp_path: Path) -> None:
     assert (workdir / "checkpoints" / "optimizer.pt").exists()
 
 
+def leave(folder: Path) -> Path:
+    """A training that was interrupted: its work folder."""
+    models = models_in(folder)
+    workdir = trained(models, 1).parent
+    models.close()
+    return workdir
+
+
+@pytest.mark.parametrize("move", ["the session", "its disk"])
+def test_a_training_goes_on_where_its_session_was_moved(move: str, tmp_path: Path) -> None:
+    leave(tmp_path / "a")
+    if move == "the session":
+        (tmp_path / "a").rename(tmp_path / "b")
+    else:
+        (tmp_path / "disk").mkdir()
+        (tmp_path / "a").rename(tmp_path / "disk" / "a")
+        (tmp_path / "disk").rename(tmp_path / "b")
+    folder = tmp_path / "b" if move == "the session" else tmp_path / "b" / "a"
+    with warned() as said:
+        workdir = models_in(folder).workdir(step_key(1), "SFT")
+    assert (workdir / "checkpoints" / "optimizer.pt").exists()
+    assert said == []
+
+
+COPIES: dict[str, Callable[[Path, Path], object]] = {
+    "copied": shutil.copytree,
+    "copied with its times": lambda a, b: subprocess.run(["cp", "-a", str(a), str(b)], check=True),
+    "unpacked": lambda a, b: shutil.unpack_archive(shutil.make_archive(str(b.parent / "x"), "tar", a), b),
+    "only the checkpoints": lambda a, b: shutil.copytree(a, b, ignore=shutil.ignore_patterns("begun.json", ".lock")),
+    "without its mark": lambda a, b: shutil.copytree(a, b, ignore=shutil.ignore_patterns("begun.json")),
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_training_begins_anew_where_its_folder_was_copied(how: str, tmp_path: Path) -> None:
+    leave(tmp_path / "a")
+    COPIES[how](tmp_path / "a", tmp_path / "b")
+    models = models_in(tmp_path / "b")
+    with warned() as said:
+        workdir = models.workdir(step_key(1), "SFT")
+        assert models.workdir(step_key(1), "SFT") == workdir
+    assert sorted(p.name for p in workdir.iterdir()) == [".lock", "begun.json"]
+    assert len(said) == 1
+    assert "may be a copy" in said[0]
+    assert (models_in(tmp_path / "a").workdir(step_key(1), "SFT") / "checkpoints" / "optimizer.pt").exists()
+
+
+def test_a_forged_mark_is_not_believed(tmp_path: Path) -> None:
+    workdir = leave(tmp_path / "a")
+    for forged in (b"{}", b'{"numbers": null}', b'{"numbers": [1, 2]}', b"[" * 10_000, b""):
+        (workdir / "begun.json").write_bytes(forged)
+        models = models_in(tmp_path / "a")
+        with warned() as said:
+            assert not (models.workdir(step_key(1), "SFT") / "checkpoints").exists()
+        assert len(said) == 1
+        models.close()
+        leave(tmp_path / "a")
+
+
 def test_two_trainings_of_one_model_work_in_two_folders(tmp_path: Path) -> None:
     first, second = models_in(tmp_path), models_in(tmp_path)
     one, two = trained(first, 1, weights=b"one"), trained(second, 1, weights=b"two")
@@ -99,6 +159,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a missing file": lambda f: (f / "tokenizer" / "vocab.json").unlink(),
     "a file more": lambda f: (f / "chat_template.jinja").write_text("{{ x }}"),
     "a pickle": lambda f: (f / "pytorch_model.bin").write_bytes(b"\x80\x04."),
+    "folders without end": lambda f: (f / "/".join("a" * 60)).mkdir(parents=True),
     "a link": lambda f: (f / "tokenizer" / "more.json").symlink_to("/etc/passwd"),
     "no manifest": lambda f: (f / "training.json").unlink(),
     "a manifest of nothing": lambda f: (f / "training.json").write_text("{}"),

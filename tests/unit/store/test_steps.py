@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -281,3 +282,17 @@ def test_an_aborted_writer_leaves_room_for_the_next(tmp_path: Path) -> None:
     writer.abort()
     assert store_step(stores, 1, table_of(3)).height == 3
     stores.answers.close()
+
+
+def test_a_step_that_is_copied_under_the_name_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    with opened(tmp_path) as stores:
+        store_step(stores, 1, table_of(5))
+    other = tmp_path / "steps" / f"summary-{step_key(2)[:12]}"
+    shutil.copytree(entry(tmp_path), other)
+    with opened(tmp_path) as stores:
+        assert found_text(stores, 2) is None
+        assert found_text(stores, 1) == [f"row {i}" for i in range(5)]
+        assert [(p.path, p.what) for p in stores.verify()] == [(f"steps/{other.name}", "its name is that of another key")]
+        assert store_step(stores, 2, table_of(3)).height == 3
+    with opened(tmp_path) as stores:
+        assert found_text(stores, 2) == [f"row {i}" for i in range(3)]

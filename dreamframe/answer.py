@@ -1,0 +1,181 @@
+"""What is an answer: how it ended, in the few words that mean something here, and its text without the thoughts that led to it.
+
+Only an answer that ended in a way that is known to be good is one. Whatever a provider may call its other ends, they are never taken for an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+
+import polars as pl
+
+from dreamframe.errors import AnswerError, RefusedError, ServerError, TruncatedError
+
+STOP, LENGTH = "stop", "length"  # the good ends: the model was done, or the room for its answer was
+FILTERED, REFUSED = "content_filter", "refusal"
+TOOLS = "tool_calls"  # it wants a tool to be called, and has not answered
+THOUGHTS = "thoughts"  # it was done, and all that it gave were thoughts
+BROKEN = "error"  # the server gave up half-way
+OTHERS = {  # in lower case, words joined by "_"
+    STOP: "eos eos_token eos_found end end_turn end_of_text endoftext stop_sequence stop_token stop_string_found complete completed done finish finished",
+    LENGTH: "max_tokens max_output_tokens max_completion_tokens max_new_tokens max_length max_len model_length token_limit limit context context_length "
+    "context_length_exceeded context_window_exceeded model_context_window_exceeded error_limit",
+    FILTERED: "contentfilter content_filtered content_policy_violation sensitive safety image_safety recitation blocklist prohibited_content spii blocked "
+    "model_armor guardrail guardrails guardrail_intervened error_toxic",
+    REFUSED: "refused",
+    TOOLS: "tool_call tool_use function_call malformed_function_call unexpected_tool_call",
+    BROKEN: "abort aborted cancel cancelled canceled fail failed failure interrupted timeout time_limit network_error internal_error server_error overloaded "
+    "unavailable not_finished insufficient_system_resource",
+}
+ENDS = {kept: kept for kept in (STOP, LENGTH, FILTERED, REFUSED, TOOLS, THOUGHTS, BROKEN)}
+ENDS |= {other: kept for kept, others in OTHERS.items() for other in others.split()}
+PREFIX = re.compile(r"^(finish|stop)_?reason[._]")
+MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("◁think▷", "◁/think▷"))  # around thoughts
+A_MARK = r"think[>▷]|THINK\]"
+QUOTES = frozenset("`'\"")
+
+
+@lru_cache(maxsize=1024)
+def end_of(word: str) -> str:
+    """A provider's word for how an answer ended as one of those above; a word that is not known stays as it is, and is no good end.
+
+    >>> end_of("MAX_TOKENS"), end_of("content_filter: hate"), end_of("moved on")
+    ('length', 'content_filter', 'moved on')
+    """
+    plain = PREFIX.sub("", word.strip().lower().replace("-", "_"))
+    return ENDS.get(plain) or ENDS.get(re.split(r"[:(\s]", plain, maxsplit=1)[0]) or word
+
+
+def is_end(word: str) -> bool:
+    """Whether a provider's word is one for the end of an answer, good or not."""
+    return end_of(word) in ENDS and end_of(word) != BROKEN
+
+
+def check_ended(finish: str, text: str | None) -> None:
+    """Raise what an answer that did not end well means: a ServerError is worth another try. Such an answer is not kept."""
+    if finish == BROKEN:
+        raise ServerError("the server gave up the answer half-way (finish_reason 'error')", text=text)
+    if finish not in ENDS:
+        raise _unknown(finish, text)
+
+
+def usable(text: str | None, finish: str, *, max_tokens: int | None, may_be_empty: bool = False) -> str:
+    """The text of an answer, whole or cut. Raises RefusedError, TruncatedError or AnswerError where there is none.
+
+    `may_be_empty`: an empty text may be right, since the reader of the text will judge, or since stop= may have cut all of it.
+    """
+    if finish == LENGTH and not (text and text.strip()):
+        spent = f"max_tokens={max_tokens} were" if max_tokens else "the model's own limit of tokens was"
+        raise TruncatedError(f"{spent} spent before the answer began, as on thinking; raise max_tokens=", text=text)
+    if finish not in (STOP, LENGTH) or text is None or not (text or may_be_empty):
+        raise _no_answer(finish, text)
+    return text
+
+
+def are_plain(answers: pl.DataFrame) -> bool:
+    """Whether each answer of a batch (null where none was asked for) is one that `usable` takes as it is, and whole."""
+    finish, text = answers.get_column("finish"), answers.get_column("text")
+    is_good = (finish == STOP) & (text != "").fill_null(value=False)
+    return bool((is_good | finish.is_null()).all())
+
+
+def _no_answer(finish: str, text: str | None) -> AnswerError:
+    if finish == TOOLS:
+        return RefusedError(f"the model called a tool instead of giving an answer (finish_reason {finish!r})", text=text)
+    if finish == THOUGHTS:
+        what = "the model gave thoughts and no answer (finish_reason 'stop'); if the server put the answer among them, turn its reasoning parser off"
+        return RefusedError(what, text=text)
+    if finish in (FILTERED, REFUSED):
+        return RefusedError(f"the model gave no answer (finish_reason {finish!r})", text=text)
+    if finish in (STOP, LENGTH):
+        return RefusedError(f"the model gave no answer (finish_reason {finish!r}, {'no text' if text is None else 'an empty text'})", text=text)
+    return _unknown(finish, text)
+
+
+def _unknown(finish: str, text: str | None) -> AnswerError:
+    return AnswerError(f"finish_reason {finish!r} does not say that the answer is whole, so it is not taken for one", text=text)
+
+
+# Thoughts
+
+
+def without_thoughts(text: str) -> tuple[str, str | None]:
+    """An answer and the thoughts before it; None where it has no thoughts. Thoughts that never end leave no answer.
+
+    Templates that open the thoughts in the prompt leave only their end in the text. Marks within quotes, or in JSON, are spoken of and mark nothing.
+
+    >>> without_thoughts("<think>1 to 10?</think>8"), without_thoughts("1 to 10?</think> 8"), without_thoughts("Write `</think>`.")
+    (('8', '1 to 10?'), ('8', '1 to 10?'), ('Write `</think>`.', None))
+    """
+    if not has_mark(text):
+        return text, None
+    thoughts: list[str] = []
+    rest = text
+    while (parts := _parted(rest)) is not None:
+        thoughts.append(parts[0].strip())
+        rest = parts[1].lstrip()
+    return (rest, "\n\n".join(filter(None, thoughts))) if thoughts else (text, None)
+
+
+def _parted(text: str) -> tuple[str, str] | None:
+    """Thoughts at the start of a text, and what comes after them."""
+    begun = text.lstrip()
+    for opening, closing in MARKS:
+        if begun.startswith(opening):
+            begun = begun[len(opening) :]
+            at = _end(begun, closing, "`")
+            return (begun, "") if at < 0 else (begun[:at], begun[at + len(closing) :])
+    for opening, closing in MARKS:
+        if (at := _end(text, closing, QUOTES)) >= 0 and opening not in text[:at] and not _is_json(text):
+            return text[:at], text[at + len(closing) :]
+    return None
+
+
+def has_mark(text: str) -> bool:
+    """Whether a text may hold a mark of thoughts: asked of every answer, so it looks for few short words."""
+    return "think>" in text or "THINK]" in text or "think▷" in text
+
+
+def _end(text: str, closing: str, quotes: frozenset[str] | str) -> int:
+    """Where a closing mark that is not quoted begins, or -1."""
+    at = text.find(closing)
+    while at >= 0:
+        after = at + len(closing)
+        if not (at > 0 and text[at - 1] in quotes and text[after : after + 1] == text[at - 1]):
+            return at
+        at = text.find(closing, after)
+    return -1
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def as_read(answers: pl.DataFrame) -> pl.DataFrame:
+    """Kept answers as they would be kept today: earlier sessions kept the providers' own words, and thoughts within the text."""
+    finish, text = answers.get_column("finish"), answers.get_column("text")
+    if finish.is_in([STOP, LENGTH]).fill_null(value=True).all() and not text.str.contains(A_MARK).any():
+        return answers
+    ends, texts = [None if f is None else end_of(f) for f in finish], text.to_list()
+    for i, held in enumerate(texts):
+        if held is not None and (said := without_thoughts(held))[1] is not None:
+            texts[i] = said[0]
+            ends[i] = THOUGHTS if ends[i] == STOP and not said[0].strip() else ends[i]
+    return answers.with_columns(pl.Series("text", texts, dtype=pl.String), pl.Series("finish", ends, dtype=pl.String))
+
+
+def clean(text: str | None) -> str | None:
+    """The text without halves of surrogate pairs, which JSON can name but no file can hold."""
+    if text is None or text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -1,0 +1,64 @@
+"""What failed in a run, as the one error that says it: how many rows, of which kinds, and what running again would do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dreamframe.errors import BudgetExceededError, OfflineError, ParseError, RefusedError, RowsFailedError, TruncatedError
+from dreamframe.run.pipeline import Stage
+from dreamframe.run.stats import FailedRow
+from dreamframe.step import Step
+
+UNREADABLE = frozenset({ParseError.__name__, RefusedError.__name__, TruncatedError.__name__})  # kinds of failure in which a kept answer is to blame
+
+
+def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
+    """Raise what kept rows of these stages from being whole, if there is something. `step` is what could not go on."""
+    failed = [f for stage in stages for f in stage.failed_rows()]
+    missing = [f for f in failed if f.failure.error == OfflineError.__name__]
+    if missing:
+        what = f"{step.label}: offline, and {len(missing)} requests have no answer in the session"
+        raise OfflineError(listing(what, missing, "Run once without offline=True: every answer that is there is kept"))
+    unpaid = [f for f in failed if f.failure.error == BudgetExceededError.__name__]
+    if unpaid:
+        what = f"{step.label}: {len(unpaid)} rows were not asked"
+        raise BudgetExceededError(listing(what, unpaid, "Every answer is kept; with more budget, only these are asked"))
+    raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
+    if raising:
+        total = max((sum(stage.heights.values()) for stage in stages if stage.failed), default=0)
+        what = f"{step.label}: {len(raising)} of {total} rows failed"
+        raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising)}"), [f.as_dict() for f in raising])
+
+
+def _next(failed: Sequence[FailedRow]) -> str:
+    """What running again would really do, and what helps where that is nothing."""
+    n_read = sum(f.failure.error in UNREADABLE for f in failed)
+    if not n_read:
+        return "Running again asks only these"
+    others = f"asks about the {len(failed) - n_read} rows that have no answer, and " if n_read < len(failed) else ""
+    return (
+        f"Running again {others}finds the same answers to the {n_read} that were answered and cannot be read: "
+        "df.retry() asks these anew, and another schema= or parse= may read them"
+    )
+
+
+def listing(what: str, failed: Sequence[FailedRow], then: str, *, most: int = 3) -> str:
+    """A message that counts the failures by kind, shows the first few and says what to do then."""
+    kinds = Counter(f.failure.error for f in failed)
+    counts = ", ".join(f"{n} × {kind}" for kind, n in kinds.most_common())
+    more = [f"  … and {len(failed) - most} more: df.failures() has them all"] if len(failed) > most else []
+    return "\n".join([f"{what} ({counts}).", *(_shown(f) for f in failed[:most]), *more, f"{then}."])
+
+
+def _shown(row: FailedRow) -> str:
+    f = row.failure
+    lines = [f"  row {row.row} of {row.step}: {f.error}: {_cut(f.message)}", f"    asked: {_cut(f.request, 120)}"]
+    if f.error in UNREADABLE and f.text is not None:
+        lines.append(f"    answered: {_cut(f.text, 120)!r}")
+    return "\n".join(lines)
+
+
+def _cut(text: str, most: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

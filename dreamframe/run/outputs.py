@@ -1,0 +1,141 @@
+"""The output of a step, kept as it comes: in the session, or in memory where there is none, or where its disk refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from dreamframe.errors import StorageError
+from dreamframe.step import Step
+from dreamframe.store.layout import SessionWarning
+from dreamframe.store.steps import Writer
+from dreamframe.why_miss import on_record
+
+if TYPE_CHECKING:
+    from dreamframe.run.execute import Run
+
+CHUNK = 16_384  # rows of one Arrow record batch on disk
+
+
+async def kept(run: Run, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
+    """Drain batches into the step store, or into memory where there is none, and give the whole.
+
+    An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again. A disk that refuses
+    costs the stored output, with a warning, and no row.
+    """
+    began = time.time()
+    output = await asyncio.to_thread(_Output, run, step)
+    try:
+        async for chunk in _chunked(batches):
+            await asyncio.to_thread(output.write, chunk)
+        if any(stage.failed for stage in run.stages):
+            return _typed(await asyncio.to_thread(output.rows), step).lazy()
+        run.check_sources()
+        return _typed(await asyncio.to_thread(output.commit, began, rows_key), step).lazy()
+    except BaseException:
+        await asyncio.to_thread(output.abort)
+        raise
+
+
+class _Output:
+    """Rows on their way into the store, or in memory."""
+
+    def __init__(self, run: Run, step: Step) -> None:
+        self._run, self._step = run, step
+        self._n_rows = 0
+        self._here: list[pl.DataFrame] = []  # rows that are in no file
+        self._writer: Writer | None = None
+        if run.stores.steps is not None and run.worth.is_kept(step):
+            try:
+                self._writer = run.stores.steps.writer(step.key(run.memo), step.label, step.schema)
+            except StorageError as exc:
+                self._refused(exc)
+
+    def write(self, rows: pl.DataFrame) -> None:
+        self._n_rows += rows.height
+        if self._writer is not None:
+            try:
+                self._writer.write(rows)
+                return
+            except StorageError as exc:
+                self._salvage(exc)
+        self._here.append(rows)
+
+    def rows(self) -> pl.DataFrame:
+        """All rows, for this run alone."""
+        if self._writer is not None:
+            try:
+                return self._writer.discard()
+            except StorageError as exc:
+                self._salvage(exc)
+        return pl.concat([pl.DataFrame(schema=self._step.schema), *(_typed(rows, self._step) for rows in self._here)])
+
+    def commit(self, began: float, rows_key: str | None) -> pl.DataFrame:
+        """All rows, kept for later runs if the disk takes them."""
+        if self._writer is not None:
+            record = {**_record(self._run, self._step, n_rows=self._n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
+            try:
+                return self._writer.commit(record).rows()
+            except StorageError as exc:
+                self._salvage(exc)
+        return self.rows()
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.abort()
+
+    def _salvage(self, exc: StorageError) -> None:
+        assert self._writer is not None
+        writer, self._writer = self._writer, None
+        self._here = [writer.salvage()]
+        self._refused(exc)
+
+    def _refused(self, exc: StorageError) -> None:
+        warnings.warn(f"{self._step.label}: its rows are given and not stored, since the disk refuses ({exc})", SessionWarning, stacklevel=2)
+
+
+def _record(run: Run, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
+    """What step.json says of a stored output."""
+    return {
+        "step": type(step).__name__,
+        "describe": step.describe(),
+        "parents": [i.key(run.memo) for i in step.inputs],
+        "plan": on_record(step, run.memo),
+        "schema": {name: str(dtype) for name, dtype in step.schema.items()},
+        "rows": n_rows,
+        "calls": run.stats.calls,
+        "tokens_in": sum(s.n_in for s in run.stats.steps),
+        "tokens_out": sum(s.n_out for s in run.stats.steps),
+        "steps": run.stats.step_events({s.key(run.memo) for s in step.walk()}),
+        "began": began,
+        "took_s": time.time() - began,
+    }
+
+
+def _typed(frame: pl.DataFrame, step: Step) -> pl.DataFrame:
+    """Stored rows as a frame of exactly the step's types (Arrow has no Enum of polars' kind)."""
+    return frame if frame.schema == step.schema else frame.cast(dict(step.schema))  # type: ignore[arg-type]
+
+
+async def once(rows: pl.DataFrame) -> AsyncIterator[pl.DataFrame]:
+    """One batch."""
+    yield rows
+
+
+async def _chunked(batches: AsyncIterator[pl.DataFrame]) -> AsyncIterator[pl.DataFrame]:
+    """Small batches put together to chunks of at least CHUNK rows."""
+    waiting: list[pl.DataFrame] = []
+    n_rows = 0
+    async for batch in batches:
+        waiting.append(batch)
+        n_rows += batch.height
+        if n_rows >= CHUNK:
+            yield pl.concat(waiting, rechunk=True)
+            waiting, n_rows = [], 0
+    if waiting:
+        yield pl.concat(waiting, rechunk=True)

@@ -1,0 +1,85 @@
+"""What several steps read runs once, and is counted once; a limit neither renumbers samples nor makes a shared step run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+
+counts = {"calls": 0}
+
+
+def counted(row: dict[str, Any]) -> dict[str, Any]:
+    counts["calls"] += 1
+    return {"y": row["i"] * 10}
+
+
+def mapped() -> dr.Frame:
+    counts["calls"] = 0
+    return dr.frame({"i": list(range(6))}).map(dr.versioned(counted, version=1), schema={"y": pl.Int64})
+
+
+READERS: dict[str, Callable[[dr.Frame], list[dr.Frame]]] = {
+    "two branches": lambda m: [m.with_columns(a=pl.col("y") + 1).join(m.with_columns(b=pl.col("y") + 2), on="i")],
+    "a step over a step": lambda m: [dr.concat([m.prompt(dr.testing.Echo(), "{y}", into="a"), m.prompt(dr.testing.Echo(), "{y}!", into="a")])],
+    "two plans": lambda m: [m, m.filter(pl.col("y") > 20)],
+    "a plan and its first rows": lambda m: [m, m.head(2)],
+    "a join with itself": lambda m: [m.join(m, on="i")],
+}
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["in a folder", "in memory"])
+@pytest.mark.parametrize("readers", READERS)
+def test_a_function_that_several_steps_read_is_called_once_a_row(readers: str, kept: bool) -> None:
+    with dr.Session("kept" if kept else None) as session:
+        rows = dr.collect_all(READERS[readers](mapped()))
+        stats = [s for run in session.runs for s in run.steps if s.label == "map"]
+    assert counts["calls"] == 6
+    assert [s.rows for s in stats] == [6], "and is one line of progress and log"
+    assert all(r.height for r in rows)
+
+
+def test_the_first_rows_alone_are_made_of_a_step_that_only_limits_read() -> None:
+    over = mapped()
+    with dr.Session(None):
+        dr.collect_all([over.head(2), over.head(3).with_columns(z=1)])
+    assert counts["calls"] <= 5, "nobody pays for rows that nobody reads"
+
+
+def test_a_failure_of_a_shared_step_is_told_once_and_the_other_rows_go_on() -> None:
+    llm = dr.testing.Failing(when=lambda p: p == "1")
+    echo = dr.testing.Echo()
+    asked = dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a")
+    plans = [asked.prompt(echo, "{a}?", into="b"), asked.prompt(echo, "{a}!", into="c")]
+    with dr.Session(None) as session:
+        with pytest.raises(dr.errors.RowsFailedError, match="1 of 3 rows failed"):
+            dr.collect_all(plans)
+        assert plans[0].failures().height == 1
+        assert session.usage()["failed"] == 1
+    assert sorted(echo.prompts) == ["0!", "0?", "2!", "2?"], "every other row was finished"
+
+
+LIMITS = {
+    "head": lambda df: df.head(3),
+    "slice from the first": lambda df: df.slice(0, 2),
+    "slice from the second": lambda df: df.slice(1, 2),
+    "slice from the end": lambda df: df.slice(-2, 2),
+    "tail": lambda df: df.tail(2),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_over_samples_keeps_the_rows_of_the_whole_run(limit: str) -> None:
+    class Numbered(dr.testing.Echo):
+        def reply(self, request: Any) -> Any:
+            return dr.testing.Completion(f"{request.prompt}#{request.sample}")
+
+    whole = dr.frame({"t": ["a", "a", "b", "a"]}).prompt(Numbered(temperature=1.0), "{t}", into="s")
+    with dr.Session(None):
+        expected = LIMITS[limit](whole.collect().lazy()).collect()  # type: ignore[operator]
+    with dr.Session(None):
+        assert LIMITS[limit](whole).collect()["s"].to_list() == expected["s"].to_list()  # type: ignore[operator]
