@@ -33,6 +33,7 @@ ENDS = {kept: kept for kept in (STOP, LENGTH, FILTERED, REFUSED, TOOLS, THOUGHTS
 ENDS |= {other: kept for kept, others in OTHERS.items() for other in others.split()}
 PREFIX = re.compile(r"^(finish|stop)_?reason[._]")
 MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("◁think▷", "◁/think▷"))  # around thoughts
+MOST_PARTS = 100  # of thoughts: what goes on and on is no answer
 A_MARK = r"think[>▷]|THINK\]"
 QUOTES = frozenset("`'\"")
 
@@ -115,7 +116,7 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
     rest = text
     while (parts := _parted(rest)) is not None:
         thoughts.append(parts[0].strip())
-        rest = parts[1].lstrip()
+        rest = parts[1].lstrip() if len(thoughts) < MOST_PARTS else ""
     return (rest, "\n\n".join(filter(None, thoughts))) if thoughts else (text, None)
 
 

@@ -16,7 +16,7 @@ from dreamframe.errors import ParseError, SchemaError
 from dreamframe.json_schema import SCALARS, dtype_of, given_back, instance, is_polars_type, is_pydantic, of_shape, read_as, reader, resolved, without_nulls
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
-FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
+FENCED = re.compile(r"[a-zA-Z]*[^\S\n]*(?:\n|(?=[\[{\"]))")  # what may follow the opening of a code fence
 WORDS = {"true": True, "false": False, "yes": True, "no": False}
 PLAIN = {str, int, float, bool, type(None)}
 
@@ -46,8 +46,12 @@ class AnswerSchema:
         """
         if shape is None or shape is str or shape == pl.String:
             return None
-        made = cls(shape, of_shape(shape, step))
-        if made.dtype == pl.Null:  # what has no column type fails where it was written
+        try:
+            made = cls(shape, of_shape(shape, step))
+            dtype = made.dtype
+        except RecursionError as exc:
+            raise SchemaError(f"{step}: schema= is nested too deeply for a column.") from exc
+        if dtype == pl.Null:  # what has no column type fails where it was written
             raise SchemaError(f"{step}: schema={shape!r} allows nothing but null.")
         return made
 
@@ -88,8 +92,7 @@ class AnswerSchema:
         >>> AnswerSchema.of(int).parse('{"answer": 4}'), AnswerSchema.of(bool).parse("yes")
         (4, True)
         """
-        fenced = FENCE.match(text)
-        inner = fenced.group(1) if fenced else text
+        inner = unfenced(text)
         if (bare := self._bare(inner)) is not None:
             return bare
         held = _loads(inner, whole=text)
@@ -203,6 +206,14 @@ class AnswerSchema:
     def to_series(self, name: str, values: Iterable[Any]) -> pl.Series:
         """What parse and accept gave (None for missing ones) as a column."""
         return pl.Series(name, list(values), dtype=self.dtype, strict=True)
+
+
+def unfenced(text: str) -> str:
+    """What stands in a code fence, where that is all of the text. Its end may be missing: stop= may have cut it off."""
+    held = text.strip()
+    if not held.startswith("```") or (opening := FENCED.match(held, 3)) is None:
+        return text
+    return held[opening.end() :].removesuffix("```").strip()
 
 
 def _stripped(text: str) -> str:

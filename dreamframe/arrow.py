@@ -92,7 +92,7 @@ def memory(values: pl.Series) -> memoryview:
     """
     if not len(values):
         return memoryview(b"")
-    array = c_array_stream(values.rechunk()).get_next()
+    array = c_array_stream(values.alias("").rechunk()).get_next()  # a name with a NUL would end the process
     view = memoryview(array.view().buffer(1)).cast("B")
     width = view.nbytes // (array.offset + len(array))
     return view[array.offset * width :]

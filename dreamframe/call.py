@@ -80,6 +80,8 @@ def _plain(name: str, value: Any, step: str) -> Any:
                 raise ValueError(value)
             return int(value)
         return float(value)
+    except RecursionError as exc:
+        raise SettingError(f"{step}: {name}= is nested too deeply to be sent.") from exc
     except (TypeError, ValueError) as exc:
         raise SettingError(f"{step}: {name}={value!r} is not possible: {exc}") from exc
 
@@ -100,6 +102,10 @@ class Question:
     json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
     form: Form = "text"
 
+    def __post_init__(self) -> None:
+        if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
+            object.__setattr__(self, "llm", pinned())
+
     @cached_property
     def key_prefix(self) -> bytes:
         """Canonical bytes of everything but the prompt and the sample ordinal; the start of every answer key."""
@@ -110,7 +116,8 @@ class Question:
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,
                 "form": self.form,
-            }
+            },
+            is_lasting=True,
         )
 
     @cached_property

@@ -108,7 +108,8 @@ def _secrets(node: Step) -> Iterator[str]:
     for value in values_in(node):
         for f in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
             if f.metadata.get("secret"):
-                yield from _strings(getattr(value, f.name))
+                held = getattr(value, f.name)
+                yield from _strings(dict(held or ()) if f.name == "headers" else held)  # the names of headers are no secret
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -29,10 +29,10 @@
     │   │   ├── ContextLengthError      the prompt is longer than the model's context
     │   │   ├── AuthenticationError     401, 403: stops the run where it is the key's
     │   │   └── QuotaExhaustedError     no credit left: stops the run
-    │   └── AnswerError                 the model answered, but not usably
+    │   └── AnswerError                 the model answered, but not usably; itself: nobody knows whether the answer is whole
     │       ├── ParseError              the text does not fit the schema or parse= refused it
-    │       ├── TruncatedError          finish_reason "length" where no max_tokens was asked for
-    │       └── RefusedError            content filter or refusal
+    │       ├── TruncatedError          cut off where no max_tokens was asked for, or before the answer began
+    │       └── RefusedError            content filter, refusal, a call of a tool, thoughts alone, or nothing
     └── StoreError                      the session folder
         ├── SessionFormatError          written by a newer dreamframe
         ├── CorruptFileError            a checksum or a validation failed
@@ -211,7 +211,7 @@ class QuotaExhaustedError(PermanentCallError):
 
 
 class AnswerError(CallError):
-    """The model answered, but not usably. The answer is kept: only `.retry()` or `refresh=` ask again."""
+    """The model answered, but not usably. The answer is kept, unless nobody knows whether it is whole: only `.retry()` or `refresh=` ask again."""
 
 
 class ParseError(AnswerError):
@@ -219,11 +219,11 @@ class ParseError(AnswerError):
 
 
 class TruncatedError(AnswerError):
-    """The answer was cut by the model's own limit."""
+    """The answer was cut by the model's own limit, or by any limit before it began."""
 
 
 class RefusedError(AnswerError):
-    """A content filter or the model refused."""
+    """A content filter or the model refused, or gave no answer."""
 
 
 class HubError(DreamframeError):

@@ -17,6 +17,7 @@ from dreamframe.embedders.base import Embedder
 from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM
+from dreamframe.owned import in_order, own_expr
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import Step
 from dreamframe.steps.embed import Embed, Similarity
@@ -48,7 +49,7 @@ class ModelColumn:
     @property
     def placeholder(self) -> str:
         """A column name that tells what it is, also in polars' own error messages."""
-        return f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{self.digest}{HINT}"
+        return _name(f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{self.digest}{HINT}")
 
     def over(self, below: Step, into: str) -> Step:
         """The step that computes this column over `below`."""
@@ -80,7 +81,7 @@ class VectorColumn:
     def placeholder(self) -> str:
         """A column name that tells what it is, also in polars' own error messages."""
         texts = [repr(column) for _, column in self.reads] + [" ".join(str(expr).split()) for _, expr in self.columns]
-        return f"{self.kind.__name__.lower()}({self.by.label}, {_cut(', '.join(texts))})#{self.digest}{HINT}"
+        return _name(f"{self.kind.__name__.lower()}({self.by.label}, {_cut(', '.join(texts))})#{self.digest}{HINT}")
 
     def over(self, below: Step, into: str) -> Step:
         """The step that computes this column over `below`."""
@@ -155,9 +156,9 @@ def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
 
 
 def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:
-    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals."""
+    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals; columns of values are copied."""
     out: list[pl.Expr] = []
-    for value in values:
+    for value in map(in_order, values):
         if isinstance(value, (list, tuple)):
             out += into_exprs(value, {}, strings=strings)
         else:
@@ -166,9 +167,9 @@ def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str 
 
 
 def _as_expr(value: Any) -> pl.Expr:
-    if isinstance(value, pl.Expr):
-        return value
-    return pl.col(value) if isinstance(value, str) else pl.lit(value)
+    if isinstance(value, str):
+        return pl.col(value)
+    return own_expr(value if isinstance(value, pl.Expr) else pl.lit(value))
 
 
 def need_columns(exprs: Iterable[pl.Expr], schema: pl.Schema, *, step: str) -> None:
@@ -210,3 +211,8 @@ def _same(a: Any, b: Any) -> bool:
 
 def _cut(text: str, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _name(text: str) -> str:
+    """A text as the name of a column, which holds no NUL."""
+    return text.replace("\0", "␀")

@@ -10,6 +10,7 @@ Digests are xxh3_128: fast and stable, but not tamper-proof. Journal keys of ans
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -21,39 +22,54 @@ import re
 import struct
 import types
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
 import polars as pl
 import xxhash
 
-from dreamframe import foreign_values, function_code, object_code, polars_code
+from dreamframe import foreign_values, function_code, hidden_code, object_code, polars_code, whose_code
+from dreamframe.code_notes import CodeNotes
 from dreamframe.errors import FingerprintError
-from dreamframe.file_content import FileMemo, file_digest
-from dreamframe.function_code import tagged
+from dreamframe.file_content import FileMemo, content_of, file_digest
+from dreamframe.versioned import Versioned, versioned
+from dreamframe.whose_code import tagged
 
 __all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "tagged", "versioned"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 WAY_OUT = "Wrap the function: dr.versioned(function, version=1, depends=[...]), and raise the version when its meaning changes."
 
 
-def fingerprint(value: object) -> str:
+def fingerprint(value: object, *, is_lasting: bool = False) -> str:
     """32 hex characters that are equal for equal values, in any process.
 
+    `is_lasting` is for what is kept for ever, whatever is upgraded: libraries count by name alone.
     Raises FingerprintError for a value that another process could not find again (a lock, an open file, a generator…).
 
     >>> fingerprint({"a": (1, 2.5)}) == fingerprint({"a": (1, 2.5)}), fingerprint(1) == fingerprint(True)
     (True, False)
     """
-    return str(xxhash.xxh3_128_hexdigest(canonical(value)))
+    return str(xxhash.xxh3_128_hexdigest(canonical(value, is_lasting=is_lasting)))
 
 
-def canonical(value: object) -> bytes:
+def canonical(value: object, *, is_lasting: bool = False) -> bytes:
     """The bytes that a fingerprint hashes."""
+    return _walked(value, Walk(is_lasting=is_lasting))
+
+
+def reads_files(value: object) -> bool:
+    """Whether functions among a value are seen to read files: what they give is then not told by the value alone. False for what has no identity."""
+    walk = Walk()
     try:
-        return Walk().bytes_of(value)
+        _walked(value, walk)
+    except FingerprintError:
+        return False
+    return walk.seen.reads_files
+
+
+def _walked(value: object, walk: Walk) -> bytes:
+    try:
+        return walk.bytes_of(value) + (b"" if walk.is_lasting else walk.seen.told())
     except RecursionError as exc:
         raise FingerprintError(f"a {type(value).__qualname__} is nested too deeply to be fingerprinted. {WAY_OUT}") from exc
 
@@ -78,37 +94,18 @@ def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], sample
     return content.answer_keys(prefix, prompts, samples)
 
 
-class Versioned(Generic[P, R]):
-    """A function whose identity is its name, a version and what it depends on, instead of its code."""
-
-    def __init__(self, function: Callable[P, R], version: int | str, depends: tuple[object, ...]) -> None:
-        functools.update_wrapper(self, function)
-        self.function, self.version, self.depends = function, version, depends
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
-
-
-def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable[object] = ()) -> Versioned[P, R]:
-    """Say yourself when a function changed: its identity is its name, `version` and the content of `depends`, not its code.
-
-    The way out for functions that hold what has no identity (a connection, a lock, a library's object).
-
-    >>> f = dr.versioned(lambda row: {"b": row["a"]}, version=1)
-    >>> f({"a": 3})
-    {'b': 3}
-    """
-    return Versioned(function, version, tuple(depends))
-
-
 class Walk:
     """One walk over a value: remembers functions, classes and objects that were met, so that they are written once and cycles end."""
 
-    def __init__(self, around: Walk | None = None) -> None:
+    def __init__(self, around: Walk | None = None, *, is_lasting: bool = False) -> None:
         self._met: dict[int, int] = dict(around._met) if around else {}
         self._open: list[int] = around._open if around else []  # what the walk is inside of
         self._kept: list[object] = []  # keeps what was met alive, so that its id is not given to another
         self.path: list[str] = around.path if around else []
+        self.seen: CodeNotes = around.seen if around else CodeNotes()
+        self.is_lasting: bool = around.is_lasting if around else is_lasting  # libraries count by name alone, and no more is refused than ever
+        self.is_lenient: bool = around.is_lenient if around else is_lasting  # in a model's class: it may find its key in the environment
+        self.reads_paths: bool = around.reads_paths if around else False  # in `depends`: paths count by what they lead to
 
     def bytes_of(self, value: object) -> bytes:
         return encode(value, self)
@@ -138,6 +135,37 @@ class Walk:
             return make()
         finally:
             self._open.pop()
+
+    @contextlib.contextmanager
+    def where(self, **ways: bool) -> Iterator[None]:
+        """Other ways of walking, for a part."""
+        before = {name: getattr(self, name) for name in ways}
+        vars(self).update(ways)
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    @contextlib.contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """In a function or a class of the user's: `name` says where, for errors. Paths in code are not what somebody declared to depend on."""
+        self.path.append(name)
+        try:
+            with self.where(reads_paths=False):
+                yield
+        finally:
+            self.path.pop()
+
+    def check_name(self, name: str) -> None:
+        """Raise FingerprintError for a library's name behind which code or values hide; notice one that reads files."""
+        if name in hidden_code.FILES:
+            self.seen.reads_files = True
+        if (why := hidden_code.why_refused(name, is_lasting=self.is_lenient)) is not None:
+            self.hide(name.removeprefix("builtins."), why)
+
+    def hide(self, name: str, why: str) -> NoReturn:
+        where = f" (in {' → '.join(self.path)})" if self.path else ""
+        raise FingerprintError(f"{name}{where} {why}. {WAY_OUT}")
 
     def refuse(self, value: object, why: str = "") -> FingerprintError:
         kind = type(value)
@@ -169,7 +197,7 @@ def _whole(value: Any, kind: type, made: bytes, walk: Walk) -> bytes:
         return made
     if isinstance(value, enum.Enum):
         return _member(value, walk)
-    if function_code.is_library(cls):
+    if whose_code.is_library(cls):
         return walk.nested(value, lambda: tagged("sub", made, object_code.parts_of_library_object(value, walk)))
     return walk.once(value, lambda: tagged("own", made, object_code.of_object(value, walk)))
 
@@ -185,7 +213,7 @@ def _plain(kind: type, tag: str, text: Callable[[Any], str | bytes]) -> Callable
     return encoder
 
 
-BY_TEXT = (pathlib.PurePath, pl.DataType)  # whose subclasses are told apart by their text
+BY_TEXT = (pl.DataType,)  # whose subclasses are told apart by their text
 for _kind, _tag, _text in (
     (type(None), "none", lambda _: ""),
     (bool, "bool", str),
@@ -204,11 +232,18 @@ for _kind, _tag, _text in (
     (decimal.Decimal, "decimal", lambda v: str(v.as_tuple())),
     (fractions.Fraction, "fraction", str),
     (uuid.UUID, "uuid", str),
-    (pathlib.PurePath, "path", lambda v: f"{type(v).__name__} {v}"),
     (re.Pattern, "pattern", lambda v: f"{v.flags} {v.pattern!r}"),
     (pl.DataType, "dtype", str),
 ):
     encode.register(_kind, _plain(_kind, _tag, _text))
+
+
+@encode.register(pathlib.PurePath)
+def _path(value: pathlib.PurePath, walk: Walk) -> bytes:
+    """By its text; in `depends` by the content of what it leads to, wherever that is."""
+    if walk.reads_paths and isinstance(value, pathlib.Path):
+        return tagged("content", content_of(value).encode())
+    return tagged("path", f"{type(value).__name__} {value}".encode("utf-8", "surrogatepass"))
 
 
 @encode.register(datetime.datetime)
@@ -276,8 +311,17 @@ def _expr(value: pl.Expr, walk: Walk) -> bytes:
 
 @encode.register(Versioned)
 def _versioned(value: Versioned[Any, Any], walk: Walk) -> bytes:
-    name = getattr(value.function, "__qualname__", type(value.function).__qualname__)
-    return tagged("versioned", name.encode(), encode(value.version, walk), walk.inside("depends", value.depends))
+    """What it depends on is the user's word: nothing of that code is refused for what it reads."""
+    if walk.is_lasting:  # as it always was, whatever a path leads to
+        name = getattr(value.function, "__qualname__", type(value.function).__qualname__)
+        return tagged("versioned", name.encode(), encode(value.version, walk), walk.inside("depends", value.depends))
+    reads_files = walk.seen.reads_files
+    with walk.where(is_lenient=True):
+        told = [p for k, v in value.told.items() for p in (k.encode(), walk.inside(f"{k} of {value.name}", v))]
+        with walk.where(reads_paths=True):
+            depends = walk.inside("depends", value.depends)
+    walk.seen.reads_files = reads_files
+    return tagged("versioned", value.name.encode(), encode(value.version, walk), depends, *told)
 
 
 @encode.register(types.CodeType)
@@ -288,8 +332,9 @@ def _code(value: types.CodeType, walk: Walk) -> bytes:
 def _record(value: Any, walk: Walk) -> bytes:
     """A record: its class and its fields but for the runtime ones. Of a user's own class the code counts too, and what an object keeps beside its fields."""
     cls = type(value)
-    name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode())
-    is_library = function_code.is_library(cls)
+    is_library = whose_code.is_library(cls)
+    library = whose_code.version_of(cls.__module__, walk) if is_library else []
+    name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
     identity = name if is_library else name + object_code.of_class(cls, walk)
     held = record_fields(value)
     if not is_library and not hasattr(cls, "key_fields"):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.function_code import tagged
 from dreamframe.object_code import of_object
+from dreamframe.whose_code import by_name, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -38,7 +38,7 @@ def _ufunc(value: Any, walk: Walk) -> bytes:
     name = str(value.__name__)
     if getattr(np, name, None) is not value:
         raise walk.refuse(value, "the function that it calls cannot be seen; use np.vectorize")
-    return tagged("ufunc", name.encode())
+    return by_name("ufunc", name, "numpy", walk)
 
 
 def _array(value: Any, walk: Walk) -> bytes:
@@ -48,6 +48,12 @@ def _array(value: Any, walk: Walk) -> bytes:
 
 
 def _pandas(value: Any, walk: Walk) -> bytes:
+    if not walk.is_lasting and (attributes := getattr(value, "attrs", None)):  # what a program wrote onto a frame
+        return tagged("with attributes", walk.inside("attrs", attributes), _pandas_values(value, walk))
+    return _pandas_values(value, walk)
+
+
+def _pandas_values(value: Any, walk: Walk) -> bytes:
     name = type(value).__name__
     if hasattr(value, "columns"):
         columns = [value.iloc[:, i].array for i in range(value.shape[1])]
@@ -79,8 +85,18 @@ def _arrow(value: Any, walk: Walk) -> bytes:
                 digest = frame_digest(pl.DataFrame(rows))
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException, NotImplementedError, ValueError) as exc:
                 raise walk.refuse(value) from exc
-            return tagged(kind, str(rows.schema.remove_metadata()).encode(), digest.encode())
-        case pa.DataType() | pa.Schema() | pa.Field():
-            return tagged("arrow type", str(value).encode())
+            return tagged(kind, str(rows.schema.remove_metadata()).encode(), digest.encode(), *_arrow_notes(rows.schema, walk))
+        case pa.Schema():
+            return tagged("arrow type", str(value).encode(), *_arrow_notes(value, walk))
+        case pa.DataType() | pa.Field():
+            return tagged("arrow type", str(value).encode(), *_arrow_notes([value] if isinstance(value, pa.Field) else [], walk))
         case _:
             raise walk.refuse(value)
+
+
+def _arrow_notes(schema: Any, walk: Walk) -> list[bytes]:
+    """What a program wrote onto an Arrow schema and its fields."""
+    notes = {"": getattr(schema, "metadata", None), **{f.name: f.metadata for f in schema}}
+    if walk.is_lasting or not (held := {name: dict(note) for name, note in notes.items() if note}):
+        return []
+    return [walk.inside("metadata", held)]

@@ -11,9 +11,11 @@ import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.llms.base import LLM
+from dreamframe.owned import own
 from dreamframe.prompts.base import Prompt
 from dreamframe.steps.relational import Relational, RepeatTo
 from dreamframe.steps.source import Scan, Table
+from dreamframe.tables import rows_of
 from dreamframe.verbs.judge import JudgeVerbs
 from dreamframe.verbs.meaning import MeaningVerbs
 from dreamframe.verbs.output import OutputVerbs
@@ -40,8 +42,11 @@ class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVe
 
 
 def frame(data: Any, *, schema: Any = None) -> Frame:
-    """Make a frame of rows in memory: a dict of columns, a list of dicts, an iterator of dicts, a polars (lazy) frame, a pandas frame, an Arrow
-    table or a Hugging Face `Dataset`. `schema` fixes types as in polars.
+    """Make a frame of rows in memory: a dict of columns, a list of dicts, an iterator of dicts, a polars (lazy) frame, a pandas frame or series, an
+    Arrow table or a Hugging Face `Dataset`. `schema` fixes types as in polars.
+
+    The rows are those of this moment: they are copied, so that what becomes of an array, a table or a mapped file afterwards changes no plan. Labels of
+    a `ClassLabel` are their names. Of a pandas frame an index with a name, or of anything but numbers, becomes columns, as by `reset_index()`.
 
     Raises PlanError for anything else.
 
@@ -50,44 +55,22 @@ def frame(data: Any, *, schema: Any = None) -> Frame:
     """
     if isinstance(data, Frame):
         return data
-    return Frame(Table(data=_as_polars(data, schema)))
+    return Frame(Table(data=rows_of(data, schema)))
 
 
-def _as_polars(data: Any, schema: Any) -> pl.DataFrame:
-    kind = f"{type(data).__module__.split('.')[0]}.{type(data).__name__}"
-    if isinstance(data, pl.LazyFrame):
-        data = data.collect()
-    if isinstance(data, pl.DataFrame):
-        return data.cast(schema) if schema is not None else data
-    if kind in ("datasets.Dataset", "datasets_modules.Dataset") or (kind.startswith("datasets.") and hasattr(data, "with_format")):
-        if not hasattr(data, "num_rows"):
-            raise PlanError(f"frame: a {kind} is several tables or a stream; pass one split, e.g. data['train'].")
-        data = data.with_format("arrow")[:]  # not .data.table, which ignores shuffles and selections
-    if kind.startswith("pandas."):
-        return pl.from_pandas(data, schema_overrides=schema)
-    if isinstance(data, Mapping):
-        return pl.DataFrame(dict(data), schema=schema, strict=True)
-    if hasattr(data, "__arrow_c_stream__") or kind.startswith("pyarrow."):
-        made = pl.from_arrow(data, schema_overrides=schema)
-        return made if isinstance(made, pl.DataFrame) else made.to_frame()
-    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
-        rows = list(data)
-        if all(isinstance(r, Mapping) for r in rows):
-            return pl.from_dicts([dict(r) for r in rows], schema=schema, infer_schema_length=None) if rows or schema else pl.DataFrame()
-    raise PlanError(
-        f"frame: cannot make rows of a {kind}. Pass a dict of columns, a list of dicts, a polars, pandas or Arrow table, or a datasets.Dataset."
-    )
-
-
-def _scan(format: str, source: str | Path | Sequence[str | Path], options: Mapping[str, Any]) -> Frame:
-    paths = [source] if isinstance(source, (str, Path)) else list(source)
-    return Frame(Scan(format=format, paths=tuple(str(p) for p in paths), options=tuple(sorted(options.items()))))
+def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
+    if isinstance(source, (bytes, bytearray)) or hasattr(source, "read"):
+        raise PlanError(f"scan_{format}: this is a {type(source).__name__}, not the path of a file. Read it with polars, and pass the rows: dr.frame(...).")
+    paths = [source] if isinstance(source, (str, Path)) else source
+    named = tuple(str(p) for p in paths)
+    return Frame(Scan(format=format, paths=tuple(sorted(named)) if isinstance(paths, (set, frozenset)) else named, options=own(tuple(sorted(options.items())))))
 
 
 def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read CSV files lazily: a path, a glob (matches sorted by name) or a list. Options as polars' scan_csv.
+    """Read CSV files lazily: a path, a glob or a folder (files sorted by name), or a list. Options as polars' scan_csv.
 
-    The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not. Raises PlanError where there is no file.
+    The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not, unless `include_file_paths=` or partitions of
+    folders put its path into the rows. Raises PlanError where there is no file.
 
     >>> pl.DataFrame({"a": [1]}).write_csv("rows.csv")
     >>> dr.scan_csv("rows.csv").to_dicts()
@@ -97,7 +80,7 @@ def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame
 
 
 def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read Parquet files lazily; options as polars' scan_parquet.
+    """Read Parquet files lazily: a path, a glob, a folder or a list. Options as polars' scan_parquet; the `key=value` of a folder's own folders are columns.
 
     >>> pl.DataFrame({"a": [1]}).write_parquet("rows.parquet")
     >>> dr.scan_parquet("*.parquet").to_dicts()
@@ -127,7 +110,7 @@ def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Fram
 
 
 def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read text files lazily, one row a line, in a column `text`.
+    """Read text files lazily, one row a line, in a column `text`. The byte order mark that a file may begin with is left out.
 
     >>> pl.DataFrame({"a": ["tea"]}).write_csv("rows.txt")
     >>> dr.scan_text("rows.txt").to_dicts()
@@ -182,6 +165,8 @@ def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
     """
     if not frames:
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
+    if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
+        raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
     return Frame(Relational(inputs=tuple(f.step for f in frames), verb="concat", options=(("how", how),)))
 
 

@@ -12,79 +12,29 @@ import functools
 import importlib
 import importlib.util
 import re
-import site
 import sys
-import sysconfig
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dreamframe import extensions, hidden_code
 from dreamframe.errors import FingerprintError
+from dreamframe.file_content import content_of
+from dreamframe.text_reads import named_in_texts
+from dreamframe.whose_code import by_name, is_library_module, is_users, tagged, version_of
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}".encode()  # bytecode is of a minor version
-OWN = __name__.split(".", maxsplit=1)[0]
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 MISSING = object()
-# Through these a function reaches code that its own bytecode does not name.
-HIDING = {"builtins.eval", "builtins.exec", "builtins.__import__", "builtins.globals", "importlib.import_module", "importlib.__import__", "sys.modules"}
-HIDING |= {"runpy.run_path", "runpy.run_module"}
 LOADS_OUTER = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
 LOADS_CELL = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
 
 
-def tagged(tag: str, *pieces: bytes) -> bytes:
-    """A type tag, the count of pieces, and each piece after its length."""
-    return b"".join([tag.encode(), b"(%d" % len(pieces), *(b" %d:" % len(p) + p for p in pieces), b")"])
-
-
-# Whose code it is
-
-
-@functools.cache
-def _library_folders() -> tuple[str, ...]:
-    found = [sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found += [*site.getsitepackages(), site.getusersitepackages()]
-    return tuple({str(Path(p).resolve()) for p in found if p})
-
-
-def is_library_module(name: str) -> bool:
-    """Whether a module's code counts by name: the standard library, an installed package, or dreamframe itself."""
-    return _is_library(name, getattr(sys.modules.get(name), "__file__", None))
-
-
-@functools.cache
-def _is_library(name: str, file: str | None) -> bool:
-    """By the file, since a project may have a module that is named like one of Python's own."""
-    top = name.partition(".")[0]
-    if top in ("__main__", "__mp_main__", OWN):
-        return top == OWN
-    file = file or _spec_file(top)
-    if file in (None, "built-in", "frozen"):
-        return top in sys.stdlib_module_names or top in sys.builtin_module_names
-    return is_library_file(str(file))
-
-
-def is_library_file(file: str) -> bool:
-    """Whether a file belongs to Python or to an installed package."""
-    path = str(Path(file).resolve())
-    return any(path.startswith(folder + "/") for folder in _library_folders())
-
-
-def _spec_file(name: str) -> str | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    return spec.origin if spec is not None else None
-
-
-def is_library(cls: type) -> bool:
-    module: object = cls.__module__  # a property of instances, where a library's C code made it so
-    return not isinstance(module, str) or is_library_module(module)
+# Callables
 
 
 def is_function_like(value: object) -> bool:
@@ -92,9 +42,6 @@ def is_function_like(value: object) -> bool:
     kinds = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType, functools.partial, staticmethod, classmethod, property)
     more = (types.ClassMethodDescriptorType, types.MethodWrapperType, types.DynamicClassAttribute, functools.cached_property, functools._lru_cache_wrapper)
     return isinstance(value, (*kinds, *more, *DESCRIPTORS))
-
-
-# Callables
 
 
 def of_callable(value: Any, walk: Walk) -> bytes:
@@ -113,9 +60,8 @@ def of_callable(value: Any, walk: Walk) -> bytes:
     if isinstance(value, types.BuiltinFunctionType | types.MethodWrapperType) and not isinstance(owner, types.ModuleType | None):
         return tagged("bound", value.__name__.encode(), walk.inside(f"self of {value.__name__}", owner))
     name = f"{getattr(value, '__module__', None) or getattr(value, '__objclass__', type(value)).__module__}.{value.__qualname__}"
-    if name in HIDING:
-        raise walk.refuse(value, f"{name} reaches code that cannot be seen from here")
-    return tagged("library", name.encode())
+    walk.check_name(name)
+    return by_name("library", name, name, walk)
 
 
 def _held(value: Any) -> tuple[Any, ...] | None:
@@ -130,9 +76,19 @@ def _held(value: Any) -> tuple[Any, ...] | None:
 
 
 def _module(module: types.ModuleType, walk: Walk) -> bytes:
-    if is_library_module(module.__name__):
-        return tagged("module", module.__name__.encode())
-    raise walk.refuse(module, f"the module {module.__name__!r} is used as a value, so what is read of it cannot be seen")
+    if not is_library_module(module.__name__):
+        if walk.reads_paths and (file := getattr(module, "__file__", None)):  # in `depends`: all that is written there
+            path = Path(file)
+            return tagged("module's files", content_of(path.parent if path.name == "__init__.py" else path).encode())
+        raise walk.refuse(module, f"the module {module.__name__!r} is used as a value, so what is read of it cannot be seen")
+    return _whole_module(module.__name__, walk)
+
+
+def _whole_module(name: str, walk: Walk) -> bytes:
+    """A library's module that stands by itself, with no name that is read of it."""
+    if name in hidden_code.MODULES and not walk.is_lenient:
+        walk.hide(f"the module {name!r} as a value", hidden_code.CODE)
+    return by_name("module", name, name, walk)
 
 
 def _function(function: types.FunctionType, walk: Walk) -> bytes:
@@ -140,19 +96,16 @@ def _function(function: types.FunctionType, walk: Walk) -> bytes:
     where = str(function.__globals__.get("__name__", "__main__"))
     name = f"{where}.{function.__code__.co_qualname}"
     if is_library_module(where):  # by name; but what it closes over may be the user's
-        if name in HIDING:
-            raise walk.refuse(function, f"{name} reaches code that cannot be seen from here")
+        walk.check_name(name)
         if where == "functools" and hasattr(function, "registry"):  # single dispatch keeps its functions there
             cells = {"registry": dict(function.registry)}
-        return tagged("library", name.encode(), *(walk.inside(f"closure {n!r}", v) for n, v in cells.items() if v is not MISSING))
-    walk.path.append(function.__qualname__)
-    try:
+        return by_name("library", name, where, walk, *(walk.inside(f"closure {n!r}", v) for n, v in cells.items() if v is not MISSING))
+    walk.seen.users.append(function)
+    with walk.within(function.__qualname__):
         defaults = [walk.inside("defaults", v) for v in (function.__defaults__, function.__kwdefaults__)]
         own = {k: v for k, v in vars(function).items() if k != "__wrapped__"}
         code = of_code(function.__code__, Names(function.__globals__, cells), walk)
         return tagged("function", PYTHON, code, *defaults, walk.inside("attributes", own))
-    finally:
-        walk.path.pop()
 
 
 def _cells(function: types.FunctionType) -> dict[str, object]:
@@ -198,10 +151,29 @@ def of_code(code: types.CodeType, names: Names, walk: Walk) -> bytes:
     imports, bound = _imports(steps, names.scope)
     imported = {**names.imported, **bound}
     constants = [of_code(c, names.within(c, imported), walk) if isinstance(c, types.CodeType) else walk.bytes_of(c) for c in code.co_consts]
+    if not (walk.is_lasting or code.co_qualname.startswith("__create_fn__.")):  # what dataclasses wrote
+        _notice(code, steps, walk)
     found = sorted({*imports, *_reads(steps, imported)})
     reads = [tagged("read", f"{r.kind} {'.'.join(r.chain)}".encode(), _value(r, names._replace(imported=imported), walk)) for r in found]
     table = getattr(code, "co_exceptiontable", b"")
-    return tagged("code", walk.bytes_of(shape), walk.bytes_of(spelled), code.co_code, table, *constants, *reads)
+    added = [] if walk.is_lasting else [walk.inside(name, v) for name, v in _unseen(code, names)]
+    return tagged("code", walk.bytes_of(shape), walk.bytes_of(spelled), code.co_code, table, *constants, *reads, *added)
+
+
+def _unseen(code: types.CodeType, names: Names) -> Iterator[tuple[str, object]]:
+    """Further values that a code object reads: through names on tables, and through names in texts."""
+    yield from extensions.read_by(code.co_names, names.scope)
+    yield from ((name, names.scope[name]) for name in named_in_texts(code, names.scope))
+
+
+def _notice(code: types.CodeType, steps: list[tuple[str, Any]], walk: Walk) -> None:
+    """What names alone tell, whatever they are read of."""
+    names = set(code.co_names)
+    if (hidden := sorted(names & hidden_code.ATTRIBUTES)) and not walk.is_lenient:
+        walk.hide(hidden[0], hidden_code.CODE)
+    walk.seen.asks_names |= any(op in ("LOAD_ATTR", "LOAD_METHOD") and arg in hidden_code.TELLING_NAMES for op, arg in steps)
+    walk.seen.asks_names |= not names.isdisjoint(hidden_code.TELLING_FUNCTIONS)
+    walk.seen.reads_files |= not names.isdisjoint(hidden_code.FILE_ATTRIBUTES) and not walk.is_lenient
 
 
 def _steps(code: types.CodeType) -> Iterator[tuple[str, Any]]:
@@ -268,9 +240,11 @@ def _value(read: Read, names: Names, walk: Walk) -> bytes:
     """The value of a dotted name. Attributes of project modules are followed; anything else counts whole."""
     name, *attributes = read.chain
     if read.kind == "import":
-        return tagged("module", name.encode())
+        return by_name("module", name, name, walk) if is_library_module(name) else tagged("module", name.encode())
     if read.kind == "from":
         return _of_module(name, attributes, walk, is_bound=True)
+    if name == "__builtins__" and read.kind == "global" and not walk.is_lenient:
+        walk.hide(name, hidden_code.CODE)
     if name in names.imported:
         held = [_of_module(c[0], [*c[1:], *attributes], walk) for c in sorted(names.imported[name])]
         return tagged("imported", *held)
@@ -285,9 +259,7 @@ def _value(read: Read, names: Names, walk: Walk) -> bytes:
 def _of_module(name: str, attributes: list[str], walk: Walk, *, is_bound: bool = False) -> bytes:
     """What an import gives. A project's module that is bound to a variable counts by what is then read of it."""
     if is_library_module(name):  # not imported here: it may be large
-        if hidden := {".".join([name, *attributes[:n]]) for n in range(len(attributes) + 1)} & HIDING:
-            raise walk.refuse(tagged, f"{hidden.pop()} reaches code that cannot be seen from here")
-        return tagged("module", name.encode())
+        return _of_library(name, attributes, walk)
     try:
         module = importlib.import_module(name)
     except ImportError:
@@ -303,10 +275,9 @@ def _attribute(value: Any, attributes: list[str], name: str, walk: Walk, *, is_b
             break
         inner = getattr(value, attribute, MISSING)
         if is_library_module(value.__name__):
-            if f"{value.__name__}.{attribute}" in HIDING:
-                raise walk.refuse(inner, f"{value.__name__}.{attribute} reaches code that cannot be seen from here")
+            walk.check_name(f"{value.__name__}.{attribute}")
             if not isinstance(inner, types.ModuleType):
-                break
+                return _read_of_library(value.__name__, attribute, inner, walk)
         if inner is MISSING:
             try:
                 inner = importlib.import_module(f"{value.__name__}.{attribute}")
@@ -314,5 +285,33 @@ def _attribute(value: Any, attributes: list[str], name: str, walk: Walk, *, is_b
                 return tagged("unknown", attribute.encode())
         value, name = inner, f"{name}.{attribute}"
     if is_bound and isinstance(value, types.ModuleType):
-        return tagged("module", value.__name__.encode())
+        where = value.__name__
+        return by_name("module", where, where, walk) if is_library_module(where) else tagged("module", where.encode())
     return walk.inside(name, value)
+
+
+def _of_library(name: str, attributes: list[str], walk: Walk) -> bytes:
+    """What is read of a library's module that is imported in the body: by the module's name, loaded or not, and what the user put into it."""
+    for n in range(len(attributes) + 1):
+        walk.check_name(".".join([name, *attributes[:n]]))
+    if not attributes:
+        return _whole_module(name, walk)
+    value: Any = sys.modules.get(name)
+    for attribute in attributes:
+        if isinstance(value, types.ModuleType):
+            value = vars(value).get(attribute)
+    walk.seen.reads_files |= not walk.is_lenient and hidden_code.is_reader(attributes[-1]) and bool(version_of(name, walk))
+    held = [walk.inside(name, value)] if not walk.is_lasting and is_users(value) else []
+    return by_name("module", name, name, walk, *held)
+
+
+def _read_of_library(module: str, name: str, value: Any, walk: Walk) -> bytes:
+    """What is read of a library's module: by the module's name; and what a program may have put into it, its own code or a setting."""
+    if walk.is_lasting:
+        return tagged("module", module.encode())
+    version = version_of(module, walk)
+    walk.seen.reads_files |= bool(version) and not walk.is_lenient and hidden_code.is_reader(name)
+    counts = is_users(value) or (version and isinstance(value, str | int | float | None))
+    if callable(value) and isinstance(own := getattr(value, "__qualname__", None), str):
+        walk.check_name(f"{getattr(value, '__module__', '')}.{own}")
+    return tagged("module", module.encode(), *([walk.inside(name, value)] if counts else []), *version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,13 @@ from dreamframe.authority import Authority
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
+from dreamframe.labels import named_labels
+from dreamframe.owned import own_rows
 from dreamframe.session import Session, current
 from dreamframe.steps.source import HubStream, HubTable, Table
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import check_stream
+from dreamframe.tables import arrow_rows
 
 if TYPE_CHECKING:
     import datasets
@@ -47,8 +50,9 @@ def scan_hub(
     """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
 
     Without `revision` it is the newest commit when this session first reads it, and that commit ever after; the rows are kept in the session, so that it
-    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names. With `streaming=True` rows are read when
-    a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this machine's disk.
+    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names, also in lists and structs. With
+    `streaming=True` rows are read when a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this
+    machine's disk.
 
     Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
     OfflineError for what is not in an offline session.
@@ -110,7 +114,7 @@ class _Hub:
         with self._said():
             record = self._record(revision)
             made = datasets.load_dataset(self.repo, self.config, split=self.split, revision=record["revision"], token=self.token)
-            return _rows(made), record
+            return _rows(made, "scan_hub"), record
 
     def described(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
         """No row: the columns, and what the card says."""
@@ -139,7 +143,7 @@ class _Hub:
         if not parts and features is None:
             raise ValueError("the stream has no rows and does not say its columns")
         rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
-        return _named_labels(rows, features or {})
+        return named_labels(rows, features or {}, door="scan_hub")
 
     def _record(self, revision: str | None) -> dict[str, Any]:
         """The commit that a revision means now, and what its card says of licence and citation."""
@@ -170,8 +174,10 @@ class _Hub:
 def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
 
-    Its bytes are checked before they are used: they have no checksum, but nothing in them leads a reader astray. Raises MissingExtraError without datasets,
-    PlanError for a folder that is none, or is damaged, or one of several splits without `split`.
+    The rows are copied into memory, and labels of a `ClassLabel` are their names, also in lists and structs. The folder's bytes are checked before they
+    are used: they have no checksum, but nothing in them leads a reader astray.
+
+    Raises MissingExtraError without datasets, PlanError for what is not such a folder, for one that is damaged, and for one of several splits without `split`.
 
     >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
     >>> dr.scan_hf_disk("saved").to_dicts()
@@ -192,7 +198,9 @@ def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     elif split is not None:
         raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
     try:
-        return Frame(Table(data=_rows(made)))
+        return Frame(Table(data=own_rows(_rows(made, "scan_hf_disk"))))
+    except PlanError:
+        raise
     except (Exception, pl.exceptions.PanicException) as exc:
         raise PlanError(f"scan_hf_disk: {path} cannot be read: {type(exc).__name__}: {str(exc)[:500]}") from exc
 
@@ -218,7 +226,6 @@ def _inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-
 def _datasets(needed_for: str) -> Any:
     try:
         import datasets
@@ -227,18 +234,17 @@ def _datasets(needed_for: str) -> Any:
     return datasets
 
 
-def _rows(made: Any) -> pl.DataFrame:
+def _rows(made: Any, door: str) -> pl.DataFrame:
     """The rows of a `Dataset`, labels by their names. Raises CorruptFileError or ValueError for rows that cannot be read."""
     table = made.with_format("arrow")[:]
     table.validate(full=True)
-    return _named_labels(to_frame(table), made.features)
-
-
-def _named_labels(rows: pl.DataFrame, features: Mapping[str, Any]) -> pl.DataFrame:
-    for name, feature in features.items():
-        if type(feature).__name__ == "ClassLabel":
-            rows = rows.with_columns(pl.col(name).replace_strict(dict(enumerate(feature.names)), default=None, return_dtype=pl.String))
-    return rows
+    try:
+        rows = to_frame(table)
+    except CorruptFileError as exc:
+        if not isinstance(exc.__cause__, pl.exceptions.ComputeError):
+            raise
+        rows = arrow_rows(table)
+    return named_labels(rows, made.features, door=door)
 
 
 def _license(card: str) -> str | None:

@@ -18,10 +18,10 @@ from dreamframe.card_records import secrets_of, versions
 from dreamframe.cards.markdown import scrub
 from dreamframe.errors import DreamframeError, PlanFormatError
 from dreamframe.explain import plan_text
-from dreamframe.function_code import is_library_file
 from dreamframe.plan_json.write import plan_record
 from dreamframe.step import Memo, ModelStep, Source, Step
 from dreamframe.steps.source import KeptScan, Scan, Table
+from dreamframe.whose_code import is_library_file
 
 if TYPE_CHECKING:
     from dreamframe.frame import Frame

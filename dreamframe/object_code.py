@@ -6,6 +6,7 @@ A library's classes count by name. Objects of the standard library, of numpy and
 
 from __future__ import annotations
 
+import abc
 import copyreg
 import dataclasses
 import enum
@@ -18,7 +19,10 @@ import typing
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dreamframe.function_code import DESCRIPTORS, is_library, is_library_module, tagged
+import polars as pl
+
+from dreamframe.function_code import DESCRIPTORS
+from dreamframe.whose_code import by_name, is_library, is_library_module, is_users, tagged
 
 if TYPE_CHECKING:
     from dreamframe.fingerprint import Walk
@@ -42,14 +46,24 @@ UNDEFINED = ("PydanticUndefinedType", "_Nothing")  # how pydantic and attrs say 
 
 def of_class(cls: type, walk: Walk) -> bytes:
     """A class: a library's by name, the user's by bases, methods, fields and attributes."""
-    if is_library(cls):
-        return tagged("class", f"{cls.__module__}.{cls.__qualname__}".encode())
-    return walk.once(cls, lambda: _class(cls, walk))
+    if not is_library(cls):
+        with walk.where(is_lenient=walk.is_lenient or _works_outside(cls)):
+            return walk.once(cls, lambda: _class(cls, walk))
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if issubclass(cls, pl.DataType):  # a type of columns, which plans hold too
+        return tagged("class", name.encode())
+    walk.check_name(name)
+    return by_name("class", name, str(cls.__module__), walk)
+
+
+def _works_outside(cls: type) -> bool:
+    """Whether a class is a model's or a trainer's: these find keys and devices in the environment, write files and start programs."""
+    return hasattr(cls, "pool_key") or (hasattr(cls, "train") and hasattr(cls, "resolve"))
 
 
 def _class(cls: type, walk: Walk) -> bytes:
-    walk.path.append(cls.__qualname__)
-    try:
+    walk.seen.users.append(cls)
+    with walk.within(cls.__qualname__):
         pieces = [cls.__qualname__.encode(), *(of_class(b, walk) for b in (*cls.__bases__, type(cls)))]
         pieces += [tagged("annotation", n.encode(), walk.inside(n, kind)) for n, kind in vars(cls).get("__annotations__", {}).items()]
         if issubclass(cls, enum.Enum):
@@ -57,12 +71,30 @@ def _class(cls: type, walk: Walk) -> bytes:
         steering: set[str] = set()
         for said in (_dataclass(cls, walk, steering), _attrs(cls, walk), _pydantic(cls, walk)):
             pieces += said
+        pieces += [] if walk.is_lasting else _hidden_in(cls, walk)
         for name, value in sorted(vars(cls).items()):
             if name not in steering and _counts(cls, name, value):
                 pieces.append(tagged("attribute", name.encode(), walk.inside(name, value)))
         return tagged("class", *pieces)
-    finally:
-        walk.path.pop()
+
+
+def _hidden_in(cls: type, walk: Walk) -> Iterator[bytes]:
+    """What is no attribute of one's own writing, and yet decides: other names of an enum's members, what registered with it, what `case` takes apart."""
+    if issubclass(cls, enum.Enum) and (aliases := {name: m.name for name, m in cls.__members__.items() if name != m.name}):
+        yield walk.inside("aliases", aliases)
+    if registered := _registered(cls):
+        yield walk.inside("registered", registered)
+    written = {"__dataclass_fields__", "__attrs_attrs__", "_fields"} & set(vars(cls))
+    if "__match_args__" in vars(cls) and not written:
+        yield walk.inside("__match_args__", vars(cls)["__match_args__"])
+
+
+def _registered(cls: type) -> list[str]:
+    """The classes that count as this abstract one's without being derived of it, by name."""
+    if not isinstance(cls, abc.ABCMeta):
+        return []
+    registry: Any = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    return sorted(f"{held.__module__}.{held.__qualname__}" for reference in registry if (held := reference()) is not None)
 
 
 def _counts(cls: type, name: str, value: object) -> bool:
@@ -90,7 +122,8 @@ def _dataclass(cls: type, walk: Walk, steering: set[str]) -> Iterator[bytes]:
             steering.add(f.name)
             continue
         said = (f.name, f.type, *(None if v is dataclasses.MISSING else (v,) for v in (f.default, f.default_factory)))
-        yield tagged("field", walk.inside(f.name, said), str((f.init, f.repr, f.hash, f.compare, f.kw_only)).encode())
+        noted = [] if walk.is_lasting else [walk.inside(f"{f.name}'s metadata", v) for v in f.metadata.values() if is_users(v)]
+        yield tagged("field", walk.inside(f.name, said), str((f.init, f.repr, f.hash, f.compare, f.kw_only)).encode(), *noted)
 
 
 def _attrs(cls: type, walk: Walk) -> Iterator[bytes]:
@@ -115,7 +148,7 @@ def _pydantic(cls: type, walk: Walk) -> Iterator[bytes]:
     decorators = vars(cls)["__pydantic_decorators__"]
     for kind in sorted(vars(type(decorators)).get("__dataclass_fields__", {})):
         held = getattr(decorators, kind)
-        for name, d in (held.items() if isinstance(held, dict) else ()):
+        for name, d in held.items() if isinstance(held, dict) else ():
             yield tagged(kind, name.encode(), walk.inside(name, (d.func, _said_by(d.info))))
 
 
@@ -165,7 +198,7 @@ def of_object(value: Any, walk: Walk) -> bytes:
     if isinstance(value, logging.Logger):
         return tagged("logger", value.name.encode())
     if cls.__name__ == "cython_function_or_method" and is_library_module(value.__module__):
-        return tagged("library", f"{value.__module__}.{value.__qualname__}".encode())
+        return by_name("library", f"{value.__module__}.{value.__qualname__}", value.__module__, walk)
     if is_library(cls) or cls.__name__ == "cython_function_or_method":
         return _of_library(value, walk)
     state = dict(state_of(value))
@@ -218,14 +251,25 @@ def _of_library(value: Any, walk: Walk) -> bytes:
     name = f"{cls.__module__}.{cls.__qualname__}"
     if cls.__module__.startswith("polars.") and callable(getattr(value, "function", None)):  # what polars puts around a user's function
         return tagged("polars function", *(p for k, v in sorted(vars(value).items()) for p in (k.encode(), walk.inside(k, v))))
-    if name == "os._Environ":
+    if cls.__name__ == "ValidateCallWrapper" and name.startswith("pydantic.") and not walk.is_lasting:
+        return _validated_call(value, walk)
+    if name == "os._Environ" and not walk.is_lenient:
         raise walk.refuse(value, "read the variable outside and pass its value")
-    if (known_as := _name_in_library(value)) is not None:
-        return tagged("library", known_as.encode())
+    if (known_as := "os.environ" if name == "os._Environ" else _name_in_library(value)) is not None:
+        walk.check_name(known_as)
+        return by_name("library", known_as, known_as, walk)
     top = name.partition(".")[0]
     if (top not in sys.stdlib_module_names and top not in TELLING) or hasattr(cls, "__next__"):
         raise walk.refuse(value)
     return walk.nested(value, lambda: parts_of_library_object(value, walk))
+
+
+def _validated_call(value: Any, walk: Walk) -> bytes:
+    """What pydantic puts around a function whose arguments it checks: the function, and the types and settings that they are checked by."""
+    function = value.function
+    config = getattr(getattr(value, "config_wrapper", None), "config_dict", None)
+    settings = (getattr(value, "validate_return", None), dict(config or {}), dict(getattr(function, "__annotations__", {})))
+    return by_name("checked call", type(value).__qualname__, "pydantic", walk, walk.bytes_of(function), walk.inside("types of arguments", settings))
 
 
 def parts_of_library_object(value: Any, walk: Walk) -> bytes:

@@ -31,7 +31,7 @@ class Reaching:
         """The files, folders and Hub ids of weights that are opened here; none of a model that is asked over a network."""
         return () if hasattr(self, "base_url") else tuple(_names(getattr(self, name, None) for name in WEIGHTS))
 
-    def check_weights(self) -> None:
+    def check_places(self) -> None:
         """Raise NotAllowedError for weights that a plan that was read may not open."""
         if self.authority is not None:
             for place in self.places():
@@ -39,7 +39,7 @@ class Reaching:
 
     def check_reach(self) -> None:
         """Raise NotAllowedError where a plan that was read may not use it. Called before its client is opened, or its training begins."""
-        self.check_weights()
+        self.check_places()
         if self.authority is not None:
             for name in self.handed_on:
                 self.authority.arguments(json.loads(getattr(self, name) or "{}"), who=f"{self.label} {name}=")

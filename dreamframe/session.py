@@ -329,7 +329,7 @@ class Session(SessionCare):
         if isinstance(plan, ModelStep):
             return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
         if not Worth().is_kept(plan):
-            return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name."
+            return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name or a function opens."
         return why_miss(plan, run.memo, self.steps())
 
     def diff(self, other: Session) -> SessionDiff:

@@ -12,11 +12,13 @@ import polars as pl
 
 from dreamframe.authority import Authority, lent, reached
 from dreamframe.call import RowContext
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError
-from dreamframe.fingerprint import fingerprint, parts
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError
+from dreamframe.fingerprint import fingerprint, parts, reads_files
 from dreamframe.provenance import Provenance
+from dreamframe.whose_code import is_library
 
 T = TypeVar("T")
+RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
 
 
@@ -65,7 +67,9 @@ class Step(ABC):
     def schema(self) -> pl.Schema:
         """Names and types of the columns this step gives."""
         self.check()
-        return self.output_schema()
+        made = self.output_schema()
+        check_names(made, step=self.label)
+        return made
 
     def check(self) -> None:
         """Raise a PlanError where the inputs cannot serve this step."""
@@ -107,8 +111,12 @@ class Step(ABC):
 
     @property
     def reads_files(self) -> bool:
-        """Whether its rows depend on files that its input's rows name. Its output is then not kept: its key cannot know what the files hold."""
-        return False
+        """Whether its rows depend on files that its key does not know: those that rows name, or that a function opens. Its output is then not kept."""
+        return reads_files(self.functions())
+
+    def functions(self) -> object:
+        """What it holds of the user's own code, for `reads_files`. A step class of the user's own is such code."""
+        return None if is_library(type(self)) else type(self)
 
     @property
     def label(self) -> str:
@@ -141,7 +149,7 @@ class Step(ABC):
         return found
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
-        """For a source: the digest of its rows as they are now. None for every other step."""
+        """For a source: the digest of its rows as they are now; for a training, that of the weights it names. None for every other step."""
         return None
 
     def key(self, memo: Memo) -> str:
@@ -153,12 +161,12 @@ class Step(ABC):
         if id(self) not in memo:
             for node in self.walk():  # inputs first: a plan may be deeper than Python's stack
                 if id(node) not in memo:
-                    memo[id(node)] = node, node._own_key(memo)
+                    memo[id(node)] = node, node.key_now(memo)
         return str(memo[id(self)][1])
 
-    def _own_key(self, memo: Memo) -> str:
-        """The key, when the inputs' keys are in `memo`."""
-        return fingerprint((self, [memo[id(i)][1] for i in self.inputs], self._content(memo)))
+    def key_now(self, memo: Memo) -> str:
+        """The key, made anew: another one where the weights that a field names were replaced since."""
+        return fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
 
     def walk(self) -> list[Step]:
         """This step and all below it, each once, inputs before the steps that read them."""
@@ -185,6 +193,25 @@ class Step(ABC):
         if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
             return self
         return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "inputs": tuple(inputs)})
+
+
+def check_names(schema: pl.Schema, *, step: str) -> None:
+    """Raise PlanError for names that no column can have: a NUL ends the process where Arrow takes names over, and patterns are many columns to polars."""
+    for name, dtype in schema.items():
+        if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
+            raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
+            raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
+
+
+def _with_nul(name: str, dtype: Any) -> str:
+    """The first name with a NUL: a column's own, or that of a field inside it; empty where there is none."""
+    if "\0" in name:
+        return name
+    if isinstance(dtype, pl.Struct):
+        return next((found for f in dtype.fields if (found := _with_nul(f.name, f.dtype))), "")
+    inner = [getattr(dtype, part) for part in ("inner", "key", "value") if hasattr(dtype, part)]
+    return next((found for i in inner if (found := _with_nul("", i))), "")
 
 
 @step

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from dreamframe.call import Completion, Request
@@ -37,7 +38,7 @@ class LlamaCppEmbedder(InGguf, Embedder):
     'nomic-embed-text-v1.5.Q8_0.gguf'
     """
 
-    model: str
+    model: Any
     pooling: str | None = setting()
     prompt: str = setting("")
     normalize: bool = setting(True)
@@ -50,7 +51,8 @@ class LlamaCppEmbedder(InGguf, Embedder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "model", str(self.model))
+        if isinstance(self.model, Path):
+            object.__setattr__(self, "model", str(self.model))
         for name in ("n_ctx", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -82,7 +84,7 @@ class LlamaCppEmbedder(InGguf, Embedder):
         return {**super().identity(), "model": self.content, "pooling": self.pooled}
 
     def pool_key(self) -> str:
-        return f"llamacpp-embedder {self.gguf} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"
+        return f"llamacpp-embedder {self.weights_key()} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)

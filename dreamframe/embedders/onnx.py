@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from dreamframe.errors import SettingError
 from dreamframe.fingerprint import fingerprint
-from dreamframe.llms.weights import cache_folder, content_digest
+from dreamframe.llms.weights import cache_folder
 
 PIP = "pip install onnxruntime onnx"
 ENCODERS = {"albert", "bert", "camembert", "distilbert", "electra", "mpnet", "nomic_bert", "roberta", "xlm-roberta"}  # whose export is well trodden
@@ -27,8 +27,10 @@ def is_installed() -> bool:
     return all(importlib.util.find_spec(name) is not None for name in ("onnxruntime", "onnx"))
 
 
-def use_onnx(model: Any, folder: Path, *, threads: int | None, must: bool, who: str) -> bool:
-    """Put onnxruntime in the place of the model's transformer; whether it was done. It is not where a trial gives other vectors than torch.
+def use_onnx(model: Any, digest: str, *, threads: int | None, must: bool, who: str) -> bool:
+    """Put onnxruntime in the place of the model's transformer, whose files have this digest; whether it was done.
+
+    It is not where a trial gives other vectors than torch.
 
     Raises SettingError where it must be done and cannot be.
     """
@@ -43,7 +45,7 @@ def use_onnx(model: Any, folder: Path, *, threads: int | None, must: bool, who: 
     if why is None:
         before = _trial(model)
         torch_model = transformer.model
-        transformer.model = OnnxModel(torch_model, _graph(torch_model, folder), threads)
+        transformer.model = OnnxModel(torch_model, _graph(torch_model, digest), threads)
         if (off := float((_trial(model) - before).abs().max())) <= CLOSE:
             return True
         transformer.model = torch_model
@@ -102,9 +104,9 @@ class _Bare(torch.nn.Module):
         return states
 
 
-def _graph(model: Any, folder: Path) -> Path:
+def _graph(model: Any, digest: str) -> Path:
     """The ONNX file of a model in float32, written once into the cache folder (two seconds for 22M parameters)."""
-    done = cache_folder() / "onnx" / f"{fingerprint([content_digest(folder), torch.__version__])}.onnx"
+    done = cache_folder() / "onnx" / f"{fingerprint([digest, torch.__version__])}.onnx"
     if done.exists():
         return done
     done.parent.mkdir(parents=True, exist_ok=True)

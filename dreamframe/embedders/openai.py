@@ -18,7 +18,7 @@ from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.llms.api import ApiClient, ApiSettings
 from dreamframe.llms.base import Client, setting, steering
 from dreamframe.llms.dialect import Dialect, Wire
-from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, shown, word
+from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, unreadable, word
 
 DIMENSIONS = {"text-embedding-3-small": 1536, "text-embedding-3-large": 3072, "text-embedding-ada-002": 1536}
 """Length of the vectors of OpenAI's own models (https://platform.openai.com/docs/guides/embeddings)."""
@@ -133,7 +133,7 @@ class Embeddings:
             listed = found["data"]
             vectors = [self._vector(listed[i]["embedding"]) for i in _in_order([item.get("index") for item in listed])]
         except (KeyError, IndexError, TypeError, AttributeError, ValueError, struct.error) as exc:
-            raise BadReplyError(f"{place}: the reply holds no vectors: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+            raise unreadable(exc, found, body, place=place, what="vectors") from exc
         return Completion(None, data=b"".join(vectors), n_in=count(part(found, "usage").get("prompt_tokens")), model=word(found.get("model")))
 
     def _vector(self, given: Any) -> bytes:

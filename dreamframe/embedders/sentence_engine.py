@@ -6,7 +6,6 @@ import copy
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from dreamframe.call import Completion
 from dreamframe.embedders.onnx import use_onnx
 from dreamframe.errors import BadRequestError, CallError, ContextLengthError, PermanentCallError, SettingError
 from dreamframe.llms.cores import free_cores
-from dreamframe.llms.hf_loading import best_device, free_memory, is_out_of_memory, quiet
-from dreamframe.llms.weights import local_weights
+from dreamframe.llms.hf_loading import best_device, free_memory, is_out_of_memory, own_memory, quiet
+from dreamframe.llms.pinned import changed
+from dreamframe.llms.weights import content_digest, local_weights
 
 if TYPE_CHECKING:
     from dreamframe.embedders.sentence_transformers import SentenceTransformer
@@ -62,10 +62,14 @@ class Encoder:
         with quiet():
             folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code, token=embedder.hub_token)
             trust = {"trust_remote_code": embedder.trust_remote_code, "local_files_only": True}
-            model = Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust).eval()
-            if embedder.backend != "torch" and device == "cpu" and dtype == "float32":
+            may_be_onnx = embedder.backend != "torch" and device == "cpu" and dtype == "float32"
+            digest = content_digest(folder) if may_be_onnx else ""
+            model = own_memory(Model(str(folder), device=device, model_kwargs={"dtype": dtype}, **trust).eval())
+            if may_be_onnx:
+                if content_digest(folder) != digest:  # a graph of the old weights must never be kept for the new ones
+                    raise changed(embedder, str(folder))
                 threads = embedder.threads or free_cores()
-                use_onnx(model, Path(folder), threads=threads, must=embedder.backend == "onnx", who=embedder.label)
+                use_onnx(model, digest, threads=threads, must=embedder.backend == "onnx", who=embedder.label)
             elif embedder.backend == "onnx":
                 raise SettingError(f"{embedder.label}: backend='onnx' is for a CPU and dtype='float32', not for {device} and {dtype}.")
         return cls(model, embedder)

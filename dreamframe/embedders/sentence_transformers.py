@@ -13,6 +13,7 @@ from dreamframe.embedders.base import Embedder
 from dreamframe.embedders.dimensions import vector_length
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import Artefact, Client, setting, steering
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.weights import weights_identity, weights_path
@@ -25,7 +26,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class SentenceTransformer(Embedder):
+class SentenceTransformer(OfWeights, Embedder):
     """An embedding model in this process. Needs `pip install 'dreamframe[embed]'`.
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `prompt` is put before each text, once, as it
@@ -100,7 +101,7 @@ class SentenceTransformer(Embedder):
     def pool_key(self) -> str:
         own = [self.prompt, self.prompt_name, self.normalize, self.truncate, self.max_tokens, self.dimensions, self.dtype, self.revision]
         steered = [self.trust_remote_code, self.device, self.threads, self.batch_tokens, self.backend, self.concurrency]
-        return f"sentence-transformers {self.place} {own} {steered}"
+        return f"sentence-transformers {self.weights_key()} {own} {steered}"
 
     @property
     def place(self) -> str:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from dreamframe.answer import LENGTH, STOP, TOOLS, clean, end_of
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import BadReplyError, SettingError
+from dreamframe.errors import SettingError
 from dreamframe.llms.api import ApiLLM
 from dreamframe.llms.base import setting, steering
 from dreamframe.llms.batches import AnthropicBatches, BatchApi
 from dreamframe.llms.dialect import Dialect, Wire
 from dreamframe.llms.http import Http
-from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, shown, word
+from dreamframe.llms.shapes import count, encode, error_in, in_body, parsed, part, unreadable, word
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 VERSION = "2023-06-01"  # of the API
@@ -119,12 +119,12 @@ class Messages:
         try:
             return _message(found)
         except (KeyError, TypeError, AttributeError) as exc:
-            raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+            raise unreadable(exc, found, body, place=place, what="answer") from exc
 
 
 def _message(found: Any) -> Completion:
     blocks, finish = found["content"], end_of(word(found["stop_reason"]))
-    texts = [b["text"] for b in blocks if b["type"] == "text"]
+    texts = [b["text"] for b in blocks if b["type"] == "text" and b.get("text") is not None]
     tools = [encode(b["input"]) for b in blocks if b["type"] == "tool_use" and b["name"] == "answer"]
     thoughts = [b.get("thinking") or "" for b in blocks if b["type"] in ("thinking", "redacted_thinking")]
     text: str | None = "".join(texts) if texts else None

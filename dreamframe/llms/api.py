@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 from dreamframe.answer import clean
 from dreamframe.authority import is_below, shown
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, ServerError, SettingError
+from dreamframe.errors import AuthenticationError, BadRequestError, CallError, PermanentCallError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
@@ -22,6 +22,7 @@ from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.variant import variant_of
 
 
 class Connection(Protocol):
@@ -50,6 +51,7 @@ class ApiSettings(ModelSettings):
 
     base_url: str | None = setting()
     identity_: str | None = steering()  # stands for the address in the identity
+    variant: str | None = setting()  # digest of the query and the headers that choose the answer; made here, kept in plans
     api_key: str | None = secret()
     headers: Any = secret()  # dict of further headers
     userinfo: str | None = secret()  # of base_url, kept out of sight
@@ -80,13 +82,22 @@ class ApiSettings(ModelSettings):
             object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
             object.__setattr__(self, "userinfo", userinfo or self.userinfo)
             object.__setattr__(self, "query", parts.query or self.query)
+        if self.headers is not None:  # frozen: a dict may be changed afterwards
+            object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))
+        if (asks := self.asks_for()) is not None:
+            object.__setattr__(self, "variant", asks)
         for name in ("concurrency", "attempts"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
 
+    def asks_for(self) -> str | None:
+        """The digest of what the query and the headers choose. `identity_` stands for the whole address, and so for the query."""
+        return variant_of(None if self.identity_ else self.query, self.headers or ())
+
     def identity(self) -> Mapping[str, object]:
-        """The endpoint without credentials, unless `identity_` stands for it."""
-        return {**super().identity(), "base_url": self.identity_ or self.endpoint}
+        """The endpoint without credentials, unless `identity_` stands for it, and what its query and headers choose."""
+        seen = {**super().identity(), "base_url": self.identity_ or self.endpoint}
+        return {k: v for k, v in seen.items() if k != "variant" or v is not None}
 
     @property
     def price(self) -> Price | None:
@@ -177,6 +188,11 @@ class ApiClient:
     """The connections to one endpoint with one key, and what was learnt about its models."""
 
     def __init__(self, llm: ApiSettings) -> None:
+        if llm.variant != llm.asks_for():
+            raise SettingError(
+                f"{llm.label}: this plan was made with headers= or a query in base_url= that choose the answer. They are not written into plans, "
+                "so it can be read and not asked here: give them again, and build it."
+            )
         self._llm = llm
         self._key = llm.key()
         self._place = urlsplit(llm.endpoint).netloc or llm.label
@@ -215,7 +231,12 @@ class ApiClient:
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
         if reply.status == 200:
-            return wire.read(reply.body, place=self._place)
+            try:
+                return wire.read(reply.body, place=self._place)
+            except PermanentCallError as exc:  # a router's, which came with 200
+                if not Refusal(reply._replace(status=exc.status or 200)).is_moderated:
+                    raise
+                reply = reply._replace(status=exc.status or 200)
         refusal = Refusal(reply)
         if refusal.is_moderated:
             return Completion(clean(refusal.filtered_for), finish="content_filter")

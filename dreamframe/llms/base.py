@@ -100,7 +100,7 @@ class ModelSettings(Reaching, ABC):
 
         Whoever overrides it calls it first: weights are read for it, and those of a plan that was read must be ones that it may read.
         """
-        self.check_weights()
+        self.check_places()
         kept = (f.name for f in fields(self) if f.name not in self.outside_identity and not f.metadata.get("runtime"))
         return {"provider": self.provider, "version": self.version, **{name: getattr(self, name) for name in kept}}
 
@@ -118,6 +118,13 @@ class ModelSettings(Reaching, ABC):
         edges = self.edges()
         changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
         return replace(self, **changed) if changed else self
+
+    def pinned(self) -> Self:
+        """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
+        return self
+
+    def check_weights(self) -> None:  # most kinds have none on this machine
+        """Raise SourceChangedError where the weights are no longer what the settings are pinned to."""
 
     @property
     def label(self) -> str:

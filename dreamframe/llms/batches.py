@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from dreamframe.errors import BadReplyError, BadRequestError
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, RateLimitedError
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.refusals import Refusal
 
 DISCOUNT = 0.5  # of the price of a call by itself
 MOST_RESULT_BYTES = 1 << 30
 SLACK_S = 120.0  # between this clock and the provider's
+FULL = ("token_limit_exceeded", "enqueued_token_limit_exceeded", "batch_limit_exceeded", "batch_queue_full")
+"""Codes of a provider that has too much waiting already: later, or less at once, would do."""
 STATUS_OF = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -33,6 +35,7 @@ class BatchState(NamedTuple):
     said: str  # the provider's own word
     results: tuple[str, ...] = ()  # addresses of what there is
     error: str | None = None  # of the batch as a whole
+    is_full: bool = False  # it was not begun, since too much was waiting
 
 
 class Line(NamedTuple):
@@ -98,9 +101,11 @@ class OpenAIBatches:
     async def state(self, batch: str) -> BatchState:
         found = await self._json("GET", f"/batches/{plain(batch)}")
         files = tuple(plain(found[k]) for k in ("output_file_id", "error_file_id") if found.get(k))
-        problems = [str(e.get("message")) for e in (found.get("errors") or {}).get("data") or []]
+        errors = (found.get("errors") or {}).get("data") or []
+        problems = [str(e.get("message")) for e in errors]
+        is_full = bool(errors) and all(e.get("code") in FULL for e in errors)
         is_over = found["status"] in ("completed", "failed", "expired", "cancelled")
-        return BatchState(is_over, found["status"], tuple(f"/files/{f}/content" for f in files), "; ".join(problems) or None)
+        return BatchState(is_over, found["status"], tuple(f"/files/{f}/content" for f in files), "; ".join(problems) or None, is_full)
 
     async def read(self, address: str) -> Iterator[Line]:
         reply = await self._send("GET", address, most=MOST_RESULT_BYTES)
@@ -119,7 +124,7 @@ class OpenAIBatches:
     async def _send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, most: int | None = None) -> Reply:
         reply = await self._http.send(method, self._url(path), body, headers, most=most)
         if reply.status >= 300:
-            raise Refusal(reply).error(place=f"{self._place}{path}")
+            raise refused(reply, place=f"{self._place}{path}")
         return reply
 
 
@@ -170,8 +175,17 @@ class AnthropicBatches:
     async def _send(self, method: str, path: str, body: bytes | None = None, *, most: int | None = None) -> Reply:
         reply = await self._http.send(method, self._url(path), body, most=most)
         if reply.status >= 300:
-            raise Refusal(reply).error(place=f"{self._place}{path}")
+            raise refused(reply, place=f"{self._place}{path}")
         return reply
+
+
+def refused(reply: Reply, *, place: str) -> CallError:
+    """What a refusal of a batch API means."""
+    refusal = Refusal(reply)
+    error = refusal.error(place=place)
+    if any(code in FULL for code in refusal.codes):
+        return RateLimitedError(str(error), status=error.status, text=error.text, retry_after_s=refusal.retry_after_s)
+    return error
 
 
 def parsed(reply: Reply, *, place: str) -> Any:

@@ -10,13 +10,19 @@ from dreamframe.call import Request
 from dreamframe.errors import BadRequestError
 
 
-def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who: str) -> list[int]:
-    """Token ids of a request. Raises BadRequestError for messages that the template refuses, or that a model without template cannot take."""
+def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who: str, drops_system: bool = False) -> list[int]:
+    """Token ids of a request.
+
+    Raises BadRequestError for messages that the template refuses or would drop, or that a model without template cannot take.
+    """
     question = request.question
     if template is not None:
         more = question.sampling.extras().get("chat_template_kwargs") or {}
+        messages = request.messages()
+        if drops_system and any(m["role"] == "system" for m in messages):
+            raise BadRequestError(f"{who}: its chat template leaves out the system prompt; put it into the prompt, or give a chat_template= that has it")
         try:
-            text = tokenizer.apply_chat_template(request.messages(), chat_template=template, tokenize=False, add_generation_prompt=True, **more)
+            text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=True, **more)
         except Exception as exc:  # a template is a program of the model's maker: it may refuse roles, orders, anything
             raise BadRequestError(f"{who}: its chat template refuses these messages: {exc}") from exc
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlencode
 
 from dreamframe.errors import SettingError
 from dreamframe.llms.api import no_key
 from dreamframe.llms.base import setting
 from dreamframe.llms.dialect import Dialect
 from dreamframe.llms.openai import OpenAI
+from dreamframe.llms.variant import variant_of
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,10 @@ class AzureOpenAI(OpenAI):
 
     def auth(self, key: str | None) -> Mapping[str, str]:
         return {"api-key": key} if key else {}
+
+    def asks_for(self) -> str | None:
+        query = urlencode([(k, v) for k, v in parse_qsl(self.query or "", keep_blank_values=True) if k != "api-version"])
+        return variant_of(None if self.identity_ else query, self.headers or ())
 
     def identity(self) -> Mapping[str, object]:
         """The version of the API changes how a deployment is asked, not what it answers."""

@@ -17,12 +17,12 @@ STRING, ARRAY = 8, 9
 
 def gguf_header(path: Path) -> Mapping[str, object]:
     """The metadata of a GGUF file: scalars and strings by key; arrays are skipped. Raises SettingError for another kind of file."""
-    stat = path.stat()
-    return _read(str(path), stat.st_mtime_ns, stat.st_size)
+    s = path.stat()
+    return _read(str(path), (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
 
 
 @lru_cache(maxsize=32)
-def _read(path: str, mtime_ns: int, size: int) -> Mapping[str, object]:  # noqa: ARG001  they only key the memo
+def _read(path: str, stat: tuple[int, ...]) -> Mapping[str, object]:  # noqa: ARG001  it only keys the memo; a time of writing can be set back
     with Path(path).open("rb") as file:
         if file.read(4) != b"GGUF":
             raise SettingError(f"{path} is not a GGUF file.")

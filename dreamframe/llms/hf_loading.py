@@ -42,6 +42,15 @@ def is_out_of_memory(exc: BaseException) -> bool:
     return isinstance(exc, RuntimeError) and ("DefaultCPUAllocator: can't allocate memory" in said or "MPS backend out of memory" in said)
 
 
+def own_memory(model: Any) -> Any:
+    """The model in memory of its own: as it was loaded, it may still lie in its file, and whoever writes over that file changes the model."""
+    with torch.no_grad():
+        for held in (*model.parameters(), *model.buffers()):
+            if held.device.type == "cpu":
+                held.data = held.data.clone()
+    return model
+
+
 def free_memory() -> None:
     """Give cached blocks back to the device."""
     if torch.cuda.is_available():
@@ -81,6 +90,7 @@ def load(
             weights = _with_adapter(weights, Path(adapter), len(tokenizer), merge=quantization is None, who=who)
         if on != "auto" and quantization is None:
             weights = weights.to(on)
+        own_memory(weights)
     return Loaded(weights.eval(), tokenizer, is_seq2seq, context_of(config, tokenizer))
 
 

@@ -10,7 +10,10 @@ from dreamframe.call import Question
 from dreamframe.llms.dialect import Api, Dialect, Wire
 from dreamframe.llms.refusals import Refusal
 
-REFUSES = ("must be one of", "not available", "unavailable", "not implemented", "does not accept", "no support", "unsupported", "not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra")
+REFUSES = (
+    *("must be one of", "not available", "unavailable", "not implemented", "does not accept", "no support", "unsupported"),
+    *("not supported", "does not support", "unknown", "unrecognized", "unexpected", "not permitted", "not allowed", "invalid", "extra"),
+)
 ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "output_config", "output_format", "structured output", "tool")
 NAMES_IT = ("response_format", "text.format", "json_schema", "json schema", "output_config", "output_format", "structured output", "grammar", "guided_json")
 """What a server calls the way to ask for JSON, in words that mean nothing else."""

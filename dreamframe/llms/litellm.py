@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +17,21 @@ from dreamframe.llms.base import steering
 from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
 from dreamframe.llms.prices import Price
+
+PREFIXES = {  # of variables, by the first word of the provider, where they are not its own name
+    "bedrock": ("AWS",),
+    "sagemaker": ("AWS",),
+    "vertex": ("VERTEXAI", "VERTEX", "GOOGLE", "GCLOUD", "DEFAULT_VERTEXAI"),
+    "gemini": ("GOOGLE",),
+    "text-completion-openai": ("OPENAI",),
+    "together": ("TOGETHERAI",),
+    "watsonx": ("WX", "WML"),
+    "huggingface": ("HF",),
+    "": ("OPENAI", "ANTHROPIC", "COHERE", "GEMINI", "GOOGLE", "MISTRAL", "REPLICATE", "HUGGINGFACE", "TOGETHERAI"),  # litellm knows them by their models
+}
+ADDRESS = re.compile(r"(^|_)(BASE|URL|ENDPOINT|HOST)(_|$)")
+CHOICE = re.compile(r"_(API_VERSION|REGION|REGION_NAME|LOCATION|PROJECT|PROJECT_ID|DEPLOYMENT|DEPLOYMENT_ID)$")
+SECRET = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)(_|$)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,14 @@ class LiteLLM(OpenAI):
     needs_key: ClassVar[bool] = False
     pip_extra: ClassVar[str] = "litellm"
 
+    def identity(self) -> Mapping[str, object]:
+        """What the environment chooses for this provider counts as well: litellm reads it where no `base_url` is given."""
+        around = environment_of(self.model, has_base=self.base_url is not None) if self.identity_ is None else None
+        return {**super().identity(), **({"environment": around} if around is not None else {})}
+
+    def pool_key(self) -> str:
+        return f"{super().pool_key()} {self.identity()}"
+
     @property
     def price(self) -> Price | None:
         """Nothing is known of it here."""
@@ -51,6 +78,20 @@ class LiteLLM(OpenAI):
         return Library(self)
 
 
+def environment_of(model: str, *, has_base: bool) -> str | None:
+    """A digest of the variables that choose where litellm asks for this model, and in what version or region; None where there are none.
+
+    Keys and tokens do not count, nor do variables of other providers.
+    """
+    provider = model.lower().rpartition("/")[0].partition("/")[0].partition("_")[0]
+    prefixes = tuple(f"{p}_" for p in (*PREFIXES.get(provider, ()), provider.upper().replace("-", "_")) if p)
+    around = {k: v for k, v in os.environ.items() if k.startswith(prefixes) and not SECRET.search(k)}
+    found = {k: v for k, v in around.items() if CHOICE.search(k) or (ADDRESS.search(k) and not has_base)}
+    if not has_base and (base := getattr(sys.modules.get("litellm"), "api_base", None)) is not None:
+        found["litellm.api_base"] = str(base)
+    return hashlib.sha256(json.dumps(sorted(found.items())).encode()).hexdigest()[:32] if found else None
+
+
 class Library:
     """The litellm library as what carries the bytes: a request becomes a call of it, an exception becomes a refusal."""
 
@@ -60,7 +101,7 @@ class Library:
         except ImportError as exc:
             raise MissingExtraError("litellm", extra="litellm", needed_for="dr.LiteLLM") from exc
         self._litellm: Any = litellm
-        more = {"api_key": llm.key(), "api_base": llm.base_url, "extra_headers": llm.headers}
+        more = {"api_key": llm.key(), "api_base": llm.base_url, "extra_headers": dict(llm.headers) if llm.headers else None}
         self._more = {k: v for k, v in more.items() if v is not None} | {"num_retries": 0, "max_retries": 0, "timeout": llm.timeout_s}
 
     async def post(self, url: str, body: bytes) -> Reply:

@@ -13,17 +13,19 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, ModelSettings, setting, steering
+from dreamframe.llms.chat_template import read_in
 from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.weights import KeptWeights, content_digest, weights_path
+from dreamframe.llms.weights import KeptWeights, Pinned, content_digest, weights_path
 
 DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
 DEFAULT_SLOTS = 4
 
 
-class InGguf:
+class InGguf(OfWeights):
     """What the settings of a model in a GGUF file have, whatever it is asked for."""
 
     model: Any
@@ -40,8 +42,7 @@ class InGguf:
     @property
     def content(self) -> str:
         """What the file holds, as a digest."""
-        kept = self.model.identity if isinstance(self.model, KeptWeights) else None
-        return kept if isinstance(kept, str) else content_digest(self.gguf)
+        return gguf_identity(self.model, type(self).__name__)
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -87,12 +88,12 @@ class LlamaCpp(InGguf, LLM):
         return self.slots
 
     def identity(self) -> Mapping[str, object]:
-        own = super().identity()
-        adapter = content_digest(gguf_file(self.adapter, type(self).__name__)) if self.adapter else None
+        own = super().identity()  # which asks whether they may be opened
+        adapter = gguf_identity(self.adapter, type(self).__name__) if self.adapter else None
         return {**own, "model": self.content, "adapter": adapter}
 
     def pool_key(self) -> str:
-        return f"llamacpp {self.gguf} {self.adapter} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
+        return f"llamacpp {self.weights_key()} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)
@@ -113,6 +114,12 @@ def gguf_file(name: str, who: str) -> Path:
     if path is None or not path.is_file():
         raise SettingError(f"{who}: {name!r} is not a file; give the path of a GGUF file.")
     return path
+
+
+def gguf_identity(name: str, who: str) -> str:
+    """What a GGUF file holds, as a digest."""
+    known = name.identity if isinstance(name, KeptWeights | Pinned) else None
+    return known if isinstance(known, str) else content_digest(gguf_file(name, who))
 
 
 @dataclass(frozen=True)
@@ -169,9 +176,11 @@ class LlamaCppClient(Resident[Loaded]):
 
     def load(self) -> Loaded:
         llm = self.settings
-        header, context = gguf_header(llm.gguf), context_of(llm.gguf, llm.n_ctx)
+        template, context = gguf_header(llm.gguf).get("tokenizer.chat_template"), context_of(llm.gguf, llm.n_ctx)
+        if isinstance(template, str) and not read_in(template) & {"messages", "raise_exception"}:
+            raise SettingError(f"{llm.label}: its chat template does not read `messages`, so all rows would be asked the same: {template[:120]!r}")
         threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
-        return Loaded(serve(llm, context), "tokenizer.chat_template" in header, threads, set(), threading.Event())
+        return Loaded(serve(llm, context), template is not None, threads, set(), threading.Event())
 
 
 def serve(llm: LlamaCpp, context: int) -> Any:
@@ -194,6 +203,7 @@ def parameters(gguf: Path, *, context: int, slots: int, threads: int | None, gpu
     params.n_parallel = slots
     params.n_ctx = context * slots  # it is split evenly
     params.kv_unified = False
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE  # memory of its own: a mapped file that is written over changes the loaded model
     params.fit_params = False  # the context is what was asked for, or an error
     params.warmup = False
     params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end

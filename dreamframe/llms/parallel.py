@@ -76,6 +76,10 @@ class Parallel(LLM):
     def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Self:
         return type(self)(*(part.resolve(trained) for part in self.llms)) if self.edges() else self
 
+    def pinned(self) -> Self:
+        made = [part.pinned() for part in self.llms]
+        return self if all(a is b for a, b in zip(made, self.llms, strict=True)) else type(self)(*made)
+
     def pool_key(self) -> str:
         return repr([(part.pool_key(), sorted(part.identity().items(), key=str)) for part in self.llms])
 

@@ -22,7 +22,7 @@ from dreamframe.errors import (
 from dreamframe.llms.http import Reply
 from dreamframe.llms.rate_headers import seconds, until_more_s
 from dreamframe.llms.refusal_body import codes_of, error_of, filtered, google_reasons, message_of, quotas_of
-from dreamframe.llms.refusal_codes import meaning_of
+from dreamframe.llms.refusal_codes import Meaning, meaning_of
 
 CONTEXT = re.compile(
     r"context.{0,12}(length|window|size)|maximum.{0,20}(tokens|prompt length|input length)|prompt is too long|too many (input )?tokens"
@@ -38,6 +38,7 @@ LOADING = re.compile(r"\bloading\b|\bwarming up|\bstarting up|\bis starting|not 
 NEVER = re.compile(r"limit:?\s*([\d,]+)[^\d]{1,40}requested:?\s*([\d,]+)", re.IGNORECASE)  # a request that is larger than a whole minute's limit
 PASSES = (408, 409, 423, 424, 425, 499)  # worth another try, though below 500
 SHOWN = 300  # characters of a server's words in a message
+MEANS: Mapping[Meaning, int] = {"key": 401, "empty": 402, "rate": 429, "moderated": 400, "long": 400, "model": 404}
 IN_DOUBT: Mapping[int, tuple[int, int | None]] = {401: (2, 4), 403: (4, None), 404: (1, 4), 405: (1, 4)}
 """Different requests that must be refused with a status until it is true for every row: while nothing was answered ever, and in a row after that."""
 
@@ -140,6 +141,16 @@ class Refusal:
         if meaning != "key":
             error.stops_run, error.stops_after = False, IN_DOUBT[self.status]
         return error
+
+
+def status_of(error: Any) -> int:
+    """The status that an error should have come with, by the number or the code that it names: routers send them with 200."""
+    found = error_of(error)
+    for code in codes_of(found):
+        if code.isascii() and code.isdigit() and len(code) == 3 and 400 <= int(code) < 600:
+            return int(code)
+    meaning = meaning_of([*codes_of(found), *google_reasons(found)])
+    return MEANS[meaning] if meaning is not None else 500
 
 
 def asked_in_body_s(found: Mapping[str, Any]) -> float | None:

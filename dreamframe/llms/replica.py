@@ -24,7 +24,7 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
     given = json.loads(await lines.readline())
     allowed = given["fields"].pop("authority")
     given["fields"]["authority"] = None if allowed is None else Authority.of(allowed)
-    settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"])
+    settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"]).pinned()  # once, not for each request
     client = settings.open()
     assert isinstance(client, Resident)
     try:

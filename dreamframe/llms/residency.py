@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from dreamframe.call import Completion, Request
 from dreamframe.errors import DreamframeError, PermanentCallError
 from dreamframe.llms.base import Artefact, Limits, ModelSettings
+from dreamframe.llms.pinned import OfWeights
 
 E = TypeVar("E")  # what is loaded
 GRACE_S = 0.05  # a model that was asked so recently is likely to be asked again at once
@@ -34,6 +35,7 @@ class Resident(ABC, Generic[E]):
         self.asked_at = 0.0  # loop time of the last request's end
         self._ready: asyncio.Future[E] | None = None
         self._leaving: asyncio.Future[None] | None = None
+        self.is_outdated = False  # its weights were replaced: it leaves when it has answered what it was asked
 
     @property
     def concurrency(self) -> int:
@@ -48,12 +50,20 @@ class Resident(ABC, Generic[E]):
             self.asked_at = asyncio.get_running_loop().time()
             if self.in_flight == 0:
                 seats().changed()
+                if self.is_outdated:
+                    self._farewell = asyncio.ensure_future(self.unload())
 
     async def loaded(self) -> E:
         """The engine, loaded now if it is not."""
         if self._ready is None:
             self._ready = asyncio.ensure_future(self._load())
+            self._ready.add_done_callback(self._forget_failure)
         return await asyncio.shield(self._ready)
+
+    def _forget_failure(self, ready: asyncio.Future[E]) -> None:
+        """What could not be loaded is tried again by the next run: the files may be whole by then."""
+        if self._ready is ready and (ready.cancelled() or ready.exception() is not None):
+            self._ready = None
 
     async def close(self) -> None:
         await self.unload()
@@ -74,10 +84,11 @@ class Resident(ABC, Generic[E]):
     async def _load(self) -> E:
         if self._leaving is not None:  # never twice in memory
             await asyncio.shield(self._leaving)
+        self.is_outdated = False
         place = seats()
         await place.take(self)
         try:
-            return await self.start()
+            return await self._checked(await self.start())
         except DreamframeError:
             place.leave(self)
             raise
@@ -86,6 +97,22 @@ class Resident(ABC, Generic[E]):
             error = PermanentCallError(f"{self.settings.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
             error.stops_run = True
             raise error from exc
+
+    async def _checked(self, engine: E) -> E:
+        """What was loaded, if the files are still those that its requests are keyed by."""
+        try:
+            await asyncio.to_thread(self.settings.check_weights)
+        except BaseException:
+            await self.release(engine)
+            raise
+        return engine
+
+    def replaces(self, other: Resident[Any]) -> bool:
+        """Whether both were loaded from one place, which holds other weights now."""
+        mine, theirs = self.settings, other.settings
+        if not isinstance(mine, OfWeights) or not isinstance(theirs, OfWeights) or type(mine) is not type(theirs):
+            return False
+        return mine.weights_names() == theirs.weights_names() and mine.weights_key() != theirs.weights_key()
 
     @property
     def n_bytes(self) -> int:
@@ -122,6 +149,10 @@ class Seats:
     async def take(self, model: Resident[Any]) -> None:
         """Wait for a seat. Idle models make room, the one that was asked longest ago first."""
         async with self._turn:
+            for old in [m for m in self.taken if model.replaces(m)]:
+                old.is_outdated = True
+                if old.in_flight == 0:
+                    await old.unload()
             while self.most is not None and len(self.taken) >= self.most:
                 await self._one_leaves()
             while self._is_tight(model) and (idle := self._idle()):

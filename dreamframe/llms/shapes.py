@@ -10,17 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dreamframe.answer import REFUSED, TOOLS, clean
+from dreamframe.answer import FILTERED, LENGTH, REFUSED, TOOLS, clean, end_of
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError
 from dreamframe.llms.dialect import Api, Dialect
-from dreamframe.llms.refusals import Refusal
+from dreamframe.llms.refusals import Refusal, status_of
 from dreamframe.llms.structured import instruction, is_strictable, strict
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
-STATUSES = {"overloaded": 529, "rate_limit": 429, "insufficient_quota": 429, "authentication": 401, "permission": 403, "not_found": 404}
-STATUSES |= {"invalid": 400, "badrequest": 400, "bad_request": 400, "content_policy": 400}  # what a code or type of an error says, without a number
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -113,7 +111,7 @@ class Shape:
         except ErrorInReplyError as exc:
             raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
-            raise BadReplyError(f"{place}: the reply holds no answer: {type(exc).__name__}: {exc}", status=200, text=shown(body)) from exc
+            raise unreadable(exc, found, body, place=place, what="answer") from exc
 
 
 class ErrorInReplyError(Exception):
@@ -127,8 +125,10 @@ def _choice(found: Any) -> Completion:
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}
     finish, thoughts = word(choice.get("finish_reason")), None
-    if "message" in choice:
-        message = choice["message"]
+    message = choice.get("message")
+    if message is None and "text" not in choice and end_of(finish) in (FILTERED, REFUSED, LENGTH):
+        message = {}  # nothing was said, and it is known why
+    if message is not None:
         text, thoughts, refusal = said(message)
         if refusal:
             text, finish = refusal, REFUSED
@@ -163,8 +163,8 @@ def _response(found: Any) -> Completion:
     if status not in ("completed", "incomplete", None):
         raise ValueError(f"status {status!r}")
     kinds = {kind: [item for item in found["output"] if item["type"] == kind] for kind in ("message", "reasoning", "function_call")}
-    parts = [part for item in kinds["message"] for part in item["content"]]
-    texts = [p["text"] for p in parts if p["type"] == "output_text"]
+    parts = [part for item in kinds["message"] for part in item["content"] or ()]
+    texts = [p["text"] for p in parts if p["type"] == "output_text" and p.get("text") is not None]
     refusals = [p["refusal"] for p in parts if p["type"] == "refusal"]
     thoughts = [p["text"] for item in kinds["reasoning"] for p in (*(item.get("summary") or ()), *(item.get("content") or ()))]
     if not parts and kinds["function_call"]:
@@ -173,7 +173,7 @@ def _response(found: Any) -> Completion:
         finish = finish or status  # and nobody says why
     usage = part(found, "usage")
     return Completion(
-        clean("".join(refusals or texts)) if parts else None,
+        clean("".join(refusals or texts)) if refusals or texts else None,
         finish=REFUSED if refusals else word(finish),
         n_in=count(usage.get("input_tokens")),
         n_out=count(usage.get("output_tokens")),
@@ -207,21 +207,18 @@ def error_in(found: Any) -> Any:
     return found if found.get("object") == "error" or (found.get("type") == "error" and "content" not in found) else None
 
 
+def unreadable(exc: Exception, found: Any, body: bytes, *, place: str, what: str) -> BadReplyError:
+    """The error of a reply with status 200 that is not as it should be, with the server's own words where it has some."""
+    held = found if isinstance(found, dict) else {}
+    words = next((f" ({str(held[k])[:300]})" for k in ("message", "detail", "msg", "error_msg") if held.get(k)), "")
+    return BadReplyError(f"{place}: the reply holds no {what}{words}: {type(exc).__name__}: {exc}", status=200, text=shown(body))
+
+
 def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     """An error that came with status 200, as routers send them."""
     from dreamframe.llms.http import Reply
 
     return Refusal(Reply(status_of(error), {}, body)).error(place=place)
-
-
-def status_of(error: Any) -> int:
-    """The status that an error would have come with: its code, or what its words say; 500 where it says nothing."""
-    held = error if isinstance(error, Mapping) else {}
-    for code in (held.get("code"), held.get("status"), held.get("status_code")):
-        if str(code).isdecimal() and 400 <= int(str(code)) < 600:
-            return int(str(code))
-    words = f"{held.get('code')} {held.get('type')}".lower()
-    return next((status for name, status in STATUSES.items() if name in words), 500)
 
 
 def text_of(content: Any) -> Any:

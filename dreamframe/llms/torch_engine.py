@@ -12,6 +12,7 @@ import torch
 
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.llms.chat_template import drops_system, template_of
 from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
 from dreamframe.llms.constrained import grammar
 from dreamframe.llms.cores import free_cores
@@ -51,7 +52,8 @@ class Engine:
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._is_seq2seq, self._context = loaded.is_seq2seq, loaded.context
         self._label = label
-        self._template = chat_template or getattr(loaded.tokenizer, "chat_template", None)
+        self._template = template_of(loaded.tokenizer, chat_template, label)
+        self._drops_system = drops_system(loaded.tokenizer, self._template)
         self._defaults = getattr(loaded.model, "generation_config", None)
         self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
         self._matchers: dict[str, Any] = {}
@@ -75,7 +77,7 @@ class Engine:
         for name in sampling.extras():
             if name not in EXTRAS:
                 raise SettingError.unknown(name, possible=EXTRAS, where=f"{self._label}: extra")
-        prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label)
+        prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label, drops_system=self._drops_system)
         room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
         if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
             raise ContextLengthError(f"{self._label}: the prompt has {len(prompt)} tokens, and the model reads {self._context} with its answer")

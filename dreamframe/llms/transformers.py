@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.llms.chat_template import given_template
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
-from dreamframe.llms.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.llms.weights import KeptWeights, Pinned, content_digest, local_weights, weights_identity, weights_path
 from dreamframe.provenance import is_repo_id
 
 if TYPE_CHECKING:
@@ -25,12 +27,13 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Transformers(LLM):
+class Transformers(OfWeights, LLM):
     """A language model in this process. Needs `pip install 'dreamframe[local]'`.
 
     `model` is a folder, a GGUF file (converted once), a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `adapter` is a
     folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes. `dtype` is float32 on a CPU and the weights' own
-    elsewhere. `chat_template` replaces the model's own; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
+    elsewhere. `chat_template` replaces the model's own: one over `messages`, or one of a prompt, such as "Q: {{prompt}} A:" (`{{system_prompt}}` where
+    that shall go), as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
     that it comes with.
 
     Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
@@ -60,6 +63,7 @@ class Transformers(LLM):
         object.__setattr__(self, "device", devices_of(self.device, who="Transformers"))
         if isinstance(self.model, LLM):  # the settings of another engine for the same weights
             object.__setattr__(self, "model", self.model.model)
+        object.__setattr__(self, "chat_template", given_template(self.chat_template, "Transformers"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))
@@ -87,7 +91,7 @@ class Transformers(LLM):
     def pool_key(self) -> str:
         own = [self.quantization, self.dtype, self.revision, self.chat_template, self.trust_remote_code]
         steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
-        return f"transformers {_place(self.model)} {_place(self.adapter)} {own} {steered}"
+        return f"transformers {self.weights_key()} {own} {steered}"
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -112,7 +116,7 @@ def adapter_folder(adapter: str, token: bool | None = None) -> Path:
 
 def adapter_identity(adapter: str, token: bool | None = None) -> object:
     """What an adapter is: the digest of its files."""
-    return adapter.identity if isinstance(adapter, KeptWeights) else content_digest(adapter_folder(adapter, token))
+    return adapter.identity if isinstance(adapter, KeptWeights | Pinned) else content_digest(adapter_folder(adapter, token))
 
 
 def _shown(model: str | Artefact | TrainedModel) -> str:

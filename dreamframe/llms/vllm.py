@@ -13,22 +13,30 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, MissingExtraError, PermanentCallError, SettingError
 from dreamframe.llms.base import LLM, Artefact, Client, setting, steering
+from dreamframe.llms.chat_template import drops_system, given_template, template_of
 from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.residency import Resident, unload
 from dreamframe.llms.transformers import adapter_folder, adapter_identity
 from dreamframe.llms.weights import local_weights, weights_identity
 
+HOW = {  # engine arguments that steer where and how fast, never what
+    *("enforce_eager", "max_num_batched_tokens", "max_num_seqs", "swap_space", "block_size", "enable_prefix_caching", "enable_chunked_prefill"),
+    *("distributed_executor_backend", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel", "disable_custom_all_reduce"),
+    *("cpu_offload_gb", "num_gpu_blocks_override", "max_parallel_loading_workers", "download_dir", "load_format", "disable_log_stats"),
+    *("compilation_config", "cuda_graph_sizes", "enable_sleep_mode", "async_scheduling", "attention_backend", "device", "max_seq_len_to_capture"),
+}
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room aside for them
 
 
 @dataclass(frozen=True)
-class VLLM(LLM):
+class VLLM(OfWeights, LLM):
     """A language model on the GPUs of this machine. Needs `pip install 'dreamframe[vllm]'`, in an environment of its own (it pins its own torch).
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` is a LoRA adapter, likewise.
     `n_ctx` is the longest request with its answer, in tokens; `quantization` and `dtype` as vLLM names them. Requests are handed to the engine as they
     come, up to `concurrency` at once. `tensor_parallel` GPUs share each layer; the engine takes the `gpu_memory` share of each. `engine` takes any other
-    of vLLM's engine arguments; they count as how, not what.
+    of vLLM's engine arguments: those that place and schedule the work count as how, all others (`hf_overrides`, `kv_cache_dtype`) as what is asked.
 
     >>> dr.VLLM("Qwen/Qwen3-8B", tensor_parallel=2, temperature=0).label
     'Qwen3-8B'
@@ -52,6 +60,7 @@ class VLLM(LLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "chat_template", given_template(self.chat_template, "VLLM"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
                 object.__setattr__(self, name, str(value))
@@ -75,12 +84,13 @@ class VLLM(LLM):
             seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
             seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
-        return seen
+        chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
+        return {**seen, "engine": chosen} if chosen else seen
 
     def pool_key(self) -> str:
         own = [self.quantization, self.dtype, self.revision, self.chat_template, self.n_ctx, self.trust_remote_code]
         steered = [self.tensor_parallel, self.gpu_memory, self.engine, self.concurrency]
-        return f"vllm {_place(self.model)} {_place(self.adapter)} {own} {steered}"
+        return f"vllm {self.weights_key()} {own} {steered}"
 
     def unload(self) -> bool:
         """Give the GPUs back; the next request loads the model again. False where it was not loaded."""
@@ -103,6 +113,7 @@ class Running:
     engine: Any
     tokenizer: Any
     template: str | None
+    drops_system: bool  # as its template does
     context: int  # tokens
     defaults: Mapping[str, Any]  # the model's own sampling settings
     adapter: Any
@@ -119,7 +130,7 @@ class VLLMClient(Resident[Running]):
 
     async def answer(self, engine: Running, request: Request) -> Completion:
         label = self.settings.label
-        prompt = prompt_tokens(engine.tokenizer, engine.template, request, who=label)
+        prompt = prompt_tokens(engine.tokenizer, engine.template, request, who=label, drops_system=engine.drops_system)
         if len(prompt) >= engine.context:
             raise ContextLengthError(f"{label}: the prompt has {len(prompt)} tokens, and the model reads {engine.context} with its answer (n_ctx=)")
         params = sampling_params(request, engine, room=engine.context - len(prompt))
@@ -163,9 +174,9 @@ class VLLMClient(Resident[Running]):
         )
         own = adapter is not None and (adapter / "tokenizer_config.json").exists()
         tokenizer = AutoTokenizer.from_pretrained(str(adapter) if own else folder, trust_remote_code=llm.trust_remote_code)
-        template = llm.chat_template or getattr(tokenizer, "chat_template", None)
-        config = engine.model_config
-        return Running(engine, tokenizer, template, int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
+        template = template_of(tokenizer, llm.chat_template, llm.label)
+        config, drops = engine.model_config, drops_system(tokenizer, template)
+        return Running(engine, tokenizer, template, drops, int(config.max_model_len), config.get_diff_sampling_param(), _lora(adapter))
 
     async def release(self, engine: Running) -> None:
         engine.engine.shutdown()

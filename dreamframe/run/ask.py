@@ -199,7 +199,7 @@ class Asker:
         ticket.attempts += 1
         ticket.worker = me
         self._flying.add(ticket)
-        self._deadlines.watch()
+        self._deadlines.watch(ticket)
         try:
             completion = await self._client.complete(ticket.sent)
             check_ended(completion.finish, completion.text)
@@ -208,7 +208,8 @@ class Asker:
             self._again(ticket, exc)
         except CallError as exc:
             self._landed(ticket, exc)
-            if exc.stops_run or self._patience.is_over(exc, ticket.model, ticket.request, self._loop.time()):
+            flying = (t.model for t in self._flying)
+            if exc.stops_run or self._patience.is_over(exc, ticket.model, ticket.request, self._loop.time(), in_flight=flying):
                 self._stop(exc, model=ticket.model if exc.of_model else None)
             self._failed(ticket, exc)
         except asyncio.CancelledError as exc:
@@ -250,7 +251,7 @@ class Asker:
             self._limiter.announced(completion.room, completion, left_at=ticket.left, in_flight=len(self._flying), now=now)
 
     def _may_be_paid(self, ticket: Ticket) -> bool:
-        """Whether one of the runs that wait lets the call leave, and pays for it. If none does, it goes back into the queue, without the runs that never will."""
+        """Whether one of the runs that wait lets the call leave, and pays for it. If none does, it is queued again, without the runs that never will."""
         troubles = self._charge(ticket)
         if ticket.payer is not None:
             return True

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from dreamframe.answer import check_ended
 from dreamframe.call import Completion, Failure, Request
-from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, ServerError, TransientCallError
+from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, RateLimitedError, ServerError, TransientCallError
 from dreamframe.llms.api import ApiClient, LearntError
 from dreamframe.llms.base import LLM
 from dreamframe.llms.batches import BatchApi, Line
@@ -32,6 +34,8 @@ T = TypeVar("T")
 QUIET_S = 0.5  # with no further row, what is there is sent
 TRIES = 3  # submissions that a row may be part of
 PATIENT_TRIES = 10  # of one question to the provider that it could not answer just now
+FULL_S = 86_400.0  # how long a provider may have no room before its rows are given up
+LONGEST_WAIT = 20  # times the time between two looks
 Keep = Callable[[bytes, Completion], None]
 
 
@@ -49,9 +53,10 @@ class Row:
     def key(self) -> str:
         return self.request.key.hex()
 
-    @property
-    def runs(self) -> list[Asking]:
-        return list(dict.fromkeys(batch.run for batch, _ in self.waiters))
+    def told(self, error: CallError) -> None:
+        """It will be sent again."""
+        for batch, position in self.waiters:
+            batch.run.retrying(batch.requests[position], error, 0.0)
 
 
 class BatchAsker:
@@ -67,6 +72,9 @@ class BatchAsker:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watched: set[str] = set()
         self._n_asks = 0
+        self._n_open = 0  # submissions that are waited for
+        self._most: int | None = None  # rows that are submitted at once, since the provider had no room for more
+        self._n_full, self._full_since = 0, math.inf  # times that it had none, one after the other
 
     async def landed(self, run: Asking, within_s: float) -> None:
         """As `Asker.landed`: what was submitted stays submitted, and the next run waits for it."""
@@ -123,9 +131,12 @@ class BatchAsker:
             if row.tries == 0 and (submission := self._open.get(row.key)) is not None:
                 if submission.name not in self._watched:
                     self._watched.add(submission.name)
-                    self._start(self._watch(submission))
+                    self._start(self._wait_for(submission))
             else:
                 rest.append(row)
+        if self._most is not None:  # one small submission after the other
+            n = 0 if self._n_open else self._most
+            rest, self._new = rest[:n], rest[n:] + self._new
         groups: dict[tuple[str, str], list[tuple[Row, bytes]]] = {}  # a file holds one model and one operation
         for row in rest:
             if self._is_permitted(row):
@@ -137,7 +148,8 @@ class BatchAsker:
 
     def _is_permitted(self, row: Row) -> bool:
         try:
-            if row.runs[0].permit(row.request):
+            batch, position = row.waiters[0]
+            if batch.run.permit(batch.requests[position]):
                 return True
             raise BudgetExceededError("the rows of this submission together could cost more than what is left of the budget")
         except BudgetExceededError as exc:
@@ -151,18 +163,48 @@ class BatchAsker:
         requests = [(row.key, body) for row, body in part]
         try:
             batch = await self._patiently(lambda: self._api.submit(requests, path=path, mark=mark), instead=lambda: self._find(submission))
+        except RateLimitedError as exc:
+            await asyncio.to_thread(self._store.collected, submission)
+            self._start(self._no_room([row for row, _ in part], exc))
+            return
         except CallError as exc:
             await asyncio.to_thread(self._store.collected, submission)
             for row, _ in part:
                 self._fail(row, exc)
             return
         await asyncio.to_thread(self._store.sent, submission, batch)
-        self._start(self._watch(replace(submission, batch=batch)))
+        self._start(self._wait_for(replace(submission, batch=batch)))
+
+    async def _no_room(self, rows: Sequence[Row], error: RateLimitedError) -> None:
+        """The provider has too much waiting already: submit half as much, once another submission is over, or after a while."""
+        now = time.monotonic()
+        self._n_full, self._full_since = self._n_full + 1, min(self._full_since, now)
+        if now - self._full_since > FULL_S:
+            for row in rows:
+                self._fail(row, error)
+            return
+        self._most = max(1, min(self._most or len(rows), len(rows)) // 2)
+        for row in rows:
+            row.told(error)
+        if not self._n_open:
+            await asyncio.sleep(self._poll_s * min(2.0 ** (self._n_full - 1), LONGEST_WAIT))
+        self._new += rows
+        if not self._n_open:
+            self._send_soon()
 
     async def _find(self, submission: Submission) -> str | None:
         return await self._api.find(mark=submission.mark, n_requests=len(submission.keys), since=submission.at)
 
     # Waiting
+
+    async def _wait_for(self, submission: Submission) -> None:
+        self._n_open += 1
+        try:
+            await self._watch(submission)
+        finally:
+            self._n_open -= 1
+            if self._new:
+                self._send_soon()
 
     async def _watch(self, submission: Submission) -> None:
         """Wait until a submission is over, and put away what it brought."""
@@ -185,6 +227,11 @@ class BatchAsker:
                 if line.key in left and self._took(line, submission, again):
                     left.discard(line.key)
         lost = {key: row for key in left if (row := self._rows.get(key)) and key not in again}
+        if state.is_full and not state.results:
+            await asyncio.to_thread(self._store.collected, submission)
+            self._start(self._no_room(list(lost.values()), RateLimitedError(f"{self._place}: batch {name} {state.said}: {state.error}")))
+            return
+        self._n_full, self._full_since, self._most = 0, math.inf, self._most and self._most * 2
         if state.error is not None and not state.results:
             for row in lost.values():
                 self._fail(row, BadRequestError(f"{self._place}: batch {name} {state.said}: {state.error}"))
@@ -229,8 +276,7 @@ class BatchAsker:
             if row.tries >= TRIES:
                 self._fail(row, ServerError(f"{self._place}: no answer in {row.tries} batches: they expired, or the server failed"))
             else:
-                for run in row.runs:
-                    run.retrying(row.request, ServerError("no answer in its batch"), 0.0)
+                row.told(ServerError("no answer in its batch"))
                 self._new.append(row)
         if self._new:
             self._send_soon()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def rows_key(run: Run, step: Step, tables: Sequence[pl.DataFrame]) -> str | None:
     """32 hex characters for a step over the rows and models that it was given. None where it is not worth keeping, or its rows have no identity."""
-    if not step.is_expensive or run.stores.steps is None:
+    if not step.is_expensive or step.reads_files or run.stores.steps is None:
         return None
     try:
         digests = [await asyncio.to_thread(frame_digest, t) for t in tables]

@@ -15,6 +15,8 @@ import polars as pl
 from dreamframe.call import Replies
 from dreamframe.errors import ParseError
 from dreamframe.llms.base import Artefact, ModelSettings
+from dreamframe.llms.parallel import Parallel
+from dreamframe.llms.pinned import OfWeights, changed
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limits_down
 from dreamframe.run import cutoff
@@ -56,6 +58,7 @@ class Run:
         self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
         self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
         self.worth = Worth()
+        self._asked: dict[int, Any] = {}  # id(question) → it, of weights that are what the step's key says
 
     # What users' verbs call
 
@@ -293,7 +296,15 @@ class Run:
     # What stages are lent
 
     async def ask(self, stage: Stage, question: Any, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        if id(question) not in self._asked:
+            self._check_weights(stage.step, question)
         return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
+
+    def _check_weights(self, step: Step, question: Any) -> None:
+        """Raise SourceChangedError where weights were replaced after the step's key was taken: its answers would be kept as those of the old ones."""
+        if isinstance(question.llm, OfWeights | Parallel) and step.key_now(self.memo) != step.key(self.memo):
+            raise changed(question.llm, "that it asks")
+        self._asked[id(question)] = question
 
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dreamframe.call import Request
 from dreamframe.errors import CallError, RateLimitedError
@@ -33,8 +33,8 @@ class Patience:
 
     @property
     def room(self) -> float:
-        """Calls that may be in flight: no more than could settle a doubt about the key."""
-        return min((r.most - len(r.keys) for r in self._refused.values()), default=math.inf) if self._refused else math.inf
+        """Calls that may be in flight: no more than could settle a doubt about the key, and one at the least."""
+        return min(max(1.0, r.most - len(r.keys)) for r in self._refused.values()) if self._refused else math.inf
 
     def answered(self, model: str) -> None:
         """A call was answered: the key is good, and the model is there."""
@@ -47,10 +47,13 @@ class Patience:
             self._since.pop((model, "not now"), None)
             self._since.pop((model, "loading"), None)
 
-    def is_over(self, error: CallError, model: str, request: Request, now: float) -> bool:
-        """Whether this failure is one too many: then nothing more of that kind should be sent. It is counted anew afterwards."""
+    def is_over(self, error: CallError, model: str, request: Request, now: float, *, in_flight: Iterable[str] = ()) -> bool:
+        """Whether this failure is one too many: then nothing more of that kind should be sent. It is counted anew afterwards.
+
+        `in_flight` are the models of the calls that are not back yet: a firewall is faster than a model, so what they bring is waited for.
+        """
         if error.stops_after is not None:
-            return self._is_proven(error, error.stops_after, model, request)
+            return self._is_proven(error, error.stops_after, model, request, in_flight)
         is_limited = isinstance(error, RateLimitedError)
         if not is_limited and not getattr(error, "is_loading", False):
             return False
@@ -60,7 +63,7 @@ class Patience:
         del self._since[model, said]
         return True
 
-    def _is_proven(self, error: CallError, stops_after: tuple[int, int | None], model: str, request: Request) -> bool:
+    def _is_proven(self, error: CallError, stops_after: tuple[int, int | None], model: str, request: Request, in_flight: Iterable[str]) -> bool:
         """Whether enough different requests were refused. The halves of one that was refused as a whole are not different from it."""
         is_trusted = model in self._answered if error.of_model else bool(self._answered)
         most = stops_after[is_trusted]
@@ -73,7 +76,7 @@ class Patience:
             refused.keys.add(request.key)
         refused.texts.update(row.key for row in rows)
         refused.most = most
-        if len(refused.keys) < most:
+        if len(refused.keys) < most or any(about in ("", other) for other in in_flight):
             return False
         del self._refused[about]
         return True

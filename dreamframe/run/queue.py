@@ -74,7 +74,7 @@ class Batch:
 class Ticket:
     """One call, from its first try to its end, for every row that waits for it: in flight, waiting for its next try, or queued for it."""
 
-    __slots__ = ("attempts", "began", "is_late", "left", "number", "order", "payer", "request", "reserved", "sent", "timer", "waiters", "worker")
+    __slots__ = ("attempts", "began", "due", "is_late", "left", "number", "order", "payer", "request", "reserved", "sent", "timer", "waiters", "worker")
 
     def __init__(self, request: Request, order: int, waiters: list[Waiter], question: Question | None) -> None:
         self.request, self.order = request, order
@@ -83,7 +83,8 @@ class Ticket:
         self.payer: Waiter | None = None  # whose run was asked whether the call may leave, while it is in flight
         self.attempts = 0
         self.began = self.left = math.nan  # loop time of the first try and of the last
-        self.is_late = False  # its deadline has passed
+        self.due = math.inf  # loop time of its deadline
+        self.is_late = False  # that has passed
         self.number = 0  # of all calls of the client
         self.reserved = 0.0  # tokens, until it returns
         self.timer: asyncio.TimerHandle | None = None

@@ -13,14 +13,16 @@ import polars as pl
 
 from dreamframe.answer import usable
 from dreamframe.call import Question
-from dreamframe.errors import AnswerError, TrainingError
-from dreamframe.fingerprint import fingerprint, frame_digest
+from dreamframe.errors import AnswerError, FingerprintError, TrainingError
+from dreamframe.fingerprint import fingerprint, frame_digest, reads_files
 from dreamframe.llms.base import Artefact
+from dreamframe.llms.pinned import changed
 from dreamframe.llms.residency import seats
 from dreamframe.run.pipeline import BatchContext, Stage
 from dreamframe.step import ModelStep
 from dreamframe.steps.train import Train, model_name
 from dreamframe.trainers.job import TrainJob
+from dreamframe.whose_code import is_library
 
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run
@@ -52,7 +54,15 @@ class Trainings:
         tables = [self._as_roles(step, t) for t in await self._run.whole(step, step.inputs)]
         trainer = self._run.resolve(step.trainer)
         digests = [await asyncio.to_thread(frame_digest, t) for t in tables]
-        key = fingerprint((await asyncio.to_thread(trainer.identity), digests, step.has_validation))
+        if is_library(type(trainer)) and reads_files(dict(trainer.key_fields())):
+            raise FingerprintError(
+                f"{step.label}: a function of yours (a reward, a metric) reads files or runs a program, and the model would be kept when they change. "
+                "Wrap it: dr.versioned(function, version=1, depends=[path])."
+            )
+        identity = await asyncio.to_thread(trainer.identity)
+        if step.key_now(self._run.memo) != step.key(self._run.memo):
+            raise changed(step, "that it starts from")
+        key = fingerprint((identity, digests, step.has_validation))
         models = self._run.stores.models
         if (folder := models.find(key)) is not None:
             self._run.stats.reused += 1
@@ -66,6 +76,8 @@ class Trainings:
                 self._run.stats.reused += 1
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
+                if fingerprint(await asyncio.to_thread(trainer.identity)) != fingerprint(identity):
+                    raise changed(step, "that it starts from")
                 folder = await self._train(step, trainer, tables, key)
         finally:
             models.release(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -29,6 +30,9 @@ class MapRows(RowStep):
     @property
     def label(self) -> str:
         return self.name or "map"
+
+    def functions(self) -> object:
+        return super().functions(), self.function
 
     def check(self) -> None:
         if self.on_error not in ("raise", "null", "drop"):
@@ -69,7 +73,8 @@ class MapRows(RowStep):
                 with contextlib.suppress(RuntimeError):  # the loop may have ended meanwhile
                     loop.call_soon_threadsafe(settle, result)
 
-            threading.Thread(target=work, name=f"dreamframe-{self.label}", daemon=True).start()
+            context = contextvars.copy_context()  # as asyncio.to_thread does: how decimals are rounded, for one
+            threading.Thread(target=context.run, args=(work,), name=f"dreamframe-{self.label}", daemon=True).start()
             try:
                 return await asyncio.wait_for(done, self.timeout_s)
             except TimeoutError:
@@ -104,6 +109,9 @@ class MapBatches(TableStep):
     @property
     def label(self) -> str:
         return self.name or "map_batches"
+
+    def functions(self) -> object:
+        return super().functions(), self.function
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema(dict(self.columns)) if self.columns is not None else self.inputs[0].schema

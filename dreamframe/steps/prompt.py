@@ -16,6 +16,7 @@ from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedEr
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
+from dreamframe.whose_code import is_library
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ANEW = "Answer with nothing but JSON that fits the schema."
@@ -82,7 +83,11 @@ class PromptStep(RowStep):
 
     @property
     def reads_files(self) -> bool:
-        return self.prompt.reads_files(self.inputs[0].schema)
+        return self.prompt.reads_files(self.inputs[0].schema) or super().reads_files
+
+    def functions(self) -> object:
+        own = None if is_library(type(self.prompt)) else self.prompt
+        return super().functions(), self.parse, own, None if self.schema_ is None else self.schema_.shape
 
     @property
     def needs_order(self) -> bool:
@@ -151,7 +156,7 @@ class PromptStep(RowStep):
             return answers.get_column("text")
         read = await self._read(question, answers, ctx)
         keys = {p: replies.keys_of(p) for p in range(len(prompts))}
-        values, again = self._sorted(question, prompts, read, keys, ctx, last=self.repairs == 0)
+        values, again = self._settled(question, prompts, read, keys, ctx, last=self.repairs == 0)
         return await self._repair(question, prompts, replies, values, again, keys, ctx)
 
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
@@ -163,7 +168,7 @@ class PromptStep(RowStep):
         async with ctx.once("reading", asyncio.Lock):
             return await asyncio.to_thread(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
 
-    def _sorted(
+    def _settled(
         self, question: Question, prompts: pl.Series, read: Sequence[Any], keys: Asked, ctx: RowContext, *, last: bool
     ) -> tuple[list[Any], dict[int, ParseError]]:
         """Values by position, and the errors that another turn may repair; all others are failures, which name the answers that were read."""
@@ -196,7 +201,7 @@ class PromptStep(RowStep):
                 ctx.fail(asked[i] // self.n, failure)
             read = await self._read(form, reply.answers, ctx)
             keys = {p: (*keys[p], *reply.keys_of(i)) for i, p in enumerate(asked)}
-            repaired, again = self._sorted(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
+            repaired, again = self._settled(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
             for p, value in zip(asked, repaired, strict=True):
                 values[p] = value
         return values

@@ -77,6 +77,9 @@ class Reduce(RowStep):
         kept = {n: t for n, t in self.inputs[0].schema.items() if n != self.column}
         return pl.Schema({**kept, self.into: pl.String()})
 
+    def functions(self) -> object:
+        return super().functions(), self.count
+
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())
         if self.sampling == Sampling():  # settings given to the model or to the verb are the same question

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -13,9 +13,11 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.step import PolarsStep, TableStep, step
+from dreamframe.steps.strata import apportion, shares
 
 # Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
 ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
+TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
 
 
 @step
@@ -45,6 +47,9 @@ class Relational(PolarsStep):
         visit([v for _, v in self.options])
         return found
 
+    def functions(self) -> object:
+        return [super().functions(), *(e for e in self.expressions() if not is_separable(e))]  # those with functions in them are not
+
     def check(self) -> None:
         have = self.inputs[0].schema.names()
         for expr in self.expressions() if len(self.inputs) == 1 else []:
@@ -54,7 +59,10 @@ class Relational(PolarsStep):
 
     def output_schema(self) -> pl.Schema:
         try:
-            return super().output_schema()
+            made = super().output_schema()
+            if self.verb in TRIED:  # on a row of nulls
+                self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
+            return made
         except pl.exceptions.ColumnNotFoundError as exc:
             missing = _missing_name(str(exc))
             if missing is None:
@@ -62,9 +70,9 @@ class Relational(PolarsStep):
             names = [n for i in self.inputs for n in i.schema.names()]
             raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from exc
         except pl.exceptions.DuplicateError as exc:
-            raise DuplicateColumnError(f"{self.label}: {_first_line(exc)}") from exc
+            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from exc
         except pl.exceptions.PolarsError as exc:
-            raise PlanError(f"{self.label}: {type(exc).__name__}: {_first_line(exc)}") from exc
+            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from exc
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)
@@ -110,8 +118,9 @@ def _is_usual(value: Any, usual: Any) -> bool:
     return value is None or (isinstance(value, (str, bool)) and value == usual)
 
 
-def _first_line(exc: Exception) -> str:
-    return str(exc).strip().split("\n", 1)[0]
+def _said(exc: Exception) -> str:
+    """What polars says of an error, without the plan that it shows afterwards."""
+    return " ".join(str(exc).strip().split("\n\n", 1)[0].split())[:500]
 
 
 def show(value: Any) -> str:
@@ -193,6 +202,8 @@ class Sample(Pick):
         wanted = self.n if self.n is not None else math.floor(table.height * (self.fraction or 0))
         draw = random.Random(self.seed)
         if self.with_replacement:
+            if wanted and not table.height:
+                raise SettingError(f"{self.label}: {wanted} rows asked of a frame without rows.")
             drawn = draw.choices(range(table.height), k=wanted)
         elif wanted > table.height:
             raise SettingError(f"{self.label}: {wanted} rows asked of {table.height}. Ask for fewer, or pass with_replacement=True.")
@@ -211,6 +222,10 @@ class RepeatTo(Pick):
 
     n: int
 
+    @property
+    def label(self) -> str:
+        return self.name or "repeat_to"
+
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         if table.height == 0 and self.n > 0:
             raise SettingError(f"{self.label}: a frame without rows cannot be repeated to {self.n}.")
@@ -222,51 +237,47 @@ class RepeatTo(Pick):
 
 @step
 class SplitPart(Pick):
-    """One named part of a split: the rows shuffled with a seed and cut by fractions, within each stratum if one is given.
+    """One named part of a split: the rows shuffled with a seed and cut by fractions, within each stratum if there are strata.
 
-    Every row falls into exactly one part. Sizes are rounded so that they add up (largest remainder); rows keep their input order.
+    Every row falls into exactly one part. Sizes are rounded so that they add up (largest remainder), with strata as without; every stratum is in every
+    part where that can be. Rows keep their input order.
     """
 
     part: str
     fractions: tuple[tuple[str, float], ...]
-    stratify: str | None = None
+    stratify: str | tuple[str, ...] | None = None
     seed: int = 0
     shuffle: bool = True
 
+    @property
+    def label(self) -> str:
+        return self.name or "split"
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {**super().key_fields(), **({"rounding": 2} if self.stratify else {})}  # until 1, each stratum was rounded by itself
+
     def reads(self) -> tuple[str, ...]:
-        return (self.stratify,) if self.stratify else ()
+        return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
-        if self.stratify is None:
-            groups: Iterable[list[int]] = [list(range(table.height))]
-        else:
-            strata = table.with_row_index("__row").group_by(self.stratify, maintain_order=True).agg("__row")
-            groups = strata.get_column("__row").to_list()
-        chosen = [row for i, rows in enumerate(groups) for row in self._cut(rows, salt=i)]
-        return sorted(chosen)
+        fractions = [f for _, f in self.fractions]
+        if not self.stratify:
+            return sorted(self._cut(list(range(table.height)), apportion(table.height, fractions), salt=0))
+        for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
+            if table.height and not size:
+                raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
+        keys = table.select(pl.struct(self.reads()).alias("key")).with_row_index("row")
+        groups = keys.group_by("key", maintain_order=True).agg("row").get_column("row").to_list()
+        order = random.Random(f"{self.seed}:strata").sample(range(len(groups)), len(groups)) if self.shuffle else range(len(groups))
+        sizes = shares([len(rows) for rows in groups], fractions, order)
+        return sorted(row for i, rows in enumerate(groups) for row in self._cut(rows, sizes[i], salt=i))
 
-    def _cut(self, rows: list[int], *, salt: int) -> list[int]:
+    def _cut(self, rows: list[int], sizes: Sequence[int], *, salt: int) -> list[int]:
         if self.shuffle:
             rows = random.Random(f"{self.seed}:{salt}").sample(rows, len(rows))
-        sizes = apportion(len(rows), [f for _, f in self.fractions])
-        names = [n for n, _ in self.fractions]
-        at = names.index(self.part)
+        at = [n for n, _ in self.fractions].index(self.part)
         return rows[sum(sizes[:at]) : sum(sizes[: at + 1])]
 
     def describe(self) -> str:
         parts = " ".join(f"{n}={f:g}" for n, f in self.fractions)
         return f"SPLIT {self.part} of {parts} seed={self.seed}" + (f" stratify={self.stratify!r}" if self.stratify else "")
-
-
-def apportion(total: int, fractions: Sequence[float]) -> list[int]:
-    """Whole sizes nearest to the fractions of `total`, the largest remainders first; if the fractions add up to 1, so do the sizes to `total`.
-
-    >>> apportion(10, [0.85, 0.15])
-    [9, 1]
-    """
-    exact = [total * f for f in fractions]
-    sizes = [math.floor(e + 1e-9) for e in exact]
-    left = min(total, round(sum(exact))) - sum(sizes)
-    for i in sorted(range(len(sizes)), key=lambda i: (sizes[i] - exact[i], i))[:left]:
-        sizes[i] += 1
-    return sizes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import glob
-import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -15,18 +13,15 @@ import polars as pl
 
 from dreamframe.authority import shown
 from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
+from dreamframe.file_content import WRITEBACK_S
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.provenance import Provenance
 from dreamframe.step import Memo, Source, runtime, step
+from dreamframe.steps.files import files_of, is_marked, names_in_rows
+from dreamframe.steps.scanners import scan
 
-SCANNERS: Mapping[str, Callable[..., pl.LazyFrame]] = {
-    "csv": pl.scan_csv,
-    "parquet": pl.scan_parquet,
-    "ndjson": pl.scan_ndjson,
-    "ipc": pl.scan_ipc,
-}
 FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
-FILES = FileMemo()  # digests of unchanged files, so that a large one is not read twice
+FILES = FileMemo(rest_s=WRITEBACK_S)  # digests of unchanged files, so that a large one is not read twice
 
 
 @step
@@ -118,7 +113,7 @@ class HubStream(Source):
 
 @step
 class Scan(Source):
-    """Rows of one or more files. Their identity is the files' content and the options, not path or time."""
+    """Rows of one or more files. Their identity is the files' content and the options, not time, and not their paths unless these are in the rows."""
 
     format: str
     paths: tuple[str, ...] = runtime()
@@ -133,29 +128,33 @@ class Scan(Source):
             self.authority.arguments({k: v for k, v in self.options if k.startswith("_") or k in FAR_AWAY}, who=f"scan_{self.format}")
 
     def files(self) -> list[str]:
-        """The files as they are now; a glob's matches sorted by name. Raises NotAllowedError for those that a plan that was read may not read."""
+        """The files as they are now; a glob's matches, and those of a folder, sorted by name. Raises NotAllowedError for those that a plan that was read
+        may not read."""
         self.check_reach()
-        found = [sorted(glob.glob(p, recursive=True)) if glob.has_magic(p) and not Path(p).exists() else [p] for p in self.paths]
-        files = list(itertools.chain.from_iterable(found))
-        missing = [f for f in files if not Path(f).is_file()]
-        if missing or not files:
-            what = f"no such file: {missing[0]!r}" if missing else f"no file matches {', '.join(map(repr, self.paths))}"
-            near = sorted(p.name for p in Path(missing[0] if missing else ".").absolute().parent.glob(f"*.{self.format}"))[:5] if missing else []
-            raise PlanError(f"scan_{self.format}: {what}." + (f" The folder has {', '.join(near)}." if near else ""))
+        files = files_of(self.format, self.paths, as_they_are=dict(self.options).get("glob") is False)
         if self.authority is not None:
             for file in files:  # a link may lead anywhere
                 self.authority.path(file, who=f"scan_{self.format}")
         return files
 
-    def content(self, memo: Memo) -> str:
-        digests = [file_digest(f, FILES) for f in self.files()]
-        memo["files", id(self)] = digests
-        return fingerprint(digests)
+    def content(self, memo: Memo) -> str:  # noqa: ARG002
+        files = self.files()
+        digests = [file_digest(f, FILES) for f in files]
+        names = names_in_rows(self.format, self.paths, files, dict(self.options))
+        if self.format == "text" and any(map(is_marked, files)):
+            names.append("without marks")  # read with them once, which rows that were kept then would still be
+        return fingerprint([digests, *names] if names else digests)
 
     def check_unchanged(self, memo: Memo) -> None:
-        """Raise SourceChangedError if a file is no longer what its digest in `memo` says: what was read may be half of each."""
-        digests = memo.get(("files", id(self)))
-        if digests is not None and [file_digest(f, FILES) for f in self.files()] != digests:
+        """Raise SourceChangedError if the files are no longer what their key in `memo` says: what was read may be half of each."""
+        known = memo.get(("content", id(self)))
+        if known is None:
+            return
+        try:
+            is_same = self.content({}) == known[1]
+        except (PlanError, FileNotFoundError):  # they are gone
+            is_same = False
+        if not is_same:
             raise SourceChangedError(f"scan_{self.format}: {', '.join(self.paths)} changed while it was read; run again.")
 
     def output_schema(self) -> pl.Schema:
@@ -165,23 +164,19 @@ class Scan(Source):
         if unlisted:
             what = f"scan_{self.format}: the plan does not say which columns {', '.join(map(shown, unlisted))} has, and reading it opens no file to find out"
             raise NotAllowedError(f"{what}. If it may be opened: allow=[{', '.join(map(shown, unlisted))}].")
-        return self._query().collect_schema()
+        return self._read().collect_schema()
 
     def lazy(self) -> pl.LazyFrame:
-        query = self._query()
-        if self.columns is not None and (found := query.collect_schema()) != self.schema:
-            raise SourceChangedError(f"{self.label}: {', '.join(self.paths)} has the columns {dict(found)}, and the plan was made for {dict(self.schema)}.")
-        return query
+        rows = self._read()
+        if (now := rows.collect_schema()) != self.schema:
+            raise SourceChangedError(
+                f"scan_{self.format}: {', '.join(self.paths)} has other columns than when the plan was made: {_columns(now)} instead of "
+                f"{_columns(self.schema)}. Make the frame anew."
+            )
+        return rows
 
-    def _query(self) -> pl.LazyFrame:
-        files, options = self.files(), dict(self.options)
-        match self.format:
-            case "text":  # one row a line
-                return pl.scan_lines(files, name="text", **options)
-            case "json":  # polars reads JSON arrays whole
-                return pl.concat([pl.read_json(f, **options) for f in files], how="vertical").lazy()
-            case _:
-                return SCANNERS[self.format](files, **options)
+    def _read(self) -> pl.LazyFrame:
+        return scan(self.format, self.paths, self.files(), dict(self.options))
 
     def provenance(self) -> tuple[Provenance, ...]:
         return tuple(Provenance("dataset", Path(p).name) for p in self.paths)
@@ -192,6 +187,11 @@ class Scan(Source):
     def explained(self) -> str:
         paths = ", ".join(p if p.isprintable() and "," not in p else shown(p) for p in self.paths)
         return f"SCAN {self.format} {paths} [{len(self.schema)} columns]"
+
+
+def _columns(schema: pl.Schema, *, most: int = 10) -> str:
+    told = [f"{name}: {dtype}" for name, dtype in schema.items()]
+    return ", ".join(told[:most] + [f"and {len(told) - most} more"] * (len(told) > most))
 
 
 @step
@@ -211,7 +211,7 @@ class KeptScan(Source):
     def _claimed_key(self) -> str:
         return fingerprint((self.kept_key, frame_digest(self.data)))
 
-    def _own_key(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
+    def key_now(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
         """That of the scan. Rows that only a text says are those files' are something else: what is made of them is not filed under the files' key."""
         return self._claimed_key if self.is_claimed else self.kept_key
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.authority import is_place
-from dreamframe.step import ModelStep, step
+from dreamframe.fingerprint import fingerprint
+from dreamframe.step import Memo, ModelStep, step
 from dreamframe.trainers.base import Trainer
 
 
@@ -17,6 +18,11 @@ class Train(ModelStep):
     trainer: Trainer
     columns: tuple[tuple[str, str], ...]  # (role, column), sorted: which column serves as prompt, completion, …
     has_validation: bool = False
+
+    def content(self, memo: Memo) -> str | None:  # noqa: ARG002  a trainer reads them by itself
+        """The weights on this machine that the trainer names: what is made with the model depends on them. None where there are none."""
+        held = self.trainer.weights_here()
+        return fingerprint(held) if held else None
 
     @property
     def label(self) -> str:

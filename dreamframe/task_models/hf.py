@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.llms.base import Artefact, Client, setting, steering
+from dreamframe.llms.pinned import OfWeights
 from dreamframe.llms.replicas import Replicas, devices_of
 from dreamframe.llms.residency import Resident, n_bytes_of, unload
 from dreamframe.llms.transformers import DTYPES, adapter_identity
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class HFClassifier(TaskModel):
+class HFClassifier(OfWeights, TaskModel):
     """A text classifier in this process. Needs `pip install 'dreamframe[local]'`.
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` likewise. Labels that the verb names
@@ -87,7 +88,7 @@ class HFClassifier(TaskModel):
     def pool_key(self) -> str:
         own = [self.multi_label, self.threshold, self.hypothesis, self.truncate, self.dtype, self.revision, self.trust_remote_code]
         steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
-        return f"hf-classifier {place(self.model)} {place(self.adapter)} {own} {steered}"
+        return f"{self.provider} {self.weights_key()} {own} {steered}"
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""

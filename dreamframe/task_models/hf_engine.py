@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from dreamframe.call import Completion, Request
 from dreamframe.errors import CallError, ContextLengthError, MissingExtraError, SettingError, listed
 from dreamframe.llms.cores import free_cores
-from dreamframe.llms.hf_loading import best_device, context_of, free_memory, is_out_of_memory, quiet
+from dreamframe.llms.hf_loading import best_device, context_of, free_memory, is_out_of_memory, own_memory, quiet
 from dreamframe.llms.transformers import adapter_folder
 from dreamframe.llms.weights import local_weights
 from dreamframe.task_models.base import labels_of, prediction, predictions
@@ -78,7 +78,7 @@ class Reader:
             if adapter is not None:
                 model = _with_adapter(model, adapter)
         found = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
-        return cls(model.to(device).eval(), tokenizer, settings, found)
+        return cls(own_memory(model.to(device).eval()), tokenizer, settings, found)
 
     def prepare(self, request: Request) -> Text:
         """The text as tokens. Raises SettingError for labels that the model does not know, ContextLengthError for a text that is too long."""
@@ -157,9 +157,16 @@ class Reader:
 
 
 def _trained_labels(adapter: Path | None) -> list[str]:
-    """The labels that an adapter was trained on, as its training recorded them."""
-    record = adapter / "training.json" if adapter is not None else None
-    return list(json.loads(record.read_text()).get("labels", ())) if record is not None and record.exists() else []
+    """The labels that an adapter was trained on: by its config, which is part of what it is, or as the training of an older one recorded them."""
+    if adapter is None:
+        return []
+    for name in ("config.json", "training.json"):
+        held = json.loads((adapter / name).read_text()) if (adapter / name).exists() else {}
+        if (numbered := held.get("id2label")) is not None:
+            return [str(numbered[i]) for i in sorted(numbered, key=int)]
+        if (labels := held.get("labels")) is not None:
+            return list(labels)
+    return []
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:

@@ -11,7 +11,7 @@ import torch
 from dreamframe.call import Completion
 from dreamframe.errors import ContextLengthError, SettingError
 from dreamframe.llms.cores import free_cores
-from dreamframe.llms.hf_loading import best_device, quiet
+from dreamframe.llms.hf_loading import best_device, own_memory, quiet
 from dreamframe.llms.weights import local_weights
 from dreamframe.task_models.base import prediction
 from dreamframe.task_models.hf_engine import CPU_TOKENS, GPU_TOKENS, Reader, Text
@@ -69,7 +69,7 @@ class SentenceReader(Reader):
                 raise SettingError(f"SentenceClassifier: {folder} holds no few-shot classifier: it has no labels.json.")
             labels = json.loads((folder / "labels.json").read_text())["labels"]
             model = SentenceTransformer(str(folder), device=settings.device or best_device(), local_files_only=True)
-        return cls(model.eval(), settings, labels)
+        return cls(own_memory(model.eval()), settings, labels)
 
     def _logits(self, inputs: Sequence[dict[str, list[int]]]) -> torch.Tensor:
         padded = self._tokenizer.pad({k: [i[k] for i in inputs] for k in inputs[0]}, return_tensors="pt").to(self._model.device)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dreamframe.task_models.base import TaskModel
 
 ALIASES = {"input": "prompt", "output": "completion"}
+NAMING = ("base", "teacher", "rewards")  # fields that may name weights
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 EXTRAS = {"setfit": "setfit", "openai": "openai"}  # package → extra, where it is not the extra "train"
 
@@ -108,9 +109,13 @@ class Trainer(Reaching, ABC):
         numbers = {id(e): i for i, e in enumerate(self.edges())}
         return {f.name: _numbered(getattr(self, f.name), numbers) for f in fields(self) if not f.metadata.get("runtime")}
 
+    def weights_here(self) -> Mapping[str, object]:
+        """Field → digests of the weights that it names on this machine. Reads the disk."""
+        return {}
+
     def identity(self) -> Mapping[str, object]:
         """What decides the weights besides the rows: the settings, with the base by content. Reads the disk; call it on resolved settings."""
-        self.check_weights()
+        self.check_places()
         return {"trainer": self.label, "version": self.version, **self.key_fields()}
 
     def train(self, job: TrainJob) -> dict[str, Any]:
@@ -234,7 +239,14 @@ class LocalTrainer(Trainer):
 
         return {**super().identity(), "base": base_identity(self.base, self.hub_token)}
 
+    def weights_here(self) -> Mapping[str, object]:
+        from dreamframe.trainers.weights import digests_here
+
+        self.check_places()
+        return {f.name: held for f in fields(self) if f.name in NAMING and (held := digests_here(getattr(self, f.name)))}
+
     def run(self, job: TrainJob) -> dict[str, Any]:
+        from dreamframe.llms.weights import content_digest
         from dreamframe.trainers import distributed
         from dreamframe.trainers.export import TASKS, merge_adapter, task_of
         from dreamframe.trainers.weights import locate
@@ -244,11 +256,15 @@ class LocalTrainer(Trainer):
         if job.base is None:
             at = locate(self.base, who=self.label, token=self.hub_token)
             job.base, job.adapter = at.weights, at.adapter
+            job.base_digest = content_digest(at.weights) if self.weights_here() else None  # those of the Hub are at a commit
         if job.adapter is not None and TASKS.get(self.kind) != task_of(job.adapter):
             merge_adapter(job.base, job.adapter, job.workdir / "merged")  # another kind of model: it starts from whole weights
-            job.base, job.adapter = job.workdir / "merged", None
+            job.check_base()
+            job.base, job.adapter, job.base_digest = job.workdir / "merged", None, None
         if self.processes > 1:
-            return distributed.launch(self, job)
+            summary = distributed.launch(self, job)
+            job.check_base()
+            return summary
         return self.fit(job)
 
     @abstractmethod

@@ -9,24 +9,13 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.errors import TrainingError
 from dreamframe.llms.base import setting
+from dreamframe.llms.chat_template import chat_template, lost, read_in
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
 
 SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
-
-# A template of one prompt, such as "### Instruction:\n{{prompt}}\n\n### Response:\n", as a chat template. {{ '' }} keeps the newlines beside the tags.
-WRAPPED = (
-    "{%% for message in messages %%}{%% if message['role'] == 'user' %%}{%% set prompt = message['content'] %%}{{ '' }}%s{{ '' }}"
-    "{%% elif message['role'] == 'system' %%}{{ message['content'] + '\\n\\n' }}"
-    "{%% else %%}{%% generation %%}{{ message['content'] + eos_token }}{%% endgeneration %%}{%% endif %%}{%% endfor %%}"
-)
-
-
-def chat_template(template: str) -> str:
-    """A template over `messages` as it is; one over `prompt` made into one, so that the trained model is asked as it was trained."""
-    return template if "messages" in template else WRAPPED % template
-
 
 def as_messages(rows: pl.DataFrame, **roles: str) -> pl.DataFrame:
     """Text columns as one-message chats: `as_messages(rows, prompt="user", completion="assistant")`. Lists stay as they are."""
@@ -58,6 +47,14 @@ def tokens(tokenizer: Any, rows: pl.DataFrame, *, limit: int | None = None, ends
     return [ids[:limit] for ids in tokenizer(closed)["input_ids"]]
 
 
+def refuse_losing(tokenizer: Any, who: str) -> None:
+    """Raise TrainingError where the template leaves out what is to be learnt, or what it is to be learnt from."""
+    left_out = lost(tokenizer, tokenizer.chat_template, "user", "assistant")
+    if left_out:
+        what = "the prompt" if "user" in left_out else "the answer"
+        raise TrainingError(f"{who}: the chat template leaves out {what}: {tokenizer.chat_template[:120]!r}. Give another with chat_template=.")
+
+
 @dataclass(frozen=True)
 class ChatTrainer(LocalTrainer):
     """A trainer of a language model that reads prompts and answers, as text or as chats."""
@@ -73,7 +70,15 @@ class ChatTrainer(LocalTrainer):
         tokenizer = load_tokenizer(self, job, padding_side=padding_side)
         if isinstance(self.chat_template, str):
             tokenizer.chat_template = chat_template(self.chat_template)
+        if isinstance(tokenizer.chat_template, str) and self.chat_template is not False:
+            refuse_losing(tokenizer, self.label)
         return tokenizer
+
+    def identity(self) -> Mapping[str, object]:
+        seen = super().identity()
+        if isinstance(self.chat_template, str) and "system_prompt" in read_in(self.chat_template):  # it was once read as a template without one
+            return {**seen, "chat_template": chat_template(self.chat_template)}
+        return seen
 
     def chat_rows(self, path: Path | None, job: TrainJob, tokenizer: Any, limit: int, *sequences: Sequence[str], nullable: Sequence[str] = ()) -> Any:
         """The rows of a file as chats (or raw texts), with those over `limit` tokens treated as `too_long` says.

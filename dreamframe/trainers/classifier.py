@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.llms.base import TrainedModel, setting
 from dreamframe.trainers.base import LocalTrainer, root
+from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 
@@ -26,7 +27,8 @@ class Classifier(LocalTrainer):
 
     Columns: `text, label` (with `text_pair` for two texts a row); a list column as `label` means any number of labels a row. `tokens, tags` (lists
     of equal length) means a label for each word. The labels are `labels=`, or else those of the training rows in sorted order (of an Enum: its
-    categories). Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
+    categories); where the base's head knows exactly these, they keep its order, and training goes on from what it knows.
+    Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
 
     >>> dr.Classifier("me/bert", labels=["neg", "pos"]).roles({"text": "review"}, pl.Schema({"review": pl.String, "label": pl.String}))
     {'text': 'review', 'label': 'label'}
@@ -62,6 +64,11 @@ class Classifier(LocalTrainer):
         if self.labels is not None and isinstance(inner, pl.Enum):
             self._refuse_strangers(set(inner.categories), where="the Enum's categories")
 
+    def identity(self) -> Mapping[str, object]:
+        """With the order of the base's head, where the labels are put into it and would have another one by themselves."""
+        order = order_of_head(self.base, self.labels) if self.init is None else None
+        return {**super().identity(), **({"head": order} if order is not None else {})}
+
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
         from dreamframe.task_models.trained import of_training
@@ -84,6 +91,8 @@ class Classifier(LocalTrainer):
             validation = read_rows(job.validation, job, who=f"{self.label} validation")
             column = "tags" if "tags" in rows.columns else "label"
             labels = self._labels(rows[column])
+            if self.init is None and job.base is not None:
+                labels = in_heads_order(labels, known_labels(job.base, heads=HEADS[:1] if column == "label" else HEADS[1:]))
             tokenizer = load_tokenizer(self, job, padding_side="right")
             auto, task = (AutoModelForTokenClassification, "TOKEN_CLS") if column == "tags" else (AutoModelForSequenceClassification, "SEQ_CLS")
             model = load_model(self, job, auto, id2label=dict(enumerate(labels)), label2id={v: i for i, v in enumerate(labels)})

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import TrainingError
+from dreamframe.errors import TrainingError, listed
+from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
@@ -40,6 +41,11 @@ class CrossEncoderTrainer(SentenceTrainer):
     }
     cites: ClassVar[tuple[str, ...]] = ("arXiv:1908.10084",)
 
+    def identity(self) -> Mapping[str, object]:
+        """With the order of the base's head, as `dr.Classifier` has it."""
+        order = order_of_head(self.base, None) if self.init is None else None
+        return {**super().identity(), **({"head": order} if order is not None else {})}
+
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
         from dreamframe.trainers.job import read_rows
@@ -50,13 +56,18 @@ class CrossEncoderTrainer(SentenceTrainer):
             from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
             from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
 
-            labels = self._labels(read_rows(job.rows, job, who=self.label))
-            config = {"num_labels": max(1, len(labels))}
+            given = read_rows(job.rows, job, who=self.label)
+            labels = self._labels(given)
+            is_named = bool(labels) and given is not None and not given["label"].dtype.is_integer()
+            config: dict[str, Any] = {"num_labels": max(1, len(labels))}
+            if is_named:
+                labels = list(in_heads_order(labels, known_labels(job.base))) if self.init is None else labels
+                config["config_kwargs"] = {"id2label": dict(enumerate(labels)), "label2id": {v: i for i, v in enumerate(labels)}}
             model = self.open_base(job, CrossEncoder, **config)
             if model.tokenizer.pad_token is None:
                 model.tokenizer.pad_token = model.tokenizer.eos_token
             model[0].config.pad_token_id = model.tokenizer.pad_token_id
-            rows, validation = (_numbered(self.texts(path, job, model)) for path in (job.rows, job.validation))
+            rows, validation = (_numbered(self.texts(path, job, model), labels if is_named else None, self.label) for path in (job.rows, job.validation))
             assert rows is not None
             columns = tuple(rows.columns)
             named = ("sentence1", "sentence2", "score") if "label" in columns and not labels else columns
@@ -92,9 +103,15 @@ def _need_encoder(folder: Path) -> None:
         raise TrainingError(f"CrossEncoderTrainer: the base must be an encoder or a cross-encoder; this one writes text ({named[0]}). For it: dr.Reward.")
 
 
-def _numbered(rows: pl.DataFrame | None) -> pl.DataFrame | None:
+def _numbered(rows: pl.DataFrame | None, labels: Sequence[str] | None, who: str) -> pl.DataFrame | None:
+    """The rows with numbers as labels: those of the head's outputs, also where the validation rows lack a class."""
     if rows is None or "label" not in rows.columns:
         return rows
+    if labels is not None:
+        names = rows["label"].cast(pl.String)
+        if strange := sorted(set(names.to_list()) - set(labels)):
+            raise TrainingError(f"{who}: the validation rows have labels outside the set: {listed(strange)}. The labels are {listed(labels)}.")
+        return rows.with_columns(names.replace_strict({v: i for i, v in enumerate(labels)}, return_dtype=pl.Int64).alias("label"))
     is_score = rows["label"].dtype == pl.Boolean
     return rows.with_columns(rows["label"].cast(pl.Float32) if is_score else as_numbers(rows["label"]))
 

@@ -35,6 +35,7 @@ class TrainJob:
     out: Path  # the finished artefact; made anew
     validation: Path | None = None
     base: Path | None = None  # resolved weights; None: the trainer finds them
+    base_digest: str | None = None  # of the base's files, as they were when the training began; None: not looked at again
     adapter: Path | None = None  # an adapter over the base that this training starts from
     progress: Callable[[Mapping[str, float]], None] = unheard  # step, total, loss, …
     stop: threading.Event = field(default_factory=threading.Event)  # honoured at the next step
@@ -44,6 +45,13 @@ class TrainJob:
     @property
     def checkpoints(self) -> Path:
         return self.workdir / "checkpoints"
+
+    def check_base(self) -> None:
+        """Raise TrainingError where the base is no longer what the training began with. Called once it is loaded: afterwards it may change."""
+        from dreamframe.llms.weights import content_digest
+
+        if self.base is not None and self.base_digest is not None and content_digest(self.base) != self.base_digest:
+            raise TrainingError(f"the weights in {self.base} were replaced while they were loaded; run again.")
 
     def note(self, text: str) -> None:
         """Say something about this training: in the log now, in the summary later."""

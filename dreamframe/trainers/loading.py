@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dreamframe.errors import TrainingError
+from dreamframe.llms.hf_loading import own_memory
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob
 
@@ -45,6 +46,8 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
     if settings.init == "scratch":
         return auto.from_config(AutoConfig.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **config), **dtype_of(settings))
     model = auto.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **dtype_of(settings), **_quantized(settings), **config)
+    own_memory(model)
+    job.check_base()
     if job.adapter is not None:
         from peft import PeftModel
 
@@ -61,6 +64,7 @@ def load_frozen(settings: LocalTrainer, weights: Path, adapter: Path | None, aut
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    own_memory(model)
     if not is_cpu(settings):
         model = model.to(f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "mps")
     return model.eval().requires_grad_(False)

@@ -63,6 +63,7 @@ class SentenceTrainer(LocalTrainer):
 
         set_seed(self.seed)  # new heads are drawn here
         model = self._opened(job.base, cls, **config)
+        job.check_base()
         if self.max_length:
             model.max_seq_length = self.max_length
         if (adapter := adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
@@ -75,11 +76,12 @@ class SentenceTrainer(LocalTrainer):
         return model
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
+        from dreamframe.llms.hf_loading import own_memory
         from dreamframe.trainers.loading import dtype_of
 
         device = self.device[0] if isinstance(self.device, tuple) else self.device
         options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": dtype_of(self)}
-        return cls(str(folder), device=device, **options, **config)
+        return own_memory(cls(str(folder), device=device, **options, **config))
 
     def texts(self, path: Path | None, job: TrainJob, model: Any) -> pl.DataFrame | None:
         """The rows of a file, columns in the order that the losses read, with overlong texts treated as `too_long` says."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.trainers.base import Chained
 
@@ -41,6 +41,23 @@ def base_identity(base: Any, token: bool | None = None) -> object:
     if isinstance(base, str | Path):
         return weights_identity(base if isinstance(base, str) else str(base), token=token)
     return base.identity() if isinstance(base, ModelSettings) else base
+
+
+def digests_here(value: Any) -> list[str]:
+    """Digests of the weights on this machine that names stand for. What is not here, or is no name, has none."""
+    from dreamframe.llms.weights import KeptWeights, content_digest, weights_path
+
+    if isinstance(value, tuple):
+        return [digest for v in value for digest in digests_here(v)]
+    if not isinstance(value, str | Path):
+        return []
+    if isinstance(value, KeptWeights):
+        return [value.identity] if isinstance(value.identity, str) else []
+    try:
+        path = weights_path(str(value))
+    except DreamframeError:  # it is nowhere, and the training will say so
+        return []
+    return [] if path is None else [content_digest(path)]
 
 
 def _chained(base: Chained, who: str, token: bool | None) -> Located:

@@ -14,6 +14,7 @@ from dreamframe.errors import SchemaError, SettingError
 from dreamframe.expr import ModelColumn, model_column
 from dreamframe.llms.base import LLM
 from dreamframe.llms.names import llm as named_llm
+from dreamframe.owned import own_expr
 from dreamframe.prompts.base import Prompt
 from dreamframe.steps.classify import Classify
 from dreamframe.steps.prompt import PromptStep
@@ -80,7 +81,7 @@ def prompt(
     >>> df.select(dr.prompt(llm, "Sum up {t}", t=pl.col("text").str.head(6), into="sum")).to_dicts()
     [{'sum': 'Sum up A long'}]
     """
-    columns = tuple((k, v) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
+    columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
@@ -127,12 +128,14 @@ class AskVerbs(Verbs):
         """Add a column of answers: the prompt is filled with each row's columns and sent to the model.
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
-        it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself. `n` > 1 gives a list of
-        samples. Sampling arguments: max_tokens temperature top_p stop logit_bias presence_penalty frequency_penalty extra.
+        it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
+        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. Sampling arguments: max_tokens temperature top_p stop
+        logit_bias presence_penalty frequency_penalty extra.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
-        `df.failures()` lists them. An answer that was paid for is never asked again.
+        `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
+        how is a failed row; thoughts (`<think>…</think>`) are no part of an answer. `parse` runs in a worker thread, once at a time.
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any, Self
 
 import polars as pl
 
-from dreamframe.errors import PlanError
+from dreamframe.errors import PlanError, SettingError
 from dreamframe.expr import hoist, need_columns, placeholders_in
+from dreamframe.owned import own
 from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
 
@@ -30,7 +32,7 @@ class Verbs:
 
     def _relational(self, verb: str, *args: Any, over: Step | None = None, **options: Any) -> Self:
         """The frame that a polars verb gives over this one."""
-        return self._over(Relational(inputs=(over or self.step,), verb=verb, args=args, options=tuple(sorted(options.items()))))
+        return self._over(Relational(inputs=(over or self.step,), verb=verb, args=own(args), options=own(tuple(sorted(options.items())))))
 
     def _hoisted(self, verb: str, exprs: Iterable[pl.Expr]) -> tuple[Self, list[pl.Expr], list[str]]:
         """This frame with the model columns of `exprs` computed, the expressions to use over it, and the columns to drop afterwards."""
@@ -71,3 +73,15 @@ def _keeps_rows(expr: pl.Expr, schema: pl.Schema) -> bool:
         return two.select(expr).height == two.height
     except pl.exceptions.PolarsError:
         return False
+
+
+def whole(value: Any, argument: str, *, verb: str, least: int | None = 0) -> int:
+    """An argument as a whole number of at least `least`. Raises SettingError."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or (least is not None and number < least):
+        what = "a whole number" if least is None else "a number of rows"
+        raise SettingError(f"{verb}: {argument}={value!r} is not {what}.")
+    return number

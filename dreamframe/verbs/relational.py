@@ -9,8 +9,9 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.expr import PLACEHOLDERS, bare, into_exprs
+from dreamframe.owned import own
 from dreamframe.steps.relational import Relational
-from dreamframe.verbs.base import Verbs
+from dreamframe.verbs.base import Verbs, whole
 from dreamframe.verbs.groups import GroupBy
 
 P = ParamSpec("P")
@@ -62,7 +63,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        given = [*into_exprs(predicates, {}), *(pl.col(k) == v for k, v in constraints.items())]
+        given = into_exprs([*predicates, *(pl.col(k) == v for k, v in constraints.items())], {})
         frame, given, added = self._hoisted("filter", given)
         return frame._relational("filter", given)._dropping(added)
 
@@ -179,7 +180,7 @@ class RelationalVerbs(Verbs):
         order = JOIN_ORDER.get(how, "left_right")
         given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce, "maintain_order": order}
         options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
-        return self._over(Relational(inputs=(self.step, other.step), verb="join", options=tuple(sorted(options.items()))))
+        return self._over(Relational(inputs=(self.step, other.step), verb="join", options=own(tuple(sorted(options.items())))))
 
     def group_by(self, *by: Any, **named: Any) -> GroupBy[Self]:
         """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.
@@ -222,12 +223,12 @@ class RelationalVerbs(Verbs):
         return self._relational("with_row_index", name, offset)
 
     def gather(self, indices: Sequence[int] | pl.Series) -> Self:
-        """Keep the rows at these positions, in this order.
+        """Keep the rows at these positions, in this order; a negative one counts from the end. Rows are chosen by true and false with filter.
 
         >>> dr.frame({"a": [1, 2, 3]}).gather([2, 0]).to_dicts()
         [{'a': 3}, {'a': 1}]
         """
-        return self._relational("gather", [int(i) for i in indices])
+        return self._relational("gather", [whole(i, "index", verb="gather", least=None) for i in indices])
 
     def pipe(self, function: Callable[Concatenate[Self, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function(frame, *args, **kwargs)`, so that own verbs chain.

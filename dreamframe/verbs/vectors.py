@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.embedders.base import Embedder
 from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, did_you_mean
 from dreamframe.expr import VectorColumn, model_column
+from dreamframe.owned import own_expr
 from dreamframe.steps.embed import Embed, Similarity, need_embedder, need_text, need_vectors
 from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.steps.retrieve import INDEXES, Retrieve, documents
@@ -42,7 +43,7 @@ def similarity(
 def _column(kind: type[Embed] | type[Similarity], by: Embedder, texts: Mapping[str, str | pl.Expr], *, into: str, **settings: Any) -> pl.Expr:
     need_embedder(by, where=settings["name"] or kind.__name__.lower())
     reads = tuple((field, text) for field, text in texts.items() if isinstance(text, str))
-    columns = tuple((field, text) for field, text in texts.items() if isinstance(text, pl.Expr))
+    columns = tuple((field, own_expr(text)) for field, text in texts.items() if isinstance(text, pl.Expr))
     return model_column(VectorColumn(by, kind, reads, tuple(settings.items()), columns, into))
 
 

@@ -75,6 +75,24 @@ def test_a_refused_row_fails_and_the_others_are_kept(kind: str) -> None:
         assert session.usage()["calls"] == 19
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["once it looks at them", "when they are submitted"])
+@pytest.mark.parametrize("most", [1, 7, 19])
+def test_a_provider_without_room_gets_less_at_once_and_no_row_fails(most: int, at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "QUIET_S", 0.01)
+    monkeypatch.setattr(batches, "PATIENT_TRIES", 1)
+    with Loopback(desk=Desk(polls=1, most_waiting=most, says_full_at_once=at_once)) as server, dr.Session("s") as session:
+        assert plan(server, "openai", 20).collect(mode="batch").get_column("a").null_count() == 0
+        taken = [b for b in server.desk.batches.values() if not b["is_full"]]
+        assert sorted(i for b in taken for i, _ in b["requests"]) == sorted({i for b in taken for i, _ in b["requests"]}), "no row is paid twice"
+        assert session.usage()["calls"] == 20
+
+
+def test_a_provider_that_never_has_room_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "FULL_S", 0.05)
+    with Loopback(desk=Desk(most_waiting=0)) as server, dr.Session("s"), pytest.raises(RowsFailedError, match="Enqueued token limit"):
+        plan(server, "openai", 5).collect(mode="batch")
+
+
 def test_rows_that_always_expire_are_given_up() -> None:
     with Loopback(desk=Desk(fate=lambda key, body: "expired")) as server, dr.Session("s"):
         out = plan(server, "openai", 5, on_error="null").collect(mode="batch")

@@ -24,6 +24,8 @@ class Desk:
     fate: Fate = lambda key, body: "answered"
     files: dict[str, bytes] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)  # id → {requests, looks, at, metadata, …}
+    most_waiting: int = 10**9  # requests; a batch that comes on top of so many fails, as OpenAI's do
+    says_full_at_once: bool = False  # it is refused when it is submitted, instead
     loses_reply: bool = False  # the connection closes after a submission has been taken, once
 
     @property
@@ -71,7 +73,12 @@ class Desk:
 
     def _open(self, call: Call, requests: list[tuple[str, dict[str, Any]]], **more: Any) -> None:
         name = f"batch_{len(self.batches)}"
-        self.batches[name] = {"requests": requests, "looks": 0, "at": time.time(), **more}
+        waiting = sum(len(b["requests"]) for b in self.batches.values() if b["looks"] < self.polls and not b["is_full"])
+        is_full = waiting + len(requests) > self.most_waiting
+        if is_full and self.says_full_at_once:
+            call.send(400, replies.error("Enqueued token limit reached", code="token_limit_exceeded"))
+            return
+        self.batches[name] = {"requests": requests, "looks": 0, "at": time.time(), "is_full": is_full, **more}
         if self.loses_reply:
             self.loses_reply = False
             call.done(0)
@@ -110,19 +117,20 @@ class Desk:
 
     def _openai(self, name: str) -> dict[str, Any]:
         batch = self.batches[name]
-        is_over = batch["looks"] >= self.polls
+        is_over = batch["looks"] >= self.polls and not batch["is_full"]
+        full = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached. Please try again once some in_progress batches have been completed."}
         return {
             "id": name,
             "object": "batch",
             "endpoint": batch.get("endpoint", ""),
             "input_file_id": batch.get("input_file_id", ""),
             "completion_window": "24h",
-            "status": "completed" if is_over else "in_progress",
+            "status": "failed" if batch["is_full"] else "completed" if is_over else "in_progress",
             "created_at": int(batch["at"]),
             "metadata": batch.get("metadata"),
             "output_file_id": f"out-{name}" if is_over else None,
             "error_file_id": f"err-{name}" if is_over and self.files.get(f"err-{name}") else None,
-            "errors": None,
+            "errors": {"object": "list", "data": [full]} if batch["is_full"] else None,
         }
 
     def _anthropic(self, name: str) -> dict[str, Any]:

@@ -71,6 +71,13 @@ def test_what_is_left_after_the_thoughts_has_none(written: str) -> None:
     assert written.endswith(left)
 
 
+@pytest.mark.parametrize("endless", ["<think></think>", "</think>", "<think>", "`</think>`", "<think>`</think>`", "[THINK]</think>"], ids=repr)
+def test_marks_without_end_are_read_in_no_time(endless: str) -> None:
+    began = time.process_time()
+    Completion(endless * 50_000 + "8")
+    assert time.process_time() - began < 1.0
+
+
 def test_thoughts_that_came_apart_and_in_the_text_are_kept_together() -> None:
     done = Completion("<think>b</think>8", thoughts="a", extra='{"logprobs": [1]}')
     assert (done.text, json.loads(done.extra or "")) == ("8", {"reasoning": "a\n\nb", "logprobs": [1]})

@@ -25,6 +25,7 @@ from dreamframe.fingerprint import fingerprint
 from tests.unit.answer_shapes import OBJECT, SHAPES, Checked, Inner, Mood, Outer, Record, Renamed
 
 RUBBISH = ["", " ", "I don't know.", "[" * 100_000, '{"answer": ' * 50_000, "{", "nul", '{"answer": }', "\ud800", '{"answer": "\\ud800"}']
+RUBBISH += ["```", "```" + " " * 100_000 + "x"]
 READS = [(name, text, value) for name, (_, _, reads, _) in SHAPES.items() for text, value in reads]
 REFUSES = [(name, text) for name, (_, _, _, refused) in SHAPES.items() for text in refused]
 
@@ -66,6 +67,16 @@ def test_an_answer_that_does_not_fit_is_refused_with_its_text(name: str, text: s
     with pytest.raises(ParseError) as caught:
         schema(SHAPES[name][0]).parse(text)
     assert caught.value.text == text
+
+
+@pytest.mark.parametrize(
+    "fenced",
+    ["```json\n{}\n```", "```\n{}\n```", "```json {}```", "```{}```", " ```JSON\r\n{}\r\n```\n", "```json\n{}", "```json\n\n{}\n\n```\n\n"],
+    ids=repr,
+)
+@pytest.mark.parametrize(("shape", "held", "value"), [(int, '{"answer": 4}', 4), (OBJECT, '{"a": 1}', {"a": 1, "b": None}), (list[int], "[1]", [1])], ids=named)
+def test_json_in_a_code_fence_is_read(fenced: str, shape: Any, held: str, value: Any):
+    assert schema(shape).parse(fenced.replace("{}", held)) == value
 
 
 @pytest.mark.parametrize("name", SHAPES)

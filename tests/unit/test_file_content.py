@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import xxhash
@@ -103,6 +105,17 @@ def test_a_file_at_rest_is_read_once(file: Path, monkeypatch: pytest.MonkeyPatch
     file.write_text("a\n2\n")
     assert file_digest(file, memo) == xxhash.xxh3_128_hexdigest(b"a\n2\n")
     assert memo.hits == 1
+
+
+def test_rows_that_a_mapping_changes_are_seen_though_the_file_has_its_times(file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(file_content, "time", SimpleNamespace(time=lambda: time.time() + 20))  # as if it had been written a little earlier
+    with file.open("r+b") as opened, mmap.mmap(opened.fileno(), 0) as mapped:
+        mapped[2:3] = b"6"
+        keys = [key(file)]
+        for digit in (b"7", b"8"):
+            mapped[2:3] = digit  # the page is not written out yet: nothing of the stat changes
+            keys.append(key(file))
+    assert len(set(keys)) == 3
 
 
 class Writing(FileMemo):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import json
 import math
 import os
@@ -169,11 +170,75 @@ def test_settings_given_to_the_model_or_to_the_verb_are_one_question():
 
 
 def test_a_functions_version_stands_for_its_code():
-    one, other = dr.versioned(lambda x: x + 1, version=1), dr.versioned(lambda x: x + 2, version=1)
-    assert fingerprint(one) == fingerprint(other)
-    assert fingerprint(one) != fingerprint(dr.versioned(lambda x: x, version=2))
-    assert fingerprint(one) != fingerprint(dr.versioned(lambda x: x, version=1, depends=["b"]))
-    assert one(1) == 2
+    def versions(work: Callable[[int], int]) -> Callable[..., str]:
+        def clean(x: int) -> int:
+            return x
+
+        clean.__code__ = work.__code__
+        return lambda version=1, **more: fingerprint(dr.versioned(clean, version=version, **more))
+
+    one, other = versions(lambda x: x + 1), versions(lambda x: x + 2)
+    assert one() == other()
+    assert one() != other(version=2)
+    assert one() != other(depends=["b"])
+    assert dr.versioned(abs, version=1)(-1) == 1
+
+
+def test_a_versioned_function_needs_a_name_of_its_own():
+    for function in (lambda x: x, functools.partial(lambda k, x: x, 1)):
+        with pytest.raises(FingerprintError, match=r"a lambda has no name.*name='what it does'"):
+            dr.versioned(function, version=1)
+
+
+class Client:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    def ask(self, x: int) -> int:
+        return x
+
+
+def test_what_a_name_does_not_tell_is_refused_where_it_has_no_content_and_a_given_name_tells_it():
+    connected = Client(iter([]))
+    with pytest.raises(FingerprintError, match=r"object of .*Client\.ask"):
+        fingerprint(dr.versioned(connected.ask, version=1))
+    named = [dr.versioned(connected.ask, version=1, name=name) for name in ("one", "one", "other")]
+    assert [fingerprint(n) == fingerprint(named[0]) for n in named] == [True, True, False]
+    assert fingerprint(dr.versioned(Client(1).ask, version=1)) == fingerprint(dr.versioned(Client(1).ask, version=1))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda inner: [inner],
+        lambda inner: {"a": inner},
+        lambda inner: functools.partial(print, inner),
+        Client,
+        lambda inner: lambda: inner,
+    ],
+    ids=["lists", "dicts", "partials", "objects", "closures"],
+)
+def test_what_is_nested_10_000_deep_has_an_error_of_its_own(made: Callable[[Any], Any]):
+    value: Any = 1
+    for _ in range(10_000):
+        value = made(value)
+    with pytest.raises(FingerprintError, match="nested too deeply"):
+        fingerprint(value)
+    while not isinstance(value, int):  # let go of it level by level: Python's own way out of it is deep, too
+        value = next(iter(_inside(value)))
+
+
+def _inside(value: Any) -> Any:
+    match value:
+        case list():
+            return value
+        case dict():
+            return value.values()
+        case functools.partial():
+            return value.args
+        case Client():
+            return [value.held]
+    return [value.__closure__[0].cell_contents]
 
 
 # Secrets

@@ -183,6 +183,29 @@ def test_functions_of_the_script_itself_are_followed(tmp_path: Path):
     assert [a == b for a, b in zip(*found, strict=True)] == [True] + [False] * 8
 
 
+VERSIONED = """
+import dreamframe as dr
+from dreamframe.fingerprint import fingerprint
+
+def clean(row): return row
+def printed(): return fingerprint(dr.versioned(clean, version=1))
+
+if __name__ == "__main__":
+    print(printed())
+"""
+
+
+def test_a_versioned_function_goes_by_its_script_run_or_imported(tmp_path: Path):
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.py").write_text(VERSIONED)
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    ways = ([str(tmp_path / "one.py")], ["-m", "one"], ["-c", "import one; print(one.printed())"], [str(tmp_path / "other.py")])
+    run, as_module, imported, other = (subprocess.run([sys.executable, *w], env=env, capture_output=True, text=True, check=True).stdout for w in ways)
+    assert is_print(run.strip())
+    assert run == as_module == imported
+    assert run != other
+
+
 def test_a_fingerprint_is_fast():
     def outer(rows: list[int], k: int = 3) -> list[int]:
         return [is_print(str(i)) + k for i in rows]

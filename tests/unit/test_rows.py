@@ -1,14 +1,19 @@
 """Verbs that choose rows: every row once, the seed decides, order is defined; and users' functions."""
 
+import random
+import re
 import threading
 import time
+from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dreamframe as dr
+from dreamframe.steps.strata import apportion, shares
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +38,106 @@ def test_a_stratified_split_keeps_each_share():
     parts = df.split(train=0.75, test=0.25, stratify="k", seed=3)
     counts = {name: parts[name].group_by("k").len().to_dicts() for name in parts.names}
     assert counts == {"train": [{"k": "a", "len": 60}, {"k": "b", "len": 15}], "test": [{"k": "a", "len": 20}, {"k": "b", "len": 5}]}
+
+
+@given(
+    strata=st.lists(st.integers(1, 12), min_size=1, max_size=12),
+    fractions=st.lists(st.floats(0.05, 1), min_size=1, max_size=4),
+    whole=st.booleans(),
+    seed=st.integers(0, 3),
+)
+def test_strata_are_shared_out_and_the_parts_keep_their_sizes(strata: list[int], fractions: list[float], whole: bool, seed: int):
+    shares_ = [f / sum(fractions) * (1 if whole else 0.7) for f in fractions]
+    order = random.Random(seed).sample(range(len(strata)), len(strata))
+    made = shares(strata, shares_, order)
+    assert [sum(part) for part in zip(*made, strict=True)] == apportion(sum(strata), shares_)
+    for row, n in zip(made, strata, strict=True):
+        assert min(row) >= 0
+        assert sum(row) == n if whole else sum(row) <= n
+
+
+@pytest.mark.parametrize(
+    ("strata", "fractions", "parts"),
+    [
+        ([2] * 50, [0.8, 0.2], {(1, 1), (2, 0)}),
+        ([2, 98], [0.9, 0.1], {(1, 1), (89, 9)}),
+        ([3, 97], [0.8, 0.1, 0.1], {(1, 1, 1), (79, 9, 9)}),
+        ([10, 90], [0.9, 0.1], {(9, 1), (81, 9)}),
+        ([1] * 10, [0.8, 0.2], {(1, 0), (0, 1)}),
+        ([5] * 4, [0.5], {(2,), (3,)}),
+    ],
+    ids=["pairs", "a rare class", "a rare class of three parts", "exact", "every row another class", "not all rows"],
+)
+def test_every_stratum_is_in_every_part_where_that_can_be(strata: list[int], fractions: list[float], parts: set[tuple[int, ...]]):
+    assert {tuple(row) for row in shares(strata, fractions)} == parts
+
+
+def test_small_strata_leave_no_part_short():
+    df = dr.frame({"y": [f"c{i % 50}" for i in range(100)], "i": range(100)})
+    for seed in (0, 1):
+        train, test = (part.collect() for part in df.split(train=0.8, test=0.2, stratify="y", seed=seed))
+        assert (train.height, test.height) == (80, 20)
+        assert train["y"].n_unique() == 50
+        assert sorted([*train["i"], *test["i"]]) == list(range(100))
+    assert set(test["y"]) != set(df.split(train=0.8, test=0.2, stratify="y")["test"].collect()["y"]), "the seed says whose rows are in the small part"
+
+
+def test_strata_may_be_of_several_columns():
+    df = dr.frame({"a": ["x", "y"] * 10, "b": [1, None, None, 2] * 5, "i": range(20)})
+    parts = df.split(train=0.8, test=0.2, stratify=["a", "b"])
+    assert parts["test"].sort("a", "b").select("a", "b").collect().rows() == [("x", None), ("x", 1), ("y", None), ("y", 2)]
+    assert "stratify=('a', 'b')" in parts["test"].explain()
+
+
+@pytest.mark.parametrize("stratify", [[], "", [1], pl.col("y")], ids=["none", "blank", "number", "expression"])
+def test_strata_are_columns(stratify: object):
+    with pytest.raises(dr.errors.SettingError, match="is the name of a column, or several"):
+        dr.frame({"y": [1]}).split(train=0.5, test=0.5, stratify=stratify)  # type: ignore[arg-type]
+
+
+def test_a_part_of_no_rows_is_refused_where_strata_are_asked_for():
+    with pytest.raises(dr.errors.SettingError, match=r"test=0.1 of 3 rows is no row at all"):
+        dr.frame({"y": ["a", "b", "a"]}).split(train=0.9, test=0.1, stratify="y")["train"].collect()
+    assert dr.frame({"y": []}).split(train=0.9, test=0.1, stratify="y")["test"].collect().height == 0
+
+
+def test_the_key_of_a_split_without_strata_is_what_it_was():
+    plain, stratified = (dr.frame({"y": [1, 2]}).split(train=0.5, test=0.5, stratify=by)["test"].step for by in (None, "y"))
+    assert plain.key({}) == "278b48d7409e2d45ba698367947c927c"
+    assert stratified.key({}) != "536cfcbde3863aa4ffe9f0fccb6e090e"  # rounded otherwise
+
+
+@pytest.mark.parametrize(
+    ("draw", "why"),
+    [
+        (lambda df: df.sample(-1), "n=-1 is not a number of rows"),
+        (lambda df: df.sample(1.5), "n=1.5 is not a number of rows"),
+        (lambda df: df.sample(fraction=1.5), "not between 0 and 1"),
+        (lambda df: df.sample(fraction=-0.1), "not between 0 and 1"),
+        (lambda df: df.sample(fraction=float("nan")), "not between 0 and 1"),
+        (lambda df: df.sample(1, seed=None), "seed=None is not a whole number"),
+        (lambda df: df.shuffle(seed="x"), "seed='x' is not a whole number"),
+        (lambda df: df.split(train=1.0, seed=None), "seed=None is not a whole number"),
+        (lambda df: df.repeat_to(True), "n=True is not a number of rows"),
+        (lambda df: df.gather([True, False, True]), "index=True is not a whole number"),
+        (lambda df: df.gather(pl.Series([True])), "index=True is not a whole number"),
+        (lambda df: df.gather([1.7]), "index=1.7 is not a whole number"),
+        (lambda df: df.gather([None]), "index=None is not a whole number"),
+        (lambda df: df.head(0).sample(2, with_replacement=True).collect(), "2 rows asked of a frame without rows"),
+        (lambda df: df.head(0).repeat_to(2).collect(), "repeat_to: a frame without rows"),
+    ],
+    ids=range(15),
+)
+def test_what_draws_no_rows_or_not_the_same_ones_twice_is_refused(draw: Callable[[dr.Frame], object], why: str):
+    with pytest.raises(dr.errors.SettingError, match=re.escape(why)):
+        draw(dr.frame({"i": range(10)}))
+
+
+def test_rows_are_gathered_by_whole_numbers_of_any_kind():
+    df = dr.frame({"i": range(3)})
+    for positions in ([2, 0], pl.Series([2, 0]), np.array([2, 0]), (2, -3)):
+        assert df.gather(positions).collect()["i"].to_list() == [2, 0]
+    assert df.sample(np.int64(2), seed=np.int64(1)).step.key({}) == df.sample(2, seed=1).step.key({})
 
 
 def test_a_part_is_taken_by_name_or_by_place():

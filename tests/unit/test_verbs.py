@@ -119,6 +119,21 @@ def test_a_missing_column_fails_on_its_line_and_suggests_the_near_miss(wrong: Ca
         wrong(df)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda d: d.with_columns(s=pl.struct(t=pl.lit(1))).unnest("s"), "'t' has more than one occurrence"),
+        (lambda d: d.explode("t"), "not supported for dtype `str`"),
+        (lambda d: d.unnest("t"), "expected 'Struct'"),
+        (lambda d: dr.concat([d, d.with_columns(v=pl.lit("x"))]), r'"v": String'),
+    ],
+    ids=["names that clash", "texts exploded", "texts unnested", "types that differ"],
+)
+def test_a_wrong_verb_fails_on_its_line_before_anything_is_asked(wrong: Callable[[dr.Frame], Any], why: str):
+    with pytest.raises(dr.errors.PlanError, match=why):
+        wrong(dr.frame(DATA).prompt(dr.testing.Echo(), "{t}"))
+
+
 FRAMES: dict[str, Callable[[], Any]] = {
     "dict of columns": lambda: {"a": [1, 2], "b": ["x", "y"]},
     "list of dicts": lambda: [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}],

@@ -80,11 +80,8 @@ def packed(call: Call, encoding: str, pack: Callable[[bytes], bytes], *, status:
 
     data = pack(json.dumps(replies.chat(call.body, "x" * 200_000)).encode())
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\n"
-    if chunked:
-        data = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
-    else:
-        data = b"Content-Length: %d\r\n\r\n%s" % (len(data), data)
-    raw(head.encode() + data)(call)
+    framed = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" if chunked else b"Content-Length: %d\r\n\r\n%s"
+    raw(head.encode() + framed % (len(data), data))(call)
 
 
 @pytest.mark.parametrize("name", [n for n in PACKERS if n != "gzip in members"])

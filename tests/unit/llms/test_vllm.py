@@ -244,6 +244,19 @@ def test_a_prompt_is_sent_as_the_tokens_of_the_chat_template(vllm: type[AsyncLLM
     assert answer.n_in == len(tokens(text))
 
 
+def test_a_template_of_one_prompt_is_wrapped_as_trainers_do(vllm: type[AsyncLLM]) -> None:
+    texts(ask_all(model(chat_template="### Instruction:\n{{prompt}}\n\n### Response:\n"), ["tea"]))
+    assert vllm.made[0].asked[0].prompt == {"prompt_token_ids": tokens("### Instruction:\ntea\n\n### Response:\n")}
+
+
+def test_a_template_that_leaves_out_the_prompt_or_the_system_prompt_asks_nothing(vllm: type[AsyncLLM]) -> None:
+    (error,) = ask_all(model(chat_template="{% for m in messages %}{{ m['role'] }}{% endfor %}"), ["tea"])
+    assert "leaves out the prompt" in str(error)
+    (error,) = ask_all(model(chat_template="{{ messages[-1]['content'] }}"), ["tea"], system="be brief")
+    assert "leaves out the system prompt" in str(error)
+    assert not [asked for engine in vllm.made for asked in engine.asked]
+
+
 def test_sampling_is_sent_under_vllms_names(vllm: type[AsyncLLM]) -> None:
     llm = model(max_tokens=9, temperature=0.5, top_p=0.9, stop=["x"], presence_penalty=0.1, frequency_penalty=0.2, logit_bias={"7": 3}, extra={"top_k": 5})
     texts(ask_all(llm, ["tea"]))
@@ -356,3 +369,10 @@ def test_vllm_itself_answers_as_transformers_does() -> None:
     settings = {"temperature": 0, "max_tokens": 8, "dtype": "float32"}
     prompts = ["tea", "tell me about bread"]
     assert texts(ask_all(dr.VLLM(dr.SmolLM2().model, **settings), prompts)) == texts(ask_all(dr.Transformers(dr.SmolLM2(), **settings), prompts))
+
+
+def test_engine_arguments_that_choose_the_answer_are_identity_and_those_that_place_the_work_are_not() -> None:
+    plain = model().identity()
+    assert model(engine={"enforce_eager": True, "block_size": 32}).identity() == plain
+    chosen = [model(engine={"kv_cache_dtype": "fp8"}), model(engine={"hf_overrides": {"rope_theta": 7}}), model(engine={"kv_cache_dtype": "auto"})]
+    assert len({str(llm.identity()) for llm in (model(), *chosen)}) == 4

@@ -155,3 +155,18 @@ def test_without_a_network_a_hub_model_is_the_commit_that_was_downloaded(tmp_pat
         assert weights_identity("someone/model") == {"hub": "someone/model", "commit": commit}
     finally:
         hub_commit.cache_clear()
+
+
+def test_a_header_is_read_again_when_a_file_was_replaced_and_its_time_set_back(tmp_path: Path) -> None:
+    from dreamframe.llms.gguf_header import gguf_header
+    from tests.micro_gguf import micro_gguf
+
+    path = tmp_path / "m.gguf"
+    data = micro_gguf().read_bytes()
+    path.write_bytes(data)
+    stat = path.stat()
+    assert gguf_header(path)["llama.block_count"] == 2
+    at = data.index(b"llama.block_count") + len(b"llama.block_count") + 4
+    path.write_bytes(data[:at] + (3).to_bytes(4, "little") + data[at + 4 :])
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert gguf_header(path)["llama.block_count"] == 3

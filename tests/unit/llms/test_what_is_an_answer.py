@@ -39,12 +39,24 @@ def test_a_null_answer_is_a_failed_row_whatever_its_neighbours_are(nothing: Any,
     assert seen.answers[0] is None
 
 
-@pytest.mark.parametrize("content", [[], [text("")], [{"type": "thinking", "thinking": "hm"}]], ids=["none", "empty", "thoughts"])
+@pytest.mark.parametrize("content", [[], [text("")], [{"type": "text", "text": None}], [{"type": "thinking", "thinking": "hm"}]], ids=str)
 def test_anthropics_message_of_nothing_is_a_failed_row(content: list[Any]) -> None:
-    assert only(run(lambda n, b: message(*content), make=dr.Anthropic, llm={"max_tokens": 9}))[0] == "RefusedError"
+    seen = run(lambda n, b: message(*content), make=dr.Anthropic, llm={"max_tokens": 9})
+    assert (only(seen)[0], len(seen.calls)) == ("RefusedError", 1)
 
 
-@pytest.mark.parametrize("output", [[], [said()], [{"type": "reasoning", "summary": []}], [{"type": "function_call", "name": "f"}]], ids=str)
+@pytest.mark.parametrize(
+    "output",
+    [
+        [],
+        [said()],
+        [{"type": "message", "content": None}],
+        [said({"type": "output_text", "text": None})],
+        [{"type": "reasoning", "summary": []}],
+        [{"type": "function_call", "name": "f"}],
+    ],
+    ids=str,
+)
 def test_a_response_without_a_message_is_asked_for_once(output: list[Any]) -> None:
     seen = run(lambda n, b: response(*output), llm=RESPONSES)
     assert (only(seen)[0], len(seen.calls)) == ("RefusedError", 1)
@@ -65,13 +77,13 @@ def test_a_refusal_is_seen_in_a_message_of_any_number_of_fields(content: Any, mo
     with_refusal = chat(content, refusal="No.", **more)
     if content == "Well.":
         del with_refusal["choices"][0]["message"]["content"]
-    seen = run(lambda n, b: with_refusal)
-    assert only(seen)[0] == "RefusedError"
+    assert only(run(lambda n, b: with_refusal)) == ("RefusedError", "the model gave no answer (finish_reason 'refusal')")
 
 
 def test_a_refusal_within_a_list_of_parts_is_seen() -> None:
-    assert only(run(lambda n, b: chat([{"type": "refusal", "refusal": "No."}])))[0] == "RefusedError"
-    assert only(run(lambda n, b: response(said({"type": "refusal", "refusal": "No."})), llm=RESPONSES))[0] == "RefusedError"
+    part = {"type": "refusal", "refusal": "No."}
+    assert "'refusal'" in only(run(lambda n, b: chat([part])))[1]
+    assert "'refusal'" in only(run(lambda n, b: response(said(part)), llm=RESPONSES))[1]
 
 
 def test_a_refusal_keeps_what_the_model_said() -> None:
@@ -121,7 +133,8 @@ def test_an_error_within_a_reply_is_tried_again_and_named(broken: dict[str, Any]
     ("error", "name", "n_calls"),
     [
         ({"object": "error", "message": "no such thing", "type": "BadRequestError", "code": 400}, "BadRequestError", 1),
-        ({"error": {"message": "bad", "type": "invalid_request_error", "code": None}}, "BadRequestError", 1),
+        ({"error": {"message": "bad", "type": "invalid_request_error", "code": "invalid_prompt"}}, "BadRequestError", 1),
+        ({"error": {"message": "the upstream is down", "type": "invalid_request_error", "code": None}}, "ServerError", 3),
         ({"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, "QuotaExhaustedError", 1),
         ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, "RateLimitedError", None),
         ({"error": {"message": "who?", "type": "authentication_error"}}, "AuthenticationError", 1),
@@ -137,6 +150,13 @@ def test_an_error_with_status_200_is_the_error_that_it_says(error: dict[str, Any
     seen = run(lambda n, b: error)
     assert (only(seen)[0], len(seen.calls)) == (name, n_calls)
     assert str(next(v["message"] for v in (error.get("error"), error) if v)) in only(seen)[1]
+
+
+@pytest.mark.parametrize("named", ["message", "detail", "msg"])
+def test_a_reply_that_is_not_of_the_protocol_is_named_in_the_servers_words(named: str) -> None:
+    seen = run(lambda n, b: {named: "no such route", "code": 5})
+    assert only(seen)[0] == "BadReplyError"
+    assert "no such route" in only(seen)[1]
 
 
 def test_an_error_field_that_holds_nothing_is_no_error() -> None:
@@ -164,6 +184,13 @@ def test_an_error_field_that_holds_nothing_is_no_error() -> None:
 )
 def test_a_finish_reason_that_is_not_known_to_be_good_is_a_failed_row(finish: str, error: str) -> None:
     seen = run(lambda n, b: chat("half a sen", finish))
+    assert (only(seen)[0], len(seen.calls)) == (error, 1)
+
+
+@pytest.mark.parametrize("message", [{}, {"message": None}, {"message": {"role": "assistant"}}], ids=str)
+@pytest.mark.parametrize(("finish", "error"), [("content_filter: PROHIBITED_CONTENT", "RefusedError"), ("length", "TruncatedError")])
+def test_a_choice_without_a_message_that_says_why_is_asked_for_once(message: dict[str, Any], finish: str, error: str) -> None:
+    seen = run(lambda n, b: {"choices": [{"index": 0, "finish_reason": finish, **message}]}, llm={"max_tokens": 9})
     assert (only(seen)[0], len(seen.calls)) == (error, 1)
 
 
@@ -336,6 +363,30 @@ def test_asking_anew_keeps_the_images_of_the_question() -> None:
     assert next_turn(talk, ParseError("no", text="")) == [{"role": "user", "content": [image, {"type": "text", "text": ANEW}]}]
     prefilled = [*talk, {"role": "assistant", "content": "{"}]
     assert next_turn(prefilled, ParseError("no", text=None)) == [*prefilled, {"role": "user", "content": ANEW}]
+
+
+# Vectors
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "says"),
+    [
+        ({"data": [{"index": 0, "embedding": None}]}, "BadReplyError", "no vectors"),
+        ({"data": [{"index": 0, "embedding": []}]}, "BadReplyError", "0 numbers"),
+        ({"data": []}, "BadReplyError", "0 vectors came for 1 texts"),
+        ({"data": [{"index": 0, "embedding": [1.0, 2.0]}], "error": {"message": "upstream lost"}}, "ServerError", "upstream lost"),
+        ({"object": "error", "message": "no such model", "code": 400}, "BadRequestError", "no such model"),
+    ],
+    ids=["null", "empty", "none", "an error beside it", "an error"],
+)
+def test_what_is_no_vector_is_a_failed_row(reply: Any, error: str, says: str) -> None:
+    seen = run(lambda n, b: reply, make=embedder, verb=lambda df, m: df.embed(m, "t", on_error="null"))
+    assert only(seen)[0] == error
+    assert says in only(seen)[1]
+
+
+def embedder(name: str, **settings: Any) -> Any:
+    return dr.OpenAIEmbedder(name, dimensions=2, **settings)
 
 
 # Reducing and judging ask as prompts do

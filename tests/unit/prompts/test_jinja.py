@@ -59,3 +59,43 @@ def test_what_the_sandbox_forbids_is_a_failed_row(text: str):
     found = failed({"a": ["tea"], "l": [[1]], "s": [{"name": "x"}]}, dr.Jinja(text))
     assert list(found) == [0]
     assert found[0].startswith("TemplateError")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{{ x }} {{ ['a', 'b']|random }}", "random"),
+        ("{{ x }}\n{{ xs|map('random')|list }}", "random"),
+        ("{% filter random %}{{ x }}{% endfilter %}", "random"),
+        ("{{ x }}{{ lipsum(n=1) }}", "lipsum"),
+        ("{% call lipsum() %}{% endcall %}{{ x }}", "lipsum"),
+    ],
+    ids=["a filter", "a filter by its name", "a filtered part", "a function", "a called block"],
+)
+def test_what_draws_by_chance_fails_on_its_line(text: str, name: str):
+    with pytest.raises(dr.errors.TemplateError, match=rf"Jinja: line \d: '{name}' gives another text each time"):
+        dr.Jinja(text)
+
+
+def test_columns_and_macros_may_be_called_what_chance_was():
+    assert asked({"random": ["a"], "lipsum": ["b"]}, dr.Jinja("{{ random }} {{ lipsum }}")) == ["a b"]
+    assert asked({"x": ["a"]}, dr.Jinja("{% macro random() %}z{% endmacro %}{{ random() }}{{ x }}")) == ["za"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{% set f = 'random' %}{{ xs|map(f)|list }}", "{{ xs|map('upper') }}", "{{ x.upper }}", "{{ [x.upper] }}", "{{ x ~ range }}"),
+        "{{ cycler('a').next }}{{ x }}",
+    ],
+    ids=["chance by a variable's name", "a generator", "a method", "a method in a list", "a function joined to a text", "a method of Jinja's"],
+)  # fmt: skip
+def test_a_text_that_is_another_one_in_every_process_is_a_failed_row(text: str):
+    found = failed({"x": ["tea"], "xs": [["a", "b"]]}, dr.Jinja(text))
+    assert list(found) == [0]
+
+
+def test_an_address_in_a_row_is_a_text_like_any_other():
+    assert asked({"x": ["<f at 0x7f00aa>"], "xs": [["<g at 0x7f00bb>"]]}, dr.Jinja("{{ x }} {{ xs }} <h at 0x7f00cc>")) == [
+        "<f at 0x7f00aa> ['<g at 0x7f00bb>'] <h at 0x7f00cc>"
+    ]

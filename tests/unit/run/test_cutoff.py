@@ -56,7 +56,7 @@ SAME: dict[str, Callable[[Frame], Frame]] = {
     "a filter that drops nothing": lambda f: f.filter(pl.col("v") > 0),
     "the same column again": lambda f: f.with_columns(v=pl.col("v") * 1),
     "a detour": lambda f: f.reverse().reverse(),
-    "a map that changes nothing": lambda f: f.map(dr.versioned(lambda row: {"v": row["v"]}, version=1), schema={"v": pl.Int64}),
+    "a map that changes nothing": lambda f: f.map(dr.versioned(lambda row: {"v": row["v"]}, version=1, name="the same v"), schema={"v": pl.Int64}),
     "the rows from a file": _through_file,
 }
 

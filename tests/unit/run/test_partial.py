@@ -33,7 +33,7 @@ def test_dropped_rows_were_given_up_and_the_rest_goes_on():
 
 def test_a_function_of_the_whole_table_does_not_see_part_of_it():
     seen = []
-    df = ROWS.prompt(failing("y"), "{t}", into="said").map_batches(dr.versioned(lambda t: seen.append(t.height) or t, version=1))
+    df = ROWS.prompt(failing("y"), "{t}", into="said").map_batches(dr.versioned(lambda t: seen.append(t.height) or t, version=1, name="heights"))
     with dr.Session(None), pytest.raises(dr.errors.RowsFailedError):
         df.collect()
     assert seen == []

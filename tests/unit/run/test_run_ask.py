@@ -8,7 +8,16 @@ from collections.abc import Callable
 import pytest
 
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, BudgetExceededError, CallError, RateLimitedError, ServerError, StorageError
+from dreamframe.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BudgetExceededError,
+    CallError,
+    ConnectionFailedError,
+    RateLimitedError,
+    ServerError,
+    StorageError,
+)
 from dreamframe.llms.base import Limits
 from dreamframe.run.ask import Asker, asker_for, close_all
 from dreamframe.testing import Echo
@@ -264,6 +273,101 @@ def test_what_is_no_call_error_ends_the_ask(reply: Reply, run: Run, error: type[
             await asker.ask(requests("a", "b", "c"), run, order=0)
         after = Run()
         assert await asker.ask(requests("d"), after, order=0) == {}, "the workers outlive it"
+
+    drive(main)
+
+
+class Odd(CallError):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+class Panic(BaseException):
+    """As polars' panics, which are no Exceptions."""
+
+
+@pytest.mark.parametrize(
+    ("error", "heard"),
+    [
+        (SystemExit(3), RuntimeError),
+        (Panic("boom"), RuntimeError),
+        (StopIteration(), RuntimeError),
+        (GeneratorExit(), RuntimeError),
+        (Odd("x"), ValueError),
+        (StorageError("disk full"), StorageError),
+    ],
+    ids=["SystemExit", "a panic", "StopIteration", "GeneratorExit", "without words", "a full disk"],
+)
+@pytest.mark.parametrize("where", ["client", "permit", "answered", "retrying"])
+def test_whatever_is_raised_ends_the_ask_that_it_concerns_and_no_worker(error: BaseException, heard: type[Exception], where: str) -> None:
+    def fail(*_: object, **__: object) -> bool:
+        raise error
+
+    async def main() -> None:
+        once = failing(error, times=1) if where == "client" else failing(ServerError("busy"), times=1)  # type: ignore[arg-type]
+        asker = Asker(Desk(once, concurrency=1), asyncio.get_running_loop())
+        troubled, other = Run(), Run()
+        if where != "client":
+            setattr(troubled, where, fail)
+        asks = asker.ask(requests("a", "b"), troubled, order=0), asker.ask(requests("c"), other, order=1)
+        first, second = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        assert second == {}
+        if isinstance(first, dict):
+            assert {f.error for f in first.values()} == {"StorageError"}, "no call of this run may leave"
+        else:
+            assert isinstance(first, heard | Odd)
+        assert await asyncio.wait_for(asker.ask(requests("d"), Run(), order=0), 10) == {}
+        await asker.close()
+
+    drive(main)
+
+
+def test_a_client_that_cancels_its_own_call_is_asked_again() -> None:
+    async def main() -> None:
+        run, asker = Run(), Asker(Desk(failing(asyncio.CancelledError(), times=1), concurrency=1), asyncio.get_running_loop())  # type: ignore[arg-type]
+        assert await asyncio.wait_for(asker.ask(requests("a", "b"), run, order=0), 10) == {}
+        assert (run.answers, len(run.retries)) == ({"a": "A", "b": "B"}, 1)
+
+    drive(main)
+
+
+@pytest.mark.parametrize("given", [None, "text", 5])
+def test_a_client_that_gives_no_completion_is_named(given: object) -> None:
+    async def main() -> None:
+        asker = Asker(Desk(lambda request: given), asyncio.get_running_loop())  # type: ignore[arg-type, return-value]
+        with pytest.raises(TypeError, match="Desk: complete"):
+            await asyncio.wait_for(asker.ask(requests("a"), Run(), order=0), 10)
+
+    drive(main)
+
+
+def test_who_waits_hears_that_the_client_was_closed() -> None:
+    async def main() -> None:
+        asker = Asker(Desk(echo, held=True, concurrency=1), asyncio.get_running_loop())
+        asked = asyncio.create_task(asker.ask(requests("a", "b"), Run(), order=0))
+        await turns()
+        await asker.close()
+        with pytest.raises(ConnectionFailedError, match="closed"):
+            await asyncio.wait_for(asked, 10)
+
+    drive(main)
+
+
+def test_a_run_that_holds_its_calls_back_holds_back_no_other() -> None:
+    async def main() -> None:
+        desk, patient, other = Desk(echo, concurrency=2), Run(), Run()
+        let = False
+        patient.permit = lambda request: let  # type: ignore[method-assign]
+        asker = Asker(desk, asyncio.get_running_loop())
+        held = asyncio.create_task(asker.ask(requests("a", "b", "c"), patient, order=0))
+        await turns()
+        assert await asyncio.wait_for(asker.ask(requests("c", "d"), other, order=1), 10) == {}
+        assert sorted(desk.seen) == ["c", "d"]
+        let = True
+        assert await asyncio.wait_for(held, 10) == {}
+        assert (patient.answers, sorted(desk.seen)) == ({"a": "A", "b": "B", "c": "C"}, list("abcd"))
 
     drive(main)
 
