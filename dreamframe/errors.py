@@ -93,6 +93,10 @@ class FingerprintError(PlanError, TypeError):
     """A value has no identity that another process could find again."""
 
 
+class NotAllowedError(PlanError):
+    """A plan that was read reaches for an address, a path or an argument that its reader did not list in `allow=`."""
+
+
 class PlanFormatError(PlanError, ValueError):
     """A plan that cannot be written as JSON, or a text that is no plan, or one that wants what was not handed over."""
 

@@ -12,10 +12,10 @@ from dreamframe.step import Step
 from dreamframe.visible import in_line, visible
 
 
-def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
+def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept: bool = False) -> str:
     """One line a step, the last step first, inputs indented below it, as polars' own explain() does.
 
-    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line.
+    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path.
     """
     seen: dict[int, int] = {}
     hides = plan_redactor([step])
@@ -32,7 +32,7 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
             number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{line(node, hides)}{note(node)}")
+        lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node, hides)}{note(node)}")
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
     return "\n".join(lines)
 
@@ -41,6 +41,12 @@ def line(step: Step, hides: Redactor | None = None) -> str:
     """What a step does, in one line without secrets: those that `hides` knows, or its own."""
     hides = plan_redactor([step]) if hides is None else hides
     return in_line(hides.text(" ".join(step.describe().replace(HINT, "").split("\n"))))
+
+
+def whole_line(step: Step, hides: Redactor | None = None) -> str:
+    """As `line`, with the addresses and whole paths that the step reaches for: to be shown, not to be kept."""
+    hides = plan_redactor([step]) if hides is None else hides
+    return in_line(hides.text(" ".join(step.explained().replace(HINT, "").split("\n"))))
 
 
 def _read_twice(step: Step) -> set[int]:
@@ -65,7 +71,7 @@ def plan_dot(step: Step) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
     hides = plan_redactor([step])
-    labels = [f"  s{i} [label={_quoted(line(n, hides))}];" for i, n in enumerate(nodes)]
+    labels = [f"  s{i} [label={_quoted(whole_line(n, hides))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 

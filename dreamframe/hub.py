@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.authority import Authority
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
@@ -77,10 +78,11 @@ def scan_hub(
 
 
 def stream_rows(
-    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None
+    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None, authority: Authority | None = None
 ) -> Callable[[int | None], pl.DataFrame]:
     """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
-    return lambda n: _Hub(current(), repo, config, split, token).streamed(commit, n, schema)
+    told = False if authority is not None and not authority.has_repository(repo) else token  # False: the Hub is not told who the user is
+    return lambda n: _Hub(current(), repo, config, split, told, authority).streamed(commit, n, schema)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class _Hub:
     repo: str
     config: str | None
     split: str
-    token: str | None = field(repr=False)
+    token: str | bool | None = field(repr=False)
+    authority: Authority | None = None  # of a plan that was read
 
     def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
         """What the session keeps under a key; else what is fetched now, and kept."""
@@ -131,6 +134,8 @@ class _Hub:
         return self.kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0].cast(dict(schema))  # type: ignore[arg-type]
 
     def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+        if self.authority is not None:
+            self.authority.dataset(self.repo)
         datasets = _datasets("scan_hub")
         stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
         features = stream.features
@@ -162,7 +167,8 @@ class _Hub:
         try:
             yield
         except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError, CorruptFileError) as exc:
-            hides = redactor_of((), self.token, huggingface_hub.get_token())
+            held = self.token if isinstance(self.token, str) else None
+            hides = redactor_of((), held, huggingface_hub.get_token())
             said = " ".join(hides.text(str(hides.error(exc))).split())
             raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {said[:500]}") from None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import platform
+import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +66,7 @@ def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
         record |= made
     except PlanFormatError as exc:
         record |= {"problem": scrub(str(exc), hides)}
-    record |= {"explain": scrub(plan_text(step), hides), "python": platform.python_version(), "libraries": _environment()}
+    record |= {"explain": scrub(plan_text(step, is_kept=True), hides), "python": platform.python_version(), "libraries": _environment()}
     if keep_script:
         record |= _kept_script(plans, hides)
     plans.keep(step.label, key, record)
@@ -136,7 +138,9 @@ def listed(stores: Stores) -> list[dict[str, Any]]:
     return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
 
 
-def load(stores: Stores, name: str, *, functions: Given = (), trust_remote_code: bool = False) -> Frame | Model:
+def load(
+    stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+) -> Frame | Model:
     """The plan of this name, label or key."""
     from dreamframe.plan_json.read import as_user_sees, plan_of
 
@@ -148,12 +152,15 @@ def load(stores: Stores, name: str, *, functions: Given = (), trust_remote_code:
         raise PlanFormatError(f"Session.plan: {what}. There are: {there}.")
     if "problem" in found[0]:
         raise PlanFormatError(f"Session.plan: {name!r} was kept as a text alone: {found[0]['problem']}")
-    return as_user_sees(plan_of(found[0], functions=functions, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code))
+    plan = plan_of(found[0], functions=functions, allow=allow, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code)
+    return as_user_sees(plan)
 
 
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
     if "left_out" in held:
         raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
+    if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
+        raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
     found = None if stores.sources is None else stores.sources.find(str(held["label"]), str(held["kept"]))
     if found is None:
         raise PlanFormatError(f"the rows {held['label']}-{str(held['kept'])[:12]} of the plan are not in the session any more")

@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.explain import plan_text
 from dreamframe.llms.base import LLM
+from dreamframe.reaching import under
 from dreamframe.session import current
 from dreamframe.steps.train import Train
 
@@ -52,7 +53,7 @@ class Model:
 
     def llm(self, **settings: Any) -> LLM:
         """The tuned model as an LLM for prompts; settings as of `dr.Transformers`. Raises SettingError where it is none."""
-        return self.step.trainer.as_llm(self, **settings)
+        return under(self.step.trainer.as_llm(self, **settings), self.step.trainer.authority)
 
     def summary(self) -> dict[str, Any]:
         """What the training recorded: rows, steps, losses, times; trains if need be."""
@@ -60,15 +61,15 @@ class Model:
 
     def embedder(self, **settings: Any) -> Embedder:
         """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is none."""
-        return self.step.trainer.as_embedder(self, **settings)
+        return under(self.step.trainer.as_embedder(self, **settings), self.step.trainer.authority)
 
     def classifier(self, **settings: Any) -> TaskModel:
         """The tuned model for `df.classify(model.classifier(), None, "text")`; settings as of `dr.HFClassifier`. Raises SettingError where it is none."""
-        return self.step.trainer.as_classifier(self, **settings)
+        return under(self.step.trainer.as_classifier(self, **settings), self.step.trainer.authority)
 
     def reward(self, **settings: Any) -> TaskModel:
         """The tuned model for `df.classify(model.reward(), None, "text", into="r")`, which puts the reward into `r_score`. Raises SettingError."""
-        return self.step.trainer.as_reward(self, **settings)
+        return under(self.step.trainer.as_reward(self, **settings), self.step.trainer.authority)
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -55,10 +56,14 @@ class SessionCare:
 
         return kept_plans.listed(self.stores)
 
-    def plan(self, name: str, *, functions: Given = (), trust_remote_code: bool = False) -> Frame | Model:
+    def plan(
+        self, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+    ) -> Frame | Model:
         """A kept plan, by its name, label or key: the frame or model that was run, with its rows, wherever the session came from.
 
-        Reading it runs nothing; look at its `.explain()` before you collect a stranger's. `functions` and `trust_remote_code` as of `dr.from_json`.
+        Reading it runs nothing; look at its `.explain()` before you collect a stranger's. Like every plan that was read it has none of your authority:
+        what the session holds needs none, and what it reaches for beyond that is listed in `allow`. `functions`, `allow` and `trust_remote_code` as of
+        `dr.from_json`.
         Raises PlanFormatError where there is none, or several of that label.
 
         >>> with dr.Session("./output") as session:
@@ -69,7 +74,7 @@ class SessionCare:
         """
         from dreamframe import kept_plans
 
-        return kept_plans.load(self.stores, name, functions=functions, trust_remote_code=trust_remote_code)
+        return kept_plans.load(self.stores, name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
 
     # Care
 

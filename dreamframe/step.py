@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 
 import polars as pl
 
+from dreamframe.authority import Authority, lent, reached
 from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError
 from dreamframe.fingerprint import fingerprint, parts, reads_files
@@ -31,7 +32,7 @@ def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = 
     ...     def output_schema(self): return self.inputs[0].schema
     ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
     >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
-    (1, ['name', 'batch_size'])
+    (1, ['name', 'authority', 'batch_size'])
     """
     if default_factory is not None:
         return field(default_factory=default_factory, metadata={"runtime": True})
@@ -53,6 +54,7 @@ class Step(ABC):
 
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
+    authority: Authority | None = lent()  # what a plan that was read may reach; None: the user wrote it
 
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
@@ -124,6 +126,11 @@ class Step(ABC):
     def describe(self) -> str:
         """One line for explain()."""
         return type(self).__name__.upper()
+
+    def explained(self) -> str:
+        """The line of explain(): what `describe` says, and the addresses and whole paths that the step reaches for. It is shown, and never kept."""
+        places = dict.fromkeys(place for f in fields(self) if f.name != "inputs" for place in reached(getattr(self, f.name)))
+        return " at ".join((self.describe(), *places))
 
     def key_fields(self) -> Mapping[str, object]:
         """The fields that identify this step besides its inputs."""

@@ -62,6 +62,8 @@ class LlamaCppEmbedder(InGguf, Embedder):
 
     @property
     def dim(self) -> int:
+        if (told := self.told()) is not None:
+            return told
         header = gguf_header(self.gguf)
         found = header.get(f"{header.get('general.architecture')}.embedding_length")
         if not isinstance(found, int):

@@ -60,7 +60,7 @@ class Encoder:
         device = embedder.device or best_device()
         dtype = embedder.dtype or ("float32" if device == "cpu" else "auto")
         with quiet():
-            folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code)
+            folder = local_weights(embedder.place, revision=embedder.revision, trust_remote_code=embedder.trust_remote_code, token=embedder.hub_token)
             trust = {"trust_remote_code": embedder.trust_remote_code, "local_files_only": True}
             may_be_onnx = embedder.backend != "torch" and device == "cpu" and dtype == "float32"
             digest = content_digest(folder) if may_be_onnx else ""

@@ -81,6 +81,8 @@ class SentenceTransformer(OfWeights, Embedder):
     def dim(self) -> int:
         if self.dimensions is not None:
             return self.dimensions
+        if (told := self.told()) is not None:
+            return told
         return vector_length(self.model, revision=self.revision, who=type(self).__name__)
 
     @property
@@ -93,7 +95,7 @@ class SentenceTransformer(OfWeights, Embedder):
         seen = dict(super().identity())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         return seen
 
     def pool_key(self) -> str:
@@ -104,7 +106,8 @@ class SentenceTransformer(OfWeights, Embedder):
     @property
     def place(self) -> str:
         """The folder or the Hub id of the weights."""
-        return str(self.model.path if isinstance(self.model, Artefact) else self.model)
+        place: str = self.model.path if isinstance(self.model, Artefact) else self.model
+        return place
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.answer import clean
+from dreamframe.authority import is_below, shown
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
 from dreamframe.fingerprint import fingerprint
@@ -123,8 +124,31 @@ class ApiSettings(ModelSettings):
         """The address that paths are put to."""
         return self.base_url or self.address
 
+    @property
+    def is_own_address(self) -> bool:
+        """Whether it is asked at the address that its provider has for everybody."""
+        return self.base_url is None or (bool(self.own_address) and is_below(self.base_url, self.own_address))
+
+    @property
+    def own_address(self) -> str:
+        """The provider's own address; empty where there is none that is the same for everybody."""
+        return str(getattr(type(self), "address", ""))
+
+    def check_reach(self) -> None:
+        if self.authority is None:
+            return
+        if not self.is_own_address:
+            self.authority.address(self.endpoint, who=self.label, own=self.own_address)
+        if self.identity_ is not None and self.identity_ != self.endpoint and self.identity_ not in self.authority.listed:
+            self.authority.address(self.identity_, who=self.label, own="", why="files what it answers as answers of")
+
+    def reaches(self) -> tuple[str, ...]:
+        return () if self.is_own_address else (shown(self.endpoint),)
+
     def key(self) -> str | None:
-        """The API key as it is now. Raises AuthenticationError where there is none and the provider's own server wants one."""
+        """The API key as it is now, for where it may go. Raises NotAllowedError where it may not, AuthenticationError where there is none and the
+        provider's own server wants one."""
+        self.check_reach()
         found = self.api_key or os.environ.get(self.key_variable)
         if not found and self.base_url is None and self.needs_key:
             raise no_key(self)
@@ -139,7 +163,7 @@ class ApiSettings(ModelSettings):
         headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
         key = str(self.api_key or os.environ.get(self.key_variable))
         secrets = fingerprint([self.userinfo, self.query, key, headers])  # a digest: this text stands in tables that debuggers show
-        return repr((self.provider, str(self.endpoint), secrets, steers))
+        return repr((self.provider, str(self.endpoint), secrets, self.authority, steers))
 
     def url(self, path: str) -> str:
         """The address of one operation."""
@@ -288,6 +312,8 @@ class ApiClient:
             return known
         llm = question.llm
         assert isinstance(llm, ApiSettings), type(llm)
+        if llm.authority is not None and question.sampling.extra:
+            llm.authority.arguments(question.sampling.extras(), who=llm.label)
         wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
         if len(self._wires) > 256:
             self._wires.clear()

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 from dreamframe.call import Completion, Request, Sampling
 from dreamframe.llms.prices import FREE, Price
 from dreamframe.provenance import Provenance, model_provenance
+from dreamframe.reaching import Reaching
 
 SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
 
@@ -78,7 +79,7 @@ def secret(default: Any = None) -> Any:
 
 
 @dataclass(frozen=True)
-class ModelSettings(ABC):
+class ModelSettings(Reaching, ABC):
     """Settings of anything that is asked row by row (a language model, an embedder, a classifier): a frozen value that holds no connection, no weights
     and no key until it is used.
 
@@ -91,11 +92,15 @@ class ModelSettings(ABC):
     version: ClassVar[int] = 1
     outside_identity: ClassVar[tuple[str, ...]] = ()  # fields that are part of each question instead
 
-    def __post_init__(self) -> None:  # noqa: B027  not every kind has something to check
+    def __post_init__(self) -> None:  # not every kind has something to check
         """A subclass checks its settings here, and calls this one's first."""
 
     def identity(self) -> Mapping[str, object]:
-        """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question."""
+        """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question.
+
+        Whoever overrides it calls it first: weights are read for it, and those of a plan that was read must be ones that it may read.
+        """
+        self.check_places()
         kept = (f.name for f in fields(self) if f.name not in self.outside_identity and not f.metadata.get("runtime"))
         return {"provider": self.provider, "version": self.version, **{name: getattr(self, name) for name in kept}}
 
@@ -118,7 +123,7 @@ class ModelSettings(ABC):
         """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
         return self
 
-    def check_weights(self) -> None:  # noqa: B027  most kinds have none on this machine
+    def check_weights(self) -> None:  # most kinds have none on this machine
         """Raise SourceChangedError where the weights are no longer what the settings are pinned to."""
 
     @property

@@ -69,10 +69,11 @@ def load(
     revision: str | None,
     trust_remote_code: bool,
     who: str,
+    token: bool | None = None,
 ) -> Loaded:
     """Weights, adapter and tokenizer on their device, in evaluation mode. Raises SettingError for a folder that is no language model."""
     with quiet():
-        folder = local_weights(model, revision=revision, trust_remote_code=trust_remote_code)
+        folder = local_weights(model, revision=revision, trust_remote_code=trust_remote_code, token=token)
         if not (folder / "config.json").exists():
             what = (
                 "an adapter: give its base as the model, and it as adapter=" if (folder / "adapter_config.json").exists() else "no model: it has no config.json"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import MissingExtraError, NotAllowedError, SettingError
 from dreamframe.llms.api import Connection
 from dreamframe.llms.base import steering
 from dreamframe.llms.held import redactor_of
@@ -80,6 +80,13 @@ class LiteLLM(OpenAI):
     def price(self) -> Price | None:
         """Nothing is known of it here."""
         return None
+
+    def check_reach(self) -> None:
+        """Its name decides who is asked, with whose key: it is listed, or not asked."""
+        super().check_reach()
+        if self.authority is not None and self.model not in self.authority.listed:
+            what = f"{self.label}: where LiteLLM asks, and with which of your keys, its model's name decides"
+            raise NotAllowedError(f"{what}. If it may, list the name where you read the plan: allow=[{self.model!r}].")
 
     def connect(self, headers: Mapping[str, str]) -> Connection:  # noqa: ARG002  litellm makes its own
         return Library(self)

@@ -88,8 +88,9 @@ class LlamaCpp(InGguf, LLM):
         return self.slots
 
     def identity(self) -> Mapping[str, object]:
+        own = super().identity()  # which asks whether they may be opened
         adapter = gguf_identity(self.adapter, type(self).__name__) if self.adapter else None
-        return {**super().identity(), "model": self.content, "adapter": adapter}
+        return {**own, "model": self.content, "adapter": adapter}
 
     def pool_key(self) -> str:
         return f"llamacpp {self.weights_key()} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"

@@ -43,7 +43,7 @@ class Parallel(LLM):
             if any(v != values[0] for v in values):
                 raise SettingError(f"Parallel: the models differ in {name}: {', '.join(map(repr, values))}. Give all of them the same.")
         for f in fields(self):
-            object.__setattr__(self, f.name, getattr(made[0], f.name) if f.name in AGREED else made)
+            object.__setattr__(self, f.name, getattr(made[0], f.name) if f.name in AGREED else None if f.metadata.get("is_lent") else made)
         object.__setattr__(self, "model", " + ".join(part.label for part in made))
         self.__post_init__()
 
@@ -51,6 +51,14 @@ class Parallel(LLM):
     def concurrency(self) -> int:
         """Requests that may be in flight at once, in all of them."""
         return sum(int(getattr(part, "concurrency", None) or 16) for part in self.llms)
+
+    def places(self) -> tuple[str, ...]:
+        """Each of its models answers for itself."""
+        return ()
+
+    def check_reach(self) -> None:
+        for part in self.llms:
+            part.check_reach()
 
     def identity(self) -> Mapping[str, object]:
         own = sorted((dict(part.identity()) for part in self.llms), key=canonical)

@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any, BinaryIO
 
+from dreamframe.authority import Authority
 from dreamframe.llms.replicas import KINDS, LONGEST_LINE, completion_fields, error_fields, request_of
 from dreamframe.llms.residency import Resident
 
@@ -21,6 +22,8 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
         out.flush()
 
     given = json.loads(await lines.readline())
+    allowed = given["fields"].pop("authority")
+    given["fields"]["authority"] = None if allowed is None else Authority.of(allowed)
     settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"]).pinned()  # once, not for each request
     client = settings.open()
     assert isinstance(client, Resident)

@@ -17,6 +17,7 @@ from dreamframe.errors import CallError, ConnectionFailedError, DreamframeError,
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.residency import Resident
+from dreamframe.llms.weights import KeptWeights
 
 LONGEST_LINE = 1 << 28  # bytes of one request or answer
 KINDS = {
@@ -157,6 +158,8 @@ def settings_fields(settings: ModelSettings, device: str, *, share: int) -> dict
     """Resolved settings for one device. Processors are shared evenly."""
     held = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     held = {k: v.path if isinstance(v, Artefact) else v for k, v in held.items()}
+    held = {k: str(v.path() or v) if isinstance(v, KeptWeights) else v for k, v in held.items()}  # what they are is checked here
+    held["authority"] = None if settings.authority is None else list(settings.authority.listed)
     kind = next(k.__name__ for k in type(settings).__mro__ if k.__name__ in KINDS)
     threads = held.get("threads") or (max(1, free_cores() // share) if device == "cpu" else None)
     return {"kind": kind, "fields": {**held, "device": device, "threads": threads}}

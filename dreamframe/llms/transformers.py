@@ -83,9 +83,9 @@ class Transformers(OfWeights, LLM):
         seen = dict(super().identity())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = adapter_identity(self.adapter)
+            seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
         return seen
 
     def pool_key(self) -> str:
@@ -104,19 +104,19 @@ class Transformers(OfWeights, LLM):
         return Replicas(self, self.device) if isinstance(self.device, tuple) else TransformersClient(self)
 
 
-def adapter_folder(adapter: str) -> Path:
+def adapter_folder(adapter: str, token: bool | None = None) -> Path:
     """The folder of an adapter, or of an adapter's repository on the Hub, downloaded at its commit. Raises SettingError for anything else."""
-    folder = Path(adapter).expanduser()
-    if not folder.exists() and is_repo_id(adapter):
-        folder = local_weights(adapter)
+    folder = adapter.path() if isinstance(adapter, KeptWeights) else Path(adapter).expanduser()
+    if folder is None or (not folder.exists() and is_repo_id(adapter)):
+        folder = local_weights(adapter, token=token)
     if not (folder / "adapter_config.json").exists():
         raise SettingError(f"Transformers: adapter={adapter!r} is not the folder of an adapter: it has no adapter_config.json.")
     return folder
 
 
-def adapter_identity(adapter: str) -> object:
+def adapter_identity(adapter: str, token: bool | None = None) -> object:
     """What an adapter is: the digest of its files."""
-    return adapter.identity if isinstance(adapter, KeptWeights | Pinned) else content_digest(adapter_folder(adapter))
+    return adapter.identity if isinstance(adapter, KeptWeights | Pinned) else content_digest(adapter_folder(adapter, token))
 
 
 def _shown(model: str | Artefact | TrainedModel) -> str:
@@ -162,12 +162,13 @@ class TransformersClient(Resident[Any]):
         llm = self.settings
         loaded = hf_loading.load(
             _place(llm.model) or "",
-            adapter=None if llm.adapter is None else str(adapter_folder(_place(llm.adapter) or "")),
+            adapter=None if llm.adapter is None else str(adapter_folder(_place(llm.adapter) or "", llm.hub_token)),
             quantization=llm.quantization,
             device=llm.device,
             dtype=llm.dtype,
             revision=llm.revision,
             trust_remote_code=llm.trust_remote_code,
+            token=llm.hub_token,
             who="Transformers",
         )
         reader = torch_engine.Engine(loaded, label=llm.label, chat_template=llm.chat_template, threads=llm.threads)

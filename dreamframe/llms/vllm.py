@@ -55,6 +55,7 @@ class VLLM(OfWeights, LLM):
     engine: Any = steering()
     concurrency: int = steering(256)
 
+    handed_on: ClassVar[tuple[str, ...]] = ("engine",)
     provider: ClassVar[str] = "vllm"
 
     def __post_init__(self) -> None:
@@ -80,9 +81,9 @@ class VLLM(OfWeights, LLM):
         seen = dict(super().identity())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = adapter_identity(self.adapter)
+            seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
         chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
         return {**seen, "engine": chosen} if chosen else seen
 
@@ -102,7 +103,7 @@ class VLLM(OfWeights, LLM):
 
 
 def _place(model: Any) -> str:
-    return str(model.path if isinstance(model, Artefact) else model or "")
+    return model.path if isinstance(model, Artefact) else model or ""
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ class VLLMClient(Resident[Running]):
         from vllm.v1.engine.async_llm import AsyncLLM
 
         llm = self.settings
-        folder = str(local_weights(_place(llm.model), revision=llm.revision, trust_remote_code=llm.trust_remote_code))
-        adapter = adapter_folder(_place(llm.adapter)) if llm.adapter is not None else None
+        folder = str(local_weights(_place(llm.model), revision=llm.revision, trust_remote_code=llm.trust_remote_code, token=llm.hub_token))
+        adapter = adapter_folder(_place(llm.adapter), llm.hub_token) if llm.adapter is not None else None
         given = {"quantization": llm.quantization, "max_model_len": llm.n_ctx}
         engine = AsyncLLM.from_engine_args(
             AsyncEngineArgs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -12,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from dreamframe.authority import is_inside
 from dreamframe.errors import MissingExtraError, SettingError, SourceChangedError
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint
 
@@ -71,23 +73,41 @@ class MissingMiniLMError(MissingExtraError):
 
 
 class KeptWeights(str):
-    """The name of weights that are not here: a kept plan tells what they were, so that what was made with them is found. They cannot be loaded."""
+    """The name of weights that a kept plan was made with, and what they were, so that what was made with them is found. Made without a look at the disk;
+    they can be loaded where the name means the very same weights below the working directory."""
 
     identity: str | Mapping[str, object]  # as `weights_identity` gave it
     dim: int | None  # of an embedder's vectors
 
     @classmethod
-    def named(cls, name: str, identity: str | Mapping[str, object], dim: int | None = None) -> str:
-        """A name that stands for these weights: as it is, if it means them here too. Looks below the working directory alone: a stranger wrote the name."""
-        inside = Path(name).parts and not Path(name).is_absolute() and not {"..", "~"} & set(Path(name).parts)
-        try:
-            if inside and isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
-                return name
-        except (SettingError, MissingExtraError):
-            pass  # not here
+    def elsewhere(cls, name: str, identity: str | Mapping[str, object], dim: int | None = None) -> KeptWeights:
+        """A name that stands for these weights, wherever they are. Nothing is looked at."""
         made = cls(name)
         made.identity, made.dim = identity, dim
         return made
+
+    @classmethod
+    def named(cls, name: str, identity: str | Mapping[str, object], dim: int | None = None) -> str:
+        """A name that stands for these weights: as it is, if it means them here too. Looks below the working directory alone: a stranger wrote the name."""
+        below = bool(Path(name).parts) and not Path(name).is_absolute() and not {"..", "~"} & set(Path(name).parts) and is_inside(name)
+        with contextlib.suppress(SettingError, MissingExtraError):  # not here
+            if below and isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
+                return name
+        return cls.elsewhere(name, identity, dim)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # to another process, as it is
+        return KeptWeights.elsewhere, (str(self), self.identity, self.dim)
+
+    def path(self) -> Path | None:
+        """Where they are; None for the Hub. Raises SettingError where they are not, and for a name that is said to be that of other weights."""
+        name = str(self)
+        if isinstance(self.identity, str):
+            if type(self.named(name, self.identity)) is str:
+                return weights_path(name)
+            raise SettingError(f"the weights {name!r} that this plan was made with are not here: what it made of them can be read, nothing more.")
+        if self.identity.get("hub") != name:
+            raise SettingError(f"the weights {name!r} of this plan are said to be those of {self.identity.get('hub')!r}: they are not loaded.")
+        return None  # of the Hub, at a commit
 
 
 class Pinned(str):
@@ -106,9 +126,7 @@ class Pinned(str):
 def weights_path(model: str) -> Path | None:
     """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
     if isinstance(model, KeptWeights):
-        if not isinstance(model.identity, str):
-            return None  # of the Hub, at a commit
-        raise SettingError(f"the weights {str(model)!r} that this plan was made with are not here: what it made of them can be read, nothing more.")
+        return model.path()
     if model == SMOLLM2:
         return smollm2_gguf()
     if model == MINILM:
@@ -121,23 +139,26 @@ def weights_path(model: str) -> Path | None:
     return None
 
 
-def local_weights(model: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Path:
-    """A folder of weights that transformers can load: a folder as it is, a GGUF file converted once, a Hub id downloaded at its commit."""
+def local_weights(model: str, *, revision: str | None = None, trust_remote_code: bool = False, token: bool | None = None) -> Path:
+    """A folder of weights that transformers can load: a folder as it is, a GGUF file converted once, a Hub id downloaded at its commit.
+
+    With `token=False` the Hub is not told who the user is.
+    """
     path = weights_path(model)
     if path is None:
-        return _downloaded(model, _commit(model, revision), trust_remote_code)
+        return _downloaded(model, _commit(model, revision, token), trust_remote_code, token)
     if revision is not None:
         raise SettingError(f"model={model!r} is on this machine, so revision={revision!r} means nothing; leave it out.")
     return path if path.is_dir() else _converted(path)
 
 
-def weights_identity(model: str, revision: str | None = None) -> str | Mapping[str, object]:
+def weights_identity(model: str, revision: str | None = None, *, token: bool | None = None) -> str | Mapping[str, object]:
     """What the weights are, wherever they lie: a digest of the files' content, or the resolved commit of a Hub id."""
     if isinstance(model, KeptWeights | Pinned):
         return model.identity
     path = weights_path(model)
     if path is None:
-        return {"hub": model, "commit": hub_commit(model, revision)}
+        return {"hub": model, "commit": hub_commit(model, revision, token)}
     return content_digest(path)
 
 
@@ -180,7 +201,7 @@ def _content_files(folder: Path) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=256)
-def hub_commit(model: str, revision: str | None = None) -> str:
+def hub_commit(model: str, revision: str | None = None, token: bool | None = None) -> str:
     """The commit that a revision of a Hub model means now. One answer a process; without a network, the commit that was downloaded last."""
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
@@ -190,29 +211,29 @@ def hub_commit(model: str, revision: str | None = None) -> str:
     except ImportError as exc:
         raise MissingExtraError("huggingface-hub", extra="hub", needed_for=f"model {model!r}") from exc
     try:
-        return str(HfApi().model_info(model, revision=revision).sha)
+        return str(HfApi(token=token).model_info(model, revision=revision).sha)
     except HFValidationError as exc:
         raise SettingError(f"model={model!r}: {exc}") from exc
     except (HTTPError, OfflineModeIsEnabled, OSError) as exc:
         status = getattr(getattr(exc, "response", None), "status_code", None)
         if status is None or status >= 500:
             try:
-                return Path(snapshot_download(model, revision=revision, local_files_only=True)).name
+                return Path(snapshot_download(model, revision=revision, local_files_only=True, token=token)).name
             except LocalEntryNotFoundError:
                 pass  # never downloaded: the first error says more
         raise SettingError(f"model={model!r}: no such folder or file here, and the Hub does not give it at revision {revision!r}: {exc}") from exc
 
 
-def _commit(model: str, revision: str | None) -> str:
+def _commit(model: str, revision: str | None, token: bool | None) -> str:
     kept = model.identity if isinstance(model, KeptWeights | Pinned) else None
-    return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision)
+    return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision, token)
 
 
-def _downloaded(model: str, commit: str, trust_remote_code: bool) -> Path:
+def _downloaded(model: str, commit: str, trust_remote_code: bool, token: bool | None) -> Path:
     from huggingface_hub import snapshot_download
 
     ignored = OTHER_FORMATS if trust_remote_code else [*OTHER_FORMATS, "*.py"]
-    return Path(snapshot_download(model, revision=commit, ignore_patterns=ignored))
+    return Path(snapshot_download(model, revision=commit, ignore_patterns=ignored, token=token))
 
 
 # GGUF

@@ -18,9 +18,11 @@ from dreamframe.errors import PlanFormatError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.store.ipc import damage, most_unfolded, read_table
 
-CODE = ("Anonymous", "Python", "Ffi", "Plugin", "SubPlan", "Object", "Callback", "Lambda", "Udf")  # parts of the names of nodes that hold code or plans
+CODE = ("Anonymous", "Python", "Ffi", "Plugin", "SubPlan", "Object", "Callback", "Lambda", "Udf", "Pipe")  # parts of the names of nodes that hold code or plans
 TABLES = ("Series", "List", "Array", "Struct", "strings")  # nodes that hold Arrow bytes where they hold a list of numbers
 SHORT = 32  # numbers that may stand in a list without being a table: window sizes, quantiles, categories
+PICKLED = list(b"PLPY")  # the first bytes of what polars would unpickle
+CALLED = ("callback", "python", "plugin", "lambda", "pickle")  # parts of the names of fields that hold code
 WAY_OUT = "Do it in df.map(...) or df.map_batches(...) instead, whose function is named and handed over when the plan is read."
 
 
@@ -64,7 +66,10 @@ def type_read(tree: Any) -> pl.DataType:
 def _check(tree: Any) -> None:
     try:
         for name, held in _nodes(tree):
-            if any(part in name for part in CODE) or (name == "RenameAlias" and "Map" in json.dumps(held)):
+            is_code = name == "Object" if held is None else any(part in name for part in CODE) or any(part in name.lower() for part in CALLED)
+            if is_code or (name == "RenameAlias" and "Map" in json.dumps(held)):
+                raise PlanFormatError(f"it holds code ({name})")
+            if name != "Binary" and _is_numbers(held) and held[: len(PICKLED)] == PICKLED:
                 raise PlanFormatError(f"it holds code ({name})")
             if name in TABLES and isinstance(held, str) and not (held.isidentifier() and len(held) < SHORT):  # the name of a type stands there too
                 raise PlanFormatError(f"it holds a table that is a text ({name})")
@@ -75,7 +80,7 @@ def _check(tree: Any) -> None:
 
 
 def _nodes(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value with the name it stands under; a node without fields is its name."""
+    """Every value with the name it stands under; a node without fields is its name, and so are the texts of users, which hold nothing."""
     yield name, tree
     if isinstance(tree, dict):
         for key, held in tree.items():

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import datetime
 import decimal
+import os
 import pathlib
 import re
 import types
@@ -16,7 +17,8 @@ from typing import Any
 import polars as pl
 
 from dreamframe.answer_schema import AnswerSchema
-from dreamframe.errors import DreamframeError, FingerprintError, PlanError, PlanFormatError
+from dreamframe.authority import Authority, shown
+from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError, PlanError, PlanFormatError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.hub import stream_rows
@@ -36,6 +38,7 @@ from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
+NONE = Authority()
 VERBS = frozenset(
     {"aggregate", "cast", "concat", "drop", "drop_nans", "drop_nulls", "explode", "fill_nan", "fill_null", "filter", "gather", "gather_every", "head"}
     | {"join", "limit", "rename", "reverse", "select", "slice", "sort", "tail", "unique", "unnest", "unpivot", "with_columns", "with_row_index"}
@@ -43,8 +46,15 @@ VERBS = frozenset(
 Given = Mapping[str, object] | Iterable[object]
 
 
-def plan_of(record: object, *, functions: Given = (), rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None = None, trust_remote_code: bool = False) -> Step:
-    """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold.
+def plan_of(
+    record: object,
+    *,
+    functions: Given = (),
+    allow: Iterable[str | os.PathLike[str]] = (),
+    rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None = None,
+    trust_remote_code: bool = False,
+) -> Step:
+    """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold. `allow` lists what it may reach.
 
     Raises PlanFormatError for what is no plan, for functions that are missing or differ, and for one that wants code of a repository to run.
     """
@@ -53,14 +63,16 @@ def plan_of(record: object, *, functions: Given = (), rows: Callable[[Mapping[st
     if record.get("plan") != FORMAT:
         said = f"the plan has format {record.get('plan')!r}; this dreamframe reads format {FORMAT}"
         raise PlanFormatError(f"from_json: {said}. Upgrade with: pip install -U dreamframe")
+    authority = Authority.of(allow)
     try:
-        reader = Reader(_given(record.get("given"), functions), rows, trust_remote_code)
+        reader = Reader(_given(record.get("given"), functions), rows, trust_remote_code, authority)
         for held in record["steps"]:
             reader.step(held)
+        reader.steps[-1].walk()  # a plan that is too deep for that is too deep for everything else
         return reader.steps[-1]
     except PlanError as exc:
-        if isinstance(exc, PlanFormatError):
-            raise PlanFormatError(f"from_json: {exc}") from exc
+        if isinstance(exc, PlanFormatError | NotAllowedError):
+            raise type(exc)(f"from_json: {exc}") from exc
         raise
     except DreamframeError:
         raise
@@ -109,9 +121,15 @@ def _is(value: object, digest: object) -> bool:
 class Reader:
     """One plan on its way from JSON."""
 
-    def __init__(self, given: Mapping[str, object], rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None, trust_remote_code: bool) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, object],
+        rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None,
+        trust_remote_code: bool,
+        authority: Authority = NONE,
+    ) -> None:
         self.steps: list[Step] = []
-        self._given, self._rows, self._trusts = given, rows, trust_remote_code
+        self._given, self._rows, self._trusts, self._authority = given, rows, trust_remote_code, authority
 
     def step(self, held: Mapping[str, Any]) -> None:
         """One step over those that were read before it."""
@@ -119,6 +137,7 @@ class Reader:
         if not issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is no step")
         fields = self._fields(held, cls)
+        fields |= self._lent(cls)
         fields["inputs"] = tuple(self._below(n) for n in held["inputs"])
         if issubclass(cls, Relational) and fields.get("verb") not in VERBS:
             raise PlanFormatError(f"{fields.get('verb')!r} is no verb of frames")
@@ -126,9 +145,12 @@ class Reader:
             fields["data"] = self._source(held["rows"])
         if issubclass(cls, HubStream):
             repo, split, commit = (str(fields[name]) for name in ("repo", "split", "revision"))
-            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])))
+            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])), authority=self._authority)
         if cls is Scan and "rows" in held:
-            cls, fields = KeptScan, {"data": fields["data"], "name": fields.get("name"), **_strings(held["rows"], "kept_key", "described")}
+            kept = {"data": fields["data"], "name": fields.get("name"), "authority": self._authority}
+            cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
+        if cls is KeptScan:
+            fields["is_claimed"] = self._rows is None or held["rows"].get("kept") != fields["kept_key"]
         self.steps.append(cls(**fields))
 
     def _below(self, number: Any) -> Step:
@@ -158,6 +180,11 @@ class Reader:
         for name, hint in declared(cls).items():
             if name in fields and not fits(fields[name], hint):
                 raise PlanFormatError(f"{cls.__name__}.{name} is a {type(fields[name]).__name__}, which it cannot be")
+        for f in dataclasses.fields(cls):
+            if (f.metadata.get("secret") or f.metadata.get("is_lent")) and fields.get(f.name) is not None:
+                raise PlanFormatError(f"{cls.__name__}.{f.name} stands in the plan; keys, headers and what a plan may reach are its reader's to give")
+        if "@" in (address := str(fields.get("base_url"))) or "?" in address:
+            raise PlanFormatError(f"{cls.__name__}.base_url={shown(address)} holds credentials or a query, which no plan that was written holds")
         wants = fields.get("trust_remote_code") or any("trust_remote_code" in str(fields.get(name)) for name in ("args", "extra"))
         if wants and not self._trusts:
             raise PlanFormatError("the plan wants code from a model's repository to run (trust_remote_code). If you trust it: trust_remote_code=True.")
@@ -168,7 +195,13 @@ class Reader:
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is no record that a step may hold")
         fields = self._fields(held, cls)
-        return Parallel(*fields["llms"]) if cls is Parallel else cls(**fields)
+        if cls is Parallel:
+            return Parallel(*fields["llms"])
+        return cls(**fields | self._lent(cls))
+
+    def _lent(self, cls: type) -> dict[str, Any]:
+        """What every record that reaches for anything carries: the authority of the plan."""
+        return {f.name: self._authority for f in dataclasses.fields(cls) if f.metadata.get("is_lent")}
 
     def value(self, held: Any) -> Any:
         """Any value of a record."""
@@ -277,6 +310,6 @@ PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "$schema": lambda v: pl.Schema({str(name): expressions.type_read(t) for name, t in v}),
     "$dtype": expressions.type_read,
     "$dtype_class": _datatype,
-    "$weights": lambda v: KeptWeights.named(str(v[0]), v[1] if isinstance(v[1], str) else dict(v[1]), v[2]),
+    "$weights": lambda v: KeptWeights.elsewhere(str(v[0]), v[1] if isinstance(v[1], str) else dict(v[1]), v[2]),
     "$type": lambda v: NAMED_TYPES[v],
 }

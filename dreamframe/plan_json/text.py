@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -29,9 +31,16 @@ def to_json(step: Step) -> str:
     return text
 
 
-def from_json(text: str | bytes, *, functions: Given = (), trust_remote_code: bool = False) -> Frame | Model:
+def from_json(
+    text: str | bytes, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+) -> Frame | Model:
     """Read a plan that `df.to_json()` or `model.to_json()` wrote. Nothing in the text is run: only known records, polars expressions without Python
-    functions, and validated rows are made of it. Collecting a stranger's plan asks its models and reads its files: look at its `.explain()` first.
+    functions, and validated rows are made of it. Reading it opens no file and asks nobody; its `.explain()` names every host and whole path.
+
+    A plan that was read has none of your authority. Your keys, and your rows, go to a provider's own address and nowhere else; files are read below the
+    working folder, and there nothing that is hidden; the Hub is not told who you are. `allow` lists what it may reach besides: addresses (with all below
+    them) or hosts, paths, folders or globs, repositories of the Hub, names of arguments that other libraries get. Whatever else it reaches for when it is
+    collected raises NotAllowedError, which names it. What the session has an answer or an output for needs nothing.
 
     `functions` (a dict by name, or a list) hands over what no text can hold: your functions, classes and objects. Each must be the very one that the plan
     was made with, by its fingerprint. Keys are not in a plan; models find theirs in the environment. A plan that wants code of a model's repository to
@@ -43,6 +52,14 @@ def from_json(text: str | bytes, *, functions: Given = (), trust_remote_code: bo
     >>> text = dr.frame({"t": ["tea"]}).map(shout, schema={"loud": pl.String}).to_json()
     >>> dr.from_json(text, functions=[shout]).collect().rows()
     [('tea', 'TEA')]
+    >>> there = dr.frame({"t": ["tea"]}).prompt(dr.OpenAI("m", base_url="http://gpu1.invalid/v1"), "{t}")
+    >>> dr.from_json(there.to_json(), allow=["http://gpu1.invalid/v1"]).explain().splitlines()[0]
+    "PROMPT answer ← m '{t}' at 'http://gpu1.invalid/v1'"
+    >>> try:
+    ...     dr.from_json(there.to_json()).collect()
+    ... except dr.errors.NotAllowedError as exc:
+    ...     print(str(exc).partition(". ")[2])
+    That is not https://api.openai.com/v1, its provider's own. No key and no row goes there unless you list it where you read the plan: allow=['http://gpu1.invalid/v1'].
     >>> try:
     ...     dr.from_json(text)
     ... except dr.errors.PlanFormatError as exc:
@@ -55,4 +72,4 @@ def from_json(text: str | bytes, *, functions: Given = (), trust_remote_code: bo
         record = json.loads(text)
     except (ValueError, RecursionError, TypeError) as exc:
         raise PlanFormatError(f"from_json: this is no JSON: {exc}") from exc
-    return as_user_sees(plan_of(record, functions=functions, trust_remote_code=trust_remote_code))
+    return as_user_sees(plan_of(record, functions=functions, allow=allow, trust_remote_code=trust_remote_code))

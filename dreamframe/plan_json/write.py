@@ -8,6 +8,7 @@ Secrets are never written: those of their own fields are found in the environmen
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -25,6 +26,7 @@ import polars as pl
 
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.arrow import as_arrow, in_arrow
+from dreamframe.embedders.base import Embedder
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.json_schema import is_pydantic
@@ -101,12 +103,20 @@ class Writer:
     def _fields(self, record: Any, without: set[str]) -> dict[str, Any]:
         fields = {}
         for f in dataclasses.fields(record):
-            if f.name in without or f.metadata.get("secret") or not f.init:
+            if f.name in without or f.metadata.get("secret") or f.metadata.get("is_lent") or not f.init:
                 continue
             value = getattr(record, f.name)
             if not f.metadata.get("runtime") or _is_plain(value):
                 fields[f.name] = self.value(value)
-        return {"fields": fields | (_weights(record) if self._is_for_strangers else {})}
+        return {"fields": fields | self._told(record) | (_weights(record) if self._is_for_strangers else {})}
+
+    def _told(self, record: Any) -> dict[str, Any]:
+        """What would have to be looked up in files to make the plan again: columns, lengths of vectors. Reading a plan opens none."""
+        if isinstance(record, Scan):
+            return {"columns": self.value(tuple(record.schema.items()))}
+        with contextlib.suppress(DreamframeError, OSError):  # weights that are nowhere, or a Hub out of reach
+            return {"length": record.dim} if isinstance(record, Embedder) and not hasattr(record, "base_url") else {}
+        return {}
 
     def value(self, value: Any) -> Any:
         """Any value of a record."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.call import Failure, Form, RowContext
-from dreamframe.errors import DreamframeError, SettingError
+from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
 
 
 class Prompt(ABC):
@@ -52,7 +52,7 @@ class Prompt(ABC):
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
         edges = {id(e): i for i, e in enumerate(self.inputs)}
-        held = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        held = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
         return {name: f"edge {edges[id(v)]}" if id(v) in edges else v for name, v in held.items()}
 
     @property
@@ -92,6 +92,8 @@ def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) ->
             continue
         try:
             made[position] = write(position)
+        except NotAllowedError:
+            raise  # what a plan may not reach is no matter of a row
         except (DreamframeError, OSError) as exc:
             ctx.fail(position, Failure.of(exc, request="(its prompt could not be written)", attempts=0))
     return pl.Series("prompt", made, dtype=pl.String)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe import template
+from dreamframe.authority import Authority, lent
 from dreamframe.call import Form, RowContext
 from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError
 from dreamframe.prompts.base import Prompt, written
@@ -35,13 +36,15 @@ class Chat(Prompt):
 
     turns: tuple[tuple[str, str], ...]
     images: tuple[str, ...] = field(default=(), kw_only=True)
+    authority: Authority | None = lent()  # what a plan that was read may show to a model
 
     form: ClassVar[Form] = "messages"
 
-    def __init__(self, turns: Sequence[tuple[str, str]], *, images: Sequence[str] | str = ()) -> None:
+    def __init__(self, turns: Sequence[tuple[str, str]], *, images: Sequence[str] | str = (), authority: Authority | None = None) -> None:
         held = tuple((str(role), str(text)) for role, text in turns)
         object.__setattr__(self, "turns", held)
         object.__setattr__(self, "images", (images,) if isinstance(images, str) else tuple(images))
+        object.__setattr__(self, "authority", authority)
         for role, text in held:
             if role not in ROLES:
                 raise SettingError(f"Chat: role {role!r} is not one of {', '.join(map(repr, ROLES))}.")
@@ -81,7 +84,7 @@ class Chat(Prompt):
         """A function that writes the messages of the i-th row. It raises OSError or SchemaError for an image that is none."""
         columns = [template.render(text, rows).to_list() for _, text in self.turns]
         images = [rows.get_column(c) for c in self.images]
-        return lambda i: self._row([c[i] for c in columns], [image_url(c[i]) for c in images])
+        return lambda i: self._row([c[i] for c in columns], [image_url(c[i], self.authority) for c in images])
 
     def _row(self, texts: list[str | None], images: list[str | None]) -> str | None:
         if any(v is None for v in (*texts, *images)):
@@ -94,14 +97,19 @@ class Chat(Prompt):
 
     def renamed(self, names: Mapping[str, str]) -> Chat:
         turns = [(role, template.renamed(text, names)) for role, text in self.turns]
-        return Chat(turns, images=[names.get(c, c) for c in self.images])
+        return Chat(turns, images=[names.get(c, c) for c in self.images], authority=self.authority)
 
 
-def image_url(value: bytes | str | None) -> str | None:
-    """An image as the URL of a chat part: bytes and files as data URLs. Raises OSError for a file that cannot be read."""
+def image_url(value: bytes | str | None, authority: Authority | None = None) -> str | None:
+    """An image as the URL of a chat part: bytes and files as data URLs. Raises OSError for a file that cannot be read.
+
+    Raises NotAllowedError for a file or an address that a plan that was read may not show: an address is fetched by the provider, with all that it tells.
+    """
     if value is None:
         return None
     if isinstance(value, str):
+        if authority is not None and not value.startswith("data:"):
+            authority.path(value, who="Chat images")
         if value.startswith(("http://", "https://", "data:")):
             return value
         value = Path(value).read_bytes()

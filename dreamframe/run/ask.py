@@ -383,6 +383,7 @@ def asker_for(llm: LLM) -> Asker | ParallelAsker | PackAsker:
         for closed in [known for known in _askers if known.is_closed()]:
             del _askers[closed]
         _askers[loop] = {}
+    llm.check_reach()  # also of a client that is open: another plan may share it
     key = llm.pool_key()
     asker = _askers[loop].get(key)
     if asker is None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import PlanError, SourceChangedError
+from dreamframe.authority import shown
+from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
 from dreamframe.file_content import WRITEBACK_S
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.provenance import Provenance
@@ -20,6 +21,7 @@ from dreamframe.step import Memo, Source, runtime, step
 from dreamframe.steps.files import files_of, is_marked, names_in_rows
 from dreamframe.steps.scanners import scan
 
+FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
 FILES = FileMemo(rest_s=WRITEBACK_S)  # digests of unchanged files, so that a large one is not read twice
 
 
@@ -117,14 +119,28 @@ class Scan(Source):
     format: str
     paths: tuple[str, ...] = runtime()
     options: tuple[tuple[str, Any], ...] = ()
+    columns: tuple[tuple[str, Any], ...] | None = runtime(default=None)  # (name, polars type) as a plan that was read tells them: reading it opens no file
+
+    def check_reach(self) -> None:
+        """Raise NotAllowedError for what a plan that was read may not read. Nothing was looked at before."""
+        if self.authority is not None:
+            for path in self.paths:
+                self.authority.path(path, who=f"scan_{self.format}")
+            self.authority.arguments({k: v for k, v in self.options if k.startswith("_") or k in FAR_AWAY}, who=f"scan_{self.format}")
 
     def check(self) -> None:  # storage_options= may hold keys
         hiding = ((name, hidden(value, name) if name == "storage_options" or is_secret_name(name) else value) for name, value in self.options)
         object.__setattr__(self, "options", tuple(hiding))
 
     def files(self) -> list[str]:
-        """The files as they are now; a glob's matches, and those of a folder, sorted by name."""
-        return files_of(self.format, self.paths, as_they_are=dict(self.options).get("glob") is False)
+        """The files as they are now; a glob's matches, and those of a folder, sorted by name. Raises NotAllowedError for those that a plan that was read
+        may not read."""
+        self.check_reach()
+        files = files_of(self.format, self.paths, as_they_are=dict(self.options).get("glob") is False)
+        if self.authority is not None:
+            for file in files:  # a link may lead anywhere
+                self.authority.path(file, who=f"scan_{self.format}")
+        return files
 
     def content(self, memo: Memo) -> str:  # noqa: ARG002
         files = self.files()
@@ -147,6 +163,12 @@ class Scan(Source):
             raise SourceChangedError(f"scan_{self.format}: {', '.join(self.paths)} changed while it was read; run again.")
 
     def output_schema(self) -> pl.Schema:
+        if self.columns is not None:
+            return pl.Schema(self.columns)
+        unlisted = [p for p in self.paths if self.authority is not None and not self.authority.has_path(p)]
+        if unlisted:
+            what = f"scan_{self.format}: the plan does not say which columns {', '.join(map(shown, unlisted))} has, and reading it opens no file to find out"
+            raise NotAllowedError(f"{what}. If it may be opened: allow=[{', '.join(map(shown, unlisted))}].")
         return self._read().collect_schema()
 
     def lazy(self) -> pl.LazyFrame:
@@ -167,6 +189,10 @@ class Scan(Source):
     def describe(self) -> str:
         return f"SCAN {self.format} {', '.join(Path(p).name for p in self.paths)} [{len(self.schema)} columns]"
 
+    def explained(self) -> str:
+        paths = ", ".join(p if p.isprintable() and "," not in p else shown(p) for p in self.paths)
+        return f"SCAN {self.format} {paths} [{len(self.schema)} columns]"
+
 
 def _columns(schema: pl.Schema, *, most: int = 10) -> str:
     told = [f"{name}: {dtype}" for name, dtype in schema.items()]
@@ -180,13 +206,19 @@ class KeptScan(Source):
     data: pl.DataFrame = runtime()
     described: str = runtime(default="")
     kept_key: str
+    is_claimed: bool = False  # a text says that these are the rows of that key, and no session
 
     def check(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
             raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
 
+    @cached_property
+    def _claimed_key(self) -> str:
+        return fingerprint((self.kept_key, frame_digest(self.data)))
+
     def key_now(self, memo: Memo) -> str:  # noqa: ARG002  known since the files were read
-        return self.kept_key
+        """That of the scan. Rows that only a text says are those files' are something else: what is made of them is not filed under the files' key."""
+        return self._claimed_key if self.is_claimed else self.kept_key
 
     def output_schema(self) -> pl.Schema:
         return self.data.schema

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dreamframe.authority import is_place
 from dreamframe.fingerprint import fingerprint
 from dreamframe.step import Memo, ModelStep, step
 from dreamframe.trainers.base import Trainer
@@ -35,5 +36,5 @@ class Train(ModelStep):
 def model_name(base: Any) -> str:
     """What a base model is called: a name, the last part of a path, or the step that trains it."""
     if isinstance(base, str):
-        return Path(base).name if Path(base).exists() else base
+        return Path(base).name if is_place(base) else base
     return str(getattr(base, "label", None) or getattr(getattr(base, "step", None), "label", None) or type(base).__name__)

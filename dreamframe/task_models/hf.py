@@ -80,9 +80,9 @@ class HFClassifier(OfWeights, TaskModel):
         seen = dict(super().identity())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision)  # type: ignore[arg-type]
+            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
         if isinstance(self.adapter, str):
-            seen["adapter"] = adapter_identity(self.adapter)
+            seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
         return seen
 
     def pool_key(self) -> str:
@@ -103,7 +103,8 @@ class HFClassifier(OfWeights, TaskModel):
 
 def place(model: Any) -> str:
     """The folder or the Hub id of weights; empty for none."""
-    return str(model.path if isinstance(model, Artefact) else model or "")
+    found: str = model.path if isinstance(model, Artefact) else model or ""  # as it is: kept weights know what they are
+    return found
 
 
 class HFClassifierClient(Resident[Any]):

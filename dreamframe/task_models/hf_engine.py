@@ -59,9 +59,9 @@ class Reader:
 
         device = settings.device or best_device()
         trust = {"trust_remote_code": settings.trust_remote_code}
-        adapter = adapter_folder(place(settings.adapter)) if settings.adapter is not None else None
+        adapter = adapter_folder(place(settings.adapter), settings.hub_token) if settings.adapter is not None else None
         with quiet():
-            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code, token=settings.hub_token)
             if not (folder / "config.json").exists():
                 raise SettingError(f"HFClassifier: {folder} holds no model: it has no config.json.")
             labels = _trained_labels(adapter)

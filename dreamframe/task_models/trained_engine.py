@@ -64,7 +64,7 @@ class SentenceReader(Reader):
         from dreamframe.task_models.hf import place
 
         with quiet():
-            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code)
+            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code, token=settings.hub_token)
             if not (folder / "labels.json").exists():
                 raise SettingError(f"SentenceClassifier: {folder} holds no few-shot classifier: it has no labels.json.")
             labels = json.loads((folder / "labels.json").read_text())["labels"]

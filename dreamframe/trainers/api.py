@@ -13,9 +13,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
+from dreamframe.authority import is_below, shown
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
 from dreamframe.llms.api import without_login
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
+from dreamframe.reaching import under
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
@@ -95,6 +97,8 @@ class ApiTrainer(Trainer):
     api_key: str | None = secret()
     poll_s: float = steering(10.0)
 
+    handed_on: ClassVar[tuple[str, ...]] = ("args",)
+    address: ClassVar[str] = ""  # the provider's own
     kind: ClassVar[str] = "api"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
     key_variable: ClassVar[str] = ""
@@ -122,8 +126,19 @@ class ApiTrainer(Trainer):
         artefact = self.base.artefact if isinstance(self.base, Chained) else self.base
         return tuned_name(artefact) if isinstance(artefact, Artefact) else str(getattr(self.base, "model", self.base))
 
+    def check_reach(self) -> None:
+        super().check_reach()
+        if self.authority is not None and self.base_url is not None:
+            self.authority.address(self.base_url, who=self.label, own=self.address)
+
+    def reaches(self) -> tuple[str, ...]:
+        place = str(self.base_url)
+        is_own = self.base_url is None or is_below(place, self.address)
+        return () if is_own else (shown(f"{place.partition('://')[0]}://{place.rpartition('@')[2]}" if "@" in place else place),)
+
     def key(self) -> str:
-        """The API key as it is now. Raises AuthenticationError where there is none."""
+        """The API key as it is now, for where it may go. Raises NotAllowedError, and AuthenticationError where there is none."""
+        self.check_reach()
         found = self.api_key or os.environ.get(self.key_variable)
         if not found:
             raise AuthenticationError(f"{self.label}: no API key. Set the environment variable {self.key_variable}, or pass api_key=.")
@@ -139,7 +154,7 @@ class ApiTrainer(Trainer):
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
         base = self.base if isinstance(self.base, str) else "tuned model"
-        return Tuned(f"tuned {base}", tuned=model, of=self.llm_of(base, **settings))
+        return Tuned(f"tuned {base}", tuned=model, of=under(self.llm_of(base, **settings), self.authority))
 
     def lines(self, rows: pl.DataFrame) -> list[dict[str, Any]]:
         """The rows as the provider reads them."""

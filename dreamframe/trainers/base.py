@@ -15,6 +15,7 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.llms.base import LLM, Artefact, ModelSettings, TrainedModel, setting, steering
+from dreamframe.reaching import Reaching
 from dreamframe.secret import hidden_json
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob, write_log
@@ -42,7 +43,7 @@ class Chained:
 
 
 @dataclass(frozen=True)
-class Trainer(ABC):
+class Trainer(Reaching, ABC):
     """Settings of one training: a frozen value. Every field is part of the model's key unless it is declared steering.
 
     `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM or embedder, or a model of this plan.
@@ -115,6 +116,7 @@ class Trainer(ABC):
 
     def identity(self) -> Mapping[str, object]:
         """What decides the weights besides the rows: the settings, with the base by content. Reads the disk; call it on resolved settings."""
+        self.check_places()
         return {"trainer": self.label, "version": self.version, **self.key_fields()}
 
     def train(self, job: TrainJob) -> dict[str, Any]:
@@ -122,6 +124,7 @@ class Trainer(ABC):
 
         Any trainer's failure becomes a TrainingError. A stopped or killed training goes on from its last checkpoint.
         """
+        self.check_reach()
         shutil.rmtree(job.out, ignore_errors=True)
         job.out.mkdir(parents=True)
         job.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -167,6 +170,7 @@ class LocalTrainer(Trainer):
     device: Any = steering()  # "cpu", "cuda:0", or a list: one process each. None: a GPU if there is one
     checkpoint_s: float = steering(60.0)  # seconds between checkpoints: what a kill may cost
 
+    handed_on: ClassVar[tuple[str, ...]] = ("args", "peft")
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
     best: ClassVar[tuple[str, bool]] = ("eval_loss", False)  # what early stopping watches, and whether more is better
     owned: ClassVar[Mapping[str, str]] = {  # config fields that have another name here
@@ -234,11 +238,12 @@ class LocalTrainer(Trainer):
     def identity(self) -> Mapping[str, object]:
         from dreamframe.trainers.weights import base_identity
 
-        return {**super().identity(), "base": base_identity(self.base)}
+        return {**super().identity(), "base": base_identity(self.base, self.hub_token)}
 
     def weights_here(self) -> Mapping[str, object]:
         from dreamframe.trainers.weights import digests_here
 
+        self.check_places()
         return {f.name: held for f in fields(self) if f.name in NAMING and (held := digests_here(getattr(self, f.name)))}
 
     def run(self, job: TrainJob) -> dict[str, Any]:
@@ -250,7 +255,7 @@ class LocalTrainer(Trainer):
         if self.early_stopping and job.validation is None:
             raise TrainingError(f"{self.label}: early_stopping= watches the validation loss, and there are no validation rows.")
         if job.base is None:
-            at = locate(self.base, who=self.label)
+            at = locate(self.base, who=self.label, token=self.hub_token)
             job.base, job.adapter = at.weights, at.adapter
             job.base_digest = content_digest(at.weights) if self.weights_here() else None  # those of the Hub are at a commit
         if job.adapter is not None and TASKS.get(self.kind) != task_of(job.adapter):

@@ -49,7 +49,7 @@ class Distill(ChatTrainer):
     def identity(self) -> Mapping[str, object]:
         from dreamframe.trainers.weights import base_identity
 
-        return {**super().identity(), "teacher": base_identity(self.teacher)}
+        return {**super().identity(), "teacher": base_identity(self.teacher, self.hub_token)}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
@@ -62,7 +62,7 @@ class Distill(ChatTrainer):
             from trl.trainer.distillation_config import DistillationConfig
             from trl.trainer.distillation_trainer import DistillationTrainer
 
-            at = locate(self.teacher, who="Distill teacher")
+            at = locate(self.teacher, who="Distill teacher", token=self.hub_token)
             tokenizer = self.chat_tokenizer(job, padding_side="left")
             model = load_model(self, job, AutoModelForCausalLM)
             teacher = load_frozen(self, at.weights, at.adapter, AutoModelForCausalLM)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from dreamframe import errors
+from dreamframe.authority import Authority
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.llms.base import Artefact
 from dreamframe.trainers.base import Chained, LocalTrainer
@@ -116,6 +117,8 @@ def plain(value: Any, name: str) -> Any:
         return {"artefact": [value.path, value.key]}
     if isinstance(value, Chained):
         return {"chained": [plain(value.artefact, name), plain(value.base, name)]}
+    if isinstance(value, Authority):
+        return {"authority": list(value.listed)}
     path = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
     if callable(value) and "<" not in path and not path.startswith("__main__"):
         return {"function": path}
@@ -133,7 +136,7 @@ def restored(value: Any) -> Any:
         return Artefact(*held)
     if kind == "chained":
         return Chained(restored(held[0]), restored(held[1]))
-    return imported(held)
+    return Authority(tuple(held)) if kind == "authority" else imported(held)
 
 
 def imported(path: str) -> Any:

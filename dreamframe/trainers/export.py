@@ -24,7 +24,7 @@ def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:
 
     with whole_folder(out, who="export") as made:
         if merge and (folder / "adapter_config.json").exists():
-            at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export")
+            at = locate(Chained(Artefact(str(folder), ""), getattr(trainer, "base", None)), who="export", token=getattr(trainer, "hub_token", None))
             assert at.adapter is not None
             merge_adapter(at.weights, at.adapter, made, base_name=getattr(trainer, "base_name", None))
         else:

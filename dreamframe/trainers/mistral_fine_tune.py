@@ -42,6 +42,7 @@ class MistralFineTune(ApiTrainer):
     steps: int | None = setting()
     learning_rate: float | None = setting()
 
+    address: ClassVar[str] = ADDRESS
     key_variable: ClassVar[str] = "MISTRAL_API_KEY"
     fields_of_job: ClassVar[frozenset[str]] = frozenset({"hyperparameters", "integrations", "invalid_sample_skip_percentage", "repositories"})
     above_zero: ClassVar[tuple[str, ...]] = ("steps", "learning_rate")

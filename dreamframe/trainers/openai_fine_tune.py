@@ -42,6 +42,7 @@ class OpenAIFineTune(ApiTrainer):
     beta: float | None = setting()  # of dpo
     seed: int = setting(0)
 
+    address: ClassVar[str] = "https://api.openai.com/v1"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
     fields_of_job: ClassVar[frozenset[str]] = frozenset({"integrations", "hyperparameters"})
     above_zero: ClassVar[tuple[str, ...]] = ("batch_size", "learning_rate_multiplier", "beta")

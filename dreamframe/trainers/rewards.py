@@ -118,8 +118,9 @@ class PolicyTrainer(ChatTrainer):
     def identity(self) -> Mapping[str, object]:
         from dreamframe.trainers.weights import base_identity
 
-        held = [base_identity(r) if isinstance(r, str) else r for r in self.rewards]  # a folder by its content
-        return {**super().identity(), "rewards": held}
+        own = super().identity()
+        held = [base_identity(r, self.hub_token) if isinstance(r, str) else r for r in self.rewards]  # a folder by its content
+        return {**own, "rewards": held}
 
     def prompts(self, path: Any, job: TrainJob, model: Any, tokenizer: Any) -> pl.DataFrame | None:
         """The rows of a file, prompts as chats where the tokenizer has a template."""
@@ -235,7 +236,7 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
     from dreamframe.trainers.loading import load_frozen
     from dreamframe.trainers.weights import locate
 
-    at = locate(reward, who=f"{settings.label} rewards")
+    at = locate(reward, who=f"{settings.label} rewards", token=settings.hub_token)
     model = load_frozen(settings, at.weights, at.adapter, AutoModelForSequenceClassification, num_labels=1)
     tokenizer = AutoTokenizer.from_pretrained(str(at.adapter or at.weights), padding_side="right")
     if tokenizer.pad_token is None:

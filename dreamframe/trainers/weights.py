@@ -19,27 +19,27 @@ class Located:
     adapter: Path | None = None
 
 
-def locate(base: Any, *, who: str) -> Located:
+def locate(base: Any, *, who: str, token: bool | None = None) -> Located:
     """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that is no model."""
     if isinstance(base, Located):
         return base
     if isinstance(base, Chained):
-        return _chained(base, who)
+        return _chained(base, who, token)
     if isinstance(base, Artefact):
-        return _chained(Chained(base), who)
+        return _chained(Chained(base), who, token)
     if isinstance(base, ModelSettings):
-        at = locate(base.model, who=who) if isinstance(base.model, Artefact) else _named(base.model, base, who)
+        at = locate(base.model, who=who) if isinstance(base.model, Artefact) else _named(base.model, base, who, base.hub_token)
         adapter = getattr(base, "adapter", None)
         return at if adapter is None else Located(at.weights, _adapter_folder(adapter, who))
-    return _named(base if isinstance(base, str) else str(base), None, who)
+    return _named(base if isinstance(base, str) else str(base), None, who, token)
 
 
-def base_identity(base: Any) -> object:
+def base_identity(base: Any, token: bool | None = None) -> object:
     """What a base is, by content: the resolved commit of a Hub id, the digest of files, the key of a trained model."""
     from dreamframe.llms.weights import weights_identity
 
     if isinstance(base, str | Path):
-        return weights_identity(base if isinstance(base, str) else str(base))
+        return weights_identity(base if isinstance(base, str) else str(base), token=token)
     return base.identity() if isinstance(base, ModelSettings) else base
 
 
@@ -60,25 +60,25 @@ def digests_here(value: Any) -> list[str]:
     return [] if path is None else [content_digest(path)]
 
 
-def _chained(base: Chained, who: str) -> Located:
+def _chained(base: Chained, who: str, token: bool | None) -> Located:
     folder = Path(base.artefact.path)
     if not (folder / "adapter_config.json").exists():
         return Located(_model_folder(folder, who))
     if base.base is None:
         raise SettingError(f"{who}: the trained model in {folder.name} is an adapter, and what it lies over is not known; give its base first.")
-    below = locate(base.base, who=who)
+    below = locate(base.base, who=who, token=token)
     if below.adapter is not None:  # it was trained on from an adapter: its own weights hold all of it
         below = Located(below.weights)
     return Located(below.weights, folder)
 
 
-def _named(model: str, llm: ModelSettings | None, who: str) -> Located:
+def _named(model: str, llm: ModelSettings | None, who: str, token: bool | None) -> Located:
     from dreamframe.llms.weights import local_weights
 
     path = Path(model).expanduser()
     if path.is_dir() and (path / "adapter_config.json").exists():
         raise SettingError(f"{who}: {model} holds an adapter, not a model; give dr.Transformers(base, adapter=…) as the base.")
-    found = local_weights(model, revision=getattr(llm, "revision", None), trust_remote_code=bool(getattr(llm, "trust_remote_code", False)))
+    found = local_weights(model, revision=getattr(llm, "revision", None), trust_remote_code=bool(getattr(llm, "trust_remote_code", False)), token=token)
     return Located(_model_folder(found, who))
 
 
@@ -89,7 +89,9 @@ def _model_folder(folder: Path, who: str) -> Path:
 
 
 def _adapter_folder(adapter: Any, who: str) -> Path:
-    folder = Path(adapter.path if isinstance(adapter, Artefact) else str(adapter)).expanduser()
+    from dreamframe.llms.weights import weights_path
+
+    folder = Path(adapter.path) if isinstance(adapter, Artefact) else weights_path(adapter if isinstance(adapter, str) else str(adapter)) or Path(str(adapter))
     if not (folder / "adapter_config.json").exists():
         raise SettingError(f"{who}: {folder} is not an adapter: it has no adapter_config.json.")
     return folder

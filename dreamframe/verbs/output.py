@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.explain import plan_dot, plan_html, plan_text
+from dreamframe.optimizer.limit import limit_down
 from dreamframe.plan_secrets import plan_redactor
 from dreamframe.run.options import Mode, Retry
 from dreamframe.session import current
@@ -200,12 +201,15 @@ class OutputVerbs(Verbs):
         return self.step.schema.names()
 
     def explain(self, *, optimized: bool = True) -> str:
-        """The plan as text, the last step first; with `optimized=False`, as it was written.
+        """The plan as text, the last step first; with `optimized=False`, as it was written. Of models that are not at their
+        provider's own address it names the address, of files and weights the whole path. For a plan that was read no file is looked at.
 
         >>> print(dr.frame({"a": [1]}).filter(pl.col("a") > 0).explain())
         FILTER [[(col("a")) > (dyn int: 0)]]
           TABLE 1 rows
         """
+        if optimized and any(step.authority is not None for step in self.step.walk()):
+            return plan_text(limit_down(self.step, lambda _: False))
         return plan_text(current(self.step).planned(self.step) if optimized else self.step)
 
     def to_json(self) -> str:

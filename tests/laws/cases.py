@@ -12,6 +12,7 @@ import polars as pl
 
 import dreamframe as dr
 from dreamframe.answer_schema import AnswerSchema
+from dreamframe.authority import Authority
 from dreamframe.call import Completion, Request, Sampling
 from dreamframe.llms.base import Client, setting, steering
 from dreamframe.prompts.base import Prompt
@@ -123,6 +124,9 @@ class Case:
     is_row_by_row: bool = True  # whether it may be collected
     n_calls: Callable[[pl.DataFrame], int] = lambda _: 0  # calls that a first run makes
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", {"authority": Authority(("**",)), **self.changes})  # every step has it
+
     def over(self, below: Step) -> Step:
         return self.build(below)
 
@@ -208,7 +212,7 @@ CASES: dict[str, Case] = {
     ),
     "KeptScan": Case(
         lambda _: KeptScan(data=ROWS, kept_key="0" * 32),
-        {"name": "other", "data": rechunked(), "described": "rows.csv", "kept_key": "1" * 32},
+        {"name": "other", "data": rechunked(), "described": "rows.csv", "kept_key": "1" * 32, "is_claimed": True},
     ),
     "Relational": Case(
         lambda below: Relational(inputs=(below,), verb="filter", args=(pl.col("v") > 1,)),
@@ -322,7 +326,8 @@ CASES: dict[str, Case] = {
 def scan() -> Case:
     """A scan needs its files in the working directory."""
     made = Scan(format="csv", paths=(file("rows.csv"),))
-    return Case(lambda _: made, {"name": "other", "format": "text", "paths": (file("moved.csv"),), "options": (("skip_rows", 1),)})
+    told = (("k", pl.String()),)
+    return Case(lambda _: made, {"name": "other", "format": "text", "paths": (file("moved.csv"),), "options": (("skip_rows", 1),), "columns": told})
 
 
 def train() -> Case:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import dreamframe.steps
+from dreamframe.authority import Authority
 from dreamframe.fingerprint import fingerprint
 from dreamframe.step import Step
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
@@ -96,7 +97,7 @@ def test_steering_a_model_changes_no_key(field: str):
     changes = {
         "model": "other", "tone": "warm", "system": "Be brief.", "max_tokens": 7, "temperature": 0.1, "top_p": 0.5, "stop": ("x",), "seed": 3,
         "logit_bias": {"a": 1}, "presence_penalty": 0.1, "frequency_penalty": 0.2, "extra": {"k": 1},
-        "concurrency": 3, "latency_s": 0.5, "log": None, "refuses": str.isupper,
+        "authority": Authority(), "concurrency": 3, "latency_s": 0.5, "log": None, "refuses": str.isupper,
     }  # fmt: skip
     hashed = not {f.name: f for f in fields(LLM)}[field].metadata.get("runtime")
     other = replace(LLM, **{field: changes[field]})

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.authority import Authority
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.llms.base import Artefact
 from dreamframe.trainers.base import Chained, finite
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "eval_every": 3, "max_length": 64, "too_long": "drop", "dtype": "bfloat16", "seed": 1, "processes": 2, "trust_remote_code": True,
     "args": {"weight_decay": 0.1}, "packing": True, "loss_on": "all", "chat_template": "{{prompt}}", "neftune": 5.0,
 }  # fmt: skip
-STEERING = {"device": "cpu", "checkpoint_s": 1.0}
+STEERING: dict[str, Any] = {"device": "cpu", "checkpoint_s": 1.0, "authority": Authority()}
 
 
 def key(trainer: Any, rows: dr.Frame = ROWS) -> str:
