@@ -44,7 +44,9 @@ class RunAsking:
 
     def in_batches(self, stores: Stores) -> None:
         """Ask through the providers' batch APIs, where they have one."""
-        self._batches = BatchAskers(stores, keep=self._keep)
+        if stores.batch_askers is None:
+            stores.batch_askers = BatchAskers(stores, keep=self._keep)
+        self._batches = stores.batch_askers
 
     async def close(self) -> None:
         """The run is over: nothing of it waits any more. Calls that are in flight are paid for, and may come back yet."""

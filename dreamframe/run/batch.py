@@ -61,7 +61,7 @@ class Row:
 
 
 class BatchAsker:
-    """Asks through one provider's batch API, for one run. `keep` puts an answer into the journal, `flush` returns when the journal is written."""
+    """Asks through one provider's batch API, for all runs of a session. `keep` puts an answer into the journal, `flush` returns when the journal is written."""
 
     def __init__(self, client: ApiClient, api: BatchApi, store: Submissions, *, place: str, poll_s: float, keep: Keep, flush: Callable[[], None]) -> None:
         self._client, self._api, self._store, self._place = client, api, store, place
@@ -100,6 +100,9 @@ class BatchAsker:
             if self._n_asks == 0:
                 for task in self._tasks:
                     task.cancel()  # what was submitted stays submitted
+                self._rows.clear()
+                self._new, self._open = [], None  # the next run looks at what is submitted then
+                self._watched.clear()
         return batch.failures
 
     def _send_soon(self) -> None:
@@ -305,7 +308,7 @@ AnyAsker = BatchAsker | Asker | ParallelAsker | PackAsker
 
 
 class BatchAskers:
-    """The batch askers of one run, one for each client that has a batch API."""
+    """The batch askers of a session, one for each client that has a batch API: rows that two runs want are submitted once."""
 
     def __init__(self, stores: Stores, *, keep: Keep) -> None:
         self._stores, self._keep = stores, keep

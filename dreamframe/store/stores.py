@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dreamframe.store.answers import Answers
 from dreamframe.store.care import Kept, Problem, Removed, gc, verify
@@ -27,6 +28,7 @@ class Stores:
     log: RunLog
     files: Files
     layout: Layout | None  # None for a session in memory
+    batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
 
     @property
     def sources(self) -> Sources | None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,15 @@ def test_openais_sdk_reads_the_desks_replies() -> None:
         assert done.status == "completed"
         assert "hi" in client.files.content(done.output_file_id or "").text
         client.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_two_runs_want_at_once_are_submitted_once(kind: str) -> None:
+    with Loopback(desk=Desk()) as server, dr.Session("s") as session, ThreadPoolExecutor(2) as pool:
+        frames = [pool.submit(plan(server, kind, 40).collect, mode="batch") for _ in range(2)]
+        assert [f.result(60).get_column("a").to_list() for f in frames] == [[f"row {i}" for i in range(40)]] * 2
+        assert sorted(row for rows in server.desk.submitted for row in rows) == sorted(f"row {i}" for i in range(40))
+        assert session.usage()["calls"] == 40
+        more = plan(server, kind, 50).collect(mode="batch")
+        assert more.height == 50
+        assert sum(map(len, server.desk.submitted)) == 50

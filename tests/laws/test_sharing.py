@@ -107,7 +107,7 @@ def test_runs_at_once_ask_each_request_once_and_give_the_rows_that_each_gives_al
         before = Counter(server.asked)
         with sessions[0]:
             assert work(Worker("thread", tuple(sorted(kept)), 0, False), llm) == [f"said {row}" for row in sorted(kept)], "the workers live on"
-        asked_again = [row for row in kept if server.asked[row] > before[row] and any(row in w.rows for w, s in zip(workers, own, strict=True) if s is sessions[0])]
+        asked_again = [row for row in kept if server.asked[row] > before[row]]
         complete = {row for w, s, a in zip(workers, own, outcomes, strict=True) if s is sessions[0] and a is not None for row in w.rows}
         assert not complete.intersection(asked_again), "what was answered is found"
 
@@ -145,7 +145,7 @@ def test_a_fault_in_one_run_leaves_the_run_beside_it_alone(fault: BaseException)
         bad, good = (dr.frame({"x": rows}).prompt(llm, "{x}", temperature=0) for rows in (["bad", "b"], [f"g{n}" for n in range(20)]))
         first, second = pool.submit(bad.collect), pool.submit(good.collect)
         assert second.result(PATIENCE_S).height == 20
-        with pytest.raises(BaseException, match="a fault|3|StopIteration") as raised:
+        with pytest.raises(BaseException, match=r"a fault|3|StopIteration") as raised:
             first.result(PATIENCE_S)
         assert not isinstance(raised.value, TimeoutError)
         assert good.collect().height == 20

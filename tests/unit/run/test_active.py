@@ -9,15 +9,20 @@ import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import dreamframe as dr
 from dreamframe.errors import OfflineError, SettingError
+from dreamframe.llms.base import steering
 from dreamframe.run import active
 from dreamframe.session import current
+from dreamframe.trainers.base import Trainer
+from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.roles import Roles
 
 ROWS = {"i": list(range(20))}
 
@@ -228,3 +233,30 @@ def test_a_reader_that_stops_early_leaves_no_run_behind(tmp_path: Path) -> None:
     with dr.Session(tmp_path / "s"):
         assert plan.collect().height == 4_000
     assert llm.calls - asked <= 4_000 - asked + 4, "what came back is kept: no more than what was in flight is asked twice"
+
+
+@dataclass(frozen=True)
+class Counting(Trainer):
+    """Trains nothing, and counts how often."""
+
+    base: Any = "none"
+    trained: Any = steering()
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"text": "text"}),)
+
+    def run(self, job: TrainJob) -> dict[str, Any]:
+        self.trained.append(1)
+        (job.out / "weights.json").write_text("{}")
+        return {"losses": []}
+
+
+def test_a_model_looked_at_after_its_with_is_not_trained_again() -> None:
+    trained: list[int] = []
+    model = dr.frame({"text": ["a", "b"]}).train(Counting(trained=trained))
+    with dr.Session("kept"):
+        inside = model.path
+    with pytest.warns(UserWarning, match="where it ran last"):
+        assert model.path == inside
+    with pytest.warns(UserWarning, match="where it ran last"):
+        assert model.summary()["losses"] == []
+    assert trained == [1]
+    assert not Path(".dreamframe").exists()
