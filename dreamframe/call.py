@@ -17,6 +17,7 @@ import polars as pl
 from dreamframe.answer import STOP, THOUGHTS, clean, end_of, has_mark, without_thoughts
 from dreamframe.errors import CallError, SettingError
 from dreamframe.fingerprint import canonical, fingerprint
+from dreamframe.secret import hidden, hidden_json, plain_json
 
 T = TypeVar("T")
 Form = Literal["text", "messages", "input"]
@@ -39,6 +40,10 @@ class Sampling:
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     extra: str | None = None  # canonical JSON of provider arguments that are passed through as they are
+
+    def __post_init__(self) -> None:
+        if self.extra is not None:
+            object.__setattr__(self, "extra", hidden_json(self.extra, "extra"))
 
     @classmethod
     def of(cls, *, step: str = "prompt", **settings: object) -> Sampling:
@@ -74,7 +79,7 @@ def _plain(name: str, value: Any, step: str) -> Any:
         if name == "logit_bias":
             return tuple(sorted((str(k), float(v)) for k, v in dict(value).items()))
         if name == "extra":
-            return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+            return value if isinstance(value, str) else plain_json(value)
         if name in ("max_tokens", "seed"):
             if isinstance(value, bool) or int(value) != value:
                 raise ValueError(value)
@@ -83,7 +88,7 @@ def _plain(name: str, value: Any, step: str) -> Any:
     except RecursionError as exc:
         raise SettingError(f"{step}: {name}= is nested too deeply to be sent.") from exc
     except (TypeError, ValueError) as exc:
-        raise SettingError(f"{step}: {name}={value!r} is not possible: {exc}") from exc
+        raise SettingError(f"{step}: {name}={hidden(value, name)!r} is not possible: {exc}") from exc
 
 
 class Identified(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.cards.lineage import values_in
 from dreamframe.cards.records import Records, together
 from dreamframe.errors import CorruptFileError, DreamframeError
+from dreamframe.plan_secrets import plan_redactor
 from dreamframe.run import loop
 from dreamframe.step import ModelStep, Step
 from dreamframe.steps.relational import Relational
@@ -36,7 +35,7 @@ def records_of(session: Session, step: Step) -> Records:
     memo: dict[Any, Any] = {}
     has_run = session._stores is not None or (session.folder is not None and session.folder.exists())
     nodes = step.walk()
-    secrets = secrets_of(step)
+    secrets = plan_redactor([step])
     libraries = dict(versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
     if not has_run:
         return Records(secrets=secrets, versions=libraries, memo=memo)
@@ -96,36 +95,6 @@ def _examples(session: Session, step: Step) -> list[dict[str, Any]]:
         return loop.run(run.collect_all([Relational(inputs=(below,), verb="head", args=(SHOWN,))]))[0].to_dicts()
     except DreamframeError:
         return []  # not all of them were answered: a card shows none rather than ask
-
-
-def secrets_of(step: Step) -> tuple[str, ...]:
-    """What must not be told: keys that the plan's models hold, and those that the environment has."""
-    return tuple(dict.fromkeys((*(s for node in step.walk() for s in _secrets(node)), *_secrets_around())))
-
-
-def _secrets(node: Step) -> Iterator[str]:
-    """Values of the fields declared secret, of every model in a step."""
-    for value in values_in(node):
-        for f in dataclasses.fields(value) if dataclasses.is_dataclass(value) else ():
-            if f.metadata.get("secret"):
-                held = getattr(value, f.name)
-                yield from _strings(dict(held or ()) if f.name == "headers" else held)  # the names of headers are no secret
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, (tuple, list)):
-        for inner in value:
-            yield from _strings(inner)
-
-
-def _secrets_around() -> Iterator[str]:
-    """Keys that the environment holds."""
-    yield from (v for k, v in os.environ.items() if k.endswith(("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")) and len(v) >= 8)
 
 
 def versions(names: tuple[str, ...] = (*LIBRARIES, *FOR_TRAINING, *OTHERS)) -> Iterator[tuple[str, str]]:

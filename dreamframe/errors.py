@@ -46,9 +46,14 @@ from collections.abc import Iterable, Sequence
 
 import polars.exceptions
 
+from dreamframe.visible import visible
+
 
 class DreamframeError(Exception):
-    """The root of all errors that dreamframe raises on purpose."""
+    """The root of all errors that dreamframe raises on purpose. What it says may come from a server or a file: a terminal obeys none of it."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class PlanError(DreamframeError):

@@ -6,7 +6,10 @@ import html
 from collections.abc import Callable
 
 from dreamframe.expr import HINT
+from dreamframe.plan_secrets import plan_redactor
+from dreamframe.redactor import Redactor
 from dreamframe.step import Step
+from dreamframe.visible import in_line, visible
 
 
 def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept: bool = False) -> str:
@@ -15,6 +18,7 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
     A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path.
     """
     seen: dict[int, int] = {}
+    hides = plan_redactor([step])
     shared = _read_twice(step)
     lines: list[str] = []
     waiting = [(step, 0)]
@@ -28,19 +32,24 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
             number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node)}{note(node)}")
+        lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node, hides)}{note(node)}")
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
     return "\n".join(lines)
 
 
-def line(step: Step) -> str:
-    """What a step does, in one line."""
-    return " ".join(step.describe().replace(HINT, "").split("\n"))
+def line(step: Step, hides: Redactor | None = None) -> str:
+    """What a step does, in one line without secrets: those that `hides` knows, or its own."""
+    hides = plan_redactor([step]) if hides is None else hides
+    return _told(step.describe(), hides)
 
 
-def whole_line(step: Step) -> str:
+def whole_line(step: Step, hides: Redactor | None = None) -> str:
     """What a step does, in one line, with the addresses and whole paths that it reaches for: to be shown, not to be kept."""
-    return " ".join(step.explained().replace(HINT, "").split("\n"))
+    return _told(step.explained(), plan_redactor([step]) if hides is None else hides)
+
+
+def _told(text: str, hides: Redactor) -> str:
+    return in_line(hides.text(" ".join(text.replace(HINT, "").split("\n"))))
 
 
 def _read_twice(step: Step) -> set[int]:
@@ -64,7 +73,8 @@ def plan_dot(step: Step) -> str:
     """
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
-    labels = [f"  s{i} [label={_quoted(whole_line(n))}];" for i, n in enumerate(nodes)]
+    hides = plan_redactor([step])
+    labels = [f"  s{i} [label={_quoted(whole_line(n, hides))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 
@@ -75,8 +85,9 @@ def _quoted(text: str) -> str:
 
 def plan_html(step: Step) -> str:
     """Schema and plan for a notebook. Everything is escaped: names and prompts may hold markup."""
+    hides = plan_redactor([step])
     rows = "".join(
-        f"<tr><td>{html.escape(name)}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
+        f"<tr><td>{html.escape(visible(hides.text(name)))}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
     )
     return (
         '<div class="dreamframe"><table><thead><tr><th>column</th><th>type</th></tr></thead>'

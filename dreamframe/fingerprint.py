@@ -32,6 +32,7 @@ from dreamframe import foreign_values, function_code, hidden_code, object_code, 
 from dreamframe.code_notes import CodeNotes
 from dreamframe.errors import FingerprintError
 from dreamframe.file_content import FileMemo, content_of, file_digest
+from dreamframe.secret import Secret
 from dreamframe.versioned import Versioned, versioned
 from dreamframe.whose_code import tagged
 
@@ -213,6 +214,7 @@ def _plain(kind: type, tag: str, text: Callable[[Any], str | bytes]) -> Callable
     return encoder
 
 
+encode.register(Secret, lambda v, _: tagged("str", str(v).encode("utf-8", "surrogatepass")))  # what it is, whoever may see it
 BY_TEXT = (pl.DataType,)  # whose subclasses are told apart by their text
 for _kind, _tag, _text in (
     (type(None), "none", lambda _: ""),

@@ -17,6 +17,7 @@ from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, Off
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.labels import named_labels
+from dreamframe.llms.held import redactor_of
 from dreamframe.owned import own_rows
 from dreamframe.session import Session, current
 from dreamframe.steps.source import HubStream, HubTable, Table
@@ -166,9 +167,9 @@ class _Hub:
         try:
             yield
         except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError, CorruptFileError) as exc:
-            held = str(self.token or huggingface_hub.get_token() or "")
-            said = str(exc).replace(held, "***") if held else str(exc)
-            raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
+            hides = redactor_of((), self.token if isinstance(self.token, str) else None, huggingface_hub.get_token())
+            said = " ".join(hides.text(str(hides.error(exc))).split())
+            raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {said[:500]}") from None
 
 
 def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:

@@ -1,8 +1,10 @@
-"""What a session keeps of each plan that it ran, so that a stranger can run it again: the plan as JSON, its rows, the versions, the script."""
+"""What a session keeps of each plan that it ran, so that a stranger can run it again: the plan as JSON, its rows, the versions and, where that
+is wanted, the script."""
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import re
@@ -14,55 +16,71 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.card_records import secrets_of, versions
+from dreamframe.card_records import versions
 from dreamframe.cards.markdown import scrub
 from dreamframe.errors import DreamframeError, PlanFormatError
 from dreamframe.explain import plan_text
 from dreamframe.plan_json.write import plan_record
+from dreamframe.plan_secrets import plan_redactor
+from dreamframe.script_text import UnreadableScriptError, without_secrets_of_script
 from dreamframe.step import Memo, ModelStep, Source, Step
 from dreamframe.steps.source import KeptScan, Scan, Table
+from dreamframe.visible import visible
 from dreamframe.whose_code import is_library_file
 
 if TYPE_CHECKING:
     from dreamframe.frame import Frame
     from dreamframe.model import Model
     from dreamframe.plan_json.read import Given
+    from dreamframe.redactor import Redactor
+    from dreamframe.store.plans import Plans
     from dreamframe.store.sources import Sources
     from dreamframe.store.stores import Stores
 
 MOST_BYTES = 64 << 20  # of a source's rows that are kept beside the plan; larger ones are named alone
-SHORTEST_SECRET = 8  # characters; what is shorter may stand in any prompt
 
 
-def keep(stores: Stores, step: Step, memo: Memo) -> None:
-    """Keep a plan that ran. What no text can hold is said in its record; a disk that refuses is warned of: the rows are what was asked for."""
+def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -> None:
+    """Keep a plan that ran, and the script that ran it where that was asked for. What no text can hold is said in its record; a disk that refuses is
+    warned of: the rows are what was asked for."""
     try:
-        _keep(stores, step, memo)
+        _keep(stores, step, memo, keep_script=keep_script)
     except (DreamframeError, OSError, pl.exceptions.PolarsError) as exc:
-        warnings.warn(f"the plan of {step.label} was not kept in the session ({type(exc).__name__}: {exc}); its rows and answers are", stacklevel=2)
+        said = f"the plan of {step.label} was not kept in the session ({type(exc).__name__}: {exc}); its rows and answers are"
+        warnings.warn(visible(plan_redactor([step]).text(said)), stacklevel=2)
 
 
-def _keep(stores: Stores, step: Step, memo: Memo) -> None:
+def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
     plans, sources = stores.plans, stores.sources
     if plans is None or sources is None or not any(node.is_expensive for node in step.walk()):
         return
     key = step.key(memo)
     if plans.has(step.label, key):
         return
-    secrets = secrets_of(step)
+    hides = plan_redactor([step])
     record: dict[str, Any] = {"kind": "model" if isinstance(step, ModelStep) else "frame", "columns": list(step.schema.names())}
     try:
         made = plan_record(step, rows=lambda source: _keep_rows(sources, source, memo), is_for_strangers=True)
-        if any(len(s) >= SHORTEST_SECRET and s in str(made) for s in secrets):
+        if hides.holds(json.dumps(made, ensure_ascii=False, default=str)):
             raise PlanFormatError("a key stands in it as plain text")
         record |= made
     except PlanFormatError as exc:
-        record |= {"problem": scrub(str(exc), secrets)}
-    script = _script()
-    record |= {"explain": scrub(plan_text(step, is_kept=True), secrets), "python": platform.python_version(), "libraries": _environment()}
-    if script is not None:
-        record["script"] = plans.keep_script(script[0], scrub(script[1], secrets))
+        record |= {"problem": scrub(str(exc), hides)}
+    record |= {"explain": scrub(plan_text(step, is_kept=True), hides), "python": platform.python_version(), "libraries": _environment()}
+    if keep_script:
+        record |= _kept_script(plans, hides)
     plans.keep(step.label, key, record)
+
+
+def _kept_script(plans: Plans, hides: Redactor) -> dict[str, str]:
+    """The script's file, or why there is none."""
+    try:
+        name, text = _script()
+        return {"script": plans.keep_script(name, scrub(text, hides))}
+    except UnreadableScriptError as exc:
+        said = f"the script was not kept: {exc}"
+        warnings.warn(said, stacklevel=2)
+        return {"script_problem": said}
 
 
 def _keep_rows(sources: Sources, source: Source, memo: Memo) -> Mapping[str, Any] | None:
@@ -85,18 +103,28 @@ def _keep_rows(sources: Sources, source: Source, memo: Memo) -> Mapping[str, Any
     return {"label": label, "kept": key, **more}
 
 
-def _script() -> tuple[str, str] | None:
-    """The name and text of the user's program: a file, or the cells of a notebook."""
+def _script() -> tuple[str, str]:
+    """The name and text of the user's program, a file or the cells of a notebook, without its secrets. Raises UnreadableScriptError."""
     main = sys.modules.get("__main__")
     cells, file = getattr(main, "In", None), getattr(main, "__file__", None)
     if isinstance(cells, list) and file is None:
-        return "notebook", "\n\n# %%\n".join(map(str, cells)).strip() + "\n"
+        return "notebook", without_secrets_of_script("\n\n# %%\n".join(map(_cell, cells)).strip() + "\n")
     if file is None or is_library_file(file):
-        return None
+        raise UnreadableScriptError("no file of the user's is the main program")
     try:
-        return Path(file).stem, Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UnreadableScriptError(f"it cannot be read: {type(exc).__name__}") from exc
+    return Path(file).stem, without_secrets_of_script(text)
+
+
+def _cell(cell: object) -> str:
+    """A cell that can be read; nobody knows what in another is a secret."""
+    try:
+        without_secrets_of_script(str(cell))
+    except UnreadableScriptError as exc:
+        return f"# a cell that was not kept: {exc}"
+    return str(cell)
 
 
 @functools.cache
@@ -106,7 +134,7 @@ def _environment() -> dict[str, str]:
 
 def listed(stores: Stores) -> list[dict[str, Any]]:
     """The kept plans as `session.plans()` gives them."""
-    shown = ("name", "label", "key", "kind", "columns", "explain", "python", "libraries", "script", "problem")
+    shown = ("name", "label", "key", "kind", "columns", "explain", "python", "libraries", "script", "script_problem", "problem")
     return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
 
 

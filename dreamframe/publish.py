@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import HubError, MissingExtraError, SettingError
+from dreamframe.llms.held import redactor_of
 from dreamframe.provenance import ON_THE_HUB
 
 if TYPE_CHECKING:
@@ -153,9 +154,9 @@ def _hub(repo: str, token: str | None) -> Iterator[HfApi]:
     try:
         yield huggingface_hub.HfApi(token=token)
     except (HTTPError, OSError, ValueError) as exc:
-        held = token or huggingface_hub.get_token() or ""
-        said = str(exc).replace(held, "***") if held else str(exc)
-        raise HubError(f"push_to_hub: {repo}: {type(exc).__name__}: {' '.join(said.split())[:500]}") from None
+        hides = redactor_of((), token, huggingface_hub.get_token())
+        said = " ".join(hides.text(str(hides.error(exc))).split())
+        raise HubError(f"push_to_hub: {repo}: {type(exc).__name__}: {said[:500]}") from None
 
 
 def _is_same(there: Any, content: bytes | Path) -> bool:

@@ -22,6 +22,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
 from dreamframe.llms.base import Artefact
 from dreamframe.optimizer.limit import limits_down
+from dreamframe.redactor import Redactor
 from dreamframe.run import active, loop
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.run.progress import Progress, summary
@@ -29,6 +30,7 @@ from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
+from dreamframe.visible import visible
 from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -56,7 +58,8 @@ class Session(SessionCare):
     (input, output, cached, written); US dollars for a million tokens.
     `offline=True` allows no call at all; `progress` shows bars (default: when
     standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
-    no more than so many are loaded at once, and steps whose models do not fit together run one after the other.
+    no more than so many are loaded at once, and steps whose models do not fit together run one after the other. With `keep_script=True` each plan that is
+    kept from then on comes with the script or notebook that ran it, in `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
 
     >>> with dr.Session(None) as session:
     ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
@@ -75,6 +78,7 @@ class Session(SessionCare):
         progress: bool | None = None,
         batch_rows: int = 128,
         max_models_in_memory: int | None = None,
+        keep_script: bool = False,
     ) -> None:
         if engine not in ENGINES:
             raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
@@ -84,7 +88,7 @@ class Session(SessionCare):
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
         self._options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
-        self._progress = progress
+        self._progress, self._keep_script = progress, keep_script
         self._stores: Stores | None = None
         self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
         self._lock = threading.RLock()  # the folder is opened and closed once, whatever thread comes first
@@ -93,6 +97,7 @@ class Session(SessionCare):
         self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
         self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
         self.runs: list[RunStats] = []  # of this object, in order
+        self._hides = Redactor(())  # the secrets of its runs so far
 
     # Life
 
@@ -164,7 +169,7 @@ class Session(SessionCare):
     def _run_with(self, options: RunOptions) -> Run:
         from dreamframe.run.execute import Run
 
-        return Run(self.stores, options)
+        return Run(self.stores, options, knows=self._hides)
 
     @contextlib.contextmanager
     def _holding(self) -> Iterator[None]:
@@ -257,6 +262,7 @@ class Session(SessionCare):
         """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
         from dreamframe.kept_plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
 
+        self._hides = run.hides(steps)
         for step in steps:
             self._failed[step] = run.stats.failures
             active.remember(step, self)
@@ -265,11 +271,11 @@ class Session(SessionCare):
         except DreamframeError:
             return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
         try:
-            run.stores.log.write(run.stats.events())
+            run.stores.log.write(self._hides.value(run.stats.events()))
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {self!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
         for step in steps:
-            keep_plan(run.stores, step, run.memo)
+            keep_plan(run.stores, step, run.memo, keep_script=self._keep_script)
 
     # Looking
 
@@ -354,7 +360,7 @@ class Session(SessionCare):
         return [] if self.stores.steps is None else self.stores.steps.all()
 
     def __repr__(self) -> str:
-        return f"Session({'in memory' if self.folder is None else str(self.folder)!r})"
+        return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
 
 def current(*plans: Step) -> Session:

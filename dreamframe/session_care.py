@@ -44,7 +44,8 @@ class SessionCare:
 
     def plans(self) -> list[dict[str, Any]]:
         """The plans that were run here and asked a model, ran a function of yours or trained: `name`, `key`, `kind` ("frame" or "model"), `columns`,
-        `explain`, the versions of Python and the libraries, the `script` that ran it (a file in `scripts/`), and the `problem` of one that no text can hold.
+        `explain`, the versions of Python and the libraries, the `script` that ran it (a file in `scripts/`, with `dr.Session(keep_script=True)`; where it
+        could not be kept, `script_problem` says why), and the `problem` of one that no text can hold.
 
         >>> with dr.Session("./output") as session:
         ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
@@ -129,8 +130,8 @@ class SessionCare:
         """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.
 
         Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`, then the same script, or
-        `session.plan(name).collect()`. It holds no key and no path of this machine, but every prompt and answer, the rows, the plans and the text of the
-        scripts. Files that no session writes are left out, with a warning. Raises SettingError for a session in memory.
+        `session.plan(name).collect()`. It holds no key and no path of this machine, but every prompt and answer, the rows, the plans and the scripts
+        that were kept. Files that no session writes are left out, with a warning. Raises SettingError for a session in memory.
         """
         from dreamframe.store import archive as archives
 

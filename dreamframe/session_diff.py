@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.visible import visible
 from dreamframe.why_miss import differences, is_plan, likeness
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SessionDiff:
         lines += ["Metrics:"] * bool(self.metrics.height)
         lines += [f"  {m['model']} {m['metric']}: {_number(m['before'])} → {_number(m['after'])}" for m in self.metrics.iter_rows(named=True)]
         spent = [f"{name} {_number(a)} → {_number(b)}" for name, (a, b) in self.spent.items()]
-        return "\n".join([*lines, f"Spent: {', '.join(spent)}"])
+        return visible("\n".join([*lines, f"Spent: {', '.join(spent)}"]))
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dreamframe.explain import line
+from dreamframe.plan_secrets import plan_redactor
 from dreamframe.step import Memo, Step
+from dreamframe.visible import visible
 
 Node = Mapping[str, Any]  # of a plan on record: key, step, describe, parts, inputs (positions in the list)
 
@@ -15,12 +17,13 @@ Node = Mapping[str, Any]  # of a plan on record: key, step, describe, parts, inp
 def on_record(step: Step, memo: Memo) -> list[dict[str, Any]]:
     """A plan as step.json keeps it: every step once, inputs before the steps that read them; digests of the parts, not their values."""
     steps = step.walk()
+    hides = plan_redactor([step])
     position = {id(s): i for i, s in enumerate(steps)}
     return [
         {
             "key": s.key(memo)[:12],
             "step": type(s).__name__,
-            "describe": line(s)[:200],
+            "describe": line(s, hides)[:200],
             "parts": s.key_parts(memo),
             "inputs": [position[id(i)] for i in s.inputs],
         }
@@ -49,7 +52,7 @@ def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> st
     found = differences(plan, nearest["plan"])
     made = f"{nearest.get('label')!r} of {nearest.get('made_at')}, {nearest.get('rows')} rows"
     first = f"{step.label} is not stored. The nearest stored output is {made}. What differs:"
-    return "\n  ".join([first, *(found or ["nothing that was recorded"])])
+    return visible("\n  ".join([first, *(found or ["nothing that was recorded"])]))
 
 
 def differences(new: Sequence[Node], old: Sequence[Node]) -> list[str]:

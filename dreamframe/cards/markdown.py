@@ -8,31 +8,29 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-KEYS = re.compile(  # the forms that providers give their keys
-    r"(?<![A-Za-z0-9])(?:sk|pk|rk)-(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{8,}|(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{16,}"
-    r"|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,}|AKIA[A-Z0-9]{12,}|AIza[\w-]{12,}|xox[abprs]-[\w-]{8,}"
-    r"|gsk_[A-Za-z0-9]{8,}|(?i:bearer\s+)[A-Za-z0-9._~+/=-]{8,}|-----BEGIN[A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END[A-Z ]*PRIVATE KEY-----|$)"
-)
-URL_PASSWORD = re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)")
+from dreamframe.key_shapes import without_keys
+from dreamframe.redactor import Redactor
+
 LOCAL_PATH = re.compile(
     r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/"
     r"|[A-Za-z]:\\(?:[^\s'\"`<>|\\]+\\)*)"
 )
 SPECIAL = re.compile(r"([\\`*_{}\[\]!|~$^])")
-SHORTEST = 6  # characters of a key that are worth hiding
 
 
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+def scrub(text: str, hides: Redactor | Iterable[str] = ()) -> str:
     """Without keys (those given, and what has the form of one), passwords in addresses, and folders of this machine.
 
     >>> scrub("ask sk-abcdefgh1234 of /home/ann/rows.csv")
     'ask *** of rows.csv'
     """
-    for secret in sorted({form for s in secrets for form in (s, repr(s)[1:-1], json.dumps(s)[1:-1]) if len(s) >= SHORTEST}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-        for n in range(len(secret) - 1, SHORTEST - 1, -1):  # cut off by a summary
-            text = text.replace(f"{secret[:n]}…", "***…")
-    return LOCAL_PATH.sub("", URL_PASSWORD.sub("***", KEYS.sub("***", text)))
+    hides = hides if isinstance(hides, Redactor) else Redactor(hides)
+    return without_folders(without_keys(hides.text(text)))
+
+
+def without_folders(text: str) -> str:
+    """Files by their last name."""
+    return LOCAL_PATH.sub("", text)
 
 
 def shown(text: str, *, lines: bool = False) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dreamframe.errors import DreamframeError
+from dreamframe.redactor import Redactor
 from dreamframe.step import Memo, Step
 
 SUMMED = ("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out")
@@ -41,7 +42,7 @@ class Records:
     examples: Sequence[Mapping[str, Any]] = ()  # a few rows: of the frame, or of those that the model was trained on
     versions: Mapping[str, str] = field(default_factory=dict)
     days: Sequence[str] = ()  # first and last day of the runs, as 2026-01-31
-    secrets: Sequence[str] = ()  # values that must not appear
+    secrets: Redactor = field(default_factory=lambda: Redactor(()))  # hides what must not appear
     memo: Memo = field(default_factory=dict)  # keys that are computed already
 
     def of(self, step: Step) -> StepFacts:

@@ -107,7 +107,7 @@ class Pack(Request):
 
     def __init__(self, rows: Sequence[Request]) -> None:
         texts = json.dumps([row.prompt for row in rows], ensure_ascii=False)
-        super().__init__(rows[0].question, texts, 0, hashlib.sha256(b"".join(row.key for row in rows)).digest()[:16])
+        super().__init__(rows[0].question, texts, 0, hashlib.sha256(b"".join(row.key for row in rows)).digest()[:16], rows[0].owner)
         self.rows = rows
         self.completions: list[Completion] = []  # of the rows, once they are there
 

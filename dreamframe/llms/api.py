@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.answer import clean
 from dreamframe.authority import is_below, shown
 from dreamframe.call import Completion, Question, Request
-from dreamframe.errors import AuthenticationError, BadRequestError, CallError, PermanentCallError, ServerError, SettingError
+from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
+from dreamframe.fingerprint import fingerprint
 from dreamframe.llms.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.llms.batches import BatchApi
 from dreamframe.llms.dialect import Api, Dialect, Wire
+from dreamframe.llms.held import redactor_of, secrets_in
 from dreamframe.llms.http import Http, Reply
 from dreamframe.llms.learning import Learnt
 from dreamframe.llms.prices import FREE, Price, listed
 from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
 from dreamframe.llms.variant import variant_of
+from dreamframe.redactor import is_no_word, redactor
+from dreamframe.secret import MASK, Secret, SecretPart
 
 
 class Connection(Protocol):
@@ -75,9 +80,10 @@ class ApiSettings(ModelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base_url is not None:
-            parts = urlsplit(self.base_url)
+            parts = split(self.base_url, who=type(self).__name__)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise SettingError(f"{type(self).__name__}: base_url={self.base_url!r} is not an address like 'http://localhost:8000/v1'.")
+                told = without_login(self.base_url)
+                raise SettingError(f"{type(self).__name__}: base_url={told!r} is not an address like 'http://localhost:8000/v1'.")
             userinfo, _, place = parts.netloc.rpartition("@")
             object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
             object.__setattr__(self, "userinfo", userinfo or self.userinfo)
@@ -86,6 +92,7 @@ class ApiSettings(ModelSettings):
             object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))
         if (asks := self.asks_for()) is not None:
             object.__setattr__(self, "variant", asks)
+        self._hide_secrets()
         for name in ("concurrency", "attempts"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
@@ -93,6 +100,12 @@ class ApiSettings(ModelSettings):
     def asks_for(self) -> str | None:
         """The digest of what the query and the headers choose. `identity_` stands for the whole address, and so for the query."""
         return variant_of(None if self.identity_ else self.query, self.headers or ())
+    def _hide_secrets(self) -> None:
+        """A secret that also stands in another setting, such as a gateway's key in the path of its address, is not shown there either."""
+        hides = redactor(tuple(s for s in dict.fromkeys(secrets_in(self)) if is_no_word(s)))
+        for name in ("model", "base_url", "system", "identity_"):
+            if hides and isinstance(value := getattr(self, name, None), str) and (shown := hides.text(value)) != value:
+                object.__setattr__(self, name, SecretPart.of(value, name=name, shown=shown))
 
     def identity(self) -> Mapping[str, object]:
         """The endpoint without credentials, unless `identity_` stands for it, and what its query and headers choose."""
@@ -147,8 +160,10 @@ class ApiSettings(ModelSettings):
 
     def pool_key(self) -> str:
         steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
-        key = self.api_key or os.environ.get(self.key_variable)
-        return repr((self.provider, self.endpoint, self.userinfo, self.query, key, self.headers, self.authority, steers))
+        headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
+        key = str(self.api_key or os.environ.get(self.key_variable))
+        secrets = fingerprint([self.userinfo, self.query, key, headers])  # a digest: this text stands in tables that debuggers show
+        return repr((self.provider, str(self.endpoint), secrets, self.authority, steers))
 
     def url(self, path: str) -> str:
         """The address of one operation."""
@@ -160,7 +175,8 @@ class ApiSettings(ModelSettings):
     def connect(self, headers: Mapping[str, str]) -> Connection:
         """What carries the bytes. Raises MissingExtraError without its library."""
         needed_for = f"dr.{type(self).__name__}"
-        return Http(self.endpoint, headers, concurrency=self.concurrency, needed_for=needed_for, extra=self.pip_extra, max_bytes=self.max_reply_bytes)
+        steers: dict[str, Any] = {"concurrency": self.concurrency, "max_bytes": self.max_reply_bytes, "extra": self.pip_extra}
+        return Http(self.endpoint, headers, needed_for=needed_for, hides=redactor_of([self]), **steers)
 
     def batches(self, http: Http, place: str) -> BatchApi:  # noqa: ARG002  for those that have one
         """The provider's batch API. Raises SettingError where there is none."""
@@ -178,6 +194,30 @@ class ApiSettings(ModelSettings):
 @dataclass(frozen=True)
 class ApiLLM(ApiSettings, LLM):
     """Settings of a language model behind an HTTP API."""
+
+
+def split(address: str, *, who: str) -> SplitResult:
+    """The parts of an address. Raises SettingError, without what may be a password in it, for a text that has none."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # none where a password has a slash in it: the rest of it is then no port
+        return parts
+    except ValueError:
+        pass  # its words show the address
+    raise SettingError(f"{who}: base_url={without_login(address)!r} is not an address like 'http://localhost:8000/v1'.")
+
+
+def without_login(address: str) -> str:
+    """An address, or what was meant to be one, without user, password and query.
+
+    >>> without_login("htp:/me:pw@host/v1?key=k")
+    'htp:/***@host/v1?***'
+    """
+    place, mark, _ = address.partition("?")
+    before, at, after = place.rpartition("@")
+    scheme = re.match(r"[a-zA-Z]*:?/*", before)
+    shown = f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else place
+    return f"{shown}?{MASK}" if mark else shown
 
 
 def no_key(llm: ApiSettings) -> AuthenticationError:
@@ -207,7 +247,8 @@ class ApiClient:
         headers = dict(self._llm.auth(self._key))
         if self._llm.userinfo:
             headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
-        return {**headers, **dict(self._llm.headers or {})}
+        headers |= dict(self._llm.headers or {})
+        return {name: Secret(value) if isinstance(value, str) else value for name, value in headers.items()}
 
     @property
     def batches(self) -> BatchApi | None:
@@ -217,7 +258,8 @@ class ApiClient:
     @property
     def place(self) -> str:
         """Provider and address, without credentials."""
-        return f"{self._llm.provider} {self._llm.endpoint}"
+        end = self._llm.endpoint
+        return f"{self._llm.provider} {f'{end.shown} #{fingerprint(end)[:8]}' if isinstance(end, SecretPart) else end}"
 
     @property
     def batch_poll_s(self) -> float:
@@ -244,7 +286,7 @@ class ApiClient:
         if isinstance(error, BadRequestError | ServerError) and self._learnt.adapt(wire, refusal):
             self._wires.clear()
             raise LearntError(str(error)) from error
-        raise self._redacted(error)
+        raise error
 
     async def complete(self, request: Request) -> Completion:
         lesson: LearntError | None = None
@@ -277,13 +319,6 @@ class ApiClient:
             self._wires.clear()
         self._wires[question.digest] = made = (wire, llm.url(wire.path), llm)
         return made
-
-    def _redacted(self, error: CallError) -> CallError:
-        """The error without the key, which some servers repeat."""
-        if self._key and len(self._key) > 3 and self._key in f"{error} {error.text}":
-            error.args = (str(error).replace(self._key, "***"),)
-            error.text = error.text.replace(self._key, "***") if error.text else None
-        return error
 
     async def close(self) -> None:
         await self._connection.close()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections.abc import Coroutine, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
 from dreamframe.llms.unfold import TooLongError, UnknownEncodingError, unfold
+from dreamframe.redactor import Redactor
 
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
 UNFOLDED_HERE = 1 << 20  # packed bytes above which a thread unfolds them
+
+
+NONE = Redactor(())
 
 
 class Reply(NamedTuple):
@@ -22,18 +26,43 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
 
+    def without(self, hides: Redactor) -> Reply:
+        """The reply without the secrets that it repeats, before anybody reads, cuts or keeps it. Of an answer goes what nobody could mean as words."""
+        if self.status == 200 and self.body[:1] in (b"{", b"["):
+            return self if (body := hides.answer(self.body)) is self.body else self._replace(body=body)
+        return Reply(self.status, self._headers_without(hides), hides.data(self.body))
+
+    def _headers_without(self, hides: Redactor) -> Mapping[str, str]:
+        """Headers of the same kind: their names have no case."""
+        changed = {name: clean for name, value in self.headers.items() if (clean := hides.text(value)) != value}
+        if not changed:
+            return self.headers
+        made: Any = self.headers.copy()  # type: ignore[attr-defined]  # every mapping that a connection gives has it
+        made.update(changed)
+        return cast("Mapping[str, str]", made)
+
 
 class Http:
     """A pool of connections with the headers that every request carries. Made inside the event loop."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], *, concurrency: int, needed_for: str, max_bytes: int, extra: str = "openai") -> None:
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        concurrency: int,
+        needed_for: str,
+        max_bytes: int,
+        extra: str = "openai",
+        hides: Redactor = NONE,
+    ) -> None:
         try:
             import aiohttp
             import yarl
         except ImportError as exc:
             raise MissingExtraError("aiohttp", extra=extra, needed_for=needed_for) from exc
         self._aiohttp, self._url = aiohttp, yarl.URL
-        self._max_bytes = max_bytes
+        self._max_bytes, self._hides = max_bytes, hides
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
         self._urls: dict[str, Any] = {}  # text → parsed
         self._session = aiohttp.ClientSession(
@@ -60,11 +89,11 @@ class Http:
                 whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
                 if (encoding := reply.headers.get("Content-Encoding")) is not None:
                     whole = await self._unfolded(whole, encoding, most, reply.status)
-                return Reply(reply.status, reply.headers, whole)
+                return Reply(reply.status, reply.headers, whole).without(self._hides)
         except self._aiohttp.InvalidURL as exc:
-            raise BadRequestError(f"{url!r} is not an address") from exc
+            raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
         except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers, chunks or packed bytes that cannot be read
-            raise ConnectionFailedError(f"{self._place}: {said(exc)}") from exc
+            raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}")) from self._hides.cause(exc)
 
     async def _read(self, reply: Any, most: int) -> bytes:
         whole = bytearray()

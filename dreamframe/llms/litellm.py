@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -9,11 +10,12 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from dreamframe.errors import MissingExtraError, NotAllowedError
+from dreamframe.errors import MissingExtraError, NotAllowedError, SettingError
 from dreamframe.llms.api import Connection
 from dreamframe.llms.base import steering
+from dreamframe.llms.held import redactor_of
 from dreamframe.llms.http import Reply
 from dreamframe.llms.openai import OpenAI
 from dreamframe.llms.prices import Price
@@ -46,6 +48,7 @@ class LiteLLM(OpenAI):
     """
 
     concurrency: int = steering(64)
+    environment: str | None = steering()  # of a question: what the environment chose when it was made
 
     provider: ClassVar[str] = "litellm"
     has_batches: ClassVar[bool] = False
@@ -56,8 +59,19 @@ class LiteLLM(OpenAI):
 
     def identity(self) -> Mapping[str, object]:
         """What the environment chooses for this provider counts as well: litellm reads it where no `base_url` is given."""
-        around = environment_of(self.model, has_base=self.base_url is not None) if self.identity_ is None else None
-        return {**super().identity(), **({"environment": around} if around is not None else {})}
+        around = self.environment if self.environment is not None else self.around()
+        return {**super().identity(), **({"environment": around} if around else {})}
+
+    def around(self) -> str:
+        """What the environment chooses now: a digest, or nothing. `identity_` stands for it, as for any address."""
+        return environment_of(self.model, has_base=self.base_url is not None) or "" if self.identity_ is None else ""
+
+    def pinned(self) -> Self:
+        if self.environment is not None:
+            return self
+        made = copy.copy(self)
+        object.__setattr__(made, "environment", self.around())
+        return made
 
     def pool_key(self) -> str:
         return f"{super().pool_key()} {self.identity()}"
@@ -101,20 +115,24 @@ class Library:
         except ImportError as exc:
             raise MissingExtraError("litellm", extra="litellm", needed_for="dr.LiteLLM") from exc
         self._litellm: Any = litellm
+        self._llm, self._hides = llm, redactor_of([llm])
         more = {"api_key": llm.key(), "api_base": llm.base_url, "extra_headers": dict(llm.headers) if llm.headers else None}
         self._more = {k: v for k, v in more.items() if v is not None} | {"num_retries": 0, "max_retries": 0, "timeout": llm.timeout_s}
 
     async def post(self, url: str, body: bytes) -> Reply:
-        """One call. `url` tells text completions from chat."""
+        """One call. `url` tells text completions from chat. Raises SettingError where the environment came to choose another place meanwhile."""
+        if self._llm.environment not in (None, self._llm.around()):
+            raise SettingError(f"{self._llm.label}: the environment names another address or region than when the run began; run again.")
         ask = self._litellm.atext_completion if url.endswith("/completions") and not url.endswith("/chat/completions") else self._litellm.acompletion
         try:
             done = await ask(**json.loads(body), **self._more)
         except Exception as exc:
             status = getattr(exc, "status_code", None)
             if not isinstance(status, int):
+                self._hides.error(exc)
                 raise
-            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode())
-        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode())
+            return Reply(status, _headers(exc), json.dumps({"error": {"message": str(exc), "code": _code(exc)}}).encode()).without(self._hides)
+        return Reply(200, {}, json.dumps(done.model_dump(), default=str).encode()).without(self._hides)
 
     async def close(self) -> None:
         """litellm keeps its own connections."""

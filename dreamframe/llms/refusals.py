@@ -39,6 +39,7 @@ NEVER = re.compile(r"limit:?\s*([\d,]+)[^\d]{1,40}requested:?\s*([\d,]+)", re.IG
 PASSES = (408, 409, 423, 424, 425, 499)  # worth another try, though below 500
 SHOWN = 300  # characters of a server's words in a message
 MEANS: Mapping[Meaning, int] = {"key": 401, "empty": 402, "rate": 429, "moderated": 400, "long": 400, "model": 404}
+SAYS: Mapping[str, int] = {"overloaded": 529, "permission": 403, "not_found": 404, "invalid": 400, "badrequest": 400, "bad_request": 400}
 IN_DOUBT: Mapping[int, tuple[int, int | None]] = {401: (2, 4), 403: (4, None), 404: (1, 4), 405: (1, 4)}
 """Different requests that must be refused with a status until it is true for every row: while nothing was answered ever, and in a row after that."""
 
@@ -150,7 +151,10 @@ def status_of(error: Any) -> int:
         if code.isascii() and code.isdigit() and len(code) == 3 and 400 <= int(code) < 600:
             return int(code)
     meaning = meaning_of([*codes_of(found), *google_reasons(found)])
-    return MEANS[meaning] if meaning is not None else 500
+    if meaning is not None:
+        return MEANS[meaning]
+    words = " ".join(codes_of(found)).lower().replace("invalid_request_error", "")  # routers call anything so
+    return next((status for name, status in SAYS.items() if name in words), 500)
 
 
 def asked_in_body_s(found: Mapping[str, Any]) -> float | None:

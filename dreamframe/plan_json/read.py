@@ -22,6 +22,7 @@ from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.hub import stream_rows
+from dreamframe.llms.litellm import LiteLLM
 from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.model import Model
@@ -29,6 +30,7 @@ from dreamframe.plan_json import expressions
 from dreamframe.plan_json.kinds import declared, fits
 from dreamframe.plan_json.registry import record_class
 from dreamframe.plan_json.write import FORMAT, TYPES
+from dreamframe.secret import plain_json
 from dreamframe.step import Step
 from dreamframe.steps.relational import Relational
 from dreamframe.steps.source import HubStream, KeptScan, Scan
@@ -182,6 +184,8 @@ class Reader:
         for f in dataclasses.fields(cls):
             if (f.metadata.get("secret") or f.metadata.get("is_lent")) and fields.get(f.name) is not None:
                 raise PlanFormatError(f"{cls.__name__}.{f.name} stands in the plan; keys, headers and what a plan may reach are its reader's to give")
+        if issubclass(cls, LiteLLM) and fields.get("environment") is not None:
+            raise PlanFormatError("LiteLLM.environment stands in the plan; what the environment chooses is looked up where it runs")
         if "@" in (address := str(fields.get("base_url"))) or "?" in address:
             raise PlanFormatError(f"{cls.__name__}.base_url={shown(address)} holds credentials or a query, which no plan that was written holds")
         wants = fields.get("trust_remote_code") or any("trust_remote_code" in str(fields.get(name)) for name in ("args", "extra"))
@@ -227,6 +231,8 @@ class Reader:
                 return self._edge(kind, inner)
             case "$answer":
                 return self._answer(inner)
+            case "$json":  # with secrets in it, which were handed over
+                return plain_json(self.value(inner))
             case _ if kind in PLAIN:
                 return PLAIN[kind](inner)
         raise PlanFormatError(f"there is no kind of value {kind!r} in this dreamframe; the plan may be of a newer one: pip install -U dreamframe")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from dreamframe.errors import PlanFormatError
+from dreamframe.plan_secrets import stands_in
 from dreamframe.step import Step
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ def to_json(step: Step) -> str:
     import dreamframe
     from dreamframe.plan_json.write import plan_record
 
-    return json.dumps({"dreamframe": dreamframe.__version__, "polars": pl.__version__, **plan_record(step)})
+    text = json.dumps({"dreamframe": dreamframe.__version__, "polars": pl.__version__, **plan_record(step)})
+    if stands_in(step, text):
+        del text  # debuggers show it
+        raise PlanFormatError(f"{step.label}: this plan cannot be written as JSON: a key of its models stands in it as plain text, in a prompt or a setting.")
+    return text
 
 
 def from_json(

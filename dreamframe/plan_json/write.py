@@ -1,7 +1,8 @@
 """A plan as JSON: a flat list of steps, each naming the steps below it, whose values are plain JSON or an object with one `$` key.
 
 What Python alone can say (functions, users' classes, objects) is not written: a name and a fingerprint stand for it, and whoever reads the plan hands it over.
-Secrets are never written.
+Secrets are never written: those of their own fields are found in the environment again, and those among other settings (`extra={"password": …}`,
+`storage_options=`) are handed over as well.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import datetime
 import decimal
 import io
+import json
 import math
 import pathlib
 import re
@@ -31,6 +33,7 @@ from dreamframe.json_schema import is_pydantic
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.plan_json import expressions
 from dreamframe.plan_json.registry import is_record
+from dreamframe.secret import Secret, SecretJson, hidden, plain_json, secrets_within
 from dreamframe.step import Source, Step
 from dreamframe.steps.source import KeptScan, Scan, Table
 
@@ -81,9 +84,12 @@ class Writer:
         """One step, after those below it."""
         try:
             made: dict[str, Any] = {"step": self._class(type(node)), "inputs": [self._numbers[id(i)] for i in node.inputs]}
+            held = self._rows(node) if isinstance(node, Source) else None
             without = {"inputs", "data"} if isinstance(node, (Table, KeptScan)) else {"inputs"}
+            if isinstance(node, Scan) and held is not None and secrets_within(node.options):
+                without.add("options")  # the rows are there: nobody needs the keys of where they came from
             made |= self._fields(node, without)
-            if isinstance(node, Source) and (held := self._rows(node)) is not None:
+            if held is not None:
                 others = {name: expressions.type_written(dtype) for name, dtype in node.schema.items() if in_arrow(dtype, name) != dtype}
                 made["rows"] = {**held, "types": others} if others else held
         except (PlanFormatError, FingerprintError) as exc:
@@ -131,6 +137,8 @@ class Writer:
             kind, text = BY_TEXT[type(value)]
             return {f"${kind}": text(value)}
         match value:
+            case Secret():
+                return self._secret(value)
             case KeptWeights():
                 return {"$weights": [str(value), value.identity if isinstance(value.identity, str) else dict(value.identity), value.dim]}
             case datetime.datetime() if type(value) is datetime.datetime and type(value.tzinfo) in (type(None), datetime.timezone):
@@ -142,6 +150,13 @@ class Writer:
             case AnswerSchema():
                 return {"$answer": self._answer(value)}
         return self._of_polars(value)
+
+    def _secret(self, value: Secret) -> Any:
+        """What must be handed over again: a secret by its name; of JSON with secrets in it, those."""
+        found = json.loads(value) if isinstance(value, SecretJson) else None
+        if found is not None and plain_json(found) == value:
+            return {"$json": self.value(hidden(found))}
+        return self._give(value, value.name, "secret")
 
     def _of_polars(self, value: Any) -> Any:
         match value:
@@ -200,7 +215,7 @@ class Writer:
         name, digest = re.sub(r"\W+", "", name) or kind, fingerprint(value, is_lasting=True)
         names = (name, *(f"{name}_{n}" for n in range(2, 10_000)))
         free = next(n for n in names if n not in self.given or self.given[n]["digest"] == digest)
-        module = str(getattr(value, "__module__", None) or type(value).__module__)
+        module = "whoever made the plan" if kind == "secret" else str(getattr(value, "__module__", None) or type(value).__module__)
         self.given[free] = {"kind": kind, "module": module, "digest": digest}
         return {"$given": free}
 

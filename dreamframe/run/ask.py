@@ -17,7 +17,9 @@ from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.embedders.openai import EmbedderClient
 from dreamframe.errors import CallError, CallTimeoutError, ConnectionFailedError, DreamframeError, TransientCallError
 from dreamframe.llms.base import LLM, Client, Limits
+from dreamframe.llms.held import redactor_of
 from dreamframe.llms.parallel import Parallel
+from dreamframe.redactor import Redactor
 from dreamframe.run.deadlines import Deadlines
 from dreamframe.run.limits import Limiter
 from dreamframe.run.packs import PackAsker
@@ -33,8 +35,9 @@ __all__ = ["Asker", "Asking", "asker_for", "close_all"]
 class Asker:
     """The queue and the workers of one client."""
 
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop, hides: Redactor | None = None) -> None:
         self._client = client
+        self._hides = hides or Redactor(())  # takes the secrets of the client's settings out of its errors
         self._loop = loop
         self._limiter = Limiter(client.concurrency, getattr(client, "limits", Limits()))
         self._queue = CallQueue()
@@ -201,8 +204,7 @@ class Asker:
         self._flying.add(ticket)
         self._deadlines.watch(ticket)
         try:
-            completion = await self._client.complete(ticket.sent)
-            check_ended(completion.finish, completion.text)
+            completion = self._whole(await self._client.complete(ticket.sent))
         except TransientCallError as exc:
             self._landed(ticket, exc)
             self._again(ticket, exc)
@@ -227,6 +229,13 @@ class Asker:
             self._learn(ticket, completion)
             self._answered(ticket, completion)
 
+    def _whole(self, completion: Completion) -> Completion:
+        """What the client gave, if it is an answer that has ended."""
+        if not isinstance(completion, Completion):
+            raise TypeError(f"{type(self._client).__name__}: complete() gives a Completion, and gave a {type(completion).__name__}.")
+        check_ended(completion.finish, completion.text)
+        return completion
+
     def _given_up(self, ticket: Ticket, exc: asyncio.CancelledError) -> BaseException:
         """Why a call was cancelled: too late, wanted by nobody, or by the client itself."""
         if ticket.is_late:
@@ -242,8 +251,6 @@ class Asker:
 
     def _learn(self, ticket: Ticket, completion: Completion) -> None:
         """What an answer says about the server."""
-        if not isinstance(completion, Completion):
-            raise TypeError(f"{type(self._client).__name__}: complete() gives a Completion, and gave a {type(completion).__name__}.")
         now = self._loop.time()
         self._patience.answered(ticket.model)
         self._limiter.answered(completion, reserved=ticket.reserved, took_s=now - ticket.left, now=now)
@@ -335,6 +342,7 @@ class Asker:
     # Endings
 
     def _failed(self, ticket: Ticket, error: CallError) -> None:
+        self._hides.error(error)  # before what it says is cut
         failure = Failure.of(error, request=ticket.request.prompt, attempts=ticket.attempts)
         if ticket.payer is not None:
             batch, position = ticket.payer
@@ -382,14 +390,14 @@ def asker_for(llm: LLM) -> Asker | ParallelAsker | PackAsker:
         if isinstance(llm, Parallel):
             asker = ParallelAsker(llm.llms, [a for part in llm.llms if isinstance(a := asker_for(part), Asker)])
         else:
-            asker = asker_of(llm.open(), loop)
+            asker = asker_of(llm.open(), loop, redactor_of([llm]))
         _askers[loop][key] = asker
     return asker
 
 
-def asker_of(client: Client, loop: asyncio.AbstractEventLoop) -> Asker | PackAsker:
+def asker_of(client: Client, loop: asyncio.AbstractEventLoop, hides: Redactor | None = None) -> Asker | PackAsker:
     """The asker that a client is made for."""
-    asker = Asker(client, loop)
+    asker = Asker(client, loop, hides)
     return PackAsker(asker, client) if isinstance(client, EmbedderClient) else asker
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.call import Replies
+from dreamframe.call import Failure, Replies
 from dreamframe.errors import ParseError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.pinned import OfWeights, changed
 from dreamframe.llms.residency import seats
 from dreamframe.optimizer.limit import limits_down
+from dreamframe.plan_secrets import plan_redactor
+from dreamframe.redactor import Redactor
 from dreamframe.run import cutoff
 from dreamframe.run.asking import RunAsking
 from dreamframe.run.failures import UNREADABLE, raise_failures
@@ -43,6 +45,7 @@ class Run:
     stores: Stores
     options: RunOptions = field(default_factory=RunOptions)
     stats: RunStats = field(default_factory=RunStats)
+    knows: Redactor = field(default_factory=lambda: Redactor(()), repr=False)  # hides the secrets of earlier runs: one may be told after it changed
 
     def __post_init__(self) -> None:
         self.memo: Memo = {}
@@ -59,26 +62,31 @@ class Run:
         self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
         self.worth = Worth()
         self._asked: dict[int, Any] = {}  # id(question) → it, of weights that are what the step's key says
+        self._hides = self.knows
+
+    def hides(self, steps: Sequence[Step]) -> Redactor:
+        """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
+        return plan_redactor(steps).over(self._hides)
 
     # What users' verbs call
 
     async def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
-        async with self._running():
+        async with self._running(steps):
             await self._forget_refreshed(steps)
             frames = await every(*(self.frame(plan) for plan in self.planned(*steps)))
-        self._finish(steps[-1])
+            self._finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
-        async with self._running():
+        async with self._running([step]):
             self._shared |= read_twice([step], self._key)
             return await self.trainings.artefact(step)
 
     async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
-        async with self._running():
+        async with self._running([step]):
             (plan,) = self.planned(step)
             if self.find(plan) is None and self._chain(plan):
                 async for batch in self._segment(plan):
@@ -86,7 +94,7 @@ class Run:
             else:
                 for batch in batches_of(await self.lazy(plan), CHUNK):
                     yield batch
-        self._finish(step)
+            self._finish(step)
 
     def planned(self, *steps: Step) -> list[Step]:
         """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
@@ -112,10 +120,14 @@ class Run:
         return step.key(self.memo)
 
     @contextlib.asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
+    async def _running(self, steps: Sequence[Step]) -> AsyncIterator[None]:
+        self._hides = self.hides(steps)
         with rarely_collected():
             try:
                 yield
+            except Exception as exc:
+                self._hides.error(exc)  # none leaves with a secret of the plan
+                raise
             finally:
                 await self._settle()
 
@@ -288,7 +300,8 @@ class Run:
     def _stage(self, step: Step) -> Stage:
         seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
-        stage = Stage(step, self.stats.step(step.label, model=llm.label if llm is not None else "", key=step.key(self.memo)))
+        model = self._hides.text(llm.label) if llm is not None else ""
+        stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=step.key(self.memo)))
         stage.stats.is_refreshed = step.label in self.options.refresh
         self.stages.append(stage)
         return stage
@@ -305,6 +318,9 @@ class Run:
         if isinstance(question.llm, OfWeights | Parallel) and step.key_now(self.memo) != step.key(self.memo):
             raise changed(question.llm, "that it asks")
         self._asked[id(question)] = question
+    def clean(self, failure: Failure) -> Failure:
+        """A failure without the plan's secrets."""
+        return self._hides.value(failure)
 
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])

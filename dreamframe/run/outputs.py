@@ -103,7 +103,7 @@ def _record(run: Run, step: Step, *, n_rows: int, began: float) -> dict[str, Any
     """What step.json says of a stored output."""
     return {
         "step": type(step).__name__,
-        "describe": step.describe(),
+        "describe": run.hides([step]).text(step.describe()),
         "parents": [i.key(run.memo) for i in step.inputs],
         "plan": on_record(step, run.memo),
         "schema": {name: str(dtype) for name, dtype in step.schema.items()},

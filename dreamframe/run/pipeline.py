@@ -80,6 +80,7 @@ class Lender(Protocol):
 
     async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies: ...
     def resolve(self, llm: Any) -> Any: ...
+    def clean(self, failure: Failure) -> Failure: ...
 
 
 class BatchContext:
@@ -128,7 +129,7 @@ class BatchContext:
             self.end_turn()
 
     def fail(self, position: int, failure: Failure) -> None:
-        self.failures[position] = failure
+        self.failures[position] = self._lender.clean(failure)
 
     def resolve(self, llm: Any) -> Any:
         return self._lender.resolve(llm)

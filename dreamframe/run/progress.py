@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from dreamframe.run.stats import RunStats, StepStats
+from dreamframe.visible import in_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,12 +61,13 @@ class Progress:
 def render(stats: RunStats, now: float) -> Table:
     """The table of a moment; `now` is the monotonic clock."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("step", "model", "rows", "rows/s", "asked", "cached", "failed", "tokens", "left"):
         table.add_column(name, justify="left" if name in ("step", "model") else "right")
     for s in list(stats.steps):
-        table.add_row(*cells(s, now))
+        table.add_row(*map(Text, cells(s, now)))  # as they are: a label may look like rich's markup
     return table
 
 
@@ -81,7 +83,8 @@ def cells(s: StepStats, now: float) -> tuple[str, ...]:
     of = f"/{s.total:,}" if s.total is not None else ""
     left = duration((s.total - s.rows) / speed) if s.total is not None and speed > 0 and s.rows < s.total else ""
     loss = f"  loss {s.logged['loss']:.3f}" if "loss" in s.logged else ""
-    return (s.label + loss, s.model, f"{s.rows:,}{of}", f"{speed:,.1f}", f"{s.asked:,}", f"{s.cached:,}", f"{s.failed:,}", short(s.n_in + s.n_out), left)
+    label, model = in_line(s.label) + loss, in_line(s.model)
+    return (label, model, f"{s.rows:,}{of}", f"{speed:,.1f}", f"{s.asked:,}", f"{s.cached:,}", f"{s.failed:,}", short(s.n_in + s.n_out), left)
 
 
 def short(n: int) -> str:

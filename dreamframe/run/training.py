@@ -120,7 +120,7 @@ class Trainings:
             raise
         made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
-        return Path(models.commit(key, step.label, job.out, record))
+        return Path(models.commit(key, step.label, job.out, self._run.hides([step]).value(record)))
 
     def _asker(self, step: Train) -> Callable[[Question, Sequence[str]], list[str | None]]:
         """Asking for a trainer's thread: through the run's journal, limits and counts. Equal requests are one request."""

@@ -16,6 +16,7 @@ from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
 from dreamframe.file_content import WRITEBACK_S
 from dreamframe.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.provenance import Provenance
+from dreamframe.secret import hidden, is_secret_name
 from dreamframe.step import Memo, Source, runtime, step
 from dreamframe.steps.files import files_of, is_marked, names_in_rows
 from dreamframe.steps.scanners import scan
@@ -126,6 +127,10 @@ class Scan(Source):
             for path in self.paths:
                 self.authority.path(path, who=f"scan_{self.format}")
             self.authority.arguments({k: v for k, v in self.options if k.startswith("_") or k in FAR_AWAY}, who=f"scan_{self.format}")
+
+    def check(self) -> None:  # storage_options= may hold keys
+        hiding = ((name, hidden(value, name) if name == "storage_options" or is_secret_name(name) else value) for name, value in self.options)
+        object.__setattr__(self, "options", tuple(hiding))
 
     def files(self) -> list[str]:
         """The files as they are now; a glob's matches, and those of a folder, sorted by name. Raises NotAllowedError for those that a plan that was read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import numbers
 import re
 import secrets
 import warnings
@@ -16,6 +17,7 @@ import xxhash
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
+from dreamframe.visible import visible
 
 MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder
@@ -111,7 +113,18 @@ def read_json(files: Files, path: Path) -> dict[str, Any]:
 
 def as_json(value: Any) -> bytes:
     """Readable JSON, with a newline at its end."""
-    return (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode("utf-8", "surrogatepass")
+    return (json.dumps(value, indent=2, ensure_ascii=False, default=plain) + "\n").encode("utf-8", "surrogatepass")
+
+
+def plain(value: object) -> int | float | str:
+    """What JSON has for a value that it does not know: a number for one of another library, else a text.
+
+    >>> import decimal
+    >>> from dreamframe.store.layout import plain
+    >>> plain(decimal.Decimal("0.5"))
+    '0.5'
+    """
+    return int(value) if isinstance(value, numbers.Integral) else float(value) if isinstance(value, numbers.Real) else str(value)
 
 
 def sealed(record: Mapping[str, Any]) -> bytes:
@@ -175,7 +188,7 @@ def set_aside(files: Files, layout: Layout, path: Path, why: str) -> None:
 
 def warn(message: str) -> None:
     """One warning about the folder."""
-    warnings.warn(message, SessionWarning, stacklevel=3)
+    warnings.warn(visible(message), SessionWarning, stacklevel=3)
 
 
 def _version(library: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.store.files import Files
-from dreamframe.store.layout import Layout, warn
+from dreamframe.store.layout import Layout, plain, warn
 from dreamframe.store.records import wrong_event
 
 MOST = 1 << 30  # bytes of a log, which is read whole
@@ -43,7 +43,7 @@ class RunLog:
             return
         self._files.mkdir(self._layout.runs)
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-        lines = (json.dumps(e, ensure_ascii=False, default=str) for e in events)
+        lines = (json.dumps(e, ensure_ascii=False, default=plain) for e in events)
         self._files.write_new(self._layout.runs / name, "".join(f"{line}\n" for line in lines).encode())
 
 

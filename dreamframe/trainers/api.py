@@ -15,6 +15,7 @@ import polars as pl
 
 from dreamframe.authority import is_below, shown
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
+from dreamframe.llms.api import without_login
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
 from dreamframe.reaching import under
 from dreamframe.trainers.base import Chained, Trainer, json_text
@@ -106,6 +107,9 @@ class ApiTrainer(Trainer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
+        if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
+            told = without_login(self.base_url)
+            raise SettingError(f"{self.label}: base_url={told!r} has a user or a query in it, which the plan would hold. Give the key as api_key=.")
         for name in ("epochs", "poll_s", *self.above_zero):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise SettingError(f"{self.label}: {name}={value} must be more than 0.")

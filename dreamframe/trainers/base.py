@@ -16,6 +16,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.llms.base import LLM, Artefact, ModelSettings, TrainedModel, setting, steering
 from dreamframe.reaching import Reaching
+from dreamframe.secret import hidden_json
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.roles import Roles, assign
@@ -336,9 +337,9 @@ def finite(value: Any) -> Any:
 def json_text(value: Any, where: str) -> str | None:
     """A dict as canonical JSON text: frozen, hashable, and fit to cross to another process."""
     if value is None or isinstance(value, str):
-        return value
+        return value if value is None else hidden_json(value, "args")
     try:
-        return json.dumps(dict(value), sort_keys=True, separators=(",", ":")) if value else None
+        return hidden_json(json.dumps(dict(value), sort_keys=True, separators=(",", ":")), "args") if value else None
     except TypeError as exc:
         raise SettingError(f"{where}: every value must be plain (text, number, list, dict): {exc}") from exc
 

@@ -11,12 +11,22 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import AuthenticationError, BadReplyError, ConnectionFailedError, ServerError, SettingError, TrainingError
 from dreamframe.llms.base import LLM, setting
+from dreamframe.llms.held import redactor_of
+from dreamframe.secret import Secret
 from dreamframe.trainers.api import ApiTrainer, JobState
 
 ADDRESS = "https://api.mistral.ai/v1"
 STATES = {"SUCCESS": "succeeded", "FAILED": "failed", "FAILED_VALIDATION": "failed", "CANCELLED": "cancelled"}
 TIMEOUT_S = 120.0
 PAGE = 100
+MOST_SAID = 1 << 18  # bytes of a refusal that are read
+
+
+class Stays(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the key would go with it, to whatever address the server names."""
+
+    def redirect_request(self, *_: Any) -> None:  # the redirect is then an error like others
+        return None
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,9 @@ class MistralApi:
     """Mistral's files and fine-tuning jobs."""
 
     def __init__(self, settings: MistralFineTune) -> None:
-        self.settings, self.key = settings, settings.key()
+        self.settings, self.key = settings, Secret(settings.key())
+        self.hides = redactor_of([settings])
+        self.opener = urllib.request.build_opener(Stays)
         self.address = (settings.base_url or ADDRESS).rstrip("/")
 
     def find_file(self, name: str) -> str | None:
@@ -128,17 +140,17 @@ class MistralApi:
         request.add_header("Authorization", f"Bearer {self.key}")
         request.add_header("Content-Type", kind)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:
+            with self.opener.open(request, timeout=TIMEOUT_S) as reply:
                 return dict(json.loads(reply.read()))
         except urllib.error.HTTPError as exc:
-            raise self._refused(exc) from exc
+            raise self._refused(exc) from self.hides.cause(exc)
         except (urllib.error.URLError, TimeoutError, ConnectionError) as exc:
-            raise ConnectionFailedError(f"Mistral: {method} {path.partition('?')[0]}: {exc}") from exc
+            raise ConnectionFailedError(self.hides.text(f"Mistral: {method} {path.partition('?')[0]}: {exc}")) from self.hides.cause(exc)
         except ValueError as exc:
             raise BadReplyError(f"Mistral: {method} {path.partition('?')[0]} answered something that is no JSON object") from exc
 
     def _refused(self, exc: urllib.error.HTTPError) -> Exception:
-        said = exc.read(2000).decode(errors="replace")
+        said = self.hides.data(exc.read(MOST_SAID)).decode(errors="replace")[:2000]
         if exc.code in (401, 403):
             return AuthenticationError(f"Mistral refused the key: status {exc.code}.")
         if exc.code == 429 or exc.code >= 500:

@@ -11,6 +11,8 @@ import polars as pl
 
 from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
 from dreamframe.llms.base import LLM, setting
+from dreamframe.llms.held import redactor_of
+from dreamframe.redactor import Redactor
 from dreamframe.trainers.api import ApiTrainer, JobState
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import as_messages, as_text
@@ -96,26 +98,27 @@ class OpenAIApi:
         import openai
 
         self.settings = settings
+        self.hides = redactor_of([settings])
         self.client = openai.OpenAI(api_key=settings.key(), base_url=settings.base_url, max_retries=0, timeout=120.0)
 
     def find_file(self, name: str) -> str | None:
-        with told():
+        with told(self.hides):
             found = (f for f in self.client.files.list(purpose="fine-tune") if f.filename == name and f.status != "error")
             return next((f.id for f in found), None)
 
     def upload(self, name: str, content: bytes) -> str:
-        with told():
+        with told(self.hides):
             return str(self.client.files.create(file=(name, content), purpose="fine-tune").id)
 
     def is_ready(self, file: str) -> bool:
-        with told():
+        with told(self.hides):
             seen = self.client.files.retrieve(file)
         if seen.status == "error":
             raise TrainingError(f"OpenAIFineTune: the provider cannot read file {file}: {seen.status_details or 'no reason given'}.")
         return bool(seen.status == "processed")
 
     def find_job(self, mark: str, training: str) -> str | None:  # noqa: ARG002  the mark says more
-        with told():
+        with told(self.hides):
             for job in self.client.fine_tuning.jobs.list(limit=100):
                 if (job.metadata or {}).get("dreamframe") == mark and job.status not in ("failed", "cancelled"):
                     return str(job.id)
@@ -125,7 +128,7 @@ class OpenAIApi:
         s = self.settings
         given = {"validation_file": validation, "suffix": s.suffix, "integrations": s.further().get("integrations")}
         method = {"type": s.method, s.method: {"hyperparameters": s.hyperparameters()}}
-        with told():
+        with told(self.hides):
             job = self.client.fine_tuning.jobs.create(
                 model=self.settings.base_name, training_file=training, method=method, seed=s.seed, metadata={"dreamframe": mark},
                 **{k: v for k, v in given.items() if v is not None},
@@ -133,33 +136,33 @@ class OpenAIApi:
         return str(job.id)
 
     def state(self, job: str) -> JobState:
-        with told():
+        with told(self.hides):
             seen = self.client.fine_tuning.jobs.retrieve(job)
         status = seen.status if seen.status in ENDED else "running"
         error = f"{seen.error.code}: {seen.error.message}" if seen.error and seen.error.message else None
         return JobState(status, seen.status, seen.fine_tuned_model, error, seen.trained_tokens)
 
     def events(self, job: str) -> list[dict[str, Any]]:
-        with told():
+        with told(self.hides):
             seen = list(self.client.fine_tuning.jobs.list_events(job, limit=100))
         data = [e.data for e in reversed(seen) if isinstance(e.data, dict) and "step" in e.data]
         return [{("total" if k == "total_steps" else k): v for k, v in d.items()} for d in sorted(data, key=lambda d: d["step"])]
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """The client's errors as ours: worth another try, or not."""
+def told(hides: Redactor) -> Iterator[None]:
+    """The client's errors as ours, without the key: worth another try, or not."""
     import openai
 
     try:
         yield
     except (openai.APIConnectionError, openai.InternalServerError) as exc:
-        raise ServerError(f"OpenAI: {type(exc).__name__}: {exc}") from exc
+        raise ServerError(hides.text(f"OpenAI: {type(exc).__name__}: {exc}")) from hides.cause(exc)
     except openai.RateLimitError as exc:
         if exc.code == "insufficient_quota":
-            raise TrainingError(f"OpenAIFineTune: no credit is left: {exc.message}") from exc
-        raise ServerError(f"OpenAI: {exc.message}") from exc
+            raise TrainingError(hides.text(f"OpenAIFineTune: no credit is left: {exc.message}")) from hides.cause(exc)
+        raise ServerError(hides.text(f"OpenAI: {exc.message}")) from hides.cause(exc)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
-        raise AuthenticationError(f"OpenAI refused the key: status {exc.status_code}.") from exc
+        raise AuthenticationError(f"OpenAI refused the key: status {exc.status_code}.") from hides.cause(exc)
     except openai.APIError as exc:
-        raise TrainingError(f"OpenAIFineTune: {exc.message}") from exc
+        raise TrainingError(hides.text(f"OpenAIFineTune: {exc.message}")) from hides.cause(exc)

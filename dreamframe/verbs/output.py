@@ -10,10 +10,12 @@ import polars as pl
 
 from dreamframe.explain import plan_dot, plan_html, plan_text
 from dreamframe.optimizer.limit import limit_down
+from dreamframe.plan_secrets import plan_redactor
 from dreamframe.run.options import Mode, Retry
 from dreamframe.session import current
 from dreamframe.steps.relational import Relational
 from dreamframe.verbs.base import Verbs
+from dreamframe.visible import in_line, visible
 from dreamframe.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -293,7 +295,7 @@ class OutputVerbs(Verbs):
         │ 1   │
         └─────┘
         """
-        print(self.preview(n))
+        print(visible(str(self.preview(n))))
 
     def preview(self, n: int = 5) -> pl.DataFrame:
         """Run for the first n rows and give them. Over prompts, only these n rows are asked.
@@ -304,7 +306,7 @@ class OutputVerbs(Verbs):
         return current(self.step).collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
 
     def __repr__(self) -> str:
-        columns = ", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())
+        columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))
         return f"dreamframe [{columns}]\n{plan_text(self.step)}\n(lazy: .collect() runs it, .show() looks at some rows)"
 
     def _repr_html_(self) -> str:

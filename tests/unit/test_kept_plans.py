@@ -164,7 +164,7 @@ def script(monkeypatch: pytest.MonkeyPatch, **held: Any) -> None:
 def test_the_script_is_kept_without_keys_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "label.py").write_text(f"llm = dr.OpenAI('m', api_key='{KEY}')\nrows = dr.scan_csv('{tmp_path}/rows.csv')\n")
     script(monkeypatch, __file__=str(tmp_path / "label.py"))
-    with dr.Session(tmp_path / "s") as session:
+    with dr.Session(tmp_path / "s", keep_script=True) as session:
         said().collect()
         (plan,) = session.plans()
     text = (tmp_path / "s" / "scripts" / plan["script"]).read_text()
@@ -177,7 +177,7 @@ def test_the_script_is_kept_without_keys_and_paths(tmp_path: Path, monkeypatch: 
 
 def test_the_cells_of_a_notebook_are_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(monkeypatch, In=["", "import dreamframe as dr", "df = dr.frame({})"])
-    with dr.Session(tmp_path) as session:
+    with dr.Session(tmp_path, keep_script=True) as session:
         said().collect()
         (plan,) = session.plans()
     assert (tmp_path / "scripts" / plan["script"]).read_text() == "# %%\nimport dreamframe as dr\n\n# %%\ndf = dr.frame({})\n"

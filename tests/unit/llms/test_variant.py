@@ -14,6 +14,8 @@ import dreamframe as dr
 from dreamframe.errors import SettingError
 from dreamframe.llms.litellm import LiteLLM
 from dreamframe.llms.variant import variant_of
+from tests.loopback import replies
+from tests.loopback.asking import ask, question
 from tests.loopback.server import Loopback
 
 URL = "http://host.invalid/v1"
@@ -177,3 +179,25 @@ def test_an_address_that_is_given_goes_over_the_environments_and_the_librarys(mo
     module.api_base = "https://set.invalid"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "litellm", module)
     assert LiteLLM("azure/gpt").identity() != anywhere
+
+
+def test_an_environment_that_changes_under_a_run_is_not_asked_in_the_name_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("litellm")
+    asked: list[str] = []
+
+    async def acompletion(**arguments: Any) -> Any:
+        asked.append(arguments["messages"][-1]["content"])
+        return types.SimpleNamespace(model_dump=lambda: replies.chat(arguments, "hi"))
+
+    module.acompletion = acompletion  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "litellm", module)
+    monkeypatch.setenv("AZURE_API_BASE", "https://a.invalid")
+    asking = question(LiteLLM("azure/gpt"))
+    assert asking.llm.identity() == LiteLLM("azure/gpt").identity()
+    run, failures = ask(asking.llm, ["x"], then=asking)  # type: ignore[arg-type]
+    assert (failures, run.texts) == ({}, {"x": "hi"})
+    monkeypatch.setenv("AZURE_API_BASE", "https://b.invalid")
+    assert asking.llm.identity() != LiteLLM("azure/gpt").identity(), "pinned when it was made"
+    with pytest.raises(SettingError, match="names another address"):
+        ask(asking.llm, ["y"], then=asking)  # type: ignore[arg-type]
+    assert asked == ["x"]

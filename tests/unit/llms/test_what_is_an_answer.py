@@ -139,7 +139,7 @@ def test_an_error_within_a_reply_is_tried_again_and_named(broken: dict[str, Any]
         ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, "RateLimitedError", None),
         ({"error": {"message": "who?", "type": "authentication_error"}}, "AuthenticationError", 1),
         ({"error": {"message": "boom"}}, "ServerError", 3),
-        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "ServerError", 3),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, "RateLimitedError", None),
     ],
     ids=lambda v: None if isinstance(v, int) else str(v)[:60],
 )

@@ -77,7 +77,7 @@ def test_a_reader_that_stops_stops_the_maker(n_taken: int) -> None:
     assert is_closed.wait(5) or not made
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), asyncio.TimeoutError("late"), SystemExit(3)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("error", [ValueError("no"), TimeoutError("late"), SystemExit(3)], ids=lambda e: type(e).__name__)
 def test_what_ends_the_maker_reaches_the_reader(error: BaseException) -> None:
     async def numbers() -> AsyncGenerator[int, None]:
         yield 0

@@ -201,12 +201,12 @@ def test_a_sign_of_life_gives_up_no_claim(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys, warnings
 import dreamframe as dr
-llm = dr.testing.Scripted(lambda prompt: "ok")
-rows = dr.frame({"x": [f"row {i}" for i in range(300)]})
+llm = dr.testing.Scripted(lambda prompt: "ok", latency_s=0.02, concurrency=16)
+rows = dr.frame({"x": [f"row {i}" for i in range(1000)]})
 with dr.Session(sys.argv[1]):
     rows.head(4).prompt(llm, "{x}", into="y").collect()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))  # room for the head of a file
 warnings.simplefilter("ignore")
 try:
     with dr.Session(sys.argv[1]):

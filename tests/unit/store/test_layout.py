@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
 from dreamframe.store.files import Files
-from dreamframe.store.layout import FORMAT, entry_name, open_folder, safe_name
+from dreamframe.store.layout import FORMAT, as_json, entry_name, open_folder, safe_name
 from dreamframe.store.stores import Stores, open_stores
 from tests.storing import give, opened, step_key, store_step, table_of, texts, warned
 
@@ -137,3 +137,8 @@ def test_a_link_in_place_of_the_quarantine_moves_nothing(tmp_path: Path) -> None
         assert stores.steps.find(step_key(1)) is None
     assert list((tmp_path / "outside").iterdir()) == []
     assert "left where it is" in said[0]
+
+
+def test_numbers_of_other_libraries_stay_numbers() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert json.loads(as_json({"n": numpy.int64(3), "x": numpy.float32(0.5), "p": Path("a")})) == {"n": 3, "x": 0.5, "p": "a"}
