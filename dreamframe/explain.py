@@ -40,16 +40,13 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
 def line(step: Step, hides: Redactor | None = None) -> str:
     """What a step does, in one line without secrets: those that `hides` knows, or its own."""
     hides = plan_redactor([step]) if hides is None else hides
-    return _told(step.describe(), hides)
+    return in_line(hides.text(" ".join(step.describe().replace(HINT, "").split("\n"))))
 
 
 def whole_line(step: Step, hides: Redactor | None = None) -> str:
-    """What a step does, in one line, with the addresses and whole paths that it reaches for: to be shown, not to be kept."""
-    return _told(step.explained(), plan_redactor([step]) if hides is None else hides)
-
-
-def _told(text: str, hides: Redactor) -> str:
-    return in_line(hides.text(" ".join(text.replace(HINT, "").split("\n"))))
+    """As `line`, with the addresses and whole paths that the step reaches for: to be shown, not to be kept."""
+    hides = plan_redactor([step]) if hides is None else hides
+    return in_line(hides.text(" ".join(step.explained().replace(HINT, "").split("\n"))))
 
 
 def _read_twice(step: Step) -> set[int]:

@@ -167,7 +167,8 @@ class _Hub:
         try:
             yield
         except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError, CorruptFileError) as exc:
-            hides = redactor_of((), self.token if isinstance(self.token, str) else None, huggingface_hub.get_token())
+            held = self.token if isinstance(self.token, str) else None
+            hides = redactor_of((), held, huggingface_hub.get_token())
             said = " ".join(hides.text(str(hides.error(exc))).split())
             raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {said[:500]}") from None
 
