@@ -6,30 +6,22 @@ Lives in the event loop's thread, so nothing here needs a lock. A row costs a sl
 from __future__ import annotations
 
 import asyncio
-import atexit
-import contextlib
 import math
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from dreamframe.answer import check_ended
 from dreamframe.call import Completion, Failure, Question, Request
-from dreamframe.embedders.openai import EmbedderClient
 from dreamframe.errors import CallError, CallTimeoutError, ConnectionFailedError, DreamframeError, TransientCallError
-from dreamframe.llms.base import LLM, Client, Limits
-from dreamframe.llms.held import redactor_of
-from dreamframe.llms.parallel import Parallel
+from dreamframe.llms.base import Client, Limits
 from dreamframe.redactor import Redactor
 from dreamframe.run.deadlines import Deadlines
 from dreamframe.run.limits import Limiter
-from dreamframe.run.packs import PackAsker
-from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.patience import Patience
 from dreamframe.run.queue import Asking, Batch, CallQueue, Ticket, model_of
 
 LOOK_S = 0.01  # how often to look whether the last calls of a run have come back
 HELD_S = 0.02  # how long a run that will not have a call leave now is left in peace
-__all__ = ["Asker", "Asking", "asker_for", "close_all"]
 
 
 class Asker:
@@ -371,47 +363,3 @@ class Asker:
         """Nothing more leaves, of one run or of all, for one model or for any: a bad key or an empty account answers nobody."""
         for stopped in self._queue.stop(error, run, model):
             self._stopped.setdefault(stopped, {})[model] = error
-
-
-_askers: dict[asyncio.AbstractEventLoop, dict[str, Asker | ParallelAsker | PackAsker]] = {}
-
-
-def asker_for(llm: LLM) -> Asker | ParallelAsker | PackAsker:
-    """The asker of a model's client in the running loop: opened at the first call, kept until the loop ends."""
-    loop = asyncio.get_running_loop()
-    if loop not in _askers:
-        for closed in [known for known in _askers if known.is_closed()]:
-            del _askers[closed]
-        _askers[loop] = {}
-    llm.check_reach()  # also of a client that is open: another plan may share it
-    key = llm.pool_key()
-    asker = _askers[loop].get(key)
-    if asker is None:
-        if isinstance(llm, Parallel):
-            asker = ParallelAsker(llm.llms, [a for part in llm.llms if isinstance(a := asker_for(part), Asker)])
-        else:
-            asker = asker_of(llm.open(), loop, redactor_of([llm]))
-        _askers[loop][key] = asker
-    return asker
-
-
-def asker_of(client: Client, loop: asyncio.AbstractEventLoop, hides: Redactor | None = None) -> Asker | PackAsker:
-    """The asker that a client is made for."""
-    asker = Asker(client, loop, hides)
-    return PackAsker(asker, client) if isinstance(client, EmbedderClient) else asker
-
-
-async def close_all() -> None:
-    """Close every client of the running loop."""
-    askers = _askers.pop(asyncio.get_running_loop(), {})
-    await asyncio.gather(*(asker.close() for asker in askers.values()))
-
-
-def _close_at_exit() -> None:
-    for loop in list(_askers):
-        if loop.is_running():
-            with contextlib.suppress(TimeoutError):  # the process ends now, whatever a connection is waiting for
-                asyncio.run_coroutine_threadsafe(close_all(), loop).result(timeout=2)
-
-
-atexit.register(_close_at_exit)

@@ -12,7 +12,7 @@ import polars as pl
 from dreamframe.answer import as_read
 from dreamframe.call import Completion, Failure, Question, Replies, Request
 from dreamframe.errors import CallError, OfflineError
-from dreamframe.run.ask import asker_for
+from dreamframe.run.askers import asker_for
 from dreamframe.run.batch import AnyAsker, BatchAskers
 from dreamframe.run.options import RunOptions
 from dreamframe.run.renewing import Renewing
@@ -89,6 +89,10 @@ class RunAsking:
         """
         failures: dict[int, Failure] = {}
         todo = list(range(len(requests)))
+        if self._beat is None:
+            self._beat = asyncio.create_task(self._show_life())
+            await asyncio.to_thread(self._answers.prepare)
+            as_of = -1  # another run of this session may have been answered meanwhile
         while todo:
             ours = self._answers.claim([requests[i].key for i in todo], patience_s=PATIENCE_S)
             mine = [i for i, is_ours in zip(todo, ours, strict=True) if is_ours]
@@ -121,9 +125,6 @@ class RunAsking:
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
-        if self._beat is None:
-            await asyncio.to_thread(self._answers.prepare)
-            self._beat = asyncio.create_task(self._show_life())
         llm: Any = question.llm
         asker = asker_for(llm) if self._batches is None else self._batches.asker_for(llm)
         self._askers.add(asker)

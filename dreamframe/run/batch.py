@@ -22,7 +22,8 @@ from dreamframe.llms.base import LLM
 from dreamframe.llms.batches import BatchApi, Line
 from dreamframe.llms.dialect import Wire
 from dreamframe.llms.http import Reply
-from dreamframe.run.ask import Asker, asker_for
+from dreamframe.run.ask import Asker
+from dreamframe.run.askers import asker_for
 from dreamframe.run.packs import PackAsker
 from dreamframe.run.parallel import ParallelAsker
 from dreamframe.run.queue import Asking, Batch

@@ -10,7 +10,7 @@ from typing import Any
 from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.errors import CallError
 from dreamframe.llms.base import LLM
-from dreamframe.run.ask import asker_for, close_all
+from dreamframe.run.askers import asker_for, close_all
 
 
 class Recorder:

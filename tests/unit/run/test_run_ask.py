@@ -19,7 +19,8 @@ from dreamframe.errors import (
     StorageError,
 )
 from dreamframe.llms.base import Limits
-from dreamframe.run.ask import Asker, asker_for, close_all
+from dreamframe.run.ask import Asker
+from dreamframe.run.askers import asker_for, close_all
 from dreamframe.testing import Echo
 
 QUESTION = Question(llm=Echo())
