@@ -22,6 +22,7 @@ from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError
 from dreamframe.fingerprint import fingerprint
 from dreamframe.frame import Frame
 from dreamframe.hub import stream_rows
+from dreamframe.llms.litellm import LiteLLM
 from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.weights import KeptWeights
 from dreamframe.model import Model
@@ -183,6 +184,8 @@ class Reader:
         for f in dataclasses.fields(cls):
             if (f.metadata.get("secret") or f.metadata.get("is_lent")) and fields.get(f.name) is not None:
                 raise PlanFormatError(f"{cls.__name__}.{f.name} stands in the plan; keys, headers and what a plan may reach are its reader's to give")
+        if issubclass(cls, LiteLLM) and fields.get("environment") is not None:
+            raise PlanFormatError("LiteLLM.environment stands in the plan; what the environment chooses is looked up where it runs")
         if "@" in (address := str(fields.get("base_url"))) or "?" in address:
             raise PlanFormatError(f"{cls.__name__}.base_url={shown(address)} holds credentials or a query, which no plan that was written holds")
         wants = fields.get("trust_remote_code") or any("trust_remote_code" in str(fields.get(name)) for name in ("args", "extra"))

@@ -197,7 +197,7 @@ def test_models_without_an_own_address_are_listed_or_refused(home: Path, name: s
 
 
 EXTRAS: dict[str, dict[str, Any]] = {
-    "tools": {"tools": [{"type": "mcp", "server_url": "https://evil.invalid", "authorization": "theirs"}]},
+    "tools": {"tools": [{"type": "mcp", "server_url": "https://evil.invalid"}]},
     "an address": {"response_format": {"x": "https://evil.invalid"}},
     "a base": {"api_base": "https://evil.invalid"},
 }
@@ -295,3 +295,11 @@ def test_a_kept_plan_asks_nobody_that_was_not_listed(home: Path, evil: Loopback)
             session.plan("said").collect()  # type: ignore[union-attr]
         assert evil.n_calls == n_calls
         assert session.plan("said", allow=[evil.url]).collect()["said"].to_list() == ROWS["t"]  # type: ignore[union-attr]
+
+
+def test_a_plan_does_not_say_what_the_environment_of_its_reader_chooses(home: Path) -> None:
+    """Else what one region answered would be filed as the answers of another."""
+    record = json.loads(asking(dr.LiteLLM("bedrock/claude")))
+    record["steps"][1]["fields"]["llm"]["fields"]["environment"] = "0" * 32
+    with pytest.raises(PlanFormatError, match=r"LiteLLM\.environment"):
+        dr.from_json(json.dumps(record), allow=["bedrock/claude"])
