@@ -270,10 +270,15 @@ def test_two_keys_are_two_clients_and_neither_is_named_by_its_pool() -> None:
 
 @pytest.mark.parametrize("form", ["plain", "json", "base64 of user and key", "hex"])
 def test_an_answer_that_repeats_the_key_is_kept_and_given_without_it(form: str, tmp_path: Path) -> None:
-    with Loopback(lambda body: (f"Your key is {ENCODED[form](KEY)}.", f"because {KEY}")) as server:
+    with Loopback(lambda body: (f"Your key is {ENCODED[form](KEY)}.", "stop")) as server:
         shown = everything(tmp_path / "s", frame(llm(server)))
     check(KEY, shown)
     assert "Your key is" in dict(shown)["answers"]
+
+
+def test_a_key_in_the_word_for_how_an_answer_ended_is_in_no_error(tmp_path: Path) -> None:
+    with Loopback(lambda body: ("Fine.", f"because {KEY}")) as server:
+        check(KEY, everything(tmp_path / "s", frame(llm(server))))
 
 
 @pytest.mark.parametrize("key", ["EMPTY", "not-needed", "token-abc123", "k"])
