@@ -50,12 +50,14 @@ class RunAsking:
 
     async def close(self) -> None:
         """The run is over: nothing of it waits any more. Calls that are in flight are paid for, and may come back yet."""
-        await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in self._askers))
-        self._answers.release(self._left)
-        if self._beat is not None:
-            self._beat.cancel()
-            self._beat = None
-        self._spend.close()
+        try:
+            await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in self._askers))
+        finally:  # also for one who does not wait for them
+            self._answers.release(self._left)
+            if self._beat is not None:
+                self._beat.cancel()
+                self._beat = None
+            self._spend.close()
         await self._renewing.commit()
 
     async def ask(self, stats: StepStats, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import sys
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.call import Failure, Replies
-from dreamframe.errors import ParseError
+from dreamframe.errors import ParseError, StorageError
 from dreamframe.llms.base import Artefact, ModelSettings
 from dreamframe.llms.parallel import Parallel
 from dreamframe.llms.pinned import OfWeights, changed
@@ -35,6 +36,7 @@ from dreamframe.run.training import Trainings
 from dreamframe.run.worth import Worth, read_twice
 from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.steps.source import Scan, Table
+from dreamframe.store.layout import SessionWarning
 from dreamframe.store.stores import Stores
 
 
@@ -137,9 +139,12 @@ class Run:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.asking.close()
         self.stats.failures = [f for stage in self.stages for f in stage.failed_rows()]
-        await asyncio.to_thread(self.stores.answers.flush)
+        try:
+            await self.asking.close()
+            await asyncio.to_thread(self.stores.answers.flush)
+        except StorageError as exc:  # the rows, or the error of the run, are what was asked for
+            warnings.warn(f"answers of this run are not kept, and running it again pays for them again: {exc}", SessionWarning, stacklevel=2)
 
     def _finish(self, step: Step) -> None:
         self.check_sources()
