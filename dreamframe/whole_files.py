@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,12 +21,17 @@ LONGEST = 200  # bytes of a name that a temporary one repeats: 255 is what most 
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Where to write what shall stand at `path`: a hidden file beside it, which takes its place when the block ends well; else it is removed.
 
-    An earlier file stays whole until then and its permissions are kept; of a link, the file that it leads to is replaced. What cannot be replaced is
-    written in place: a pipe, a device (/dev/stdout), a file in a folder where nothing new may be made.
+    An earlier file stays whole until then and its permissions are kept; of a link, the file that it leads to is replaced. A pipe or a device (/dev/stdout)
+    is opened once, when all is there: a writer that opens it twice would wait for ever for a second reader. A file in a folder where nothing new may be
+    made is written in place.
     """
     target, mode = Path(os.path.realpath(path)), _mode(Path(path))
     if (mode is not None and not stat.S_ISREG(mode)) or _is_stream(path):
-        yield Path(path)
+        with tempfile.TemporaryDirectory(prefix="dreamframe-") as folder:
+            made = Path(folder) / Path(path).name
+            yield made
+            with made.open("rb") as whole, Path(path).open("wb") as out:
+                shutil.copyfileobj(whole, out)
         return
     if target.parent.exists():
         may_make = os.access(target.parent, os.W_OK)
