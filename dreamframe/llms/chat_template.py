@@ -26,7 +26,7 @@ WITH_SYSTEM = (  # it says itself where the system prompt goes: before the first
 )
 
 CLOCK = re.compile(r"""\bstrftime_now\s*\(\s*(['"])(.*?)\1\s*\)""")
-DAY = datetime(2024, 7, 26)  # noqa: DTZ001  the day that Llama's own template tells where it finds no clock
+DAY = datetime(2024, 7, 26)  # the day that Llama's own template tells where it finds no clock
 NAMES = {"%A": "Friday", "%a": "Fri", "%B": "July", "%b": "Jul"}  # in English, whatever the locale
 
 
