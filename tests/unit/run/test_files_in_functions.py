@@ -63,6 +63,7 @@ FORMS: dict[str, Callable[[], Frame]] = {
     "polars": lambda: ONE.map_batches(batch, schema={"x": pl.String, **TEXT}),
     "a folder": lambda: ONE.map(lambda _: {"y": str([n for n in os.listdir() if n.startswith("d-")])}, schema=TEXT),
     "whether it is there": lambda: ONE.map(lambda _: {"y": str(os.path.exists("d-2"))}, schema=TEXT),
+    "where it runs": lambda: ONE.map(lambda _: {"y": str([p.name for p in Path.cwd().glob("d-*")])}, schema=TEXT),
     "parse=": lambda: ONE.prompt(dr.testing.Echo(), "{x}", parse=parsed, into="y"),
     "a polars function": lambda: ONE.map(lambda row: {"z": row["x"]}, schema={"z": pl.String}).with_columns(
         y=pl.col("x").map_elements(lambda _: helper(), return_dtype=pl.String)
