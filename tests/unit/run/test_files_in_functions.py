@@ -109,8 +109,8 @@ def counted(row: dict[str, Any]) -> dict[str, Any]:
     return {"y": FILE.read_text()}
 
 
-@pytest.mark.parametrize("depends", [[FILE], [{"a": (FILE,)}], [Path()]], ids=["a file", "a file in a container", "a folder"])
-def test_a_versioned_function_is_kept_until_a_file_changes_that_it_depends_on(depends: list[object], folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("depends", [[FILE], [{"a": (FILE,)}], {"a": FILE}, FILE, [Path()]], ids=["a file", "within", "a dict", "itself", "a folder"])
+def test_a_versioned_function_is_kept_until_a_file_changes_that_it_depends_on(depends: Any, folder: Path, tmp_path: Path):
     CALLS.clear()
     outside = tmp_path.with_name(f"{tmp_path.name}-session")  # not in the folder that counts
     plan = ONE.map(dr.versioned(counted, version=1, depends=depends), schema=TEXT)
