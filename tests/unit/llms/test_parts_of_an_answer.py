@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 
+from dreamframe.call import Completion
+from dreamframe.llms.chat_tokens import has_channels, text_of_tokens
 from tests.loopback.served import chat, response, run, said
+from tests.micro import micro_tokenizer
 
 RESPONSES: dict[str, Any] = {"api": "responses"}
 HARMONY = "<|channel|>analysis<|message|>The scale is 1 to 10. Yes.<|end|><|start|>assistant<|channel|>final<|message|>8"
@@ -59,3 +63,13 @@ def test_channels_that_nothing_took_apart_are_thoughts_and_answer() -> None:
     assert run(lambda n, b: chat(HARMONY.partition("<|end|>")[0])).failures[0][0] == "RefusedError"
 
 
+
+
+def test_a_local_models_channels_are_seen_although_their_marks_are_special_tokens() -> None:
+    tokenizer = copy.deepcopy(micro_tokenizer())
+    assert not has_channels(tokenizer)
+    tokenizer.add_tokens(["<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>"], special_tokens=True)
+    assert has_channels(tokenizer)
+    tokens = tokenizer(HARMONY + "<|return|>")["input_ids"]
+    assert Completion(text_of_tokens(tokenizer, tokens, with_channels=True)).text == "8"
+    assert Completion(text_of_tokens(tokenizer, tokens, with_channels=False)).text != "8"
