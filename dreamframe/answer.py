@@ -32,9 +32,16 @@ OTHERS = {  # in lower case, words joined by "_"
 ENDS = {kept: kept for kept in (STOP, LENGTH, FILTERED, REFUSED, TOOLS, THOUGHTS, BROKEN)}
 ENDS |= {other: kept for kept, others in OTHERS.items() for other in others.split()}
 PREFIX = re.compile(r"^(finish|stop)_?reason[._]")
-MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"), ("◁think▷", "◁/think▷"))  # around thoughts
+MARKS = (  # around thoughts
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),  # gpt-oss, where nothing takes its channels apart
+)
 MOST_PARTS = 100  # of thoughts: what goes on and on is no answer
-A_MARK = r"think[>▷]|THINK\]"
+A_MARK = r"think[>▷]|THINK\]|<\|channel\|>"
+TAGGED = re.compile(r"\s*<(thinking|thoughts?|reasoning|reflection|analysis|scratchpad)>(.*?</\1>)?", re.DOTALL | re.IGNORECASE)
 QUOTES = frozenset("`'\"")
 
 
@@ -120,6 +127,20 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
     return (rest, "\n\n".join(filter(None, thoughts))) if thoughts else (text, None)
 
 
+def verdict(text: str) -> str:
+    """What an answer says after what it thought within tags of its own: for readers that look for one word or number anywhere. Such tags may have been
+    asked for, so they stay in the text itself. Raises ValueError for thoughts that never end.
+
+    >>> verdict("<thinking>From 1 to 10?</thinking> 8")
+    ' 8'
+    """
+    while (found := TAGGED.match(text)) is not None:
+        if found.group(2) is None:
+            raise ValueError("the answer never comes to the end of its thoughts")
+        text = text[found.end() :]
+    return text
+
+
 def _parted(text: str) -> tuple[str, str] | None:
     """Thoughts at the start of a text, and what comes after them."""
     begun = text.lstrip()
@@ -136,7 +157,7 @@ def _parted(text: str) -> tuple[str, str] | None:
 
 def has_mark(text: str) -> bool:
     """Whether a text may hold a mark of thoughts: asked of every answer, so it looks for few short words."""
-    return "think>" in text or "THINK]" in text or "think▷" in text
+    return "think>" in text or "THINK]" in text or "think▷" in text or "<|channel|>" in text
 
 
 def _end(text: str, closing: str, quotes: frozenset[str] | str) -> int:

@@ -76,8 +76,8 @@ ATTRIBUTES |= {"__subclasses__", "exec_module", "load_module", "__loader__"}
 FILES = _names("""
     io: open open_code FileIO
     _io: open open_code FileIO
-    os: open listdir scandir walk fwalk stat
-    posix: open listdir scandir stat
+    os: open listdir scandir walk fwalk stat getcwd getcwdb
+    posix: open listdir scandir stat getcwd getcwdb
     os.path: exists isfile isdir getmtime getsize
     posixpath: exists isfile isdir getmtime getsize
     genericpath: exists isfile isdir getmtime getsize
@@ -104,7 +104,7 @@ FILES = _names("""
     asyncio.subprocess: create_subprocess_exec create_subprocess_shell
 """)
 # Attributes that are read of paths and of libraries that read files.
-FILE_ATTRIBUTES = frozenset({"open", "read_text", "read_bytes", "iterdir", "rglob", "is_file", "is_dir", "imread", "memmap", "fromfile", "loadtxt"})
+FILE_ATTRIBUTES = frozenset({"open", "read_text", "read_bytes", "iterdir", "rglob", "is_file", "is_dir", "cwd", "imread", "memmap", "fromfile", "loadtxt"})
 FILE_ATTRIBUTES |= {f"{verb}_{kind}" for verb in ("read", "scan") for kind in ("csv", "parquet", "json", "ndjson", "ipc", "excel", "avro", "lines", "delta")}
 FILE_ATTRIBUTES |= {"read_feather", "read_table", "read_html", "read_xml", "read_image", "scan_iceberg", "genfromtxt", "exists"}
 # Names that functions of libraries which read files begin with, or are.

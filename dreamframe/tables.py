@@ -68,6 +68,8 @@ def _of_hugging_face(data: Any, kind: str, schema: Any) -> pl.DataFrame:
     if isinstance(data, Mapping):
         raise PlanError(f"frame: a {kind} is several tables; pass one split, e.g. data[{next(iter(data), 'train')!r}].")
     is_stream = not hasattr(data, "num_rows")
+    if not is_stream and data.format.get("type") == "custom":
+        raise PlanError(f"frame: the {kind} has a transform, which may give other rows each time. Take it off (.with_format(None)), or use .map(…) before.")
     rows = _as_polars(iter(data), None) if is_stream else arrow_rows(data.with_format("arrow")[:], None)  # not .data.table, which ignores shuffles
     rows = named_labels(rows, getattr(data, "features", None) or {}, door="frame")
     return rows.cast(dict(schema)) if schema is not None else rows

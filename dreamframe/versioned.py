@@ -34,7 +34,7 @@ class Versioned(Generic[P, R]):
         return {} if self.is_named else _told(self.function)
 
 
-def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable[object] = (), name: str | None = None) -> Versioned[P, R]:
+def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable[object] | Path = (), name: str | None = None) -> Versioned[P, R]:
     """Say yourself when a function changed: its identity is its module and name, `version` and the content of `depends`, not its code.
 
     The way out for functions that hold what has no identity (a connection, a lock, a library's object), or that read files or the environment. A path
@@ -50,6 +50,8 @@ def versioned(function: Callable[P, R], *, version: int | str, depends: Iterable
     >>> f({"a": 3})
     {'b': 4}
     """
+    if isinstance(depends, Mapping | Path):  # of a dict, the keys alone would count
+        depends = [depends]
     return Versioned(function, version, tuple(depends), name)
 
 

@@ -31,6 +31,11 @@ def _library_folders() -> tuple[str, ...]:
     return tuple({str(Path(p).resolve()) for p in found if p})
 
 
+def is_own(value: object) -> bool:
+    """Whether a function or class is dreamframe's own."""
+    return (getattr(value, "__module__", None) or "").partition(".")[0] == OWN
+
+
 def is_library_module(name: str) -> bool:
     """Whether a module's code counts by name: the standard library, an installed package, or dreamframe itself."""
     return _is_library(name, getattr(sys.modules.get(name), "__file__", None))

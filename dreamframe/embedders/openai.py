@@ -132,7 +132,7 @@ class Embeddings:
         try:
             listed = found["data"]
             vectors = [self._vector(listed[i]["embedding"]) for i in _in_order([item.get("index") for item in listed])]
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError, struct.error) as exc:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, struct.error) as exc:
             raise unreadable(exc, found, body, place=place, what="vectors") from exc
         return Completion(None, data=b"".join(vectors), n_in=count(part(found, "usage").get("prompt_tokens")), model=word(found.get("model")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from dreamframe.errors import SettingError
@@ -24,6 +25,10 @@ WITH_SYSTEM = (  # it says itself where the system prompt goes: before the first
     "{%% set told.system = (told.system + '\\n\\n' if told.system else '') + message['content'] %%}" + ANSWER
 )
 
+CLOCK = re.compile(r"""\bstrftime_now\s*\(\s*(['"])(.*?)\1\s*\)""")
+DAY = datetime(2024, 7, 26)  # the day that Llama's own template tells where it finds no clock
+NAMES = {"%A": "Friday", "%a": "Fri", "%B": "July", "%b": "Jul"}  # in English, whatever the locale
+
 
 def chat_template(template: str) -> str:
     """A template over `messages` as it is; one over `prompt` made into one, so that a model is asked as it was trained.
@@ -37,6 +42,21 @@ def chat_template(template: str) -> str:
     if "messages" in words:
         return template
     return (WITH_SYSTEM if "system_prompt" in words else WRAPPED) % template
+
+
+def without_clock(template: str) -> str:
+    """A template that tells the model the day, telling it the same one always: a question that says another day tomorrow is no longer the one that its
+    answer is kept for.
+
+    >>> without_clock("Today is {{ strftime_now('%d %b %Y') }}.")
+    "Today is {{ '26 Jul 2024' }}."
+    """
+
+    def told(call: re.Match[str]) -> str:
+        form = re.sub("|".join(NAMES), lambda found: NAMES[found.group()], call.group(2))
+        return repr(DAY.strftime(form))
+
+    return CLOCK.sub(told, template)
 
 
 def read_in(template: str) -> set[str]:
@@ -61,7 +81,7 @@ def template_of(tokenizer: Any, given: str | None, who: str) -> str | None:
     template = given or (own.get("default") if isinstance(own, dict) else own)
     if template is not None and "user" in lost(tokenizer, template, "user"):
         raise SettingError(f"{who}: the chat template leaves out the prompt, so every row would be asked the same: {template[:120]!r}. Give another one.")
-    return template
+    return template and without_clock(template)
 
 
 def lost(tokenizer: Any, template: str, *roles: str) -> frozenset[str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from dreamframe.answer import MARKS
 from dreamframe.call import Request
 from dreamframe.errors import BadRequestError
+
+CHANNEL = "<|channel|>"
+CHANNEL_ENDS = re.compile(r"(<\|(return|end|call)\|>)+$")
 
 
 def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who: str, drops_system: bool = False) -> list[int]:
@@ -31,6 +35,17 @@ def prompt_tokens(tokenizer: Any, template: str | None, request: Request, *, who
     text = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
     ids = list(tokenizer(text, verbose=False)["input_ids"])
     return ids or [next(i for i in (tokenizer.bos_token_id, tokenizer.pad_token_id, 0) if i is not None)]
+
+
+def has_channels(tokenizer: Any) -> bool:
+    """Whether a model tells its thoughts from its answer by special tokens, as gpt-oss does."""
+    return CHANNEL in tokenizer.get_added_vocab()
+
+
+def text_of_tokens(tokenizer: Any, tokens: Sequence[int], *, with_channels: bool) -> str:
+    """What tokens say. Without the marks of its channels, a model's thoughts would run into its answer."""
+    text = str(tokenizer.decode(tokens, skip_special_tokens=not with_channels))
+    return CHANNEL_ENDS.sub("", text) if with_channels else text
 
 
 def with_opening(text: str, prompt: Sequence[int], tokenizer: Any, request: Request) -> str:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from dreamframe.call import Completion, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
 from dreamframe.llms.base import LLM, Client, ModelSettings, setting, steering
-from dreamframe.llms.chat_template import read_in
+from dreamframe.llms.chat_template import read_in, without_clock
 from dreamframe.llms.constrained import grammar, refusal
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.gguf_header import gguf_header
@@ -188,6 +188,9 @@ def serve(llm: LlamaCpp, context: int) -> Any:
     import xllamacpp
 
     params = parameters(llm.gguf, context=context, slots=llm.slots, threads=llm.threads, gpu_layers=llm.gpu_layers)
+    template = gguf_header(llm.gguf).get("tokenizer.chat_template")
+    if isinstance(template, str) and (timeless := without_clock(template)) != template:
+        params.chat_template = timeless
     if llm.adapter is not None:
         params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
     return xllamacpp.Server(params)

@@ -120,7 +120,8 @@ class ErrorInReplyError(Exception):
 
 def _choice(found: Any) -> Completion:
     """The first choice of a chat or text completion."""
-    choice = found["choices"][0]
+    choices = found["choices"]
+    choice = choices[0] if len(choices) == 1 else min(choices, key=lambda c: c.get("index") or 0)
     if choice.get("error"):
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}
@@ -163,14 +164,17 @@ def _response(found: Any) -> Completion:
     if status not in ("completed", "incomplete", None):
         raise ValueError(f"status {status!r}")
     kinds = {kind: [item for item in found["output"] if item["type"] == kind] for kind in ("message", "reasoning", "function_call")}
-    parts = [part for item in kinds["message"] for part in item["content"] or ()]
+    asides = [item for item in kinds["message"] if item.get("phase") == "commentary"]  # what it says on its way to the answer
+    answers = [item for item in kinds["message"] if item not in asides]
+    parts = [part for item in answers for part in item["content"] or ()]
     texts = [p["text"] for p in parts if p["type"] == "output_text" and p.get("text") is not None]
     refusals = [p["refusal"] for p in parts if p["type"] == "refusal"]
     thoughts = [p["text"] for item in kinds["reasoning"] for p in (*(item.get("summary") or ()), *(item.get("content") or ()))]
+    thoughts += [p["text"] for item in asides for p in item["content"] or () if p.get("text") is not None]
     if not parts and kinds["function_call"]:
         finish = finish or TOOLS
-    if status == "incomplete":
-        finish = finish or status  # and nobody says why
+    if "incomplete" in (status, *(item.get("status") for item in answers)):
+        finish = finish or "incomplete"  # and nobody says why
     usage = part(found, "usage")
     return Completion(
         clean("".join(refusals or texts)) if refusals or texts else None,

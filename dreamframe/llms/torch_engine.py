@@ -13,7 +13,7 @@ import torch
 from dreamframe.call import Completion, Question, Request
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
 from dreamframe.llms.chat_template import drops_system, template_of
-from dreamframe.llms.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
+from dreamframe.llms.chat_tokens import bias_of_tokens, has_channels, prompt_tokens, text_of_tokens, with_opening
 from dreamframe.llms.constrained import grammar
 from dreamframe.llms.cores import free_cores
 from dreamframe.llms.decode import Row, generate
@@ -53,6 +53,7 @@ class Engine:
         self._is_seq2seq, self._context = loaded.is_seq2seq, loaded.context
         self._label = label
         self._template = template_of(loaded.tokenizer, chat_template, label)
+        self._has_channels = has_channels(loaded.tokenizer)
         self._drops_system = drops_system(loaded.tokenizer, self._template)
         self._defaults = getattr(loaded.model, "generation_config", None)
         self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
@@ -192,7 +193,7 @@ class Engine:
     # Tokens to text
 
     def _text(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        return text_of_tokens(self._tokenizer, tokens, with_channels=self._has_channels)
 
     def _completion(self, prepared: Prepared, row: Row) -> Completion | CallError:
         if row.finish == "cancelled" or row.finish is None:

@@ -57,7 +57,8 @@ class FewShot(Prompt):
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
         if not hasattr(self.examples, "step"):
-            rows = tuple((str(e[self._source]), str(e[self.output])) for e in _rows(self.examples, self._source, self.output))
+            pairs = [(e[self._source], e[self.output]) for e in _rows(self.examples, self._source, self.output)]
+            rows = tuple((str(a), str(b)) for a, b in pairs if a is not None and b is not None)  # as of a frame: half an example shows nothing
             object.__setattr__(self, "examples", rows)
 
     @property

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 DRAWING = ("random", "lipsum")  # other text each time: the question could never be found again
+CLOCK = ("now", "utcnow", "today", "astimezone")  # methods of dates that read the clock, or where the machine stands
 ADDRESS = re.compile(r"<[^<>]{1,200} at 0x[0-9a-fA-F]{4,}>")
 
 
@@ -63,6 +64,7 @@ class Jinja(Prompt):
         try:
             parsed = self._environment.parse(self.text)
             _refuse_chance(_filters(parsed))
+            _refuse_clocks(parsed)
             undeclared = meta.find_undeclared_variables(parsed)
             _refuse_chance([(line, name) for line, name in _calls(parsed) if name in undeclared])
             return tuple(sorted(undeclared))
@@ -121,6 +123,18 @@ def _calls(template: nodes.Template) -> list[tuple[int, str]]:
     from jinja2 import nodes
 
     return [(c.lineno, c.node.name) for c in template.find_all(nodes.Call) if isinstance(c.node, nodes.Name)]
+
+
+def _refuse_clocks(template: nodes.Template) -> None:
+    """Raise TemplateError for a method of dates that tells when or where the template runs."""
+    from jinja2 import nodes
+
+    for call in template.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr) and call.node.attr in CLOCK and not call.args:
+            raise TemplateError(
+                f"Jinja: line {call.lineno}: .{call.node.attr}() gives another text tomorrow or elsewhere, so no answer could be found again. Make it a "
+                "column first, and read that column."
+            )
 
 
 def _refuse_chance(used: list[tuple[int, str]]) -> None:

@@ -94,7 +94,21 @@ class MapRows(RowStep):
             raise SchemaError(f"{self.label}: the function gave {unknown[0]!r}, which schema= does not name ({', '.join(names)})")
         for name, dtype in self.columns:
             pl.Series(name, [made.get(name)], dtype=dtype, strict=True)  # raises where the value is not of the type
+            if dtype.is_nested() and (lost := unknown_field(made.get(name), dtype)) is not None:
+                raise SchemaError(f"{self.label}: the function gave a field {lost!r} in {name!r}, which schema= does not name ({dtype})")
         return made
+
+
+def unknown_field(value: Any, dtype: Any) -> str | None:
+    """The first field of a value that its type does not name: polars would leave it out without a word."""
+    if isinstance(dtype, pl.Struct) and isinstance(value, Mapping):
+        types = {f.name: f.dtype for f in dtype.fields}
+        found = (unknown_field(v, types[n]) if n in types else str(n) for n, v in value.items())
+    elif isinstance(dtype, pl.List | pl.Array) and dtype.inner.is_nested() and isinstance(value, list | tuple):
+        found = (unknown_field(v, dtype.inner) for v in value)
+    else:
+        return None
+    return next((name for name in found if name is not None), None)
 
 
 @step

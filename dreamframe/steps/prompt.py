@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.answer import LENGTH, are_plain, usable
+from dreamframe.answer import LENGTH, are_plain, usable, verdict
 from dreamframe.answer_schema import AnswerSchema
 from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
 from dreamframe.llms.base import LLM
 from dreamframe.prompts.base import Prompt
 from dreamframe.step import RowStep, Step, runtime, step
-from dreamframe.whose_code import is_library
+from dreamframe.whose_code import is_library, is_own
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ANEW = "Answer with nothing but JSON that fits the schema."
@@ -233,7 +233,7 @@ class PromptStep(RowStep):
     def _parsed(self, text: str) -> Any:
         assert self.parse is not None
         try:
-            value = self.parse(text)
+            value = self.parse(verdict(text) if is_own(self.parse) else text)
         except (Exception, SystemExit) as exc:  # it may raise anything; SystemExit would end the event loop
             raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
         if value is None:

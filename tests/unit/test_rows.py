@@ -249,3 +249,17 @@ def test_map_batches_sees_the_whole_table():
     assert df.map_batches(lambda t: t.select(n=pl.lit(t.height)), schema={"n": pl.Int32}).to_dicts() == [{"n": 1000}]
     with pytest.raises(dr.errors.SchemaError, match="Pass schema="):
         df.map_batches(lambda t: t.select(n=pl.lit(1))).collect()
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        ({"a": 1, "b": 2}, pl.Struct({"a": pl.Int64})),
+        ([{"a": 1}, {"a": 1, "b": 2}], pl.List(pl.Struct({"a": pl.Int64}))),
+        ({"in": {"a": 1, "b": 2}}, pl.Struct({"in": pl.Struct({"a": pl.Int64})})),
+    ],
+    ids=["a struct", "in a list", "in a struct"],
+)
+def test_a_field_that_the_schema_of_a_map_does_not_name_is_a_failed_row_as_a_column_is(value, dtype):
+    with pytest.raises(dr.errors.RowsFailedError, match="gave a field 'b' in 'y', which schema= does not name"), dr.Session(None):
+        dr.frame({"x": [1]}).map(lambda _: {"y": value}, schema={"y": dtype}).collect()

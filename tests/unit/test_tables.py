@@ -161,3 +161,11 @@ def test_a_pandas_table_that_has_no_rows_of_one_kind_is_refused_by_its_column(ki
 def test_frames_of_polars_are_made_before_they_are_put_together():
     with pytest.raises(PlanError, match=r"a DataFrame among the frames; make it a frame first with dr.frame"):
         dr.concat([dr.frame({"a": [1]}), pl.DataFrame({"a": [2]})])  # type: ignore[list-item]
+
+
+def test_a_data_set_with_a_transform_is_refused_since_its_rows_are_not_those_that_are_held():
+    held = datasets.Dataset.from_dict({"t": ["a"]})
+    seen = held.with_transform(lambda rows: {"t": [t.upper() for t in rows["t"]]})
+    with pytest.raises(PlanError, match="has a transform"):
+        dr.frame(seen)
+    assert dr.frame(seen.with_format(None)).to_dicts() == [{"t": "a"}]

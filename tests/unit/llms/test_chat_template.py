@@ -9,7 +9,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.call import Question
 from dreamframe.errors import BadRequestError, SettingError, TrainingError
-from dreamframe.llms.chat_template import chat_template, drops_system, lost, template_of
+from dreamframe.llms.chat_template import chat_template, drops_system, lost, template_of, without_clock
 from dreamframe.llms.chat_tokens import prompt_tokens
 from dreamframe.trainers import chat as trainers_chat
 from tests.asking import ask_all, requests, texts
@@ -160,3 +160,32 @@ def test_a_gguf_file_whose_template_reads_no_messages_is_refused(monkeypatch: py
     (error,) = ask_all(dr.LlamaCpp(micro_gguf(), threads=1), ["x"])
     assert isinstance(error, SettingError)
     assert "does not read `messages`" in str(error)
+
+
+TELLS_DAY = "{{ strftime_now('%A %d %B %Y') }} {% for m in messages %}{{ m['content'] }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        (TELLS_DAY, "Friday 26 July 2024 tea"),
+        ('{% if strftime_now is defined %}{{ strftime_now ( "%d %b %Y" ) }}{% endif %} {{ messages[0].content }}', "26 Jul 2024 tea"),
+        ("{{ date_string or strftime_now('%Y-%m-%d') }} {{ messages[0].content }}", "2024-07-26 tea"),
+    ],
+)
+def test_a_template_tells_the_same_day_always(template: str, told: str) -> None:
+    """The day is no part of an answer's key."""
+    tokenizer = micro_tokenizer()
+    (request,) = requests(Question(llm=dr.Transformers(micro_causal())), ["tea"])
+    assert tokenizer.decode(prompt_tokens(tokenizer, template_of(tokenizer, template, "m"), request, who="m")) == told
+    assert without_clock(CHATML) == CHATML
+
+
+def test_a_gguf_files_template_tells_the_same_day_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamframe.llms import llamacpp
+    from tests.micro_gguf import micro_gguf
+
+    real = llamacpp.gguf_header
+    monkeypatch.setattr(llamacpp, "gguf_header", lambda path: {**real(path), "tokenizer.chat_template": TELLS_DAY})
+    (done,) = ask_all(dr.LlamaCpp(micro_gguf(), threads=1, max_tokens=2, temperature=0), ["tea"])
+    assert done.n_in == len(micro_tokenizer()("Friday 26 July 2024 tea")["input_ids"])

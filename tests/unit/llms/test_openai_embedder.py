@@ -96,13 +96,17 @@ def refuse(bad: str, behaviour: Callable[[Call], None]) -> Callable[[Call], Call
     return lambda call: behaviour if bad in call.body.get("input", []) else None
 
 
-def nan(call: Call) -> None:
-    """As llama.cpp and Ollama answer some texts."""
-    made = replies.embeddings(call.body, None)
-    for item in made["data"]:
-        if call.body["input"][item["index"]] == "bad":
-            item["embedding"] = [float("nan")] * 3
-    call.send(200, made)
+def instead(number: float) -> Callable[[Call], None]:
+    """NaN is what llama.cpp and Ollama answer some texts with."""
+
+    def behave(call: Call) -> None:
+        made = replies.embeddings(call.body, None)
+        for item in made["data"]:
+            if call.body["input"][item["index"]] == "bad":
+                item["embedding"] = [number] * 3
+        call.send(200, made)
+
+    return behave
 
 
 @pytest.mark.parametrize(
@@ -110,9 +114,10 @@ def nan(call: Call) -> None:
     [
         (status(400, "'$.input' is invalid. Please check the API reference."), "BadRequestError"),
         (status(400, "This model's maximum context length is 8192 tokens", code="context_length_exceeded"), "ContextLengthError"),
-        (nan, "BadReplyError"),
+        (instead(float("nan")), "BadReplyError"),
+        (instead(1e39), "BadReplyError"),
     ],
-    ids=["refused", "too long", "not a number"],
+    ids=["refused", "too long", "not a number", "too large a number"],
 )
 def test_a_bad_text_fails_alone(behaviour: Callable[[Call], None], error: str) -> None:
     texts = [*(f"good {i}" for i in range(50)), "bad", *(f"fine {i}" for i in range(49))]

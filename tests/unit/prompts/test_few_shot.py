@@ -155,3 +155,8 @@ def test_the_plan_is_checked_on_its_line(case: str):
 
 def test_rows_may_call_the_input_by_another_name():
     assert asked({"text": ["wind"]}, few(input="text", source_input="en", max_examples=1)) == ["Translate.\n\nInput: tea\nOutput: Tee\nInput: wind\nOutput:"]
+
+
+def test_half_an_example_shows_nothing_from_a_list_as_from_a_frame():
+    shots = [SHOTS[0], {"en": "fog", "de": None}, {"en": None, "de": "Wind"}, SHOTS[1]]
+    assert asked({"en": ["wind"]}, few(examples=shots)) == asked({"en": ["wind"]}, few(examples=dr.frame(shots))) == asked({"en": ["wind"]}, few())

@@ -99,3 +99,10 @@ def test_an_address_in_a_row_is_a_text_like_any_other():
     assert asked({"x": ["<f at 0x7f00aa>"], "xs": [["<g at 0x7f00bb>"]]}, dr.Jinja("{{ x }} {{ xs }} <h at 0x7f00cc>")) == [
         "<f at 0x7f00aa> ['<g at 0x7f00bb>'] <h at 0x7f00cc>"
     ]
+
+
+@pytest.mark.parametrize("method", ["now", "today", "utcnow", "astimezone"])
+def test_a_template_that_reads_the_clock_through_a_date_is_refused(method: str) -> None:
+    with pytest.raises(dr.errors.TemplateError, match=rf"line 1: \.{method}\(\) gives another text tomorrow"):
+        dr.Jinja(f"{{{{ d }}}} {{{{ d.{method}() }}}}")
+    assert asked({"d": [{method: "a"}]}, dr.Jinja(f"{{{{ d.{method} }}}}")) == ["a"], "a field may be called so"

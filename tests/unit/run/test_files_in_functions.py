@@ -63,6 +63,7 @@ FORMS: dict[str, Callable[[], Frame]] = {
     "polars": lambda: ONE.map_batches(batch, schema={"x": pl.String, **TEXT}),
     "a folder": lambda: ONE.map(lambda _: {"y": str([n for n in os.listdir() if n.startswith("d-")])}, schema=TEXT),
     "whether it is there": lambda: ONE.map(lambda _: {"y": str(os.path.exists("d-2"))}, schema=TEXT),
+    "where it runs": lambda: ONE.map(lambda _: {"y": str([p.name for p in Path.cwd().glob("d-*")])}, schema=TEXT),
     "parse=": lambda: ONE.prompt(dr.testing.Echo(), "{x}", parse=parsed, into="y"),
     "a polars function": lambda: ONE.map(lambda row: {"z": row["x"]}, schema={"z": pl.String}).with_columns(
         y=pl.col("x").map_elements(lambda _: helper(), return_dtype=pl.String)
@@ -108,8 +109,8 @@ def counted(row: dict[str, Any]) -> dict[str, Any]:
     return {"y": FILE.read_text()}
 
 
-@pytest.mark.parametrize("depends", [[FILE], [{"a": (FILE,)}], [Path()]], ids=["a file", "a file in a container", "a folder"])
-def test_a_versioned_function_is_kept_until_a_file_changes_that_it_depends_on(depends: list[object], folder: Path, tmp_path: Path):
+@pytest.mark.parametrize("depends", [[FILE], [{"a": (FILE,)}], {"a": FILE}, FILE, [Path()]], ids=["a file", "within", "a dict", "itself", "a folder"])
+def test_a_versioned_function_is_kept_until_a_file_changes_that_it_depends_on(depends: Any, folder: Path, tmp_path: Path):
     CALLS.clear()
     outside = tmp_path.with_name(f"{tmp_path.name}-session")  # not in the folder that counts
     plan = ONE.map(dr.versioned(counted, version=1, depends=depends), schema=TEXT)
