@@ -56,6 +56,16 @@ def test_a_retry_asks_about_the_rows_that_could_not_be_read_and_about_no_others(
         assert rated(llm).collect()["n"].to_list() == [1, 2, 3], "the new answers count in every later run"
 
 
+def test_a_retry_asks_about_all_samples_of_a_row_that_could_not_be_read() -> None:
+    llm = Turning(lambda _: "many")
+    plan = FRAME.prompt(llm, "{t}", parse=_number, schema=int, into="n", n=3, temperature=1, on_error="null")
+    with dr.Session(None):
+        plan.collect()
+        assert llm.calls == 9
+        plan.retry()
+        assert llm.calls == 18
+
+
 def test_a_retry_leaves_the_answers_of_its_own_run_alone() -> None:
     llm = scripted(tea=["1"], jam=["many"], rain=["some"])
     with dr.Session(None):
