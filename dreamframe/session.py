@@ -30,7 +30,7 @@ from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
-from dreamframe.visible import visible
+from dreamframe.visible import in_line, visible
 from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -372,7 +372,7 @@ def current(*plans: Step) -> Session:
         found: Session | None = active.last_of(plan)
         if found is not None:
             if found is not _defaults.get(found.folder or Path()):
-                warnings.warn(f"no session is active: {plan.label} is read from {found!r}, where it ran last", stacklevel=3)
+                active.tell_once(f"no session is active: {in_line(plan.label)} is read from {found!r}, where it ran last")
             return found
     folder = Path(DEFAULT_FOLDER).absolute()
     return _defaults.setdefault(folder, Session(folder))
