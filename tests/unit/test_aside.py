@@ -57,6 +57,21 @@ def test_a_function_that_would_end_the_program_fails_its_rows(error: BaseExcepti
         assert type(error).__name__ in df.failures()["message"][0]
 
 
+def test_an_error_says_that_the_function_is_called_for_every_row_again() -> None:
+    calls = []
+
+    def picky(row: dict[str, Any]) -> dict[str, Any]:
+        calls.append(row["x"])
+        return {"y": 1 // row["x"]}
+
+    with dr.Session(None, progress=False):
+        df = dr.frame({"x": [0, 1, 2]}).map(dr.versioned(picky, version=1), schema={"y": int})
+        for _ in range(2):
+            with pytest.raises(dr.errors.RowsFailedError, match="Running again calls your function for every row again"):
+                df.collect()
+    assert calls == [0, 1, 2] * 2
+
+
 @pytest.mark.parametrize("error", ENDINGS, ids=lambda error: type(error).__name__)
 def test_a_function_of_a_table_that_would_end_the_program_ends_its_run(error: BaseException) -> None:
     def ends(table: pl.DataFrame) -> pl.DataFrame:
