@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from pydantic import BaseModel, field_validator
 
 import dreamframe as dr
 
@@ -90,5 +91,23 @@ def test_a_parse_that_would_end_the_program_fails_its_row(error: BaseException) 
 
     with dr.Session(None, progress=False):
         df = dr.frame({"x": ["a"]}).prompt(dr.testing.Echo(), "{x}", parse=dr.versioned(ends, version=1), on_error="null")
+        df.collect()
+        assert df.failures()["error"].to_list() == ["ParseError"]
+
+
+class Ends(BaseModel):
+    a: int
+
+    @field_validator("a")
+    @classmethod
+    def ends(cls, value: int) -> int:
+        raise ENDINGS[value]
+
+
+@pytest.mark.parametrize("nth", range(len(ENDINGS)), ids=lambda nth: type(ENDINGS[nth]).__name__)
+def test_a_validator_that_would_end_the_program_fails_its_row(nth: int) -> None:
+    llm = dr.testing.Scripted({"x": f'{{"a": {nth}}}'})
+    with dr.Session(None, progress=False):
+        df = dr.frame({"x": ["x"]}).prompt(llm, "{x}", schema=Ends, repairs=0, on_error="null")
         df.collect()
         assert df.failures()["error"].to_list() == ["ParseError"]
