@@ -199,7 +199,7 @@ class AnswerSchema:
             held = self._adapter.dump_python(made, mode="json", by_alias=True)
         except pydantic.ValidationError as exc:
             raise ParseError(_first_error(exc.errors()), text=text) from exc
-        except (Exception, SystemExit) as exc:  # a validator or serialiser of the user's may raise anything
+        except BaseException as exc:  # a validator or serialiser of the user's may raise anything
             raise ParseError(f"the validators of {self.shape!r} failed: {type(exc).__name__}: {exc}", text=text) from exc
         return _sets_in_order(held, self.schema, self.schema) if "uniqueItems" in self.json_schema else held
 

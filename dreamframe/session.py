@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import contextlib
 import shutil
-import sys
 import tempfile
 import threading
 import warnings
@@ -31,7 +30,7 @@ from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
-from dreamframe.visible import visible
+from dreamframe.visible import in_line, visible
 from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -373,18 +372,10 @@ def current(*plans: Step) -> Session:
         found: Session | None = active.last_of(plan)
         if found is not None:
             if found is not _defaults.get(found.folder or Path()):
-                warnings.warn(f"no session is active: {plan.label} is read from {found!r}, where it ran last", stacklevel=depth_of_user())
+                active.tell_once(f"no session is active: {in_line(plan.label)} is read from {found!r}, where it ran last")
             return found
     folder = Path(DEFAULT_FOLDER).absolute()
     return _defaults.setdefault(folder, Session(folder))
-
-
-def depth_of_user() -> int:
-    """How many calls up the user's own line is, for warnings about it."""
-    frame, depth = sys._getframe(1), 1
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "dreamframe":
-        frame, depth = frame.f_back, depth + 1
-    return depth
 
 
 def _close_defaults() -> None:

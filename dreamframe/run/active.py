@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -43,6 +45,7 @@ class _Entry:
 _here: contextvars.ContextVar[tuple[_Entry, ...]] = contextvars.ContextVar("dreamframe_sessions", default=())
 _lock = threading.Lock()
 _entries: list[_Entry] = []  # of all threads, in the order in which they were entered
+_told: set[tuple[str, int, str]] = set()  # file, line and what was said there
 _ran_in: WeakKeyDictionary[Step, Any] = WeakKeyDictionary()
 
 
@@ -99,6 +102,19 @@ def lent(work: Callable[[], T]) -> T:
         return work()
 
     return contextvars.copy_context().run(weakly)
+
+
+def tell_once(what: str) -> None:
+    """Warn at the line of the user's that led here; once for each line, however often it runs."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "dreamframe":
+        frame, level = frame.f_back, level + 1
+    place = (frame.f_code.co_filename, frame.f_lineno, what)
+    with _lock:
+        is_new = place not in _told
+        _told.add(place)
+    if is_new:
+        warnings.warn(what, stacklevel=level)
 
 
 def remember(step: Step, session: HasRepr) -> None:

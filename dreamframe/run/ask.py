@@ -210,7 +210,8 @@ class Asker:
             if self._closed:
                 raise
             me.uncancel()  # only the call was given up
-            self._landed(ticket, error := self._given_up(ticket, exc))
+            error = self._given_up(ticket, exc)
+            self._landed(ticket, exc if ticket.is_left_behind and not ticket.is_late else error)  # nobody waited: it says nothing of the server
             if isinstance(error, TransientCallError):
                 self._again(ticket, error)
         except BaseException as exc:

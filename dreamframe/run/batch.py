@@ -127,7 +127,7 @@ class BatchAsker:
 
     async def _send(self) -> None:
         """Wait for what was submitted before; submit the rest."""
-        new, self._new = self._new, []
+        new, self._new = self._wanted(self._new), []
         if self._open is None:
             self._open = {key: s for s in self._store.open(self._place) for key in s.keys}
         rest = []
@@ -149,6 +149,17 @@ class BatchAsker:
         for (path, _), pairs in groups.items():
             for part in parts(pairs, self._api):
                 await self._submit(path, part)
+
+    def _wanted(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that a run still waits for, which then pays for them: of one that was cancelled meanwhile nothing is sent."""
+        wanted = []
+        for row in rows:
+            row.waiters = [(batch, position) for batch, position in row.waiters if not batch.is_over]
+            if row.waiters:
+                wanted.append(row)
+            else:
+                self._rows.pop(row.key, None)
+        return wanted
 
     def _is_permitted(self, row: Row) -> bool:
         try:

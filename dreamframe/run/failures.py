@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from dreamframe.errors import BudgetExceededError, OfflineError, ParseError, RefusedError, RowsFailedError, TruncatedError
 from dreamframe.run.pipeline import Stage
 from dreamframe.run.stats import FailedRow
 from dreamframe.step import Step
+from dreamframe.steps.apply import MapRows
 
 UNREADABLE = frozenset({ParseError.__name__, RefusedError.__name__, TruncatedError.__name__})  # kinds of failure in which a kept answer is to blame
 
@@ -27,12 +28,17 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
     raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
     if raising:
         total = max((sum(stage.heights.values()) for stage in stages if stage.failed), default=0)
+        by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
         what = f"{step.label}: {len(raising)} of {total} rows failed"
-        raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising)}"), [f.as_dict() for f in raising])
+        raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])
 
 
-def _next(failed: Sequence[FailedRow]) -> str:
-    """What running again would really do, and what helps where that is nothing."""
+def _next(failed: Sequence[FailedRow], by_function: Collection[str]) -> str:
+    """What running again would really do, and what helps where that is nothing. `by_function`: steps that run one of the user's, whose rows are kept only
+    when all of them are there."""
+    asked = [f for f in failed if f.step not in by_function]
+    if len(asked) < len(failed):
+        return f"{_next(asked, ())}, and calls your function for every row again" if asked else "Running again calls your function for every row again"
     n_read = sum(f.failure.error in UNREADABLE for f in failed)
     if not n_read:
         return "Running again asks only these"

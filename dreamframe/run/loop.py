@@ -49,7 +49,12 @@ def check_not_forked() -> None:
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except (SystemExit, KeyboardInterrupt):  # raised by a task: it is told who waits for that one, and all others go on
+            continue
 
 
 class Job(Generic[T]):

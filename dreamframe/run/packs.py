@@ -110,6 +110,16 @@ class PackAsker:
                 if not future.done():
                     future.cancel()
 
+    def _left(self, key: bytes, future: asyncio.Future[Outcome]) -> asyncio.Future[Outcome]:
+        """What becomes of a text whose call is in flight for a run that waits no more."""
+
+        def forget(_: asyncio.Future[Outcome]) -> None:
+            if self._on_their_way.get(key) is future:
+                del self._on_their_way[key]
+
+        future.add_done_callback(forget)
+        return future
+
     async def _heard(self, future: asyncio.Future[Outcome], run: Asking) -> Outcome | None:
         """What became of a text that another batch asks about; None if that gave it up, or was not let."""
         try:
@@ -136,6 +146,11 @@ class PackAsker:
         known = self._runs.get(run) or self._runs.setdefault(run, PackRun(run, self._client.n_bytes))
         try:
             failures = await self._asker.ask([pack], known, order=order)
+        except asyncio.CancelledError:
+            if known.is_flying(pack):  # it is paid for: whoever wants one of its texts waits for it
+                known.left(pack, [self._left(row.key, futures.pop(row.key)) for row in rows])
+                rows = ()
+            raise
         finally:
             for row, completion in zip(rows, pack.completions, strict=False):  # paid for, whatever the run did with it
                 _settle(futures[row.key], Outcome(completion, None, run))
@@ -169,6 +184,7 @@ class PackRun:
 
     def __init__(self, run: Asking, n_bytes: int) -> None:
         self._run, self._n_bytes = weakref.ref(run), n_bytes
+        self._flying: dict[bytes, list[asyncio.Future[Outcome]]] = {}  # key of a call → what becomes of its texts, where the run waits no more
 
     @property
     def run(self) -> Asking:
@@ -176,8 +192,22 @@ class PackRun:
         assert run is not None, "a run outlives its calls"
         return run
 
+    def is_flying(self, pack: Pack) -> bool:
+        """Whether the call is in flight."""
+        return pack.key in self._flying
+
+    def left(self, pack: Pack, futures: list[asyncio.Future[Outcome]]) -> None:
+        """The run waits no more for a call in flight; others may wait for its texts."""
+        self._flying[pack.key] = futures
+
+    def _ended(self, request: Request) -> None:
+        for future in self._flying.pop(request.key, ()):
+            future.cancel()
+
     def permit(self, request: Request) -> bool:
-        return self.run.permit(request)
+        if may_leave := self.run.permit(request):
+            self._flying[request.key] = []
+        return may_leave
 
     def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         assert isinstance(request, Pack)
@@ -185,13 +215,17 @@ class PackRun:
         shares = _shares(completion.n_in, request.rows)
         request.completions = [Completion(None, data=data[i * n : (i + 1) * n], n_in=n_in, model=completion.model) for i, n_in in enumerate(shares)]
         self.run.released(request)
+        for answer, future in zip(request.completions, self._flying.pop(request.key, ()), strict=False):
+            _settle(future, Outcome(answer, None, self.run))
         for row, answer in zip(request.rows, request.completions, strict=True):
             self.run.answered(row, answer, paid=paid)
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
+        self._ended(request)
         self.run.retrying(request, error, wait_s)
 
     def released(self, request: Request) -> None:
+        self._ended(request)
         self.run.released(request)
 
 

@@ -129,7 +129,8 @@ class BatchContext:
             self.end_turn()
 
     def fail(self, position: int, failure: Failure) -> None:
-        self.failures[position] = self._lender.clean(failure)
+        failure, before = self._lender.clean(failure), self.failures.get(position)
+        self.failures[position] = failure if before is None else _both(before, failure)
 
     def resolve(self, llm: Any) -> Any:
         return self._lender.resolve(llm)
@@ -138,6 +139,13 @@ class BatchContext:
         if name not in self._stage.kept:
             self._stage.kept[name] = make()
         return self._stage.kept[name]  # type: ignore[no-any-return]
+
+
+def _both(first: Failure, second: Failure) -> Failure:
+    """What is said of a row that fails twice, as two of its samples may: all kept answers of one kind that are to blame, before a call that failed."""
+    if first.error == second.error:
+        return second._replace(keys=(*first.keys, *second.keys))
+    return first if first.keys and not second.keys else second
 
 
 async def through(stages: Sequence[Stage], index: int, rows: pl.DataFrame, lender: Lender) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from dreamframe.aside import passable
 from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.errors import CallError, DreamframeError
 
@@ -120,15 +121,6 @@ Waiter = tuple[Batch, int]
 def model_of(question: Question) -> str:
     """The name of the model that a question goes to."""
     return str(getattr(question.llm, "label", ""))
-
-
-def passable(exc: BaseException) -> Exception:
-    """The exception as one that a future takes and that ends nothing but who waits for it."""
-    if isinstance(exc, Exception) and not isinstance(exc, StopIteration):
-        return exc
-    made = RuntimeError(f"{type(exc).__name__}: {exc}")
-    made.__cause__ = exc
-    return made
 
 
 class CallQueue:

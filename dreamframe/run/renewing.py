@@ -14,7 +14,7 @@ class Renewing:
     def __init__(self, answers: Answers, renew: Collection[bytes] = ()) -> None:
         self._answers = answers
         self._renew = frozenset(renew)
-        self._new: dict[bytes, bytes] = {}  # request → the key that its next answer gets, for those that this run asks anew
+        self._new: dict[bytes, tuple[bytes, int]] = {}  # request → the key that its next answer gets, and which time it is, for those asked anew
 
     def keys(self, keys: Sequence[bytes | None], *, all_of: bool) -> Sequence[bytes | None]:
         """The keys under which the answers to these requests are kept, or are to be kept. With `all_of`, every one is asked anew, once in a run."""
@@ -27,12 +27,12 @@ class Renewing:
             return self._answers.renewals.of(key)
         if key not in self._new:
             self._new[key] = self._answers.renewals.next(key)
-        return self._new[key]
+        return self._new[key][0]
 
     async def commit(self) -> None:
         """Let the new answers that have come count from now on."""
         if self._new:
-            found = self._answers.lookup(list(self._new.values()))["found"]
-            renewed = [request for request, is_found in zip(self._new, found, strict=True) if is_found]
+            found = self._answers.lookup([key for key, _ in self._new.values()])["found"]
+            renewed = {request: times for (request, (_, times)), is_found in zip(self._new.items(), found, strict=True) if is_found}
             await asyncio.to_thread(self._answers.renew, renewed)
             self._new = {}

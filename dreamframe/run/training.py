@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.answer import usable
+from dreamframe.aside import aside
 from dreamframe.call import Question
 from dreamframe.errors import AnswerError, FingerprintError, TrainingError
 from dreamframe.fingerprint import fingerprint, frame_digest, reads_files
@@ -111,7 +112,7 @@ class Trainings:
         )
         await seats().clear()  # a training needs the memory more than models that wait
         began = time.time()
-        working = asyncio.create_task(asyncio.to_thread(trainer.train, job))
+        working = asyncio.create_task(aside(lambda: trainer.train(job)))
         try:
             summary = await asyncio.shield(working)
         except asyncio.CancelledError:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.aside import AT_ONCE, aside, passable
 from dreamframe.call import Failure, RowContext
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.step import RowStep, TableStep, runtime, step
@@ -48,7 +49,8 @@ class MapRows(RowStep):
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         given = list(rows.iter_rows(named=True))
         if self.timeout_s is None and self.workers == 1:
-            made = await asyncio.to_thread(lambda: [self._made(row) for row in given])
+            async with ctx.once("at once", lambda: asyncio.Semaphore(AT_ONCE)):
+                made = await aside(lambda: [self._made(row) for row in given])
         else:
             gate = ctx.once("gate", lambda: asyncio.Semaphore(self.workers))
             made = await asyncio.gather(*(self._apart(row, gate) for row in given))
@@ -83,8 +85,8 @@ class MapRows(RowStep):
     def _made(self, row: dict[str, Any]) -> Mapping[str, Any] | Exception:
         try:
             return self._typed(self.function(row))
-        except Exception as exc:  # noqa: BLE001  a user's function may raise anything; the row is then a failed row
-            return exc
+        except BaseException as exc:  # noqa: BLE001  a user's function may raise anything, SystemExit too; the row is then a failed row
+            return passable(exc)
 
     def _typed(self, made: Mapping[str, Any]) -> Mapping[str, Any]:
         if not isinstance(made, Mapping):
@@ -134,7 +136,7 @@ class MapBatches(TableStep):
         return f"MAP BATCHES ← {getattr(self.function, '__name__', type(self.function).__name__)}"
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
-        made = await asyncio.to_thread(self.function, tables[0])
+        made = await aside(lambda: self.function(tables[0]))
         if not isinstance(made, pl.DataFrame):
             raise SchemaError(f"{self.label}: the function gave a {type(made).__name__}, not a polars DataFrame.")
         if made.schema != self.schema:

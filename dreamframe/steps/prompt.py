@@ -11,6 +11,7 @@ import polars as pl
 
 from dreamframe.answer import LENGTH, are_plain, usable, verdict
 from dreamframe.answer_schema import AnswerSchema
+from dreamframe.aside import aside
 from dreamframe.call import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
 from dreamframe.llms.base import LLM
@@ -166,7 +167,7 @@ class PromptStep(RowStep):
         if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
             return [self._value_or_error(text, finish, question) for text, finish in given]
         async with ctx.once("reading", asyncio.Lock):
-            return await asyncio.to_thread(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
+            return await aside(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
 
     def _settled(
         self, question: Question, prompts: pl.Series, read: Sequence[Any], keys: Asked, ctx: RowContext, *, last: bool
@@ -234,7 +235,7 @@ class PromptStep(RowStep):
         assert self.parse is not None
         try:
             value = self.parse(verdict(text) if is_own(self.parse) else text)
-        except (Exception, SystemExit) as exc:  # it may raise anything; SystemExit would end the event loop
+        except BaseException as exc:  # it may raise anything, SystemExit too
             raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
         if value is None:
             return None

@@ -13,6 +13,7 @@ import polars as pl
 
 from dreamframe import template
 from dreamframe.answer import usable
+from dreamframe.aside import aside
 from dreamframe.call import Failure, Question, RowContext, Sampling
 from dreamframe.errors import AnswerError, CallError, ContextLengthError, DuplicateColumnError, SettingError
 from dreamframe.llms.base import LLM
@@ -175,7 +176,7 @@ class Reduce(RowStep):
         if self.count is None:
             return work()
         async with ctx.once("counting", asyncio.Lock):
-            return await asyncio.to_thread(work)
+            return await aside(work)
 
     async def _tree(self, texts: list[str], written: Callable[[str], str], question: Question, ctx: RowContext) -> str | Failure:
         while True:

@@ -6,7 +6,7 @@ import atexit
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -138,10 +138,11 @@ class Answers:
             with self._drain_lock:
                 self._writer.prepare()
 
-    def renew(self, keys: Sequence[bytes]) -> None:
-        """Let the next answer to each of these requests, which is kept, count from now on. Raises StorageError if the disk refuses."""
+    def renew(self, times: Mapping[bytes, int]) -> None:
+        """Let the answer that each of these requests got when it was asked anew for the n-th time count from now on: it is kept. Raises StorageError if
+        the disk refuses."""
         self.flush()
-        self.renewals.add(keys)
+        self.renewals.add(times)
 
     def claim(self, keys: Sequence[bytes], *, patience_s: float = math.inf) -> list[bool]:
         """For each key, whether it is ours to ask now; False while another process asks it: look it up again later, and claim again.

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dreamframe.errors import CorruptFileError
@@ -35,13 +35,14 @@ class Renewals:
         """`of`, for a batch."""
         return keys if not self._times else [None if key is None else self.of(key) for key in keys]
 
-    def next(self, key: bytes) -> bytes:
-        """The key that the next answer to a request gets."""
-        return _key(key, self._times.get(key, 0) + 1)
+    def next(self, key: bytes) -> tuple[bytes, int]:
+        """The key that the next answer to a request gets, and the how many-th time it is that the request is asked anew."""
+        times = self._times.get(key, 0) + 1
+        return _key(key, times), times
 
-    def add(self, keys: Collection[bytes]) -> None:
-        """These requests were asked anew, and their new answers are kept."""
-        times = {key: self._times.get(key, 0) + 1 for key in keys}
+    def add(self, times: Mapping[bytes, int]) -> None:
+        """These requests were asked anew for the how many-th time, and their new answers are kept. What another run has renewed further stays so."""
+        times = {key: n for key, n in times.items() if n > self._times.get(key, 0)}
         if self._layout is not None and times:
             self._files.mkdir(self._layout.renewals)
             now = time.time_ns() // 1000

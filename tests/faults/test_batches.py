@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,11 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 import dreamframe as dr
 from dreamframe.errors import BudgetExceededError, RowsFailedError, SettingError
 from dreamframe.run import batch as batches
+from dreamframe.run.loop import run_from
 from dreamframe.store.batches import Submissions
 from tests.loopback import Desk, Loopback
 
@@ -220,3 +223,22 @@ def test_rows_that_two_runs_want_at_once_are_submitted_once(kind: str) -> None:
         more = plan(server, kind, 50).collect(mode="batch")
         assert more.height == 50
         assert sum(map(len, server.desk.submitted)) == 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_only_a_cancelled_run_wanted_are_not_submitted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "QUIET_S", 0.5)
+    with Loopback(desk=Desk()) as server, dr.Session("s", budget=1.0, prices={"m": (1.0, 1.0)}) as session:
+
+        async def run(n: int) -> pl.DataFrame:
+            return await run_from(session._whole([(step := plan(server, kind, n).step)], (run := session._run(mode="batch")), lambda: run.collect_all([step])))
+
+        async def main() -> None:
+            kept, gone = asyncio.create_task(run(5)), asyncio.create_task(run(9))
+            await asyncio.sleep(0.25)
+            gone.cancel()
+            await kept
+
+        asyncio.run(main())
+        assert sorted(row for rows in server.desk.submitted for row in rows) == [f"row {i}" for i in range(5)]
+        assert session._options.purse.reserved == 0.0

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "dreamframe"
 LAYERS = (  # a module imports from its own layer or from one above it in this list
     {"errors", "answer", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
     | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "whole_files", "owned", "labels", "tables"}
-    | {"hidden_code", "library_version", "extensions", "versioned", "text_reads", "whose_code", "code_notes"}
+    | {"aside", "hidden_code", "library_version", "extensions", "versioned", "text_reads", "whose_code", "code_notes"}
     | {"secret", "redactor", "key_shapes", "script_text", "visible", "authority", "reaching"},
     {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
     {"steps", "expr"},

@@ -68,7 +68,7 @@ def test_validators_of_the_users_are_run_outside_the_event_loop() -> None:
         df = dr.frame({"i": ["x"]}).prompt(llm, "{i}", schema=Loud, on_error="null", repairs=1)
         df.collect()
         said = df.failures()["message"][0]
-    assert "read in asyncio_" in said, "a thread of asyncio.to_thread's"
+    assert "read in dreamframe-aside" in said
 
 
 def test_failures_of_a_parse_stay_with_their_rows() -> None:

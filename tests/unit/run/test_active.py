@@ -146,6 +146,20 @@ def test_a_frame_read_after_its_with_pays_nothing_and_says_where_it_is_read() ->
     assert not Path(".dreamframe").exists()
 
 
+def test_where_a_frame_is_read_is_said_once_at_the_line_of_the_script(recwarn: pytest.WarningsRecorder) -> None:
+    plan = asking(dr.testing.Echo())
+    with dr.Session("kept"):
+        plan.collect()
+    warnings.simplefilter("always")
+    for _ in range(3):
+        plan.collect()
+        plan.to_dicts()
+        plan.write_csv("rows.csv")
+        list(plan.collect_batches())
+    assert {str(Path(said.filename).resolve()) for said in recwarn} == {str(Path(__file__).resolve())}
+    assert len({said.lineno for said in recwarn}) == len(recwarn) == 4
+
+
 def test_a_frame_read_after_its_with_is_as_offline_as_its_session() -> None:
     llm = dr.testing.Echo()
     with dr.Session("kept", offline=True):

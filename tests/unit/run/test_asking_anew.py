@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,16 @@ def test_a_retry_asks_about_the_rows_that_could_not_be_read_and_about_no_others(
         assert llm.calls == 5
     with dr.Session(tmp_path, offline=True):
         assert rated(llm).collect()["n"].to_list() == [1, 2, 3], "the new answers count in every later run"
+
+
+def test_a_retry_asks_about_all_samples_of_a_row_that_could_not_be_read() -> None:
+    llm = Turning(lambda _: "many")
+    plan = FRAME.prompt(llm, "{t}", parse=_number, schema=int, into="n", n=3, temperature=1, on_error="null")
+    with dr.Session(None):
+        plan.collect()
+        assert llm.calls == 9
+        plan.retry()
+        assert llm.calls == 18
 
 
 def test_a_retry_leaves_the_answers_of_its_own_run_alone() -> None:
@@ -140,20 +152,33 @@ def test_what_cannot_be_asked_anew_is_said_before_anything_runs(settings: dict[s
 def test_renewals_of_several_processes_are_put_together(tmp_path: Path) -> None:
     files, layout = Files(tmp_path), Layout(tmp_path)
     one, two = Renewals(files, layout), Renewals(files, layout)
-    one.add([key_of(1), key_of(2)])
-    two.add([key_of(2), key_of(3)])
-    one.add([key_of(1)])
+    one.add({key_of(1): 1, key_of(2): 1})
+    two.add({key_of(2): 1, key_of(3): 1})
+    one.add({key_of(1): 2})
     one.refresh()
     two.refresh()
     fresh = Renewals(files, layout)
     assert one.now([key_of(n) for n in range(4)]) == two.now([key_of(n) for n in range(4)]) == fresh.now([key_of(n) for n in range(4)])
     assert fresh.of(key_of(0)) == key_of(0)
-    assert len({fresh.of(key_of(1)), fresh.next(key_of(1)), one.of(key_of(2)), key_of(1), key_of(2)}) == 5
+    assert len({fresh.of(key_of(1)), fresh.next(key_of(1))[0], one.of(key_of(2)), key_of(1), key_of(2)}) == 5
+
+
+@pytest.mark.parametrize("settings", [{"refresh": ["n"]}, {"retry": "parse"}], ids=["refresh", "retry"])
+def test_two_runs_that_ask_the_same_anew_at_once_pay_once_and_share_the_new_answer(tmp_path: Path, settings: dict[str, Any]) -> None:
+    said = itertools.count()
+    llm = Turning(lambda _: "many" if (n := next(said)) < 3 else str(n), latency_s=0.2)
+    with dr.Session(tmp_path, progress=False), ThreadPoolExecutor(2) as threads:
+        rated(llm, on_error="null").collect()
+        new = [list(rows["n"]) for rows in threads.map(lambda _: rated(llm, on_error="null").collect(**settings), range(2))]
+        assert new[0] == new[1] == list(rated(llm).collect()["n"])
+    with dr.Session(tmp_path, offline=True, progress=False):
+        assert list(rated(llm).collect()["n"]) == new[0]
+    assert llm.calls == 6
 
 
 def test_a_damaged_renewal_lets_the_old_answers_count_and_says_so(tmp_path: Path) -> None:
     files, layout = Files(tmp_path), Layout(tmp_path)
-    Renewals(files, layout).add([key_of(1)])
+    Renewals(files, layout).add({key_of(1): 1})
     (path,) = layout.renewals.iterdir()
     path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
     with pytest.warns(UserWarning, match="the answers of before count again"):

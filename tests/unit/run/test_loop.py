@@ -114,3 +114,14 @@ def test_a_forked_child_is_told_and_does_not_hang() -> None:
     assert ended.returncode == 3, ended.stderr
     assert "was forked from one that had run a plan" in ended.stdout
     assert 'multiprocessing.get_context("spawn")' in ended.stdout
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=lambda error: type(error).__name__)
+def test_what_would_end_a_program_ends_who_waits_for_it_and_not_the_loop(error: BaseException) -> None:
+    async def ends() -> None:
+        raise error
+
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            loop.run(ends())
+    assert loop.run(asyncio.sleep(0, "goes on")) == "goes on"

@@ -237,22 +237,6 @@ def test_a_cancelled_ask_drops_what_has_not_left_and_keeps_what_it_paid_for() ->
     drive(main)
 
 
-def test_a_call_that_a_cancelled_run_left_behind_is_given_up_when_the_grace_is_over() -> None:
-    async def main() -> None:
-        desk, gone = Desk(echo, held=True), Run()
-        asker = Asker(desk, asyncio.get_running_loop())
-        asked = asyncio.create_task(asker.ask(requests("a"), gone, order=0))
-        await turns()
-        asked.cancel()
-        await turns()
-        assert desk.in_flight == 1
-        await asker.landed(gone, 0.02)
-        await turns()
-        assert (desk.in_flight, desk.seen, gone.answers) == (0, ["a"], {}), "and not tried again"
-
-    drive(main)
-
-
 def test_a_call_past_its_deadline_is_a_timeout_of_that_row() -> None:
     async def main() -> None:
         desk, run = Desk(echo, held=True, limits=Limits(timeout_s=0.02, attempts=2, backoff_s=0.001)), Run()
