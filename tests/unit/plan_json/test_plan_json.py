@@ -375,7 +375,8 @@ def ordinary() -> Iterator[pl.Expr]:
                 with contextlib.suppress(Exception, pl.exceptions.PanicException):
                     made = method(*args)
                     json.loads(made.meta.serialize(format="json"))
-                    yield made
+                    if "name.map()" not in str(made):  # polars gives some methods a Python function itself
+                        yield made
 
 
 @pytest.mark.filterwarnings("ignore")
