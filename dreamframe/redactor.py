@@ -22,7 +22,9 @@ ESCAPE = re.compile(
     r"|&#\d{1,7};|&#x[0-9a-f]{1,6};|&(?:amp|lt|gt|quot|apos|nbsp|sol|plus|equals|num|lowbar|hyphen|colon|commat|excl|percnt|dollar|period|comma);",
     re.IGNORECASE,
 )
+BETWEEN = re.compile(r"[\0\s:]+|\xc2\xad|\xe2\x80[\x8b-\x8f]|\xef\xbb\xbf")  # what may stand between any two: UTF-16, wrapped lines, 5a:71, signs without width
 NAMES = ("object", "errno", "reason", "filename", "filename2", "strerror", "text", "msg")  # where built-in errors keep what they are about
+ASCII_ESCAPE = re.compile(rb"\\u00[2-7][0-9a-fA-F]")
 LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 Spans = Sequence[tuple[int, int]]  # of each character in the text that is redacted
 
@@ -46,6 +48,12 @@ class Redactor:
         self._whole = re.compile(f"(?<![a-z0-9])(?:{'|'.join(map(re.escape, others))})(?![a-z0-9])") if others else None
         self._all_forms = tuple({form.lower() for s in (*pieces, *whole) if is_no_word(s) for form in forms_of(s)})
         self._certain = tuple({form.encode("latin-1") for s in known if is_random(s) and len(s) >= 2 * WINDOW for form in forms_of(s)})
+
+    @functools.cached_property
+    def _escaped(self) -> tuple[re.Pattern[bytes], ...]:
+        """The same forms, any of their characters written as JSON may: `\\u005a` or `Z`."""
+        spelled = ("".join(f"(?:{re.escape(chr(b))}|(?i:\\\\u00{b:02x}))" for b in form) for form in self._certain)
+        return tuple(re.compile(text.encode("latin-1")) for text in spelled)
 
     def over(self, other: Redactor) -> Redactor:
         """One that hides what either hides."""
@@ -102,6 +110,9 @@ class Redactor:
         for form in self._certain:
             if form in body:
                 body = body.replace(form, MASK.encode())
+        if ASCII_ESCAPE.search(body):  # JSON needs it for no letter and no digit
+            for escaped in self._escaped:
+                body = escaped.sub(MASK.encode(), body)
         return body
 
     def value(self, value: T) -> T:
@@ -168,7 +179,9 @@ class Redactor:
 
 
 def _layers(text: str) -> Iterator[tuple[str, Spans | None]]:
-    """The text's UTF-8 bytes as characters, in lower case; then what its escapes mean, and theirs. With where each character came from."""
+    """The text's UTF-8 bytes as characters, in lower case; what its escapes mean, and theirs; at last without what stands between any two.
+
+    With where each character came from."""
     spans: Spans | None = None
     layer = _bytes_of(text)
     if not text.isascii():
@@ -177,9 +190,11 @@ def _layers(text: str) -> Iterator[tuple[str, Spans | None]]:
     yield layer, spans
     for _ in range(ROUNDS):
         if not ESCAPE.search(layer):
-            return
+            break
         layer, spans = _unescaped(layer, spans or [(i, i + 1) for i in range(len(layer))])
         yield layer, spans
+    if BETWEEN.search(layer):
+        yield _squeezed(layer, spans or [(i, i + 1) for i in range(len(layer))])
 
 
 def _bytes_of(text: str) -> str:
@@ -197,6 +212,16 @@ def _unescaped(layer: str, spans: Spans) -> tuple[str, Spans]:
         where += [(spans[m.start()][0], spans[m.end() - 1][1])] * len(meant)
         at = m.end()
     return ("".join([*out, layer[at:]])).lower(), [*where, *spans[at:]]
+
+
+def _squeezed(layer: str, spans: Spans) -> tuple[str, Spans]:
+    """The layer without what stands between its characters."""
+    kept: list[tuple[int, int]] = []
+    at = 0
+    for m in BETWEEN.finditer(layer):
+        kept += spans[at : m.start()]
+        at = m.end()
+    return BETWEEN.sub("", layer), [*kept, *spans[at:]]
 
 
 def _meant(escape: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -99,6 +100,16 @@ def _made(cls: type[Secret], text: str, name: str) -> Secret:
 
 def _made_part(text: str, name: str, shown: str) -> SecretPart:
     return SecretPart.of(text, name=name, shown=shown)
+
+
+def hide_fields(record: Any) -> None:
+    """Make the texts of a record's secret fields Secrets: nothing that prints its `vars`, or `dataclasses.asdict` of it, shows them."""
+    for f in dataclasses.fields(record):
+        value = getattr(record, f.name) if f.metadata.get("secret") else None
+        if isinstance(value, str) and not isinstance(value, Secret):
+            object.__setattr__(record, f.name, Secret(value, name=f.name))
+        elif isinstance(value, tuple):
+            object.__setattr__(record, f.name, tuple((name, Secret(str(text), name=name)) for name, text in value))
 
 
 def plain_json(value: Any) -> str:

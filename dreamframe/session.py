@@ -30,7 +30,7 @@ from dreamframe.run.spend import prices_of
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session_care import HasStep, SessionCare
 from dreamframe.step import ModelStep, Step
-from dreamframe.visible import in_line, visible
+from dreamframe.visible import harmless, in_line, visible
 from dreamframe.why_miss import why_miss
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -187,6 +187,9 @@ class Session(SessionCare):
             self._n_holders += 1
         try:
             return await work()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+            harmless(exc)
+            raise
         finally:
             await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import TypeVar
 
+E = TypeVar("E", bound=BaseException)
 HIDDEN = re.compile(  # C0 without tab and line feed, C1, direction marks, what has no width (but the joiners that scripts need), halves of surrogates, tags
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -27,3 +29,13 @@ def in_line(text: str) -> str:
     'a⏎b'
     """
     return visible(text).replace("\n", "⏎").replace("\t", " ")
+
+
+def harmless(exc: E) -> E:
+    r"""The error of another library, which may repeat names and values of rows, with nothing in its words that a terminal would obey; changed in place.
+
+    >>> harmless(ValueError("no column \x1b[2J"))
+    ValueError('no column \\x1b[2J')
+    """
+    exc.args = tuple(visible(said) if isinstance(said, str) else said for said in exc.args)
+    return exc

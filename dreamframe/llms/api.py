@@ -27,7 +27,7 @@ from dreamframe.llms.rate_headers import room_of
 from dreamframe.llms.refusals import Refusal
 from dreamframe.llms.variant import variant_of
 from dreamframe.redactor import is_no_word, redactor
-from dreamframe.secret import MASK, Secret, SecretPart
+from dreamframe.secret import MASK, Secret, SecretPart, hide_fields
 
 
 class Connection(Protocol):
@@ -93,6 +93,7 @@ class ApiSettings(ModelSettings):
         if (asks := self.asks_for()) is not None:
             object.__setattr__(self, "variant", asks)
         self._hide_secrets()
+        hide_fields(self)
         for name in ("concurrency", "attempts"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
@@ -162,7 +163,8 @@ class ApiSettings(ModelSettings):
         steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
         headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
         key = str(self.api_key or os.environ.get(self.key_variable))
-        secrets = fingerprint([self.userinfo, self.query, key, headers])  # a digest: this text stands in tables that debuggers show
+        plain = [None if text is None else str(text) for text in (self.userinfo, self.query)]
+        secrets = fingerprint([*plain, key, headers])  # a digest: this text stands in tables that debuggers show
         return repr((self.provider, str(self.endpoint), secrets, self.authority, steers))
 
     def url(self, path: str) -> str:

@@ -272,7 +272,7 @@ def _convert(gguf: Path, out: Path) -> None:
     folder, name = str(gguf.parent), gguf.name
     packed = {"quantization_config": GgufConfig(dequantize=True)}  # otherwise it stays packed: slow, and not savable
     with quiet(modeling_gguf_pytorch_utils):
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32, **packed)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=name)
+        model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False, gguf_file=name, dtype=torch.float32, **packed)
         tokenizer.save_pretrained(out)
         model.save_pretrained(out)

@@ -1,7 +1,8 @@
 """Polars expressions and types as JSON, and the check that a stranger's hold nothing but data.
 
 Polars keeps Python functions in an expression as pickles, plugins as paths of shared libraries, and tables as Arrow bytes, which are not memory-safe
-when they are bad. None of the first two goes in or out; the third is validated by pyarrow before polars sees it.
+when they are bad. None of the first two goes in or out, since only nodes that are known to hold data are read; the third is validated by pyarrow before
+polars sees it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import polars as pl
 
 from dreamframe.errors import PlanFormatError
 from dreamframe.fingerprint import fingerprint
+from dreamframe.plan_json.polars_nodes import PLAIN_NODES
 from dreamframe.store.ipc import damage, most_unfolded, read_table
 
-CODE = ("Anonymous", "Python", "Ffi", "Plugin", "SubPlan", "Object", "Callback", "Lambda", "Udf", "Pipe")  # parts of the names of nodes that hold code or plans
-TABLES = ("Series", "List", "Array", "Struct", "strings")  # nodes that hold Arrow bytes where they hold a list of numbers
+TABLES = ("Series", "List", "Array", "Struct", "Enum", "strings", "categories")  # nodes that hold Arrow bytes where they hold a list of numbers
 SHORT = 32  # numbers that may stand in a list without being a table: window sizes, quantiles, categories
 PICKLED = list(b"PLPY")  # the first bytes of what polars would unpickle
+TEXTS = ("Column", "String")  # nodes whose texts are the user's
 CALLED = ("callback", "python", "plugin", "lambda", "pickle")  # parts of the names of fields that hold code
 WAY_OUT = "Do it in df.map(...) or df.map_batches(...) instead, whose function is named and handed over when the plan is read."
 
@@ -30,7 +32,7 @@ def written(expr: pl.Expr) -> Any:
     """The expression as JSON. Raises PlanFormatError where polars cannot read it again as it was, or where it holds a Python function or a plugin."""
     try:
         tree = json.loads(expr.meta.serialize(format="json"))
-        _check(tree)
+        check(tree)
     except PlanFormatError as exc:
         raise PlanFormatError(f"the expression {expr}: {exc}. {WAY_OUT}") from exc
     except (pl.exceptions.PolarsError, ValueError, RecursionError) as exc:
@@ -43,10 +45,10 @@ def written(expr: pl.Expr) -> Any:
 
 def read(tree: Any) -> pl.Expr:
     """The expression that `written` gave, or a stranger. Raises PlanFormatError for what is none, or holds more than data."""
-    _check(tree)
+    check(tree)
     try:
         return pl.Expr.deserialize(io.StringIO(json.dumps(tree)), format="json")
-    except (pl.exceptions.PolarsError, ValueError, RecursionError) as exc:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, ValueError, RecursionError) as exc:
         raise PlanFormatError(f"polars {pl.__version__} reads no expression in {json.dumps(tree)[:80]}: {type(exc).__name__}") from exc
 
 
@@ -63,20 +65,32 @@ def type_read(tree: Any) -> pl.DataType:
         raise PlanFormatError(f"no polars type: {type(exc).__name__}") from exc
 
 
-def _check(tree: Any) -> None:
+def check(tree: Any) -> None:
+    """Raise PlanFormatError for a tree of nodes that may hold more than data."""
     try:
         for name, held in _nodes(tree):
-            is_code = name == "Object" if held is None else any(part in name for part in CODE) or any(part in name.lower() for part in CALLED)
-            if is_code or (name == "RenameAlias" and "Map" in json.dumps(held)):
-                raise PlanFormatError(f"it holds code ({name})")
-            if name != "Binary" and _is_numbers(held) and held[: len(PICKLED)] == PICKLED:
-                raise PlanFormatError(f"it holds code ({name})")
-            if name in TABLES and isinstance(held, str) and not (held.isidentifier() and len(held) < SHORT):  # the name of a type stands there too
+            if _may_be_code(name, held):
+                raise PlanFormatError(f"it holds code, or what dreamframe does not know to hold none ({name})")
+            is_name = isinstance(held, str) and held.isidentifier() and len(held) < SHORT  # of a type, which may stand there too
+            if isinstance(held, str) and ((name in TABLES and not is_name) or ("\0" in held and name not in TEXTS)):
                 raise PlanFormatError(f"it holds a table that is a text ({name})")
             if name != "Binary" and _is_numbers(held) and (name in TABLES or len(held) > SHORT):
                 _check_table(held)
     except RecursionError as exc:
         raise PlanFormatError("it is nested too deeply") from exc
+
+
+def _may_be_code(name: str, held: Any) -> bool:
+    """Whether a node is none of those that hold data alone, or a field holds code; a node without content holds none, but that of Python's objects."""
+    if held is None:
+        return name == "Object"
+    if name[:1].isupper() and name not in PLAIN_NODES:
+        return True
+    if name == "Map" and (isinstance(held, str) or _is_numbers(held)):  # a pickle; else the type of this name
+        return True
+    if any(part in name.lower() for part in CALLED):
+        return True
+    return name != "Binary" and _is_numbers(held) and held[: len(PICKLED)] == PICKLED
 
 
 def _nodes(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -88,7 +102,7 @@ def _nodes(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, list) and not _is_numbers(tree):
         for held in tree:
             yield from _nodes(held, name)
-    elif isinstance(tree, str) and name not in ("Column", "String"):
+    elif isinstance(tree, str) and name not in TEXTS:
         yield tree, None
 
 

@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.step import PolarsStep, TableStep, step
 from dreamframe.steps.strata import apportion, shares
+from dreamframe.visible import harmless
 
 # Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
 ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
@@ -68,11 +69,11 @@ class Relational(PolarsStep):
             if missing is None:
                 raise
             names = [n for i in self.inputs for n in i.schema.names()]
-            raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from exc
+            raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from harmless(exc)
         except pl.exceptions.DuplicateError as exc:
-            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from exc
+            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
         except pl.exceptions.PolarsError as exc:
-            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from exc
+            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from harmless(exc)
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)

@@ -18,6 +18,7 @@ from dreamframe.errors import AuthenticationError, SettingError, TrainingError, 
 from dreamframe.llms.api import without_login
 from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
 from dreamframe.reaching import under
+from dreamframe.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
@@ -107,6 +108,7 @@ class ApiTrainer(Trainer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
+        hide_fields(self)
         if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
             told = without_login(self.base_url)
             raise SettingError(f"{self.label}: base_url={told!r} has a user or a query in it, which the plan would hold. Give the key as api_key=.")

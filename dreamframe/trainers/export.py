@@ -43,9 +43,10 @@ def merge_adapter(weights: Path, adapter: Path, out: Path, *, base_name: str | N
 
     with hf.alone():
         auto, config = _loader(adapter)
-        model = PeftModel.from_pretrained(auto.from_pretrained(str(weights), dtype=torch.float32, **config), str(adapter)).merge_and_unload()
+        loaded = auto.from_pretrained(str(weights), trust_remote_code=False, dtype=torch.float32, **config)
+        model = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
         holder = adapter if (adapter / "tokenizer_config.json").exists() else weights
-        save(model, AutoTokenizer.from_pretrained(str(holder)), out, base_name=base_name)
+        save(model, AutoTokenizer.from_pretrained(str(holder), trust_remote_code=False), out, base_name=base_name)
 
 
 def task_of(adapter: Path) -> str:

@@ -238,7 +238,7 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
 
     at = locate(reward, who=f"{settings.label} rewards", token=settings.hub_token)
     model = load_frozen(settings, at.weights, at.adapter, AutoModelForSequenceClassification, num_labels=1)
-    tokenizer = AutoTokenizer.from_pretrained(str(at.adapter or at.weights), padding_side="right")
+    tokenizer = AutoTokenizer.from_pretrained(str(at.adapter or at.weights), trust_remote_code=settings.trust_remote_code, padding_side="right")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import logging
 import urllib.parse
@@ -384,3 +386,12 @@ def test_the_search_would_find_a_key_that_is_written(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _no_keys_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.mark.parametrize("show", [vars, dataclasses.asdict, dataclasses.astuple, lambda m: vars(copy.deepcopy(m)), lambda m: vars(dataclasses.replace(m))])
+@pytest.mark.parametrize("door", [dr.OpenAI, dr.Anthropic, dr.OpenAIEmbedder, dr.OpenAIFineTune])
+def test_what_prints_the_fields_of_settings_shows_no_key(show: Callable[[Any], object], door: Any) -> None:
+    more = {} if door is dr.OpenAIFineTune else {"headers": {"X-Gate": KEY}, "base_url": f"http://me:{KEY}@gate.invalid/v1?sig={KEY}"}
+    made = door("text-embedding-3-small", api_key=KEY, **more)
+    assert leaks(KEY, f"{show(made)!r}") == []
+    assert made.api_key == KEY

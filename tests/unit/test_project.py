@@ -136,6 +136,19 @@ def dangers(node: ast.AST) -> list[str]:
     return []
 
 
+def test_weights_are_never_loaded_without_saying_whether_their_code_may_run():
+    """Left unsaid, transformers asks whoever sits at the terminal, and believes a "y"."""
+    calls = [(named(path), node) for path in sources("dreamframe") for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
+    assert [f"{name}:{call.lineno}" for name, call in calls if leaves_trust_unsaid(call)] == []
+
+
+def leaves_trust_unsaid(call: ast.Call) -> bool:
+    match call.func:
+        case ast.Attribute(attr="from_pretrained", value=ast.Name(id=name)) if name.lower().startswith("auto"):
+            return not any(k.arg == "trust_remote_code" or (k.arg is None and ast.unparse(k.value) == "trust") for k in call.keywords)
+    return False
+
+
 PROBE = """
 import json, sys, time
 began = time.process_time()

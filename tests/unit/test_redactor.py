@@ -90,3 +90,32 @@ def test_headers_without_the_key_have_names_without_case() -> None:
 def test_a_large_reply_is_searched_fast() -> None:
     body = b'{"data": "' + b"x" * (8 << 20) + KEY.encode() + b'"}'
     assert KEY.encode() not in Redactor([KEY]).data(body)
+
+
+SPELLED = {
+    "UTF-16": KEY.encode("utf-16-le").decode("latin-1"),
+    "UTF-32": KEY.encode("utf-32-be").decode("latin-1"),
+    "UTF-16, escaped": repr(KEY.encode("utf-16-le")),
+    "a line end in it": f"{KEY[:9]}\r\n {KEY[9:]}",
+    "hexadecimal with colons": ":".join(f"{ord(c):02X}" for c in KEY),
+    "letter by letter": " ".join(KEY),
+    "signs without width": "\u200b".join(KEY),
+    "base64 in lines": base64.encodebytes(b"x" * 50 + KEY.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", SPELLED)
+def test_what_stands_between_the_letters_of_a_key_hides_none_of_it(form: str) -> None:
+    before, after = "it is: ", " - that is all."
+    said = Redactor([KEY]).text(f"{before}{SPELLED[form]}{after}")
+    assert said.startswith(before)
+    assert said.endswith(after)
+    assert SPELLED[form][-12:] not in said
+    assert len(said.split("***")) == 2
+
+
+def test_an_answer_that_spells_a_key_in_escapes_of_json_loses_it() -> None:
+    spelled = "".join(f"\\u{ord(c):04X}" if i % 2 else c for i, c in enumerate(KEY))
+    body = json.dumps(replies.chat({}, "it is KEY, \u00e9")).replace("KEY", spelled).encode()
+    kept = Reply(200, {}, body).without(Redactor([KEY])).body
+    assert json.loads(kept) == replies.chat({}, "it is ***, \u00e9")

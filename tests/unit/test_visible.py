@@ -106,6 +106,20 @@ def test_no_surface_hands_a_steering_character_to_the_terminal(surface: str, tmp
     assert raw(text + " ".join(str(w.message) for w in warned)) == []
 
 
+POLARS_SAYS: dict[str, Callable[[], object]] = {
+    "in a run": lambda: dr.frame({EVIL: [EVIL]}).with_columns(pl.all().str.to_integer()).collect(),
+    "in batches": lambda: list(dr.frame({EVIL: [EVIL]}).with_columns(pl.all().str.to_integer()).collect_batches()),
+    "as a cause": lambda: dr.frame({EVIL: ["x"]}).with_columns(b=1).rename({"b": EVIL}),
+}
+
+
+@pytest.mark.parametrize("when", POLARS_SAYS)
+def test_what_polars_says_of_rows_does_not_steer_the_terminal(when: str) -> None:
+    with dr.Session(None), pytest.raises(pl.exceptions.PolarsError) as raised:
+        POLARS_SAYS[when]()
+    assert raw(f"{raised.value} {raised.value.__cause__}") == []
+
+
 @pytest.mark.parametrize("status", [400, 401, 500, 200])
 def test_what_a_server_says_does_not_steer_the_terminal(status: int, tmp_path: Path) -> None:
     with Loopback(fault=lambda _: lambda c: c.send(status, error(EVIL) if status != 200 else f"<p>{EVIL}".encode())) as server:

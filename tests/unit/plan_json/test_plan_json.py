@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import enum
 import json
 import pickle
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 import dreamframe as dr
 from dreamframe import step as steps
 from dreamframe.errors import PlanFormatError
+from dreamframe.plan_json import expressions
 from dreamframe.plan_json.registry import MODULES, record_class
 from dreamframe.step import Step, step
 
@@ -216,6 +218,7 @@ class Boom:
 def hostile(path: Path) -> dict[str, Any]:
     """Expressions that a stranger may write, each with code or bad bytes inside."""
     bomb = list(b"PLPYFN" + pickle.dumps(Boom(path)))
+    bare = [0, 11, 7, *b"cos\nsystem\n(S'>boom'\ntR."]  # as polars writes what it calls back: a flag, the version of Python, a pickle
     column = {"Column": "t"}
     return {
         "a pickle as a function": {"AnonymousFunction": {"input": [column], "function": bomb, "options": {}, "fmt_str": "f"}},
@@ -225,6 +228,11 @@ def hostile(path: Path) -> dict[str, Any]:
         "a pickle that is called back": {"PipeWithDtype": {"input": [column], "callback": bomb}},
         "a short pickle under a name of another polars": {"Evaluated": {"input": [column], "with": list(b"PLPYUDFcos\nsystem\n(S'id'\ntR.")}},
         "a plugin": {"Function": {"input": [column], "function": {"FfiPlugin": {"lib": "evil.so", "symbol": "f", "kwargs": []}}}},
+        "a short pickle, its field not named": {"Function": {"input": [column, column], "function": {"FoldHorizontal": [bare, False, None]}}},
+        "the same as a text": {"Function": [[column, column], {"ReduceHorizontal": ["".join(map(chr, bare)), False, None]}]},
+        "a short pickle that adds up": {"Function": {"input": [column], "function": {"CumFoldHorizontal": [bare, False, None, False]}}},
+        "a short pickle that names fields": {"Function": {"input": [column], "function": {"StructExpr": {"MapFieldNames": bare}}}},
+        "a short pickle over windows": {"Function": {"input": [column], "function": {"RollingExpr": {"function": {"Map": bare}, "options": {}}}}},
         "a plan inside": {"SubPlan": [{"PythonScan": {}}, []]},
         "bytes that are no table": {"Literal": {"Series": [255, 255, 255, 255, 184, 0, 0, 0, 1, 2, 3]}},
         "a table that is a text": {"Literal": {"Series": "\x00\x01"}},
@@ -242,7 +250,8 @@ def _bad_table() -> list[int]:
 
 
 @pytest.mark.parametrize("name", hostile(Path()))
-def test_an_expression_of_a_stranger_runs_nothing(name: str, tmp_path: Path) -> None:
+def test_an_expression_of_a_stranger_runs_nothing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     record = json.loads(frame().filter(pl.col("n") > 1).to_json())
     record["steps"][1]["fields"]["args"] = [[{"$expr": hostile(tmp_path / "boom")[name]}]]
     with pytest.raises(PlanFormatError):
@@ -283,7 +292,8 @@ STRANGE: dict[str, tuple[Callable[[], str], str]] = {
     "rows elsewhere": (lambda: changed(lambda r: r["steps"][0].update(rows={"kept": "0" * 32, "label": "rows"})), "session.plan"),
     "an unnamed function": (lambda: changed(lambda r: r["steps"][1]["fields"].update(args=[{"$given": "f"}])), "does not say what it is"),
     "code of a repository": (
-        lambda: changed(lambda _: None, frame().prompt(dr.Transformers("org/model", trust_remote_code=True), "{t}")), "trust_remote_code=True"
+        lambda: changed(lambda _: None, frame().prompt(dr.Transformers("org/model", trust_remote_code=True), "{t}")),
+        "trust_remote_code=True",
     ),
     "an input too many": (lambda: changed(lambda r: r["steps"][1].update(inputs=None)), "no whole plan"),
 }
@@ -350,3 +360,32 @@ def test_a_plan_with_anything_in_it_is_read_or_refused(plan: dict[str, Any], dat
     except dr.errors.DreamframeError as exc:
         said = str(exc)
     assert said, "a plan, or a reason"
+
+
+def ordinary() -> Iterator[pl.Expr]:
+    """What polars' own functions make of plain arguments, as far as they take them."""
+    column = pl.col("t")
+    given: list[tuple[Any, ...]] = [(), (1,), ("x",), (column,), (column, column), (1, 2), (["x"],), ("1d",), (pl.String,), (pl.element().sum(),)]
+    spaces = [column, *(getattr(column, name) for name in ("str", "dt", "list", "arr", "struct", "cat", "bin", "name"))]
+    without = ("map", "map_elements", "map_batches", "map_fields", "rolling_map", "pipe", "pipe_with_dtype", "inspect", "deserialize", "from_json")
+    for space in spaces:
+        for name in sorted(set(dir(space)) - set(without)):
+            method = getattr(space, name, None) if not name.startswith("_") else None
+            for args in given if callable(method) else ():
+                with contextlib.suppress(Exception, pl.exceptions.PanicException):
+                    made = method(*args)
+                    json.loads(made.meta.serialize(format="json"))
+                    if "name.map()" not in str(made):  # polars gives some methods a Python function itself
+                        yield made
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_all_that_polars_does_by_itself_can_be_written() -> None:
+    """A polars that has more of it fails here, and its new nodes are looked at before a stranger may use them."""
+    refused = {}
+    for expr in ordinary():
+        try:
+            expressions.check(json.loads(expr.meta.serialize(format="json")))
+        except PlanFormatError as exc:
+            refused[str(expr)] = str(exc)
+    assert refused == {}
