@@ -212,11 +212,13 @@ def unload(settings: ModelSettings) -> bool:
 
 
 def _same(settings: ModelSettings, loaded: ModelSettings) -> bool:
-    """Whether they are equal, where a model of the plan equals whatever it was trained into."""
+    """Whether they load the same: a model of the plan equals whatever it was trained into, and how it is asked is no part of it."""
     if type(settings) is not type(loaded):
         return False
     edges = {id(e) for e in settings.edges()}
     for f in fields(settings):
+        if f.name in settings.outside_identity:  # one engine serves them all
+            continue
         mine, theirs = getattr(settings, f.name), getattr(loaded, f.name)
         if mine != theirs and not (id(mine) in edges and isinstance(theirs, Artefact)):
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -175,7 +175,7 @@ def test_unload_gives_the_memory_back_and_says_whether_there_was_any() -> None:
         llm.unload()  # another test may have loaded the same weights
         assert not llm.unload()
         first = frame.to_dicts()
-        assert llm.unload()
+        assert replace(llm, max_tokens=9, system="Be brief.").unload(), "whatever it is asked for, it is one engine"
         assert not llm.unload()
     with dr.Session(None):
         assert frame.to_dicts() == first  # loaded again
