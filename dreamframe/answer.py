@@ -40,7 +40,8 @@ MARKS = (  # around thoughts
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),  # gpt-oss, where nothing takes its channels apart
 )
 MOST_PARTS = 100  # of thoughts: what goes on and on is no answer
-A_MARK = r"think[>▷]|THINK\]|<\|channel\|>"
+A_MARK = re.compile(r"think[>▷]|THINK\]|<\|channel\|>")
+ENDED = frozenset((STOP, LENGTH, None))
 TAGGED = re.compile(r"\s*<(thinking|thoughts?|reasoning|reflection|analysis|scratchpad)>(.*?</\1>)?", re.DOTALL | re.IGNORECASE)
 QUOTES = frozenset("`'\"")
 
@@ -84,9 +85,8 @@ def usable(text: str | None, finish: str, *, max_tokens: int | None, may_be_empt
 
 def are_plain(answers: pl.DataFrame) -> bool:
     """Whether each answer of a batch (null where none was asked for) is one that `usable` takes as it is, and whole."""
-    finish, text = answers.get_column("finish"), answers.get_column("text")
-    is_good = (finish == STOP) & (text != "").fill_null(value=False)
-    return bool((is_good | finish.is_null()).all())
+    finishes, texts = answers.get_column("finish").to_list(), answers.get_column("text").to_list()  # a batch is small: polars' expressions cost more
+    return all(f is None or (f == STOP and t) for f, t in zip(finishes, texts, strict=True))
 
 
 def _no_answer(finish: str, text: str | None) -> AnswerError:
@@ -181,10 +181,10 @@ def _is_json(text: str) -> bool:
 
 def as_read(answers: pl.DataFrame) -> pl.DataFrame:
     """Kept answers as they would be kept today: earlier sessions kept the providers' own words, and thoughts within the text."""
-    finish, text = answers.get_column("finish"), answers.get_column("text")
-    if finish.is_in([STOP, LENGTH]).fill_null(value=True).all() and not text.str.contains(A_MARK).any():
+    finishes, texts = answers.get_column("finish").to_list(), answers.get_column("text").to_list()
+    if ENDED.issuperset(finishes) and A_MARK.search("\n".join(filter(None, texts))) is None:  # a batch is small: polars' expressions cost more
         return answers
-    ends, texts = [None if f is None else end_of(f) for f in finish], text.to_list()
+    ends = [None if f is None else end_of(f) for f in finishes]
     for i, held in enumerate(texts):
         if held is not None and (said := without_thoughts(held))[1] is not None:
             texts[i] = said[0]
