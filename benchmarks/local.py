@@ -21,8 +21,8 @@ from typing import Any
 import polars as pl
 
 import dreamframe as dr
-from dreamframe.llms.cores import free_cores
-from dreamframe.llms.weights import MINILM, SMOLLM2, local_weights, smollm2_gguf
+from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.weights import MINILM, SMOLLM2, local_weights, smollm2_gguf
 
 REVIEWS = [row["review"] for row in csv.DictReader((Path(__file__).parents[1] / "examples" / "reviews.csv").open())]
 FIRST_TOKEN = """
@@ -132,7 +132,7 @@ def transformers(n: int, rounds: int, threads: int, max_tokens: int, rows: int) 
 
 
 def llamacpp(n: int, rounds: int, threads: int, max_tokens: int, slots: int) -> None:
-    from dreamframe.llms.llamacpp import serve
+    from dreamframe.models.llms.llamacpp import serve
 
     prompts = prompts_of(n)
     llm = dr.SmolLM2(temperature=0, max_tokens=max_tokens, threads=threads, slots=slots)
@@ -184,7 +184,7 @@ def embeddings(n: int, rounds: int, threads: int) -> None:
 
 def onnx_session(model: Any, threads: int) -> Any:
     """The model's graph in onnxruntime; None where that is not installed."""
-    from dreamframe.embedders import onnx
+    from dreamframe.models.embedders import onnx
 
     if not onnx.is_installed():
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamframe.vectors import nearest, unit
+from dreamframe.models.vectors import nearest, unit
 
 
 def by_hand(queries: Any, docs: Any, k: int) -> Any:

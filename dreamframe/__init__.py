@@ -8,64 +8,64 @@ from typing import TYPE_CHECKING, Any
 from dreamframe import errors as errors
 from dreamframe import recipes as recipes
 from dreamframe import testing as testing
-from dreamframe.fingerprint import versioned as versioned
-from dreamframe.frame import Frame as Frame
-from dreamframe.frame import concat as concat
-from dreamframe.frame import frame as frame
-from dreamframe.frame import generate as generate
-from dreamframe.frame import grid as grid
-from dreamframe.frame import register_accessors as _register_accessors
-from dreamframe.frame import scan_csv as scan_csv
-from dreamframe.frame import scan_ipc as scan_ipc
-from dreamframe.frame import scan_json as scan_json
-from dreamframe.frame import scan_ndjson as scan_ndjson
-from dreamframe.frame import scan_parquet as scan_parquet
-from dreamframe.frame import scan_text as scan_text
-from dreamframe.hub import scan_hf_disk as scan_hf_disk
-from dreamframe.hub import scan_hub as scan_hub
-from dreamframe.llms.names import llm as llm
-from dreamframe.model import Model as Model
-from dreamframe.plan_json.text import from_json as from_json
-from dreamframe.session import Session as Session
-from dreamframe.verbs.ask import prompt as prompt
-from dreamframe.verbs.output import collect_all as collect_all
-from dreamframe.verbs.vectors import embed as embed
-from dreamframe.verbs.vectors import similarity as similarity
+from dreamframe.frame.ask import prompt as prompt
+from dreamframe.frame.frame import Frame as Frame
+from dreamframe.frame.frame import concat as concat
+from dreamframe.frame.frame import frame as frame
+from dreamframe.frame.frame import generate as generate
+from dreamframe.frame.frame import grid as grid
+from dreamframe.frame.frame import register_accessors as _register_accessors
+from dreamframe.frame.frame import scan_csv as scan_csv
+from dreamframe.frame.frame import scan_ipc as scan_ipc
+from dreamframe.frame.frame import scan_json as scan_json
+from dreamframe.frame.frame import scan_ndjson as scan_ndjson
+from dreamframe.frame.frame import scan_parquet as scan_parquet
+from dreamframe.frame.frame import scan_text as scan_text
+from dreamframe.frame.model import Model as Model
+from dreamframe.frame.output import collect_all as collect_all
+from dreamframe.frame.vectors import embed as embed
+from dreamframe.frame.vectors import similarity as similarity
+from dreamframe.hub.datasets import scan_hf_disk as scan_hf_disk
+from dreamframe.hub.datasets import scan_hub as scan_hub
+from dreamframe.identity.fingerprint import versioned as versioned
+from dreamframe.models.llms.names import llm as llm
+from dreamframe.plan.json.text import from_json as from_json
+from dreamframe.session.session import Session as Session
 
 if TYPE_CHECKING:
-    from dreamframe.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
-    from dreamframe.embedders.minilm import MiniLM as MiniLM
-    from dreamframe.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
-    from dreamframe.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
-    from dreamframe.llms.anthropic import Anthropic as Anthropic
-    from dreamframe.llms.compatible import AzureOpenAI as AzureOpenAI
-    from dreamframe.llms.compatible import DeepSeek as DeepSeek
-    from dreamframe.llms.compatible import Fireworks as Fireworks
-    from dreamframe.llms.compatible import Gemini as Gemini
-    from dreamframe.llms.compatible import Groq as Groq
-    from dreamframe.llms.compatible import HFInference as HFInference
-    from dreamframe.llms.compatible import LlamaCppServer as LlamaCppServer
-    from dreamframe.llms.compatible import Ollama as Ollama
-    from dreamframe.llms.compatible import OpenRouter as OpenRouter
-    from dreamframe.llms.compatible import Together as Together
-    from dreamframe.llms.compatible import VLLMServer as VLLMServer
-    from dreamframe.llms.litellm import LiteLLM as LiteLLM
-    from dreamframe.llms.llamacpp import LlamaCpp as LlamaCpp
-    from dreamframe.llms.mistral import Mistral as Mistral
-    from dreamframe.llms.names import llm as llm
-    from dreamframe.llms.openai import OpenAI as OpenAI
-    from dreamframe.llms.parallel import Parallel as Parallel
-    from dreamframe.llms.smollm2 import SmolLM2 as SmolLM2
-    from dreamframe.llms.transformers import Transformers as Transformers
-    from dreamframe.llms.vllm import VLLM as VLLM
+    from dreamframe.models.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
+    from dreamframe.models.embedders.minilm import MiniLM as MiniLM
+    from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
+    from dreamframe.models.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
+    from dreamframe.models.llms.anthropic import Anthropic as Anthropic
+    from dreamframe.models.llms.compatible import AzureOpenAI as AzureOpenAI
+    from dreamframe.models.llms.compatible import DeepSeek as DeepSeek
+    from dreamframe.models.llms.compatible import Fireworks as Fireworks
+    from dreamframe.models.llms.compatible import Gemini as Gemini
+    from dreamframe.models.llms.compatible import Groq as Groq
+    from dreamframe.models.llms.compatible import HFInference as HFInference
+    from dreamframe.models.llms.compatible import LlamaCppServer as LlamaCppServer
+    from dreamframe.models.llms.compatible import Ollama as Ollama
+    from dreamframe.models.llms.compatible import OpenRouter as OpenRouter
+    from dreamframe.models.llms.compatible import Together as Together
+    from dreamframe.models.llms.compatible import VLLMServer as VLLMServer
+    from dreamframe.models.llms.litellm import LiteLLM as LiteLLM
+    from dreamframe.models.llms.llamacpp import LlamaCpp as LlamaCpp
+    from dreamframe.models.llms.mistral import Mistral as Mistral
+    from dreamframe.models.llms.names import llm as llm
+    from dreamframe.models.llms.openai import OpenAI as OpenAI
+    from dreamframe.models.llms.smollm2 import SmolLM2 as SmolLM2
+    from dreamframe.models.llms.transformers import Transformers as Transformers
+    from dreamframe.models.llms.vllm import VLLM as VLLM
+    from dreamframe.models.parallel import Parallel as Parallel
+    from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.models.task_models.trained import RewardModel as RewardModel
+    from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.prompts.chat import Chat as Chat
     from dreamframe.prompts.few_shot import FewShot as FewShot
     from dreamframe.prompts.instruct import Instruct as Instruct
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
-    from dreamframe.task_models.hf import HFClassifier as HFClassifier
-    from dreamframe.task_models.trained import RewardModel as RewardModel
-    from dreamframe.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
@@ -90,39 +90,39 @@ __version__ = "0.1.0"
 
 # Models, prompts and trainers, each imported when it is first named: name → module.
 LAZY = {
-    "MiniLM": "embedders.minilm",
-    "LlamaCppEmbedder": "embedders.llamacpp",
-    "OpenAIEmbedder": "embedders.openai",
-    "SentenceTransformer": "embedders.sentence_transformers",
-    "Anthropic": "llms.anthropic",
-    "AzureOpenAI": "llms.compatible",
-    "DeepSeek": "llms.compatible",
-    "Fireworks": "llms.compatible",
-    "Gemini": "llms.compatible",
-    "Groq": "llms.compatible",
-    "HFInference": "llms.compatible",
-    "LlamaCppServer": "llms.compatible",
-    "Ollama": "llms.compatible",
-    "OpenRouter": "llms.compatible",
-    "Together": "llms.compatible",
-    "VLLMServer": "llms.compatible",
-    "llm": "llms.names",
-    "LiteLLM": "llms.litellm",
-    "Mistral": "llms.mistral",
-    "Parallel": "llms.parallel",
-    "OpenAI": "llms.openai",
-    "LlamaCpp": "llms.llamacpp",
-    "SmolLM2": "llms.smollm2",
-    "Transformers": "llms.transformers",
-    "VLLM": "llms.vllm",
+    "MiniLM": "models.embedders.minilm",
+    "LlamaCppEmbedder": "models.embedders.llamacpp",
+    "OpenAIEmbedder": "models.embedders.openai",
+    "SentenceTransformer": "models.embedders.sentence_transformers",
+    "Anthropic": "models.llms.anthropic",
+    "AzureOpenAI": "models.llms.compatible",
+    "DeepSeek": "models.llms.compatible",
+    "Fireworks": "models.llms.compatible",
+    "Gemini": "models.llms.compatible",
+    "Groq": "models.llms.compatible",
+    "HFInference": "models.llms.compatible",
+    "LlamaCppServer": "models.llms.compatible",
+    "Ollama": "models.llms.compatible",
+    "OpenRouter": "models.llms.compatible",
+    "Together": "models.llms.compatible",
+    "VLLMServer": "models.llms.compatible",
+    "llm": "models.llms.names",
+    "LiteLLM": "models.llms.litellm",
+    "Mistral": "models.llms.mistral",
+    "Parallel": "models.parallel",
+    "OpenAI": "models.llms.openai",
+    "LlamaCpp": "models.llms.llamacpp",
+    "SmolLM2": "models.llms.smollm2",
+    "Transformers": "models.llms.transformers",
+    "VLLM": "models.llms.vllm",
     "Chat": "prompts.chat",
     "FewShot": "prompts.few_shot",
     "Instruct": "prompts.instruct",
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
-    "HFClassifier": "task_models.hf",
-    "RewardModel": "task_models.trained",
-    "SentenceClassifier": "task_models.trained",
+    "HFClassifier": "models.task_models.hf",
+    "RewardModel": "models.task_models.trained",
+    "SentenceClassifier": "models.task_models.trained",
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",
     "CrossEncoderTrainer": "trainers.cross_encoder",

@@ -46,7 +46,7 @@ from collections.abc import Iterable, Sequence
 
 import polars.exceptions
 
-from dreamframe.visible import visible
+from dreamframe.redaction.visible import visible
 
 
 class DreamframeError(Exception):

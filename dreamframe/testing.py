@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from dreamframe.call import Completion, Request
-from dreamframe.embedders.base import Embedder
 from dreamframe.errors import BadRequestError, CallError
-from dreamframe.fingerprint import fingerprint
-from dreamframe.llms.base import LLM, Client, steering
-from dreamframe.task_models.base import TaskModel, labels_of, prediction
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.models.base import LLM, Client, steering
+from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.request import Completion, Request
+from dreamframe.models.task_models.base import TaskModel, labels_of, prediction
 
 
 @dataclass

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from dreamframe.call import Completion, Question, Request
-from dreamframe.content import answer_keys
-from dreamframe.llms.base import ModelSettings
+from dreamframe.identity.tables import answer_keys
+from dreamframe.models.base import ModelSettings
+from dreamframe.models.request import Completion, Question, Request
 
 
 def ask_all(llm: ModelSettings, prompts: Sequence[str], *, one_by_one: bool = False, samples: Sequence[int] | None = None, **question: Any) -> list[Any]:

@@ -11,10 +11,10 @@ from typing import Any
 from dreamframe.cards import markdown as md
 from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
-from dreamframe.explain import line
-from dreamframe.provenance import ON_THE_HUB, Provenance, is_repo_id
-from dreamframe.step import Source, Step
-from dreamframe.steps.train import Train, model_name
+from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
+from dreamframe.plan.explain import line
+from dreamframe.plan.step import Source, Step
+from dreamframe.plan.steps.train import Train, model_name
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (10**8, "10M<n<100M"))
 TASKS = {

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamframe.llms.base import ModelSettings
-from dreamframe.provenance import Provenance, model_provenance, once, technique
-from dreamframe.step import Step
-from dreamframe.steps.train import Train, model_name
+from dreamframe.models.base import ModelSettings
+from dreamframe.models.provenance import Provenance, model_provenance, once, technique
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.train import Train, model_name
 from dreamframe.trainers.base import Trainer
 
 SHARE_ALIKE = ("cc-by-sa", "cc-by-nc-sa", "gpl", "agpl", "odbl")

@@ -8,8 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from dreamframe.key_shapes import without_keys
-from dreamframe.redactor import Redactor
+from dreamframe.redaction.key_shapes import without_keys
+from dreamframe.redaction.redactor import Redactor
 
 LOCAL_PATH = re.compile(
     r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/"

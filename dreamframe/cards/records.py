@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dreamframe.errors import DreamframeError
-from dreamframe.redactor import Redactor
-from dreamframe.step import Memo, Step
+from dreamframe.plan.step import Memo, Step
+from dreamframe.redaction.redactor import Redactor
 
 SUMMED = ("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out")
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.call import Failure, Form, RowContext
 from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
+from dreamframe.models.request import Failure, Form, RowContext
 
 
 class Prompt(ABC):

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe import template
-from dreamframe.authority import Authority, lent
-from dreamframe.call import Form, RowContext
 from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError
+from dreamframe.models.authority import Authority, lent
+from dreamframe.models.request import Form, RowContext
+from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
 
 ROLES = ("system", "user", "assistant")

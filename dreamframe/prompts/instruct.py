@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from dreamframe import template
 from dreamframe.errors import ColumnNotFoundError
+from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
 
 

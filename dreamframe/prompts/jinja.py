@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, MissingExtraError, TemplateError
+from dreamframe.models.request import RowContext
 from dreamframe.prompts.base import Prompt, written
 
 if TYPE_CHECKING:

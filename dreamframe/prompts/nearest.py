@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.call import RowContext
-from dreamframe.embedders.base import Embedder
-from dreamframe.vectors import matrix, nearest, unit
+from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.request import RowContext
+from dreamframe.models.vectors import matrix, nearest, unit
 
 
 class Pool:

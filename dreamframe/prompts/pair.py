@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from dreamframe import template
+from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.instruct import need_text
 

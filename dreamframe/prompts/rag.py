@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe import template
-from dreamframe.call import RowContext
 from dreamframe.errors import ColumnNotFoundError, SettingError
+from dreamframe.models.request import RowContext
+from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_text
 from dreamframe.prompts.nearest import Pool

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from dreamframe import template
+from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
 
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError
-from dreamframe.frame import Frame
-from dreamframe.llms.base import LLM
+from dreamframe.frame.frame import Frame
+from dreamframe.models.base import LLM
 from dreamframe.prompts.template import Template
 
 ASK = """The text below was written by an expert in answer to an instruction or a question, which is lost. \

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
-from dreamframe.frame import Frame
-from dreamframe.llms.base import LLM
+from dreamframe.frame.frame import Frame
+from dreamframe.models.base import LLM
 from dreamframe.prompts.template import Template
 
 ASK = """Cut the question into simpler questions that, answered one after the other, lead to its answer. \

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, did_you_mean
-from dreamframe.fingerprint import fingerprint
-from dreamframe.frame import Frame, concat
-from dreamframe.llms.base import LLM
+from dreamframe.frame.frame import Frame, concat
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.models.base import LLM
 from dreamframe.prompts.template import Template
 
 DEEPER = "Rewrite the instruction below so that it asks for more, while a person can still understand and answer it. {how} Add 20 words at most."

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, SettingError
-from dreamframe.frame import Frame, concat
-from dreamframe.llms.base import LLM
+from dreamframe.frame.frame import Frame, concat
+from dreamframe.models.base import LLM
 from dreamframe.prompts.template import Template
 
 ASK = """Below are tasks that people give an assistant. Write {more} new ones of other kinds and on other subjects, one a line and numbered. \

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dreamframe.errors import SettingError
-from dreamframe.step import Step
+from dreamframe.plan.step import Step
 
 T = TypeVar("T")
 

@@ -13,29 +13,29 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.call import Failure, Replies
 from dreamframe.errors import ParseError, StorageError
-from dreamframe.llms.base import Artefact, ModelSettings
-from dreamframe.llms.parallel import Parallel
-from dreamframe.llms.pinned import OfWeights, changed
-from dreamframe.llms.residency import seats
-from dreamframe.optimizer.limit import limits_down
-from dreamframe.plan_secrets import plan_redactor
-from dreamframe.redactor import Redactor
-from dreamframe.run import cutoff
-from dreamframe.run.asking import RunAsking
+from dreamframe.models.base import Artefact, ModelSettings
+from dreamframe.models.local.memory import seats
+from dreamframe.models.parallel import Parallel
+from dreamframe.models.pinned import OfWeights, changed
+from dreamframe.models.request import Failure, Replies
+from dreamframe.plan.optimizer.limit import limits_down
+from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
+from dreamframe.plan.steps.source import Scan, Table
+from dreamframe.redaction.redactor import Redactor
+from dreamframe.run import same_rows as cutoff
+from dreamframe.run.calls.journal_first import RunAsking
+from dreamframe.run.calls.spend import Spend
+from dreamframe.run.engines.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
+from dreamframe.run.engines.rounds import in_rounds
 from dreamframe.run.failures import UNREADABLE, raise_failures
-from dreamframe.run.garbage import rarely_collected
+from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, kept, once
-from dreamframe.run.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
-from dreamframe.run.rounds import in_rounds
-from dreamframe.run.spend import Spend
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
 from dreamframe.run.worth import Worth, read_twice
-from dreamframe.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
-from dreamframe.steps.source import Scan, Table
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.stores import Stores
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from dreamframe.errors import BudgetExceededError, OfflineError, ParseError, RefusedError, RowsFailedError, TruncatedError
-from dreamframe.run.pipeline import Stage
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.apply import MapRows
+from dreamframe.run.engines.pipeline import Stage
 from dreamframe.run.stats import FailedRow
-from dreamframe.step import Step
-from dreamframe.steps.apply import MapRows
 
 UNREADABLE = frozenset({ParseError.__name__, RefusedError.__name__, TruncatedError.__name__})  # kinds of failure in which a kept answer is to blame
 

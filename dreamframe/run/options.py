@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from dreamframe.errors import SettingError, did_you_mean, listed
-from dreamframe.llms.prices import Price
-from dreamframe.step import ModelStep, Source, Step
+from dreamframe.models.prices import Price
+from dreamframe.plan.step import ModelStep, Source, Step
 
 Mode = Literal["calls", "batch"]
 Retry = Literal["parse", "all"]

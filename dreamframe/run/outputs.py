@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import StorageError
-from dreamframe.step import Step
+from dreamframe.plan.compare import on_record
+from dreamframe.plan.step import Step
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.steps import Writer
-from dreamframe.why_miss import on_record
 
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run

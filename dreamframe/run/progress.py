@@ -8,8 +8,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from dreamframe.redaction.visible import in_line
 from dreamframe.run.stats import RunStats, StepStats
-from dreamframe.visible import in_line
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from dreamframe.call import Completion, Failure
+from dreamframe.models.request import Completion, Failure
 
 STEP_EVENT = (
     *("key", "label", "model", "rows_in", "rows", "errors"),

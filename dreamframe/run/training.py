@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.answer import usable
-from dreamframe.aside import aside
-from dreamframe.call import Question
 from dreamframe.errors import AnswerError, FingerprintError, TrainingError
-from dreamframe.fingerprint import fingerprint, frame_digest, reads_files
-from dreamframe.llms.base import Artefact
-from dreamframe.llms.pinned import changed
-from dreamframe.llms.residency import seats
-from dreamframe.run.pipeline import BatchContext, Stage
-from dreamframe.step import ModelStep
-from dreamframe.steps.train import Train, model_name
+from dreamframe.identity.fingerprint import fingerprint, frame_digest, reads_files
+from dreamframe.identity.whose_code import is_library
+from dreamframe.models.answer import usable
+from dreamframe.models.base import Artefact
+from dreamframe.models.local.memory import seats
+from dreamframe.models.pinned import changed
+from dreamframe.models.request import Question
+from dreamframe.plan.aside import aside
+from dreamframe.plan.step import ModelStep
+from dreamframe.plan.steps.train import Train, model_name
+from dreamframe.run.engines.pipeline import BatchContext, Stage
 from dreamframe.trainers.job import TrainJob
-from dreamframe.whose_code import is_library
 
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dreamframe.step import Step
+from dreamframe.plan.step import Step
 
 
 class _Of(NamedTuple):

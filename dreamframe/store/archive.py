@@ -16,7 +16,7 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.store.files import Files, storage
 from dreamframe.store.layout import sealed, warn
 from dreamframe.store.members import DEEPEST, KEPT, is_member
-from dreamframe.whole_files import whole_file
+from dreamframe.store.whole_files import whole_file
 
 SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
 CONTENTS = "contents.json"  # the last member: files → bytes and checksum. Archives of former versions have none

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import xxhash
 
-from dreamframe.answer import is_end
+from dreamframe.models.answer import is_end
 from dreamframe.store.foreign import check_unfolded
 from dreamframe.store.ipc import Bytes, damage, messages
 

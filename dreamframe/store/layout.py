@@ -16,8 +16,8 @@ from typing import Any
 import xxhash
 
 from dreamframe.errors import CorruptFileError, SessionFormatError, StorageError
+from dreamframe.redaction.visible import visible
 from dreamframe.store.files import Files
-from dreamframe.visible import visible
 
 MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder

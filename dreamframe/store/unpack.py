@@ -20,7 +20,7 @@ from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_manifest, is_damaged, warn
 from dreamframe.store.members import is_member
 from dreamframe.store.tape import Member, Tape
-from dreamframe.whole_files import whole_folder
+from dreamframe.store.whole_files import whole_folder
 
 FREE = 1 << 30  # bytes that any archive may unfold to
 RATIO = 200  # times its own size: rows and answers come to some 10, the same answer over and over to 100

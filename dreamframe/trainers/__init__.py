@@ -1,0 +1,1 @@
+"""Trainers, an algorithm a file."""

@@ -13,12 +13,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from dreamframe.authority import is_below, shown
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
-from dreamframe.llms.api import without_login
-from dreamframe.llms.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
-from dreamframe.reaching import under
-from dreamframe.secret import hide_fields
+from dreamframe.models.api.settings import without_login
+from dreamframe.models.authority import is_below, shown
+from dreamframe.models.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
+from dreamframe.models.reaching import under
+from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError, did_you_mean, listed
-from dreamframe.llms.base import LLM, Artefact, ModelSettings, TrainedModel, setting, steering
-from dreamframe.reaching import Reaching
-from dreamframe.secret import hidden_json
+from dreamframe.models.base import LLM, Artefact, ModelSettings, TrainedModel, setting, steering
+from dreamframe.models.reaching import Reaching
+from dreamframe.redaction.secret import hidden_json
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.roles import Roles, assign
 
 if TYPE_CHECKING:
-    from dreamframe.embedders.base import Embedder
-    from dreamframe.task_models.base import TaskModel
+    from dreamframe.models.embedders.base import Embedder
+    from dreamframe.models.task_models.base import TaskModel
 
 ALIASES = {"input": "prompt", "output": "completion"}
 NAMING = ("base", "teacher", "rewards")  # fields that may name weights
@@ -84,7 +84,7 @@ class Trainer(Reaching, ABC):
         """The trained model as an embedder."""
         if self.kind != "embedder":
             raise SettingError(f"{self.label} makes no embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
-        from dreamframe.embedders.sentence_transformers import SentenceTransformer
+        from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(model, **settings)
 
@@ -247,7 +247,7 @@ class LocalTrainer(Trainer):
         return {f.name: held for f in fields(self) if f.name in NAMING and (held := digests_here(getattr(self, f.name)))}
 
     def run(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.llms.weights import content_digest
+        from dreamframe.models.local.weights import content_digest
         from dreamframe.trainers import distributed
         from dreamframe.trainers.export import TASKS, merge_adapter, task_of
         from dreamframe.trainers.weights import locate
@@ -281,14 +281,14 @@ class LocalTrainer(Trainer):
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
         if self.kind not in ("llm", "seq2seq"):
             return super().as_llm(model, **settings)
-        from dreamframe.llms.transformers import Transformers
+        from dreamframe.models.llms.transformers import Transformers
 
         return Transformers(root(self.base), adapter=model, **settings) if self.is_adapter else Transformers(model, **settings)
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         if self.kind != "classifier" or not self.is_adapter:
             return super().as_classifier(model, **settings)
-        from dreamframe.task_models.hf import HFClassifier
+        from dreamframe.models.task_models.hf import HFClassifier
 
         return HFClassifier(root(self.base), adapter=model, **settings)
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import TrainingError
-from dreamframe.llms.base import setting
-from dreamframe.llms.chat_template import chat_template, lost, read_in
+from dreamframe.models.base import setting
+from dreamframe.models.local.chat_template import chat_template, lost, read_in
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
 

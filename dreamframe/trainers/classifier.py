@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, listed
-from dreamframe.llms.base import TrainedModel, setting
+from dreamframe.models.base import TrainedModel, setting
 from dreamframe.trainers.base import LocalTrainer, root
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 
 if TYPE_CHECKING:
-    from dreamframe.task_models.base import TaskModel
+    from dreamframe.models.task_models.base import TaskModel
 
 ENCODING = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -71,7 +71,7 @@ class Classifier(LocalTrainer):
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import of_training
 
         columns = dict(model.step.columns)
         if "label" not in columns:

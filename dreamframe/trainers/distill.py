@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import prompts_that_fit

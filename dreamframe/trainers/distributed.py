@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from dreamframe import errors
-from dreamframe.authority import Authority
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.llms.base import Artefact
+from dreamframe.models.authority import Authority
+from dreamframe.models.base import Artefact
 from dreamframe.trainers.base import Chained, LocalTrainer
 from dreamframe.trainers.job import TrainJob
 

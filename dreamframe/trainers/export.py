@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dreamframe.llms.base import Artefact
+from dreamframe.models.base import Artefact
+from dreamframe.store.whole_files import whole_folder
 from dreamframe.trainers.base import Chained, Trainer
-from dreamframe.whole_files import whole_folder
 
 OURS = ("training.json", "metrics.arrow")  # what a session keeps beside the weights
 TASKS = {"llm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "reward": "SEQ_CLS"}  # kinds whose adapters can be trained on

@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.call import Question
 from dreamframe.errors import TrainingError
+from dreamframe.models.request import Question
 
 log = logging.getLogger("dreamframe.train")
 
@@ -48,7 +48,7 @@ class TrainJob:
 
     def check_base(self) -> None:
         """Raise TrainingError where the base is no longer what the training began with. Called once it is loaded: afterwards it may change."""
-        from dreamframe.llms.weights import content_digest
+        from dreamframe.models.local.weights import content_digest
 
         if self.base is not None and self.base_digest is not None and content_digest(self.base) != self.base_digest:
             raise TrainingError(f"the weights in {self.base} were replaced while they were loaded; run again.")

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dreamframe.errors import TrainingError
-from dreamframe.llms.hf_loading import own_memory
+from dreamframe.models.local.loading import own_memory
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob
 

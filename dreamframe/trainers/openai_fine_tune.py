@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
-from dreamframe.llms.base import LLM, setting
-from dreamframe.llms.held import redactor_of
-from dreamframe.redactor import Redactor
+from dreamframe.models.base import LLM, setting
+from dreamframe.models.held import redactor_of
+from dreamframe.redaction.redactor import Redactor
 from dreamframe.trainers.api import ApiTrainer, JobState
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import as_messages, as_text
@@ -67,7 +67,7 @@ class OpenAIFineTune(ApiTrainer):
         return OpenAIApi(self)
 
     def llm_of(self, name: str, **settings: Any) -> LLM:
-        from dreamframe.llms.openai import OpenAI
+        from dreamframe.models.llms.openai import OpenAI
 
         own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
         return OpenAI(name, **{**own, **settings})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES, PAIRS
 from dreamframe.trainers.job import TrainJob

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import PolicyTrainer, texts
 from dreamframe.trainers.roles import CHAT, Roles

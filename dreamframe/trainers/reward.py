@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.llms.base import TrainedModel, setting
+from dreamframe.models.base import TrainedModel, setting
 from dreamframe.trainers.base import root
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
@@ -16,7 +16,7 @@ from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
 
 if TYPE_CHECKING:
-    from dreamframe.task_models.base import TaskModel
+    from dreamframe.models.task_models.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Reward(ChatTrainer):
 
     def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.RewardModel` over what was trained."""
-        from dreamframe.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import of_training
 
         return of_training(model, kind="reward", base=root(self.base), is_adapter=self.is_adapter, **settings)
 

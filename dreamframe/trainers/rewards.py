@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.answer_schema import AnswerSchema
-from dreamframe.call import Question
 from dreamframe.errors import DreamframeError, ParseError, SettingError, TrainingError, did_you_mean, listed
-from dreamframe.llms.base import LLM, Artefact, TrainedModel, setting
-from dreamframe.template import columns as template_columns
-from dreamframe.template import render
+from dreamframe.models.base import LLM, Artefact, TrainedModel, setting
+from dreamframe.models.request import Question
+from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.templates import columns as template_columns
+from dreamframe.prompts.templates import render
 from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.job import TrainJob
 
@@ -46,7 +46,7 @@ class LLMReward:
         if "completion" not in template_columns(self.prompt, "LLMReward"):
             raise SettingError("LLMReward: the prompt must show the judge the {completion}.")
         if isinstance(self.llm, str):
-            from dreamframe.llms.names import llm
+            from dreamframe.models.llms.names import llm
 
             object.__setattr__(self, "llm", llm(self.llm))
 

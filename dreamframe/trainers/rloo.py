@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.grpo import GroupTrainer
 from dreamframe.trainers.job import TrainJob
 

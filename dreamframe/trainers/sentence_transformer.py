@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, retrieval_of, without_card

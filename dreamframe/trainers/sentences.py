@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.base import LocalTrainer, json_text
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
@@ -76,7 +76,7 @@ class SentenceTrainer(LocalTrainer):
         return model
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
-        from dreamframe.llms.hf_loading import own_memory
+        from dreamframe.models.local.loading import own_memory
         from dreamframe.trainers.loading import dtype_of
 
         device = self.device[0] if isinstance(self.device, tuple) else self.device

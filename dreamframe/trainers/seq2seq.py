@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
 from dreamframe.trainers.roles import TEXT, Roles

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError, listed
-from dreamframe.llms.base import TrainedModel, setting
+from dreamframe.models.base import TrainedModel, setting
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
@@ -19,7 +19,7 @@ from dreamframe.trainers.roles import LABELS, TEXT, Roles
 from dreamframe.trainers.sentences import SentenceTrainer, without_card
 
 if TYPE_CHECKING:
-    from dreamframe.task_models.base import TaskModel
+    from dreamframe.models.task_models.base import TaskModel
 
 SAMPLING = ("oversampling", "undersampling", "unique")
 LABELS_FILE = "labels.json"
@@ -61,7 +61,7 @@ class SetFit(SentenceTrainer):
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import of_training
 
         several = isinstance(model.step.inputs[0].schema[dict(model.step.columns)["label"]], pl.List)
         return of_training(model, kind="setfit", base=self.base, is_adapter=False, **{"multi_label": several, **settings})

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import TrainingError
-from dreamframe.llms.base import setting
+from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import RANKED, SCORED, SentenceTrainer, retrieval_of, without_card

@@ -25,7 +25,7 @@ def said(done: Any) -> dict[str, Any]:
 
 
 def main(what: str, folder: str, base: str = "") -> None:
-    from dreamframe import publish
+    from dreamframe.hub import push as publish
 
     publish.SHARD_BYTES = 250  # a few shards
     df = dr.frame(ROWS).prompt(dr.testing.Echo(), "Mood of {review}", into="mood")

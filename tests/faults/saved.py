@@ -15,7 +15,7 @@ import datasets
 import polars as pl
 
 import dreamframe as dr
-from dreamframe import hub
+from dreamframe.hub import datasets as hub
 
 N = 200
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import dreamframe as dr
-from dreamframe.call import Completion, Request
-from dreamframe.llms.base import Client
-from dreamframe.run import asking
+from dreamframe.models.base import Client
+from dreamframe.models.request import Completion, Request
+from dreamframe.run.calls import journal_first as asking
 from dreamframe.store.claims import Claims
 from dreamframe.testing import Fake, FakeClient
 

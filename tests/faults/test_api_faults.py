@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dreamframe.llms.openai import OpenAI
+from dreamframe.models.llms.openai import OpenAI
 from tests.loopback import FAULTS, Loopback
 from tests.loopback.asking import ask
 

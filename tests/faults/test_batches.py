@@ -17,7 +17,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import BudgetExceededError, RowsFailedError, SettingError
-from dreamframe.run import batch as batches
+from dreamframe.run.calls import batch_api as batches
 from dreamframe.run.loop import run_from
 from dreamframe.store.batches import Submissions
 from tests.loopback import Desk, Loopback

@@ -192,7 +192,7 @@ def test_compressed_answers_are_stepped_over(tmp_path: Path) -> None:
 def test_a_plan_in_json_whose_rows_unfold_to_more_than_is_allowed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     text = dr.frame({"t": ["x" * 1000] * 1000}).to_json()
     assert len(dr.from_json(text).to_dicts()) == 1000  # compressed on purpose
-    monkeypatch.setattr("dreamframe.plan_json.read.most_unfolded", lambda data: 1_000_000)
+    monkeypatch.setattr("dreamframe.plan.json.read.most_unfolded", lambda data: 1_000_000)
     with pytest.raises(dr.errors.PlanFormatError, match="CorruptFileError"):
         dr.from_json(text)
 

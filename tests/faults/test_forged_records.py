@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import DreamframeError
+from dreamframe.plan.compare import differences
 from dreamframe.store.files import Files
 from dreamframe.store.layout import SessionWarning, sealed
 from dreamframe.store.models import digest
 from dreamframe.testing import Echo
 from dreamframe.trainers.job import write_log
-from dreamframe.why_miss import differences
 from tests.storing import step_key
 
 ROWS = dr.frame({"t": ["tea", "jam"], "u": ["a", "b"]})

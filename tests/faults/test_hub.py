@@ -16,7 +16,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import SettingError
-from dreamframe.publish import Published, dataset_files, model_files
+from dreamframe.hub.push import Published, dataset_files, model_files
 from tests.faults.publisher import ROWS, TOKEN
 from tests.loopback.hub import Hub
 from tests.micro import micro_causal
@@ -196,7 +196,7 @@ def test_what_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
 
 
 def test_a_card_tells_its_licence_and_citation() -> None:
-    from dreamframe.hub import _citation, _license
+    from dreamframe.hub.datasets import _citation, _license
 
     card = "---\nlicense: CC-BY-4.0\n---\n\n# x\n\n```bibtex\n@misc{x, title={Y}}\n```\n"
     assert (_license(card), _citation(card)) == ("cc-by-4.0", "@misc{x, title={Y}}")

@@ -16,10 +16,10 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.call import Completion, Request
 from dreamframe.errors import BadRequestError
-from dreamframe.fingerprint import canonical
-from dreamframe.llms.base import LLM, secret, setting
+from dreamframe.identity.fingerprint import canonical
+from dreamframe.models.base import LLM, secret, setting
+from dreamframe.models.request import Completion, Request
 from tests.leaks import ENCODED, ODD, check, everything, leaks, told, written
 from tests.loopback import faults
 from tests.loopback.replies import error
@@ -316,7 +316,7 @@ def test_a_client_of_ones_own_may_say_its_key_in_notes_arguments_and_causes(tmp_
 
 
 def test_a_batch_that_repeats_the_key_shows_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamframe.run.batch.QUIET_S", 0.01)
+    monkeypatch.setattr("dreamframe.run.calls.batch_api.QUIET_S", 0.01)
     for number, name in enumerate(("files", "batches", "errors")):
 
         def fault(call: Call, name: str = name) -> faults.Fault | None:
@@ -337,7 +337,7 @@ def test_a_batch_that_repeats_the_key_shows_none_of_it(tmp_path: Path, monkeypat
 
 
 def test_a_submission_names_no_key_of_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamframe.run.batch.QUIET_S", 0.01)
+    monkeypatch.setattr("dreamframe.run.calls.batch_api.QUIET_S", 0.01)
     shown: list[tuple[str, str]] = []
 
     def look(call: Call) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
-from dreamframe import publish
 from dreamframe.errors import DreamframeError, HubError, SettingError
-from dreamframe.hub import _Hub
-from dreamframe.session import current
+from dreamframe.hub import push as publish
+from dreamframe.hub.datasets import _Hub
+from dreamframe.session.session import current
 from tests.leaks import ENCODED, check, leaks, told, written
 from tests.loopback import faults
 from tests.loopback.replies import error

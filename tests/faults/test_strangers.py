@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.authority import Authority
 from dreamframe.errors import NotAllowedError, PlanFormatError
-from dreamframe.llms.base import LLM
+from dreamframe.models.authority import Authority
+from dreamframe.models.base import LLM
 from tests.faults.strangers_plans import KEY, ROWS, SECRET, asking, changed, home_of, scanning, victim
 from tests.loopback.server import Loopback
 from tests.micro import micro_causal
@@ -75,7 +75,7 @@ def test_reading_explaining_and_collecting_a_strangers_plan_touches_nothing_outs
 
 
 def with_rows(record: dict[str, Any], rows: dict[str, list[str]]) -> dict[str, Any]:
-    from dreamframe.plan_json.write import arrow_text
+    from dreamframe.plan.json.write import arrow_text
 
     record["steps"][0]["rows"] = {"arrow": arrow_text(pl.DataFrame(rows))}
     return record

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.authority import is_inside
 from dreamframe.errors import NotAllowedError, PlanFormatError
+from dreamframe.models.authority import is_inside
 from tests.faults.strangers_plans import ROWS, SECRET, asking, changed, home_of, scanning
 
 
@@ -73,7 +73,7 @@ def test_a_plan_without_the_columns_of_its_files_is_read_where_they_are_listed(h
 
 def test_rows_that_only_a_text_says_are_a_files_are_filed_under_another_key(home: Path) -> None:
     """Else a stranger who knows a public file could lay other rows under its key."""
-    from dreamframe.plan_json.write import arrow_text
+    from dreamframe.plan.json.write import arrow_text
 
     with dr.Session("s") as session:
         mine = dr.scan_text("own.txt").prompt(dr.testing.Echo(), "{text}", into="said")
@@ -93,7 +93,7 @@ def test_rows_that_only_a_text_says_are_a_files_are_filed_under_another_key(home
 
 
 def test_weights_are_what_the_plan_says_they_are(home: Path) -> None:
-    from dreamframe.llms.weights import KeptWeights, weights_identity, weights_path
+    from dreamframe.models.local.weights import KeptWeights, weights_identity, weights_path
 
     (home / "base").mkdir()
     (home / "base" / "config.json").write_text("{}")
@@ -222,8 +222,8 @@ def test_no_training_starts_from_weights_outside(home: Path, name: str) -> None:
 
 
 def test_what_may_be_reached_goes_with_settings_into_other_processes(home: Path) -> None:
-    from dreamframe.authority import Authority
-    from dreamframe.llms.replicas import settings_fields
+    from dreamframe.models.authority import Authority
+    from dreamframe.models.local.replicas import settings_fields
     from dreamframe.trainers.distributed import plain, restored
 
     mine = Authority(("/data", "me/private"))
@@ -233,7 +233,7 @@ def test_what_may_be_reached_goes_with_settings_into_other_processes(home: Path)
 
 
 def test_no_other_folder_is_looked_into_for_the_rows_of_a_kept_plan(home: Path) -> None:
-    from dreamframe.kept_plans import _rows
+    from dreamframe.session.plans import _rows
 
     for key in ("/../../../x", "../" + "0" * 29, "0" * 31 + "\n"):
         with dr.Session("s") as session, pytest.raises(PlanFormatError, match="is not the key of rows"):

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.llms.base import steering
+from dreamframe.models.base import steering
 from dreamframe.run import training
 from dreamframe.store.models import Models
 from dreamframe.trainers.base import Trainer

@@ -11,23 +11,23 @@ from typing import Any, ClassVar
 import polars as pl
 
 import dreamframe as dr
-from dreamframe.answer_schema import AnswerSchema
-from dreamframe.authority import Authority
-from dreamframe.call import Completion, Request, Sampling
-from dreamframe.llms.base import Client, setting, steering
+from dreamframe.models.authority import Authority
+from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.request import Completion, Request, Sampling
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.classify import Classify
+from dreamframe.plan.steps.embed import Embed, Similarity
+from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
+from dreamframe.plan.steps.judge import Coin, Judge
+from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, SplitPart
+from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
+from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, Scan, Table
+from dreamframe.plan.steps.train import Train
+from dreamframe.plan.steps.until import Until
+from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
-from dreamframe.step import Step
-from dreamframe.steps.apply import MapBatches, MapRows
-from dreamframe.steps.classify import Classify
-from dreamframe.steps.embed import Embed, Similarity
-from dreamframe.steps.group import Cluster, DedupLetters, DedupVectors
-from dreamframe.steps.judge import Coin, Judge
-from dreamframe.steps.prompt import PromptStep
-from dreamframe.steps.relational import Relational, RepeatTo, Sample, SplitPart
-from dreamframe.steps.retrieve import Retrieve, SearchGraph, documents
-from dreamframe.steps.source import HubStream, HubTable, KeptScan, Scan, Table
-from dreamframe.steps.train import Train
-from dreamframe.steps.until import Until
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}

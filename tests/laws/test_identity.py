@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import dreamframe.steps
-from dreamframe.authority import Authority
-from dreamframe.fingerprint import fingerprint
-from dreamframe.step import Step
+import dreamframe.plan.steps
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.models.authority import Authority
+from dreamframe.plan.step import Step
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
 
 OWN = {"Scan": scan, "Train": train}
@@ -32,7 +32,7 @@ def case_of(name: str) -> Case:
 
 def fields_of(name: str) -> dict[str, bool]:
     """Field → whether it is hashed, of a step that needs no file."""
-    kind = {"Scan": dreamframe.steps.source.Scan, "Train": dreamframe.steps.train.Train}.get(name) or type(CASES[name].over(table()))
+    kind = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train}.get(name) or type(CASES[name].over(table()))
     return {f.name: not f.metadata.get("runtime") for f in fields(kind) if f.name != "inputs"}
 
 
@@ -40,7 +40,7 @@ EVERY_FIELD = [(name, field, hashed) for name in [*CASES, *OWN] for field, hashe
 
 
 def concrete_steps() -> list[str]:
-    modules = [importlib.import_module(f"dreamframe.steps.{m.name}") for m in pkgutil.iter_modules(dreamframe.steps.__path__)]
+    modules = [importlib.import_module(f"dreamframe.plan.steps.{m.name}") for m in pkgutil.iter_modules(dreamframe.plan.steps.__path__)]
     found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, Step) and c.__module__ == m.__name__}
     return sorted(c.__name__ for c in found if not inspect.isabstract(c) and not c.__subclasses__())
 

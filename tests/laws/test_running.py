@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dreamframe as dr
-from dreamframe.step import Step
-from dreamframe.steps.prompt import PromptStep
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.prompt import PromptStep
 from tests.laws.cases import CASES, SCHEMA, Case, Ordinal, table
 
 TEXTS = st.one_of(st.none(), st.sampled_from(["tea", "rain", "", "a\nb", "{t}", "été ☂", "x" * 200]))

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from dreamframe.call import Completion, Failure, Question, Request
-from dreamframe.embedders.openai import Pack
 from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, ServerError, StorageError
-from dreamframe.llms.base import Limits
-from dreamframe.run.ask import Asker
-from dreamframe.run.packs import PackAsker
-from dreamframe.run.parallel import ParallelAsker
+from dreamframe.models.base import Limits
+from dreamframe.models.embedders.openai import Pack
+from dreamframe.models.request import Completion, Failure, Question, Request
+from dreamframe.run.calls.caller import Asker
+from dreamframe.run.calls.embedding_batches import PackAsker
+from dreamframe.run.calls.parallel import ParallelAsker
 from dreamframe.testing import Echo
 from tests.loopback.virtual import run_virtual
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dreamframe.call import Completion, Failure, Question, Request
 from dreamframe.errors import CallError
-from dreamframe.llms.base import LLM
-from dreamframe.run.askers import asker_for, close_all
+from dreamframe.models.base import LLM
+from dreamframe.models.request import Completion, Failure, Question, Request
+from dreamframe.run.calls.clients import asker_for, close_all
 
 
 class Recorder:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from dreamframe.call import Completion, Request, Room
 from dreamframe.errors import RateLimitedError
-from dreamframe.llms.base import Limits
+from dreamframe.models.base import Limits
+from dreamframe.models.request import Completion, Request, Room
 
 T = TypeVar("T")
 

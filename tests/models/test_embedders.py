@@ -67,7 +67,7 @@ def test_onnxruntime_gives_the_vectors_of_torch_and_writes_its_graph_once(tmp_pa
 
 @pytest.mark.usefixtures("_own_cache")
 def test_a_graph_that_gives_other_vectors_is_not_used(monkeypatch: pytest.MonkeyPatch):
-    from dreamframe.embedders import onnx
+    from dreamframe.models.embedders import onnx
 
     monkeypatch.setattr(onnx, "CLOSE", -1.0)
     with pytest.warns(UserWarning, match="onnxruntime is not used: its vectors differ from torch's"):
@@ -78,7 +78,7 @@ def test_a_graph_that_gives_other_vectors_is_not_used(monkeypatch: pytest.Monkey
 
 
 def test_without_onnxruntime_the_error_gives_the_pip_line(monkeypatch: pytest.MonkeyPatch):
-    from dreamframe.embedders import onnx
+    from dreamframe.models.embedders import onnx
 
     monkeypatch.setattr(onnx, "is_installed", lambda: False)
     assert isinstance(vectors_of(dr.MiniLM(), TEXTS)[0], np.ndarray)

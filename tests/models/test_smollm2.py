@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.llms.llamacpp import LlamaCpp
+from dreamframe.models.llms.llamacpp import LlamaCpp
 from tests.asking import ask_all, texts
 
 pytestmark = pytest.mark.models

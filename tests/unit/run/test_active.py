@@ -17,9 +17,9 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import OfflineError, SettingError
-from dreamframe.llms.base import steering
+from dreamframe.models.base import steering
 from dreamframe.run import active
-from dreamframe.session import current
+from dreamframe.session.session import current
 from dreamframe.trainers.base import Trainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import Roles

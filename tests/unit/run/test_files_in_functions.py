@@ -16,9 +16,9 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import FingerprintError
-from dreamframe.fingerprint import reads_files
-from dreamframe.frame import Frame
-from dreamframe.step import RowStep, step
+from dreamframe.frame.frame import Frame
+from dreamframe.identity.fingerprint import reads_files
+from dreamframe.plan.step import RowStep, step
 
 ONE = dr.frame({"x": ["a"]})
 TEXT = {"y": pl.String}

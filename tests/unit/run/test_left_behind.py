@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from dreamframe.call import Completion, Request
-from dreamframe.embedders.openai import Pack
-from dreamframe.run.ask import Asker
-from dreamframe.run.packs import PackAsker
-from tests.unit.run.test_run_ask import Desk, Run, drive, echo, requests, turns
+from dreamframe.models.embedders.openai import Pack
+from dreamframe.models.request import Completion, Request
+from dreamframe.run.calls.caller import Asker
+from dreamframe.run.calls.embedding_batches import PackAsker
+from tests.unit.run.calls.test_caller import Desk, Run, drive, echo, requests, turns
 
 
 def test_a_call_that_a_cancelled_run_left_behind_is_given_up_when_the_grace_is_over() -> None:

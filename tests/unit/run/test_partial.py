@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.steps.source import Scan
+from dreamframe.plan.steps.source import Scan
 from dreamframe.testing import Echo, Failing
 
 ROWS = dr.frame({"k": ["a", "a", "b"], "t": ["x", "y", "z"]})

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.authority import Authority
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.llms.base import Artefact
+from dreamframe.models.authority import Authority
+from dreamframe.models.base import Artefact
 from dreamframe.trainers.base import Chained, finite
 from dreamframe.trainers.config_fields import config_fields
 from dreamframe.trainers.distributed import from_spec, result_of, spec_of

@@ -1,0 +1,1 @@
+"""What users chain: frames, models, and their verbs, a family a file."""

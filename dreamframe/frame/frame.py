@@ -1,0 +1,187 @@
+"""The frame, and every way to make one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.join_by import MeaningVerbs
+from dreamframe.frame.judge import JudgeVerbs
+from dreamframe.frame.output import OutputVerbs
+from dreamframe.frame.rows import RowVerbs
+from dreamframe.frame.train import TrainVerbs
+from dreamframe.frame.until import UntilVerbs
+from dreamframe.frame.vectors import VectorVerbs
+from dreamframe.hub.tables import rows_of
+from dreamframe.identity.owned import own
+from dreamframe.models.base import LLM
+from dreamframe.plan.steps.relational import Relational, RepeatTo
+from dreamframe.plan.steps.source import Scan, Table
+from dreamframe.prompts.base import Prompt
+
+
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+    """A lazy, immutable dataframe whose columns may be written by language models.
+
+    Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.
+
+    >>> df = dr.frame({"a": [1, 2]}).filter(pl.col("a") > 1)
+    >>> print(df)
+    dreamframe [a: Int64]
+    FILTER [[(col("a")) > (dyn int: 1)]]
+      TABLE 2 rows
+    (lazy: .collect() runs it, .show() looks at some rows)
+    """
+
+    __slots__ = ()
+
+
+def frame(data: Any, *, schema: Any = None) -> Frame:
+    """Make a frame of rows in memory: a dict of columns, a list of dicts, an iterator of dicts, a polars (lazy) frame, a pandas frame or series, an
+    Arrow table or a Hugging Face `Dataset`. `schema` fixes types as in polars.
+
+    The rows are those of this moment: they are copied, so that what becomes of an array, a table or a mapped file afterwards changes no plan. Labels of
+    a `ClassLabel` are their names. Of a pandas frame an index with a name, or of anything but numbers, becomes columns, as by `reset_index()`.
+
+    Raises PlanError for anything else.
+
+    >>> dr.frame([{"a": 1}, {"a": 2}]).columns
+    ['a']
+    """
+    if isinstance(data, Frame):
+        return data
+    return Frame(Table(data=rows_of(data, schema)))
+
+
+def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
+    if isinstance(source, (bytes, bytearray)) or hasattr(source, "read"):
+        raise PlanError(f"scan_{format}: this is a {type(source).__name__}, not the path of a file. Read it with polars, and pass the rows: dr.frame(...).")
+    paths = [source] if isinstance(source, (str, Path)) else source
+    named = tuple(str(p) for p in paths)
+    return Frame(Scan(format=format, paths=tuple(sorted(named)) if isinstance(paths, (set, frozenset)) else named, options=own(tuple(sorted(options.items())))))
+
+
+def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read CSV files lazily: a path, a glob or a folder (files sorted by name), or a list. Options as polars' scan_csv.
+
+    The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not, unless `include_file_paths=` or partitions of
+    folders put its path into the rows. Raises PlanError where there is no file.
+
+    >>> pl.DataFrame({"a": [1]}).write_csv("rows.csv")
+    >>> dr.scan_csv("rows.csv").to_dicts()
+    [{'a': 1}]
+    """
+    return _scan("csv", source, options)
+
+
+def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read Parquet files lazily: a path, a glob, a folder or a list. Options as polars' scan_parquet; the `key=value` of a folder's own folders are columns.
+
+    >>> pl.DataFrame({"a": [1]}).write_parquet("rows.parquet")
+    >>> dr.scan_parquet("*.parquet").to_dicts()
+    [{'a': 1}]
+    """
+    return _scan("parquet", source, options)
+
+
+def scan_ndjson(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read files of one JSON object a line lazily; options as polars' scan_ndjson.
+
+    >>> pl.DataFrame({"a": [1]}).write_ndjson("rows.ndjson")
+    >>> dr.scan_ndjson("rows.ndjson").to_dicts()
+    [{'a': 1}]
+    """
+    return _scan("ndjson", source, options)
+
+
+def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read files that hold a JSON array of objects; options as polars' read_json.
+
+    >>> pl.DataFrame({"a": [1]}).write_json("rows.json")
+    >>> dr.scan_json("rows.json").to_dicts()
+    [{'a': 1}]
+    """
+    return _scan("json", source, options)
+
+
+def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read text files lazily, one row a line, in a column `text`. The byte order mark that a file may begin with is left out.
+
+    >>> pl.DataFrame({"a": ["tea"]}).write_csv("rows.txt")
+    >>> dr.scan_text("rows.txt").to_dicts()
+    [{'text': 'a'}, {'text': 'tea'}]
+    """
+    return _scan("text", source, options)
+
+
+def scan_ipc(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+    """Read Arrow IPC (Feather v2) files lazily; options as polars' scan_ipc.
+
+    >>> pl.DataFrame({"a": [1]}).write_ipc("rows.arrow")
+    >>> dr.scan_ipc("rows.arrow").to_dicts()
+    [{'a': 1}]
+    """
+    return _scan("ipc", source, options)
+
+
+def grid(attributes: Mapping[str, Iterable[Any]]) -> Frame:
+    """Every combination of the attributes' values: the first attribute varies slowest.
+
+    >>> dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}).to_dicts()[1]
+    {'topic': 'tea', 'level': 2}
+    """
+    if not attributes:
+        raise SettingError("grid: give at least one attribute, e.g. dr.grid({'topic': ['tea', 'rain']}).")
+    names, values = list(attributes), [list(v) for v in attributes.values()]
+    columns: list[tuple[Any, ...]] = list(zip(*itertools.product(*values), strict=True)) or [()] * len(names)
+    types = [pl.Series(v).dtype for v in values]
+    return Frame(Table(data=pl.DataFrame([pl.Series(n, c, dtype=t) for n, c, t in zip(names, columns, types, strict=True)])))
+
+
+def generate(llm: LLM | str, prompt: str | Prompt, *, n: int, into: str = "text", **settings: Any) -> Frame:
+    """Ask one prompt n times: a row for each sample. Settings as in `df.prompt`.
+
+    Asking for more later keeps the samples there are: n=5 then n=8 makes three calls.
+
+    >>> dr.generate(dr.testing.Echo(), "Write a haiku.", n=2).to_dicts()
+    [{'text': 'Write a haiku.'}, {'text': 'Write a haiku.'}]
+    """
+    if n < 0:
+        raise SettingError(f"generate: n={n} is not a number of rows.")
+    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({"__sample": [0]})),), n=n))  # a source that can grow: see until
+    return samples.prompt(llm, prompt, into=into, **settings).drop("__sample")
+
+
+def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
+    """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null).
+
+    >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
+    [{'a': 1}, {'a': 2}]
+    """
+    if not frames:
+        raise PlanError("concat: there is nothing to put together; pass at least one frame.")
+    if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
+        raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
+    return Frame(Relational(inputs=tuple(f.step for f in frames), verb="concat", options=(("how", how),)))
+
+
+class Dream:
+    """The accessor `df.dream` of polars frames: all dreamframe verbs, on these rows."""
+
+    def __new__(cls, data: pl.DataFrame | pl.LazyFrame) -> Frame:  # type: ignore[misc]
+        return frame(data)
+
+
+def register_accessors() -> None:
+    """Give polars frames `.dream`; pandas frames get it when pandas is there already (importing it here would cost every user)."""
+    import sys
+
+    pl.api.register_dataframe_namespace("dream")(Dream)
+    pl.api.register_lazyframe_namespace("dream")(Dream)
+    if "pandas" in sys.modules:
+        sys.modules["pandas"].api.extensions.register_dataframe_accessor("dream")(frame)

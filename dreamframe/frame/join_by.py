@@ -1,0 +1,69 @@
+"""Verbs of polars by meaning: joins whose condition a model decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import polars as pl
+
+from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.base import Verbs
+from dreamframe.frame.relational import RelationalVerbs
+from dreamframe.models.base import LLM
+from dreamframe.prompts.base import Prompt
+
+Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
+
+
+class MeaningVerbs(RelationalVerbs, AskVerbs):
+    """join_by."""
+
+    __slots__ = ()
+
+    def join_by(
+        self,
+        other: Verbs,
+        llm: LLM | str,
+        prompt: str | Prompt,
+        *,
+        block: Block = None,
+        suffix: str = "_right",
+        parse: Callable[[str], bool] | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Join the pairs of rows that the model answers with yes, in the order of the left frame, then the right.
+
+        Without `block` every pair is asked about: rows of the left times rows of the right. `block` cuts them before anything is asked: columns in which
+        both sides must be equal, or an expression over the pair (columns of the right that the left has too get `suffix`), or a function from the
+        frame of pairs to a smaller one. Answers are read as in `filter_by`: one that is neither yes nor no is a failed row, never a match.
+
+        >>> llm = dr.testing.Scripted(lambda asked: "yes" if asked in ("Does tea go with milk?", "Does rain go with umbrella?") else "no")
+        >>> left, right = dr.frame({"a": ["tea", "rain"]}), dr.frame({"b": ["milk", "umbrella"]})
+        >>> left.join_by(right, llm, "Does {a} go with {b}?").to_dicts()
+        [{'a': 'tea', 'b': 'milk'}, {'a': 'rain', 'b': 'umbrella'}]
+        """
+        label = name or "join_by"
+        if not isinstance(other, Verbs):
+            raise SettingError(f"{label}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+        return self._pairs(other, block, suffix, label).filter_by(llm, prompt, parse=parse, name=label, **settings)
+
+    def _pairs(self, other: Verbs, block: Block, suffix: str, label: str) -> Self:
+        """The pairs of rows that are worth a question."""
+        if isinstance(block, (str, list, tuple)):
+            if not block:
+                raise SettingError(f"{label}: block={block!r} names no column; leave it out to ask about every pair.")
+            return self.join(other, on=block, suffix=suffix)
+        pairs = self.join(other, how="cross", suffix=suffix)
+        if block is None:
+            return pairs
+        if isinstance(block, pl.Expr):
+            return pairs.filter(block)
+        if not callable(block):
+            raise SettingError(f"{label}: block= is a {type(block).__name__}; give columns, an expression over the pairs, or a function of their frame.")
+        made = block(pairs)
+        if not isinstance(made, Verbs):
+            raise PlanError(f"{label}: block= gave a {type(made).__name__}, not a frame of pairs.")
+        return self._over(made.step)

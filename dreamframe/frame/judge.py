@@ -1,0 +1,113 @@
+"""Verbs that have a model judge pairs of texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import polars as pl
+
+from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.rate import RateVerbs
+from dreamframe.models.base import LLM
+from dreamframe.plan.steps.judge import WINNER, Coin, Judge
+from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.pair import Pair
+
+SWAPS = ("random", "both", "never")
+
+
+def which_is_better(text: str) -> str:
+    """Read the verdict of a pairwise judge: "a", "b" or "tie". An answer that names both texts, or neither, is none.
+
+    >>> which_is_better("Input B."), which_is_better("A"), which_is_better("I prefer Response A!")
+    ('b', 'a', 'a')
+    """
+    plain = text.strip().strip("\"'`*.").strip().casefold()
+    if plain in WINNER.categories.to_list():
+        return plain
+    named: set[str] = {m.casefold() for m in re.findall(r"\b(?:input|response) ([ab])\b", text, re.IGNORECASE)}
+    if len(named) != 1:
+        raise ValueError("the answer names both texts" if named else "the answer names neither text")
+    return named.pop()
+
+
+class JudgeVerbs(RateVerbs):
+    """judge, to_preferences."""
+
+    __slots__ = ()
+
+    def judge(
+        self,
+        llm: LLM | str,
+        *,
+        a: str,
+        b: str,
+        prompt: str | None = None,
+        criteria: str | Sequence[str] | None = None,
+        instruction: str | None = None,
+        into: str = "winner",
+        swap: str = "random",
+        seed: int = 0,
+        parse: Callable[[str], str] | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Have a model say which of two columns of texts is better: "a", "b" or "tie".
+
+        `prompt` is a column of what both texts answer. `criteria` goes into the question, `instruction` replaces it. Judges prefer positions, so with
+        `swap="random"` the order is drawn for each row (from `seed` and the row's texts alone) and mapped back; "both" asks each way round and calls a
+        disagreement a tie; "never" shows a first. An answer that names neither text or both is a failed row. `parse` reads it otherwise: it gives
+        "a" for the text that was shown first, "b" for the other, or "tie". Further settings as in `df.prompt`.
+
+        >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked.index("rain") < asked.index("tea") else "Input B")
+        >>> dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y").to_dicts()
+        [{'x': 'tea', 'y': 'rain', 'winner': 'b'}]
+        """
+        label = name or "judge"
+        if swap not in SWAPS:
+            raise SettingError(f"{label}: swap={swap!r} is not one of {', '.join(map(repr, SWAPS))}.")
+        if criteria is not None and instruction is not None:
+            raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
+        asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
+        asked.check(self.step.schema, step=label)
+        first, second, coin = (f"__{what}_{len(self.step.schema)}" for what in ("verdict", "other_verdict", "swapped"))
+        fields = {"schema": WINNER, "parse": parse or which_is_better, "repairs": 0, "name": label, **settings}
+        frame = self
+        if swap == "random":
+            frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed))
+            asked = asked.with_order(swapped=coin)
+        frame = frame.prompt(llm, asked, into=first, **fields)
+        if swap == "both":
+            frame = frame.prompt(llm, asked.with_order(always_swapped=True), into=second, **fields)
+        return frame._over(
+            Judge(
+                inputs=(frame.step,), a=a, b=b, prompt=prompt, into=into, name=name,
+                first=first, second=second if swap == "both" else None, swapped=coin if swap == "random" else None,
+            )
+        )  # fmt: skip
+
+    def to_preferences(self, *, winner: str | None = None, a: str | None = None, b: str | None = None, prompt: str | None = None) -> Self:
+        """Make preference pairs of judged rows, for training: `prompt` (if there is one), `chosen`, `rejected`. Ties and rows without a winner are dropped.
+
+        Columns that are not given are those of the last `judge` of the plan.
+
+        >>> llm = dr.testing.Scripted(["Response A", "Response B"])
+        >>> df = dr.frame({"q": ["2+2?", "3+3?"], "x": ["4", "7"], "y": ["5", "6"]})
+        >>> df.judge(llm, prompt="q", a="x", b="y", swap="never").to_preferences().to_dicts()
+        [{'prompt': '2+2?', 'chosen': '4', 'rejected': '5'}, {'prompt': '3+3?', 'chosen': '6', 'rejected': '7'}]
+        """
+        judged = next((s for s in reversed(self.step.walk()) if isinstance(s, Judge)), None)
+        if judged is not None:
+            winner, a, b, prompt = winner or judged.into, a or judged.a, b or judged.b, prompt or judged.prompt
+        if winner is None or a is None or b is None:
+            raise SettingError("to_preferences: no judge stands in the plan; call df.judge(...) first, or say winner=, a= and b=.")
+        for column in (winner, a, b, *([prompt] if prompt else [])):
+            need_text(column, self.step.schema, step="to_preferences")
+        if self.step.schema[a] != self.step.schema[b]:
+            raise SchemaError(f"to_preferences: {a!r} is {self.step.schema[a]} and {b!r} is {self.step.schema[b]}; cast one of them.")
+        won = pl.col(winner).cast(pl.String)
+        pairs = [pl.when(won == x).then(pl.col(a)).otherwise(pl.col(b)).alias(n) for n, x in (("chosen", "a"), ("rejected", "b"))]
+        decided = self._relational("filter", [won.is_in(["a", "b"])])
+        return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs])

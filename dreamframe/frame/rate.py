@@ -1,0 +1,118 @@
+"""Verbs that have a model rate rows: one by one with a number, or by the criteria of a rubric."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import polars as pl
+
+from dreamframe.errors import SettingError
+from dreamframe.frame.ask import AskVerbs
+from dreamframe.models.base import LLM
+from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.templates import literal
+
+JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
+RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
+
+
+def first_number(text: str) -> float:
+    r"""Read the first number out of an answer: the first of `[0-9\.]+` that holds a digit, as DataDreamer's ranking did. A sign is not read.
+
+    >>> first_number("I give it 8.5 out of 10."), first_number("Well... 7.")
+    (8.5, 7.0)
+    """
+    found = re.search(r"[0-9.]*[0-9][0-9.]*", text)
+    if found is None:
+        raise ValueError("there is no number in the answer")
+    return float(re.sub(r"^\.{2,}", "", found.group().rstrip(".")))  # full stops around the number are not part of it
+
+
+class RateVerbs(AskVerbs):
+    """rank_by, top_k_by, score."""
+
+    __slots__ = ()
+
+    def rank_by(
+        self,
+        llm: LLM | str,
+        prompt: str | Prompt,
+        *,
+        into: str = "score",
+        descending: bool = True,
+        threshold: float | None = None,
+        parse: Callable[[str], float] | None = None,
+        name: str | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Score every row by a model, and order the rows by their scores; equal scores keep their order, rows without a score come last.
+
+        The score is the first number of the answer; an answer without one is a failed row. `parse` reads it otherwise. `threshold` keeps the rows
+        with a score of at least so much. Further settings as in `df.prompt`.
+
+        >>> llm = dr.testing.Scripted(["I'd say 3.", "9 of 10"])
+        >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}").to_dicts()
+        [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
+        """
+        fields = {"schema": float, "parse": parse or first_number, "repairs": 0, "name": name or "rank_by", **settings}
+        scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
+        if threshold is not None:
+            scored = scored._relational("filter", [pl.col(into) >= float(threshold)])
+        return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True)
+
+    def top_k_by(self, llm: LLM | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
+        """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
+
+        >>> llm = dr.testing.Scripted(["3", "9", "5"])
+        >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points").to_dicts()
+        [{'essay': 'rain', 'points': 9.0}, {'essay': 'wind', 'points': 5.0}]
+        """
+        if k < 0:
+            raise SettingError(f"top_k_by: k={k} is not a number of rows.")
+        return self.rank_by(llm, prompt, **{"name": "top_k_by", **settings})._relational("head", k)
+
+    def score(
+        self,
+        llm: LLM | str,
+        rubric: Mapping[str, str],
+        column: str,
+        *,
+        scale: tuple[int, int] = (1, 5),
+        into: str = "scores",
+        prompt: str | Prompt | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Score a text by several criteria: a struct with a whole number for each, within the scale.
+
+        `rubric` says what each criterion means. The model is held to the scale; an answer outside it is shown its error once, then the row fails.
+        `prompt` replaces the question, the shape of the answer stays. Further settings as in `df.prompt`.
+
+        >>> llm = dr.testing.Scripted(['{"clarity": 4, "depth": 2}'])
+        >>> rubric = {"clarity": "easy to follow", "depth": "goes beyond the obvious"}
+        >>> dr.frame({"essay": ["On tea"]}).score(llm, rubric, "essay").to_dicts()
+        [{'essay': 'On tea', 'scores': {'clarity': 4, 'depth': 2}}]
+        """
+        low, high = _scale(scale)
+        if not isinstance(rubric, Mapping) or not rubric:
+            raise SettingError("score: rubric= is a dict of criteria and what they mean, e.g. {'clarity': 'easy to follow'}.")
+        points = {"type": "integer", "enum": list(range(low, high + 1))}
+        shape = {"type": "object", "properties": dict.fromkeys(rubric, points), "required": list(rubric), "additionalProperties": False}
+        criteria = "\n".join(f"- {literal(name)}: {literal(meaning)}" for name, meaning in rubric.items())
+        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {{{column}}}"
+        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=shape, **{"name": "score", **settings})._citing(JUDGING, RUBRIC)
+
+    def _citing(self, *papers: str) -> Self:
+        """The frame, its prompt with the papers that the verb goes back to."""
+        assert isinstance(self.step, PromptStep)
+        return self._over(replace(self.step, techniques=papers))
+
+
+def _scale(scale: tuple[int, int]) -> tuple[int, int]:
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in scale)
+    if not whole or len(scale) != 2 or not scale[0] < scale[1] <= scale[0] + 100:
+        raise SettingError(f"score: scale={scale!r}; give the lowest and the highest whole number, at most 100 apart, e.g. (1, 5).")
+    return scale

@@ -1,0 +1,146 @@
+"""Verbs that choose rows by position with a seed, and users' own functions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Self, TypeVar
+
+import polars as pl
+
+from dreamframe.errors import SettingError
+from dreamframe.frame.base import Verbs, whole
+from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.relational import RepeatTo, Sample, SplitPart
+
+F = TypeVar("F")
+
+
+class RowVerbs(Verbs):
+    """sample, shuffle, split, shard, repeat_to, map, map_batches."""
+
+    __slots__ = ()
+
+    def sample(self, n: int | None = None, *, fraction: float | None = None, with_replacement: bool = False, shuffle: bool = False, seed: int = 0) -> Self:
+        """Draw n rows, or a fraction of them, with a seed; in input order unless shuffle=True.
+
+        >>> dr.frame({"a": range(100)}).sample(3, seed=1).to_dicts()
+        [{'a': 17}, {'a': 72}, {'a': 97}]
+        """
+        if (n is None) == (fraction is None):
+            n, fraction = (1, None) if n is None else (n, fraction)
+            if fraction is not None:
+                raise SettingError("sample: give n= or fraction=, not both.")
+        n = None if n is None else whole(n, "n", verb="sample")
+        if fraction is not None and not 0 <= fraction <= (sys.float_info.max if with_replacement else 1):
+            raise SettingError(f"sample: fraction={fraction} is not between 0 and 1. Rows are drawn more than once with with_replacement=True.")
+        seed = whole(seed, "seed", verb="sample", least=None)
+        draw = Sample(inputs=(self.step,), n=n, fraction=fraction, with_replacement=with_replacement, in_order=not shuffle, seed=seed)
+        return self._over(draw)
+
+    def shuffle(self, seed: int = 0) -> Self:
+        """Put the rows in a random order that the seed decides.
+
+        >>> dr.frame({"a": [1, 2, 3]}).shuffle(seed=1).to_dicts()
+        [{'a': 1}, {'a': 3}, {'a': 2}]
+        """
+        return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None)))
+
+    def shard(self, n: int, i: int) -> Self:
+        """Take every n-th row from the i-th on: the n shards hold every row once.
+
+        >>> dr.frame({"a": [1, 2, 3]}).shard(2, 0).to_dicts()
+        [{'a': 1}, {'a': 3}]
+        """
+        if not 0 <= i < n:
+            raise SettingError(f"shard: there are shards 0 to {n - 1} of {n}, not {i}.")
+        return self._relational("gather_every", n, i)
+
+    def repeat_to(self, n: int) -> Self:
+        """Repeat the rows from the first on until there are n; fewer than there are cuts them.
+
+        >>> dr.frame({"a": [1, 2]}).repeat_to(3).to_dicts()
+        [{'a': 1}, {'a': 2}, {'a': 1}]
+        """
+        return self._over(RepeatTo(inputs=(self.step,), n=whole(n, "n", verb="repeat_to")))
+
+    def split(self, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[Self]:
+        """Cut the frame into named parts by fractions; every row falls into exactly one, and parts keep the input order.
+
+        With `stratify`, a column or several, each of their values is split by the same fractions: as near to them as the sizes of the parts allow, which
+        are those without it, and with rows of each value in every part where that can be. Unpack the parts, or take one by name.
+
+        >>> train, test = dr.frame({"a": range(4)}).split(train=0.5, test=0.5, seed=1)
+        >>> train.to_dicts(), test.to_dicts()
+        ([{'a': 1}, {'a': 3}], [{'a': 0}, {'a': 2}])
+        """
+        given = {name: f for name, f in fractions.items() if f is not None}
+        if not given or any(not 0 < f <= 1 for f in given.values()) or sum(given.values()) > 1 + 1e-9:
+            raise SettingError(f"split: fractions between 0 and 1 that add up to 1 at most are needed, e.g. train=0.9, validation=0.1; got {given}.")
+        by = tuple(stratify) if isinstance(stratify, (list, tuple)) else stratify
+        if by is not None and not (isinstance(by, (str, tuple)) and by and all(isinstance(column, str) for column in by)):
+            raise SettingError(f"split: stratify= is the name of a column, or several names, not {stratify!r}.")
+        parts, seed = tuple(given.items()), whole(seed, "seed", verb="split", least=None)
+        common: dict[str, Any] = {"inputs": (self.step,), "fractions": parts, "stratify": by, "seed": seed, "shuffle": shuffle}
+        return Split.of({name: self._over(SplitPart(part=name, **common)) for name in given})
+
+    def map(
+        self,
+        function: Callable[[dict[str, Any]], Mapping[str, Any]],
+        *,
+        schema: Mapping[str, Any],
+        on_error: str = "raise",
+        timeout: float | None = None,
+        workers: int = 1,
+        name: str | None = None,
+    ) -> Self:
+        """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types.
+
+        The function's code, and what it reads, is part of the plan's identity: its helpers, the values that it closes over, globals, and the version
+        of each library that it uses. Change one of them and the step runs again. A row on which it raises is a failed row, like a model's; `timeout`
+        is in seconds a row.
+
+        What cannot be seen so is refused when the plan runs (FingerprintError): the environment (`os.environ`, `sys.argv`), other programs, code that is
+        found by a text (`eval`, `importlib`, `pickle.loads`), locks and connections. Pass the value on instead, or say yourself when it changes, with
+        `dr.versioned`. A function that is seen to read files (`open`, `Path.read_text`, `pl.read_csv`, …) runs again each time, since its rows follow
+        from what the files hold: `dr.versioned(function, version=1, depends=[path])` keeps them until a file changes. Not seen are the clock, chance
+        without a seed, the network, what a library was set to, and whether two values are one object: rows that depend on them are kept as they were
+        at the first run.
+
+        >>> dr.frame({"a": [1, 2]}).map(lambda row: {"b": row["a"] + 1}, schema={"b": pl.Int64}).to_dicts()
+        [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
+        """
+        made = MapRows(
+            inputs=(self.step,), function=function, columns=tuple(pl.Schema(schema).items()), on_error=on_error, timeout_s=timeout, workers=workers, name=name
+        )
+        return self._over(made)
+
+    def map_batches(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
+        """Replace the rows by what a function makes of the whole table, a polars frame. `schema` is the result's, if it differs.
+
+        When it runs again, and what is refused, is as for `map`.
+
+        >>> dr.frame({"a": [1, 2]}).map_batches(lambda df: df.reverse()).to_dicts()
+        [{'a': 2}, {'a': 1}]
+        """
+        columns = tuple(pl.Schema(schema).items()) if schema is not None else None
+        return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, name=name))
+
+
+class Split(tuple[F, ...], Generic[F]):
+    """The parts of a split: unpack them in the order of the fractions, or take one by name."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, F]) -> Split[F]:
+        split = cls(parts.values())
+        split.names = tuple(parts)
+        return split
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self.names:
+                raise KeyError(f"split: no part {key!r}; there are {', '.join(self.names)}")
+            return super().__getitem__(self.names.index(key))
+        return super().__getitem__(key)

@@ -1,0 +1,57 @@
+"""The verb that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, SchemaError
+from dreamframe.frame.base import Verbs
+from dreamframe.plan.steps.train import Train
+from dreamframe.trainers.base import Trainer
+
+if TYPE_CHECKING:
+    from dreamframe.frame.model import Model
+
+
+class TrainVerbs(Verbs):
+    """train."""
+
+    __slots__ = ()
+
+    def train(self, trainer: Trainer, *, validation: Verbs | None = None, name: str | None = None, **columns: str) -> Model:
+        """Train a model on these rows: lazy, and an edge of every plan that asks the model later.
+
+        `columns` say which column serves as what, e.g. `prompt="question", completion="answer"`. The model's key is the trainer's settings and the
+        content of the rows, so the same rows from another plan train nothing again.
+
+        Raises ColumnNotFoundError or SettingError when the plan is built, TrainingError when it runs.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("base", steps=2), prompt="q", completion="a")
+        >>> print(model.explain())
+        TRAIN SFT base on completion=a prompt=q
+          TABLE 1 rows
+        """
+        from dreamframe.frame.model import Model  # a model's own verbs make frames' plans: the one place where the two meet
+
+        trainer.check(columns, self.step.schema, has_validation=validation is not None)
+        roles = trainer.roles(columns, self.step.schema)
+        if validation is not None:
+            _need_same_types(trainer.label, roles, self.step.schema, validation.step.schema)
+        rows = (self.step,) if validation is None else (self.step, validation.step)
+        edges = tuple(e.step for e in trainer.edges())
+        step = Train(
+            inputs=(*rows, *edges), trainer=trainer, columns=tuple(sorted(roles.items())), has_validation=validation is not None, name=name
+        )
+        return Model(step)
+
+
+def _need_same_types(who: str, roles: Mapping[str, str], rows: pl.Schema, validation: pl.Schema) -> None:
+    """Raise where the validation frame lacks a column that is learnt from, or has it in another type."""
+    for column in roles.values():
+        if column not in validation:
+            raise ColumnNotFoundError(column, columns=validation.names(), step=f"{who} validation=")
+        if validation[column] != rows[column]:
+            raise SchemaError(f"{who}: column {column!r} is {rows[column]} in the training rows and {validation[column]} in validation=; cast one of them.")

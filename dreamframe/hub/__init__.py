@@ -1,0 +1,1 @@
+"""Tables of other libraries and of the Hugging Face Hub: read here, and pushed from here."""

@@ -1,0 +1,267 @@
+"""Hugging Face's world: rows as a `datasets.Dataset`, and data sets of the Hub as rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
+from dreamframe.frame.frame import Frame
+from dreamframe.hub.labels import named_labels
+from dreamframe.hub.tables import arrow_rows
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.identity.owned import own_rows
+from dreamframe.models.authority import Authority
+from dreamframe.models.held import redactor_of
+from dreamframe.plan.steps.source import HubStream, HubTable, Table
+from dreamframe.session.session import Session, current
+from dreamframe.store.foreign import to_frame
+from dreamframe.store.ipc import check_stream
+
+if TYPE_CHECKING:
+    import datasets
+
+BIBTEX = re.compile(r"```(?:bibtex)?\s*\n(@\w+\{.*?)```", re.DOTALL)
+
+
+def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
+    """A `Dataset` over the same Arrow memory. Raises MissingExtraError where datasets is not installed.
+
+    >>> from dreamframe.hub.datasets import as_dataset
+    >>> as_dataset(pl.DataFrame({"a": [1]})).features["a"].dtype
+    'int64'
+    """
+    try:
+        import datasets
+    except ImportError as exc:
+        raise MissingExtraError("datasets", extra="hub", needed_for="to_hf_dataset") from exc
+    return datasets.Dataset(datasets.table.InMemoryTable(rows.to_arrow()))
+
+
+def scan_hub(
+    repo: str, *, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False, token: str | None = None
+) -> Frame:
+    """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
+
+    Without `revision` it is the newest commit when this session first reads it, and that commit ever after; the rows are kept in the session, so that it
+    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names, also in lists and structs. With
+    `streaming=True` rows are read when a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this
+    machine's disk.
+
+    Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
+    OfflineError for what is not in an offline session.
+
+    >>> with dr.Session("./run", offline=True):
+    ...     try:
+    ...         dr.scan_hub("org/reviews", split="test")
+    ...     except dr.errors.OfflineError as exc:
+    ...         print(exc)
+    scan_hub: org/reviews is not in the session, and offline=True allows no download.
+    """
+    hub = _Hub(current(), repo, config, split, token)
+    kind = "hub stream" if streaming else "hub"
+    rows, record = hub.kept(fingerprint([kind, repo, config, split, revision]), lambda: hub.described(revision) if streaming else hub.whole(revision))
+    commit = str(record.get("revision", ""))
+    own: dict[str, Any] = {"repo": repo, "config": config, "split": split, "revision": commit}
+    own |= {name: said if isinstance(said := record.get(name), str) else None for name in ("license", "citation")}
+    if not streaming:
+        return Frame(HubTable(data=rows, **own))
+    fetch = stream_rows(repo, config, split, commit, rows.schema, token=token)
+    return Frame(HubStream(columns=tuple(rows.schema.items()), fetch=fetch, **own))
+
+
+def stream_rows(
+    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None, authority: Authority | None = None
+) -> Callable[[int | None], pl.DataFrame]:
+    """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
+    told = False if authority is not None and not authority.has_repository(repo) else token  # False: the Hub is not told who the user is
+    return lambda n: _Hub(current(), repo, config, split, told, authority).streamed(commit, n, schema)
+
+
+@dataclass(frozen=True)
+class _Hub:
+    """One split of one data set, read for one session."""
+
+    session: Session
+    repo: str
+    config: str | None
+    split: str
+    token: str | bool | None = field(repr=False)
+    authority: Authority | None = None  # of a plan that was read
+
+    def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """What the session keeps under a key; else what is fetched now, and kept."""
+        sources = self.session.stores.sources
+        found = None if sources is None else sources.find(self.repo, key)
+        if found is None:
+            if self.session.is_offline:
+                raise OfflineError(f"scan_hub: {self.repo} is not in the session, and offline=True allows no download.")
+            found = fetch()
+            if sources is not None:
+                sources.keep(self.repo, key, *found)
+                found = sources.find(self.repo, key) or found  # with the types that the next run will read
+        return found
+
+    def whole(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """All rows of the newest commit, or of a revision."""
+        datasets = _datasets("scan_hub")
+        with self._said():
+            record = self._record(revision)
+            made = datasets.load_dataset(self.repo, self.config, split=self.split, revision=record["revision"], token=self.token)
+            return _rows(made, "scan_hub"), record
+
+    def described(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """No row: the columns, and what the card says."""
+        with self._said():
+            record = self._record(revision)
+            return self._first(str(record["revision"]), 1).clear(), record
+
+    def streamed(self, commit: str, n: int | None, schema: pl.Schema) -> pl.DataFrame:
+        """The first n rows of a commit."""
+
+        def fetch() -> tuple[pl.DataFrame, dict[str, Any]]:
+            with self._said():
+                rows = self._first(commit, n)
+            return rows, {"repo": self.repo, "config": self.config, "split": self.split, "revision": commit, "rows_asked": n}
+
+        return self.kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0].cast(dict(schema))  # type: ignore[arg-type]
+
+    def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+        if self.authority is not None:
+            self.authority.dataset(self.repo)
+        datasets = _datasets("scan_hub")
+        stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
+        features = stream.features
+        taken = stream if n is None else stream.take(n)
+        parts = [to_frame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
+        if not parts and features is None:
+            raise ValueError("the stream has no rows and does not say its columns")
+        rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
+        return named_labels(rows, features or {}, door="scan_hub")
+
+    def _record(self, revision: str | None) -> dict[str, Any]:
+        """The commit that a revision means now, and what its card says of licence and citation."""
+        _datasets("scan_hub")
+        import huggingface_hub
+
+        info = huggingface_hub.HfApi(token=self.token).dataset_info(self.repo, revision=revision)
+        has_card = any(s.rfilename == "README.md" for s in info.siblings or ())
+        card = huggingface_hub.DatasetCard.load(self.repo, token=self.token).content if has_card else ""
+        named = {"repo": self.repo, "config": self.config, "split": self.split, "revision": info.sha}
+        return {**named, "license": _license(card), "citation": _citation(card)}
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        """What the libraries raise as one error of ours, without the token."""
+        datasets = _datasets("scan_hub")
+        import huggingface_hub
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            yield
+        except (HTTPError, datasets.exceptions.DatasetsError, OSError, ValueError, CorruptFileError) as exc:
+            held = self.token if isinstance(self.token, str) else None
+            hides = redactor_of((), held, huggingface_hub.get_token())
+            said = " ".join(hides.text(str(hides.error(exc))).split())
+            raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {said[:500]}") from None
+
+
+def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
+    """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
+
+    The rows are copied into memory, and labels of a `ClassLabel` are their names, also in lists and structs. The folder's bytes are checked before they
+    are used: they have no checksum, but nothing in them leads a reader astray.
+
+    Raises MissingExtraError without datasets, PlanError for what is not such a folder, for one that is damaged, and for one of several splits without `split`.
+
+    >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
+    >>> dr.scan_hf_disk("saved").to_dicts()
+    [{'a': 1}, {'a': 2}]
+    """
+    datasets = _datasets("scan_hf_disk")
+    try:
+        for file in saved_files(Path(path)):
+            check_stream(file)
+        made = datasets.load_from_disk(str(path))
+    except (Exception, pl.exceptions.PanicException) as exc:  # JSON and Arrow of a stranger may be wrong in any way
+        raise PlanError(f"scan_hf_disk: {path} is not a folder that save_to_disk wrote, or it is damaged: {type(exc).__name__}: {str(exc)[:500]}") from exc
+    if isinstance(made, datasets.DatasetDict):
+        if split not in made:
+            asked = f"there is no split {split!r}" if split is not None else "there are several splits"
+            raise PlanError(f"scan_hf_disk: {path}: {asked}; give split= as one of {', '.join(map(repr, made))}.")
+        made = made[split]
+    elif split is not None:
+        raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
+    try:
+        return Frame(Table(data=own_rows(_rows(made, "scan_hf_disk"))))
+    except PlanError:
+        raise
+    except (Exception, pl.exceptions.PanicException) as exc:
+        raise PlanError(f"scan_hf_disk: {path} cannot be read: {type(exc).__name__}: {str(exc)[:500]}") from exc
+
+
+def saved_files(folder: Path) -> Iterator[Path]:
+    """The Arrow files of a folder of save_to_disk, those of its splits included. Raises ValueError for what leads out of it, or is not a plain file."""
+    if (folder / "dataset_dict.json").is_file():
+        for split in json.loads((folder / "dataset_dict.json").read_text())["splits"]:
+            yield from saved_files(_inside(folder, split))
+        return
+    if not (folder / "state.json").is_file():
+        return  # datasets says what is missing, or knows how to reach an address
+    for held in json.loads((folder / "state.json").read_text())["_data_files"]:
+        file = _inside(folder, held["filename"])
+        if not file.is_file():
+            raise ValueError(f"{file.name!r} is not a plain file")
+        yield file
+
+
+def _inside(folder: Path, name: str) -> Path:
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is not a name inside the folder")
+    return folder / name
+
+
+def _datasets(needed_for: str) -> Any:
+    try:
+        import datasets
+    except ImportError as exc:
+        raise MissingExtraError("datasets", extra="hub", needed_for=needed_for) from exc
+    return datasets
+
+
+def _rows(made: Any, door: str) -> pl.DataFrame:
+    """The rows of a `Dataset`, labels by their names. Raises CorruptFileError or ValueError for rows that cannot be read."""
+    table = made.with_format("arrow")[:]
+    table.validate(full=True)
+    try:
+        rows = to_frame(table)
+    except CorruptFileError as exc:
+        if not isinstance(exc.__cause__, pl.exceptions.ComputeError):
+            raise
+        rows = arrow_rows(table)
+    return named_labels(rows, made.features, door=door)
+
+
+def _license(card: str) -> str | None:
+    """The licence in a card's front matter, lower case; several as one text."""
+    import huggingface_hub
+
+    try:
+        named = huggingface_hub.RepoCard(card, ignore_metadata_errors=True).data.to_dict().get("license")
+    except Exception:  # noqa: BLE001  YAML of a stranger: whatever is wrong with it, it names no licence
+        return None
+    names = named if isinstance(named, list) else [named]
+    return ", ".join(str(n).lower() for n in names if n) or None
+
+
+def _citation(card: str) -> str | None:
+    """The first BibTeX entry of a card."""
+    found = BIBTEX.search(card)
+    return found[1].strip() if found else None

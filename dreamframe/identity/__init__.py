@@ -1,0 +1,1 @@
+"""What a value is, as a digest: of functions, classes, expressions, tables, files and settings."""

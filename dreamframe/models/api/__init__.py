@@ -1,0 +1,1 @@
+"""What models behind an HTTP API share: settings, HTTP, wire formats, what servers say of errors and limits."""

@@ -1,0 +1,138 @@
+"""The connections of one client: aiohttp, one pool, JSON bytes out and in, every mishap as a CallError."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from collections.abc import Coroutine, Mapping
+from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
+
+from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
+from dreamframe.models.api.unfold import TooLongError, UnknownEncodingError, unfold
+from dreamframe.redaction.redactor import Redactor
+
+KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
+UNFOLDED_HERE = 1 << 20  # packed bytes above which a thread unfolds them
+
+
+NONE = Redactor(())
+
+
+class Reply(NamedTuple):
+    """What a server sent back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def without(self, hides: Redactor) -> Reply:
+        """The reply without the secrets that it repeats, before anybody reads, cuts or keeps it. Of an answer goes what nobody could mean as words."""
+        if self.status == 200 and self.body.startswith((b"{", b"[")):
+            return self if (body := hides.answer(self.body)) is self.body else Reply(200, self.headers, body)
+        return Reply(self.status, self._headers_without(hides), hides.data(self.body))
+
+    def _headers_without(self, hides: Redactor) -> Mapping[str, str]:
+        """Headers of the same kind: their names have no case."""
+        changed = {name: clean for name, value in self.headers.items() if (clean := hides.text(value)) != value}
+        if not changed:
+            return self.headers
+        made: Any = self.headers.copy()  # type: ignore[attr-defined]  # every mapping that a connection gives has it
+        made.update(changed)
+        return cast("Mapping[str, str]", made)
+
+
+class Http:
+    """A pool of connections with the headers that every request carries. Made inside the event loop."""
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        concurrency: int,
+        needed_for: str,
+        max_bytes: int,
+        extra: str = "openai",
+        hides: Redactor = NONE,
+    ) -> None:
+        try:
+            import aiohttp
+            import yarl
+        except ImportError as exc:
+            raise MissingExtraError("aiohttp", extra=extra, needed_for=needed_for) from exc
+        self._aiohttp, self._url = aiohttp, yarl.URL
+        self._max_bytes, self._hides = max_bytes, hides
+        self._place = urlsplit(base_url).netloc.rpartition("@")[2]
+        self._urls: dict[str, Any] = {}  # text → parsed
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),  # the asker holds the deadline of the whole call
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Content-Type": "application/json", "User-Agent": "dreamframe", "Accept-Encoding": "gzip, deflate", **headers},
+            auto_decompress=False,  # so that the limit holds for what comes out
+            proxy=_proxy(base_url),  # looked up once: trust_env= looks it up for every request
+        )
+
+    def post(self, url: str, body: bytes) -> Coroutine[Any, Any, Reply]:
+        """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
+        return self.send("POST", url, body)
+
+    async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, most: int | None = None) -> Reply:
+        """Send one request; the reply is whole (and has `most` bytes or fewer) or an error."""
+        target = self._urls.get(url)
+        if target is None:
+            target = self._urls[url] = self._url(url, encoded=True)
+        try:
+            reply = await self._session.request(method, target, data=body, headers=headers, allow_redirects=False)
+            try:
+                length, most = reply.content_length, most or self._max_bytes
+                whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
+            finally:
+                reply.release()  # as `async with` does, for a microsecond less
+            if (encoding := reply.headers.get("Content-Encoding")) is not None:
+                whole = await self._unfolded(whole, encoding, most, reply.status)
+            return Reply(reply.status, reply.headers, whole).without(self._hides)
+        except self._aiohttp.InvalidURL as exc:
+            raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
+        except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers, chunks or packed bytes that cannot be read
+            raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}")) from self._hides.cause(exc)
+
+    async def _read(self, reply: Any, most: int) -> bytes:
+        whole = bytearray()
+        async for chunk in reply.content.iter_any():
+            whole += chunk
+            if len(whole) > most:
+                reply.close()
+                raise self._too_long(most, reply.status)
+        return bytes(whole)
+
+    async def _unfolded(self, packed: bytes, encoding: str, most: int, status: int) -> bytes:
+        try:
+            if len(packed) > UNFOLDED_HERE:
+                return await asyncio.to_thread(unfold, packed, encoding, most=most)
+            return unfold(packed, encoding, most=most)
+        except TooLongError as exc:
+            raise self._too_long(most, status) from exc
+        except UnknownEncodingError as exc:
+            raise BadReplyError(f"{self._place}: the reply is {exc}", status=status) from exc
+
+    def _too_long(self, most: int, status: int) -> BadReplyError:
+        return BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=status)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def said(exc: BaseException) -> str:
+    """An exception in words, also where it has none of its own."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that the environment names for this address."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return proxies.get(parts.scheme)

@@ -1,0 +1,326 @@
+"""What models behind an HTTP API share: their address and key, and the client that asks, learns and reads."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.models.answer import clean
+from dreamframe.models.api.adaptation import Learnt
+from dreamframe.models.api.batch_api import BatchApi
+from dreamframe.models.api.error_replies import Refusal
+from dreamframe.models.api.http import Http, Reply
+from dreamframe.models.api.rate_headers import room_of
+from dreamframe.models.api.variant import variant_of
+from dreamframe.models.api.wire import Api, Dialect, Wire
+from dreamframe.models.authority import is_below, shown
+from dreamframe.models.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
+from dreamframe.models.held import redactor_of, secrets_in
+from dreamframe.models.prices import FREE, Price, listed
+from dreamframe.models.request import Completion, Question, Request
+from dreamframe.redaction.redactor import is_no_word, redactor
+from dreamframe.redaction.secret import MASK, Secret, SecretPart, hide_fields
+
+
+class Connection(Protocol):
+    """Carries requests to a server and back."""
+
+    async def post(self, url: str, body: bytes) -> Reply:
+        """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class LearntError(Exception):
+    """A refusal that taught something: the same request, sent again, goes out in another dialect."""
+
+
+LOOK_EVERY = 16  # replies of a server that has not announced its limits so far
+MOST_LESSONS = 8  # refusals that one request may teach from
+
+
+@dataclass(frozen=True)
+class ApiSettings(ModelSettings):
+    """Settings of any model behind an HTTP API. A subclass names its address and its key's variable, and says how a question travels."""
+
+    model: str
+
+    base_url: str | None = setting()
+    identity_: str | None = steering()  # stands for the address in the identity
+    variant: str | None = setting()  # digest of the query and the headers that choose the answer; made here, kept in plans
+    api_key: str | None = secret()
+    headers: Any = secret()  # dict of further headers
+    userinfo: str | None = secret()  # of base_url, kept out of sight
+    query: str | None = secret()  # of base_url
+    concurrency: int = steering(256)
+    timeout_s: float = steering(300.0)  # hard deadline of one call
+    attempts: int = steering(8)
+    backoff_s: float = steering(0.5)
+    rpm: float | None = steering()  # calls a minute, if known: otherwise learnt from refusals
+    tpm: float | None = steering()  # tokens a minute, if known
+    max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
+    batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
+
+    address: ClassVar[str]
+    key_variable: ClassVar[str]
+    needs_key: ClassVar[bool] = True  # at its own address
+    pip_extra: ClassVar[str] = "openai"
+    has_batches: ClassVar[bool] = False  # whether `batches` gives an API
+    dialect: ClassVar[Dialect] = Dialect()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base_url is not None:
+            parts = split(self.base_url, who=type(self).__name__)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                told = without_login(self.base_url)
+                raise SettingError(f"{type(self).__name__}: base_url={told!r} is not an address like 'http://localhost:8000/v1'.")
+            userinfo, _, place = parts.netloc.rpartition("@")
+            object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
+            object.__setattr__(self, "userinfo", userinfo or self.userinfo)
+            object.__setattr__(self, "query", parts.query or self.query)
+        if self.headers is not None:  # frozen: a dict may be changed afterwards
+            object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))
+        if (asks := self.asks_for()) is not None:
+            object.__setattr__(self, "variant", asks)
+        self._hide_secrets()
+        hide_fields(self)
+        for name in ("concurrency", "attempts"):
+            if getattr(self, name) < 1:
+                raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
+
+    def asks_for(self) -> str | None:
+        """The digest of what the query and the headers choose. `identity_` stands for the whole address, and so for the query."""
+        return variant_of(None if self.identity_ else self.query, self.headers or ())
+    def _hide_secrets(self) -> None:
+        """A secret that also stands in another setting, such as a gateway's key in the path of its address, is not shown there either."""
+        hides = redactor(tuple(s for s in dict.fromkeys(secrets_in(self)) if is_no_word(s)))
+        for name in ("model", "base_url", "system", "identity_"):
+            if hides and isinstance(value := getattr(self, name, None), str) and (shown := hides.text(value)) != value:
+                object.__setattr__(self, name, SecretPart.of(value, name=name, shown=shown))
+
+    def identity(self) -> Mapping[str, object]:
+        """The endpoint without credentials, unless `identity_` stands for it, and what its query and headers choose."""
+        seen = {**super().identity(), "base_url": self.identity_ or self.endpoint}
+        return {k: v for k, v in seen.items() if k != "variant" or v is not None}
+
+    @property
+    def price(self) -> Price | None:
+        """The provider's list price, where it is known; that of another server is not."""
+        if self.base_url is None and not self.needs_key:
+            return FREE
+        return listed(f"{self.provider}/{self.model}") if self.base_url is None else None
+
+    @property
+    def endpoint(self) -> str:
+        """The address that paths are put to."""
+        return self.base_url or self.address
+
+    @property
+    def is_own_address(self) -> bool:
+        """Whether it is asked at the address that its provider has for everybody."""
+        return self.base_url is None or (bool(self.own_address) and is_below(self.base_url, self.own_address))
+
+    @property
+    def own_address(self) -> str:
+        """The provider's own address; empty where there is none that is the same for everybody."""
+        return str(getattr(type(self), "address", ""))
+
+    def check_reach(self) -> None:
+        if self.authority is None:
+            return
+        if not self.is_own_address:
+            self.authority.address(self.endpoint, who=self.label, own=self.own_address)
+        if self.identity_ is not None and self.identity_ != self.endpoint and self.identity_ not in self.authority.listed:
+            self.authority.address(self.identity_, who=self.label, own="", why="files what it answers as answers of")
+
+    def reaches(self) -> tuple[str, ...]:
+        return () if self.is_own_address else (shown(self.endpoint),)
+
+    def key(self) -> str | None:
+        """The API key as it is now, for where it may go. Raises NotAllowedError where it may not, AuthenticationError where there is none and the
+        provider's own server wants one."""
+        self.check_reach()
+        found = self.api_key or os.environ.get(self.key_variable)
+        if not found and self.base_url is None and self.needs_key:
+            raise no_key(self)
+        return found or None
+
+    def auth(self, key: str | None) -> Mapping[str, str]:
+        """The headers that say who asks."""
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def pool_key(self) -> str:
+        steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
+        headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
+        key = str(self.api_key or os.environ.get(self.key_variable))
+        plain = [None if text is None else str(text) for text in (self.userinfo, self.query)]
+        secrets = fingerprint([*plain, key, headers])  # a digest: this text stands in tables that debuggers show
+        return repr((self.provider, str(self.endpoint), secrets, self.authority, steers))
+
+    def url(self, path: str) -> str:
+        """The address of one operation."""
+        return f"{self.endpoint}{path}" + (f"?{self.query}" if self.query else "")
+
+    def open(self) -> Client:
+        return ApiClient(self)
+
+    def connect(self, headers: Mapping[str, str]) -> Connection:
+        """What carries the bytes. Raises MissingExtraError without its library."""
+        needed_for = f"dr.{type(self).__name__}"
+        steers: dict[str, Any] = {"concurrency": self.concurrency, "max_bytes": self.max_reply_bytes, "extra": self.pip_extra}
+        return Http(self.endpoint, headers, needed_for=needed_for, hides=redactor_of([self]), **steers)
+
+    def batches(self, http: Http, place: str) -> BatchApi:  # noqa: ARG002  for those that have one
+        """The provider's batch API. Raises SettingError where there is none."""
+        raise SettingError(f"{type(self).__name__} has no batch API.")
+
+    def first_api(self) -> Api:
+        """The API that is spoken first, where there are several."""
+        return "chat"
+
+    @abstractmethod
+    def wire(self, question: Question, dialect: Dialect) -> Wire:
+        """How a question travels."""
+
+
+@dataclass(frozen=True)
+class ApiLLM(ApiSettings, LLM):
+    """Settings of a language model behind an HTTP API."""
+
+
+def split(address: str, *, who: str) -> SplitResult:
+    """The parts of an address. Raises SettingError, without what may be a password in it, for a text that has none."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # none where a password has a slash in it: the rest of it is then no port
+        return parts
+    except ValueError:
+        pass  # its words show the address
+    raise SettingError(f"{who}: base_url={without_login(address)!r} is not an address like 'http://localhost:8000/v1'.")
+
+
+def without_login(address: str) -> str:
+    """An address, or what was meant to be one, without user, password and query.
+
+    >>> without_login("htp:/me:pw@host/v1?key=k")
+    'htp:/***@host/v1?***'
+    """
+    place, mark, _ = address.partition("?")
+    before, at, after = place.rpartition("@")
+    scheme = re.match(r"[a-zA-Z]*:?/*", before)
+    shown = f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else place
+    return f"{shown}?{MASK}" if mark else shown
+
+
+def no_key(llm: ApiSettings) -> AuthenticationError:
+    return AuthenticationError(f"{llm.label}: no API key. Set the environment variable {llm.key_variable}, or pass api_key=.")
+
+
+class ApiClient:
+    """The connections to one endpoint with one key, and what was learnt about its models."""
+
+    def __init__(self, llm: ApiSettings) -> None:
+        if llm.variant != llm.asks_for():
+            raise SettingError(
+                f"{llm.label}: this plan was made with headers= or a query in base_url= that choose the answer. They are not written into plans, "
+                "so it can be read and not asked here: give them again, and build it."
+            )
+        self._llm = llm
+        self._key = llm.key()
+        self._place = urlsplit(llm.endpoint).netloc or llm.label
+        self._connection = llm.connect(self._headers())
+        self._learnt = Learnt(llm.dialect)
+        self._n_replies, self._announces = 0, False  # whether the server tells its limits
+        self._wires: dict[str, tuple[Wire, str, Any]] = {}  # digest of a question → how it travels, whereto, and its settings
+        self.concurrency = llm.concurrency
+        self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
+
+    def _headers(self) -> dict[str, str]:
+        headers = dict(self._llm.auth(self._key))
+        if self._llm.userinfo:
+            headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
+        headers |= dict(self._llm.headers or {})
+        return {name: Secret(value) if isinstance(value, str) else value for name, value in headers.items()}
+
+    @property
+    def batches(self) -> BatchApi | None:
+        """The provider's batch API; None where there is none."""
+        return self._llm.batches(self._connection, self._place) if self._llm.has_batches and isinstance(self._connection, Http) else None
+
+    @property
+    def place(self) -> str:
+        """Provider and address, without credentials."""
+        end = self._llm.endpoint
+        return f"{self._llm.provider} {f'{end.shown} #{fingerprint(end)[:8]}' if isinstance(end, SecretPart) else end}"
+
+    @property
+    def batch_poll_s(self) -> float:
+        """Seconds between looks at a submitted batch."""
+        return self._llm.batch_poll_s
+
+    def wire(self, question: Question) -> Wire:
+        """How a question travels now."""
+        return self._way(question)[0]
+
+    def read(self, wire: Wire, reply: Reply) -> Completion:
+        """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
+        if reply.status == 200:
+            try:
+                return wire.read(reply.body, place=self._place)
+            except PermanentCallError as exc:  # a router's, which came with 200
+                if not Refusal(reply._replace(status=exc.status or 200)).is_moderated:
+                    raise
+                reply = reply._replace(status=exc.status or 200)
+        refusal = Refusal(reply)
+        if refusal.is_moderated:
+            return Completion(clean(refusal.filtered_for), finish="content_filter")
+        error = refusal.error(place=self._place)
+        if isinstance(error, BadRequestError | ServerError) and self._learnt.adapt(wire, refusal):
+            self._wires.clear()
+            raise LearntError(str(error)) from error
+        raise error
+
+    async def complete(self, request: Request) -> Completion:
+        lesson: LearntError | None = None
+        for _ in range(MOST_LESSONS):
+            wire, url, _ = self._way(request.question)
+            reply = await self._connection.post(url, wire.body(request))
+            try:
+                done = self.read(wire, reply)
+            except LearntError as exc:
+                lesson = exc
+                continue
+            self._n_replies += 1
+            if self._announces or self._n_replies % LOOK_EVERY == 1:
+                done.room = room_of(reply.headers)
+                self._announces = done.room is not None
+            return done
+        raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
+
+    def _way(self, question: Question) -> tuple[Wire, str, Any]:
+        """How a question travels: compiled once for equal questions to equal settings."""
+        known = self._wires.get(question.digest)
+        if known is not None and (known[2] is question.llm or known[2] == question.llm):
+            return known
+        llm = question.llm
+        assert isinstance(llm, ApiSettings), type(llm)
+        if llm.authority is not None and question.sampling.extra:
+            llm.authority.arguments(question.sampling.extras(), who=llm.label)
+        wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
+        if len(self._wires) > 256:
+            self._wires.clear()
+        self._wires[question.digest] = made = (wire, llm.url(wire.path), llm)
+        return made
+
+    async def close(self) -> None:
+        await self._connection.close()

@@ -1,0 +1,49 @@
+"""What a server takes, as far as it is known, and what a wire format is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from dreamframe.models.request import Completion, Question, Request
+
+Api = Literal["chat", "completions", "responses"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a server takes. Starts with what is most widely understood; the rest is learnt from its refusals."""
+
+    api: Api = "chat"
+    max_tokens: str = "max_tokens"  # or max_completion_tokens
+    most_tokens: int | None = None  # of an answer, where the request must name a number and the user named none
+    system: Literal["system", "user"] = "system"  # whose message the system prompt is
+    schemas: tuple[str, ...] = ("strict", "loose", "object", "text")  # ways to ask for JSON, from the firmest on
+    schema: str = "strict"  # the one in use
+    seed: str | None = "seed"  # its name; None: the server has no seed
+    refused: tuple[str, ...] = ()  # settings of an embedder that the server does without
+
+
+class Wire(Protocol):
+    """How one question travels in one dialect: compiled once, used for every row."""
+
+    question: Question
+    dialect: Dialect
+
+    @property
+    def path(self) -> str:
+        """What is put to the endpoint's address."""
+        ...
+
+    @property
+    def has_system(self) -> bool:
+        """Whether there is a message of the system's."""
+        ...
+
+    def body(self, request: Request) -> bytes:
+        """One request."""
+        ...
+
+    def read(self, body: bytes, *, place: str) -> Completion:
+        """The answer in a reply with status 200. Raises BadReplyError, or what an error in the body means."""
+        ...

@@ -1,0 +1,188 @@
+"""Settings of a language model, and what a client of one must do. One provider a file beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Protocol, Self
+
+from dreamframe.models.prices import FREE, Price
+from dreamframe.models.provenance import Provenance, model_provenance
+from dreamframe.models.reaching import Reaching
+from dreamframe.models.request import Completion, Request, Sampling
+
+SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How the calls of one client are limited and tried again. A client that has an attribute `limits` is asked within them."""
+
+    timeout_s: float | None = None  # hard deadline of one call, from sending to the last byte
+    attempts: int = 8  # tries of one request; "not now" (429) does not count as one
+    backoff_s: float = 0.5  # before the second try; doubled before each further one
+    rpm: float | None = None  # calls a minute, if known; otherwise learnt from the server's refusals
+    tpm: float | None = None  # tokens a minute, if known
+
+
+class Client(Protocol):
+    """A live connection to a model, or its loaded weights. Made inside the event loop, when first needed; never part of a plan."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that may be in flight at once."""
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask once. Raises a CallError: transient ones are tried again by the caller, which owns retries, limits and deadlines."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections, threads and memory."""
+        ...
+
+
+class TrainedModel(Protocol):
+    """A lazy model: an edge of the plan that becomes a folder of weights once trained."""
+
+    @property
+    def step(self) -> Any:
+        """The ModelStep that trains it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A trained model on disk. Its key is the settings and the content of the rows it was trained on; the path is not identity."""
+
+    path: str = field(metadata={"runtime": True})
+    key: str
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {"key": self.key}
+
+
+def setting(default: Any = None) -> Any:
+    """A field that is part of a model's identity (the default for every field)."""
+    return field(default=default, kw_only=True)
+
+
+def steering(default: Any = None) -> Any:
+    """A field that steers how fast or where, never what: not part of the identity."""
+    return field(default=default, kw_only=True, metadata={"runtime": True})
+
+
+def secret(default: Any = None) -> Any:
+    """A field that is never hashed, printed or written."""
+    return field(default=default, kw_only=True, repr=False, compare=False, metadata={"runtime": True, "secret": True})
+
+
+@dataclass(frozen=True)
+class ModelSettings(Reaching, ABC):
+    """Settings of anything that is asked row by row (a language model, an embedder, a classifier): a frozen value that holds no connection, no weights
+    and no key until it is used.
+
+    A subclass adds its own fields (`setting()` for identity, `steering()` for how, `secret()` for keys), names its `provider`, and opens a client.
+    """
+
+    model: Any
+
+    provider: ClassVar[str] = "model"
+    version: ClassVar[int] = 1
+    outside_identity: ClassVar[tuple[str, ...]] = ()  # fields that are part of each question instead
+
+    def __post_init__(self) -> None:  # not every kind has something to check
+        """A subclass checks its settings here, and calls this one's first."""
+
+    def identity(self) -> Mapping[str, object]:
+        """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question.
+
+        Whoever overrides it calls it first: weights are read for it, and those of a plan that was read must be ones that it may read.
+        """
+        self.check_places()
+        kept = (f.name for f in fields(self) if f.name not in self.outside_identity and not f.metadata.get("runtime"))
+        return {"provider": self.provider, "version": self.version, **{name: getattr(self, name) for name in kept}}
+
+    def key_fields(self) -> Mapping[str, object]:
+        """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
+        edges = {id(e): i for i, e in enumerate(self.edges())}
+        return {k: f"edge {edges[id(v)]}" if id(v) in edges else v for k, v in self.identity().items()}
+
+    def edges(self) -> tuple[TrainedModel, ...]:
+        """The lazy models that must be trained before this one can be asked."""
+        return tuple(v for f in fields(self) if hasattr(v := getattr(self, f.name), "step") and hasattr(v, "fit"))
+
+    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Self:
+        """The same settings with each lazy model replaced by what it was trained into."""
+        edges = self.edges()
+        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
+        return replace(self, **changed) if changed else self
+
+    def pinned(self) -> Self:
+        """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
+        return self
+
+    def check_weights(self) -> None:  # most kinds have none on this machine
+        """Raise SourceChangedError where the weights are no longer what the settings are pinned to."""
+
+    @property
+    def label(self) -> str:
+        """The short name that explain() and progress show."""
+        return str(self.model)
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        """What this model is, for the cards: its licence and citation where they are known, its provider's terms. A model of the plan has none."""
+        if self.edges() or isinstance(self.model, Artefact):
+            return ()
+        hosted = hasattr(self, "base_url")
+        return (model_provenance(self.label, provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
+
+    @property
+    def price(self) -> Price | None:
+        """What its calls cost; nothing in this process. None where nobody knows."""
+        return FREE
+
+    @abstractmethod
+    def pool_key(self) -> str:
+        """Steps whose models have one pool key share a client, its limits and its connections. Stays in memory: it may depend on the key."""
+
+    @abstractmethod
+    def open(self) -> Client:
+        """Make the client; called once per pool key and process, inside the event loop."""
+
+
+@dataclass(frozen=True)
+class LLM(ModelSettings):
+    """Settings of a language model.
+
+    The system prompt and the sampling are part of each question, so that giving them here or to the verb is the same.
+    """
+
+    model: str
+    system: str | None = setting()
+    max_tokens: int | None = setting()
+    temperature: float | None = setting()
+    top_p: float | None = setting()
+    stop: tuple[str, ...] | str | None = setting()
+    seed: int | None = setting()
+    logit_bias: Any = setting()
+    presence_penalty: float | None = setting()
+    frequency_penalty: float | None = setting()
+    extra: Any = setting()  # a dict of provider arguments, passed through
+
+    provider: ClassVar[str] = "llm"
+    outside_identity: ClassVar[tuple[str, ...]] = ("system", *SAMPLING_FIELDS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
+            object.__setattr__(self, name, value)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The sampling defaults of this model; arguments of a verb go over them."""
+        return Sampling.of(step=type(self).__name__, **{n: getattr(self, n) for n in SAMPLING_FIELDS})
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {**super().key_fields(), "system": self.system, "sampling": self.sampling.given()}

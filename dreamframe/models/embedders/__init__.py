@@ -1,0 +1,1 @@
+"""Embedders, a provider a file."""

@@ -1,0 +1,1 @@
+"""Language models, a provider a file."""

@@ -1,0 +1,294 @@
+"""Models in GGUF files, run in this process by llama.cpp through xllamacpp."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
+from dreamframe.models.base import LLM, Client, ModelSettings, setting, steering
+from dreamframe.models.local.chat_template import read_in, without_clock
+from dreamframe.models.local.constrained import grammar, refusal
+from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.gguf import gguf_header
+from dreamframe.models.local.memory import Resident, n_bytes_of, unload
+from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, weights_path
+from dreamframe.models.pinned import OfWeights
+from dreamframe.models.request import Completion, Request
+
+DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
+DEFAULT_SLOTS = 4
+
+
+class InGguf(OfWeights):
+    """What the settings of a model in a GGUF file have, whatever it is asked for."""
+
+    model: Any
+
+    @property
+    def label(self) -> str:
+        return Path(self.model).name
+
+    @property
+    def gguf(self) -> Path:
+        """The file. Raises SettingError where there is none."""
+        return gguf_file(self.model, type(self).__name__)
+
+    @property
+    def content(self) -> str:
+        """What the file holds, as a digest."""
+        return gguf_identity(self.model, type(self).__name__)
+
+    def unload(self) -> bool:
+        """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
+        assert isinstance(self, ModelSettings)
+        return unload(self)
+
+
+@dataclass(frozen=True)
+class LlamaCpp(InGguf, LLM):
+    """A model in a GGUF file, run in this process. Needs `pip install 'dreamframe[llamacpp]'`.
+
+    `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096;
+    llama.cpp rounds it up to a multiple of 256). `slots` requests are decoded together;
+    `threads` are chosen from the cores that are free when the model is loaded. `adapter` is a LoRA adapter in a GGUF file.
+    The same request gives the same answer, but for rounding where requests are decoded together: a near tie may fall the other way.
+    A file without a chat template is a base model: it continues the prompt.
+
+    >>> dr.LlamaCpp("model.gguf", temperature=0, max_tokens=64).label
+    'model.gguf'
+    """
+
+    n_ctx: int | None = setting()
+    adapter: str | None = setting()
+    slots: int = steering(DEFAULT_SLOTS)
+    threads: int | None = steering()
+    gpu_layers: int | None = steering()  # None: as many as fit, where xllamacpp was built for a GPU
+
+    provider: ClassVar[str] = "llamacpp"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_ctx", "slots", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r}; give a whole number of 1 or more.")
+        for name in ("model", "adapter"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value if value is None or isinstance(value, str) else str(value))
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that are decoded together."""
+        return self.slots
+
+    def identity(self) -> Mapping[str, object]:
+        own = super().identity()  # which asks whether they may be opened
+        adapter = gguf_identity(self.adapter, type(self).__name__) if self.adapter else None
+        return {**own, "model": self.content, "adapter": adapter}
+
+    def pool_key(self) -> str:
+        return f"llamacpp {self.weights_key()} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
+
+    def open(self) -> Client:
+        need_xllamacpp(type(self).__name__)
+        return LlamaCppClient(self)
+
+
+def need_xllamacpp(who: str) -> None:
+    """Raise MissingExtraError where the engine is not installed."""
+    try:
+        import xllamacpp  # noqa: F401
+    except ImportError as exc:
+        raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who) from exc
+
+
+def gguf_file(name: str, who: str) -> Path:
+    """The path of a GGUF file. Raises SettingError where there is none."""
+    path = weights_path(name)
+    if path is None or not path.is_file():
+        raise SettingError(f"{who}: {name!r} is not a file; give the path of a GGUF file.")
+    return path
+
+
+def gguf_identity(name: str, who: str) -> str:
+    """What a GGUF file holds, as a digest."""
+    known = name.identity if isinstance(name, KeptWeights | Pinned) else None
+    return known if isinstance(known, str) else content_digest(gguf_file(name, who))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """llama.cpp's server with its weights, and the threads that wait for its answers: one a slot."""
+
+    server: Any
+    is_chat: bool
+    threads: ThreadPoolExecutor
+    working: set[Future[Completion]]
+    closing: threading.Event
+
+
+class LlamaCppClient(Resident[Loaded]):
+    """The loaded model."""
+
+    settings: LlamaCpp
+
+    async def answer(self, engine: Loaded, request: Request) -> Completion:
+        gone = threading.Event()
+        working = engine.threads.submit(self._ask, engine, request, gone)
+        engine.working.add(working)
+        working.add_done_callback(engine.working.discard)
+        try:
+            return await asyncio.wrap_future(working)
+        finally:
+            gone.set()  # a cancelled request stops at its next token, and its slot is free
+
+    async def release(self, engine: Loaded) -> None:
+        engine.closing.set()
+        engine.threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.gather(*map(asyncio.wrap_future, tuple(engine.working)), return_exceptions=True)
+
+    @property
+    def n_bytes(self) -> int:
+        return n_bytes_of(self.settings.gguf)
+
+    # On worker threads
+
+    def _ask(self, engine: Loaded, request: Request, gone: threading.Event) -> Completion:
+        label, json_schema = self.settings.label, request.question.json_schema
+        if json_schema is not None and (refused := refusal(json_schema)):
+            raise BadRequestError(f"{label}: the schema cannot be decoded under: {refused}")
+        answer = Answer(lambda: gone.is_set() or engine.closing.is_set())
+        is_chat = engine.is_chat or request.question.form == "messages"
+        ask = engine.server.handle_chat_completions if is_chat else engine.server.handle_completions
+        try:
+            failed = ask(body(request, is_chat=is_chat), answer.add)
+        except (ValueError, RuntimeError) as exc:
+            raise BadRequestError(f"{label}: {exc}") from exc
+        if isinstance(failed, dict):
+            answer.add(failed)
+        return answer.completion(label)
+
+    def load(self) -> Loaded:
+        llm = self.settings
+        template, context = gguf_header(llm.gguf).get("tokenizer.chat_template"), context_of(llm.gguf, llm.n_ctx)
+        if isinstance(template, str) and not read_in(template) & {"messages", "raise_exception"}:
+            raise SettingError(f"{llm.label}: its chat template does not read `messages`, so all rows would be asked the same: {template[:120]!r}")
+        threads = ThreadPoolExecutor(llm.slots, thread_name_prefix="dreamframe-llamacpp")
+        return Loaded(serve(llm, context), template is not None, threads, set(), threading.Event())
+
+
+def serve(llm: LlamaCpp, context: int) -> Any:
+    """llama.cpp's server over the weights, without a port, ready to be asked."""
+    import xllamacpp
+
+    params = parameters(llm.gguf, context=context, slots=llm.slots, threads=llm.threads, gpu_layers=llm.gpu_layers)
+    template = gguf_header(llm.gguf).get("tokenizer.chat_template")
+    if isinstance(template, str) and (timeless := without_clock(template)) != template:
+        params.chat_template = timeless
+    if llm.adapter is not None:
+        params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(Path(llm.adapter).expanduser()), 1.0)]
+    return xllamacpp.Server(params)
+
+
+def parameters(gguf: Path, *, context: int, slots: int, threads: int | None, gpu_layers: int | None) -> Any:
+    """The parameters of llama.cpp's server for a file: `slots` requests of `context` tokens each."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.verbosity = -1  # nothing of llama.cpp's own on the terminal
+    params.model.path = str(gguf)
+    params.n_parallel = slots
+    params.n_ctx = context * slots  # it is split evenly
+    params.kv_unified = False
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE  # memory of its own: a mapped file that is written over changes the loaded model
+    params.fit_params = False  # the context is what was asked for, or an error
+    params.warmup = False
+    params.cache_ram_mib = 0  # prompts of slots are kept; a cache of further ones costs memory without end
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or free_cores()
+    if gpu_layers is not None:
+        params.n_gpu_layers = gpu_layers
+    return params
+
+
+def context_of(gguf: Path, asked: int | None) -> int:
+    """Tokens of a request: what was asked for, or what the model reads, at most 4096."""
+    header = gguf_header(gguf)
+    trained = header.get(f"{header.get('general.architecture')}.context_length")
+    return asked or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
+
+
+def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
+    """A request as llama.cpp's server reads it."""
+    question = request.question
+    sampling = question.sampling
+    sent: dict[str, Any] = {**sampling.extras(), "stream": True, "stream_options": {"include_usage": True}}
+    if is_chat:
+        sent["messages"] = request.messages()
+    else:
+        sent["prompt"] = f"{question.system}\n\n{request.prompt}" if question.system else request.prompt
+    for name in ("max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty"):
+        if (value := getattr(sampling, name)) is not None:
+            sent[name] = value
+    if sampling.stop:
+        sent["stop"] = list(sampling.stop)
+    if sampling.logit_bias:
+        sent["logit_bias"] = [[int(token) if token.isdecimal() else token, bias] for token, bias in sampling.logit_bias]
+    if question.json_schema is not None:
+        sent["grammar"] = grammar(question.json_schema)
+    sent["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
+    return sent
+
+
+class Answer:
+    """One answer, gathered from the pieces that llama.cpp streams. Streaming is what makes a request that nobody waits for stop."""
+
+    def __init__(self, is_given_up: Any) -> None:
+        self._is_given_up = is_given_up
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._finish: str | None = None
+        self._usage: Mapping[str, Any] = {}
+        self._error: Mapping[str, Any] | None = None
+
+    def add(self, piece: Mapping[str, Any]) -> bool:
+        """Take the next piece; True asks the server to stop."""
+        if "error" in piece:
+            self._error = piece["error"]
+            return True
+        for choice in piece.get("choices", ()):
+            delta = choice.get("delta", {})
+            self._text.append(choice.get("text") or delta.get("content") or "")
+            self._reasoning.append(delta.get("reasoning_content") or "")
+            self._finish = choice.get("finish_reason") or self._finish
+        self._usage = piece.get("usage") or self._usage
+        return bool(self._is_given_up())
+
+    def completion(self, model: str) -> Completion:
+        """The whole answer, or the error."""
+        if self._error is not None:
+            raise refused(self._error, model)
+        if self._finish is None:
+            raise BadReplyError(f"{model}: the answer was given up before its end", text="".join(self._text)[:2000])
+        return Completion(
+            "".join(self._text),
+            finish=self._finish,
+            n_in=int(self._usage.get("prompt_tokens", 0)),
+            n_out=int(self._usage.get("completion_tokens", 0)),
+            n_cached=int((self._usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)),
+            model=model,
+            thoughts="".join(self._reasoning) or None,
+        )
+
+
+def refused(error: Mapping[str, Any], model: str) -> CallError:
+    """What an error of llama.cpp's means."""
+    code, message = int(error.get("code", 500)), str(error.get("message", error))
+    if error.get("type") == "exceed_context_size_error":
+        return ContextLengthError(f"{model}: {message} (n_ctx= of the model)", status=code)
+    return (BadRequestError if code < 500 else ServerError)(f"{model}: {message}", status=code)

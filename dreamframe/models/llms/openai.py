@@ -1,0 +1,54 @@
+"""OpenAI and every server that speaks its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dreamframe.models.api.batch_api import BatchApi, OpenAIBatches
+from dreamframe.models.api.http import Http
+from dreamframe.models.api.openai_format import Shape
+from dreamframe.models.api.settings import ApiLLM
+from dreamframe.models.api.wire import Api, Dialect, Wire
+from dreamframe.models.base import setting
+from dreamframe.models.request import Question
+
+
+@dataclass(frozen=True)
+class OpenAI(ApiLLM):
+    """A model behind OpenAI's API, or behind any server that speaks it (`base_url=`).
+
+    The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none.
+    `identity_` replaces the address in the identity: answers are then kept when a server moves. `api` is "chat", "completions" for base models, or
+    "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is learnt from its first refusal.
+
+    Raises SettingError for an address that is none; when asked, AuthenticationError without a key and MissingExtraError without aiohttp.
+
+    >>> dr.OpenAI("my-model", base_url="http://localhost:8000/v1", temperature=0).label
+    'my-model'
+    """
+
+    api: Api = setting("chat")
+    reasoning_effort: str | None = setting()
+
+    provider: ClassVar[str] = "openai"
+    has_batches: ClassVar[bool] = True
+    address: ClassVar[str] = "https://api.openai.com/v1"
+    key_variable: ClassVar[str] = "OPENAI_API_KEY"
+
+    def identity(self) -> Mapping[str, object]:
+        """Settings that were left as they are do not count: those that come later then change no identity."""
+        return {k: v for k, v in super().identity().items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
+
+    def first_api(self) -> Api:
+        return self.api
+
+    def batches(self, http: Http, place: str) -> BatchApi:
+        return OpenAIBatches(http, self.url, place=place)
+
+    def wire(self, question: Question, dialect: Dialect) -> Wire:
+        more: dict[str, Any] = {}
+        if self.reasoning_effort is not None:
+            more = {"reasoning": {"effort": self.reasoning_effort}} if dialect.api == "responses" else {"reasoning_effort": self.reasoning_effort}
+        return Shape(question, dialect, model=self.model, more=more)

@@ -1,0 +1,205 @@
+"""Between requests and tokens: chat templates, limits, sampling settings and grammars in, text out. Imports torch: for worker threads only."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.models.local.chat_template import drops_system, template_of
+from dreamframe.models.local.chat_tokens import bias_of_tokens, has_channels, prompt_tokens, text_of_tokens, with_opening
+from dreamframe.models.local.constrained import grammar
+from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.decode_loop import Row, generate
+from dreamframe.models.local.loading import Loaded, free_memory, is_out_of_memory
+from dreamframe.models.request import Completion, Question, Request
+
+EXTRAS = ("top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
+LONGEST_ANSWER = 2048  # tokens, where neither the request nor the model sets a limit
+EXPECTED_ANSWER = 256  # tokens that such an answer counts in the budget
+CPU_TOKENS, GPU_TOKENS = 4096, 32768  # a batch's budget, padding and answers included
+
+
+@dataclass
+class Prepared:
+    """A request as tokens."""
+
+    request: Request
+    prompt: list[int]
+    max_new: int
+    length: int  # tokens that it counts in the budget: prompt and answer
+    is_wanted: bool = True
+
+
+def default_budget(model: Any) -> int:
+    """Tokens of a batch: small sorted batches win on a CPU, large ones on a GPU."""
+    return CPU_TOKENS if is_on_cpu(model) else GPU_TOKENS
+
+
+def is_on_cpu(model: Any) -> bool:
+    return bool(model.get_input_embeddings().weight.device.type == "cpu")
+
+
+class Engine:
+    """A loaded model that answers batches of prepared requests."""
+
+    def __init__(self, loaded: Loaded, *, label: str, chat_template: str | None, threads: int | None = None) -> None:
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
+        self._is_seq2seq, self._context = loaded.is_seq2seq, loaded.context
+        self._label = label
+        self._template = template_of(loaded.tokenizer, chat_template, label)
+        self._has_channels = has_channels(loaded.tokenizer)
+        self._drops_system = drops_system(loaded.tokenizer, self._template)
+        self._defaults = getattr(loaded.model, "generation_config", None)
+        self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
+        self._matchers: dict[str, Any] = {}
+        self._grammar_tokens: Any = None
+        self.closing = threading.Event()
+
+    is_out_of_memory = staticmethod(is_out_of_memory)
+
+    def release(self) -> None:
+        """Let go of the weights."""
+        self._model = self._tokenizer = None
+        self._matchers.clear()
+        gc.collect()
+        free_memory()
+
+    # Requests to tokens
+
+    def prepare(self, request: Request) -> Prepared:
+        """Tokens of a request, and its limits. Raises ContextLengthError where nothing could be answered."""
+        sampling = request.question.sampling
+        for name in sampling.extras():
+            if name not in EXTRAS:
+                raise SettingError.unknown(name, possible=EXTRAS, where=f"{self._label}: extra")
+        prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label, drops_system=self._drops_system)
+        room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
+        if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
+            raise ContextLengthError(f"{self._label}: the prompt has {len(prompt)} tokens, and the model reads {self._context} with its answer")
+        own = getattr(self._defaults, "max_new_tokens", None)
+        asked = sampling.max_tokens or own or LONGEST_ANSWER
+        max_new = min(asked, room) if room is not None else asked
+        expected = max_new if sampling.max_tokens else min(max_new, EXPECTED_ANSWER)
+        return Prepared(request, prompt, max_new, len(prompt) + expected)
+
+    # Batches to answers
+
+    def answer(self, batch: Sequence[Prepared]) -> list[Completion | CallError]:
+        """The answers to a batch, in order."""
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)  # of this thread's work only
+        rows = [self._row(p) for p in batch]
+        broken = [r if isinstance(r, CallError) else None for r in rows]
+        live = [r for r in rows if isinstance(r, Row)]
+        if live:
+            try:
+                generate(self._model, live, pad=self._tokenizer.pad_token_id or 0, decoder_start=self._start(), on_step=self.closing.is_set)
+            except Exception as exc:
+                if is_out_of_memory(exc):
+                    gc.collect()
+                    free_memory()
+                raise
+        return [broken[i] or self._completion(p, r) for i, (p, r) in enumerate(zip(batch, rows, strict=True))]  # type: ignore[arg-type]
+
+    def _start(self) -> list[int] | None:
+        """What a decoder starts from; None for a model without encoder."""
+        if not self._is_seq2seq:
+            return None
+        config, defaults = self._model.config, self._defaults
+        first = next(
+            i
+            for i in (getattr(defaults, "decoder_start_token_id", None), getattr(config, "decoder_start_token_id", None), self._tokenizer.bos_token_id, 0)
+            if i is not None
+        )
+        forced = getattr(defaults, "forced_bos_token_id", None)
+        return [first] if forced is None else [first, forced]
+
+    def _row(self, prepared: Prepared) -> Row | CallError:
+        question = prepared.request.question
+        matcher = None
+        if question.json_schema is not None:
+            matcher = self._matcher(question.json_schema)
+            if isinstance(matcher, CallError):
+                return matcher
+        return Row(
+            prompt=prepared.prompt,
+            max_new=prepared.max_new,
+            ends=self._ends(),
+            seed=prepared.request.seed,
+            grammar=matcher,
+            is_stopped=self._stopper(question.sampling.stop) if question.sampling.stop else None,
+            is_wanted=lambda: prepared.is_wanted,
+            bias=bias_of_tokens(self._tokenizer, question.sampling.logit_bias or ()),
+            presence_penalty=question.sampling.presence_penalty or 0.0,
+            frequency_penalty=question.sampling.frequency_penalty or 0.0,
+            **self._sampling(question),
+        )
+
+    def _sampling(self, question: Question) -> dict[str, Any]:
+        """Temperature and its kin: of the request, else of the model's generation config, else greedy."""
+        sampling, extras, defaults = question.sampling, question.sampling.extras(), self._defaults
+        samples = bool(getattr(defaults, "do_sample", None))
+
+        def of(name: str, given: Any, neutral: float) -> Any:
+            if given is not None:
+                return given
+            own = getattr(defaults, name, None) if samples else None
+            return neutral if own is None else own
+
+        return {
+            "temperature": of("temperature", sampling.temperature, 1.0 if samples or sampling.top_p is not None else 0.0),
+            "top_p": of("top_p", sampling.top_p, 1.0),
+            "top_k": int(of("top_k", extras.get("top_k"), 0)),
+            "min_p": of("min_p", extras.get("min_p"), 0.0),
+            "repetition_penalty": extras.get("repetition_penalty") or getattr(defaults, "repetition_penalty", None) or 1.0,
+        }
+
+    def _ends(self) -> frozenset[int]:
+        own = getattr(self._defaults, "eos_token_id", None)
+        ends = own if isinstance(own, list) else [own]
+        return frozenset(i for i in [*ends, self._tokenizer.eos_token_id] if i is not None)
+
+    def _stopper(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
+        tail = 4 * max(len(s) for s in stops) + 4  # a token is at least one byte, a character at most four
+
+        def is_stopped(tokens: list[int]) -> bool:
+            text = self._text(tokens[-tail:])
+            return any(s in text for s in stops)
+
+        return is_stopped
+
+    def _matcher(self, json_schema: str) -> Any:
+        """A fresh llguidance matcher for a schema, or the error of a schema that it cannot hold a model to."""
+        if json_schema not in self._matchers:
+            try:
+                from llguidance import LLMatcher
+                from llguidance.hf import from_tokenizer
+            except ImportError as exc:
+                raise MissingExtraError("llguidance", extra="local", needed_for=f"schema= with {self._label}") from exc
+            if self._grammar_tokens is None:
+                self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends()) or None)
+            matcher = LLMatcher(self._grammar_tokens, grammar(json_schema), log_level=0)
+            refused = BadRequestError(f"{self._label}: the schema cannot be decoded under: {matcher.get_error()}") if matcher.is_error() else None
+            self._matchers[json_schema] = refused or matcher
+        matcher = self._matchers[json_schema]
+        return matcher if isinstance(matcher, CallError) else matcher.deep_copy()
+
+    # Tokens to text
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return text_of_tokens(self._tokenizer, tokens, with_channels=self._has_channels)
+
+    def _completion(self, prepared: Prepared, row: Row) -> Completion | CallError:
+        if row.finish == "cancelled" or row.finish is None:
+            return BadReplyError(f"{self._label}: the answer was given up before its end")
+        text = self._text(row.tokens)
+        cuts = [at for s in prepared.request.question.sampling.stop or () if (at := text.find(s)) >= 0]
+        text = text[: min(cuts)] if cuts else text
+        text = with_opening(text, row.prompt, self._tokenizer, prepared.request)
+        return Completion(text, finish=row.finish, n_in=len(row.prompt), n_out=len(row.tokens), model=self._label)

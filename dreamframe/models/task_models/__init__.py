@@ -1,0 +1,1 @@
+"""Models made for one task, such as classifiers, a provider a file."""

@@ -1,0 +1,73 @@
+"""Task models that only trainings make: reward models, and few-shot classifiers over an embedder."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dreamframe.errors import MissingExtraError
+from dreamframe.models.base import Client
+from dreamframe.models.request import Completion
+from dreamframe.models.task_models.hf import HFClassifier, HFClassifierClient
+
+if TYPE_CHECKING:
+    from dreamframe.models.local.batching import Pool
+    from dreamframe.models.task_models.hf_engine import Reader, Text
+
+
+@dataclass(frozen=True)
+class RewardModel(HFClassifier):
+    """A reward model in this process, as `dr.Reward` trains it. `df.classify(reward, None, "text", into="r")` puts the reward into `r_score`.
+
+    A text that is a JSON list of role and content is read as a chat (prompt and answer), any other as it is: as the model was trained, with or without
+    prompts.
+
+    >>> dr.RewardModel("me/judge").label
+    'judge'
+    """
+
+    provider: ClassVar[str] = "reward-model"
+
+    def open(self) -> Client:
+        return RewardClient(self)
+
+
+@dataclass(frozen=True)
+class SentenceClassifier(HFClassifier):
+    """A few-shot classifier in this process, as `dr.SetFit` trains it. Needs `pip install 'dreamframe[embed]'`.
+
+    >>> dr.SentenceClassifier("me/moods").label
+    'moods'
+    """
+
+    provider: ClassVar[str] = "sentence-classifier"
+
+    def open(self) -> Client:
+        if importlib.util.find_spec("sentence_transformers") is None:
+            raise MissingExtraError("sentence-transformers", extra="embed", needed_for="dr.SentenceClassifier")
+        return SentenceClient(self)
+
+
+class RewardClient(HFClassifierClient):
+    """The loaded reward model."""
+
+    def load(self) -> tuple[Reader, Pool[Text, Completion]]:
+        from dreamframe.models.task_models.trained_engine import RewardReader
+
+        return self.pooled(RewardReader.of(self.settings))
+
+
+class SentenceClient(HFClassifierClient):
+    """The loaded embedder with its head."""
+
+    def load(self) -> tuple[Reader, Pool[Text, Completion]]:
+        from dreamframe.models.task_models.trained_engine import SentenceReader
+
+        return self.pooled(SentenceReader.of(self.settings))
+
+
+def of_training(model: Any, *, kind: str, base: Any, is_adapter: bool, **settings: Any) -> HFClassifier:
+    """The task model of a training of that kind: over its base where it is an adapter."""
+    cls = {"classifier": HFClassifier, "reward": RewardModel, "setfit": SentenceClassifier}[kind]
+    return cls(base, adapter=model, **settings) if is_adapter else cls(model, **settings)

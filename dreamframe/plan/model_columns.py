@@ -1,0 +1,218 @@
+"""Columns of models as polars expressions: placeholders, and putting the steps that compute them underneath.
+
+`dr.prompt(...)`, `dr.embed(...)` and `dr.similarity(...)` give `pl.col(<placeholder>).alias(into)`. The placeholder is a readable column name; what it
+stands for is kept in a table by that name. When a frame verb receives expressions, `hoist` finds the placeholders by `expr.meta.root_names()`, puts
+their steps under the verb, and tells which columns to drop again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.identity.owned import in_order, own_expr
+from dreamframe.models.base import LLM
+from dreamframe.models.embedders.base import Embedder
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.embed import Embed, Similarity
+from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.plan.steps.relational import Relational, root_names
+from dreamframe.prompts.base import Prompt
+
+HINT = "; this column is written by a model: use the expression in a dreamframe verb, e.g. df.dream.with_columns(...) or dr.frame(df).with_columns(...)"
+
+
+@dataclass(frozen=True)
+class ModelColumn:
+    """What a placeholder stands for: the step's settings, and the expressions that its template's names stand for."""
+
+    llm: LLM
+    prompt: Prompt
+    settings: tuple[tuple[str, Any], ...]  # further fields of PromptStep
+    columns: tuple[tuple[str, pl.Expr], ...] = ()  # template name → expression
+    into: str = "answer"
+
+    @property
+    def digest(self) -> str:
+        """Eight characters of what the column is, the same in every process; looks at no file.
+
+        A second call that only differs in what has no such digest (another object with the same settings) has its number after them.
+        """
+        hashed = fingerprint((type(self.llm).__name__, _stable(self.llm), _stable(self.prompt), self.settings, self.columns))[:8]
+        return _numbered(hashed, (self.llm, self.prompt))
+
+    @property
+    def placeholder(self) -> str:
+        """A column name that tells what it is, also in polars' own error messages."""
+        return _name(f"prompt({self.llm.label}, {_cut(self.prompt.summary)})#{self.digest}{HINT}")
+
+    def over(self, below: Step, into: str) -> Step:
+        """The step that computes this column over `below`."""
+        return PromptStep.over(below, self.llm, self.prompt, into=into, **dict(self.settings))
+
+    def renamed(self, names: Mapping[str, str]) -> ModelColumn:
+        """The same, its expressions being columns of these names."""
+        return replace(self, prompt=self.prompt.renamed(names), columns=())
+
+
+@dataclass(frozen=True)
+class VectorColumn:
+    """A column that an embedder makes: of one text its vector, of two their cosine."""
+
+    by: Embedder
+    kind: type[Embed] | type[Similarity]
+    reads: tuple[tuple[str, str], ...]  # field of the step → column
+    settings: tuple[tuple[str, Any], ...]  # further fields
+    columns: tuple[tuple[str, pl.Expr], ...] = ()  # field of the step → expression
+    into: str = "embedding"
+
+    @property
+    def digest(self) -> str:
+        """As of a ModelColumn."""
+        hashed = fingerprint((type(self.by).__name__, _stable(self.by), self.kind.__name__, self.reads, self.settings, self.columns))[:8]
+        return _numbered(hashed, (self.by,))
+
+    @property
+    def placeholder(self) -> str:
+        """A column name that tells what it is, also in polars' own error messages."""
+        texts = [repr(column) for _, column in self.reads] + [" ".join(str(expr).split()) for _, expr in self.columns]
+        return _name(f"{self.kind.__name__.lower()}({self.by.label}, {_cut(', '.join(texts))})#{self.digest}{HINT}")
+
+    def over(self, below: Step, into: str) -> Step:
+        """The step that computes this column over `below`."""
+        return self.kind.over(below, self.by, into=into, **dict(self.reads), **dict(self.settings))
+
+    def renamed(self, names: Mapping[str, str]) -> VectorColumn:
+        """The same, its expressions being columns of these names."""
+        return replace(self, reads=(*self.reads, *names.items()), columns=())
+
+
+Column = ModelColumn | VectorColumn
+PLACEHOLDERS: dict[str, Column] = {}  # keyed by content: the same call is the same column
+ALIKE: dict[str, list[tuple[Any, ...]]] = {}  # digest → the calls of this process that have it, in the order of their making
+
+
+def _numbered(hashed: str, held: tuple[Any, ...]) -> str:
+    """The digest, with the number of what is held among those of this process that have the same."""
+    alike = ALIKE.setdefault(hashed, [])
+    number = next((i for i, other in enumerate(alike) if _same(other, held)), len(alike))
+    if number == len(alike):
+        alike.append(held)
+    return f"{hashed}~{number + 1}" if number else hashed
+
+
+def model_column(column: Column) -> pl.Expr:
+    """The expression that stands for a column a model writes."""
+    name = column.placeholder
+    PLACEHOLDERS[name] = column
+    return pl.col(name).alias(column.into)
+
+
+def placeholders_in(expr: pl.Expr) -> list[str]:
+    """The placeholders that an expression reads, in order of first use."""
+    return list(dict.fromkeys(n for n in root_names(expr) if n in PLACEHOLDERS))
+
+
+def bare(expr: pl.Expr) -> Column | None:
+    """The model column that an expression is, if it is nothing but one (perhaps under another name)."""
+    names = placeholders_in(expr)
+    if len(names) != 1 or not expr.meta.is_column_selection(allow_aliasing=True):
+        return None
+    return PLACEHOLDERS[names[0]]
+
+
+def hoist(below: Step, exprs: Iterable[pl.Expr]) -> tuple[Step, list[str]]:
+    """Put the steps of all placeholders in `exprs` over `below`. Returns the new step and the columns to drop afterwards."""
+    added: list[str] = []
+    for expr in exprs:
+        for name in placeholders_in(expr):
+            if expr.meta.has_multiple_outputs():
+                raise PlanError(
+                    "a wildcard and a model call stand in one expression, and the wildcard would see the call's own column. "
+                    "Write it in two steps: first .with_columns(dr.prompt(..., into='answer')), then the expression over 'answer'."
+                )
+            if name not in below.schema:
+                below, more = _add(below, PLACEHOLDERS[name], name)
+                added += [*more, name]
+    return below, list(dict.fromkeys(added))
+
+
+def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
+    """Compute one model column under a name; its keyword expressions first, as columns of their own."""
+    if not column.columns:
+        return column.over(below, into), []
+    below, inner = hoist(below, [e for _, e in column.columns])
+    digest = column.digest
+    kind = "prompt" if isinstance(column, ModelColumn) else column.kind.__name__.lower()
+    names = {name: f"{name} of {kind}#{digest}" for name, _ in column.columns}
+    exprs = [expr.alias(names[name]) for name, expr in column.columns]
+    below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
+    return column.renamed(names).over(below, into), [*inner, *names.values()]
+
+
+def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:
+    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals; columns of values are copied."""
+    out: list[pl.Expr] = []
+    for value in map(in_order, values):
+        if isinstance(value, (list, tuple)):
+            out += into_exprs(value, {}, strings=strings)
+        else:
+            out.append(_as_expr(value))
+    return out + [_as_expr(v).alias(k) for k, v in named.items()]
+
+
+def _as_expr(value: Any) -> pl.Expr:
+    if isinstance(value, str):
+        return pl.col(value)
+    return own_expr(value if isinstance(value, pl.Expr) else pl.lit(value))
+
+
+def need_columns(exprs: Iterable[pl.Expr], schema: pl.Schema, *, step: str) -> None:
+    """Raise ColumnNotFoundError for the first column that is neither there nor a placeholder."""
+    for expr in exprs:
+        for name in root_names(expr):
+            if name not in schema and name not in PLACEHOLDERS:
+                raise ColumnNotFoundError(name, columns=[n for n in schema.names() if n not in PLACEHOLDERS], step=step)
+
+
+def _stable(record: Any) -> Any:
+    """A record's hashed fields, without looking at files: what has no content that another process would find counts as its type."""
+    own = {f.name: getattr(record, f.name) for f in fields(record) if not f.metadata.get("runtime")} if is_dataclass(record) else {}
+    return type(record).__qualname__, {name: _stable_value(value) for name, value in own.items()}
+
+
+def _stable_value(value: Any) -> Any:
+    if hasattr(value, "step"):  # a frame or a lazy model: an edge, keyed by the plan
+        return [(type(s).__name__, s.describe()) for s in value.step.walk()]
+    try:
+        fingerprint(value)
+    except FingerprintError:
+        return type(value).__qualname__
+    return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values of one process are the same in every respect, runtime fields too; other objects only if they are one."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (str, int, float, bytes)):
+        return bool(a == b)
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    return is_dataclass(a) and all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+
+
+def _cut(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _name(text: str) -> str:
+    """A text as the name of a column, which holds no NUL."""
+    return text.replace("\0", "␀")

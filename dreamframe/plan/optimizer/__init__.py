@@ -1,0 +1,1 @@
+"""Rules that save calls and change no row, a rule a file."""

@@ -1,0 +1,45 @@
+"""The secrets of a plan: those that its models, trainers and sources hold, and the environment's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from dreamframe.models.held import redactor_of, secrets_in
+from dreamframe.plan.step import Step
+from dreamframe.redaction.redactor import Redactor, redactor
+from dreamframe.redaction.secret import Secret
+
+DEEPEST = 12
+
+
+def plan_redactor(steps: Iterable[Step]) -> Redactor:
+    """What takes the secrets of these plans, and of the environment, out of texts."""
+    return redactor_of(_records(steps))
+
+
+def stands_in(step: Step, text: str) -> bool:
+    """Whether a secret of a plan's own stands in a text as a whole."""
+    return redactor(tuple(dict.fromkeys(s for record in _records([step]) for s in secrets_in(record)))).holds(text)
+
+
+def _records(steps: Iterable[Step]) -> list[Any]:
+    nodes = {id(node): node for step in steps for node in step.walk()}
+    return list({id(r): r for node in nodes.values() for r in records_in(node)}.values())
+
+
+def records_in(value: Any, depth: int = 0) -> Iterator[Any]:
+    """A step and the records inside it, however deep; not other steps, which the walk visits."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield value
+        inner: Iterable[Any] = (getattr(value, f.name, None) for f in dataclasses.fields(value) if f.name not in ("inputs", "data"))
+    elif isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, (tuple, list)):
+        inner = value
+    else:
+        return
+    for held in inner:
+        if depth < DEEPEST and not isinstance(held, (Step, str, int, float, Secret, type(None))):
+            yield from records_in(held, depth + 1)

@@ -1,0 +1,300 @@
+"""A step of a plan: a frozen record whose fields are its identity, in one of a few shapes that the engines know."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError
+from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
+from dreamframe.identity.whose_code import is_library
+from dreamframe.models.authority import Authority, lent, reached
+from dreamframe.models.provenance import Provenance
+from dreamframe.models.request import RowContext
+
+T = TypeVar("T")
+RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
+Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
+
+
+def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = None) -> Any:
+    """Declare a field that steers how a step runs, never what it makes: it stays out of the fingerprint.
+
+    >>> @step
+    ... class Shout(RowStep):
+    ...     column: str
+    ...     batch_size: int = runtime(default=8)
+    ...     def output_schema(self): return self.inputs[0].schema
+    ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
+    >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
+    (1, ['name', 'authority', 'batch_size'])
+    """
+    if default_factory is not None:
+        return field(default_factory=default_factory, metadata={"runtime": True})
+    return field(default=default, metadata={"runtime": True})
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, runtime))
+def step(cls: type[T]) -> type[T]:
+    """Make a step class a frozen, keyword-only record. Every field is hashed unless declared `runtime(...)`."""
+    return dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
+
+
+@step
+class Step(ABC):
+    """A node of the plan. `inputs` are its edges; `name` is a label and re-runs nothing when it changes.
+
+    The schema is computed when the step is made, so that a wrong column fails on the line that wrote it.
+    """
+
+    inputs: tuple[Step, ...] = ()
+    name: str | None = runtime(default=None)
+    authority: Authority | None = lent()  # what a plan that was read may reach; None: the user wrote it
+
+    version: ClassVar[int] = 1  # raised when the meaning of the step changes
+    is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
+    cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+
+    def __post_init__(self) -> None:
+        self.schema  # noqa: B018  a wrong plan fails here
+
+    @cached_property
+    def schema(self) -> pl.Schema:
+        """Names and types of the columns this step gives."""
+        self.check()
+        made = self.output_schema()
+        check_names(made, step=self.label)
+        return made
+
+    def check(self) -> None:
+        """Raise a PlanError where the inputs cannot serve this step."""
+        for column in self.reads():
+            self.need(column)
+
+    def need(self, column: str, *, of: int = 0) -> pl.DataType:
+        """The type of an input's column, or ColumnNotFoundError."""
+        have = self.inputs[of].schema
+        if column not in have:
+            raise ColumnNotFoundError(column, columns=have.names(), step=self.label)
+        return have[column]
+
+    def adds(self, *columns: str) -> None:
+        """Raise DuplicateColumnError where a new column exists already or is named twice."""
+        have = self.inputs[0].schema.names()
+        for i, column in enumerate(columns):
+            if column in have or column in columns[:i]:
+                raise DuplicateColumnError(
+                    f"{self.label}: column {column!r} exists already. Give the new one another name with into=, "
+                    f"or drop the old one first: .drop({column!r})."
+                )
+
+    def reads(self) -> tuple[str, ...]:
+        """Columns of the first input that this step needs by name."""
+        return ()
+
+    @abstractmethod
+    def output_schema(self) -> pl.Schema:
+        """Names and types of the columns this step gives, from those of its inputs."""
+
+    def citations(self) -> tuple[str, ...]:
+        """Papers of all techniques that this step uses, for the cards."""
+        return self.cites
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        """For a source: the data sets that it reads, for the cards. Models and prompts among the fields speak for themselves."""
+        return ()
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether its rows depend on files that its key does not know: those that rows name, or that a function opens. Its output is then not kept."""
+        return reads_files(self.functions())
+
+    def functions(self) -> object:
+        """What it holds of the user's own code, for `reads_files`. A step class of the user's own is such code."""
+        return None if is_library(type(self)) else type(self)
+
+    @property
+    def label(self) -> str:
+        """What messages and progress call this step."""
+        return self.name or type(self).__name__.lower()
+
+    def describe(self) -> str:
+        """One line for explain()."""
+        return type(self).__name__.upper()
+
+    def explained(self) -> str:
+        """The line of explain(): what `describe` says, and the addresses and whole paths that the step reaches for. It is shown, and never kept."""
+        places = dict.fromkeys(place for f in fields(self) if f.name != "inputs" for place in reached(getattr(self, f.name)))
+        return " at ".join((self.describe(), *places))
+
+    def key_fields(self) -> Mapping[str, object]:
+        """The fields that identify this step besides its inputs."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "inputs" and not f.metadata.get("runtime")}
+
+    def key_parts(self, memo: Memo | None = None) -> dict[str, str]:
+        """Field → short digest: what went into the key besides the inputs, to see which part of two keys differs."""
+        content = self._content({} if memo is None else memo)
+        return {**parts(self), **({} if content is None else {"content": content[:12]})}
+
+    def _content(self, memo: Memo) -> str | None:
+        """The content as one walk sees it: as it was when it was first asked for."""
+        if ("content", id(self)) not in memo:
+            memo["content", id(self)] = self, self.content(memo)
+        found: str | None = memo["content", id(self)][1]
+        return found
+
+    def content(self, memo: Memo) -> str | None:  # noqa: ARG002  sources use it
+        """For a source: the digest of its rows as they are now; for a training, that of the weights it names. None for every other step."""
+        return None
+
+    def key(self, memo: Memo) -> str:
+        """32 hex characters: this step over these inputs over the sources' content of this moment.
+
+        `memo` belongs to one walk, since a file may change between two runs of one plan. It keeps the steps alive whose keys it knows: the id of one
+        that is gone could be given to another.
+        """
+        if id(self) not in memo:
+            for node in self.walk():  # inputs first: a plan may be deeper than Python's stack
+                if id(node) not in memo:
+                    memo[id(node)] = node, node.key_now(memo)
+        return str(memo[id(self)][1])
+
+    def key_now(self, memo: Memo) -> str:
+        """The key, made anew: another one where the weights that a field names were replaced since."""
+        return fingerprint((self, [i.key(memo) for i in self.inputs], self._content(memo)))
+
+    def walk(self) -> list[Step]:
+        """This step and all below it, each once, inputs before the steps that read them."""
+        seen: dict[int, Step] = {}
+        waiting: list[tuple[Step, bool]] = [(self, False)]
+        while waiting:
+            node, has_inputs = waiting.pop()
+            if has_inputs:
+                seen.setdefault(id(node), node)
+            elif id(node) not in seen:
+                waiting.append((node, True))
+                waiting += [(i, False) for i in reversed(node.inputs)]
+        return list(seen.values())
+
+    def rebuilt(self, change: Callable[[Step], Step]) -> Step:
+        """The plan with every step put through `change`, inputs first; a step whose inputs did not change is handed over as it is."""
+        done: dict[int, Step] = {}
+        for node in self.walk():
+            done[id(node)] = change(node.with_inputs([done[id(i)] for i in node.inputs]))
+        return done[id(self)]
+
+    def with_inputs(self, inputs: Sequence[Step]) -> Step:
+        """The same step over other inputs."""
+        if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
+            return self
+        return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "inputs": tuple(inputs)})
+
+
+def check_names(schema: pl.Schema, *, step: str) -> None:
+    """Raise PlanError for names that no column can have: a NUL ends the process where Arrow takes names over, and patterns are many columns to polars."""
+    for name, dtype in schema.items():
+        if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
+            raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
+            raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
+
+
+def _with_nul(name: str, dtype: Any) -> str:
+    """The first name with a NUL: a column's own, or that of a field inside it; empty where there is none."""
+    if "\0" in name:
+        return name
+    if isinstance(dtype, pl.Struct):
+        return next((found for f in dtype.fields if (found := _with_nul(f.name, f.dtype))), "")
+    inner = [getattr(dtype, part) for part in ("inner", "key", "value") if hasattr(dtype, part)]
+    return next((found for i in inner if (found := _with_nul("", i))), "")
+
+
+@step
+class Source(Step):
+    """Makes rows out of files or memory."""
+
+    @abstractmethod
+    def lazy(self) -> pl.LazyFrame:
+        """The rows, in their order."""
+
+    def first(self, n: int) -> Source:  # noqa: ARG002  sources that are far away use it
+        """The same source where no more than its first n rows are needed."""
+        return self
+
+
+@step
+class PolarsStep(Step):
+    """Work that polars does: a function from lazy frames to a lazy frame. Adjacent ones run as one polars query."""
+
+    @abstractmethod
+    def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
+        """The query over the inputs' queries."""
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether it may be run on each small batch of rows by itself, with the same rows in the same order."""
+        return False
+
+    def output_schema(self) -> pl.Schema:
+        return self.apply(*(pl.LazyFrame(schema=i.schema) for i in self.inputs)).collect_schema()
+
+
+@step
+class RowStep(Step):
+    """Each output row depends on one input row (of the first input). Runs on small batches that stream through the plan."""
+
+    on_error: str = "raise"  # raise | null | drop
+
+    @abstractmethod
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        """Rows in, rows out, in order. A row that fails goes to `ctx.fail(position, failure)` and gets nulls: `on_error` decides the rest."""
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether batches must enter in input order (samples of equal requests are numbered in that order)."""
+        return False
+
+    @property
+    def width(self) -> int:
+        """Rows that this step likes to have in flight."""
+        return 256
+
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:  # most steps have one input
+        """Called once before the first batch, with the rows of the inputs after the first."""
+
+
+@step
+class TableStep(Step):
+    """Needs all rows of its inputs before it gives the first."""
+
+    @abstractmethod
+    async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:
+        """Whole tables in, one table out, in a defined order."""
+
+
+@step
+class RoundsStep(Step):
+    """Takes rows of its input in rounds, until it has enough: the engine runs the row steps below for so many rows at a time, and no more."""
+
+    @abstractmethod
+    def next_round(self, seen: int, kept: int) -> int:
+        """How many further rows the row steps below are given, when `seen` rows have given `kept`; 0 ends it."""
+
+    @abstractmethod
+    def enough(self, rows: pl.DataFrame, seen: int | None) -> pl.DataFrame:
+        """The output, from all rows that were kept of `seen` (None: nothing was asked row by row, these are all there are)."""
+
+
+@step
+class ModelStep(Step):
+    """Trains an artefact from the rows of its inputs. Its output schema is empty: it gives a folder, not rows."""
+
+    is_expensive: ClassVar[bool] = True
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema()

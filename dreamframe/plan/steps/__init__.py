@@ -1,0 +1,1 @@
+"""Steps, a family a file."""

@@ -1,0 +1,263 @@
+"""Ask a language model about every row: the step behind `df.prompt(...)` and `dr.prompt(...)`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import polars as pl
+
+from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
+from dreamframe.identity.whose_code import is_library, is_own
+from dreamframe.models.answer import LENGTH, are_plain, usable, verdict
+from dreamframe.models.base import LLM
+from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
+from dreamframe.plan.aside import aside
+from dreamframe.plan.step import RowStep, Step, runtime, step
+from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.base import Prompt
+
+REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
+ANEW = "Answer with nothing but JSON that fits the schema."
+Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
+ON_ERROR = ("raise", "null", "drop")
+
+
+@step
+class PromptStep(RowStep):
+    """One column of answers. Null prompts (a null in a column that the template reads) give null, and no call is made."""
+
+    llm: LLM
+    prompt: Prompt
+    into: str = "answer"
+    schema_: AnswerSchema | None = None
+    system: str | None = None
+    sampling: Sampling = Sampling()
+    n: int = 1  # samples for each row; more than one gives a list column
+    parse: Callable[[str], Any] | None = None
+    techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
+    repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
+
+    is_expensive: ClassVar[bool] = True
+
+    @classmethod
+    def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> PromptStep:
+        """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
+        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
+        return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
+
+    @property
+    def label(self) -> str:
+        return self.name or self.into
+
+    def check(self) -> None:
+        where = self.name or "prompt"
+        if self.on_error not in ON_ERROR:
+            raise SettingError(f"{where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        if self.n < 1:
+            raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
+        self.prompt.check(self.inputs[0].schema, step=where)
+        self.adds(self.into)
+
+    def reads(self) -> tuple[str, ...]:
+        return self.prompt.columns
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The type of one answer."""
+        return self.schema_.dtype if self.schema_ else pl.String()
+
+    def output_schema(self) -> pl.Schema:
+        column = pl.List(self.dtype) if self.n > 1 else self.dtype
+        return pl.Schema({**self.inputs[0].schema, self.into: column})
+
+    def key_fields(self) -> Mapping[str, object]:
+        own = dict(super().key_fields())
+        if self.sampling == Sampling():  # settings given to the model or to the verb are the same question
+            own.pop("sampling")
+        return own
+
+    def citations(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.cites, *self.prompt.cites, *self.techniques)))
+
+    @property
+    def reads_files(self) -> bool:
+        return self.prompt.reads_files(self.inputs[0].schema) or super().reads_files
+
+    def functions(self) -> object:
+        own = None if is_library(type(self.prompt)) else self.prompt
+        return super().functions(), self.parse, own, None if self.schema_ is None else self.schema_.shape
+
+    @property
+    def needs_order(self) -> bool:
+        return not self._sampling.is_greedy
+
+    @property
+    def width(self) -> int:
+        return int(getattr(self.llm, "concurrency", None) or 16)
+
+    @property
+    def _sampling(self) -> Sampling:
+        return self.sampling.over(self.llm.sampling)
+
+    def describe(self) -> str:
+        kind = f" → {self.dtype}" if self.schema_ else ""
+        many = f" n={self.n}" if self.n > 1 else ""
+        return f"PROMPT {self.into}{kind}{many} ← {self.llm.label} {self.prompt.summary}"
+
+    def question(self, ctx: RowContext) -> Question:
+        """What is the same for every row."""
+        llm = ctx.resolve(self.llm)
+        constrain = self.schema_ is not None and self.parse is None
+        return Question(
+            llm=llm,
+            system=self.system if self.system is not None else llm.system,
+            sampling=self._sampling,
+            json_schema=self.schema_.json_schema if self.schema_ is not None and constrain else None,
+            form=self.prompt.form,
+        )
+
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
+        ctx.once("prompt", lambda: self.prompt.bound(tables))
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        question = ctx.once("question", lambda: self.question(ctx))
+        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
+        if self.n > 1:
+            prompts = prompts.gather([i for i in range(rows.height) for _ in range(self.n)])
+        replies = await ctx.ask(question, prompts)
+        values = await self._values(question, prompts, replies, ctx)
+        column = self._column(values)
+        if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
+            column = self._lists(column, rows.height, ctx)
+        return rows.hstack([column])
+
+    def _column(self, values: pl.Series | list[Any]) -> pl.Series:
+        if isinstance(values, pl.Series):
+            return values.alias(self.into)
+        if self.schema_ is not None:
+            return self.schema_.to_series(self.into, values)
+        return pl.Series(self.into, values, dtype=self.dtype)
+
+    def _lists(self, column: pl.Series, height: int, ctx: RowContext) -> pl.Series:
+        grouped = pl.DataFrame({"row": [i for i in range(height) for _ in range(self.n)], "value": column})
+        lists = grouped.group_by("row", maintain_order=True).agg("value").get_column("value").alias(self.into)
+        whole = pl.Series([i not in ctx.failures for i in range(height)], dtype=pl.Boolean)
+        return pl.select(pl.when(whole).then(lists).otherwise(None).alias(self.into)).to_series().cast(pl.List(self.dtype))
+
+    async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext) -> pl.Series | list[Any]:
+        """Answers as values of the column's type; what cannot be one is reported to `ctx`."""
+        answers = replies.answers
+        for position, failure in replies.failures.items():
+            ctx.fail(position // self.n, failure)
+        plain = self.schema_ is None and self.parse is None
+        if plain and not replies.failures and are_plain(answers):
+            return answers.get_column("text")
+        read = await self._read(question, answers, ctx)
+        keys = {p: replies.keys_of(p) for p in range(len(prompts))}
+        values, again = self._settled(question, prompts, read, keys, ctx, last=self.repairs == 0)
+        return await self._repair(question, prompts, replies, values, again, keys, ctx)
+
+    async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
+        """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
+        the event loop reads what other rows are answered."""
+        given = list(zip(answers.get_column("text"), answers.get_column("finish"), strict=True))
+        if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
+            return [self._value_or_error(text, finish, question) for text, finish in given]
+        async with ctx.once("reading", asyncio.Lock):
+            return await aside(lambda: [self._value_or_error(text, finish, question) for text, finish in given])
+
+    def _settled(
+        self, question: Question, prompts: pl.Series, read: Sequence[Any], keys: Asked, ctx: RowContext, *, last: bool
+    ) -> tuple[list[Any], dict[int, ParseError]]:
+        """Values by position, and the errors that another turn may repair; all others are failures, which name the answers that were read."""
+        values: list[Any] = []
+        again: dict[int, ParseError] = {}
+        for (position, its_keys), value in zip(keys.items(), read, strict=True):
+            values.append(None if isinstance(value, AnswerError) else value)
+            if isinstance(value, ParseError) and question.json_schema and not last:
+                again[position] = value
+            elif isinstance(value, AnswerError):
+                ctx.fail(position // self.n, Failure.of(value, request=prompts[position], keys=its_keys))
+        return values, again
+
+    async def _repair(
+        self, question: Question, prompts: pl.Series, replies: Replies, values: list[Any], again: dict[int, ParseError], keys: Asked, ctx: RowContext
+    ) -> list[Any]:
+        """Show the model its error, up to `repairs` times. Each turn is a request like any other, so it is paid once."""
+        talks = {p: turns(prompts[p], question) for p in again}
+        for turn in range(self.repairs):
+            if not again:
+                break
+            for p, exc in again.items():
+                talks[p] = next_turn(talks[p], exc)
+            asked = list(again)
+            form = Question(llm=question.llm, system=question.system, sampling=question.sampling, json_schema=question.json_schema, form="messages")
+            form = ctx.once(f"repair {form.digest}", lambda form=form: form)  # type: ignore[misc]
+            texts = pl.Series([json.dumps(talks[p], ensure_ascii=False) for p in asked], dtype=pl.String)
+            reply = await ctx.ask(form, texts, [replies.samples[p] for p in asked])
+            for i, failure in reply.failures.items():
+                ctx.fail(asked[i] // self.n, failure)
+            read = await self._read(form, reply.answers, ctx)
+            keys = {p: (*keys[p], *reply.keys_of(i)) for i, p in enumerate(asked)}
+            repaired, again = self._settled(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
+            for p, value in zip(asked, repaired, strict=True):
+                values[p] = value
+        return values
+
+    def _value_or_error(self, text: str | None, finish: str | None, question: Question) -> Any:
+        if finish is None:  # not asked, or failed
+            return None
+        try:
+            return self._value(text, finish, question)
+        except AnswerError as exc:
+            return exc
+
+    def _value(self, text: str | None, finish: str, question: Question) -> Any:
+        limit, stop = question.sampling.max_tokens, question.sampling.stop
+        text = usable(text, finish, max_tokens=limit, may_be_empty=bool(self.parse or self.schema_ or stop))
+        try:
+            if self.parse is not None:
+                return self._parsed(text)
+            if self.schema_ is not None:
+                return self.schema_.parse(text)
+        except ParseError as exc:
+            if finish == LENGTH:
+                raise TruncatedError(f"the answer was cut off ({'max_tokens=' + str(limit) if limit else 'by the model'}): {exc}", text=text) from exc
+            raise
+        if finish == LENGTH and limit is None:
+            raise TruncatedError("the model's own limit cut the answer off; pass max_tokens= to choose one", text=text)
+        return text
+
+    def _parsed(self, text: str) -> Any:
+        assert self.parse is not None
+        try:
+            value = self.parse(verdict(text) if is_own(self.parse) else text)
+        except BaseException as exc:  # it may raise anything, SystemExit too
+            raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
+        if value is None:
+            return None
+        if self.schema_ is not None:
+            return self.schema_.accept(value, text=text)
+        if not isinstance(value, str):
+            raise ParseError(f"parse= gave a {type(value).__name__}; say so with schema=, e.g. schema={type(value).__name__}", text=text)
+        return value
+
+
+def turns(prompt: str, question: Question) -> list[dict[str, Any]]:
+    """The messages of a request so far, without the system prompt."""
+    return list(json.loads(prompt)) if question.form == "messages" else [{"role": "user", "content": prompt}]
+
+
+def next_turn(talk: list[dict[str, Any]], error: ParseError) -> list[dict[str, Any]]:
+    """The messages with the answer that could not be used and what was wrong with it. An empty answer is no message: then it is asked anew."""
+    if error.text and error.text.strip():
+        return [*talk, {"role": "assistant", "content": error.text}, {"role": "user", "content": REPAIR.format(error=error)}]
+    last = talk[-1] if talk and talk[-1]["role"] == "user" else None
+    if last is None:
+        return [*talk, {"role": "user", "content": ANEW}]
+    content = last["content"]
+    told = [*content, {"type": "text", "text": ANEW}] if isinstance(content, list) else f"{content}\n\n{ANEW}"
+    return [*talk[:-1], {**last, "content": told}]

@@ -1,0 +1,284 @@
+"""Polars' own verbs as steps: one generic record of a verb and its arguments, and the steps that pick rows by their position."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.plan.step import PolarsStep, TableStep, step
+from dreamframe.plan.steps.strata import apportion, shares
+from dreamframe.redaction.visible import harmless
+
+# Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
+ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
+TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
+
+
+@step
+class Relational(PolarsStep):
+    """A verb of polars over its input, or over two or more."""
+
+    verb: str
+    args: tuple[Any, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()  # keyword arguments, sorted
+
+    @property
+    def label(self) -> str:
+        return self.name or self.verb
+
+    def expressions(self) -> list[pl.Expr]:
+        """All polars expressions among the arguments."""
+        found: list[pl.Expr] = []
+
+        def visit(value: Any) -> None:
+            if isinstance(value, pl.Expr):
+                found.append(value)
+            elif isinstance(value, (list, tuple)):
+                for v in value:
+                    visit(v)
+
+        visit(self.args)
+        visit([v for _, v in self.options])
+        return found
+
+    def functions(self) -> object:
+        return [super().functions(), *(e for e in self.expressions() if not is_separable(e))]  # those with functions in them are not
+
+    def check(self) -> None:
+        have = self.inputs[0].schema.names()
+        for expr in self.expressions() if len(self.inputs) == 1 else []:
+            for column in root_names(expr):
+                if column not in have:
+                    raise ColumnNotFoundError(column, columns=have, step=self.label)
+
+    def output_schema(self) -> pl.Schema:
+        try:
+            made = super().output_schema()
+            if self.verb in TRIED:  # on a row of nulls
+                self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
+            return made
+        except pl.exceptions.ColumnNotFoundError as exc:
+            missing = _missing_name(str(exc))
+            if missing is None:
+                raise
+            names = [n for i in self.inputs for n in i.schema.names()]
+            raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from harmless(exc)
+        except pl.exceptions.DuplicateError as exc:
+            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
+        except pl.exceptions.PolarsError as exc:
+            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from harmless(exc)
+
+    def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
+        options = dict(self.options)
+        match self.verb:
+            case "aggregate":  # group_by(keys).agg(values); the groups in order of first appearance
+                keys, values = self.args
+                grouped = frames[0].group_by(list(keys), maintain_order=True)
+                return grouped.agg(list(values))
+            case "concat":
+                return pl.concat(list(frames), **options)
+            case "join":
+                return frames[0].join(frames[1], *self.args, **options)
+            case _:
+                result = getattr(frames[0], self.verb)(*self.args, **options)
+                assert isinstance(result, pl.LazyFrame)
+                return result
+
+    @property
+    def is_separable(self) -> bool:
+        if self.verb not in ROW_VERBS or len(self.inputs) != 1:
+            return False
+        return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
+
+    def describe(self) -> str:
+        usual = _defaults(self.verb)
+        told = [(k, v) for k, v in self.options if k != "maintain_order" and not _is_usual(v, usual.get(k))]
+        given = [show(a) for a in self.args] + [f"{k}={show(v)}" for k, v in told]
+        match self.verb:
+            case "aggregate":
+                return f"GROUP BY {show(self.args[0])} AGG {show(self.args[1])}"
+            case _:
+                return f"{self.verb.upper().replace('_', ' ')} {', '.join(given)}".strip()
+
+
+@cache
+def _defaults(verb: str) -> Mapping[str, Any]:
+    """The values that polars' verb has for what is not given: explain() leaves them out."""
+    method = getattr(pl.LazyFrame, verb, None)
+    return {name: p.default for name, p in inspect.signature(method).parameters.items()} if method else {}
+
+
+def _is_usual(value: Any, usual: Any) -> bool:
+    return value is None or (isinstance(value, (str, bool)) and value == usual)
+
+
+def _said(exc: Exception) -> str:
+    """What polars says of an error, without the plan that it shows afterwards."""
+    return " ".join(str(exc).strip().split("\n\n", 1)[0].split())[:500]
+
+
+def show(value: Any) -> str:
+    """An argument as explain() prints it.
+
+    >>> show((pl.col("a") > 3, "b"))
+    '[[(col("a")) > (dyn int: 3)], \\'b\\']'
+    """
+    if isinstance(value, pl.Expr):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(show(v) for v in value)}]"
+    return repr(value)
+
+
+def root_names(expr: pl.Expr) -> list[str]:
+    """The columns an expression reads; none for wildcards, which read what is there."""
+    try:
+        return [n for n in expr.meta.root_names() if not (n.startswith("^") and n.endswith("$")) and n != "*"]
+    except pl.exceptions.PolarsError:
+        return []
+
+
+def is_separable(expr: pl.Expr, *, needs_column: bool = False) -> bool:
+    """Whether running batch by batch changes nothing. What polars cannot tell (wildcards, Python functions, list.eval) counts as no.
+
+    Polars' own answer is about the outermost operation alone (`pl.col("a") > pl.col("a").mean()` counts as separable), so every part is asked.
+    """
+    try:
+        if expr.meta.has_multiple_outputs() or (needs_column and not expr.meta.root_names()):
+            return False  # a select of literals gives one row, not one for each batch
+        return _all_separable(expr)
+    except (pl.exceptions.PolarsError, TypeError):
+        return False
+
+
+def _all_separable(expr: pl.Expr) -> bool:
+    return bool(expr.meta.is_row_separable()) and all(_all_separable(part) for part in expr.meta.pop())
+
+
+def _missing_name(message: str) -> str | None:
+    """The column that a polars error names, if it does."""
+    first = message.splitlines()[0] if message else ""
+    for quote in ('"', "'"):
+        if first.count(quote) >= 2:
+            return first.split(quote)[1]
+    return first if first and " " not in first else None
+
+
+@step
+class Pick(TableStep):
+    """Rows by position: a base for the steps below, which differ only in the positions."""
+
+    def output_schema(self) -> pl.Schema:
+        return self.inputs[0].schema
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        """Which rows, in which order."""
+        return range(table.height)
+
+    async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:  # noqa: ARG002
+        return tables[0][pl.Series(self.positions(tables[0]), dtype=pl.UInt32)]
+
+
+@step
+class Sample(Pick):
+    """n rows, or a fraction of them, drawn with a seed; in input order unless shuffled.
+
+    The generator is Python's Mersenne Twister, whose sequence is fixed by the language, so that another polars draws the same rows.
+    """
+
+    n: int | None = None
+    fraction: float | None = None
+    with_replacement: bool = False
+    in_order: bool = True
+    seed: int = 0
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        wanted = self.n if self.n is not None else math.floor(table.height * (self.fraction or 0))
+        draw = random.Random(self.seed)
+        if self.with_replacement:
+            if wanted and not table.height:
+                raise SettingError(f"{self.label}: {wanted} rows asked of a frame without rows.")
+            drawn = draw.choices(range(table.height), k=wanted)
+        elif wanted > table.height:
+            raise SettingError(f"{self.label}: {wanted} rows asked of {table.height}. Ask for fewer, or pass with_replacement=True.")
+        else:
+            drawn = draw.sample(range(table.height), wanted)
+        return sorted(drawn) if self.in_order else drawn
+
+    def describe(self) -> str:
+        size = f"n={self.n}" if self.n is not None else f"fraction={self.fraction}"
+        return f"{'SAMPLE' if self.in_order else 'SHUFFLE'} {size} seed={self.seed}"
+
+
+@step
+class RepeatTo(Pick):
+    """The rows again and again from the first, until there are n."""
+
+    n: int
+
+    @property
+    def label(self) -> str:
+        return self.name or "repeat_to"
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        if table.height == 0 and self.n > 0:
+            raise SettingError(f"{self.label}: a frame without rows cannot be repeated to {self.n}.")
+        return [i % table.height for i in range(self.n)]
+
+    def describe(self) -> str:
+        return f"REPEAT TO {self.n}"
+
+
+@step
+class SplitPart(Pick):
+    """One named part of a split: the rows shuffled with a seed and cut by fractions, within each stratum if there are strata.
+
+    Every row falls into exactly one part. Sizes are rounded so that they add up (largest remainder), with strata as without; every stratum is in every
+    part where that can be. Rows keep their input order.
+    """
+
+    part: str
+    fractions: tuple[tuple[str, float], ...]
+    stratify: str | tuple[str, ...] | None = None
+    seed: int = 0
+    shuffle: bool = True
+
+    @property
+    def label(self) -> str:
+        return self.name or "split"
+
+    def key_fields(self) -> Mapping[str, object]:
+        return {**super().key_fields(), **({"rounding": 2} if self.stratify else {})}  # until 1, each stratum was rounded by itself
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        fractions = [f for _, f in self.fractions]
+        if not self.stratify:
+            return sorted(self._cut(list(range(table.height)), apportion(table.height, fractions), salt=0))
+        for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
+            if table.height and not size:
+                raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
+        keys = table.select(pl.struct(self.reads()).alias("key")).with_row_index("row")
+        groups = keys.group_by("key", maintain_order=True).agg("row").get_column("row").to_list()
+        order = random.Random(f"{self.seed}:strata").sample(range(len(groups)), len(groups)) if self.shuffle else range(len(groups))
+        sizes = shares([len(rows) for rows in groups], fractions, order)
+        return sorted(row for i, rows in enumerate(groups) for row in self._cut(rows, sizes[i], salt=i))
+
+    def _cut(self, rows: list[int], sizes: Sequence[int], *, salt: int) -> list[int]:
+        if self.shuffle:
+            rows = random.Random(f"{self.seed}:{salt}").sample(rows, len(rows))
+        at = [n for n, _ in self.fractions].index(self.part)
+        return rows[sum(sizes[:at]) : sum(sizes[: at + 1])]
+
+    def describe(self) -> str:
+        parts = " ".join(f"{n}={f:g}" for n, f in self.fractions)
+        return f"SPLIT {self.part} of {parts} seed={self.seed}" + (f" stratify={self.stratify!r}" if self.stratify else "")

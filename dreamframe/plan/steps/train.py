@@ -1,0 +1,40 @@
+"""Train a model on the rows below: the step behind `df.train(...)`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.models.authority import is_place
+from dreamframe.plan.step import Memo, ModelStep, step
+from dreamframe.trainers.base import Trainer
+
+
+@step
+class Train(ModelStep):
+    """Inputs: the training rows, the validation rows if there are any, then the models that the trainer starts from."""
+
+    trainer: Trainer
+    columns: tuple[tuple[str, str], ...]  # (role, column), sorted: which column serves as prompt, completion, …
+    has_validation: bool = False
+
+    def content(self, memo: Memo) -> str | None:  # noqa: ARG002  a trainer reads them by itself
+        """The weights on this machine that the trainer names: what is made with the model depends on them. None where there are none."""
+        held = self.trainer.weights_here()
+        return fingerprint(held) if held else None
+
+    @property
+    def label(self) -> str:
+        return self.name or self.trainer.label.lower()
+
+    def describe(self) -> str:
+        roles = " ".join(f"{role}={column}" if role != column else role for role, column in self.columns)
+        return f"TRAIN {self.trainer.label} {model_name(self.trainer.base)} on {roles}"
+
+
+def model_name(base: Any) -> str:
+    """What a base model is called: a name, the last part of a path, or the step that trains it."""
+    if isinstance(base, str):
+        return Path(base).name if is_place(base) else base
+    return str(getattr(base, "label", None) or getattr(getattr(base, "step", None), "label", None) or type(base).__name__)

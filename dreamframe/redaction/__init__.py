@@ -1,0 +1,1 @@
+"""What may be shown: secrets get stars, characters that steer a terminal are spelled out."""

@@ -1,0 +1,1 @@
+"""Calls to models: one queue a client, limits, what is kept and what is paid."""

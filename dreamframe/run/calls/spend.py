@@ -1,0 +1,112 @@
+"""What a run spends, and what its budget still allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dreamframe.errors import BudgetExceededError, SettingError
+from dreamframe.models.api.batch_api import DISCOUNT
+from dreamframe.models.base import ModelSettings
+from dreamframe.models.prices import Price
+from dreamframe.models.request import Completion, Question, Request
+from dreamframe.run.options import Mode, Purse
+
+LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is given and none was longer
+
+
+def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
+    """Prices as the user gives them: {"provider/model" or "model": (input, output[, cached[, written]])}, US dollars for a million tokens."""
+    made: dict[str, Price] = {}
+    for name, price in (given or {}).items():
+        try:
+            n_in, n_out, *others = price
+            cached, written = (None if p is None else float(p) for p in [*others, *[None] * (2 - len(others))])
+            made[name] = Price(float(n_in), float(n_out), cached, written)
+        except (TypeError, ValueError) as exc:
+            raise SettingError(
+                f"Session: prices={{{name!r}: {price!r}}}; give (input, output), and maybe what input costs that the provider's cache had, and keeps: "
+                "(input, output, cached, written), in $ per million."
+            ) from exc
+        if any(p is not None and not 0 <= p < float("inf") for p in made[name][:4]):
+            raise SettingError(f"Session: prices={{{name!r}: {price!r}}}; a price is 0 or more.")
+    return made
+
+
+class Spend:
+    """What one run takes out of the purse: prices by question, what was spent, and what its calls in flight may cost at most."""
+
+    def __init__(self, *, purse: Purse, prices: Mapping[str, Price], mode: Mode = "calls") -> None:
+        self._mode = mode
+        self._purse = purse
+        self._prices = prices
+        self._known: dict[str, tuple[Any, Price | None]] = {}  # digest of a question → its model and the price
+        self._reserved: dict[bytes, float] = {}  # key → at most
+        self._longest: dict[str, int] = {}  # digest of a question → tokens of its longest answer
+
+    def price(self, question: Question) -> Price | None:
+        """Of the question's model; None where nobody knows."""
+        known = self._known.get(question.digest)
+        if known is None or (known[0] is not question.llm and known[0] != question.llm):  # settings beside its identity may name another price
+            known = self._known[question.digest] = (question.llm, self._look_up(question.llm))
+        return known[1]
+
+    def _look_up(self, llm: Any) -> Price | None:
+        assert isinstance(llm, ModelSettings), type(llm)
+        names = [name for name in (f"{llm.provider}/{llm.label}", llm.label) if name in self._prices]
+        price = self._prices[names[0]] if names else llm.price
+        if price is None or self._mode != "batch" or not getattr(llm, "has_batches", False):
+            return price
+        return price.times(DISCOUNT)
+
+    def permit(self, request: Request) -> bool:
+        """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
+        purse = self._purse
+        if purse.budget is None:
+            return True
+        price = self.price(request.question)
+        llm: Any = request.question.llm
+        if price is None:
+            raise BudgetExceededError(
+                f"the price of {llm.label!r} is not known, so budget= cannot be kept. Give it: dr.Session(budget=…, prices={{{llm.label!r}: (input, output)}})"
+            )
+        at_most = self._at_most(request, price)
+        if purse.spent + purse.reserved + at_most > purse.budget:
+            if purse.reserved > 0:
+                return False
+            raise BudgetExceededError(
+                f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, purse.budget - purse.spent):.4f} of the budget is left"
+            )
+        self._reserved[request.key] = at_most
+        purse.reserved += at_most
+        return True
+
+    def _at_most(self, request: Request, price: Price) -> float:
+        """US dollars. A token has two bytes or more, but for rare scripts; an answer is as long as it may be, or as the longest seen."""
+        question = request.question
+        n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
+        n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(question.digest, 0))
+        return price.at_most(n_in, n_out)
+
+    def release(self, request: Request) -> None:
+        """The call is over, one way or the other."""
+        if (at_most := self._reserved.pop(request.key, None)) is not None:
+            self._purse.give_back(at_most)
+
+    def close(self) -> None:
+        """The run is over: what it had reserved is for others."""
+        self._purse.give_back(sum(self._reserved.values()))
+        self._reserved.clear()
+
+    def settle(self, request: Request, completion: Completion) -> float | None:
+        """The call was answered: what it cost, None where nobody knows."""
+        price = self.price(request.question)
+        if self._purse.budget is not None:
+            self.release(request)
+            digest = request.question.digest
+            self._longest[digest] = max(self._longest.get(digest, 0), completion.n_out)
+        if price is None:
+            return None
+        cost = price.of(completion)
+        self._purse.spent += cost
+        return cost

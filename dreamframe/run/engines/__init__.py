@@ -1,0 +1,1 @@
+"""Engines: where the segments of a plan run."""

@@ -1,1 +1,0 @@
-"""Models made for one task, such as classifiers. One provider a file beside this one."""

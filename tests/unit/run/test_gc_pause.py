@@ -1,0 +1,64 @@
+"""The cycle collector looks rarely while rows stream, and as the user set it at all other times."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+from dreamframe.errors import RowsFailedError
+from dreamframe.run.gc_pause import FEWEST, rarely_collected
+from dreamframe.testing import Echo, Failing
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
+
+
+def test_a_run_collects_rarely_and_leaves_the_threshold_as_it_was() -> None:
+    seen = []
+
+    def look(row: dict[str, object]) -> dict[str, object]:
+        seen.append(gc.get_threshold())
+        return row
+
+    dr.frame({"a": [1]}).prompt(Echo(), "{a}", into="b").map(look, schema={"a": pl.Int64, "b": pl.String}).collect()
+    assert seen == [(FEWEST, 10, 10)]
+    assert gc.get_threshold() == (700, 10, 10)
+
+
+def test_it_is_given_back_when_the_last_of_several_runs_ends() -> None:
+    one, two = rarely_collected(), rarely_collected()
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert gc.get_threshold() == (FEWEST, 10, 10)
+    two.__exit__(None, None, None)
+    assert gc.get_threshold() == (700, 10, 10)
+
+
+@pytest.mark.parametrize("own", [(50_000, 5, 5), (0, 10, 10)], ids=["rarer still", "never"])
+def test_what_the_user_set_stands(own: tuple[int, int, int]) -> None:
+    gc.set_threshold(*own)
+    with rarely_collected():
+        assert gc.get_threshold() == own
+    assert gc.get_threshold() == own
+
+
+def test_what_is_set_meanwhile_stands() -> None:
+    with rarely_collected():
+        gc.set_threshold(900, 9, 9)
+    assert gc.get_threshold() == (900, 9, 9)
+
+
+def test_a_run_that_fails_gives_it_back() -> None:
+    with pytest.raises(RowsFailedError):
+        dr.frame({"a": [1]}).prompt(Failing(), "{a}", into="b").collect()
+    assert gc.get_threshold() == (700, 10, 10)
