@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import polars as pl
@@ -54,7 +55,14 @@ def as_arrow(rows: pl.DataFrame) -> pl.DataFrame:
     >>> as_arrow(pl.DataFrame({"a": [2**100]}, schema={"a": pl.Int128})).to_dicts()
     [{'a': '1267650600228229401496703205376'}]
     """
-    return rows.cast({name: kind for name, dtype in rows.schema.items() if (kind := in_arrow(dtype, name)) != dtype})
+    others = _others(tuple(rows.schema.items()))
+    return rows.cast(others) if others else rows
+
+
+@functools.lru_cache(maxsize=256)
+def _others(columns: tuple[tuple[str, pl.DataType], ...]) -> dict[Any, pl.DataType]:
+    """The types to change, by column."""
+    return {name: kind for name, dtype in columns if (kind := in_arrow(dtype, name)) != dtype}
 
 
 def type_name(kind: Any) -> str:

@@ -28,8 +28,8 @@ class Reply(NamedTuple):
 
     def without(self, hides: Redactor) -> Reply:
         """The reply without the secrets that it repeats, before anybody reads, cuts or keeps it. Of an answer goes what nobody could mean as words."""
-        if self.status == 200 and self.body[:1] in (b"{", b"["):
-            return self if (body := hides.answer(self.body)) is self.body else self._replace(body=body)
+        if self.status == 200 and self.body.startswith((b"{", b"[")):
+            return self if (body := hides.answer(self.body)) is self.body else Reply(200, self.headers, body)
         return Reply(self.status, self._headers_without(hides), hides.data(self.body))
 
     def _headers_without(self, hides: Redactor) -> Mapping[str, str]:
@@ -84,12 +84,15 @@ class Http:
         if target is None:
             target = self._urls[url] = self._url(url, encoded=True)
         try:
-            async with self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as reply:
+            reply = await self._session.request(method, target, data=body, headers=headers, allow_redirects=False)
+            try:
                 length, most = reply.content_length, most or self._max_bytes
                 whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
-                if (encoding := reply.headers.get("Content-Encoding")) is not None:
-                    whole = await self._unfolded(whole, encoding, most, reply.status)
-                return Reply(reply.status, reply.headers, whole).without(self._hides)
+            finally:
+                reply.release()  # as `async with` does, for a microsecond less
+            if (encoding := reply.headers.get("Content-Encoding")) is not None:
+                whole = await self._unfolded(whole, encoding, most, reply.status)
+            return Reply(reply.status, reply.headers, whole).without(self._hides)
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
         except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers, chunks or packed bytes that cannot be read

@@ -19,7 +19,9 @@ from dreamframe.llms.structured import instruction, is_strictable, strict
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
+EXTRAS = ("tool_calls", "function_call", "annotations")  # of a message, that somebody may want
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+decode = json.JSONDecoder().raw_decode
 
 
 class Shape:
@@ -133,7 +135,8 @@ def _choice(found: Any) -> Completion:
         text, thoughts, refusal = said(message)
         if refusal:
             text, finish = refusal, REFUSED
-        extra = {k: message[k] for k in ("tool_calls", "function_call", "annotations") if message.get(k)}
+        if not message.keys().isdisjoint(EXTRAS):
+            extra = {k: message[k] for k in EXTRAS if message.get(k)}
         if text is None and ("tool_calls" in extra or "function_call" in extra) and finish in ("", "stop"):
             finish = TOOLS  # a call that was asked for ends with "stop"
     else:
@@ -260,6 +263,12 @@ def _response_parts(content: Any) -> Any:
 def parsed(body: bytes, *, place: str) -> Any:
     """The JSON of a reply with status 200. Raises BadReplyError."""
     try:
+        found, end = decode(text := body.decode())
+        if end == len(text):  # most are: json.loads looks at the encoding and for spaces at either end, which costs it as much again
+            return found
+    except (ValueError, RecursionError):
+        pass  # in the words of what reads it whole
+    try:
         return json.loads(body)
     except (ValueError, RecursionError) as exc:
         raise BadReplyError(f"{place}: the reply is not JSON: {exc}", status=200, text=shown(body)) from exc
@@ -267,6 +276,8 @@ def parsed(body: bytes, *, place: str) -> Any:
 
 def count(value: Any) -> int:
     """A number of tokens, as a server tells it; 0 for what is none, since the answer is good without."""
+    if not value:
+        return 0
     if type(value) is int and 0 <= value <= MOST_TOKENS:
         return value
     return int(value) if isinstance(value, int | float) and 0 <= value <= MOST_TOKENS and value == int(value) else 0

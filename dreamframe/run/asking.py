@@ -36,7 +36,7 @@ class RunAsking:
         self._options = options
         self._spend = spend
         self._batches: BatchAskers | None = None
-        self._askers: set[AnyAsker] = set()  # whom this run asked
+        self._askers: dict[int, tuple[Any, AnyAsker]] = {}  # id(settings) → they, and whom this run asks
         self._left: list[bytes] = []  # claimed for requests whose asker was cancelled: some may be in flight
         self._renewing = Renewing(answers, options.renew)
         self.asked_now: set[bytes] = set()  # requests without a kept answer so far; filled only where a retry wants to know
@@ -51,7 +51,7 @@ class RunAsking:
     async def close(self) -> None:
         """The run is over: nothing of it waits any more. Calls that are in flight are paid for, and may come back yet."""
         try:
-            await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in self._askers))
+            await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in {asker for _, asker in self._askers.values()}))
         finally:  # also for one who does not wait for them
             self._answers.release(self._left)
             if self._beat is not None:
@@ -130,9 +130,10 @@ class RunAsking:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
         llm: Any = question.llm
-        asker = asker_for(llm) if self._batches is None else self._batches.asker_for(llm)
-        self._askers.add(asker)
-        failures = await asker.ask(requests, self, order=order)
+        known = self._askers.get(id(llm))
+        if known is None:  # who it is takes as long to find out as a row to ask
+            known = self._askers[id(llm)] = (llm, asker_for(llm) if self._batches is None else self._batches.asker_for(llm))
+        failures = await known[1].ask(requests, self, order=order)
         for position in failures:
             self._spend.release(requests[position])
         return failures

@@ -38,8 +38,7 @@ class Patience:
 
     def answered(self, model: str) -> None:
         """A call was answered: the key is good, and the model is there."""
-        if model not in self._answered:
-            self._answered.add(model)
+        self._answered.add(model)
         if self._refused:
             self._refused.pop("", None)
             self._refused.pop(model, None)

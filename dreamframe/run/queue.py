@@ -37,22 +37,18 @@ class Asking(Protocol):
 class Batch:
     """The requests of one `ask`, until the last of them is answered or failed. A row that has not left yet costs an entry in a list, no object."""
 
-    __slots__ = ("also", "at", "done", "failures", "is_held", "n_open", "order", "question", "requests", "run", "todo")
+    __slots__ = ("also", "at", "done", "failures", "is_held", "model", "n_open", "order", "question", "requests", "run", "todo")
 
     def __init__(self, requests: Sequence[Request], run: Asking, order: int, done: asyncio.Future[None], question: Question | None = None) -> None:
         self.requests, self.run, self.order, self.done = requests, run, order, done
         self.question = question  # what the client sees instead of the requests' own
+        self.model = model_of(question or requests[0].question)  # who is asked
         self.todo: list[int] = []  # positions that are asked for here: the others wait for an equal request
         self.at = 0  # how many of them have left
         self.also: dict[bytes, list[Waiter]] = {}  # who waits for a request that has not left, besides this batch's own row
         self.n_open = len(requests)
         self.is_held = False  # its run wants to see what is in flight come back first
         self.failures: dict[int, Failure] = {}
-
-    @property
-    def model(self) -> str:
-        """Who is asked."""
-        return model_of(self.question or self.requests[0].question)
 
     def settle(self, position: int, failure: Failure | None) -> None:
         if failure is not None:
@@ -75,11 +71,12 @@ class Batch:
 class Ticket:
     """One call, from its first try to its end, for every row that waits for it: in flight, waiting for its next try, or queued for it."""
 
-    __slots__ = ("attempts", "began", "due", "is_late", "left", "number", "order", "payer", "request", "reserved", "sent", "timer", "waiters", "worker")
+    __slots__ = ("attempts", "began", "due", "is_late", "left", "model", "number", "order", "payer", "request")
+    __slots__ += ("reserved", "sent", "timer", "waiters", "worker")
 
-    def __init__(self, request: Request, order: int, waiters: list[Waiter], question: Question | None) -> None:
-        self.request, self.order = request, order
-        self.sent = request if question is None else Request(question, request.prompt, request.sample, request.key)
+    def __init__(self, batch: Batch, position: int, order: int, waiters: list[Waiter]) -> None:
+        self.request, self.order, self.model = batch.requests[position], order, batch.model
+        self.sent = self.request if batch.question is None else Request(batch.question, self.request.prompt, self.request.sample, self.request.key)
         self.waiters = waiters  # empty: nobody waits any more
         self.payer: Waiter | None = None  # whose run was asked whether the call may leave, while it is in flight
         self.attempts = 0
@@ -90,11 +87,6 @@ class Ticket:
         self.reserved = 0.0  # tokens, until it returns
         self.timer: asyncio.TimerHandle | None = None
         self.worker: asyncio.Task[None] | None = None  # while it is in flight
-
-    @property
-    def model(self) -> str:
-        """Who is asked."""
-        return model_of(self.sent.question)
 
     @property
     def is_left_behind(self) -> bool:
@@ -175,7 +167,7 @@ class CallQueue:
 
     def _ticket(self, batch: Batch, position: int) -> Ticket:
         request = batch.requests[position]
-        ticket = self._known[request.key] = Ticket(request, batch.order, [(batch, position)], batch.question)
+        ticket = self._known[request.key] = Ticket(batch, position, batch.order, [(batch, position)])
         if batch.also:
             ticket.waiters += batch.also.pop(request.key, ())
         return ticket
@@ -257,7 +249,7 @@ class CallQueue:
         """Fail everything that has not left, of one run or (None) of all, to one model or (None) to any; the runs that had something here or in flight."""
         stopped: list[Asking] = []
         for batch in [item for _, _, item in (*self._heap, *self._held) if isinstance(item, Batch)]:
-            if not batch.requests or (model is not None and batch.model != model):
+            if model is not None and batch.model != model:
                 continue
             if run is None or batch.run is run:
                 stopped.append(batch.run)
@@ -295,7 +287,7 @@ class CallQueue:
             left += [p for b, p in others if b is batch]
             if others := [w for w in others if w[0] is not batch]:
                 first, at = others[0]
-                ticket = self._known[request.key] = Ticket(first.requests[at], batch.order, others, first.question)
+                ticket = self._known[request.key] = Ticket(first, at, batch.order, others)
                 self.push(ticket)
         return left
 

@@ -115,12 +115,13 @@ class Generation:
 
 def answer_table(n: int, pieces: Sequence[Piece]) -> pl.DataFrame:
     """`n` answers put together from where they lie, nulls where there is none."""
+    if not pieces:
+        found = pl.Series("found", [False], dtype=pl.Boolean)
+        return pl.DataFrame([s.new_from_index(0, n) for s in (*(pl.Series(name, [None], dtype=COLUMNS[name]) for name in VALUE_NAMES), found)])
     order: list[int | None] = [None] * n
     for at, place in enumerate(place for _, _, places in pieces for place in places):
         order[place] = at
     is_found = pl.Series("found", [at is not None for at in order], dtype=pl.Boolean)
-    if not pieces:
-        return pl.DataFrame([*(pl.Series(name, [None], dtype=COLUMNS[name]).new_from_index(0, n) for name in VALUE_NAMES), is_found])
     values = pl.concat([source.take(rows) for source, rows, _ in pieces])
     if order != list(range(values.height)):
         values = values.select(pl.all().gather(pl.Series(order, dtype=pl.UInt32)))

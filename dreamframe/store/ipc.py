@@ -32,7 +32,7 @@ def messages(rows: pl.DataFrame) -> Iterator[Bytes]:
     None has texts as views, which not every reader of Arrow knows.
     """
     rows = as_arrow(rows)
-    for i, part in enumerate(rows.iter_slices(MESSAGE_ROWS) if rows.height else [rows]):
+    for i, part in enumerate(rows.iter_slices(MESSAGE_ROWS) if rows.height > MESSAGE_ROWS else [rows]):
         out = io.BytesIO()
         part.rechunk().write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
         held = out.getbuffer()
