@@ -17,7 +17,7 @@ from tests.faults.disk import Crash, Disk, Node
 from tests.faults.scenario import ROWS, STEPS, Done, Work, check
 
 ROOT = Path("/nowhere/out")
-CUTS = 44  # power cuts after each operation; about 1,900 of the states differ
+CUTS = 36  # power cuts after each operation; about 1,600 of the states differ
 
 
 @pytest.fixture(autouse=True)
