@@ -24,6 +24,8 @@ KINDS = {
     "Transformers": "dreamframe.models.llms.transformers",
     "SentenceTransformer": "dreamframe.models.embedders.sentence_transformers",
     "HFClassifier": "dreamframe.models.task_models.hf",
+    "RewardModel": "dreamframe.models.task_models.trained",
+    "SentenceClassifier": "dreamframe.models.task_models.trained",
 }
 PARTS = [name for name in Completion.__slots__ if name != "room"]  # of an answer; a model here has no limits to announce
 

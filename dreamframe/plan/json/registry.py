@@ -22,7 +22,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.retrieve": ("SearchGraph", "Retrieve"),
     "plan.steps.train": ("Train",),
     "plan.steps.until": ("Until",),
-    "prompts.template": ("Template",),
+    "prompts.base": ("Template",),
     "prompts.instruct": ("Instruct",),
     "prompts.few_shot": ("FewShot",),
     "prompts.rag": ("Rag",),
