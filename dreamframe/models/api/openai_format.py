@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamframe.errors import BadReplyError
-from dreamframe.models.answer import FILTERED, LENGTH, REFUSED, TOOLS, clean, end_of
+from dreamframe.models.answer import clean
 from dreamframe.models.api.error_replies import Refusal, status_of
 from dreamframe.models.api.structured import instruction, is_strictable, strict
 from dreamframe.models.api.wire import Api, Dialect
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.store.ends import FILTERED, LENGTH, REFUSED, TOOLS, end_of
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
