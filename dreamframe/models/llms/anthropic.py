@@ -20,7 +20,8 @@ from dreamframe.models.request import Completion, Question, Request
 from dreamframe.store.ends import LENGTH, STOP, TOOLS, end_of
 
 VERSION = "2023-06-01"  # of the API
-MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and it is learnt
+MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and are asked for that
+NAMES_LIMIT = r"max_tokens: \d+ > (\d+)"
 HAS_NOT = ("logit_bias", "presence_penalty", "frequency_penalty")
 
 
@@ -44,7 +45,7 @@ class Anthropic(ApiLLM):
     address: ClassVar[str] = "https://api.anthropic.com"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
     pip_extra: ClassVar[str] = "anthropic"
-    dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS)
+    dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS, names_limit=NAMES_LIMIT)
 
     def identity(self) -> Mapping[str, object]:
         return {k: v for k, v in super().identity().items() if k != "effort" or v is not None}
