@@ -142,7 +142,8 @@ def load(
     stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
 ) -> Frame | Model:
     """The plan of this name, label or key."""
-    from dreamframe.plan.json.read import as_user_sees, plan_of
+    from dreamframe.frame.from_json import as_users_see
+    from dreamframe.plan.json.read import plan_of
 
     records = [] if stores.plans is None else stores.plans.all()
     found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
@@ -153,7 +154,7 @@ def load(
     if "problem" in found[0]:
         raise PlanFormatError(f"Session.plan: {name!r} was kept as a text alone: {found[0]['problem']}")
     plan = plan_of(found[0], functions=functions, allow=allow, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code)
-    return as_user_sees(plan)
+    return as_users_see(plan)
 
 
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:

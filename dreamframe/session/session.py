@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import shutil
 import tempfile
@@ -24,14 +23,17 @@ from dreamframe.models.base import Artefact
 from dreamframe.plan.compare import why_miss
 from dreamframe.plan.optimizer.limit import limits_down
 from dreamframe.plan.step import ModelStep, Step
+from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.redactor import Redactor
-from dreamframe.redaction.visible import harmless, in_line, visible
+from dreamframe.redaction.visible import harmless, visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.folder import HasStep, SessionCare
+from dreamframe.store.sources import SourceContext
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.execute import Run
@@ -39,12 +41,9 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
-DEFAULT_FOLDER = ".dreamframe"
 ENGINES = ("local",)
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
 FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
-
-_defaults: dict[Path, Session] = {}
 
 
 class Session(SessionCare):
@@ -69,7 +68,7 @@ class Session(SessionCare):
 
     def __init__(
         self,
-        folder: str | Path | None = DEFAULT_FOLDER,
+        folder: str | Path | None = active.DEFAULT_FOLDER,
         *,
         engine: str = "local",
         budget: float | None = None,
@@ -358,6 +357,32 @@ class Session(SessionCare):
 
         return diff(self, other)
 
+    @property
+    def source_context(self) -> SourceContext:
+        """Where the rows of sources that are far away are kept, and whether more may be fetched."""
+        return SourceContext(self.stores.sources, is_offline=self.is_offline)
+
+    def card(self, step: Step, *, repo: str | None = None) -> str:
+        """README.md of the rows or the model that a plan makes: see `df.card` and `model.card`."""
+        from dreamframe.cards.card import data_card, model_card
+        from dreamframe.cards.gather import events_of, records_of
+        from dreamframe.store.layout import version_of
+
+        has_run = self._stores is not None or (self.folder is not None and self.folder.exists())
+        events = self.stores.log.read() if self.folder is not None and has_run else events_of(self.runs)
+        records = records_of(step, stores=self.stores if has_run else None, events=events, first_rows=self._first_rows)
+        if isinstance(step, Train):
+            return model_card(step, records, repo=repo, version=version_of("dreamframe"))
+        return data_card(step, records, repo=repo, version=version_of("dreamframe"))
+
+    def _first_rows(self, step: Step, n: int) -> list[dict[str, Any]]:
+        """The first rows of a plan, if the session has them: nothing is asked for."""
+        run = self._run_with(replace(self._options, offline=True))
+        try:
+            return loop.run(run.collect_all([Relational(inputs=(step,), verb="head", args=(n,))]))[0].to_dicts()
+        except DreamframeError:
+            return []  # not all of them were answered: a card shows none rather than ask
+
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""
         return [] if self.stores.steps is None else self.stores.steps.all()
@@ -366,24 +391,4 @@ class Session(SessionCare):
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
 
-def current(*plans: Step) -> Session:
-    """The active session; else the one in which these plans, or the nearest part of them, ran last; else the default one of the working directory."""
-    innermost: Session | None = active.active()
-    if innermost is not None:
-        return innermost
-    for plan in plans:
-        found: Session | None = active.last_of(plan)
-        if found is not None:
-            if found is not _defaults.get(found.folder or Path()):
-                active.tell_once(f"no session is active: {in_line(plan.label)} is read from {found!r}, where it ran last")
-            return found
-    folder = Path(DEFAULT_FOLDER).absolute()
-    return _defaults.setdefault(folder, Session(folder))
-
-
-def _close_defaults() -> None:
-    for session in _defaults.values():
-        session.close()
-
-
-atexit.register(_close_defaults)
+active.open_with(Session)

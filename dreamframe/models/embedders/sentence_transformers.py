@@ -63,6 +63,7 @@ class SentenceTransformer(OfWeights, Embedder):
     cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/1908.10084",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "device", devices_of(self.device, who=type(self).__name__))
         who = type(self).__name__
         if isinstance(self.model, Path):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.base import LLM, Artefact, Client, TrainedModel, setting, steering
+from dreamframe.models.base import LLM, Artefact, Client, setting, steering
+from dreamframe.models.edges import Trained
 from dreamframe.models.local.chat_template import given_template
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
 from dreamframe.models.local.replicas import Replicas, devices_of
@@ -119,7 +120,7 @@ def adapter_identity(adapter: str, token: bool | None = None) -> object:
     return adapter.identity if isinstance(adapter, KeptWeights | Pinned) else content_digest(adapter_folder(adapter, token))
 
 
-def _shown(model: str | Artefact | TrainedModel) -> str:
+def _shown(model: str | Artefact | Trained) -> str:
     if isinstance(model, Artefact):
         return Path(model.path).name
     if isinstance(model, str):

@@ -55,6 +55,7 @@ class HFClassifier(OfWeights, TaskModel):
     provider: ClassVar[str] = "hf-classifier"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "device", devices_of(self.device, who="HFClassifier"))
         for name in ("model", "adapter"):
             if isinstance(value := getattr(self, name), Path):
