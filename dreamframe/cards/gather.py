@@ -65,8 +65,8 @@ def records_of(
 
 def events_of(runs: Iterable[RunStats]) -> Iterator[dict[str, Any]]:
     """The events of runs of this day that no log holds."""
-    for run in runs:
-        yield from ({**e, "day": time.strftime("%Y-%m-%d", time.gmtime())} for e in run.events())
+    for i, run in enumerate(runs):
+        yield from ({**e, "run": f"run {i}", "day": time.strftime("%Y-%m-%d", time.gmtime())} for e in run.events())
 
 
 def _curves(folder: Path | None) -> Mapping[str, list[float]]:

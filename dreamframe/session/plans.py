@@ -27,6 +27,8 @@ from dreamframe.plan.step import Memo, ModelStep, Source, Step
 from dreamframe.plan.steps.source import KeptScan, Scan, Table
 from dreamframe.redaction.script_text import UnreadableScriptError, without_secrets_of_script
 from dreamframe.redaction.visible import visible
+from dreamframe.session.records import PlanRecord
+from dreamframe.session.records import plan_record as as_record
 
 if TYPE_CHECKING:
     from dreamframe.frame.frame import Frame
@@ -132,10 +134,9 @@ def _environment() -> dict[str, str]:
     return dict(versions())
 
 
-def listed(stores: Stores) -> list[dict[str, Any]]:
+def listed(stores: Stores) -> list[PlanRecord]:
     """The kept plans as `session.plans()` gives them."""
-    shown = ("name", "label", "key", "kind", "columns", "explain", "python", "libraries", "script", "script_problem", "problem")
-    return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
+    return [as_record(held) for held in ([] if stores.plans is None else stores.plans.all())]
 
 
 def load(

@@ -42,6 +42,10 @@ class Layout:
         self.sources = folder / "sources"
         self.plans = folder / "plans"
         self.scripts = folder / "scripts"
+        self.batches = folder / "batches"
+        self.parts = (  # what a session keeps, folder by folder
+            self.answers, self.renewals, self.steps, self.models, self.runs, self.sources, self.plans, self.scripts, self.batches,
+        )  # fmt: skip
         self.locks = folder / "locks"
         self.aside = folder / "set-aside"
 
