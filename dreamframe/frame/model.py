@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Model:
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
-    Pass it on: `dr.Transformers(base, adapter=model)`, or simply `model.llm()`.
+    Pass it on: `df.prompt(model, "…")`, with settings `model.llm(temperature=0)`, or `dr.Transformers(base, adapter=model)`.
 
     >>> rows = dr.frame({"q": ["2+2?"], "a": ["4"]})
     >>> model = rows.train(dr.SFT("base", steps=2), prompt="q", completion="a")
