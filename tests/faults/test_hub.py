@@ -221,7 +221,7 @@ def test_rows_that_were_kept_are_read_until_they_are_damaged(tmp_path: Path) -> 
         assert session.verify() == []
         (data,) = (tmp_path / "sources").glob("*.arrow")
         data.write_bytes(data.read_bytes()[:-9] + b"x" * 9)
-        assert [p["path"].partition("-")[0] for p in session.verify()] == ["sources/me"]
+        assert [p.path.partition("-")[0] for p in session.verify()] == ["sources/me"]
         with pytest.warns(UserWarning, match="checksum"):
             assert sources.find("me/x", "k" * 32) is None
         assert list((tmp_path / "sources").iterdir()) == []

@@ -69,7 +69,7 @@ def test_a_stranger_replays_every_frame_without_a_call(quickstart: Path, tmp_pat
         assert json.loads(told["made"]["head"]) == json.loads(session.plan("head").collect().write_json())  # type: ignore[union-attr]
     with dr.Session(tmp_path / "output") as session:
         assert session.verify() == []
-        assert {p["script"] for p in session.plans()} == {None}, "a script is kept only when it is wanted"
+        assert {p.script for p in session.plans()} == {None}, "a script is kept only when it is wanted"
 
 
 @needs_unshare
