@@ -99,7 +99,7 @@ def _may_pair(new: Record, old: Record) -> bool:
 
 
 def _table(session: Session, record: Record) -> pl.DataFrame:
-    stored = session.stores.steps.find(record["key"]) if session.stores.steps is not None else None
+    stored = session.stores.steps.find(record["key"])
     return pl.DataFrame() if stored is None else stored.rows()
 
 

@@ -52,7 +52,7 @@ def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -
 
 def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
     plans, sources = stores.plans, stores.sources
-    if plans is None or sources is None or not any(node.is_expensive for node in step.walk()):
+    if not any(node.is_expensive for node in step.walk()):
         return
     key = step.key(memo)
     if plans.has(step.label, key):
@@ -135,7 +135,7 @@ def _environment() -> dict[str, str]:
 def listed(stores: Stores) -> list[dict[str, Any]]:
     """The kept plans as `session.plans()` gives them."""
     shown = ("name", "label", "key", "kind", "columns", "explain", "python", "libraries", "script", "script_problem", "problem")
-    return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
+    return [{k: record.get(k) for k in shown} for record in stores.plans.all()]
 
 
 def load(
@@ -144,7 +144,7 @@ def load(
     """The plan of this name, label or key."""
     from dreamframe.plan.json.read import as_user_sees, plan_of
 
-    records = [] if stores.plans is None else stores.plans.all()
+    records = stores.plans.all()
     found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
     if len(found) != 1:
         what = f"several plans are called {name!r}" if found else f"no plan is called {name!r}"
@@ -161,7 +161,7 @@ def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
         raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
     if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
         raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
-    found = None if stores.sources is None else stores.sources.find(str(held["label"]), str(held["kept"]))
+    found = stores.sources.find(str(held["label"]), str(held["kept"]))
     if found is None:
         raise PlanFormatError(f"the rows {held['label']}-{str(held['kept'])[:12]} of the plan are not in the session any more")
     return found[0]

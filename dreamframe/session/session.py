@@ -28,6 +28,7 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless, in_line, visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
+from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.run.progress import Progress, summary
 from dreamframe.run.stats import FailedRow, RunStats
@@ -40,7 +41,6 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
 
 T = TypeVar("T")
 DEFAULT_FOLDER = ".dreamframe"
-ENGINES = ("local",)
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
 FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
 
@@ -53,6 +53,7 @@ class Session(SessionCare):
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
+    `engine` says where rows run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
     the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
     (input, output, cached, written); US dollars for a million tokens.
@@ -71,7 +72,7 @@ class Session(SessionCare):
         self,
         folder: str | Path | None = DEFAULT_FOLDER,
         *,
-        engine: str = "local",
+        engine: str | Engine = "local",
         budget: float | None = None,
         prices: Mapping[str, Any] | None = None,
         offline: bool = False,
@@ -80,14 +81,15 @@ class Session(SessionCare):
         max_models_in_memory: int | None = None,
         keep_script: bool = False,
     ) -> None:
-        if engine not in ENGINES:
-            raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
+        check_engine(engine)
         if batch_rows < 1:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        self._options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
+        self._options = RunOptions(
+            offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
+        )
         self._progress, self._keep_script = progress, keep_script
         self._stores: Stores | None = None
         self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
@@ -333,7 +335,7 @@ class Session(SessionCare):
 
         run = self._run_with(self._options)
         (plan,) = run.planned(frame.step)
-        if run.stores.steps is None:
+        if not run.stores.steps.keeps:
             return "A session in memory stores no outputs of steps; the answers of models are found again one by one."
         if isinstance(plan, ModelStep):
             return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
@@ -360,7 +362,7 @@ class Session(SessionCare):
 
     def steps(self) -> list[dict[str, Any]]:
         """The records of all step outputs in the folder."""
-        return [] if self.stores.steps is None else self.stores.steps.all()
+        return self.stores.steps.all()
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"

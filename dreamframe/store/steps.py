@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 import xxhash
@@ -62,6 +62,8 @@ class Stored:
 
 class StepOutputs:
     """Finds and keeps the outputs of steps by their 32-digit key."""
+
+    keeps: ClassVar[bool] = True  # False where there is no folder
 
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
