@@ -47,7 +47,7 @@ def records_of(
     for event in events:
         if event["event"] == "step":
             by_key.setdefault(event["key"], []).append(event)
-    stored = {r["key"]: r for r in ([] if stores.steps is None else stores.steps.all()) if r.get("key") in keys}
+    stored = {r["key"]: r for r in stores.steps.all() if r.get("key") in keys}
     for record in stored.values():
         for event in record.get("steps") or ():  # a run that was killed has no log
             if event.get("key") in keys:

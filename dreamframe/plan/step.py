@@ -14,6 +14,7 @@ from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanErr
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
+from dreamframe.models.base import ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
 
@@ -120,6 +121,11 @@ class Step(ABC):
     def functions(self) -> object:
         """What it holds of the user's own code, for `reads_files`. A step class of the user's own is such code."""
         return None if is_library(type(self)) else type(self)
+
+    def models(self) -> tuple[ModelSettings, ...]:
+        """The models that it asks, the one that its progress is shown under first. What a step does not say: all that stand in its fields."""
+        held = [getattr(self, f.name) for f in fields(self)]
+        return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
 
     @property
     def label(self) -> str:

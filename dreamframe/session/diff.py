@@ -62,7 +62,7 @@ class SessionDiff:
 
 def diff(here: Stores, there: Stores) -> SessionDiff:
     """Compare two sessions, output by output: those with one key are the same, the others go with the one that is most like them."""
-    after, before = _outputs(here), _outputs(there)
+    after, before = here.steps.all(), there.steps.all()
     kept = {r["key"] for r in after} & {r["key"] for r in before}
     pairs, only_here, only_there = _paired([r for r in after if r["key"] not in kept], [r for r in before if r["key"] not in kept])
     steps: list[str] = []
@@ -98,12 +98,8 @@ def _may_pair(new: Record, old: Record) -> bool:
     return is_plan(new.get("plan")) and is_plan(old.get("plan")) and new.get("step") == old.get("step") and likeness(new["plan"], old["plan"]) > 0
 
 
-def _outputs(stores: Stores) -> list[dict[str, Any]]:
-    return [] if stores.steps is None else stores.steps.all()
-
-
 def _table(stores: Stores, record: Record) -> pl.DataFrame:
-    stored = stores.steps.find(record["key"]) if stores.steps is not None else None
+    stored = stores.steps.find(record["key"])
     return pl.DataFrame() if stored is None else stored.rows()
 
 

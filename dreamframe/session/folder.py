@@ -30,11 +30,11 @@ def reachable(stores: Stores, plans: Sequence[Step]) -> Kept:
     known = {e["key"]: str(e["model"]) for e in stores.log.read() if e.get("event") == "model" and e.get("key") in steps}
     trained = {node.key(memo) for node in nodes if isinstance(node, ModelStep)}
     files: set[str] = set()
-    for record in stores.plans.all() if stores.plans is not None else ():
+    for record in stores.plans.all():
         if record.get("key") in steps:
             files |= {f"{record['name']}.json", str(record.get("script")), *_rows_of(record)}
     for node in nodes:
-        if isinstance(node, HubTable | HubStream) and stores.sources is not None:
+        if isinstance(node, HubTable | HubStream):
             files |= stores.sources.names_of(repo=node.repo, config=node.config, split=node.split)
     return Kept(steps=steps, models=set(known.values()) if trained <= known.keys() else None, files=files)
 

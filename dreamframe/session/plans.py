@@ -54,7 +54,7 @@ def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -
 
 def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
     plans, sources = stores.plans, stores.sources
-    if plans is None or sources is None or not any(node.is_expensive for node in step.walk()):
+    if not any(node.is_expensive for node in step.walk()):
         return
     key = step.key(memo)
     if plans.has(step.label, key):
@@ -136,7 +136,7 @@ def _environment() -> dict[str, str]:
 
 def listed(stores: Stores) -> list[PlanRecord]:
     """The kept plans as `session.plans()` gives them."""
-    return [as_record(held) for held in ([] if stores.plans is None else stores.plans.all())]
+    return [as_record(held) for held in stores.plans.all()]
 
 
 def load(
@@ -146,7 +146,7 @@ def load(
     from dreamframe.frame.from_json import as_users_see
     from dreamframe.plan.json.read import plan_of
 
-    records = [] if stores.plans is None else stores.plans.all()
+    records = stores.plans.all()
     found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
     if len(found) != 1:
         what = f"several plans are called {name!r}" if found else f"no plan is called {name!r}"
@@ -163,7 +163,7 @@ def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
         raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
     if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
         raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
-    found = None if stores.sources is None else stores.sources.find(str(held["label"]), str(held["kept"]))
+    found = stores.sources.find(str(held["label"]), str(held["kept"]))
     if found is None:
         raise PlanFormatError(f"the rows {held['label']}-{str(held['kept'])[:12]} of the plan are not in the session any more")
     return found[0]

@@ -19,6 +19,7 @@ from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
+from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session import plans
@@ -37,7 +38,6 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
-ENGINES = ("local",)
 
 
 class HasStep(Protocol):
@@ -53,6 +53,7 @@ class Session:
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
+    `engine` says where rows run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
     the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
     (input, output, cached, written); US dollars for a million tokens.
@@ -71,7 +72,7 @@ class Session:
         self,
         folder: str | Path | None = active.DEFAULT_FOLDER,
         *,
-        engine: str = "local",
+        engine: str | Engine = "local",
         budget: float | None = None,
         prices: Mapping[str, Any] | None = None,
         offline: bool = False,
@@ -80,14 +81,15 @@ class Session:
         max_models_in_memory: int | None = None,
         keep_script: bool = False,
     ) -> None:
-        if engine not in ENGINES:
-            raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
+        check_engine(engine)
         if batch_rows < 1:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
+        options = RunOptions(
+            offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
+        )
         self._opening = Opening(self.folder)
         self._running = Running(self, self._opening, options, progress=progress, keep_script=keep_script)
 
@@ -276,7 +278,7 @@ class Session:
         [('said', 1, 1)]
         """
         outputs = self._opening.looked_at().steps
-        return [] if outputs is None else [step_record(held) for held in outputs.all()]
+        return [step_record(held) for held in outputs.all()]
 
     def runs(self) -> list[RunRecord]:
         """All runs, oldest first: of every program that used the folder; in memory, of this object.

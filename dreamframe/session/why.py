@@ -16,7 +16,7 @@ def why(run: Run, step: Step) -> str:
     from dreamframe.run.worth import Worth
 
     (plan,) = run.planned(step)
-    if run.stores.steps is None:
+    if run.stores.layout is None:
         return "A session in memory stores no outputs of steps; the answers of models are found again one by one."
     if isinstance(plan, ModelStep):
         return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."

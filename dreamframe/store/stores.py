@@ -12,6 +12,7 @@ from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_manifest, open_folder
 from dreamframe.store.models import Models
+from dreamframe.store.nothing import NoLog, NoOutputs, NoPlans, NoSources
 from dreamframe.store.plans import Plans
 from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.records import Problem, Removed
@@ -22,10 +23,10 @@ from dreamframe.store.steps import StepOutputs
 
 @dataclass
 class Stores:
-    """Answers by request, step outputs by plan, models by rows, and the log of runs. `steps` is None for a session in memory."""
+    """Answers by request, step outputs by plan, models by rows, and the log of runs. Those of a session in memory find nothing and keep nothing."""
 
     answers: Answers
-    steps: StepOutputs | None
+    steps: StepOutputs
     models: Models
     log: RunLog
     files: Files
@@ -33,14 +34,14 @@ class Stores:
     batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
 
     @property
-    def sources(self) -> Sources | None:
-        """Rows that came from elsewhere; None for a session in memory."""
-        return None if self.layout is None else Sources(self.files, self.layout)
+    def sources(self) -> Sources:
+        """Rows that came from elsewhere."""
+        return NoSources() if self.layout is None else Sources(self.files, self.layout)
 
     @property
-    def plans(self) -> Plans | None:
-        """The plans that were run; None for a session in memory."""
-        return None if self.layout is None else Plans(self.files, self.layout)
+    def plans(self) -> Plans:
+        """The plans that were run."""
+        return NoPlans() if self.layout is None else Plans(self.files, self.layout)
 
     def verify(self) -> list[Problem]:
         """What in the folder is not as it was written. Reads every byte, changes nothing."""
@@ -66,7 +67,7 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
-    return Stores(Answers(files, None), None, Models(files, Layout(files.root)), RunLog(files, None), files, None)
+    return Stores(Answers(files, None), NoOutputs(), Models(files, Layout(files.root)), NoLog(), files, None)
 
 
 def stores_on(files: Files) -> Stores:

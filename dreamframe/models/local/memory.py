@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -140,11 +140,28 @@ class LoadedModels:
     """The models of one event loop that are loaded, and how many may be."""
 
     def __init__(self, available: Callable[[], int | None] | None = None) -> None:
-        self.most: int | None = None  # None: as many as memory holds
+        self._most: list[int] = []  # that the runs of now allow
         self.models: list[Resident[Any]] = []
         self._available = available or available_bytes
         self._turn = asyncio.Lock()  # models load one after the other, so that memory is counted right
         self._change = asyncio.Event()
+
+    @property
+    def most(self) -> int | None:
+        """The least that a run of now allows; None: as many as memory holds."""
+        return min(self._most, default=None)
+
+    @contextlib.contextmanager
+    def at_most(self, n: int | None) -> Iterator[None]:
+        """While a run is on that allows so many models at once; None: it does not mind. It speaks for itself alone: when it is over, its limit is."""
+        if n is None:
+            yield
+            return
+        self._most.append(n)
+        try:
+            yield
+        finally:
+            self._most.remove(n)
 
     async def take(self, model: Resident[Any]) -> None:
         """Wait until there is room. Idle models make room, the one that was asked longest ago first."""

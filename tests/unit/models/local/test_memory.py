@@ -95,11 +95,11 @@ def test_with_room_for_one_an_idle_model_makes_room() -> None:
     diary = Diary()
 
     async def main() -> None:
-        loaded_models().most = 1
-        a, b = Local("a", diary=diary), Local("b", diary=diary)
-        clients = {"a": a.open(), "b": b.open()}
-        for llm in (a, b, b, a):
-            await ask(clients[llm.model], llm, "x")
+        with loaded_models().at_most(1):
+            a, b = Local("a", diary=diary), Local("b", diary=diary)
+            clients = {"a": a.open(), "b": b.open()}
+            for llm in (a, b, b, a):
+                await ask(clients[llm.model], llm, "x")
 
     asyncio.run(main())
     assert diary.events == ["load a", "unload a", "load b", "unload b", "load a"]
@@ -110,10 +110,10 @@ def test_a_busy_model_is_waited_for() -> None:
     diary = Diary()
 
     async def main() -> list[Completion]:
-        loaded_models().most = 1
-        a, b = Local("a", diary=diary), Local("b", diary=diary)
-        client_a, client_b = a.open(), b.open()
-        return await asyncio.gather(*(ask(client_a, a, str(i)) for i in range(50)), *(ask(client_b, b, str(i)) for i in range(50)))
+        with loaded_models().at_most(1):
+            a, b = Local("a", diary=diary), Local("b", diary=diary)
+            client_a, client_b = a.open(), b.open()
+            return await asyncio.gather(*(ask(client_a, a, str(i)) for i in range(50)), *(ask(client_b, b, str(i)) for i in range(50)))
 
     answers = asyncio.run(main())
     assert [c.text for c in answers] == [f"a({i})" for i in range(50)] + [f"b({i})" for i in range(50)]
@@ -140,12 +140,12 @@ def test_a_model_that_cannot_be_loaded_gives_its_room_back() -> None:
     diary = Diary()
 
     async def main() -> str | None:
-        loaded_models().most = 1
-        broken, good = Local("broken", diary=diary), Local("a", diary=diary)
-        with pytest.raises(PermanentCallError, match="could not be loaded: OSError: no such weights") as caught:
-            await ask(broken.open(), broken, "x")
-        assert caught.value.stops_run
-        return (await ask(good.open(), good, "x")).text
+        with loaded_models().at_most(1):
+            broken, good = Local("broken", diary=diary), Local("a", diary=diary)
+            with pytest.raises(PermanentCallError, match="could not be loaded: OSError: no such weights") as caught:
+                await ask(broken.open(), broken, "x")
+            assert caught.value.stops_run
+            return (await ask(good.open(), good, "x")).text
 
     assert asyncio.run(main()) == "a(x)"
 
@@ -191,6 +191,18 @@ def test_two_models_with_room_for_one_are_run_one_after_the_other() -> None:
     assert made["y"].to_list() == [f"b(a({i}))" for i in range(2000)]
     assert diary.events == ["load a", "unload a", "load b"]
     assert diary.most_loaded == 1
+
+
+def test_the_limit_of_a_run_holds_while_it_is_on_and_not_for_the_next() -> None:
+    async def main() -> list[int | None]:
+        place, seen = loaded_models(), []
+        with place.at_most(3):
+            with place.at_most(1), place.at_most(None):
+                seen.append(place.most)
+            seen.append(place.most)
+        return [*seen, place.most]
+
+    assert asyncio.run(main()) == [1, 3, None]
 
 
 def test_the_system_says_what_memory_is_free() -> None:
