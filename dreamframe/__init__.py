@@ -20,17 +20,17 @@ from dreamframe.frame.frame import scan_json as scan_json
 from dreamframe.frame.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame.frame import scan_parquet as scan_parquet
 from dreamframe.frame.frame import scan_text as scan_text
+from dreamframe.frame.from_json import from_json as from_json
+from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
+from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
-from dreamframe.hub.datasets import scan_hf_disk as scan_hf_disk
-from dreamframe.hub.datasets import scan_hub as scan_hub
 from dreamframe.identity.fingerprint import versioned as versioned
 from dreamframe.models.llms.names import llm as llm
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
-from dreamframe.plan.json.text import from_json as from_json
 from dreamframe.session.session import Session as Session
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.model import Model
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
@@ -40,7 +41,7 @@ class JudgeVerbs(RateVerbs):
 
     def judge(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         *,
         a: str,
         b: str,

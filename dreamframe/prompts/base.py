@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
+from dreamframe.models.edges import Edge, as_edge, numbered
 from dreamframe.models.request import Failure, Form, RowContext
 from dreamframe.prompts import templates
 
@@ -36,7 +37,7 @@ class Prompt(ABC):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """Frames that the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
+        """The frames among its fields whose rows the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
         return ()
 
     @property
@@ -50,9 +51,9 @@ class Prompt(ABC):
 
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
-        edges = {id(e): i for i, e in enumerate(self.inputs)}
-        held = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
-        return {name: f"edge {edges[id(v)]}" if id(v) in edges else v for name, v in held.items()}
+        edges = as_edge(tuple(self.inputs))
+        held = {f.name: as_edge(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
+        return {name: numbered(v, edges) if isinstance(v, Edge) else v for name, v in held.items()}
 
     @property
     @abstractmethod

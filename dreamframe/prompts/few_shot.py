@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
+from dreamframe.models.edges import Rows, as_edge
 from dreamframe.models.request import RowContext
 from dreamframe.models.tokens import CHARS, usual
 from dreamframe.prompts import templates as template
@@ -55,7 +56,8 @@ class FewShot(Prompt):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
-        if not hasattr(self.examples, "step"):
+        object.__setattr__(self, "examples", as_edge(self.examples))
+        if not isinstance(self.examples, Rows):
             pairs = [(e[self._source], e[self.output]) for e in _rows(self.examples, self._source, self.output)]
             rows = tuple((str(a), str(b)) for a, b in pairs if a is not None and b is not None)  # as of a frame: half an example shows nothing
             object.__setattr__(self, "examples", rows)
@@ -70,7 +72,7 @@ class FewShot(Prompt):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        return (self.examples,) if hasattr(self.examples, "step") else ()
+        return (self.examples,) if isinstance(self.examples, Rows) else ()
 
     @property
     def models(self) -> tuple[Any, ...]:

@@ -37,6 +37,7 @@ from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
 from dreamframe.run.worth import Worth, read_twice
 from dreamframe.store.layout import SessionWarning
+from dreamframe.store.sources import SourceContext
 from dreamframe.store.stores import Stores
 
 
@@ -178,7 +179,8 @@ class Run:
         if isinstance(step, Source):
             if isinstance(step, Scan):
                 self._scans.append(step)
-            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.lazy)  # it may read files, or the Hub
+            ctx = SourceContext(self.stores.sources, is_offline=self.options.offline)
+            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.read, ctx)  # it may read files, or the Hub
         if (found := self.find(step)) is not None:
             return found
         if self._chain(step):

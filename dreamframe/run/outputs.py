@@ -50,7 +50,7 @@ class _Output:
         self._n_rows = 0
         self._here: list[pl.DataFrame] = []  # rows that are in no file
         self._writer: Writer | None = None
-        if run.stores.steps is not None and run.worth.is_kept(step):
+        if run.stores.steps is not None and run.stores.steps.keeps and run.worth.is_kept(step):
             try:
                 self._writer = run.stores.steps.writer(step.key(run.memo), step.label, step.schema)
             except StorageError as exc:

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
+from dreamframe.models.edges import Trained
 from dreamframe.models.local.weights import KeptWeights, hub_commit, weights_path
 
 POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
@@ -17,7 +18,7 @@ def vector_length(model: Any, *, revision: str | None, who: str) -> int:
     """The length of a model's vectors: of a folder, a Hub id, or a model of the plan (that of its base). Raises SettingError where nothing tells it."""
     if isinstance(model, Artefact):
         return _of(ConfigFiles(Path(model.path)), who, model.path)
-    if hasattr(model, "step"):  # training moves the weights, not their shape
+    if isinstance(model, Trained):  # training moves the weights, not their shape
         return vector_length(model.step.trainer.base, revision=None, who=who)
     if hasattr(model, "model"):  # the settings of a model: an embedder, or a language model as a base
         return int(model.dim) if hasattr(model, "dim") else vector_length(model.model, revision=getattr(model, "revision", None), who=who)

@@ -17,11 +17,9 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError, PlanError, PlanFormatError
-from dreamframe.frame.frame import Frame
-from dreamframe.frame.model import Model
-from dreamframe.hub.datasets import stream_rows
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import Authority, shown
+from dreamframe.models.edges import Rows, Trained
 from dreamframe.models.llms.litellm import LiteLLM
 from dreamframe.models.local.weights import KeptWeights
 from dreamframe.models.parallel import Parallel
@@ -83,11 +81,6 @@ def plan_of(
         raise PlanFormatError(f"from_json: this is no whole plan: {type(exc).__name__}: {exc}") from exc
 
 
-def as_user_sees(step: Step) -> Frame | Model:
-    """The plan as a frame, or as the model that it trains."""
-    return Model(step) if isinstance(step, Train) else Frame(step)
-
-
 def _given(wanted: object, functions: Given) -> dict[str, object]:
     """What the caller hands over, by the names that the plan has for it."""
     have = dict(functions) if isinstance(functions, Mapping) else {str(getattr(f, "__name__", None) or type(f).__name__): f for f in functions}
@@ -145,8 +138,7 @@ class Reader:
         if "rows" in held:
             fields["data"] = self._source(held["rows"])
         if issubclass(cls, HubStream):
-            repo, split, commit = (str(fields[name]) for name in ("repo", "split", "revision"))
-            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])), authority=self._authority)
+            fields |= {name: str(fields[name]) for name in ("repo", "split", "revision")}
         if cls is Scan and "rows" in held:
             kept = {"data": fields["data"], "name": fields.get("name"), "authority": self._authority}
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
@@ -245,10 +237,10 @@ class Reader:
     def _edge(self, kind: str, number: Any) -> Any:
         below = self._below(number)
         if kind == "$frame":
-            return Frame(below)
+            return Rows(below)
         if not isinstance(below, Train):
             raise PlanFormatError(f"{below.label} trains no model")
-        return Model(below)
+        return Trained(below)
 
     def _answer(self, held: Any) -> AnswerSchema:
         shape = self.value(held["shape"]) if "shape" in held else expressions.type_read(held["dtype"])

@@ -277,7 +277,7 @@ def changed(change: Callable[[dict[str, Any]], Any], plan: Any = None) -> str:
 
 
 STRANGE: dict[str, tuple[Callable[[], str], str]] = {
-    "no JSON": (lambda: "tea", "this is no JSON"),
+    "no JSON": (lambda: "tea", "this is not JSON"),
     "another JSON": (lambda: "[1]", "no plan of dreamframe"),
     "newer format": (lambda: changed(lambda r: r.update(plan=2)), "format 2; this dreamframe reads format 1"),
     "unknown record": (lambda: changed(lambda r: r["steps"][1].update(step="Shell")), "there is no record 'Shell'"),
