@@ -14,7 +14,7 @@ import pytest
 import dreamframe as dr
 from dreamframe import errors
 from dreamframe.errors import ConnectionFailedError, ContextLengthError, PermanentCallError, SettingError
-from dreamframe.models.local.memory import seats
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.models.local.replicas import (
     Replicas,
     completion_fields,
@@ -57,7 +57,7 @@ def two() -> Iterator[Asked]:
     llm = model(temperature=0, device=["cpu", "cpu"], **TWO)
 
     async def loaded() -> list[Replicas]:
-        return [m for m in seats().taken if isinstance(m, Replicas)]
+        return [m for m in loaded_models().models if isinstance(m, Replicas)]
 
     before = run(loaded())
     with dr.Session(None):
