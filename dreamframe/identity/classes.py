@@ -78,7 +78,7 @@ def _class(cls: type, walk: Walk) -> bytes:
 
 
 def _hidden_in(cls: type, walk: Walk) -> Iterator[bytes]:
-    """What is no attribute of one's own writing, and yet decides: other names of an enum's members, what registered with it, what `case` takes apart."""
+    """What nobody wrote as an attribute, and decides all the same: other names of an enum's members, what registered with it, what `case` takes apart."""
     if issubclass(cls, enum.Enum) and (aliases := {name: m.name for name, m in cls.__members__.items() if name != m.name}):
         yield walk.inside("aliases", aliases)
     if registered := _registered(cls):

@@ -20,7 +20,7 @@ MARKS = (  # around thoughts
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),  # gpt-oss, where nothing takes its channels apart
 )
-MOST_PARTS = 100  # of thoughts: what goes on and on is no answer
+MOST_PARTS = 100  # of thoughts: what goes on and on is not an answer
 A_MARK = re.compile(r"think[>▷]|THINK\]|<\|channel\|>")
 ENDED = frozenset((STOP, LENGTH, None))
 TAGGED = re.compile(r"\s*<(thinking|thoughts?|reasoning|reflection|analysis|scratchpad)>(.*?</\1>)?", re.DOTALL | re.IGNORECASE)

@@ -127,7 +127,7 @@ def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) ->
         try:
             made[position] = write(position)
         except NotAllowedError:
-            raise  # what a plan may not reach is no matter of a row
+            raise  # what a plan may not reach does not depend on the row
         except (DreamframeError, OSError) as exc:
             ctx.fail(position, Failure.of(exc, request="(its prompt could not be written)", attempts=0))
     return pl.Series("prompt", made, dtype=pl.String)

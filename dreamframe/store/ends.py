@@ -28,7 +28,7 @@ PREFIX = re.compile(r"^(finish|stop)_?reason[._]")
 
 @lru_cache(maxsize=1024)
 def end_of(word: str) -> str:
-    """A provider's word for how an answer ended as one of those above; a word that is not known stays as it is, and is no good end.
+    """A provider's word for how an answer ended as one of those above; a word that is not known stays as it is, and is not a good end.
 
     >>> end_of("MAX_TOKENS"), end_of("content_filter: hate"), end_of("moved on")
     ('length', 'content_filter', 'moved on')

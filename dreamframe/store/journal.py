@@ -99,7 +99,7 @@ class JournalScan:
 
     batches: list[pa.RecordBatch] = field(default_factory=list)
     end: int = 0  # bytes up to the end of the last good frame
-    torn: int = 0  # bytes after it that are no whole frame: a writer was interrupted
+    torn: int = 0  # bytes after it that are not a whole frame: a writer was interrupted
     bad: list[str] = field(default_factory=list)  # damaged frames, each in words
     is_journal: bool = True
     is_former: bool = False

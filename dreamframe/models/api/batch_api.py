@@ -193,9 +193,9 @@ def parsed(reply: Reply, *, place: str) -> Any:
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError) as exc:
-        raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=reply.status) from exc
+        raise BadReplyError(f"{place}: the reply is not JSON: {exc}", status=reply.status) from exc
     if not isinstance(found, dict):
-        raise BadReplyError(f"{place}: the reply is no JSON object", status=reply.status)
+        raise BadReplyError(f"{place}: the reply is not a JSON object", status=reply.status)
     return found
 
 

@@ -126,7 +126,7 @@ class Encoder:
     def _completion(self, vector: Any, text: Text) -> Completion | CallError:
         label = self._how.label
         if not np.isfinite(vector).all():
-            return PermanentCallError(f"{label}: the vector holds what is no number; dtype='float32' has the range")
+            return PermanentCallError(f"{label}: the vector holds something that is not a number; dtype='float32' has the range")
         return Completion(None, data=vector.tobytes(), n_in=text.n_tokens, model=label)
 
     def release(self) -> None:

@@ -27,7 +27,7 @@ class Resident(ABC, Generic[E]):
     It may be unloaded whenever no request is in flight; the next request loads it again.
     """
 
-    limits = Limits(timeout_s=None)  # a slow machine is no failure
+    limits = Limits(timeout_s=None)  # a slow machine is not a failure
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
@@ -229,7 +229,7 @@ def unload(settings: ModelSettings) -> bool:
 
 
 def _same(settings: ModelSettings, loaded: ModelSettings) -> bool:
-    """Whether they load the same: a model of the plan equals whatever it was trained into, and how it is asked is no part of it."""
+    """Whether they load the same: a model of the plan equals whatever it was trained into, and how it is asked is not part of it."""
     if type(settings) is not type(loaded):
         return False
     edges = {id(e) for e in settings.edges()}
