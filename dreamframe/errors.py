@@ -8,7 +8,7 @@
     │   ├── SchemaError                 an answer schema that has no column type
     │   ├── SettingError                an unknown or impossible setting of a model, trainer or verb
     │   ├── FingerprintError            a value that has no stable identity
-    │   └── PlanFormatError             a plan that cannot be written as JSON, or JSON that is no plan
+    │   └── PlanFormatError             a plan that cannot be written as JSON, or JSON that is not a plan
     ├── MissingExtraError               also ImportError: an optional library is not installed
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
@@ -98,7 +98,7 @@ class NotAllowedError(PlanError):
 
 
 class PlanFormatError(PlanError, ValueError):
-    """A plan that cannot be written as JSON, or a text that is no plan, or one that wants what was not handed over."""
+    """A plan that cannot be written as JSON, text that is not a plan, or a plan that needs functions you did not pass."""
 
 
 class MissingExtraError(DreamframeError, ImportError):
