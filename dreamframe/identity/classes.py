@@ -17,15 +17,14 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.functions import DESCRIPTORS
-from dreamframe.identity.whose_code import by_name, is_library, is_library_module, is_users, tagged
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.tagged import tagged
+from dreamframe.identity.walk import Walk, by_name
+from dreamframe.identity.whose_code import is_library, is_library_module, is_users
 
 # What Python and libraries write into every class; what matters of it is read in another way.
 SKIPPED = {

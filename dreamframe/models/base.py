@@ -23,7 +23,7 @@ class Limits:
     timeout_s: float | None = None  # hard deadline of one call, from sending to the last byte
     attempts: int = 8  # tries of one request; "not now" (429) does not count as one
     backoff_s: float = 0.5  # before the second try; doubled before each further one
-    rpm: float | None = None  # calls a minute, if known; otherwise learnt from the server's refusals
+    rpm: float | None = None  # calls a minute, if known; otherwise found out from refusals
     tpm: float | None = None  # tokens a minute, if known
 
 

@@ -1,10 +1,10 @@
-"""What can be asked: the interface of prompt values. One kind of prompt a file beside this one."""
+"""What can be asked: the interface of prompt values, and the plain one, a template. One kind of prompt a file beside this one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
 from dreamframe.models.edges import Edge, as_edge, numbered
 from dreamframe.models.request import Failure, Form, RowContext
+from dreamframe.prompts import templates
 
 
 class Prompt(ABC):
@@ -23,8 +24,6 @@ class Prompt(ABC):
     @staticmethod
     def of(value: object, *, step: str) -> Prompt:
         """A prompt value as it is, a string as a template. Raises TemplateError or SettingError."""
-        from dreamframe.prompts.template import Template
-
         if isinstance(value, str):
             return Template.parsed(value, step=step)
         if isinstance(value, Prompt):
@@ -80,6 +79,40 @@ class Prompt(ABC):
     @abstractmethod
     def renamed(self, names: Mapping[str, str]) -> Prompt:
         """The same prompt, reading columns under other names."""
+
+
+@dataclass(frozen=True)
+class Template(Prompt):
+    """Text in which `{column}` stands for a column's value.
+
+    >>> Template("Sum up {body}.").columns
+    ('body',)
+    """
+
+    text: str
+
+    @classmethod
+    def parsed(cls, text: str, *, step: str) -> Template:
+        """A template that was read once, so that a mistake in it is told with the step's name."""
+        templates.pieces(text, step)
+        return cls(text)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return templates.columns(self.text)
+
+    @property
+    def summary(self) -> str:
+        return repr(self.text if len(self.text) <= 60 else self.text[:59] + "…")
+
+    def check(self, schema: pl.Schema, *, step: str) -> None:
+        templates.check(self.text, schema, step=step)
+
+    def render(self, rows: pl.DataFrame) -> pl.Series:
+        return templates.render(self.text, rows)
+
+    def renamed(self, names: Mapping[str, str]) -> Template:
+        return replace(self, text=templates.renamed(self.text, names))
 
 
 def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) -> pl.Series:

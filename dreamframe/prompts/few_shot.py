@@ -11,12 +11,11 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
 from dreamframe.models.edges import Rows, as_edge
 from dreamframe.models.request import RowContext
+from dreamframe.models.tokens import CHARS, usual
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
-
-CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class FewShot(Prompt):
         return f"FewShot({self.instruction[:40]!r}, input={self.input!r}{how})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
-        need_text(self.input, schema, step=step)
+        need_writable(self.input, schema, step=step)
         for pool in self.inputs:
             for column in (self._source, self.output):
                 if column not in pool.step.schema:
@@ -123,7 +122,7 @@ class FewShot(Prompt):
             raise SettingError(f"FewShot: there are {len(shots)} examples, and min_examples={self.min_examples}. Give more, or lower min_examples=.")
         for n in range(len(shots), self.min_examples - 1, -1):
             prompt = self._prompt(text, shots[:n])
-            if self.context is None or len(prompt) <= self.context * CHARS:
+            if self.context is None or usual(prompt) <= self.context:
                 return prompt
         raise ContextLengthError(
             f"FewShot: with min_examples={self.min_examples} the prompt has {len(prompt)} characters, and context={self.context} tokens are counted as "

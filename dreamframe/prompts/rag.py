@@ -13,7 +13,7 @@ from dreamframe.models.edges import Rows, as_edge
 from dreamframe.models.request import RowContext
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
 
 
@@ -64,7 +64,7 @@ class Rag(Prompt):
         return f"Rag({self.question!r}, {self.k} nearest by {self.by.label})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
-        need_text(self.question, schema, step=step)
+        need_writable(self.question, schema, step=step)
         for docs in self.inputs:
             if self.text not in docs.step.schema:
                 raise ColumnNotFoundError(self.text, columns=docs.step.schema.names(), step=f"{step} (documents)")

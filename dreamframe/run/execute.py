@@ -15,7 +15,7 @@ import polars as pl
 
 from dreamframe.errors import ParseError, StorageError
 from dreamframe.models.base import Artefact, ModelSettings
-from dreamframe.models.local.memory import seats
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.models.parallel import Parallel
 from dreamframe.models.pinned import OfWeights, changed
 from dreamframe.models.request import Failure, Replies
@@ -305,7 +305,7 @@ class Run:
         await every(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
 
     def _stage(self, step: Step) -> Stage:
-        seats().most = self.options.max_models
+        loaded_models().most = self.options.max_models
         llm = getattr(step, "llm", None)
         model = self._hides.text(llm.label) if llm is not None else ""
         stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=step.key(self.memo)))

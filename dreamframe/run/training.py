@@ -16,7 +16,7 @@ from dreamframe.identity.fingerprint import fingerprint, frame_digest, reads_fil
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.answer import usable
 from dreamframe.models.base import Artefact
-from dreamframe.models.local.memory import seats
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.models.pinned import changed
 from dreamframe.models.request import Question
 from dreamframe.plan.aside import aside
@@ -110,7 +110,7 @@ class Trainings:
             stop=stop,
             ask=self._asker(step),
         )
-        await seats().clear()  # a training needs the memory more than models that wait
+        await loaded_models().clear()  # a training needs the memory more than models that wait
         began = time.time()
         working = asyncio.create_task(aside(lambda: trainer.train(job)))
         try:

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import PlanFormatError
+from dreamframe.names import public_names
 from dreamframe.plan import step as steps
 from dreamframe.plan.json import expressions
-from dreamframe.plan.json.registry import MODULES, record_class
+from dreamframe.plan.json.registry import PLACES, record_class
 from dreamframe.plan.step import Step, step
 
 ROWS = {"t": ["tea", "rain", None], "n": [1, 2, 3]}
@@ -323,7 +324,7 @@ def test_every_step_and_setting_of_dreamframe_can_be_read() -> None:
     from dreamframe.prompts.base import Prompt
     from dreamframe.trainers.base import Trainer
 
-    known = {record_class(name) for names in MODULES.values() for name in names}
+    known = {record_class(name) for name in [*PLACES, *public_names()]}
     for base in (Step, LLM, Embedder, TaskModel, Prompt, Trainer):
         own = {c for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
         assert {c.__name__ for c in own - known} <= {"ModelStep", "Pick", "Fake", "Scripted", "Failing"}
