@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dreamframe.errors import PlanFormatError
 from dreamframe.frame.frame import Frame
 from dreamframe.frame.model import Model
-from dreamframe.plan.json.read import Given, plan_of
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.train import Train
+
+if TYPE_CHECKING:
+    from dreamframe.plan.json.read import Given
 
 
 def as_users_see(step: Step) -> Frame | Model:
@@ -54,6 +57,8 @@ def from_json(
     ...     print(str(exc).partition(". ")[2])
     Import it and pass it: functions={'shout': shout}.
     """
+    from dreamframe.plan.json.read import plan_of  # knows every record there is: building a plan needs none of it
+
     try:
         record = json.loads(text)
     except (ValueError, RecursionError, TypeError) as exc:

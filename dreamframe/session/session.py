@@ -21,7 +21,6 @@ from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
-from dreamframe.session import plans
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import PlanRecord, RunRecord, StepRecord, run_records, step_record
 from dreamframe.session.running import Running
@@ -297,7 +296,9 @@ class Session:
         ...     [(plan.label, plan.kind, plan.columns) for plan in session.plans()]
         [('said', 'frame', ('t', 'said'))]
         """
-        return plans.listed(self._opening.looked_at())
+        from dreamframe.session.plans import listed
+
+        return listed(self._opening.looked_at())
 
     def plan(
         self, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
@@ -315,7 +316,9 @@ class Session:
         ...     session.plan("said").collect().rows()
         [('tea', 'tea')]
         """
-        return plans.load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
+        from dreamframe.session.plans import load
+
+        return load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
 
     def as_dict(self) -> dict[str, Any]:
         """What is on record, ready for JSON: `steps`, `plans` and `runs`, each a list of dicts with the fields of its record.
