@@ -140,7 +140,7 @@ class AskVerbs(Verbs):
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
         `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
-        how is a failed row; thoughts (`<think>…</think>`) are no part of an answer. `parse` runs in a worker thread, once at a time.
+        how is a failed row; thoughts (`<think>…</think>`) are not part of an answer. `parse` runs in a worker thread, once at a time.
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 
@@ -182,15 +182,15 @@ class AskVerbs(Verbs):
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
             if prompt is not None:
-                raise SettingError(f"{where}: {llm.label} is no language model: it reads the text and no prompt=.")
+                raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
-                raise SchemaError(f"{where}: labels={labels!r} are no texts; give a list of labels such as ['good', 'bad'].")
+                raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
             if unknown := [n for n in settings if n not in ("on_error", "name")]:
                 raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
         if not known:
-            raise SchemaError(f"{where}: labels={labels!r} are no labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
+            raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dreamframe.errors import PlanFormatError
 from dreamframe.frame.frame import Frame
 from dreamframe.frame.model import Model
-from dreamframe.plan.json.read import Given, plan_of
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.train import Train
+
+if TYPE_CHECKING:
+    from dreamframe.plan.json.read import Given
 
 
 def as_users_see(step: Step) -> Frame | Model:
@@ -30,8 +33,8 @@ def from_json(
     them) or hosts, paths, folders or globs, repositories of the Hub, names of arguments that other libraries get. Whatever else it reaches for when it is
     collected raises NotAllowedError, which names it. What the session has an answer or an output for needs nothing.
 
-    `functions` (a dict by name, or a list) hands over what no text can hold: your functions, classes and objects. Each must be the very one that the plan
-    was made with, by its fingerprint. Keys are not in a plan; models find theirs in the environment. A plan that wants code of a model's repository to
+    `functions` (a dict by name, or a list) passes what JSON cannot hold: your functions, classes and objects. Each must be the very one that the plan was
+    made with, by its fingerprint. Keys are not in a plan; models find theirs in the environment. A plan that wants code of a model's repository to
     run is refused without `trust_remote_code=True`.
 
     Raises PlanFormatError for text that is not a plan, for a function that is missing or differs, and for what a newer dreamframe wrote.
@@ -52,8 +55,10 @@ def from_json(
     ...     dr.from_json(text)
     ... except dr.errors.PlanFormatError as exc:
     ...     print(str(exc).partition(". ")[2])
-    Import it and hand it over: functions={'shout': shout}.
+    Import it and pass it: functions={'shout': shout}.
     """
+    from dreamframe.plan.json.read import plan_of  # knows every record there is: building a plan needs none of it
+
     try:
         record = json.loads(text)
     except (ValueError, RecursionError, TypeError) as exc:

@@ -120,7 +120,7 @@ class Model:
 
         folder, readme = self.path, self.card(repo) if card else None
         if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
-            raise SettingError("push_to_hub: adapter_only=True, and what would be published are whole weights.")
+            raise SettingError("push_to_hub: adapter_only=True, but whole weights would be published: the model is not an adapter, or merge=True.")
         base = getattr(self.step.trainer, "base_name", None)
         send: dict[str, Any] = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run}
         send["message"] = "Upload a model trained with dreamframe"

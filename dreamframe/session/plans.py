@@ -153,14 +153,15 @@ def load(
         there = ", ".join(repr(r["name"]) for r in found or records) or "none"
         raise PlanFormatError(f"Session.plan: {what}. There are: {there}.")
     if "problem" in found[0]:
-        raise PlanFormatError(f"Session.plan: {name!r} was kept as a text alone: {found[0]['problem']}")
+        raise PlanFormatError(f"Session.plan: {name!r} was kept as text alone and cannot be run: {found[0]['problem']}")
     plan = plan_of(found[0], functions=functions, allow=allow, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code)
     return as_users_see(plan)
 
 
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
     if "left_out" in held:
-        raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
+        size = f"{int(held['left_out']) >> 20} MB, and at most {MOST_BYTES >> 20} MB are kept"
+        raise PlanFormatError(f"the rows of a table were not kept with the plan: they take {size}")
     if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
         raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
     found = stores.sources.find(str(held["label"]), str(held["kept"]))

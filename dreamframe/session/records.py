@@ -1,4 +1,4 @@
-"""What a session has on record, as frozen values: stored outputs, kept plans and runs. `as_dict()` of each is ready for JSON."""
+"""What a session has on record, as frozen values: stored outputs, models, kept plans and runs. `as_dict()` of each is ready for JSON."""
 
 from __future__ import annotations
 
@@ -80,6 +80,22 @@ class PlanRecord(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelRecord(_Record):
+    """A trained model."""
+
+    name: str  # of its folder in `models/`
+    key: str  # of its settings and the content of its rows, 32 hexadecimal digits
+    label: str  # what the user called the training, else its trainer
+    trainer: str = ""  # the class of the trainer, as "SFT"
+    describe: str = ""  # its line in explain()
+    rows: int = 0  # that it was trained on
+    seconds: float | None = None  # that the training took
+    metrics: Mapping[str, Any] = field(default_factory=dict)  # name → the last value that was logged
+    notes: tuple[Any, ...] = ()  # what the training warned of
+    made_at: str = ""  # UTC, as 2026-01-31T10:20:30Z
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord(_Record):
     """One run: what it asked, what it found, what failed."""
 
@@ -108,6 +124,12 @@ def step_record(held: Mapping[str, Any]) -> StepRecord:
     said |= {"columns": held.get("schema") or {}, "bytes": held.get("data_bytes") or 0, "seconds": held.get("took_s")}
     said |= {"parents": tuple(held.get("parents") or ()), "plan": tuple(held.get("plan") or ())}
     return StepRecord(name=held["folder"], key=held["key"], label=held["label"], ran=ran, calls=sum(s.calls for s in ran), cost=_cost_of(ran), **said)
+
+
+def model_record(held: Mapping[str, Any]) -> ModelRecord:
+    """A trained model by what its training.json says."""
+    said = {name: held[name] for name in ("trainer", "describe", "rows", "metrics", "made_at") if held.get(name) is not None}
+    return ModelRecord(name=held["folder"], key=held["key"], label=held["label"], seconds=held.get("train_s"), notes=tuple(held.get("notes") or ()), **said)
 
 
 def plan_record(held: Mapping[str, Any]) -> PlanRecord:

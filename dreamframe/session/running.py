@@ -20,7 +20,6 @@ from dreamframe.run import active, loop
 from dreamframe.run.options import Mode, Retry, RunOptions
 from dreamframe.run.progress import Progress
 from dreamframe.run.stats import FailedRow, RunStats
-from dreamframe.session import plans
 from dreamframe.session.opening import Opening
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
@@ -106,6 +105,8 @@ class Running:
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:
         """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
+        from dreamframe.session import plans  # written when a plan has run: building one needs neither JSON nor Arrow
+
         self._hides = run.hides(steps)
         session = self._session()
         for step in steps:

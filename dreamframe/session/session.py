@@ -22,9 +22,8 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
-from dreamframe.session import plans
 from dreamframe.session.opening import Opening
-from dreamframe.session.records import PlanRecord, RunRecord, StepRecord, run_records, step_record
+from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
 from dreamframe.session.running import Running
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
@@ -291,6 +290,10 @@ class Session:
         self._opening.looked_at()
         return run_records(self._events())
 
+    def models(self) -> list[ModelRecord]:
+        """The trained models, oldest first."""
+        return [model_record(held) for held in self._opening.looked_at().models.all()]
+
     def plans(self) -> list[PlanRecord]:
         """The plans that were run here and asked a model, ran a function of yours or trained.
 
@@ -299,7 +302,9 @@ class Session:
         ...     [(plan.label, plan.kind, plan.columns) for plan in session.plans()]
         [('said', 'frame', ('t', 'said'))]
         """
-        return plans.listed(self._opening.looked_at())
+        from dreamframe.session.plans import listed
+
+        return listed(self._opening.looked_at())
 
     def plan(
         self, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
@@ -317,15 +322,18 @@ class Session:
         ...     session.plan("said").collect().rows()
         [('tea', 'tea')]
         """
-        return plans.load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
+        from dreamframe.session.plans import load
+
+        return load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is on record, ready for JSON: `steps`, `plans` and `runs`, each a list of dicts with the fields of its record.
+        """What is on record, ready for JSON: a list of dicts with the fields of each kind of record.
 
         >>> dr.Session(None).as_dict()
-        {'steps': [], 'plans': [], 'runs': []}
+        {'steps': [], 'models': [], 'plans': [], 'runs': []}
         """
-        return {name: [r.as_dict() for r in found] for name, found in (("steps", self.steps()), ("plans", self.plans()), ("runs", self.runs()))}
+        found: dict[str, Sequence[Any]] = {"steps": self.steps(), "models": self.models(), "plans": self.plans(), "runs": self.runs()}
+        return {kind: [r.as_dict() for r in records] for kind, records in found.items()}
 
     # Care
 

@@ -97,7 +97,7 @@ def _journal_problems(files: Files, path: Path) -> Iterator[str]:
             lock.release()
     yield from found.bad
     if found.torn and lock is not None:  # else its writer lives and is about to write the rest
-        yield f"its writer was interrupted; the last {found.torn} bytes are no whole answer"
+        yield f"its writer was interrupted; the last {found.torn} bytes are not a whole answer"
 
 
 def _entries(files: Files, folder: Path) -> list[Path]:

@@ -164,8 +164,8 @@ def test_no_pickle_no_checkpoint_and_no_path_of_this_machine_is_published(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"repo": "a/b/c"}, "no repository"),
-        ({"repo": "../x"}, "no repository"),
+        ({"repo": "a/b/c"}, "not the name of a repository"),
+        ({"repo": "../x"}, "not the name of a repository"),
         ({"repo": "me/x", "splits": {"a b": 1.0}}, "split"),
         ({"repo": "me/x", "splits": ["train"]}, "splits= is a dict"),
         ({"repo": "me/x", "splits": {"train": 0.9, "test": 0.1}}, "split 'test' has no rows"),

@@ -81,3 +81,22 @@ def test_what_is_not_kept_is_an_error_of_an_offline_session(reads: list[str]) ->
     with dr.Session("./output", offline=True), pytest.raises(dr.errors.OfflineError, match="me/words is not in the session"):
         named.collect()
     assert reads == []
+
+
+@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+def test_a_plan_as_text_names_the_data_set_and_holds_neither_rows_nor_token(reads: list[str], streaming: bool) -> None:
+    token = "hf_Canary3f9c27d1b8E64a05"
+    with dr.Session("./output") as session:
+        plan = dr.scan_hub("me/words", streaming=streaming, token=token).prompt(dr.testing.Echo(), "{t}", into="x")
+        text = plan.to_json()
+        assert '"me/words"' in text
+        assert token not in text + repr(plan.step) + repr(plan)
+        assert "arrow" not in text
+        rows = plan.collect()
+        read = len(reads)
+        again = dr.from_json(text)
+        assert again.step.key({}) == plan.step.key({})
+        assert isinstance(again, dr.Frame)
+        assert again.collect().equals(rows)
+        assert session.plan("x").collect().equals(rows)  # type: ignore[union-attr]
+    assert len(reads) == read, "what the session holds is not read again"

@@ -108,7 +108,7 @@ def test_a_plan_that_no_text_can_hold_is_kept_as_what_explain_says(tmp_path: Pat
         said().with_columns(pl.col("said").map_elements(str.upper, return_dtype=pl.String)).collect()
         (plan,) = session.plans()
         assert plan.explain.startswith("WITH COLUMNS")
-        with pytest.raises(PlanFormatError, match=r"kept as a text alone: with_columns: .* Do it in df\.map"):
+        with pytest.raises(PlanFormatError, match=r"kept as text alone and cannot be run: with_columns: .* Do it in df\.map"):
             session.plan(plan.name)
 
 

@@ -84,3 +84,16 @@ def test_records_are_frozen() -> None:
     for record in (StepRun(label="a"), PlanRecord(name="a", key="b", label="c"), RunRecord()):
         with pytest.raises(dataclasses.FrozenInstanceError):
             record.label = "x"  # type: ignore[union-attr,misc]
+
+
+def test_models_are_records_too(tmp_path: Path) -> None:
+    with dr.Session(tmp_path) as session:
+        out = session.stores.models.workdir("0" * 32, "SFT") / "out"
+        out.mkdir()
+        (out / "config.json").write_text("{}")
+        said = {"trainer": "SFT", "describe": "TRAIN SFT base", "rows": 8, "train_s": 2.5, "metrics": {"loss": 0.5}, "notes": ["a row was cut"]}
+        session.stores.models.commit("0" * 32, "tuned", out, said)
+        (model,) = session.models()
+    assert (model.label, model.trainer, model.rows, model.seconds, model.metrics, model.notes) == ("tuned", "SFT", 8, 2.5, {"loss": 0.5}, ("a row was cut",))
+    assert (tmp_path / "models" / model.name / "config.json").exists()
+    assert dr.Session.existing(tmp_path).as_dict()["models"] == [model.as_dict()]
