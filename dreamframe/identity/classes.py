@@ -29,7 +29,7 @@ from dreamframe.identity.whose_code import is_library, is_library_module, is_use
 # What Python and libraries write into every class; what matters of it is read in another way.
 SKIPPED = {
     *("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
-    *("__slots__", "__parameters__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__", "__signature__"),
+    *("__slots__", "__parameters__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__", "__signature__", "__slotnames__"),
     *("__match_args__", "__dataclass_fields__", "__dataclass_params__", "__abstractmethods__", "_abc_impl"),
     *("_member_map_", "_member_names_", "_value2member_map_", "_hashable_values_", "_unhashable_values_", "_unhashable_values_map_"),
     *("_sort_order_", "_inverted_"),
