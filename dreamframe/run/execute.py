@@ -232,7 +232,7 @@ class Run:
         chain: list[Step] = []
         if not self._has_row_step(step):
             return chain
-        while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
+        while step.is_streamed:
             if chain and self._begins_anew(step):
                 break
             chain.append(step)
@@ -249,7 +249,7 @@ class Run:
             if isinstance(step, RowStep):
                 found = True
                 break
-            if not isinstance(step, PolarsStep) or not step.is_separable or self._begins_anew(step.inputs[0]):
+            if not step.is_streamed or self._begins_anew(step.inputs[0]):
                 found = False
                 break
             step = step.inputs[0]

@@ -72,5 +72,5 @@ def _may_pass(limit: Relational, step: Step) -> bool:
         # The samples of equal requests are numbered from the first row on: rows that are cut off before it would renumber the rest.
         return step.on_error != "drop" and (not step.needs_order or limit.verb == "head" or limit.args[:1] == (0,))
     if isinstance(step, Relational) and step.verb in ("with_columns", "select", "drop", "rename", "cast"):
-        return step.is_separable and all(e.meta.is_length_preserving() or not e.meta.root_names() for e in step.expressions())
+        return step.is_streamed and all(e.meta.is_length_preserving() or not e.meta.root_names() for e in step.expressions())
     return False

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
-from dreamframe.plan.step import PolarsStep, TableStep, step
+from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
 
@@ -92,7 +92,7 @@ class Relational(PolarsStep):
                 return result
 
     @property
-    def is_separable(self) -> bool:
+    def is_streamed(self) -> bool:
         if self.verb not in ROW_VERBS or len(self.inputs) != 1:
             return False
         return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
@@ -178,6 +178,9 @@ class Pick(TableStep):
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
 
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
+
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         """Which rows, in which order."""
         return range(table.height)
@@ -198,6 +201,16 @@ class Sample(Pick):
     with_replacement: bool = False
     in_order: bool = True
     seed: int = 0
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer" if self.in_order and not self.with_replacement else "other"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        return self.n if self.n is not None or n_in[0] is None else math.floor(n_in[0] * (self.fraction or 0))
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         wanted = self.n if self.n is not None else math.floor(table.height * (self.fraction or 0))
@@ -226,6 +239,12 @@ class RepeatTo(Pick):
     @property
     def label(self) -> str:
         return self.name or "repeat_to"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.n
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         if table.height == 0 and self.n > 0:
@@ -257,7 +276,19 @@ class SplitPart(Pick):
     def key_fields(self) -> Mapping[str, object]:
         return {**super().key_fields(), **({"rounding": 2} if self.stratify else {})}  # until 1, each stratum was rounded by itself
 
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> frozenset[str]:
+        return frozenset(self._strata)
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        at = [n for n, _ in self.fractions].index(self.part)
+        return None if n_in[0] is None else apportion(n_in[0], [f for _, f in self.fractions])[at]
+
+    @property
+    def _strata(self) -> tuple[str, ...]:
         return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
@@ -267,7 +298,7 @@ class SplitPart(Pick):
         for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
             if table.height and not size:
                 raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
-        keys = table.select(pl.struct(self.reads()).alias("key")).with_row_index("row")
+        keys = table.select(pl.struct(self._strata).alias("key")).with_row_index("row")
         groups = keys.group_by("key", maintain_order=True).agg("row").get_column("row").to_list()
         order = random.Random(f"{self.seed}:strata").sample(range(len(groups)), len(groups)) if self.shuffle else range(len(groups))
         sizes = shares([len(rows) for rows in groups], fractions, order)

@@ -127,8 +127,8 @@ class Retrieve(Embedding):
             raise SettingError(f"{self.where}: by= gives vectors of {self.by.dim} numbers, but the documents' are {found}: take embedders of one model.")
         super().check()
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.query,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.query})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.List(HIT)})

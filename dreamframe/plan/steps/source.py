@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,6 +45,9 @@ class Table(Source):
 
     def lazy(self) -> pl.LazyFrame:
         return self.data.lazy()
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.data.height
 
     def provenance(self) -> tuple[Provenance, ...]:
         own = self.data.columns != ["__sample"]  # the counter behind dr.generate holds no data
@@ -96,7 +98,7 @@ class HubStream(Source):
     def first(self, n: int) -> Source:
         if self.limit is not None and self.limit <= n:
             return self
-        return HubStream(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "limit": n})
+        return self.but(limit=n)
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema(dict(self.columns))
@@ -222,6 +224,9 @@ class KeptScan(Source):
 
     def output_schema(self) -> pl.Schema:
         return self.data.schema
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.data.height
 
     def lazy(self) -> pl.LazyFrame:
         return self.data.lazy()

@@ -40,7 +40,7 @@ class Turnstile:
 
 
 class Stage:
-    """A row step, or a polars step that is separable, with what it carries from batch to batch."""
+    """A row step, or a polars step that is streamed, with what it carries from batch to batch."""
 
     def __init__(self, step: Step, stats: StepStats) -> None:
         self.step = step
