@@ -16,7 +16,7 @@ from dreamframe.cards.records import Records, together
 from dreamframe.errors import CorruptFileError, DreamframeError
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep, Step
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.train import Train
 from dreamframe.run import loop
 
@@ -92,7 +92,7 @@ def _examples(session: Session, step: Step) -> list[dict[str, Any]]:
     below = step.inputs[0] if isinstance(step, ModelStep) else step
     run = session._run_with(dataclasses.replace(session._options, offline=True))
     try:
-        return loop.run(run.collect_all([Relational(inputs=(below,), verb="head", args=(SHOWN,))]))[0].to_dicts()
+        return loop.run(run.collect_all([relational("head", inputs=(below,), args=(SHOWN,))]))[0].to_dicts()
     except DreamframeError:
         return []  # not all of them were answered: a card shows none rather than ask
 

@@ -12,7 +12,7 @@ from dreamframe.frame.base import Verbs
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
 from dreamframe.plan.optimizer.limit import limit_down
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.options import Mode, Retry
 from dreamframe.session.session import current
@@ -303,7 +303,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
         [{'a': 1}]
         """
-        return current(self.step).collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
+        return current(self.step).collect(relational("head", inputs=(self.step,), args=(n,)))
 
     def __repr__(self) -> str:
         columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))

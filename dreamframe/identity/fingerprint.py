@@ -81,7 +81,7 @@ def _walked(value: object, walk: Walk) -> bytes:
 
 def parts(record: Any) -> dict[str, str]:
     """Field → 12 hex characters: what went into a record's fingerprint, to see which part of two differs."""
-    shown = {"class": (type(record).__name__, getattr(record, "version", 1)), **record_fields(record)}
+    shown = {"class": (whose_code.recorded(type(record)).__name__, getattr(record, "version", 1)), **record_fields(record)}
     return {name: fingerprint(value)[:12] for name, value in shown.items()}
 
 
@@ -340,7 +340,7 @@ def _record(value: Any, walk: Walk) -> bytes:
     cls = type(value)
     is_library = whose_code.is_library(cls)
     library = whose_code.version_of(cls.__module__, walk) if is_library else []
-    name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
+    name = tagged("class", whose_code.recorded(cls).__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
     identity = name if is_library else name + object_code.of_class(cls, walk)
     held = record_fields(value)
     if not is_library and not hasattr(cls, "key_fields"):

@@ -72,6 +72,11 @@ def is_library(cls: type) -> bool:
     return not isinstance(module, str) or is_library_module(module)
 
 
+def recorded(cls: type) -> type:
+    """The class as which the values of a class stand in keys, records and plans: dreamframe's own may be special cases of another."""
+    return getattr(cls, "recorded_as", cls) if is_library(cls) else cls
+
+
 def version_of(module: str, walk: Walk) -> list[bytes]:
     """Which version of a library a module is of: nothing for Python's own and for dreamframe, whose steps have versions of their own."""
     top = module.partition(".")[0]

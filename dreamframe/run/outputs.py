@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import StorageError
+from dreamframe.identity.whose_code import recorded
 from dreamframe.plan.compare import on_record
 from dreamframe.plan.step import Step
 from dreamframe.store.layout import SessionWarning
@@ -102,7 +103,7 @@ class _Output:
 def _record(run: Run, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
     """What step.json says of a stored output."""
     return {
-        "step": type(step).__name__,
+        "step": recorded(type(step)).__name__,
         "describe": run.hides([step]).text(step.describe()),
         "parents": [i.key(run.memo) for i in step.inputs],
         "plan": on_record(step, run.memo),

@@ -11,11 +11,66 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.plan.step import Step, TableStep
-from tests.laws.cases import CASES, table
+from tests.laws.cases import CASES, Ordinal, table
 from tests.laws.test_running import TABLES
 
 FEW = settings(max_examples=12)
-STEPS: dict[str, Callable[[Step], Step]] = {n: c.over for n, c in CASES.items() if n not in ("Table", "HubTable", "HubStream", "KeptScan")}
+OTHER = pl.DataFrame({"k": ["a", "b", "c"], "w": [1, 2, 3]})
+VERBS: dict[str, Callable[[dr.Frame], dr.Frame]] = {
+    "filter": lambda df: df.filter(pl.col("v") > 1, k="a"),
+    "filter by all rows": lambda df: df.filter(pl.col("v") > pl.col("v").mean()),
+    "filter by any column": lambda df: df.filter(pl.any_horizontal(pl.all().is_not_null())),
+    "select": lambda df: df.select("k", u=pl.col("v") * 2, t2="t", one=1),
+    "select in another order": lambda df: df.select(pl.col("v").reverse(), pl.col("k").sort()),
+    "select of sums": lambda df: df.select(pl.col("v").sum()),
+    "select of literals": lambda df: df.select(one=1),
+    "select of wildcards": lambda df: df.select(pl.all(), s=pl.struct(pl.all())),
+    "select of what is exploded": lambda df: df.select(pl.col("t").fill_null("").str.split("a").explode()),
+    "with_columns": lambda df: df.with_columns(pl.col("v") + 1, k2="k", one=1),
+    "with_columns swapped": lambda df: df.with_columns(t="k", k="t"),
+    "with_columns of ranks": lambda df: df.with_columns(r=pl.col("v").rank(), s=pl.col("v").sum().over("k"), n=pl.len()),
+    "with_columns of a function": lambda df: df.with_columns(pl.col("v").map_batches(lambda s: s.reverse())),
+    "drop": lambda df: df.drop("t"),
+    "drop by type": lambda df: df.drop(pl.selectors.string()),
+    "rename": lambda df: df.rename({"t": "k", "k": "t"}),
+    "cast": lambda df: df.cast({"v": pl.Float64, "k": pl.String}),
+    "cast of all": lambda df: df.select("v").cast(pl.String),
+    "head": lambda df: df.head(3),
+    "tail": lambda df: df.tail(3),
+    "slice": lambda df: df.slice(1, 2),
+    "slice to the end": lambda df: df.slice(2),
+    "slice from the end": lambda df: df.slice(-2, 1),
+    "sort": lambda df: df.sort("k", pl.col("v") % 2, nulls_last=True),
+    "join": lambda df: df.join(dr.frame(OTHER), on="k"),
+    "join left": lambda df: df.join(dr.frame(OTHER), on="k", how="left"),
+    "join right": lambda df: df.join(dr.frame(OTHER), on="k", how="right"),
+    "join full": lambda df: df.join(dr.frame(OTHER), on="k", how="full"),
+    "join full in one column": lambda df: df.join(dr.frame(OTHER), left_on="k", right_on="k", how="full", coalesce=True),
+    "join semi": lambda df: df.join(dr.frame(OTHER.head(1)), on="k", how="semi"),
+    "join anti": lambda df: df.join(dr.frame(OTHER.head(1)), on="k", how="anti"),
+    "join cross": lambda df: df.join(dr.frame(OTHER), how="cross"),
+    "join by an expression": lambda df: df.join(dr.frame(OTHER), left_on=pl.col("v") % 3, right_on="w"),
+    "group_by": lambda df: df.group_by("k").agg(pl.col("v").sum(), n=pl.len()),
+    "concat": lambda df: dr.concat([df, df.head(1)]),
+    "concat side by side": lambda df: dr.concat([df, df.select(t2="t")], how="horizontal"),
+    "concat diagonal": lambda df: dr.concat([df, dr.frame(OTHER)], how="diagonal"),
+    "explode": lambda df: df.with_columns(l=pl.col("t").str.split("a")).explode("l"),
+    "unnest": lambda df: df.select("k", s=pl.struct("t", "v")).unnest("s"),
+    "drop_nulls": lambda df: df.drop_nulls("t"),
+    "unique": lambda df: df.unique("k"),
+    "unpivot": lambda df: df.unpivot(["v"], index="k"),
+    "reverse": lambda df: df.reverse(),
+    "with_row_index": lambda df: df.with_row_index("i"),
+    "gather": lambda df: df.gather([0, -1, 0]),
+    "shard": lambda df: df.shard(2, 1),
+    "map over its own column": lambda df: df.map(lambda row: {"v": row["v"] * 2}, schema={"v": pl.Int64}),
+    "a prompt whose failures are dropped": lambda df: df.prompt(Ordinal(refuses=lambda asked: "rain" in asked), "{t}", into="said", on_error="drop"),
+    "sample with replacement": lambda df: df.sample(3, with_replacement=True, seed=1),
+}
+STEPS: dict[str, Callable[[Step], Step]] = {
+    **{n: c.over for n, c in CASES.items() if n not in ("Table", "HubTable", "HubStream", "KeptScan")},
+    **{n: lambda below, verb=verb: verb(dr.Frame(below)).step for n, verb in VERBS.items()},  # type: ignore[misc]
+}
 
 
 def ran(step: Step, rows: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +131,7 @@ def test_a_step_depends_on_no_column_but_those_that_it_reads(name: str, rows: pl
     if reads:  # a frame without columns has no rows
         alone = ran(step, given_rows.select(c for c in given_rows.columns if c in reads))
         assert alone.select(written).equals(whole.select(written))
-        assert alone.height == whole.height
+        assert alone.height == whole.height or not alone.columns
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -30,6 +30,7 @@ from dreamframe.plan.json.field_types import declared, fits
 from dreamframe.plan.json.registry import record_class
 from dreamframe.plan.json.write import FORMAT, TYPES
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import VERBS, relational
 from dreamframe.plan.steps.relational import Relational
 from dreamframe.plan.steps.source import HubStream, KeptScan, Scan
 from dreamframe.plan.steps.train import Train
@@ -40,10 +41,6 @@ from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
 NONE = Authority()
-VERBS = frozenset(
-    {"aggregate", "cast", "concat", "drop", "drop_nans", "drop_nulls", "explode", "fill_nan", "fill_null", "filter", "gather", "gather_every", "head"}
-    | {"join", "limit", "rename", "reverse", "select", "slice", "sort", "tail", "unique", "unnest", "unpivot", "with_columns", "with_row_index"}
-)
 Given = Mapping[str, object] | Iterable[object]
 
 
@@ -152,7 +149,7 @@ class Reader:
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
         if cls is KeptScan:
             fields["is_claimed"] = self._rows is None or held["rows"].get("kept") != fields["kept_key"]
-        self.steps.append(cls(**fields))
+        self.steps.append(relational(**fields) if cls is Relational else cls(**fields))
 
     def _below(self, number: Any) -> Step:
         if type(number) is not int or not 0 <= number < len(self.steps):

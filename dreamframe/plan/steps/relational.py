@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -16,18 +16,18 @@ from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
 
-# Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
-ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
 TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
 
 
 @step
 class Relational(PolarsStep):
-    """A verb of polars over its input, or over two or more."""
+    """A verb of polars over its input, or over two or more. Those that rules match on have types of their own, in `algebra`."""
 
     verb: str
     args: tuple[Any, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()  # keyword arguments, sorted
+
+    is_by_row: ClassVar[bool] = False  # whether it gives the same rows batch by batch, if its expressions do
 
     @property
     def label(self) -> str:
@@ -93,7 +93,7 @@ class Relational(PolarsStep):
 
     @property
     def is_streamed(self) -> bool:
-        if self.verb not in ROW_VERBS or len(self.inputs) != 1:
+        if not self.is_by_row or len(self.inputs) != 1:
             return False
         return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
 

@@ -9,7 +9,8 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TooFewRowsError
 from dreamframe.plan.step import RoundsStep, Rows, Step, kept_columns, step
-from dreamframe.plan.steps.relational import Relational, RepeatTo
+from dreamframe.plan.steps.algebra import relational
+from dreamframe.plan.steps.relational import RepeatTo
 
 SPARE = 1.1  # candidates of a round beside what the rate so far calls for: fewer rounds, a little more to ask
 LEAST = 8  # candidates of a round: the last rows would come one by one otherwise
@@ -74,7 +75,7 @@ def with_candidates(plan: Step, n: int) -> Step:
     while plan.is_streamed:
         streamed.append(plan)
         plan = plan.inputs[0]
-    made: Step = RepeatTo(inputs=plan.inputs, n=n, name=plan.name) if isinstance(plan, RepeatTo) else Relational(inputs=(plan,), verb="head", args=(n,))
+    made: Step = RepeatTo(inputs=plan.inputs, n=n, name=plan.name) if isinstance(plan, RepeatTo) else relational("head", inputs=(plan,), args=(n,))
     for above in reversed(streamed):
         made = above.with_inputs([made, *above.inputs[1:]])
     return made

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import PlanFormatError
+from dreamframe.identity.whose_code import recorded
 from dreamframe.plan import step as steps
 from dreamframe.plan.json import expressions
 from dreamframe.plan.json.registry import MODULES, record_class
@@ -325,7 +326,7 @@ def test_every_step_and_setting_of_dreamframe_can_be_read() -> None:
 
     known = {record_class(name) for names in MODULES.values() for name in names}
     for base in (Step, LLM, Embedder, TaskModel, Prompt, Trainer):
-        own = {c for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
+        own = {recorded(c) for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
         assert {c.__name__ for c in own - known} <= {"ModelStep", "Pick", "Fake", "Scripted", "Failing"}
 
 
