@@ -19,7 +19,8 @@ from dreamframe.models.local.memory import seats
 from dreamframe.models.parallel import Parallel
 from dreamframe.models.pinned import OfWeights, changed
 from dreamframe.models.request import Failure, Replies
-from dreamframe.plan.optimizer.limit import limits_down
+from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
@@ -63,6 +64,7 @@ class Run:
         self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
         self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
         self.worth = Worth()
+        self._optimised: list[Optimised] = []
         self._asked: dict[int, Any] = {}  # id(question) → it, of weights that are what the step's key says
         self._hides = self.knows
 
@@ -83,8 +85,9 @@ class Run:
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
         async with self._running([step]):
-            self._shared |= read_twice([step], self._key)
-            return await self.trainings.artefact(step)
+            (plan,) = self.planned(step)
+            assert isinstance(plan, ModelStep)
+            return await self.trainings.artefact(plan)
 
     async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
@@ -100,14 +103,19 @@ class Run:
 
     def planned(self, *steps: Step) -> list[Step]:
         """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
-        plans = limits_down(steps, lambda s: self.find(s) is not None, self._key)
-        self._shared |= read_twice(plans, self._key)
-        return plans
+        made = optimise(steps, Facts(self.is_stored, self._key))
+        self._optimised.append(made)
+        self._shared |= read_twice(made.plans, self._key)
+        return list(made.plans)
+
+    def written_key(self, step: Step) -> str:
+        """The key of the step that the user wrote, of one that runs: statistics, records and cards speak of that."""
+        return self._key(next((made.origin[id(step)] for made in self._optimised if id(step) in made.origin), step))
 
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
         if self.options.refresh and self.stores.steps is not None:
-            plans = [*steps, *limits_down(steps, lambda _: False, self._key)]
+            plans = [*steps, *optimise(steps, Facts(name=self._key)).plans]
             anew = {node.key(self.memo)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
             await asyncio.to_thread(self.stores.steps.forget, anew)
 
@@ -214,9 +222,19 @@ class Run:
         self.check_sources()
         return tuple(tables)
 
+    def is_stored(self, step: Step) -> bool:
+        """Whether the output of a step is there. Reads no rows."""
+        if self.stores.steps is None or not self._is_storable(step):
+            return False
+        key = step.key(self.memo)
+        return self._finds[key] is not None if key in self._finds else self.stores.steps.has(key)
+
+    def _is_storable(self, step: Step) -> bool:
+        return not isinstance(step, (Source, ModelStep)) and self.worth.is_kept(step)
+
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
-        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not self.worth.is_kept(step):
+        if self.stores.steps is None or not self._is_storable(step):
             return None
         key = step.key(self.memo)
         if key not in self._finds:
@@ -306,7 +324,7 @@ class Run:
         seats().most = self.options.max_models
         llm = getattr(step, "llm", None)
         model = self._hides.text(llm.label) if llm is not None else ""
-        stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=step.key(self.memo)))
+        stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=self.written_key(step)))
         stage.stats.is_refreshed = step.label in self.options.refresh
         self.stages.append(stage)
         return stage

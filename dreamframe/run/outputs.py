@@ -112,7 +112,7 @@ def _record(run: Run, step: Step, *, n_rows: int, began: float) -> dict[str, Any
         "calls": run.stats.calls,
         "tokens_in": sum(s.n_in for s in run.stats.steps),
         "tokens_out": sum(s.n_out for s in run.stats.steps),
-        "steps": run.stats.step_events({s.key(run.memo) for s in step.walk()}),
+        "steps": run.stats.step_events({run.written_key(s) for s in step.walk()}),
         "began": began,
         "took_s": time.time() - began,
     }

@@ -42,7 +42,7 @@ class Trainings:
 
     async def artefact(self, step: ModelStep) -> Artefact:
         """The folder a step was trained into; trained now if it was not before."""
-        key = step.key(self._run.memo)
+        key = self._run.written_key(step)
         if key not in self._tasks:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
@@ -94,7 +94,7 @@ class Trainings:
         paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base), key=step.key(self._run.memo))
+        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base), key=self._run.written_key(step))
         stop = threading.Event()
 
         def progress(logged: Any) -> None:

@@ -22,7 +22,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
 from dreamframe.models.base import Artefact
 from dreamframe.plan.compare import why_miss
-from dreamframe.plan.optimizer.limit import limits_down
+from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless, in_line, visible
@@ -258,7 +258,7 @@ class Session(SessionCare):
     def planned(self, step: Step) -> Step:
         """The plan as it would run now. Looks at a folder that is there, and makes none."""
         if self._stores is None and (self.folder is None or not self.folder.exists()):
-            return limits_down([step], lambda _: False, id)[0]
+            return optimise([step]).plans[0]
         return self._run_with(self._options).planned(step)[0]
 
     def _note(self, steps: Sequence[Step], run: Run) -> None:

@@ -188,7 +188,7 @@ class Limit(Relational):
     def n_first(self) -> int | None:
         """How many rows from the first on it looks at; None where it looks at all."""
         offset, length = self.place
-        return None if offset < 0 or length is None or self.verb == "tail" else offset + length
+        return None if offset < 0 or length is None or length < 0 or self.verb == "tail" else offset + length
 
     def n_out(self, *n_in: int | None) -> int | None:
         offset, length = self.place
