@@ -35,6 +35,7 @@ from dreamframe.plan.steps.relational import Relational
 from dreamframe.plan.steps.source import HubStream, KeptScan, Scan
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.parsers import WERE_FUNCTIONS
 from dreamframe.redaction.secret import plain_json
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, most_unfolded, read_table
@@ -94,6 +95,8 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
         match = [v for n, v in have.items() if n == name and fingerprint(v, is_lasting=True) == digest] or [v for v in have.values() if _is(v, digest)]
         if match:
             found[str(name)] = match[0]
+        elif name in WERE_FUNCTIONS and str(said.get("module")).startswith("dreamframe."):
+            found[str(name)] = WERE_FUNCTIONS[str(name)]
         elif name in have:
             raise PlanFormatError(
                 f"the {kind} {name!r} that was handed over is not the one the plan was made with: its code, or something that it reads, differs "

@@ -29,6 +29,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "prompts.chat": ("Chat",),
     "prompts.jinja": ("Jinja",),
     "prompts.pair": ("Pair",),
+    "prompts.parsers": ("YesNo", "FirstNumber", "Winner"),
     "recipes.backtranslate": ("Backtranslation",),
     "recipes.decompose": ("Decomposition",),
     "recipes.evolve": ("Evolution",),

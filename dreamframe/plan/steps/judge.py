@@ -11,8 +11,9 @@ import polars as pl
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import RowStep, kept_columns, step
 from dreamframe.prompts import templates as template
+from dreamframe.prompts.parsers import VERDICTS
 
-WINNER = pl.Enum(["a", "b", "tie"])
+WINNER = pl.Enum(VERDICTS)
 
 
 @step
