@@ -34,6 +34,7 @@ from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, kept, once
+from dreamframe.run.queries import adjacent, applied
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
 from dreamframe.run.worth import Worth, read_twice
@@ -207,7 +208,8 @@ class Run:
             rows = await in_rounds(self, step)
             return await kept(self, step, once(rows)) if self.worth.is_kept(step) else rows.lazy()
         assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
-        query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
+        chain = adjacent(step, lambda s: s.key(self.memo) in self._shared or self.worth.is_kept(s) or self._has_row_step(s))
+        query = await applied(chain, await every(*(self.lazy(i) for i in chain[0].inputs)))
         if self.worth.is_kept(step):
             rows = await asyncio.to_thread(query.collect, engine="in-memory")
             return await kept(self, step, once(rows))

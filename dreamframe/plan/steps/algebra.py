@@ -7,6 +7,7 @@ None adds a field, so that none needs `step`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import polars as pl
@@ -104,7 +105,7 @@ class WithColumns(RowVerb):
     def rows(self) -> Rows:
         return "same" if self.inputs[0].schema else "other"
 
-    @property
+    @cached_property
     def is_streamed(self) -> bool:  # one value of many rows that are left out would be the value of all of a batch
         return super().is_streamed and gives_a_row_for_each(self.exprs)
 

@@ -6,7 +6,7 @@ import inspect
 import math
 import random
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import polars as pl
@@ -48,8 +48,13 @@ class Relational(PolarsStep):
         visit([v for _, v in self.options])
         return found
 
+    @cached_property
+    def _together(self) -> list[pl.Expr]:
+        """The expressions that may look at more than one row at a time."""
+        return [e for e in self.expressions() if not is_separable(e)]
+
     def functions(self) -> object:
-        return [super().functions(), *(e for e in self.expressions() if not is_separable(e))]  # those with functions in them are not
+        return [super().functions(), *self._together]  # those with functions in them are among these
 
     def check(self) -> None:
         have = self.inputs[0].schema.names()
@@ -91,11 +96,12 @@ class Relational(PolarsStep):
                 assert isinstance(result, pl.LazyFrame)
                 return result
 
-    @property
+    @cached_property
     def is_streamed(self) -> bool:
         if not self.is_by_row or len(self.inputs) != 1:
             return False
-        return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
+        # A select of literals gives one row, not one for each batch.
+        return not self._together and (self.verb != "select" or all(e.meta.root_names() for e in self.expressions()))
 
     def describe(self) -> str:
         usual = _defaults(self.verb)
@@ -145,15 +151,13 @@ def root_names(expr: pl.Expr) -> list[str]:
         return []
 
 
-def is_separable(expr: pl.Expr, *, needs_column: bool = False) -> bool:
+def is_separable(expr: pl.Expr) -> bool:
     """Whether running batch by batch changes nothing. What polars cannot tell (wildcards, Python functions, list.eval) counts as no.
 
     Polars' own answer is about the outermost operation alone (`pl.col("a") > pl.col("a").mean()` counts as separable), so every part is asked.
     """
     try:
-        if expr.meta.has_multiple_outputs() or (needs_column and not expr.meta.root_names()):
-            return False  # a select of literals gives one row, not one for each batch
-        return _all_separable(expr)
+        return not expr.meta.has_multiple_outputs() and _all_separable(expr)
     except (pl.exceptions.PolarsError, TypeError):
         return False
 
