@@ -13,7 +13,7 @@ from dreamframe.identity.owned import own
 from dreamframe.models.edges import Rows, as_edge
 from dreamframe.plan.model_columns import hoist, need_columns, placeholders_in
 from dreamframe.plan.step import Step
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import relational
 
 
 class Verbs:
@@ -33,7 +33,7 @@ class Verbs:
 
     def _relational(self, verb: str, *args: Any, over: Step | None = None, **options: Any) -> Self:
         """The frame that a polars verb gives over this one."""
-        return self._over(Relational(inputs=(over or self.step,), verb=verb, args=own(args), options=own(tuple(sorted(options.items())))))
+        return self._over(relational(verb, inputs=(over or self.step,), args=own(args), options=own(tuple(sorted(options.items())))))
 
     def _hoisted(self, verb: str, exprs: Iterable[pl.Expr]) -> tuple[Self, list[pl.Expr], list[str]]:
         """This frame with the model columns of `exprs` computed, the expressions to use over it, and the columns to drop afterwards."""

@@ -12,13 +12,10 @@ from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
 from dreamframe.identity.owned import own
 from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import JOIN_ORDER, relational
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# The order that each kind of join keeps: polars keeps none unless it is asked to.
-JOIN_ORDER: Mapping[str, str] = {"right": "right_left", "semi": "left", "anti": "left"}
 
 
 class RelationalVerbs(Verbs):
@@ -180,7 +177,7 @@ class RelationalVerbs(Verbs):
         order = JOIN_ORDER.get(how, "left_right")
         given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce, "maintain_order": order}
         options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
-        return self._over(Relational(inputs=(self.step, other.step), verb="join", options=own(tuple(sorted(options.items())))))
+        return self._over(relational("join", inputs=(self.step, other.step), options=own(tuple(sorted(options.items())))))
 
     def group_by(self, *by: Any, **named: Any) -> GroupBy[Self]:
         """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.

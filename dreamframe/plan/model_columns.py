@@ -16,13 +16,15 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import in_order, own_expr
+from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.steps.relational import Relational, root_names
+from dreamframe.plan.steps.relational import root_names
 from dreamframe.prompts.base import Prompt
 
 HINT = "; this column is written by a model: use the expression in a dreamframe verb, e.g. df.dream.with_columns(...) or dr.frame(df).with_columns(...)"
@@ -152,7 +154,7 @@ def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
     kind = "prompt" if isinstance(column, ModelColumn) else column.kind.__name__.lower()
     names = {name: f"{name} of {kind}#{digest}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
-    below = Relational(inputs=(below,), verb="with_columns", args=(exprs,))
+    below = relational("with_columns", inputs=(below,), args=(exprs,))
     return column.renamed(names).over(below, into), [*inner, *names.values()]
 
 
@@ -189,7 +191,7 @@ def _stable(record: Any) -> Any:
 
 def _stable_value(value: Any) -> Any:
     if isinstance(edge := as_edge(value), Edge):  # a frame or a lazy model, keyed by the plan
-        return [(type(s).__name__, s.describe()) for s in edge.step.walk()]
+        return [(recorded(type(s)).__name__, s.describe()) for s in edge.step.walk()]
     try:
         fingerprint(value)
     except FingerprintError:
