@@ -18,6 +18,7 @@ from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import in_order, own_expr
 from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
+from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
@@ -189,8 +190,8 @@ def _stable(record: Any) -> Any:
 
 
 def _stable_value(value: Any) -> Any:
-    if hasattr(value, "step"):  # a frame or a lazy model: an edge, keyed by the plan
-        return [(recorded(type(s)).__name__, s.describe()) for s in value.step.walk()]
+    if isinstance(edge := as_edge(value), Edge):  # a frame or a lazy model, keyed by the plan
+        return [(recorded(type(s)).__name__, s.describe()) for s in edge.step.walk()]
     try:
         fingerprint(value)
     except FingerprintError:
@@ -204,7 +205,7 @@ def _same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
-    if isinstance(a, (str, int, float, bytes)):
+    if isinstance(a, (str, int, float, bytes, Edge)):
         return bool(a == b)
     if isinstance(a, tuple):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))

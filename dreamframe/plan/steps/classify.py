@@ -12,7 +12,7 @@ from dreamframe.models.request import Failure, Replies, RowContext
 from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions
 from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 
 
 @step
@@ -41,7 +41,7 @@ class Classify(RowStep):
         return f"{self.into}_score"
 
     def check(self) -> None:
-        need_text(self.column, self.inputs[0].schema, step=self.label)
+        need_writable(self.column, self.inputs[0].schema, step=self.label)
         self.adds(self.into, self.score)
 
     def reads(self) -> frozenset[str]:

@@ -35,10 +35,10 @@ def test_statistics_are_those_of_the_steps_as_they_were_written(tmp_path: Path) 
     first = asked(dr.testing.Echo()).head(5)
     with dr.Session(tmp_path) as session:
         first.collect()
-        (stats,) = session.runs[-1].steps
+        (stats,) = session.runs()[-1].steps
         assert (stats.label, stats.key, stats.rows) == ("said", first.step.inputs[0].key({}), 5)
         (record,) = session.steps()
-    assert [line["key"] for line in record["steps"]] == [stats.key]
+    assert [line.key for line in record.ran] == [stats.key]
 
 
 def test_failures_are_those_of_the_frame_that_was_written() -> None:
