@@ -35,6 +35,7 @@ from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.folder import HasStep, SessionCare
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
@@ -185,19 +186,23 @@ class Session(SessionCare):
 
     async def _whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
         """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
+        from dreamframe.run.events import Events
+
         with self._lock:
             self._n_holders += 1
+        events = Events(steps, run.state)
         try:
-            return await work()
+            async with events.as_they_happen():
+                return await work()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
             harmless(exc)
             raise
         finally:
-            await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
+            await asyncio.shield(asyncio.to_thread(self._ended, steps, run, events))
 
-    def _ended(self, steps: Sequence[Step], run: Run) -> None:
+    def _ended(self, steps: Sequence[Step], run: Run, events: Events) -> None:
         try:
-            self._note(steps, run)
+            self._note(steps, run, events)
         finally:
             self._let_go()
 
@@ -263,7 +268,7 @@ class Session(SessionCare):
             return limits_down([step], lambda _: False, id)[0]
         return self._run_with(self._options).planned(step)[0]
 
-    def _note(self, steps: Sequence[Step], run: Run) -> None:
+    def _note(self, steps: Sequence[Step], run: Run, events: Events) -> None:
         """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
         from dreamframe.session.plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
 
@@ -274,9 +279,10 @@ class Session(SessionCare):
         try:
             self._failures.update({step.key(run.memo): run.stats.failures for step in steps})
         except DreamframeError:
+            events.close()
             return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
         try:
-            run.stores.log.write(self._hides.value(run.stats.events()))
+            events.end(self._hides)
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {self!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
         for step in steps:
