@@ -17,15 +17,14 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.functions import DESCRIPTORS
-from dreamframe.identity.whose_code import by_name, is_library, is_library_module, is_users, tagged
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.tagged import tagged
+from dreamframe.identity.walk import Walk, by_name
+from dreamframe.identity.whose_code import is_library, is_library_module, is_users
 
 # What Python and libraries write into every class; what matters of it is read in another way.
 SKIPPED = {
@@ -79,7 +78,7 @@ def _class(cls: type, walk: Walk) -> bytes:
 
 
 def _hidden_in(cls: type, walk: Walk) -> Iterator[bytes]:
-    """What is no attribute of one's own writing, and yet decides: other names of an enum's members, what registered with it, what `case` takes apart."""
+    """What nobody wrote as an attribute, and decides all the same: other names of an enum's members, what registered with it, what `case` takes apart."""
     if issubclass(cls, enum.Enum) and (aliases := {name: m.name for name, m in cls.__members__.items() if name != m.name}):
         yield walk.inside("aliases", aliases)
     if registered := _registered(cls):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import polars as pl
 
@@ -17,6 +17,9 @@ from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+
+if TYPE_CHECKING:
+    from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
 RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
@@ -227,6 +230,10 @@ class Source(Step):
     @abstractmethod
     def lazy(self) -> pl.LazyFrame:
         """The rows, in their order."""
+
+    def read(self, ctx: SourceContext) -> pl.LazyFrame:  # noqa: ARG002  sources that are far away use it
+        """The rows, as a run reads them."""
+        return self.lazy()
 
     def first(self, n: int) -> Source:  # noqa: ARG002  sources that are far away use it
         """The same source where no more than its first n rows are needed."""

@@ -13,7 +13,7 @@ import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.models.base import Artefact
-from dreamframe.models.local.memory import seats
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.limit import limits_down
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
@@ -21,6 +21,7 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.run import same_rows
 from dreamframe.run.cuts import Cuts
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
+from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.lent import Lent
 from dreamframe.run.opened import Opened, count
@@ -31,6 +32,7 @@ from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
 from dreamframe.store.layout import SessionWarning
+from dreamframe.store.sources import SourceContext
 from dreamframe.store.stores import Stores
 
 
@@ -51,6 +53,10 @@ class Run:
     def unreadable(self) -> frozenset[bytes]:
         """As `RunState.unreadable`."""
         return self.state.unreadable
+
+    def events(self, steps: Sequence[Step]) -> Events:
+        """What writes down what this run does, for one who says when."""
+        return Events(steps, self.state)
 
     # What users' verbs call
 
@@ -97,7 +103,7 @@ class Run:
     @contextlib.asynccontextmanager
     async def _running(self, steps: Sequence[Step]) -> AsyncIterator[None]:
         self.state.redactor = self.state.hides(steps)
-        with rarely_collected(), seats().at_most(self.options.max_models):
+        with rarely_collected(), loaded_models().at_most(self.options.max_models):
             try:
                 yield
             except Exception as exc:
@@ -136,7 +142,8 @@ class Run:
         if isinstance(step, Source):
             if isinstance(step, Scan):
                 self.state.scans.append(step)
-            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.lazy)  # it may read files, or the Hub
+            ctx = SourceContext(self.stores.sources, is_offline=self.options.offline)
+            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.read, ctx)  # it may read files, or the Hub
         if (found := self._outputs.find(step)) is not None:
             return found
         if (opened := await self._opened(step)) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
@@ -16,10 +16,12 @@ from dreamframe.store.steps import StepOutputs, Stored
 class NoOutputs(StepOutputs):
     """No output of a step: the rows of a run are in memory."""
 
-    keeps: ClassVar[bool] = False
-
     def __init__(self) -> None:
         """Has no folder."""
+
+    @property
+    def keeps(self) -> bool:
+        return False
 
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:  # noqa: ARG002
         return None

@@ -75,14 +75,15 @@ class RunLogs:
             log.end()
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The events of all runs, oldest first, each with its `day` (2026-01-31). What is cut off or none of ours is left out, with a warning."""
+        """The events of all runs, oldest first, each with its `run` (the file's name) and `day` (2026-01-31). What is cut off or not ours is left out,
+        with a warning."""
         for name in self._files.listdir(self._layout.runs):
             if not NAME.fullmatch(name):
                 continue
             events, bad = read_log(self._files, self._layout.runs / name)
             if bad:
                 warn(f"{self._layout.runs / name}: {len(bad)} lines are left out: {bad[0]}")
-            yield from ({**event, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
+            yield from ({**event, "run": name, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
 
 
 def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]:

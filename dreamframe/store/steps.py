@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import xxhash
@@ -63,11 +63,14 @@ class Stored:
 class StepOutputs:
     """Finds and keeps the outputs of steps by their 32-digit key."""
 
-    keeps: ClassVar[bool] = True  # False where there is no folder
-
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
         self._checked: dict[str, Stored] = {}  # validated in this process
+
+    @property
+    def keeps(self) -> bool:
+        """Whether outputs are kept; not in a folder that is only looked at."""
+        return not self._files.is_read_only
 
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
         """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none.

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.store.answers import Answers
-from dreamframe.store.care import Kept, Problem, Removed, gc, verify
+from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
-from dreamframe.store.layout import Layout, open_folder
+from dreamframe.store.layout import Layout, check_manifest, open_folder
 from dreamframe.store.models import Models
 from dreamframe.store.nothing import NoLogs, NoOutputs, NoPlans, NoSources
 from dreamframe.store.plans import Plans
+from dreamframe.store.read_only import ReadOnlyFiles
+from dreamframe.store.records import Problem, Removed
 from dreamframe.store.runlog import RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
@@ -70,5 +72,17 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
 
 def stores_on(files: Files) -> Stores:
     """Open the session folder behind `files`."""
-    layout = open_folder(files)
+    return _stores(files, open_folder(files))
+
+
+def stores_to_look_at(folder: Path) -> Stores:
+    """Open a session folder that is there, and change nothing in it. Raises CorruptFileError for what is not a session, SessionFormatError for one of a
+    newer format."""
+    files = ReadOnlyFiles(folder)
+    layout = Layout(files.root)
+    check_manifest(files, layout, called=str(folder))
+    return _stores(files, layout)
+
+
+def _stores(files: Files, layout: Layout) -> Stores:
     return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLogs(files, layout), files, layout)

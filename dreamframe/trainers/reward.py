@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.models.base import TrainedModel, setting
+from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.base import root
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
@@ -42,7 +43,7 @@ class Reward(ChatTrainer):
     cites: ClassVar[tuple[str, ...]] = ("arXiv:2204.05862",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "center_rewards_coefficient": "center_rewards="}
 
-    def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:
+    def as_reward(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.RewardModel` over what was trained."""
         from dreamframe.models.task_models.trained import of_training
 

@@ -65,3 +65,16 @@ def test_a_run_that_ends_tells_each_failure_once_and_its_counts_at_the_end(tmp_p
     assert [event["asked"] for event in found if event["event"] == "step"] == [session.usage()["calls"]]
     assert found[0]["event"] == "begin"
     assert {k: found[-1][k] for k in ("event", "calls", "failed")} == {"event": "run", "calls": 360, "failed": 40}
+
+
+def test_the_record_of_a_run_that_was_killed_has_the_counts_that_it_wrote_last(tmp_path: Path):
+    line = {"label": "a", "model": "echo", "rows_in": 8, "rows": 8, "asked": 7, "cached": 1, "failed": 0, "cost": 0.5}
+    with dr.Session(tmp_path) as session:
+        log = session.stores.log.begin()
+        log.append({"event": "begin", "plans": ["a"]}, {"event": "progress", **line, "asked": 3}, {"event": "progress", **line})
+        (record,) = session.runs()
+        assert (record.is_over, record.calls, record.cached, record.cost) == (False, 7, 1, 0.5)
+        log.append({"event": "step", **line, "asked": 9}, {"event": "run", "calls": 9, "cached": 1, "trained": 0, "reused": 0, "failed": 0})
+        (record,) = session.runs()
+        assert (record.is_over, record.calls) == (True, 9)
+        log.end()

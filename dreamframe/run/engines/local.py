@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.models.local.memory import seats
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.aside import aside
 from dreamframe.plan.step import TableStep
 from dreamframe.plan.steps.train import Train
@@ -43,7 +43,7 @@ class LocalEngine:
         return SegmentResult(rows, ((tables[0].height, rows.height),), failures)
 
     async def train(self, step: Train, job: TrainJob) -> Mapping[str, Any]:
-        await seats().clear()  # a training needs the memory more than models that wait
+        await loaded_models().clear()  # a training needs the memory more than models that wait
         working = asyncio.create_task(aside(lambda: step.trainer.train(job)))
         try:
             summary: Mapping[str, Any] = await asyncio.shield(working)

@@ -13,6 +13,4 @@ def test_a_record_counts_the_calls_of_its_own_plan_and_of_no_other_in_the_run(tm
     one, other = rows.prompt(Echo(), "{t}", into="a"), rows.head(2).prompt(Echo("other"), "Say {t}", into="b")
     with dr.Session(tmp_path) as session:
         dr.collect_all([one, other])
-        records = {record["label"]: record for record in session.steps()}
-    assert {label: sum(event["asked"] for event in record["steps"]) for label, record in records.items()} == {"a": 3, "b": 2}
-    assert not {"calls", "tokens_in", "tokens_out"} & {name for record in records.values() for name in record}
+        assert {record.label: record.calls for record in session.steps()} == {"a": 3, "b": 2}

@@ -20,7 +20,7 @@ def logs(folder: Path) -> RunLogs:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    return [{k: v for k, v in event.items() if k != "day"} for event in logs(folder).read()]
+    return [{k: v for k, v in event.items() if k not in ("run", "day")} for event in logs(folder).read()]
 
 
 def test_an_event_can_be_read_while_the_run_goes_on(tmp_path: Path):
