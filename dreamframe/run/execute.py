@@ -22,6 +22,7 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.run import same_rows
 from dreamframe.run.cuts import Cuts
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
+from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.lent import Lent
 from dreamframe.run.opened import Opened, count
@@ -55,6 +56,10 @@ class Run:
     def unreadable(self) -> frozenset[bytes]:
         """As `RunState.unreadable`."""
         return self.state.unreadable
+
+    def events(self, steps: Sequence[Step]) -> Events:
+        """What writes down what this run does, for one who says when."""
+        return Events(steps, self.state)
 
     # What users' verbs call
 
