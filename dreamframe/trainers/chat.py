@@ -12,10 +12,11 @@ import polars as pl
 from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
 from dreamframe.models.local.chat_template import chat_template, lost, read_in
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.local import LocalTrainer
 
 SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
+
 
 def as_messages(rows: pl.DataFrame, **roles: str) -> pl.DataFrame:
     """Text columns as one-message chats: `as_messages(rows, prompt="user", completion="assistant")`. Lists stay as they are."""

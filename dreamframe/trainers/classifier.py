@@ -10,9 +10,9 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import TrainedModel, setting
-from dreamframe.trainers.base import LocalTrainer, root
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
+from dreamframe.trainers.local import LocalTrainer, root
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ class Classifier(LocalTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, load_tokenizer, row_limit, with_adapter
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             rows = read_rows(job.rows, job, who=self.label)
             assert rows is not None
             validation = read_rows(job.validation, job, who=f"{self.label} validation")

@@ -45,9 +45,9 @@ class CPO(ChatTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.experimental.cpo import CPOConfig, CPOTrainer
 
             own = {"loss_type": self.loss, "beta": self.beta, "cpo_alpha": self.cpo_alpha, "simpo_gamma": self.simpo_gamma}

@@ -49,10 +49,11 @@ class CrossEncoderTrainer(SentenceTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
         from dreamframe.trainers.job import read_rows
+        from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
         _need_encoder(job.base)
-        with hf.alone():
+        with alone():
             from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
             from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
 
@@ -80,9 +81,7 @@ class CrossEncoderTrainer(SentenceTrainer):
                 evaluator=None if validation is None else _evaluator(validation, is_scored=not labels),
                 callbacks=hf.callbacks(self, job),
             )
-            return hf.run(
-                trainer, self, job, n_rows=rows.height, labels=labels, keep=lambda trained: self.keep(trained, job, CrossEncoder, **config)
-            )
+            return hf.run(trainer, self, job, n_rows=rows.height, labels=labels, keep=lambda trained: self.keep(trained, job, CrossEncoder, **config))
 
     def _labels(self, rows: pl.DataFrame | None) -> list[str]:
         """The classes, or none where one score is learnt."""

@@ -12,6 +12,7 @@ from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import prompts_that_fit
 from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.weights import base_identity, locate
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,6 @@ class Distill(ChatTrainer):
             raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
 
     def identity(self) -> Mapping[str, object]:
-        from dreamframe.trainers.weights import base_identity
 
         return {**super().identity(), "teacher": base_identity(self.teacher, self.hub_token)}
 
@@ -56,9 +56,9 @@ class Distill(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_frozen, load_model
-        from dreamframe.trainers.weights import locate
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.distillation_config import DistillationConfig
             from trl.trainer.distillation_trainer import DistillationTrainer
 

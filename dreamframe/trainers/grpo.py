@@ -94,9 +94,9 @@ class GRPO(GroupTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.grpo_config import GRPOConfig
             from trl.trainer.grpo_trainer import GRPOTrainer
 

@@ -55,8 +55,9 @@ class KTO(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)

@@ -32,9 +32,9 @@ class ORPO(ChatTrainer):
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "beta": "beta="}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
             return fit_without_reference(self, job, ORPOTrainer, ORPOConfig, beta=self.beta)

@@ -61,10 +61,10 @@ class PPO(PolicyTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
 
-        from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, with_adapter
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="left")
             model = load_model(self, job, AutoModelForCausalLM)
             rows = self.prompts(job.rows, job, model, tokenizer)
@@ -105,7 +105,8 @@ class Loop:
         import torch
 
         from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import merges, save
+        from dreamframe.trainers.loading import merges
+        from dreamframe.trainers.saving import save
 
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
         while self.step < self.total:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.models.base import TrainedModel, setting
-from dreamframe.trainers.base import root
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.local import root
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class Reward(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="right")
             model = load_model(self, job, AutoModelForSequenceClassification, num_labels=1)
             model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

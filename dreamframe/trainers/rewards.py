@@ -18,6 +18,7 @@ from dreamframe.prompts.templates import columns as template_columns
 from dreamframe.prompts.templates import render
 from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.weights import base_identity, locate
 
 Scorer = Callable[[pl.DataFrame], list[float | None]]  # rows of prompt, completion and the further columns → a reward each
 NUMBER = AnswerSchema.of(float, step="LLMReward")
@@ -116,7 +117,6 @@ class PolicyTrainer(ChatTrainer):
                     raise SettingError(f"{self.label}: {what} reads {name!r}, and the frame has {listed(schema.names())}.{did_you_mean(name, schema.names())}")
 
     def identity(self) -> Mapping[str, object]:
-        from dreamframe.trainers.weights import base_identity
 
         own = super().identity()
         held = [base_identity(r, self.hub_token) if isinstance(r, str) else r for r in self.rewards]  # a folder by its content
@@ -234,7 +234,6 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from dreamframe.trainers.loading import load_frozen
-    from dreamframe.trainers.weights import locate
 
     at = locate(reward, who=f"{settings.label} rewards", token=settings.hub_token)
     model = load_frozen(settings, at.weights, at.adapter, AutoModelForSequenceClassification, num_labels=1)

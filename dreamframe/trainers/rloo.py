@@ -28,9 +28,9 @@ class RLOO(GroupTrainer):
     cites: ClassVar[tuple[str, ...]] = ("arXiv:2402.14740",)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.rloo_config import RLOOConfig
             from trl.trainer.rloo_trainer import RLOOTrainer
 

@@ -56,8 +56,9 @@ class SentenceTransformerTrainer(SentenceTrainer):
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from sentence_transformers import SentenceTransformer
             from sentence_transformers import SentenceTransformerTrainer as Underlying
             from sentence_transformers import SentenceTransformerTrainingArguments as Arguments

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import TEXT, Roles
 
 
@@ -38,9 +38,10 @@ class Seq2Seq(LocalTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, load_tokenizer, with_adapter
+        from dreamframe.trainers.quiet import alone
         from dreamframe.trainers.scores import best_tokens, token_accuracy
 
-        with hf.alone():
+        with alone():
             tokenizer = load_tokenizer(self, job)
             model = with_adapter(self, load_model(self, job, AutoModelForSeq2SeqLM), task="SEQ_2_SEQ_LM")
             rows = self._tokens(job.rows, job, model, tokenizer)

@@ -44,10 +44,11 @@ class SparseEncoderTrainer(SentenceTrainer):
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
         _need_masked_language_model(job.base)
-        with hf.alone():
+        with alone():
             from sentence_transformers.sparse_encoder import SparseEncoder, SparseEncoderTrainingArguments, losses
             from sentence_transformers.sparse_encoder import SparseEncoderTrainer as Underlying
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact, ModelSettings
+from dreamframe.models.local.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
 from dreamframe.trainers.base import Chained
 
 
@@ -36,7 +37,6 @@ def locate(base: Any, *, who: str, token: bool | None = None) -> Located:
 
 def base_identity(base: Any, token: bool | None = None) -> object:
     """What a base is, by content: the resolved commit of a Hub id, the digest of files, the key of a trained model."""
-    from dreamframe.models.local.weights import weights_identity
 
     if isinstance(base, str | Path):
         return weights_identity(base if isinstance(base, str) else str(base), token=token)
@@ -45,7 +45,6 @@ def base_identity(base: Any, token: bool | None = None) -> object:
 
 def digests_here(value: Any) -> list[str]:
     """Digests of the weights on this machine that names stand for. What is not here, or is no name, has none."""
-    from dreamframe.models.local.weights import KeptWeights, content_digest, weights_path
 
     if isinstance(value, tuple):
         return [digest for v in value for digest in digests_here(v)]
@@ -73,7 +72,6 @@ def _chained(base: Chained, who: str, token: bool | None) -> Located:
 
 
 def _named(model: str, llm: ModelSettings | None, who: str, token: bool | None) -> Located:
-    from dreamframe.models.local.weights import local_weights
 
     path = Path(model).expanduser()
     if path.is_dir() and (path / "adapter_config.json").exists():
@@ -89,7 +87,6 @@ def _model_folder(folder: Path, who: str) -> Path:
 
 
 def _adapter_folder(adapter: Any, who: str) -> Path:
-    from dreamframe.models.local.weights import weights_path
 
     folder = Path(adapter.path) if isinstance(adapter, Artefact) else weights_path(adapter if isinstance(adapter, str) else str(adapter)) or Path(str(adapter))
     if not (folder / "adapter_config.json").exists():
