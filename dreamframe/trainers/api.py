@@ -22,6 +22,7 @@ from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
+from dreamframe.trainers.kinds import HOSTED, Kind
 from dreamframe.trainers.roles import CHAT, Roles
 
 T = TypeVar("T")
@@ -100,7 +101,7 @@ class ApiTrainer(Trainer):
 
     handed_on: ClassVar[tuple[str, ...]] = ("args",)
     address: ClassVar[str] = ""  # the provider's own
-    kind: ClassVar[str] = "api"
+    kind: ClassVar[Kind] = HOSTED
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
     key_variable: ClassVar[str] = ""
     fields_of_job: ClassVar[frozenset[str]] = frozenset()  # what args= may hold

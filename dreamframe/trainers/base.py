@@ -16,7 +16,9 @@ from dreamframe.errors import DreamframeError, SettingError, TrainingError, did_
 from dreamframe.models.base import LLM, Artefact, ModelSettings, TrainedModel
 from dreamframe.models.reaching import Reaching
 from dreamframe.redaction.secret import hidden_json
+from dreamframe.trainers import kinds
 from dreamframe.trainers.job import TrainJob, write_log
+from dreamframe.trainers.kinds import Kind
 from dreamframe.trainers.roles import Roles, assign
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ class Trainer(Reaching, ABC):
     ways: ClassVar[tuple[Roles, ...]] = ()  # the ways of giving rows, tried in order
     extra_roles: ClassVar[bool] = False  # whether further columns are passed on
     aliases: ClassVar[Mapping[str, str]] = ALIASES
-    cites: ClassVar[tuple[str, ...]] = ()  # papers, for the model card
-    kind: ClassVar[str] = "llm"  # what the artefact is: llm, seq2seq, classifier, reward, embedder, sparse_embedder, cross_encoder, api
+    cites: ClassVar[tuple[str, ...]] = ()  # papers, for the model card: "DPO (Rafailov et al. 2023) https://arxiv.org/abs/2305.18290"
+    kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
 
     @property
@@ -73,23 +75,19 @@ class Trainer(Reaching, ABC):
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:  # noqa: ARG002  trainers of language models use it
         """The trained model as an LLM for prompts."""
-        raise SettingError(f"{self.label} makes no language model (it makes: {self.kind}), so it cannot be prompted.")
+        raise SettingError(f"{self.label} does not make a language model (it makes: {self.kind}), so it cannot be prompted.")
 
-    def as_embedder(self, model: TrainedModel, **settings: Any) -> Embedder:
+    def as_embedder(self, model: TrainedModel, **settings: Any) -> Embedder:  # noqa: ARG002  trainers of embedders use it
         """The trained model as an embedder."""
-        if self.kind != "embedder":
-            raise SettingError(f"{self.label} makes no embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
-        from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
-
-        return SentenceTransformer(model, **settings)
+        raise SettingError(f"{self.label} does not make an embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  trainers of classifiers use it
-        """The trained model as a task model that tells labels."""
-        raise SettingError(f"{self.label} makes no classifier (it makes: {self.kind}); dr.Classifier and dr.SetFit do.")
+        """The trained model as a task model that gives labels."""
+        raise SettingError(f"{self.label} does not make a classifier (it makes: {self.kind}); dr.Classifier does.")
 
     def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  dr.Reward uses it
         """The trained model as a task model that scores answers."""
-        raise SettingError(f"{self.label} makes no reward model (it makes: {self.kind}); dr.Reward does.")
+        raise SettingError(f"{self.label} does not make a reward model (it makes: {self.kind}); dr.Reward does.")
 
     def edges(self) -> tuple[TrainedModel, ...]:
         """The models of the plan that must be trained before this one."""
@@ -130,7 +128,7 @@ class Trainer(Reaching, ABC):
         except Exception as exc:  # the one place where another library's error is wrapped
             raise TrainingError(f"{self.label}: {type(exc).__name__}: {exc}") from exc
         write_log(summary.pop("log", []), job.out / "metrics.arrow")
-        return dict(finite({"trainer": self.label, "kind": self.kind, **summary, "notes": job.notes}))
+        return dict(finite({"trainer": self.label, "kind": self.kind.name, **summary, "notes": job.notes}))
 
     @abstractmethod
     def run(self, job: TrainJob) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import TrainedModel, setting
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
-from dreamframe.trainers.local import LocalTrainer, root
+from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Classifier(LocalTrainer):
     labels: Any = setting()
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
-    kind: ClassVar[str] = "classifier"
+    kind: ClassVar[Kind] = CLASSIFIER
     aliases: ClassVar[Mapping[str, str]] = {"input": "text", "output": "label"}
     ways: ClassVar[tuple[Roles, ...]] = (
         Roles({"text": TEXT, "text_pair": TEXT, "label": LABELS}, optional=("text_pair",)),
@@ -71,13 +72,13 @@ class Classifier(LocalTrainer):
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.trained import of_training
+        from dreamframe.models.task_models.hf import HFClassifier
 
         columns = dict(model.step.columns)
         if "label" not in columns:
             raise SettingError(f"{self.label}: it labels the words of a text, and task models label whole texts; load the folder with transformers.")
         several = isinstance(model.step.inputs[0].schema[columns["label"]], pl.List)
-        return of_training(model, kind="classifier", base=root(self.base), is_adapter=self.is_adapter, **{"multi_label": several, **settings})
+        return HFClassifier(**self.weights_of(model), **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification

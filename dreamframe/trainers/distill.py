@@ -34,7 +34,7 @@ class Distill(ChatTrainer):
 
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2306.13649",)
+    cites: ClassVar[tuple[str, ...]] = ("On-policy distillation (Agarwal et al. 2023) https://arxiv.org/abs/2306.13649",)
     owned: ClassVar[Mapping[str, str]] = {
         **ChatTrainer.owned, "beta": "beta=", "temperature": "temperature=", "max_completion_length": "max_new_tokens=",
         "teacher_model_name_or_path": "teacher=",

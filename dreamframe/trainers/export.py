@@ -13,7 +13,6 @@ from dreamframe.trainers.base import Chained, Trainer
 from dreamframe.trainers.weights import locate
 
 OURS = ("training.json", "metrics.arrow")  # what a session keeps beside the weights
-TASKS = {"llm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "reward": "SEQ_CLS"}  # kinds whose adapters can be trained on
 
 
 def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:

@@ -86,7 +86,7 @@ class GRPO(GroupTrainer):
     loss: str = setting("dapo")
 
     config: ClassVar[str] = "trl.trainer.grpo_config:GRPOConfig"
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2402.03300",)
+    cites: ClassVar[tuple[str, ...]] = ("GRPO (Shao et al. 2024) https://arxiv.org/abs/2402.03300",)
     owned: ClassVar[Mapping[str, str]] = {**GroupTrainer.owned, "loss_type": "loss="}
 
     def _refuse_impossible(self) -> None:

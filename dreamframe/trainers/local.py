@@ -7,26 +7,23 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, TrainedModel, setting, steering
 from dreamframe.models.local.weights import content_digest
-from dreamframe.trainers import distributed
+from dreamframe.trainers import distributed, kinds
 from dreamframe.trainers.base import Trainer, json_text
 from dreamframe.trainers.config_fields import config_fields, package_folder
-from dreamframe.trainers.export import TASKS, merge_adapter, task_of
+from dreamframe.trainers.export import merge_adapter, task_of
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import Kind
 from dreamframe.trainers.weights import base_identity, digests_here, locate
-
-if TYPE_CHECKING:
-    from dreamframe.models.task_models.base import TaskModel
 
 NAMING = ("base", "teacher", "rewards")  # fields that may name weights
 DEVICES = ("cpu", "cuda", "mps", "xpu")
-EXTRAS = {"setfit": "setfit", "openai": "openai"}  # package → extra, where it is not the extra "train"
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ class LocalTrainer(Trainer):
         package = self.config.split(".")[0]
         possible = config_fields(self.config)
         if possible is None:
-            raise MissingExtraError(package, extra=EXTRAS.get(package, "train"), needed_for=f"dr.{self.label}")
+            raise MissingExtraError(package, extra="train", needed_for=f"dr.{self.label}")
         for name in self.settings():
             if name in self.owned:
                 raise SettingError(f"{self.label}: args={{{name!r}: …}} is given as {self.owned[name]}.")
@@ -136,7 +133,7 @@ class LocalTrainer(Trainer):
             at = locate(self.base, who=self.label, token=self.hub_token)
             job.base, job.adapter = at.weights, at.adapter
             job.base_digest = content_digest(at.weights) if self.weights_here() else None  # those of the Hub are at a commit
-        if job.adapter is not None and TASKS.get(self.kind) != task_of(job.adapter):
+        if job.adapter is not None and self.kind.adapter_task != task_of(job.adapter):
             merge_adapter(job.base, job.adapter, job.workdir / "merged")  # another kind of model: it starts from whole weights
             job.check_base()
             job.base, job.adapter, job.base_digest = job.workdir / "merged", None, None
@@ -153,22 +150,19 @@ class LocalTrainer(Trainer):
     @property
     def is_adapter(self) -> bool:
         """Whether the artefact is an adapter over the base, rather than weights of its own."""
-        goes_on = has_adapter(self.base) and _kind(self.base) == self.kind and self.kind != "classifier"
+        goes_on = has_adapter(self.base) and _kind(self.base).name == self.kind.name and self.kind.adapter_task is not None
         return self.init is None and (goes_on if not self.peft else not has_adapter(self.base))
 
     def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
-        if self.kind not in ("llm", "seq2seq"):
+        if not self.kind.writes_text:
             return super().as_llm(model, **settings)
         from dreamframe.models.llms.transformers import Transformers
 
-        return Transformers(root(self.base), adapter=model, **settings) if self.is_adapter else Transformers(model, **settings)
+        return Transformers(**self.weights_of(model), **settings)
 
-    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
-        if self.kind != "classifier" or not self.is_adapter:
-            return super().as_classifier(model, **settings)
-        from dreamframe.models.task_models.hf import HFClassifier
-
-        return HFClassifier(root(self.base), adapter=model, **settings)
+    def weights_of(self, model: TrainedModel) -> dict[str, Any]:
+        """What settings of models in this process call the trained weights: an adapter lies over those of the base."""
+        return {"model": root(self.base), "adapter": model} if self.is_adapter else {"model": model}
 
     @property
     def base_name(self) -> str | None:
@@ -185,9 +179,9 @@ def has_adapter(base: Any) -> bool:
     return bool(trainer is not None and trainer.is_adapter)
 
 
-def _kind(base: Any) -> str:
+def _kind(base: Any) -> Kind:
     trainer = getattr(getattr(base, "step", None), "trainer", None)
-    return "llm" if trainer is None else str(trainer.kind)
+    return kinds.LLM if trainer is None else trainer.kind
 
 
 def root(base: Any) -> Any:

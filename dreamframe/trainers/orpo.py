@@ -28,7 +28,7 @@ class ORPO(ChatTrainer):
 
     config: ClassVar[str] = "trl.experimental.orpo.orpo_config:ORPOConfig"
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2403.07691",)
+    cites: ClassVar[tuple[str, ...]] = ("ORPO (Hong et al. 2024) https://arxiv.org/abs/2403.07691",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "beta": "beta="}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class PPO(PolicyTrainer):
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:1707.06347", "arXiv:1909.08593")
+    cites: ClassVar[tuple[str, ...]] = (
+        "PPO (Schulman et al. 2017) https://arxiv.org/abs/1707.06347",
+        "Fine-tuning from human preferences (Ziegler et al. 2019) https://arxiv.org/abs/1909.08593",
+    )
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()

@@ -11,6 +11,7 @@ import polars as pl
 
 from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.kinds import SEQ2SEQ, Kind
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import TEXT, Roles
 
@@ -29,7 +30,7 @@ class Seq2Seq(LocalTrainer):
     max_target_length: int | None = setting()
 
     config: ClassVar[str] = "transformers.training_args_seq2seq:Seq2SeqTrainingArguments"
-    kind: ClassVar[str] = "seq2seq"
+    kind: ClassVar[Kind] = SEQ2SEQ
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": TEXT, "completion": TEXT}),)
     owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "generation_max_length": "max_target_length="}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from dreamframe.models.base import TrainedModel, setting
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import CLASSIFIER, Kind
 from dreamframe.trainers.roles import LABELS, TEXT, Roles
 from dreamframe.trainers.sentences import SentenceTrainer, without_card
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 SAMPLING = ("oversampling", "undersampling", "unique")
 LABELS_FILE = "labels.json"
+
+
+def use(repo: str, base: str | None) -> str:  # noqa: ARG001  it is always whole
+    """How a model card shows the use of a trained one."""
+    return f'from setfit import SetFitModel\n\nmodel = SetFitModel.from_pretrained("{repo}")\nprint(model.predict(["…"]))'
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,11 @@ class SetFit(SentenceTrainer):
     sampling: str = setting("oversampling")
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
-    kind: ClassVar[str] = "classifier"
+    kind: ClassVar[Kind] = replace(CLASSIFIER, library="setfit", library_of_adapter="setfit", use=use)
     aliases: ClassVar[Mapping[str, str]] = {"input": "text", "output": "label"}
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"text": TEXT, "label": LABELS}),)
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {("sentence_1", "sentence_2", "label"): "CosineSimilarityLoss"}
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2209.11055",)
+    cites: ClassVar[tuple[str, ...]] = ("SetFit (Tunstall et al. 2022) https://arxiv.org/abs/2209.11055",)
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
@@ -61,10 +67,10 @@ class SetFit(SentenceTrainer):
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import SentenceClassifier
 
         several = isinstance(model.step.inputs[0].schema[dict(model.step.columns)["label"]], pl.List)
-        return of_training(model, kind="setfit", base=self.base, is_adapter=False, **{"multi_label": several, **settings})
+        return SentenceClassifier(model, **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dreamframe.errors import MissingExtraError
 from dreamframe.models.base import Client
@@ -65,9 +65,3 @@ class SentenceClient(HFClassifierClient):
         from dreamframe.models.task_models.trained_engine import SentenceReader
 
         return self.pooled(SentenceReader.of(self.settings))
-
-
-def of_training(model: Any, *, kind: str, base: Any, is_adapter: bool, **settings: Any) -> HFClassifier:
-    """The task model of a training of that kind: over its base where it is an adapter."""
-    cls = {"classifier": HFClassifier, "reward": RewardModel, "setfit": SentenceClassifier}[kind]
-    return cls(base, adapter=model, **settings) if is_adapter else cls(model, **settings)

@@ -160,7 +160,7 @@ def test_a_model_that_the_plan_trains_classifies_later_rows(peft: bool) -> None:
 
 def test_a_trained_language_model_is_no_classifier() -> None:
     model = dr.frame({"prompt": ["a"], "completion": ["b"]}).train(dr.SFT(micro_causal(), steps=1))
-    with pytest.raises(SettingError, match=r"makes no classifier \(it makes: llm\)"):
+    with pytest.raises(SettingError, match=r"does not make a classifier \(it makes: llm\)"):
         model.classifier()
 
 
