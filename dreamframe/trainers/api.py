@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 import polars as pl
 
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
-from dreamframe.models.api.settings import without_login
+from dreamframe.models.api.address import without_login
 from dreamframe.models.authority import is_below, shown
 from dreamframe.models.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
 from dreamframe.models.reaching import under

@@ -107,7 +107,7 @@ class Trainer(Reaching, ABC):
         """Field → digests of the weights that it names on this machine. Reads the disk."""
         return {}
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """What decides the weights besides the rows: the settings, with the base by content. Reads the disk; call it on resolved settings."""
         self.check_places()
         return {"trainer": self.label, "version": self.version, **self.key_fields()}

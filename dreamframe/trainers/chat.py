@@ -75,8 +75,8 @@ class ChatTrainer(LocalTrainer):
             refuse_losing(tokenizer, self.label)
         return tokenizer
 
-    def identity(self) -> Mapping[str, object]:
-        seen = super().identity()
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = super().identity_fields()
         if isinstance(self.chat_template, str) and "system_prompt" in read_in(self.chat_template):  # it was once read as a template without one
             return {**seen, "chat_template": chat_template(self.chat_template)}
         return seen

@@ -65,10 +65,10 @@ class Classifier(LocalTrainer):
         if self.labels is not None and isinstance(inner, pl.Enum):
             self._refuse_strangers(set(inner.categories), where="the Enum's categories")
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """With the order of the base's head, where the labels are put into it and would have another one by themselves."""
         order = order_of_head(self.base, self.labels) if self.init is None else None
-        return {**super().identity(), **({"head": order} if order is not None else {})}
+        return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
     def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""

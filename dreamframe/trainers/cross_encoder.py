@@ -42,10 +42,10 @@ class CrossEncoderTrainer(SentenceTrainer):
     }
     cites: ClassVar[tuple[str, ...]] = ("Sentence-BERT (Reimers and Gurevych 2019) https://arxiv.org/abs/1908.10084",)
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """With the order of the base's head, as `dr.Classifier` has it."""
         order = order_of_head(self.base, None) if self.init is None else None
-        return {**super().identity(), **({"head": order} if order is not None else {})}
+        return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf

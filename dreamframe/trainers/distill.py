@@ -47,9 +47,9 @@ class Distill(ChatTrainer):
         if not 0 <= self.beta <= 1:
             raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
 
-        return {**super().identity(), "teacher": base_identity(self.teacher, self.hub_token)}
+        return {**super().identity_fields(), "teacher": base_identity(self.teacher, self.hub_token)}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM

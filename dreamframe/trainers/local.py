@@ -119,8 +119,8 @@ class LocalTrainer(Trainer):
         """The further config fields of args= as a dict."""
         return dict(json.loads(self.args)) if self.args else {}
 
-    def identity(self) -> Mapping[str, object]:
-        return {**super().identity(), "base": base_identity(self.base, self.hub_token)}
+    def identity_fields(self) -> Mapping[str, object]:
+        return {**super().identity_fields(), "base": base_identity(self.base, self.hub_token)}
 
     def weights_here(self) -> Mapping[str, object]:
         self.check_places()

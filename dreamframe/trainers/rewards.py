@@ -116,9 +116,9 @@ class PolicyTrainer(ChatTrainer):
                     what = "LLMReward" if isinstance(reward, LLMReward) else f"the reward {_name(reward)}"
                     raise SettingError(f"{self.label}: {what} reads {name!r}, and the frame has {listed(schema.names())}.{did_you_mean(name, schema.names())}")
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
 
-        own = super().identity()
+        own = super().identity_fields()
         held = [base_identity(r, self.hub_token) if isinstance(r, str) else r for r in self.rewards]  # a folder by its content
         return {**own, "rewards": held}
 

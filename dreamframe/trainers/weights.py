@@ -40,7 +40,7 @@ def base_identity(base: Any, token: bool | None = None) -> object:
 
     if isinstance(base, str | Path):
         return weights_identity(base if isinstance(base, str) else str(base), token=token)
-    return base.identity() if isinstance(base, ModelSettings) else base
+    return base.identity_fields() if isinstance(base, ModelSettings) else base
 
 
 def digests_here(value: Any) -> list[str]:

@@ -91,8 +91,8 @@ class SentenceTransformer(OfWeights, Embedder):
             return Path(self.model.path).name
         return self.model.rstrip("/").rpartition("/")[2] if isinstance(self.model, str) else str(self.model.step.label)
 
-    def identity(self) -> Mapping[str, object]:
-        seen = dict(super().identity())
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = dict(super().identity_fields())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]

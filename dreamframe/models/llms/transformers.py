@@ -79,8 +79,8 @@ class Transformers(OfWeights, LLM):
     def label(self) -> str:
         return _shown(self.model) + (f" + {_shown(self.adapter)}" if self.adapter is not None else "")
 
-    def identity(self) -> Mapping[str, object]:
-        seen = dict(super().identity())
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = dict(super().identity_fields())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]

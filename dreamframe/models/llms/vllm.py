@@ -77,8 +77,8 @@ class VLLM(OfWeights, LLM):
         shown = [v.path if isinstance(v, Artefact) else v for v in (self.model, self.adapter) if v is not None]
         return " + ".join(v.rstrip("/").rpartition("/")[2] if isinstance(v, str) else str(v.step.label) for v in shown)
 
-    def identity(self) -> Mapping[str, object]:
-        seen = dict(super().identity())
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = dict(super().identity_fields())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]

@@ -76,8 +76,8 @@ class HFClassifier(OfWeights, TaskModel):
             return Path(shown.path).name
         return shown.rstrip("/").rpartition("/")[2] if isinstance(shown, str) else str(shown.step.label)
 
-    def identity(self) -> Mapping[str, object]:
-        seen = dict(super().identity())
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = dict(super().identity_fields())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
