@@ -38,7 +38,7 @@ def run(url: str, n: int, models: str) -> dict[str, Any]:
         began = time.perf_counter()
         plan(range(n)).collect()
         wall_s = time.perf_counter() - began
-        one, two = session.runs[-1].steps
+        one, two = session._running.stats[-1].steps
     assert one.last_answered is not None
     assert two.first_asked is not None
     return {"wall_s": wall_s, "second_stage_began_before_first_ended_s": one.last_answered - two.first_asked}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
@@ -21,15 +20,17 @@ from dreamframe.frame.frame import scan_json as scan_json
 from dreamframe.frame.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame.frame import scan_parquet as scan_parquet
 from dreamframe.frame.frame import scan_text as scan_text
+from dreamframe.frame.from_json import from_json as from_json
+from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
+from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
-from dreamframe.hub.datasets import scan_hf_disk as scan_hf_disk
-from dreamframe.hub.datasets import scan_hub as scan_hub
 from dreamframe.identity.fingerprint import versioned as versioned
 from dreamframe.models.llms.names import llm as llm
-from dreamframe.plan.json.text import from_json as from_json
+from dreamframe.names import named as _named
+from dreamframe.names import public_names as _public_names
 from dreamframe.session.session import Session as Session
 
 if TYPE_CHECKING:
@@ -38,21 +39,10 @@ if TYPE_CHECKING:
     from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from dreamframe.models.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
     from dreamframe.models.llms.anthropic import Anthropic as Anthropic
-    from dreamframe.models.llms.compatible import AzureOpenAI as AzureOpenAI
-    from dreamframe.models.llms.compatible import DeepSeek as DeepSeek
-    from dreamframe.models.llms.compatible import Fireworks as Fireworks
-    from dreamframe.models.llms.compatible import Gemini as Gemini
-    from dreamframe.models.llms.compatible import Groq as Groq
-    from dreamframe.models.llms.compatible import HFInference as HFInference
-    from dreamframe.models.llms.compatible import LlamaCppServer as LlamaCppServer
-    from dreamframe.models.llms.compatible import Ollama as Ollama
-    from dreamframe.models.llms.compatible import OpenRouter as OpenRouter
-    from dreamframe.models.llms.compatible import Together as Together
-    from dreamframe.models.llms.compatible import VLLMServer as VLLMServer
+    from dreamframe.models.llms.compatible import *  # noqa: F403  each preset under its own name
     from dreamframe.models.llms.litellm import LiteLLM as LiteLLM
     from dreamframe.models.llms.llamacpp import LlamaCpp as LlamaCpp
     from dreamframe.models.llms.mistral import Mistral as Mistral
-    from dreamframe.models.llms.names import llm as llm
     from dreamframe.models.llms.openai import OpenAI as OpenAI
     from dreamframe.models.llms.smollm2 import SmolLM2 as SmolLM2
     from dreamframe.models.llms.transformers import Transformers as Transformers
@@ -88,72 +78,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Models, prompts and trainers, each imported when it is first named: name → module.
-LAZY = {
-    "MiniLM": "models.embedders.minilm",
-    "LlamaCppEmbedder": "models.embedders.llamacpp",
-    "OpenAIEmbedder": "models.embedders.openai",
-    "SentenceTransformer": "models.embedders.sentence_transformers",
-    "Anthropic": "models.llms.anthropic",
-    "AzureOpenAI": "models.llms.compatible",
-    "DeepSeek": "models.llms.compatible",
-    "Fireworks": "models.llms.compatible",
-    "Gemini": "models.llms.compatible",
-    "Groq": "models.llms.compatible",
-    "HFInference": "models.llms.compatible",
-    "LlamaCppServer": "models.llms.compatible",
-    "Ollama": "models.llms.compatible",
-    "OpenRouter": "models.llms.compatible",
-    "Together": "models.llms.compatible",
-    "VLLMServer": "models.llms.compatible",
-    "llm": "models.llms.names",
-    "LiteLLM": "models.llms.litellm",
-    "Mistral": "models.llms.mistral",
-    "Parallel": "models.parallel",
-    "OpenAI": "models.llms.openai",
-    "LlamaCpp": "models.llms.llamacpp",
-    "SmolLM2": "models.llms.smollm2",
-    "Transformers": "models.llms.transformers",
-    "VLLM": "models.llms.vllm",
-    "Chat": "prompts.chat",
-    "FewShot": "prompts.few_shot",
-    "Instruct": "prompts.instruct",
-    "Jinja": "prompts.jinja",
-    "Rag": "prompts.rag",
-    "HFClassifier": "models.task_models.hf",
-    "RewardModel": "models.task_models.trained",
-    "SentenceClassifier": "models.task_models.trained",
-    "Classifier": "trainers.classifier",
-    "CPO": "trainers.cpo",
-    "CrossEncoderTrainer": "trainers.cross_encoder",
-    "DPO": "trainers.dpo",
-    "GRPO": "trainers.grpo",
-    "KTO": "trainers.kto",
-    "ORPO": "trainers.orpo",
-    "Reward": "trainers.reward",
-    "LLMReward": "trainers.rewards",
-    "RLOO": "trainers.rloo",
-    "OpenAIFineTune": "trainers.openai_fine_tune",
-    "MistralFineTune": "trainers.mistral_fine_tune",
-    "SetFit": "trainers.setfit",
-    "Distill": "trainers.distill",
-    "PPO": "trainers.ppo",
-    "SentenceTransformerTrainer": "trainers.sentence_transformer",
-    "Seq2Seq": "trainers.seq2seq",
-    "SFT": "trainers.sft",
-    "SparseEncoderTrainer": "trainers.sparse_encoder",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in LAZY:
+    if (found := _named(name)) is None:
         raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
-    return getattr(importlib.import_module(f"dreamframe.{LAZY[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:
     made_here = {n for n, value in globals().items() if not n.startswith("_") and str(getattr(value, "__module__", "")).startswith("dreamframe.")}
-    return sorted({"errors", "recipes", "testing", *made_here, *LAZY})
+    return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
 
 
 _register_accessors()

@@ -8,7 +8,8 @@
     │   ├── SchemaError                 an answer schema that has no column type
     │   ├── SettingError                an unknown or impossible setting of a model, trainer or verb
     │   ├── FingerprintError            a value that has no stable identity
-    │   └── PlanFormatError             a plan that cannot be written as JSON, or JSON that is no plan
+    │   ├── NotAllowedError             a plan that was read reaches for what its reader did not list in allow=
+    │   └── PlanFormatError             a plan that cannot be written as JSON, or text that is not a plan
     ├── MissingExtraError               also ImportError: an optional library is not installed
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
@@ -33,6 +34,8 @@
     │       ├── ParseError              the text does not fit the schema or parse= refused it
     │       ├── TruncatedError          cut off where no max_tokens was asked for, or before the answer began
     │       └── RefusedError            content filter, refusal, a call of a tool, thoughts alone, or nothing
+    ├── HubError                        the Hugging Face Hub refused or could not be reached
+    ├── ForkedError                     also RuntimeError: a forked child of a process that had run a plan runs one
     └── StoreError                      the session folder
         ├── SessionFormatError          written by a newer dreamframe
         ├── CorruptFileError            a checksum or a validation failed
@@ -98,7 +101,7 @@ class NotAllowedError(PlanError):
 
 
 class PlanFormatError(PlanError, ValueError):
-    """A plan that cannot be written as JSON, or a text that is no plan, or one that wants what was not handed over."""
+    """A plan that cannot be written as JSON, or text that is not a plan, or a plan that needs functions that you did not pass."""
 
 
 class MissingExtraError(DreamframeError, ImportError):

@@ -124,8 +124,8 @@ def everything(folder: Path, frame: Callable[[], dr.Frame], *, logs: Callable[[]
             show("answers", lambda: df.collect().to_dicts())
             show("step", lambda: repr(df.step))
             show("why_miss", lambda: session.why_miss(df.filter(pl.col("i") > 0)))
-            show("summary", lambda: (session.summary(), session.usage(), session.plans(), session.steps(), repr(session)))
-            show("events", lambda: [run.events() for run in session.runs])
+            show("summary", lambda: (session.summary(), session.usage(), session.as_dict(), repr(session)))
+            show("events", lambda: [run.events() for run in session._running.stats])
             show("export", lambda: session.export(folder.parent / "run.tar"))
         with dr.Session(folder.parent / "other") as other, dr.Session(folder) as session:
             show("diff", lambda: repr(session.diff(other)))
@@ -137,7 +137,7 @@ def _rendered(session: dr.Session) -> str:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=400)
-    for run in session.runs:
+    for run in session._running.stats:
         console.print(render(run, 0.0))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 

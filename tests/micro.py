@@ -156,7 +156,7 @@ def _tokens() -> dict[str, int]:
 
 
 def _saved(model: Any, name: str, *, chat: bool) -> Path:
-    from dreamframe.models.local.loading import quiet
+    from dreamframe.models.local.quiet import quiet
 
     out = folder() / name
     with quiet():

@@ -71,6 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(TESTS) and item.path.relative_to(TESTS).parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+    long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("models")}
+    items.sort(key=lambda item: item.path not in long)  # the long files first, so that no worker is left with one when the others are done
     needing = [item for item in items if item.get_closest_marker("gpu")]
     if needing:
         import torch

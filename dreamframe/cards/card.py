@@ -19,18 +19,18 @@ from dreamframe.plan.steps.train import Train, model_name
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (10**8, "10M<n<100M"))
 BARS = "▁▂▃▄▅▆▇█"
 LONGEST = 1_000  # characters of a value that a card quotes
-Words = Callable[[object], str]
+Shown = Callable[[object], str]  # a value as a card may show it: without keys and other secrets, cut at LONGEST
 
 
 def data_card(step: Step, records: Records, *, repo: str | None = None, version: str = "") -> str:
     """README.md of the rows that a plan makes."""
-    words = _words(records)
+    shown = _redacting(records)
     found = lineage(step)
     n = rows_of(step, records)
     title = _title(repo, "Rows made with dreamframe")
     front = {
         **_licence(found),
-        "pretty_name": words(title),
+        "pretty_name": shown(title),
         "size_categories": [size_category(n)] if n is not None else [],
         "tags": [*(["synthetic"] if _is_synthetic(step, found) else []), "dreamframe"],
         "source_datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
@@ -38,26 +38,26 @@ def data_card(step: Step, records: Records, *, repo: str | None = None, version:
     made = f"{n:,} row{'' if n == 1 else 's'}" if n is not None else "Planned, not run yet: rows"
     use = f'from datasets import load_dataset\n\nrows = load_dataset("{_repo(repo)}")'
     parts = [
-        md.yaml_text(front) + f"\n# {md.text(words(title))}",
+        md.yaml_text(front) + f"\n# {md.text(shown(title))}",
         f"{made} of {len(step.schema)} columns, made with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
         md.block(use, "python"),
         "## Columns",
-        md.table(("column", "type"), [(md.code(words(c), cell=True), md.code(words(t), cell=True)) for c, t in step.schema.items()]),
-        *_example(records, words),
-        *_body(step, found, records, words, version=version, trains=bool(training_inputs(step))),
+        md.table(("column", "type"), [(md.code(shown(c), cell=True), md.code(shown(t), cell=True)) for c, t in step.schema.items()]),
+        *_example(records, shown),
+        *_body(step, found, records, shown, version=version, trains=bool(training_inputs(step))),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def model_card(step: Train, records: Records, *, repo: str | None = None, version: str = "") -> str:
     """README.md of a model that a plan trains."""
-    words = _words(records)
+    shown = _redacting(records)
     found = lineage(step)
     trainer = step.trainer
     record = records.trainings.get(records.key(step), {})
-    title = _title(repo, f"{words(trainer.summary)}")
-    base = _base(trainer.base, words)
+    title = _title(repo, f"{shown(trainer.summary)}")
+    base = _base(trainer.base, shown)
     has_adapter = bool(getattr(trainer, "is_adapter", False))
     front = {
         **_licence(found),
@@ -66,40 +66,40 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
         "pipeline_tag": trainer.kind.pipeline_tag,
         "tags": ["synthetic", "dreamframe", trainer.label.lower()] if _is_synthetic(step, found) else ["dreamframe", trainer.label.lower()],
         "datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
-        "widget": _widget(step, records, words),
+        "widget": _widget(step, records, shown),
     }
     state = "Trained" if record else "Planned, not trained yet: made"
     parts = [
-        md.yaml_text(front) + f"\n# {md.text(words(title))}",
-        f"{state} by {md.text(words(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
+        md.yaml_text(front) + f"\n# {md.text(shown(title))}",
+        f"{state} by {md.text(shown(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
         md.block(trainer.kind.use(_repo(repo), (base or "owner/base") if has_adapter else None), "python"),
         "## Training",
-        _settings(step, words),
-        *_results(step, record, records, words),
-        *_example(records, words, what="A training row"),
-        *_body(step, found, records, words, version=version, trains=True),
+        _settings(step, shown),
+        *_results(step, record, records, shown),
+        *_example(records, shown, what="A training row"),
+        *_body(step, found, records, shown, version=version, trains=True),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _words(records: Records) -> Words:
-    def words(value: object) -> str:
+def _redacting(records: Records) -> Shown:
+    def shown(value: object) -> str:
         clean = md.scrub(str(value), records.secrets)
         return clean if len(clean) <= LONGEST else clean[: LONGEST - 1] + "…"
 
-    return words
+    return shown
 
 
-def _base(base: object, words: Words) -> str | None:
+def _base(base: object, shown: Shown) -> str | None:
     """The repository of what a training started from; that of an adapter's own base, where it went on from one."""
     while step := getattr(base, "step", None):
         base = getattr(step.trainer, "base", None)
     name = base if isinstance(base, str) else getattr(base, "model", None)
     if not isinstance(name, str):
-        return None if name is None or name is base else _base(name, words)
+        return None if name is None or name is base else _base(name, shown)
     named = ON_THE_HUB.get(name, name)
-    return named if is_repo_id(named) and words(named) == named else None
+    return named if is_repo_id(named) and shown(named) == named else None
 
 
 def _title(repo: str | None, default: str) -> str:
@@ -151,29 +151,29 @@ def rows_of(step: Step, records: Records) -> int | None:
 # Sections
 
 
-def _example(records: Records, words: Words, *, what: str = "A row") -> list[str]:
+def _example(records: Records, shown: Shown, *, what: str = "A row") -> list[str]:
     if not records.examples:
         return []
-    return [f"{what}:", md.block(words(json.dumps(dict(records.examples[0]), ensure_ascii=False, indent=1, default=str)), "json")]
+    return [f"{what}:", md.block(shown(json.dumps(dict(records.examples[0]), ensure_ascii=False, indent=1, default=str)), "json")]
 
 
-def _body(step: Step, found: Sequence[Provenance], records: Records, words: Words, *, version: str, trains: bool) -> list[str]:
+def _body(step: Step, found: Sequence[Provenance], records: Records, shown: Shown, *, version: str, trains: bool) -> list[str]:
     return [
         "## How it was made" if records.steps else "## How it will be made",
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
-        _steps(step, records, words),
+        _steps(step, records, shown),
         *_totals(step, records),
-        *_prompts(step, words),
+        *_prompts(step, shown),
         "## Sources, models and techniques",
-        _things(found, words),
+        _things(found, shown),
         "## Licences",
-        _conflicts(found, words, trains=trains),
+        _conflicts(found, shown, trains=trains),
         "## Make it again",
-        *_again(step, records, words, version),
+        *_again(step, records, shown, version),
     ]
 
 
-def _steps(step: Step, records: Records, words: Words) -> str:
+def _steps(step: Step, records: Records, shown: Shown) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes, 1)}
     read_by = {id(n.inputs[0]): records.of(n).rows_in for n in reversed(nodes) if n.inputs}
@@ -184,11 +184,11 @@ def _steps(step: Step, records: Records, words: Words) -> str:
         out = rows_of(node, records)
         out = read_by.get(id(node)) if out is None else out
         entered = training.get("rows") if isinstance(node, Train) else facts.rows_in
-        failed = f"{facts.failed}" + (f" ({', '.join(f'{md.text(words(k))}: {n}' for k, n in facts.errors.items())})" if facts.errors else "")
+        failed = f"{facts.failed}" + (f" ({', '.join(f'{md.text(shown(k))}: {n}' for k, n in facts.errors.items())})" if facts.errors else "")
         of = ", ".join(str(number[id(i)]) for i in node.inputs) or "–"
         is_training = isinstance(node, Train)
         counted = [_number(entered), "a model" if is_training else _number(out), failed if facts.failed else "0" if records.steps else "–"]
-        rows.append([str(number[id(node)]), md.code(words(line(node)), cell=True), of, *counted, *_calls(facts)])
+        rows.append([str(number[id(node)]), md.code(shown(line(node)), cell=True), of, *counted, *_calls(facts)])
     if not records.steps:
         return md.table(("#", "step", "reads"), [r[:3] for r in rows])
     return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
@@ -215,7 +215,7 @@ def _totals(step: Step, records: Records) -> list[str]:
     return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
 
 
-def _prompts(step: Step, words: Words) -> list[str]:
+def _prompts(step: Step, shown: Shown) -> list[str]:
     told: list[str] = []
     for node in step.walk():
         prompt, llm = getattr(node, "prompt", None), getattr(node, "llm", None)
@@ -225,41 +225,41 @@ def _prompts(step: Step, words: Words) -> list[str]:
         system = getattr(node, "system", None) or getattr(llm, "system", None)
         for name, value in {**({"system": system} if isinstance(system, str) else {}), **texts}.items():
             is_short = "\n" not in value and len(value) <= 60
-            what = f"{md.code(words(node.label))}, {name.replace('_', ' ')}:"
-            told += [f"{what} {md.code(words(value))}"] if is_short else [what, md.block(words(value), "text")]
+            what = f"{md.code(shown(node.label))}, {name.replace('_', ' ')}:"
+            told += [f"{what} {md.code(shown(value))}"] if is_short else [what, md.block(shown(value), "text")]
     return ["### Prompts", *told] if told else []
 
 
-def _things(found: Sequence[Provenance], words: Words) -> str:
+def _things(found: Sequence[Provenance], shown: Shown) -> str:
     if not found:
         return "None on record."
     rows = []
     for p in found:
-        name = md.text(words(p.name)) + (f" at {md.code(words(p.revision), cell=True)}" if p.revision else "")
-        licence = "–" if p.kind == "technique" else md.text(words(p.license or ("the provider's terms" if p.terms else "unknown")))
+        name = md.text(shown(p.name)) + (f" at {md.code(shown(p.revision), cell=True)}" if p.revision else "")
+        licence = "–" if p.kind == "technique" else md.text(shown(p.license or ("the provider's terms" if p.terms else "unknown")))
         address = p.terms or p.url or ""
-        cite = " ".join(dict.fromkeys(md.text(words(c)) if not c.startswith("https://") else _link(c, words) for c in (address, p.citation or "") if c))
+        cite = " ".join(dict.fromkeys(md.text(shown(c)) if not c.startswith("https://") else _link(c, shown) for c in (address, p.citation or "") if c))
         rows.append([p.kind, name, licence, cite or "–"])
     return md.table(("kind", "name", "licence", "terms, page or paper"), rows)
 
 
-def _link(url: str, words: Words) -> str:
-    clean = words(url)
+def _link(url: str, shown: Shown) -> str:
+    clean = shown(url)
     plain = all((c.isalnum() and c.isascii()) or c in ":/._-?=%#&" for c in clean)
     return f"<{clean}>" if plain else md.text(clean)
 
 
-def _conflicts(found: Sequence[Provenance], words: Words, *, trains: bool) -> str:
+def _conflicts(found: Sequence[Provenance], shown: Shown, *, trains: bool) -> str:
     only = licence_of_all(found)
     told = conflicts(found, trains=trains)
     if only is not None and not told:
-        return f"Every source and model is under {md.text(words(only))}."
-    lines = [f"- **{md.text(words(name))}** ({_link(what, words) if '://' in what else md.text(words(what))}): {why}." for name, what, why in told]
-    head = f"Every source and model is under {md.text(words(only))}." if only else "No single licence is claimed for the whole."
+        return f"Every source and model is under {md.text(shown(only))}."
+    lines = [f"- **{md.text(shown(name))}** ({_link(what, shown) if '://' in what else md.text(shown(what))}): {why}." for name, what, why in told]
+    head = f"Every source and model is under {md.text(shown(only))}." if only else "No single licence is claimed for the whole."
     return "\n".join([head, "", *lines]) if lines else head + " The table above lists the licence of each source and model."
 
 
-def _again(step: Step, records: Records, words: Words, version: str) -> list[str]:
+def _again(step: Step, records: Records, shown: Shown, version: str) -> list[str]:
     script = [
         f"# pip install dreamframe=={version}",
         "import dreamframe as dr",
@@ -271,21 +271,21 @@ def _again(step: Step, records: Records, words: Words, version: str) -> list[str
     ]
     told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(records.key(step) or 'known when its models are on this machine')}"]
     if records.versions:
-        told.append("Versions: " + ", ".join(f"{md.text(words(k))} {md.text(words(v))}" for k, v in sorted(records.versions.items())) + ".")
+        told.append("Versions: " + ", ".join(f"{md.text(shown(k))} {md.text(shown(v))}" for k, v in sorted(records.versions.items())) + ".")
     return told
 
 
 # Training
 
 
-def _settings(step: Train, words: Words) -> str:
-    rows = [(md.code(role, cell=True), md.code(words(column), cell=True)) for role, column in step.columns]
+def _settings(step: Train, shown: Shown) -> str:
+    rows = [(md.code(role, cell=True), md.code(shown(column), cell=True)) for role, column in step.columns]
     for f in dataclasses.fields(step.trainer):
         value = getattr(step.trainer, f.name)
         if value is None or value == () or f.metadata.get("secret") or f.metadata.get("runtime"):
             continue
         named = model_name(value) if f.name == "base" else _setting(value)
-        rows.append((md.code(f.name, cell=True), md.code(words(named), cell=True)))
+        rows.append((md.code(f.name, cell=True), md.code(shown(named), cell=True)))
     return md.table(("setting", "value"), rows)
 
 
@@ -298,19 +298,19 @@ def _setting(value: object) -> str:
     return f"{type(value).__name__}({', '.join(f'{k}={v!r}' for k, v in kept.items())})"
 
 
-def _results(step: Train, record: Mapping[str, Any], records: Records, words: Words) -> list[str]:
+def _results(step: Train, record: Mapping[str, Any], records: Records, shown: Shown) -> list[str]:
     told: list[str] = []
     numbers = {k: v for k, v in record.items() if isinstance(v, (int, float)) and not isinstance(v, bool) and k not in ("began", "format", "rows", "processes")}
     numbers |= {k: v for k, v in dict(record.get("metrics") or {}).items() if isinstance(v, (int, float))}
     if numbers:
-        cells = [(md.code(words(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()]
+        cells = [(md.code(shown(k), cell=True), f"{v:.4g}" if isinstance(v, float) else f"{v:,}") for k, v in numbers.items()]
         told += ["### Results", md.table(("measure", "value"), cells)]
     curves = [(name, values) for name, values in records.curves.get(records.key(step), {}).items() if len(values) > 1]
     if curves:
-        drawn = [(md.code(words(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
+        drawn = [(md.code(shown(n), cell=True), f"{v[0]:.4g}", sparkline(v), f"{v[-1]:.4g}") for n, v in curves]
         told += ["### Curves", md.table(("logged", "first", "over the steps", "last"), drawn)]
     notes = [str(n) for n in record.get("notes") or ()]
-    return [*told, *(["Notes:\n\n" + "\n".join(f"- {md.text(words(n))}" for n in notes)] if notes else [])]
+    return [*told, *(["Notes:\n\n" + "\n".join(f"- {md.text(shown(n))}" for n in notes)] if notes else [])]
 
 
 def sparkline(values: Sequence[float], *, width: int = 40) -> str:
@@ -326,8 +326,8 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in picked)
 
 
-def _widget(step: Train, records: Records, words: Words) -> list[dict[str, str]]:
+def _widget(step: Train, records: Records, shown: Shown) -> list[dict[str, str]]:
     column = dict(step.columns).get("prompt") or dict(step.columns).get("input") or dict(step.columns).get("text")
     if column is None or not step.trainer.kind.reads_text:
         return []
-    return [{"text": words(row[column])} for row in records.examples[:3] if isinstance(row.get(column), str) and row[column]]
+    return [{"text": shown(row[column])} for row in records.examples[:3] if isinstance(row.get(column), str) and row[column]]

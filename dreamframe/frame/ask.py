@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.model import Model
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
 from dreamframe.models.llms.names import llm as named_llm
@@ -23,9 +24,13 @@ from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.templates import literal
 
 
-def as_llm(llm: LLM | str) -> LLM:
-    """Every verb takes a model or its name, e.g. "openai/gpt-4o-mini"."""
-    return named_llm(llm) if isinstance(llm, str) else llm
+def as_llm(llm: LLM | Model | str) -> LLM:
+    """Every verb takes a model, its name (e.g. "openai/gpt-4o-mini"), or one that a plan trains. Raises SettingError for anything else."""
+    if isinstance(llm, str | Model):
+        return named_llm(llm) if isinstance(llm, str) else llm.llm()
+    if not isinstance(llm, LLM):
+        raise SettingError(f"a {type(llm).__name__} is not a language model; give one such as dr.OpenAI('gpt-4o-mini'), its name, or what df.train gave.")
+    return llm
 
 
 def prompt_fields(
@@ -58,7 +63,7 @@ def prompt_fields(
 
 
 def prompt(
-    llm: LLM | str,
+    llm: LLM | Model | str,
     prompt: str | Prompt,
     *,
     into: str = "answer",
@@ -111,7 +116,7 @@ class AskVerbs(Verbs):
 
     def prompt(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         into: str = "answer",
@@ -135,7 +140,7 @@ class AskVerbs(Verbs):
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
         `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
-        how is a failed row; thoughts (`<think>…</think>`) are no part of an answer. `parse` runs in a worker thread, once at a time.
+        how is a failed row; thoughts (`<think>…</think>`) are not part of an answer. `parse` runs in a worker thread, once at a time.
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 
@@ -148,7 +153,7 @@ class AskVerbs(Verbs):
         )
         return self._over(PromptStep.over(self.step, as_llm(llm), Prompt.of(prompt, step=name or "prompt"), into=into, **fields))
 
-    def extract(self, llm: LLM | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
+    def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
 
         >>> llm = dr.testing.Scripted(['{"city": "Bern"}'])
@@ -160,7 +165,7 @@ class AskVerbs(Verbs):
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self, llm: LLM | TaskModel | str, labels: Any, column: str, *, into: str = "label", prompt: str | Prompt | None = None, **settings: Any
+        self, llm: LLM | TaskModel | Model | str, labels: Any, column: str, *, into: str = "label", prompt: str | Prompt | None = None, **settings: Any
     ) -> Self:
         """Add a column with one of the labels for each text.
 
@@ -177,21 +182,21 @@ class AskVerbs(Verbs):
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
             if prompt is not None:
-                raise SettingError(f"{where}: {llm.label} is no language model: it reads the text and no prompt=.")
+                raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
-                raise SchemaError(f"{where}: labels={labels!r} are no texts; give a list of labels such as ['good', 'bad'].")
+                raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
             if unknown := [n for n in settings if n not in ("on_error", "name")]:
                 raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
         if not known:
-            raise SchemaError(f"{where}: labels={labels!r} are no labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
+            raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         parse: Callable[[str], bool] | None = None,

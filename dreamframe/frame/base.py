@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.identity.owned import own
+from dreamframe.models.edges import Rows, as_edge
 from dreamframe.plan.model_columns import hoist, need_columns, placeholders_in
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.relational import Relational
@@ -64,6 +65,11 @@ class Verbs:
 
     def _dropping(self, columns: list[str]) -> Self:
         return self._relational("drop", columns) if columns else self
+
+
+@as_edge.register
+def _(value: Verbs) -> Rows:
+    return Rows(value.step)
 
 
 def _keeps_rows(expr: pl.Expr, schema: pl.Schema) -> bool:

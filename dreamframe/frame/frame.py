@@ -12,6 +12,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
+from dreamframe.frame.model import Model
 from dreamframe.frame.output import OutputVerbs
 from dreamframe.frame.rows import RowVerbs
 from dreamframe.frame.train import TrainVerbs
@@ -143,7 +144,7 @@ def grid(attributes: Mapping[str, Iterable[Any]]) -> Frame:
     return Frame(Table(data=pl.DataFrame([pl.Series(n, c, dtype=t) for n, c, t in zip(names, columns, types, strict=True)])))
 
 
-def generate(llm: LLM | str, prompt: str | Prompt, *, n: int, into: str = "text", **settings: Any) -> Frame:
+def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str = "text", **settings: Any) -> Frame:
     """Ask one prompt n times: a row for each sample. Settings as in `df.prompt`.
 
     Asking for more later keeps the samples there are: n=5 then n=8 makes three calls.

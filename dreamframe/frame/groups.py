@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, TemplateError, listed
 from dreamframe.frame.ask import as_llm
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
 from dreamframe.plan.model_columns import into_exprs
@@ -49,7 +50,7 @@ class GroupBy(Generic[F]):
 
     def reduce_by(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         into: str = "answer",

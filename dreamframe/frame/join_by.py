@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.model import Model
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Prompt
@@ -25,7 +26,7 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
     def join_by(
         self,
         other: Verbs,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         block: Block = None,

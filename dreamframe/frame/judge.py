@@ -9,10 +9,11 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.model import Model
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
 
 SWAPS = ("random", "both", "never")
@@ -40,7 +41,7 @@ class JudgeVerbs(RateVerbs):
 
     def judge(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         *,
         a: str,
         b: str,
@@ -104,7 +105,7 @@ class JudgeVerbs(RateVerbs):
         if winner is None or a is None or b is None:
             raise SettingError("to_preferences: no judge stands in the plan; call df.judge(...) first, or say winner=, a= and b=.")
         for column in (winner, a, b, *([prompt] if prompt else [])):
-            need_text(column, self.step.schema, step="to_preferences")
+            need_writable(column, self.step.schema, step="to_preferences")
         if self.step.schema[a] != self.step.schema[b]:
             raise SchemaError(f"to_preferences: {a!r} is {self.step.schema[a]} and {b!r} is {self.step.schema[b]}; cast one of them.")
         won = pl.col(winner).cast(pl.String)

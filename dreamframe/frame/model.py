@@ -9,10 +9,11 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM
+from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reaching import under
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.steps.train import Train
-from dreamframe.session.session import current
+from dreamframe.run.active import current
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Model:
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
-    Pass it on: `dr.Transformers(base, adapter=model)`, or simply `model.llm()`.
+    Pass it on: `df.prompt(model, "…")`, with settings `model.llm(temperature=0)`, or `dr.Transformers(base, adapter=model)`.
 
     >>> rows = dr.frame({"q": ["2+2?"], "a": ["4"]})
     >>> model = rows.train(dr.SFT("base", steps=2), prompt="q", completion="a")
@@ -52,24 +53,24 @@ class Model:
         return Path(current(self.step).fit(self.step).path)
 
     def llm(self, **settings: Any) -> LLM:
-        """The tuned model as an LLM for prompts; settings as of `dr.Transformers`. Raises SettingError where it is none."""
-        return under(self.step.trainer.as_llm(self, **settings), self.step.trainer.authority)
+        """The tuned model as an LLM for prompts; settings as of `dr.Transformers`. Raises SettingError where it is not one."""
+        return under(self.step.trainer.as_llm(Trained(self.step), **settings), self.step.trainer.authority)
 
     def summary(self) -> dict[str, Any]:
         """What the training recorded: rows, steps, losses, times; trains if need be."""
         return current(self.step).training_record(self.step)
 
     def embedder(self, **settings: Any) -> Embedder:
-        """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is none."""
-        return under(self.step.trainer.as_embedder(self, **settings), self.step.trainer.authority)
+        """The tuned model as an embedder; settings as of `dr.SentenceTransformer`. Raises SettingError where it is not one."""
+        return under(self.step.trainer.as_embedder(Trained(self.step), **settings), self.step.trainer.authority)
 
     def classifier(self, **settings: Any) -> TaskModel:
-        """The tuned model for `df.classify(model.classifier(), None, "text")`; settings as of `dr.HFClassifier`. Raises SettingError where it is none."""
-        return under(self.step.trainer.as_classifier(self, **settings), self.step.trainer.authority)
+        """The tuned model for `df.classify(model.classifier(), None, "text")`; settings as of `dr.HFClassifier`. Raises SettingError where it is not one."""
+        return under(self.step.trainer.as_classifier(Trained(self.step), **settings), self.step.trainer.authority)
 
     def reward(self, **settings: Any) -> TaskModel:
         """The tuned model for `df.classify(model.reward(), None, "text", into="r")`, which puts the reward into `r_score`. Raises SettingError."""
-        return under(self.step.trainer.as_reward(self, **settings), self.step.trainer.authority)
+        return under(self.step.trainer.as_reward(Trained(self.step), **settings), self.step.trainer.authority)
 
     def metrics(self) -> pl.DataFrame:
         """The training log: a row for each entry, with `step`, `epoch` and every number that was logged; trains if need be."""
@@ -119,7 +120,7 @@ class Model:
 
         folder, readme = self.path, self.card(repo) if card else None
         if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
-            raise SettingError("push_to_hub: adapter_only=True, and what would be published are whole weights.")
+            raise SettingError("push_to_hub: adapter_only=True, but whole weights would be published: the model is not an adapter, or merge=True.")
         base = getattr(self.step.trainer, "base_name", None)
         send: dict[str, Any] = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run}
         send["message"] = "Upload a model trained with dreamframe"
@@ -135,11 +136,7 @@ class Model:
         >>> "Planned, not trained yet" in model.card("me/adder")
         True
         """
-        import dreamframe
-        from dreamframe.cards.card import model_card
-        from dreamframe.cards.gather import records_of
-
-        return model_card(self.step, records_of(current(self.step), self.step), repo=repo, version=dreamframe.__version__)
+        return current(self.step).card(self.step, repo=repo)
 
     def to_json(self) -> str:
         """The plan as text: see `df.to_json`.
@@ -158,3 +155,8 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"
+
+
+@as_edge.register
+def _(value: Model) -> Trained:
+    return Trained(value.step)

@@ -14,8 +14,8 @@ from dreamframe.plan.optimizer.limit import limit_down
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.steps.relational import Relational
 from dreamframe.redaction.visible import in_line, visible
+from dreamframe.run.active import current
 from dreamframe.run.options import Mode, Retry
-from dreamframe.session.session import current
 from dreamframe.store.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -238,11 +238,7 @@ class OutputVerbs(Verbs):
         tags:
         - dreamframe
         """
-        import dreamframe
-        from dreamframe.cards.card import data_card
-        from dreamframe.cards.gather import records_of
-
-        return data_card(self.step, records_of(current(self.step), self.step), repo=repo, version=dreamframe.__version__)
+        return current(self.step).card(self.step, repo=repo)
 
     def push_to_hub(
         self,

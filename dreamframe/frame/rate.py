@@ -11,6 +11,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
@@ -39,7 +40,7 @@ class RateVerbs(AskVerbs):
 
     def rank_by(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         into: str = "score",
@@ -64,7 +65,7 @@ class RateVerbs(AskVerbs):
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)])
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True)
 
-    def top_k_by(self, llm: LLM | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
+    def top_k_by(self, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
 
         >>> llm = dr.testing.Scripted(["3", "9", "5"])
@@ -77,7 +78,7 @@ class RateVerbs(AskVerbs):
 
     def score(
         self,
-        llm: LLM | str,
+        llm: LLM | Model | str,
         rubric: Mapping[str, str],
         column: str,
         *,

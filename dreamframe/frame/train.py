@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, SchemaError
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.model import Model
 from dreamframe.plan.steps.train import Train
 from dreamframe.trainers.base import Trainer
-
-if TYPE_CHECKING:
-    from dreamframe.frame.model import Model
 
 
 class TrainVerbs(Verbs):
@@ -34,8 +31,6 @@ class TrainVerbs(Verbs):
         TRAIN SFT base on completion=a prompt=q
           TABLE 1 rows
         """
-        from dreamframe.frame.model import Model  # a model's own verbs make frames' plans: the one place where the two meet
-
         trainer.check(columns, self.step.schema, has_validation=validation is not None)
         roles = trainer.roles(columns, self.step.schema)
         if validation is not None:

@@ -13,7 +13,7 @@ from dreamframe.identity.owned import own_expr
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.vectors import cosine
 from dreamframe.plan.model_columns import VectorColumn, model_column
-from dreamframe.plan.steps.embed import Embed, Similarity, need_embedder, need_text, need_vectors
+from dreamframe.plan.steps.embed import Embed, Similarity, need_embedder, need_string, need_vectors
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.retrieve import INDEXES, Retrieve, documents
 
@@ -117,7 +117,7 @@ class VectorVerbs(Verbs):
             raise SettingError(f"{where}: index={index!r} is not one of {', '.join(map(repr, INDEXES))}.{did_you_mean(index, INDEXES)}")
         if not isinstance(docs, Verbs):
             raise SettingError(f"{where}: docs is a frame, not a {type(docs).__name__}; make one with dr.frame(...).")
-        need_text(docs.step, text, where=f"{where} (documents)")
+        need_string(docs.step, text, where=f"{where} (documents)")
         need_embedder(by, where=where)
         known = documents(docs.step, text, need_embedder(docs_by or by, where=where), index=index)
         return self._over(Retrieve.over(self.step, by, known, query=query, text=text, k=k, into=into, on_error=on_error, name=name))
@@ -170,6 +170,6 @@ class VectorVerbs(Verbs):
         """This frame with a column of vectors, and its name: the column itself without `by`, else a new one to be dropped afterwards."""
         if by is None:
             return self, column
-        need_text(self.step, column, where=where)
+        need_string(self.step, column, where=where)
         vector = f"vector of {column}"
         return self._over(Embed.over(self.step, need_embedder(by, where=where), column=column, into=vector, name=where)), vector

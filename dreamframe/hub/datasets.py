@@ -1,4 +1,4 @@
-"""Hugging Face's world: rows as a `datasets.Dataset`, and data sets of the Hub as rows."""
+"""Data sets of Hugging Face's library: rows as a `Dataset`, and rows of the Hub and of folders that the library wrote."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
-from dreamframe.frame.frame import Frame
 from dreamframe.hub.labels import named_labels
 from dreamframe.hub.tables import arrow_rows
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import own_rows
 from dreamframe.models.authority import Authority
 from dreamframe.models.held import redactor_of
-from dreamframe.plan.steps.source import HubStream, HubTable, Table
-from dreamframe.session.session import Session, current
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import check_stream
+from dreamframe.store.sources import SourceContext
 
 if TYPE_CHECKING:
     import datasets
@@ -45,63 +43,53 @@ def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
     return datasets.Dataset(datasets.table.InMemoryTable(rows.to_arrow()))
 
 
-def scan_hub(
-    repo: str, *, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False, token: str | None = None
-) -> Frame:
-    """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
-
-    Without `revision` it is the newest commit when this session first reads it, and that commit ever after; the rows are kept in the session, so that it
-    runs again without a network. Licence and citation go on the card. Labels of a `ClassLabel` are their names, also in lists and structs. With
-    `streaming=True` rows are read when a plan runs, and no further than its `head(n)` or `slice` needs: for data sets that are larger than this
-    machine's disk.
-
-    Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
-    OfflineError for what is not in an offline session.
-
-    >>> with dr.Session("./run", offline=True):
-    ...     try:
-    ...         dr.scan_hub("org/reviews", split="test")
-    ...     except dr.errors.OfflineError as exc:
-    ...         print(exc)
-    scan_hub: org/reviews is not in the session, and offline=True allows no download.
-    """
-    hub = _Hub(current(), repo, config, split, token)
-    kind = "hub stream" if streaming else "hub"
-    rows, record = hub.kept(fingerprint([kind, repo, config, split, revision]), lambda: hub.described(revision) if streaming else hub.whole(revision))
-    commit = str(record.get("revision", ""))
-    own: dict[str, Any] = {"repo": repo, "config": config, "split": split, "revision": commit}
-    own |= {name: said if isinstance(said := record.get(name), str) else None for name in ("license", "citation")}
-    if not streaming:
-        return Frame(HubTable(data=rows, **own))
-    fetch = stream_rows(repo, config, split, commit, rows.schema, token=token)
-    return Frame(HubStream(columns=tuple(rows.schema.items()), fetch=fetch, **own))
-
-
-def stream_rows(
-    repo: str, config: str | None, split: str, commit: str, schema: pl.Schema, *, token: str | None = None, authority: Authority | None = None
-) -> Callable[[int | None], pl.DataFrame]:
-    """What reads the first n rows of a commit, or all: out of the session that is active then, else from the Hub."""
-    told = False if authority is not None and not authority.has_repository(repo) else token  # False: the Hub is not told who the user is
-    return lambda n: _Hub(current(), repo, config, split, told, authority).streamed(commit, n, schema)
-
-
 @dataclass(frozen=True)
-class _Hub:
-    """One split of one data set, read for one session."""
+class HubSplit:
+    """One split of one data set. What is read of it is kept in the session of `ctx`, and read from there ever after."""
 
-    session: Session
     repo: str
     config: str | None
     split: str
-    token: str | bool | None = field(repr=False)
+    ctx: SourceContext
+    token: str | bool | None = field(default=None, repr=False)  # False: the Hub is not told who the user is
     authority: Authority | None = None  # of a plan that was read
 
-    def kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    def kept_rows(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]] | None:
+        """All rows and their record, as earlier versions kept them when the plan was built."""
+        sources = self.ctx.sources
+        return None if sources is None else sources.find(self.repo, fingerprint(["hub", self.repo, self.config, self.split, revision]))
+
+    def described(self, revision: str | None) -> tuple[pl.Schema, dict[str, Any]]:
+        """Names and types of the columns, and the record: the commit that a revision means, and what its card says of licence and citation.
+
+        Reads no row where the card or the commit's metadata names the columns, else the first one.
+        """
+
+        def fetch() -> tuple[pl.DataFrame, dict[str, Any]]:
+            with self._said():
+                record = self._record(revision)
+                return self._first(str(record["revision"]), 0), record
+
+        rows, record = self._kept(fingerprint(["hub stream", self.repo, self.config, self.split, revision]), fetch)
+        return rows.schema, record
+
+    def rows(self, commit: str, n: int | None, schema: pl.Schema, *, is_streamed: bool) -> pl.DataFrame:
+        """The first n rows of a commit, or all; streamed, nothing further is downloaded."""
+
+        def fetch() -> tuple[pl.DataFrame, dict[str, Any]]:
+            with self._said():
+                rows = self._first(commit, n) if is_streamed else self._whole(commit)
+            return rows, {"repo": self.repo, "config": self.config, "split": self.split, "revision": commit, "rows_asked": n}
+
+        found = self._kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0]
+        return found.cast(dict(schema))  # type: ignore[arg-type]
+
+    def _kept(self, key: str, fetch: Callable[[], tuple[pl.DataFrame, dict[str, Any]]]) -> tuple[pl.DataFrame, dict[str, Any]]:
         """What the session keeps under a key; else what is fetched now, and kept."""
-        sources = self.session.stores.sources
+        sources = self.ctx.sources
         found = None if sources is None else sources.find(self.repo, key)
         if found is None:
-            if self.session.is_offline:
+            if self.ctx.is_offline:
                 raise OfflineError(f"scan_hub: {self.repo} is not in the session, and offline=True allows no download.")
             found = fetch()
             if sources is not None:
@@ -109,38 +97,24 @@ class _Hub:
                 found = sources.find(self.repo, key) or found  # with the types that the next run will read
         return found
 
-    def whole(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-        """All rows of the newest commit, or of a revision."""
-        datasets = _datasets("scan_hub")
-        with self._said():
-            record = self._record(revision)
-            made = datasets.load_dataset(self.repo, self.config, split=self.split, revision=record["revision"], token=self.token)
-            return _rows(made, "scan_hub"), record
+    def _whole(self, commit: str) -> pl.DataFrame:
+        self._check_reach()
+        made = _datasets("scan_hub").load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token)
+        return _rows(made, "scan_hub")
 
-    def described(self, revision: str | None) -> tuple[pl.DataFrame, dict[str, Any]]:
-        """No row: the columns, and what the card says."""
-        with self._said():
-            record = self._record(revision)
-            return self._first(str(record["revision"]), 1).clear(), record
-
-    def streamed(self, commit: str, n: int | None, schema: pl.Schema) -> pl.DataFrame:
-        """The first n rows of a commit."""
-
-        def fetch() -> tuple[pl.DataFrame, dict[str, Any]]:
-            with self._said():
-                rows = self._first(commit, n)
-            return rows, {"repo": self.repo, "config": self.config, "split": self.split, "revision": commit, "rows_asked": n}
-
-        return self.kept(fingerprint(["hub rows", self.repo, self.config, self.split, commit, n]), fetch)[0].cast(dict(schema))  # type: ignore[arg-type]
-
-    def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+    def _check_reach(self) -> None:
         if self.authority is not None:
             self.authority.dataset(self.repo)
+
+    def _first(self, commit: str, n: int | None) -> pl.DataFrame:
+        self._check_reach()
         datasets = _datasets("scan_hub")
         stream = datasets.load_dataset(self.repo, self.config, split=self.split, revision=commit, token=self.token, streaming=True)
         features = stream.features
+        if n == 0 and features is None:
+            return self._first(commit, 1).clear()
         taken = stream if n is None else stream.take(n)
-        parts = [to_frame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
+        parts = [] if n == 0 else [to_frame(batch) for batch in taken.with_format("arrow").iter(batch_size=1000)]
         if not parts and features is None:
             raise ValueError("the stream has no rows and does not say its columns")
         rows = pl.concat(parts) if parts else pl.DataFrame(features.arrow_schema.empty_table())
@@ -173,18 +147,8 @@ class _Hub:
             raise HubError(f"scan_hub: {self.repo}: {type(exc).__name__}: {said[:500]}") from None
 
 
-def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
-    """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
-
-    The rows are copied into memory, and labels of a `ClassLabel` are their names, also in lists and structs. The folder's bytes are checked before they
-    are used: they have no checksum, but nothing in them leads a reader astray.
-
-    Raises MissingExtraError without datasets, PlanError for what is not such a folder, for one that is damaged, and for one of several splits without `split`.
-
-    >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
-    >>> dr.scan_hf_disk("saved").to_dicts()
-    [{'a': 1}, {'a': 2}]
-    """
+def saved_to_disk(path: str | Path, split: str | None) -> pl.DataFrame:
+    """The rows of a folder that save_to_disk wrote, in memory. Raises PlanError for what is not such a folder, for a damaged one, and for a wrong split."""
     datasets = _datasets("scan_hf_disk")
     try:
         for file in saved_files(Path(path)):
@@ -200,7 +164,7 @@ def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
     elif split is not None:
         raise PlanError(f"scan_hf_disk: {path} has no splits; leave split= out.")
     try:
-        return Frame(Table(data=own_rows(_rows(made, "scan_hf_disk"))))
+        return own_rows(_rows(made, "scan_hf_disk"))
     except PlanError:
         raise
     except (Exception, pl.exceptions.PanicException) as exc:

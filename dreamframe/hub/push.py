@@ -122,7 +122,7 @@ def push(
     A push that is killed leaves the repository as it was: what it uploaded is not sent again. Raises HubError, without the token in it.
     """
     if not REPO.fullmatch(repo):
-        raise SettingError(f"push_to_hub: {repo!r} is no repository; write 'name' or 'owner/name'.")
+        raise SettingError(f"push_to_hub: {repo!r} is not the name of a repository; write 'name' or 'owner/name'.")
     if dry_run:
         return Published(repo, kind, None, tuple(sorted(files)), (), is_new=True)
     with _hub(repo, token) as api:

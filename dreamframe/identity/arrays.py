@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.classes import of_object
-from dreamframe.identity.whose_code import by_name, tagged
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.tables import frame_digest
+from dreamframe.identity.tagged import tagged
+from dreamframe.identity.walk import Walk, by_name
 
 
 def is_foreign(value: object) -> bool:
@@ -75,8 +74,6 @@ def _values(value: Any, walk: Walk) -> bytes:
 
 def _arrow(value: Any, walk: Walk) -> bytes:
     import pyarrow as pa
-
-    from dreamframe.identity.tables import frame_digest
 
     match value:
         case pa.Table() | pa.RecordBatch() | pa.Array() | pa.ChunkedArray():

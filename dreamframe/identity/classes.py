@@ -17,20 +17,19 @@ import sys
 import types
 import typing
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.functions import DESCRIPTORS
-from dreamframe.identity.whose_code import by_name, is_library, is_library_module, is_users, tagged
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.tagged import tagged
+from dreamframe.identity.walk import Walk, by_name
+from dreamframe.identity.whose_code import is_library, is_library_module, is_users
 
 # What Python and libraries write into every class; what matters of it is read in another way.
 SKIPPED = {
     *("__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__"),
-    *("__slots__", "__parameters__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__", "__signature__"),
+    *("__slots__", "__parameters__", "__classcell__", "__classdictcell__", "__static_attributes__", "__firstlineno__", "__signature__", "__slotnames__"),
     *("__match_args__", "__dataclass_fields__", "__dataclass_params__", "__abstractmethods__", "_abc_impl"),
     *("_member_map_", "_member_names_", "_value2member_map_", "_hashable_values_", "_unhashable_values_", "_unhashable_values_map_"),
     *("_sort_order_", "_inverted_"),
@@ -79,7 +78,7 @@ def _class(cls: type, walk: Walk) -> bytes:
 
 
 def _hidden_in(cls: type, walk: Walk) -> Iterator[bytes]:
-    """What is no attribute of one's own writing, and yet decides: other names of an enum's members, what registered with it, what `case` takes apart."""
+    """What nobody wrote as an attribute, and decides all the same: other names of an enum's members, what registered with it, what `case` takes apart."""
     if issubclass(cls, enum.Enum) and (aliases := {name: m.name for name, m in cls.__members__.items() if name != m.name}):
         yield walk.inside("aliases", aliases)
     if registered := _registered(cls):

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from dreamframe.identity.whose_code import tagged
+from dreamframe.identity.tagged import tagged
 
 DECIMALS = (28, "ROUND_HALF_EVEN", -999999, 999999, 1, 0, ["DivisionByZero", "InvalidOperation", "Overflow"])  # Python's own rules
 

@@ -7,15 +7,13 @@ import importlib
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.errors import FingerprintError
 from dreamframe.identity.files import file_digest
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.walk import Walk
 
 _swap = threading.Lock()
 MARKS = (b"PLPYFN", b"\x80\x04\x95", b"\x80\x05\x95", b"\xcc\x80\x04\xcc\x95", b"\xcc\x80\x05\xcc\x95")  # how serialised Python functions begin

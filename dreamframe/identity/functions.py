@@ -1,7 +1,7 @@
 """What decides a function's results, as far as Python lets us see it: its code, constants, defaults, closure, and the names it really reads.
 
 Code of installed libraries counts by name; code of the user's own project is followed, through helpers, modules, classes and decorators
-(classes and objects: object_code.py). Positions, comments, file names and unused globals do not count. What cannot be seen is refused.
+(classes and objects: classes.py). Positions, comments, file names and unused globals do not count. What cannot be seen is refused.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import sys
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from dreamframe.errors import FingerprintError
 from dreamframe.identity import extensions, hidden_code
 from dreamframe.identity.files import content_of
+from dreamframe.identity.tagged import tagged
 from dreamframe.identity.text_reads import named_in_texts
-from dreamframe.identity.whose_code import by_name, is_library_module, is_users, tagged, version_of
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
+from dreamframe.identity.walk import Walk, by_name, version_of
+from dreamframe.identity.whose_code import is_library_module, is_users
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}".encode()  # bytecode is of a minor version
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)

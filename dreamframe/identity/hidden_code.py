@@ -110,7 +110,7 @@ FILE_ATTRIBUTES |= {"read_feather", "read_table", "read_html", "read_xml", "read
 # Names that functions of libraries which read files begin with, or are.
 READING = ("read_", "open_", "load_")
 READERS = frozenset({"read", "open", "load", "imread"})
-# What functions and classes are called is no part of their own code: it counts where one of these is read or called.
+# What functions and classes are called is not part of their own code: it counts where one of these is read or called.
 TELLING_NAMES = frozenset({"__name__", "__qualname__", "__doc__", "__annotations__", "metadata"})
 TELLING_FUNCTIONS = frozenset({"signature", "get_type_hints", "getdoc", "get_annotations"})
 

@@ -9,19 +9,8 @@ import sys
 import sysconfig
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from dreamframe.identity.library_version import library_version
-
-if TYPE_CHECKING:
-    from dreamframe.identity.fingerprint import Walk
 
 OWN = __name__.split(".", maxsplit=1)[0]
-
-
-def tagged(tag: str, *pieces: bytes) -> bytes:
-    """A type tag, the count of pieces, and each piece after its length."""
-    return b"".join([tag.encode(), b"(%d" % len(pieces), *(b" %d:" % len(p) + p for p in pieces), b")"])
 
 
 @functools.cache
@@ -70,19 +59,6 @@ def _spec_file(name: str) -> str | None:
 def is_library(cls: type) -> bool:
     module: object = cls.__module__  # a property of instances, where a library's C code made it so
     return not isinstance(module, str) or is_library_module(module)
-
-
-def version_of(module: str, walk: Walk) -> list[bytes]:
-    """Which version of a library a module is of: nothing for Python's own and for dreamframe, whose steps have versions of their own."""
-    top = module.partition(".")[0]
-    if walk.is_lasting or top == OWN or not (version := library_version(top)):
-        return []
-    return [version.encode()]
-
-
-def by_name(tag: str, name: str, module: str, walk: Walk, *held: bytes) -> bytes:
-    """What is a library's: its name, and which version of the library it is of."""
-    return tagged(tag, name.encode(), *held, *version_of(module, walk))
 
 
 def is_users(value: object) -> bool:

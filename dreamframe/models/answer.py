@@ -1,4 +1,4 @@
-"""What is an answer: how it ended, in the few words that mean something here, and its text without the thoughts that led to it.
+"""What is an answer: one that ended well (store/ends.py has the words for ends), and its text without the thoughts that led to it.
 
 Only an answer that ended in a way that is known to be good is one. Whatever a provider may call its other ends, they are never taken for an answer.
 """
@@ -7,31 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
 
 import polars as pl
 
 from dreamframe.errors import AnswerError, RefusedError, ServerError, TruncatedError
+from dreamframe.store.ends import BROKEN, ENDS, FILTERED, LENGTH, REFUSED, STOP, THOUGHTS, TOOLS, end_of
 
-STOP, LENGTH = "stop", "length"  # the good ends: the model was done, or the room for its answer was
-FILTERED, REFUSED = "content_filter", "refusal"
-TOOLS = "tool_calls"  # it wants a tool to be called, and has not answered
-THOUGHTS = "thoughts"  # it was done, and all that it gave were thoughts
-BROKEN = "error"  # the server gave up half-way
-OTHERS = {  # in lower case, words joined by "_"
-    STOP: "eos eos_token eos_found end end_turn end_of_text endoftext stop_sequence stop_token stop_string_found complete completed done finish finished",
-    LENGTH: "max_tokens max_output_tokens max_completion_tokens max_new_tokens max_length max_len model_length token_limit limit context context_length "
-    "context_length_exceeded context_window_exceeded model_context_window_exceeded error_limit",
-    FILTERED: "contentfilter content_filtered content_policy_violation sensitive safety image_safety recitation blocklist prohibited_content spii blocked "
-    "model_armor guardrail guardrails guardrail_intervened error_toxic",
-    REFUSED: "refused",
-    TOOLS: "tool_call tool_use function_call malformed_function_call unexpected_tool_call",
-    BROKEN: "abort aborted cancel cancelled canceled fail failed failure interrupted timeout time_limit network_error internal_error server_error overloaded "
-    "unavailable not_finished insufficient_system_resource",
-}
-ENDS = {kept: kept for kept in (STOP, LENGTH, FILTERED, REFUSED, TOOLS, THOUGHTS, BROKEN)}
-ENDS |= {other: kept for kept, others in OTHERS.items() for other in others.split()}
-PREFIX = re.compile(r"^(finish|stop)_?reason[._]")
 MARKS = (  # around thoughts
     ("<think>", "</think>"),
     ("[THINK]", "[/THINK]"),
@@ -39,27 +20,11 @@ MARKS = (  # around thoughts
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),  # gpt-oss, where nothing takes its channels apart
 )
-MOST_PARTS = 100  # of thoughts: what goes on and on is no answer
+MOST_PARTS = 100  # of thoughts: what goes on and on is not an answer
 A_MARK = re.compile(r"think[>▷]|THINK\]|<\|channel\|>")
 ENDED = frozenset((STOP, LENGTH, None))
 TAGGED = re.compile(r"\s*<(thinking|thoughts?|reasoning|reflection|analysis|scratchpad)>(.*?</\1>)?", re.DOTALL | re.IGNORECASE)
 QUOTES = frozenset("`'\"")
-
-
-@lru_cache(maxsize=1024)
-def end_of(word: str) -> str:
-    """A provider's word for how an answer ended as one of those above; a word that is not known stays as it is, and is no good end.
-
-    >>> end_of("MAX_TOKENS"), end_of("content_filter: hate"), end_of("moved on")
-    ('length', 'content_filter', 'moved on')
-    """
-    plain = PREFIX.sub("", word.strip().lower().replace("-", "_"))
-    return ENDS.get(plain) or ENDS.get(re.split(r"[:(\s]", plain, maxsplit=1)[0]) or word
-
-
-def is_end(word: str) -> bool:
-    """Whether a provider's word is one for the end of an answer, good or not."""
-    return end_of(word) in ENDS and end_of(word) != BROKEN
 
 
 def check_ended(finish: str, text: str | None) -> None:

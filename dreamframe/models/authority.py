@@ -1,7 +1,7 @@
 """What a plan that was read may reach: providers' own addresses, the working folder, and what its reader listed. No more is lent to it.
 
 A plan that the user wrote has the authority of the user: its `authority` is None, and nothing here is asked. The reader of plans alone sets it, on every
-step, model, trainer and prompt that it makes. It steers and is no part of any identity: a plan is the same plan, and finds the same answers, whoever
+step, model, trainer and prompt that it makes. It steers and is not part of any identity: a plan is the same plan, and finds the same answers, whoever
 read it. No text can hold it, so a plan that is written and read again has the authority of its new reader.
 """
 

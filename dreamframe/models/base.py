@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
+from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
 from dreamframe.models.prices import FREE, Price
 from dreamframe.models.provenance import Provenance, model_provenance
 from dreamframe.models.reaching import Reaching
@@ -22,7 +23,7 @@ class Limits:
     timeout_s: float | None = None  # hard deadline of one call, from sending to the last byte
     attempts: int = 8  # tries of one request; "not now" (429) does not count as one
     backoff_s: float = 0.5  # before the second try; doubled before each further one
-    rpm: float | None = None  # calls a minute, if known; otherwise learnt from the server's refusals
+    rpm: float | None = None  # calls a minute, if known; otherwise found out from refusals
     tpm: float | None = None  # tokens a minute, if known
 
 
@@ -40,15 +41,6 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Give back connections, threads and memory."""
-        ...
-
-
-class TrainedModel(Protocol):
-    """A lazy model: an edge of the plan that becomes a folder of weights once trained."""
-
-    @property
-    def step(self) -> Any:
-        """The ModelStep that trains it."""
         ...
 
 
@@ -92,8 +84,9 @@ class ModelSettings(Reaching, ABC):
     version: ClassVar[int] = 1
     outside_identity: ClassVar[tuple[str, ...]] = ()  # fields that are part of each question instead
 
-    def __post_init__(self) -> None:  # not every kind has something to check
+    def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
+        with_edges(self)
 
     def identity_fields(self) -> Mapping[str, object]:
         """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question.
@@ -106,22 +99,21 @@ class ModelSettings(Reaching, ABC):
 
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
-        edges = {id(e): i for i, e in enumerate(self.edges())}
-        return {k: f"edge {edges[id(v)]}" if id(v) in edges else v for k, v in self.identity_fields().items()}
+        edges = self.edges()
+        return {k: numbered(v, edges) if isinstance(v, Trained) else v for k, v in self.identity_fields().items()}
 
     @classmethod
     def of_plan(cls, fields: Mapping[str, Any]) -> Self:
         """The settings that a plan, read from JSON, tells of."""
         return cls(**fields)
 
-    def edges(self) -> tuple[TrainedModel, ...]:
+    def edges(self) -> tuple[Trained, ...]:
         """The lazy models that must be trained before this one can be asked."""
-        return tuple(v for f in fields(self) if hasattr(v := getattr(self, f.name), "step") and hasattr(v, "fit"))
+        return tuple(v for f in fields(self) if isinstance(v := as_edge(getattr(self, f.name)), Trained))
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Self:
+    def resolve(self, trained: Callable[[Trained], Artefact]) -> Self:
         """The same settings with each lazy model replaced by what it was trained into."""
-        edges = self.edges()
-        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if any((v := getattr(self, f.name)) is e for e in edges)}
+        changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if isinstance(v := as_edge(getattr(self, f.name)), Trained)}
         return replace(self, **changed) if changed else self
 
     def pinned(self) -> Self:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 
 from dreamframe.errors import SettingError
 from dreamframe.identity.fingerprint import canonical
-from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client, TrainedModel
+from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
+from dreamframe.models.edges import Trained
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.prices import Price
 
@@ -74,10 +75,10 @@ class Parallel(LLM):
         prices = {part.price for part in self.llms}
         return prices.pop() if len(prices) == 1 else None
 
-    def edges(self) -> tuple[TrainedModel, ...]:
+    def edges(self) -> tuple[Trained, ...]:
         return tuple(edge for part in self.llms for edge in part.edges())
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Self:
+    def resolve(self, trained: Callable[[Trained], Artefact]) -> Self:
         return type(self)(*(part.resolve(trained) for part in self.llms)) if self.edges() else self
 
     def pinned(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from dreamframe.errors import SourceChangedError
 from dreamframe.identity.fingerprint import file_digest, fingerprint
 from dreamframe.models.base import Artefact
+from dreamframe.models.edges import Trained
 from dreamframe.models.local.weights import KeptWeights, Pinned, file_memo
 
 
@@ -42,7 +43,7 @@ class OfWeights:
         if any(isinstance(v, str) for v in held):
             seen = self.identity_fields()
             held = [seen[f] if isinstance(v, str) else v for f, v in zip(self.named, held, strict=True)]
-        known = [f"untrained {id(v)}" if hasattr(v, "step") else v for v in held]
+        known = [f"untrained {id(v.step)}" if isinstance(v, Trained) else v for v in held]
         return f"{self.weights_names()} {fingerprint(known)}"
 
     def check_weights(self) -> None:

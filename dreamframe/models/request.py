@@ -16,8 +16,9 @@ import polars as pl
 
 from dreamframe.errors import CallError, SettingError
 from dreamframe.identity.fingerprint import canonical, fingerprint
-from dreamframe.models.answer import STOP, THOUGHTS, clean, end_of, has_mark, without_thoughts
+from dreamframe.models.answer import clean, has_mark, without_thoughts
 from dreamframe.redaction.secret import hidden, hidden_json, plain_json
+from dreamframe.store.ends import STOP, THOUGHTS, end_of
 
 T = TypeVar("T")
 Form = Literal["text", "messages", "input"]
@@ -166,7 +167,7 @@ class Room(NamedTuple):
 
 
 class Completion:
-    """One answer of a model. `finish` is one of the words of `dreamframe.models.answer`, or the provider's own where that is not known.
+    """One answer of a model. `finish` is one of the words of `dreamframe.store.ends`, or the provider's own where that is not known.
 
     Thoughts are never part of the text: those that stand before it, and those that came apart from it (`thoughts`), go into `extra` as "reasoning".
     """

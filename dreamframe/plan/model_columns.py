@@ -17,6 +17,7 @@ from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import in_order, own_expr
 from dreamframe.models.base import LLM
+from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.embed import Embed, Similarity
@@ -187,8 +188,8 @@ def _stable(record: Any) -> Any:
 
 
 def _stable_value(value: Any) -> Any:
-    if hasattr(value, "step"):  # a frame or a lazy model: an edge, keyed by the plan
-        return [(type(s).__name__, s.describe()) for s in value.step.walk()]
+    if isinstance(edge := as_edge(value), Edge):  # a frame or a lazy model, keyed by the plan
+        return [(type(s).__name__, s.describe()) for s in edge.step.walk()]
     try:
         fingerprint(value)
     except FingerprintError:
@@ -202,7 +203,7 @@ def _same(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
-    if isinstance(a, (str, int, float, bytes)):
+    if isinstance(a, (str, int, float, bytes, Edge)):
         return bool(a == b)
     if isinstance(a, tuple):
         return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))

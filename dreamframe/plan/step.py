@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
 
 import polars as pl
 
@@ -14,8 +14,12 @@ from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanErr
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
+from dreamframe.models.base import ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+
+if TYPE_CHECKING:
+    from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
 RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
@@ -117,6 +121,11 @@ class Step(ABC):
     def functions(self) -> object:
         """What it holds of the user's own code, for `reads_files`. A step class of the user's own is such code."""
         return None if is_library(type(self)) else type(self)
+
+    def models(self) -> tuple[ModelSettings, ...]:
+        """The models that it asks, the one that its progress is shown under first. What a step does not say: all that stand in its fields."""
+        held = [getattr(self, f.name) for f in fields(self)]
+        return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
 
     @property
     def label(self) -> str:
@@ -221,6 +230,10 @@ class Source(Step):
     @abstractmethod
     def lazy(self) -> pl.LazyFrame:
         """The rows, in their order."""
+
+    def read(self, ctx: SourceContext) -> pl.LazyFrame:  # noqa: ARG002  sources that are far away use it
+        """The rows, as a run reads them."""
+        return self.lazy()
 
     def first(self, n: int) -> Source:  # noqa: ARG002  sources that are far away use it
         """The same source where no more than its first n rows are needed."""

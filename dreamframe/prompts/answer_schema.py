@@ -51,7 +51,7 @@ class AnswerSchema:
     def of(cls, shape: Any, *, step: str = "prompt") -> AnswerSchema | None:
         """The schema of bool, int, float, a Literal, an Enum, a list of labels, a polars type, any type that pydantic knows, or JSON Schema.
 
-        None and str are no schema. Raises SchemaError for what has no column type.
+        None and str are not schemas. Raises SchemaError for what has no column type.
 
         >>> AnswerSchema.of(["good", "bad"]).dtype
         Enum(categories=['good', 'bad'])
@@ -241,7 +241,7 @@ def _as_json(value: Any, text: str | None) -> Any:
     try:
         return pydantic_core.to_jsonable_python(value, by_alias=True)
     except (pydantic_core.PydanticSerializationError, ValueError, RecursionError) as exc:
-        raise ParseError(f"a {type(value).__name__} is no JSON: {exc}", text=text) from exc
+        raise ParseError(f"a {type(value).__name__} is not JSON: {exc}", text=text) from exc
 
 
 def _sets_in_order(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:

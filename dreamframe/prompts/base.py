@@ -1,16 +1,18 @@
-"""What can be asked: the interface of prompt values. One kind of prompt a file beside this one."""
+"""What can be asked: the interface of prompt values, and the plain one, a template. One kind of prompt a file beside this one."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
+from dreamframe.models.edges import Edge, as_edge, numbered
 from dreamframe.models.request import Failure, Form, RowContext
+from dreamframe.prompts import templates
 
 
 class Prompt(ABC):
@@ -22,8 +24,6 @@ class Prompt(ABC):
     @staticmethod
     def of(value: object, *, step: str) -> Prompt:
         """A prompt value as it is, a string as a template. Raises TemplateError or SettingError."""
-        from dreamframe.prompts.template import Template
-
         if isinstance(value, str):
             return Template.parsed(value, step=step)
         if isinstance(value, Prompt):
@@ -37,7 +37,7 @@ class Prompt(ABC):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        """Frames that the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
+        """The frames among its fields whose rows the prompt reads besides the row's own (an example pool, documents): edges of the plan."""
         return ()
 
     @property
@@ -51,9 +51,9 @@ class Prompt(ABC):
 
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees: every field, with the frames it reads as edges of the plan."""
-        edges = {id(e): i for i, e in enumerate(self.inputs)}
-        held = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
-        return {name: f"edge {edges[id(v)]}" if id(v) in edges else v for name, v in held.items()}
+        edges = as_edge(tuple(self.inputs))
+        held = {f.name: as_edge(getattr(self, f.name)) for f in fields(self) if not f.metadata.get("runtime")}  # type: ignore[arg-type]
+        return {name: numbered(v, edges) if isinstance(v, Edge) else v for name, v in held.items()}
 
     @property
     @abstractmethod
@@ -81,6 +81,40 @@ class Prompt(ABC):
         """The same prompt, reading columns under other names."""
 
 
+@dataclass(frozen=True)
+class Template(Prompt):
+    """Text in which `{column}` stands for a column's value.
+
+    >>> Template("Sum up {body}.").columns
+    ('body',)
+    """
+
+    text: str
+
+    @classmethod
+    def parsed(cls, text: str, *, step: str) -> Template:
+        """A template that was read once, so that a mistake in it is told with the step's name."""
+        templates.pieces(text, step)
+        return cls(text)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return templates.columns(self.text)
+
+    @property
+    def summary(self) -> str:
+        return repr(self.text if len(self.text) <= 60 else self.text[:59] + "…")
+
+    def check(self, schema: pl.Schema, *, step: str) -> None:
+        templates.check(self.text, schema, step=step)
+
+    def render(self, rows: pl.DataFrame) -> pl.Series:
+        return templates.render(self.text, rows)
+
+    def renamed(self, names: Mapping[str, str]) -> Template:
+        return replace(self, text=templates.renamed(self.text, names))
+
+
 def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) -> pl.Series:
     """The prompt of each row, one by one: a row whose prompt cannot be written is a failed row, and the others are asked.
 
@@ -93,7 +127,7 @@ def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) ->
         try:
             made[position] = write(position)
         except NotAllowedError:
-            raise  # what a plan may not reach is no matter of a row
+            raise  # what a plan may not reach does not depend on the row
         except (DreamframeError, OSError) as exc:
             ctx.fail(position, Failure.of(exc, request="(its prompt could not be written)", attempts=0))
     return pl.Series("prompt", made, dtype=pl.String)

@@ -26,7 +26,7 @@ class Chat(Prompt):
     """Turns of (role, template); each template may read columns of the row.
 
     `images` names columns whose values go with the last user turn: bytes, URLs (http, https, data) or paths of files, which are read when the row is
-    asked. An image's content is part of what was asked; a row whose image is not there, or is no image, is a failed row.
+    asked. An image's content is part of what was asked; a row whose image is not there, or is not an image, is a failed row.
 
     >>> talk = dr.Chat([("system", "Answer as a {role}."), ("user", "What is {x}?")])
     >>> df = dr.frame({"role": ["cook"], "x": ["tea"]})
@@ -81,7 +81,7 @@ class Chat(Prompt):
         return pl.Series("prompt", [write(i) for i in range(rows.height)], dtype=pl.String)
 
     def _writer(self, rows: pl.DataFrame) -> Callable[[int], str | None]:
-        """A function that writes the messages of the i-th row. It raises OSError or SchemaError for an image that is none."""
+        """A function that writes the messages of the i-th row. It raises OSError or SchemaError for a value that is not an image."""
         columns = [template.render(text, rows).to_list() for _, text in self.turns]
         images = [rows.get_column(c) for c in self.images]
         return lambda i: self._row([c[i] for c in columns], [image_url(c[i], self.authority) for c in images])

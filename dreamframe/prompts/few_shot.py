@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
+from dreamframe.models.edges import Rows, as_edge
 from dreamframe.models.request import RowContext
+from dreamframe.models.tokens import CHARS, usual
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
-
-CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class FewShot(Prompt):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
-        if not hasattr(self.examples, "step"):
+        object.__setattr__(self, "examples", as_edge(self.examples))
+        if not isinstance(self.examples, Rows):
             pairs = [(e[self._source], e[self.output]) for e in _rows(self.examples, self._source, self.output)]
             rows = tuple((str(a), str(b)) for a, b in pairs if a is not None and b is not None)  # as of a frame: half an example shows nothing
             object.__setattr__(self, "examples", rows)
@@ -71,7 +72,7 @@ class FewShot(Prompt):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        return (self.examples,) if hasattr(self.examples, "step") else ()
+        return (self.examples,) if isinstance(self.examples, Rows) else ()
 
     @property
     def models(self) -> tuple[Any, ...]:
@@ -83,7 +84,7 @@ class FewShot(Prompt):
         return f"FewShot({self.instruction[:40]!r}, input={self.input!r}{how})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
-        need_text(self.input, schema, step=step)
+        need_writable(self.input, schema, step=step)
         for pool in self.inputs:
             for column in (self._source, self.output):
                 if column not in pool.step.schema:
@@ -121,7 +122,7 @@ class FewShot(Prompt):
             raise SettingError(f"FewShot: there are {len(shots)} examples, and min_examples={self.min_examples}. Give more, or lower min_examples=.")
         for n in range(len(shots), self.min_examples - 1, -1):
             prompt = self._prompt(text, shots[:n])
-            if self.context is None or len(prompt) <= self.context * CHARS:
+            if self.context is None or usual(prompt) <= self.context:
                 return prompt
         raise ContextLengthError(
             f"FewShot: with min_examples={self.min_examples} the prompt has {len(prompt)} characters, and context={self.context} tokens are counted as "

@@ -39,7 +39,7 @@ class Instruct(Prompt):
         return f"Instruct({_cut(self.instruction)!r}, input={self.input!r})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
-        need_text(self.input, schema, step=step)
+        need_writable(self.input, schema, step=step)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
         tail = f"{self.sep}{self.instruction_label} {self.instruction}"
@@ -55,8 +55,8 @@ def framed(column: pl.Series, before: str, after: str) -> pl.Series:
     return text.to_frame().select(pl.concat_str([pl.lit(before), pl.col("x"), pl.lit(after)]).alias("prompt")).to_series()
 
 
-def need_text(column: str, schema: pl.Schema, *, step: str) -> None:
-    """Raise ColumnNotFoundError or SchemaError for a column that cannot be put into a prompt."""
+def need_writable(column: str, schema: pl.Schema, *, step: str) -> None:
+    """Raise ColumnNotFoundError or SchemaError for a column whose values cannot be written into a prompt."""
     if column not in schema:
         raise ColumnNotFoundError(column, columns=schema.names(), step=step)
     template.check("{x}", pl.Schema({"x": schema[column]}), step=f"{step} (column {column!r})")

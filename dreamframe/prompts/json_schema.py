@@ -109,12 +109,12 @@ def _of_pydantic(shape: Any, step: str) -> dict[str, Any]:
     import pydantic
 
     if isinstance(shape, str) or inspect.isroutine(shape):
-        raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE}")
+        raise SchemaError(f"{step}: schema={shape!r} is not an answer schema. {POSSIBLE}")
     try:
         return _of_adapter(pydantic.TypeAdapter(shape), step, shape)
     except pydantic.errors.PydanticUserError as exc:
         why = f" Pydantic says: {exc.message.partition(chr(10))[0]}" if isinstance(shape, type) or typing.get_origin(shape) else ""
-        raise SchemaError(f"{step}: schema={shape!r} is no answer schema. {POSSIBLE}{why}") from exc
+        raise SchemaError(f"{step}: schema={shape!r} is not an answer schema. {POSSIBLE}{why}") from exc
 
 
 def _of_adapter(adapter: Any, step: str, shape: Any, *, is_read: bool = False) -> dict[str, Any]:
@@ -289,7 +289,7 @@ def _struct_reader(fields: Mapping[str, Callable[[Any], Any]]) -> Callable[[Any]
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise ValueError(f"{value!r} is no object")  # noqa: TRY004  one error for all that does not fit
+            raise ValueError(f"{value!r} is not an object")  # noqa: TRY004  one error for all that does not fit
         return {name: inner(value.get(name)) for name, inner in fields.items()}
 
     return read
@@ -300,7 +300,7 @@ def _list_reader(inner: Callable[[Any], Any]) -> Callable[[Any], Any]:
         if value is None:
             return None
         if not isinstance(value, list):
-            raise ValueError(f"{value!r} is no list")  # noqa: TRY004
+            raise ValueError(f"{value!r} is not a list")  # noqa: TRY004
         return [inner(v) for v in value]
 
     return read
@@ -313,7 +313,7 @@ def _whole_reader(dtype: pl.DataType) -> Callable[[Any], Any]:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-            raise ValueError(f"{value!r} is no whole number")
+            raise ValueError(f"{value!r} is not a whole number")
         if not low <= value <= high:
             raise ValueError(f"{value:.10g} does not fit a column of {dtype}")
         return int(value)
@@ -325,7 +325,7 @@ def _read_finite(value: Any) -> Any:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
-        raise ValueError(f"{str(value)[:40]} is no finite number")
+        raise ValueError(f"{str(value)[:40]} is not a finite number")
     return float(value)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Pair(Prompt):
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
         for column in self.columns:
-            need_text(column, schema, step=step)
+            need_writable(column, schema, step=step)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
         texts = {"a": self.a, "b": self.b, **({"p": self.prompt} if self.prompt is not None else {})}

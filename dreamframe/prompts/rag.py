@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, SettingError
+from dreamframe.models.edges import Rows, as_edge
 from dreamframe.models.request import RowContext
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
 
 
@@ -42,7 +43,8 @@ class Rag(Prompt):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise SettingError(f"Rag: k={self.k}; show one document or more.")
-        if not hasattr(self.docs, "step") and not isinstance(self.docs, tuple):
+        object.__setattr__(self, "docs", as_edge(self.docs))
+        if not isinstance(self.docs, Rows | tuple):
             raise SettingError(f"Rag: docs= is a frame, not a {type(self.docs).__name__}; make one with dr.frame(...).")
 
     @property
@@ -51,7 +53,7 @@ class Rag(Prompt):
 
     @property
     def inputs(self) -> tuple[Any, ...]:
-        return (self.docs,) if hasattr(self.docs, "step") else ()
+        return (self.docs,) if isinstance(self.docs, Rows) else ()
 
     @property
     def models(self) -> tuple[Any, ...]:
@@ -62,7 +64,7 @@ class Rag(Prompt):
         return f"Rag({self.question!r}, {self.k} nearest by {self.by.label})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
-        need_text(self.question, schema, step=step)
+        need_writable(self.question, schema, step=step)
         for docs in self.inputs:
             if self.text not in docs.step.schema:
                 raise ColumnNotFoundError(self.text, columns=docs.step.schema.names(), step=f"{step} (documents)")

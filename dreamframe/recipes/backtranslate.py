@@ -9,7 +9,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.frame.frame import Frame
 from dreamframe.models.base import LLM
-from dreamframe.prompts.template import Template
+from dreamframe.prompts.base import Template
 
 ASK = """The text below was written by an expert in answer to an instruction or a question, which is lost. \
 Write the instruction. It must stand on its own and not mention the text. Give the instruction alone.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import SettingError
 from dreamframe.frame.frame import Frame
 from dreamframe.models.base import LLM
-from dreamframe.prompts.template import Template
+from dreamframe.prompts.base import Template
 
 ASK = """Cut the question into simpler questions that, answered one after the other, lead to its answer. \
 Use {least} to {most} of them; a later one may build on the answers of those before it.

@@ -11,7 +11,7 @@ from dreamframe.errors import SettingError, did_you_mean
 from dreamframe.frame.frame import Frame, concat
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.base import LLM
-from dreamframe.prompts.template import Template
+from dreamframe.prompts.base import Template
 
 DEEPER = "Rewrite the instruction below so that it asks for more, while a person can still understand and answer it. {how} Add 20 words at most."
 DEPTH: Mapping[str, str] = {

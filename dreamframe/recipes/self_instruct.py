@@ -9,7 +9,7 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.frame.frame import Frame, concat
 from dreamframe.models.base import LLM
-from dreamframe.prompts.template import Template
+from dreamframe.prompts.base import Template
 
 ASK = """Below are tasks that people give an assistant. Write {more} new ones of other kinds and on other subjects, one a line and numbered. \
 Each must be clear without anything further, and answerable in writing. Give the tasks alone.

@@ -14,7 +14,7 @@ from dreamframe.redaction.secret import MASK
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 WINDOW = 8  # characters of a secret that are worth hiding
-SHORTEST = 3  # a secret of fewer characters may stand anywhere, and is no secret
+SHORTEST = 3  # a secret of fewer characters may stand anywhere, and is not a secret
 ROUNDS = 3  # escapes inside escapes: JSON in JSON, a quoted address in a quoted address
 LARGE = 1 << 20  # bytes; larger replies are searched for whole secrets alone
 ESCAPE = re.compile(
@@ -283,7 +283,7 @@ def _whole_forms(secret: str) -> set[str]:
 def _windows(form: str) -> Iterator[str]:
     low = form.lower()
     pieces = (low[i : i + WINDOW] for i in range(len(low) - WINDOW + 1))
-    return (p for p in pieces if len(set(p)) > 1 or p[0].isalnum())  # a line of dashes is no secret
+    return (p for p in pieces if len(set(p)) > 1 or p[0].isalnum())  # a line of dashes is not a secret
 
 
 @functools.lru_cache(maxsize=128)

@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dreamframe.errors import SettingError
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import ModelStep, Step
+from dreamframe.redaction.visible import in_line
+from dreamframe.run.options import Mode, Retry
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from dreamframe.models.base import Artefact
+    from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
+DEFAULT_FOLDER = ".dreamframe"
 
 
-class HasRepr(Protocol):
-    """A session, as far as this file needs to know it: two names of one object, and something to show."""
+class ActiveSession(Protocol):
+    """What frames, models and data sets need of the session that they run in; `session/` has the one there is."""
 
-    def __repr__(self) -> str: ...
+    @property
+    def source_context(self) -> SourceContext:
+        """Where the rows of sources that are far away are kept."""
+        ...
+
+    def collect(
+        self, step: Step, *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
+    ) -> pl.DataFrame: ...
+
+    def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]: ...
+
+    async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame: ...
+
+    def batches(self, step: Step) -> Iterator[pl.DataFrame]: ...
+
+    def fit(self, step: ModelStep) -> Artefact: ...
+
+    def planned(self, step: Step) -> Step: ...
+
+    def failures(self, step: Step) -> pl.DataFrame: ...
+
+    def training_record(self, step: ModelStep) -> dict[str, Any]: ...
+
+    def card(self, step: Step, *, repo: str | None = None) -> str: ...
+
+    def close(self) -> None: ...
 
 
 class _Entry:
@@ -33,7 +69,7 @@ class _Entry:
         self.is_left = False  # by another context than the one that entered it
 
     @property
-    def session(self) -> Any:
+    def session(self) -> ActiveSession | None:
         """The session; None for one that is gone."""
         return None if self.is_left else self._find()
 
@@ -46,10 +82,17 @@ _here: contextvars.ContextVar[tuple[_Entry, ...]] = contextvars.ContextVar("drea
 _lock = threading.Lock()
 _entries: list[_Entry] = []  # of all threads, in the order in which they were entered
 _told: set[tuple[str, int, str]] = set()  # file, line and what was said there
-_ran_in: WeakKeyDictionary[Step, Any] = WeakKeyDictionary()
+_ran_in: WeakKeyDictionary[Step, ActiveSession] = WeakKeyDictionary()
+_open: list[Callable[[Path], ActiveSession]] = []  # one: what makes a session of a folder
+_defaults: dict[Path, ActiveSession] = {}  # sessions that nobody made: of the working directories so far
 
 
-def enter(session: HasRepr) -> None:
+def open_with(make: Callable[[Path], ActiveSession]) -> None:
+    """Say what makes a session of a folder, for plans that run where none is active: `session/` says it, when dreamframe is imported."""
+    _open[:] = [make]
+
+
+def enter(session: ActiveSession) -> None:
     """Make a session the active one of this context, and of the threads and tasks that have entered none."""
     outer = _here.get()
     entry = _Entry(lambda: session, outer)
@@ -58,7 +101,7 @@ def enter(session: HasRepr) -> None:
         _entries.append(entry)
 
 
-def leave(session: HasRepr) -> None:
+def leave(session: ActiveSession) -> None:
     """End the last `with` of this session; in the context that entered it, or, where that is another one, from here."""
     here = _here.get()
     own = [entry for entry in here if entry.session is session]
@@ -71,7 +114,7 @@ def leave(session: HasRepr) -> None:
         entry.is_left = True
 
 
-def active() -> Any | None:
+def active() -> ActiveSession | None:
     """The innermost session of this context; else the innermost of the process; None where no session is active.
 
     Raises SettingError where other threads have entered several that are not one inside the other: nobody can know which of them is meant.
@@ -117,13 +160,37 @@ def tell_once(what: str) -> None:
         warnings.warn(what, stacklevel=level)
 
 
-def remember(step: Step, session: HasRepr) -> None:
+def remember(step: Step, session: ActiveSession) -> None:
     """What was paid for of a plan was paid for in this session: after the `with`, it is read from there."""
     with _lock:
         _ran_in.update({node: session for node in step.walk() if node.is_expensive})
 
 
-def last_of(step: Step) -> Any | None:
+def last_of(step: Step) -> ActiveSession | None:
     """The session in which a plan, or the nearest part of it that was paid for, ran last."""
     with _lock:
         return next((found for node in reversed(step.walk()) if (found := _ran_in.get(node)) is not None), None)
+
+
+def current(*plans: Step) -> ActiveSession:
+    """The active session; else the one in which these plans, or the nearest part of them, ran last; else the default one of the working directory."""
+    innermost = active()
+    if innermost is not None:
+        return innermost
+    for plan in plans:
+        found = last_of(plan)
+        if found is not None:
+            if all(found is not s for s in _defaults.values()):
+                tell_once(f"no session is active: {in_line(plan.label)} is read from {found!r}, where it ran last")
+            return found
+    folder = Path(DEFAULT_FOLDER).absolute()
+    with _lock:
+        if folder not in _defaults:
+            _defaults[folder] = _open[0](folder)
+        return _defaults[folder]
+
+
+@atexit.register
+def _close_defaults() -> None:
+    for session in _defaults.values():
+        session.close()

@@ -1,74 +1,57 @@
-"""One run of a plan: cut it at what is stored, run the rest as polars queries and streaming pipelines, store what was paid for."""
+"""One run of a plan: cut it at what is stored, run the rest as polars queries and segments on an engine, store what was paid for."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import ParseError, StorageError
-from dreamframe.models.base import Artefact, ModelSettings
-from dreamframe.models.local.memory import seats
-from dreamframe.models.parallel import Parallel
-from dreamframe.models.pinned import OfWeights, changed
-from dreamframe.models.request import Failure, Replies
+from dreamframe.errors import StorageError
+from dreamframe.models.base import Artefact
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.limit import limits_down
-from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Memo, ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
+from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
-from dreamframe.run import same_rows as cutoff
-from dreamframe.run.calls.journal_first import RunAsking
-from dreamframe.run.calls.spend import Spend
-from dreamframe.run.engines.pipeline import BatchContext, Opened, Stage, batches_of, pipeline
-from dreamframe.run.engines.rounds import in_rounds
-from dreamframe.run.failures import UNREADABLE, raise_failures
+from dreamframe.run import same_rows
+from dreamframe.run.cuts import Cuts
+from dreamframe.run.engines.base import Segment, batches_of, engine_of
 from dreamframe.run.gc_pause import rarely_collected
+from dreamframe.run.lent import Lent
+from dreamframe.run.opened import Opened, count
 from dreamframe.run.options import RunOptions
-from dreamframe.run.outputs import CHUNK, kept, once
+from dreamframe.run.outputs import CHUNK, Outputs, once
+from dreamframe.run.rounds import in_rounds
+from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
-from dreamframe.run.worth import Worth, read_twice
 from dreamframe.store.layout import SessionWarning
+from dreamframe.store.sources import SourceContext
 from dreamframe.store.stores import Stores
 
 
-@dataclass
 class Run:
-    """One collect, write or fit. Lives in the event loop and is lent to the stages of its pipelines."""
+    """One collect, write or fit. Lives in the event loop."""
 
-    stores: Stores
-    options: RunOptions = field(default_factory=RunOptions)
-    stats: RunStats = field(default_factory=RunStats)
-    knows: Redactor = field(default_factory=lambda: Redactor(()), repr=False)  # hides the secrets of earlier runs: one may be told after it changed
+    def __init__(self, stores: Stores, options: RunOptions | None = None, stats: RunStats | None = None, *, knows: Redactor | None = None) -> None:
+        self.state = RunState(stores, options or RunOptions(), stats or RunStats(), knows or Redactor(()))
+        self.stores, self.options, self.stats = self.state.stores, self.state.options, self.state.stats
+        self.memo, self.hides = self.state.memo, self.state.hides
+        self._engine = engine_of(self.options.engine)
+        self._outputs = Outputs(self.state)
+        self._cuts = Cuts(self.state, self._outputs)
+        self._trainings = Trainings(self.state, self._engine, self._whole)
+        self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}  # by key of the step
 
-    def __post_init__(self) -> None:
-        self.memo: Memo = {}
-        spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
-        self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
-        if self.options.mode == "batch":
-            self.asking.in_batches(self.stores)
-        self.trainings = Trainings(self)
-        self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}
-        self._finds: dict[str, pl.LazyFrame | None] = {}
-        self.stages: list[Stage] = []
-        self._scans: list[Scan] = []
-        self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
-        self._row_steps: dict[int, bool] = {}  # by id of steps that `memo` keeps alive: whether the pipeline up to it holds a row step
-        self.worth = Worth()
-        self._asked: dict[int, Any] = {}  # id(question) → it, of weights that are what the step's key says
-        self._hides = self.knows
-
-    def hides(self, steps: Sequence[Step]) -> Redactor:
-        """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
-        return plan_redactor(steps).over(self._hides)
+    @property
+    def unreadable(self) -> frozenset[bytes]:
+        """As `RunState.unreadable`."""
+        return self.state.unreadable
 
     # What users' verbs call
 
@@ -76,59 +59,50 @@ class Run:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
         async with self._running(steps):
             await self._forget_refreshed(steps)
-            frames = await every(*(self.frame(plan) for plan in self.planned(*steps)))
-            self._finish(steps[-1])
+            frames = await every(*(self._frame(plan) for plan in self.planned(*steps)))
+            self.state.finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
         async with self._running([step]):
-            self._shared |= read_twice([step], self._key)
-            return await self.trainings.artefact(step)
+            self._cuts.share([step])
+            return await self._trainings.artefact(step)
 
     async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
         async with self._running([step]):
             (plan,) = self.planned(step)
-            if self.find(plan) is None and self._chain(plan):
-                async for batch in self._segment(plan):
-                    yield batch
+            if (opened := await self._opened(plan)) is not None:
+                async with contextlib.aclosing(opened.rows()) as rows:
+                    async for batch in rows:
+                        yield batch
             else:
-                for batch in batches_of(await self.lazy(plan), CHUNK):
+                for batch in batches_of(await self._lazy(plan), CHUNK):
                     yield batch
-            self._finish(step)
+            self.state.finish(step)
 
     def planned(self, *steps: Step) -> list[Step]:
         """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
-        plans = limits_down(steps, lambda s: self.find(s) is not None, self._key)
-        self._shared |= read_twice(plans, self._key)
+        plans = limits_down(steps, lambda s: self._outputs.find(s) is not None, self.state.key)
+        self._cuts.share(plans)
         return plans
 
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
-        if self.options.refresh and self.stores.steps is not None:
-            plans = [*steps, *limits_down(steps, lambda _: False, self._key)]
-            anew = {node.key(self.memo)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
+        if self.options.refresh:
+            plans = [*steps, *limits_down(steps, lambda _: False, self.state.key)]
+            anew = {self.state.key(node)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
             await asyncio.to_thread(self.stores.steps.forget, anew)
-
-    @property
-    def unreadable(self) -> frozenset[bytes]:
-        """The requests whose answers were there when the run began and could not be read, as far as `retry` wants them asked anew."""
-        kinds = UNREADABLE if self.options.retry == "all" else {ParseError.__name__} if self.options.retry else ()
-        keys = {key for stage in self.stages for f in stage.failed_rows() if f.failure.error in kinds for key in f.failure.keys}
-        return frozenset(keys - self.asking.asked_now)
-
-    def _key(self, step: Step) -> str:
-        return step.key(self.memo)
 
     @contextlib.asynccontextmanager
     async def _running(self, steps: Sequence[Step]) -> AsyncIterator[None]:
-        self._hides = self.hides(steps)
-        with rarely_collected():
+        self.state.redactor = self.state.hides(steps)
+        with rarely_collected(), loaded_models().at_most(self.options.max_models):
             try:
                 yield
             except Exception as exc:
-                self._hides.error(exc)  # none leaves with a secret of the plan
+                self.state.redactor.error(exc)  # none leaves with a secret of the plan
                 raise
             finally:
                 await self._settle()
@@ -139,201 +113,112 @@ class Run:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.stats.failures = [f for stage in self.stages for f in stage.failed_rows()]
+        self.stats.failures = [f for stage in self.state.stages for f in stage.failed_rows()]
         try:
-            await self.asking.close()
+            await self.state.asking.close()
             await asyncio.to_thread(self.stores.answers.flush)
         except StorageError as exc:  # the rows, or the error of the run, are what was asked for
             warnings.warn(f"answers of this run are not kept, and running it again pays for them again: {exc}", SessionWarning, stacklevel=2)
 
-    def _finish(self, step: Step) -> None:
-        self.check_sources()
-        raise_failures(step, self.stages)
-
-    def check_sources(self) -> None:
-        """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
-        for scan in self._scans:
-            scan.check_unchanged(self.memo)
-
-    def need_whole(self, step: Step, *, needed_by: Step) -> None:
-        """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
-        below = {id(s) for s in step.walk()}
-        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
-
-    # Tables
-
-    async def lazy(self, step: Step) -> pl.LazyFrame:
-        """The rows of a step as a polars query; made once in a run, however many steps read them."""
-        key = step.key(self.memo)
-        if key not in self._tables:
-            self._tables[key] = asyncio.create_task(self._lazy(step))
-        return await self._tables[key]
-
-    async def frame(self, step: Step) -> pl.DataFrame:
-        """The rows of a step in memory (memory-mapped where they are stored)."""
-        lazy = await self.lazy(step)
-        return await asyncio.to_thread(lazy.collect, engine="in-memory")
+    # Rows
 
     async def _lazy(self, step: Step) -> pl.LazyFrame:
+        """The rows of a step as a polars query; made once in a run, however many steps read them."""
+        key = self.state.key(step)
+        if key not in self._tables:
+            self._tables[key] = asyncio.create_task(self._made(step))
+        return await self._tables[key]
+
+    async def _frame(self, step: Step) -> pl.DataFrame:
+        """The rows of a step in memory (memory-mapped where they are stored)."""
+        return await self._engine.query(await self._lazy(step))
+
+    async def _made(self, step: Step) -> pl.LazyFrame:
         if isinstance(step, Source):
             if isinstance(step, Scan):
-                self._scans.append(step)
-            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.lazy)  # it may read files, or the Hub
-        if (found := self.find(step)) is not None:
+                self.state.scans.append(step)
+            ctx = SourceContext(self.stores.sources, is_offline=self.options.offline)
+            return step.lazy() if isinstance(step, Table) else await asyncio.to_thread(step.read, ctx)  # it may read files, or the Hub
+        if (found := self._outputs.find(step)) is not None:
             return found
-        if self._chain(step):
-            return await kept(self, step, self._segment(step))
+        if (opened := await self._opened(step)) is not None:
+            return await self._outputs.kept(step, opened.rows())
         if isinstance(step, TableStep):
-            tables = await self.whole(step, step.inputs)
-            await self._train_edges(step)
-            rows_key = await cutoff.rows_key(self, step, tables)
-            is_old = step.label not in self.options.refresh
-            if is_old and (same := await asyncio.to_thread(cutoff.find_by_rows, self, step, rows_key)) is not None:
-                rows = same.rows()
-            else:
-                stage = self._stage(step)
-                rows = await step.run(tuple(tables), BatchContext(self, stage, 0))
-                stage.stats.rows_in, stage.stats.rows = tables[0].height, rows.height
-            return await kept(self, step, once(rows), rows_key) if self.worth.is_kept(step) else rows.lazy()
+            return await self._table(step)
         if isinstance(step, RoundsStep):
-            rows = await in_rounds(self, step)
-            return await kept(self, step, once(rows)) if self.worth.is_kept(step) else rows.lazy()
-        assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
-        query = step.apply(*await every(*(self.lazy(i) for i in step.inputs)))
-        if self.worth.is_kept(step):
-            rows = await asyncio.to_thread(query.collect, engine="in-memory")
-            return await kept(self, step, once(rows))
-        return query
+            rows = await self._in_rounds(step)
+        else:
+            assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
+            query = step.apply(*await every(*(self._lazy(i) for i in step.inputs)))
+            if not self.state.worth.is_kept(step):
+                return query
+            rows = await self._engine.query(query)
+        return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
 
-    async def whole(self, step: Step, inputs: Sequence[Step]) -> tuple[pl.DataFrame, ...]:
+    async def _table(self, step: TableStep) -> pl.LazyFrame:
+        tables = await self._whole(step, step.inputs)
+        await self._train_edges(step)
+        rows_key = await same_rows.rows_key(self.state, step, tables)
+        is_old = step.label not in self.options.refresh
+        if is_old and (same := await asyncio.to_thread(same_rows.find_by_rows, self.state, step, rows_key)) is not None:
+            rows = same.rows()
+        else:
+            stage = self.state.stage(step)
+            result = await self._engine.table(step, tables, Lent(self.state, [stage]))
+            count([stage], result, self.state)
+            rows = result.rows
+        return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
+
+    async def _in_rounds(self, step: RoundsStep) -> pl.DataFrame:
+        below = step.inputs[0]
+        if (opened := await self._opened(below)) is not None:
+            return await in_rounds(step, opened, self.state)
+        rows = await self._frame(below)  # nothing is asked row by row, or all is stored
+        self.state.need_whole(below, needed_by=step)
+        return step.enough(rows, None)
+
+    async def _whole(self, step: Step, inputs: Sequence[Step]) -> tuple[pl.DataFrame, ...]:
         """All rows of a step's inputs that give rows. Raises what failed below them."""
         read = [i for i in inputs if not isinstance(i, ModelStep)]
-        tables = await every(*(self.frame(i) for i in read))
+        tables = await every(*(self._frame(i) for i in read))
         for i in read:
-            self.need_whole(i, needed_by=step)
-        self.check_sources()
+            self.state.need_whole(i, needed_by=step)
+        self.state.check_sources()
         return tuple(tables)
 
-    def find(self, step: Step) -> pl.LazyFrame | None:
-        """The stored output of a step, if it is worth storing and there."""
-        if self.stores.steps is None or isinstance(step, (Source, ModelStep)) or not self.worth.is_kept(step):
+    async def _train_edges(self, step: Step) -> None:
+        await every(*(self._trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
+
+    # Segments
+
+    async def _opened(self, step: Step) -> Opened | None:
+        """The segment that ends with a step, its models trained and its tables read; None if no row step is left to run."""
+        steps = self._cuts.segment(step) if self._outputs.find(step) is None else []
+        if not steps:
             return None
-        key = step.key(self.memo)
-        if key not in self._finds:
-            found = self.stores.steps.find(key, step.schema)
-            self.stats.reused += found is not None
-            self._finds[key] = None if found is None else found.rows().lazy()
-        return self._finds.get(key)
-
-    # Pipelines
-
-    def _chain(self, step: Step) -> list[Step]:
-        """The row steps and separable polars steps that run as one pipeline up to `step`, lowest first; empty if there is no row step."""
-        chain: list[Step] = []
-        if not self._has_row_step(step):
-            return chain
-        while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
-            if chain and self._begins_anew(step):
-                break
-            chain.append(step)
-            step = step.inputs[0]
-        while not isinstance(chain[-1], RowStep):
-            chain.pop()  # polars steps at the bottom belong to the query that feeds the pipeline
-        return chain[::-1]
-
-    def _has_row_step(self, step: Step) -> bool:
-        """Whether the pipeline up to a step holds a row step. Every step is looked at once, however long the plan is."""
-        passed: list[Step] = []
-        while (found := self._row_steps.get(id(step))) is None:
-            passed.append(step)
-            if isinstance(step, RowStep):
-                found = True
-                break
-            if not isinstance(step, PolarsStep) or not step.is_separable or self._begins_anew(step.inputs[0]):
-                found = False
-                break
-            step = step.inputs[0]
-        self._row_steps.update((id(s), found) for s in passed)
-        return found
-
-    def _begins_anew(self, step: Step) -> bool:
-        """Whether a pipeline above a step reads its rows as they are stored, or made for several."""
-        return step.key(self.memo) in self._shared or self.find(step) is not None
-
-    async def _segment(self, step: Step) -> AsyncIterator[pl.DataFrame]:
-        opened = await self.opened(step)
-        assert opened is not None, f"{step.label}: no row step to run"
-        in_memory = isinstance(opened.source, pl.DataFrame)
-        async for rows in pipeline(opened.stages, batches_of(opened.source, opened.batch_rows), self, window=opened.window, in_memory=in_memory):
-            yield rows
-
-    async def opened(self, step: Step) -> Opened | None:
-        """The pipeline that ends with a step, its models trained and its tables read; None if no row step is left to run."""
-        chain = self._chain(step) if self.find(step) is None else []
-        if not chain:
-            return None
-        base = chain[0].inputs[0]
-        stages = [self._stage(s) for s in chain]
-        source, *_ = await every(self.lazy(base), *(self._prepare(stage) for stage in stages))
-        if not self._chain(base):  # else only rows that failed are missing: every other row goes on
-            self.need_whole(base, needed_by=chain[0])
+        base = steps[0].inputs[0]
+        stages = [self.state.stage(s) for s in steps]
+        source, *tables = await every(self._lazy(base), *(self._beside(s) for s in steps))
+        if not self._cuts.segment(base):  # else only rows that failed are missing: every other row goes on
+            self.state.need_whole(base, needed_by=steps[0])
         if isinstance(base, Table):
             source = base.data
             for stage in stages:
                 stage.stats.total = base.data.height
-        widest = max(s.width for s in chain if isinstance(s, RowStep))
-        window = max(4 * widest, 4 * self.options.batch_rows) if self._fit(chain) and self.options.mode != "batch" else sys.maxsize
-        return Opened(stages, source, window, self.options.batch_rows)
+        width = max(s.width for s in steps if isinstance(s, RowStep))
+        window = max(4 * width, 4 * self.options.batch_rows) if self._fit(steps) and self.options.mode != "batch" else sys.maxsize
+        segment = Segment(tuple(steps), width=width, batch_rows=self.options.batch_rows, window=window)
+        return Opened(segment, stages, source, lent=Lent(self.state, stages, tables), engine=self._engine, state=self.state)
 
-    def _fit(self, chain: Sequence[Step]) -> bool:
-        """Whether the models of a pipeline may be loaded together. Else each answers all rows before the next is loaded."""
-        most = self.options.max_models
-        return most is None or len({m.pool_key() for s in chain for m in _models_here(s)}) <= most
-
-    async def _prepare(self, stage: Stage) -> None:
-        """Train the models and collect the tables that a row step reads besides its rows."""
-        step = stage.step
-        assert isinstance(step, (RowStep, PolarsStep))
+    async def _beside(self, step: Step) -> tuple[pl.DataFrame, ...]:
+        """The tables that a step reads besides its rows, its models being trained."""
         await self._train_edges(step)
-        tables = await self.whole(step, step.inputs[1:])
-        if isinstance(step, RowStep):
-            await step.prepare(tables, BatchContext(self, stage, 0))
+        return await self._whole(step, step.inputs[1:])
 
-    async def _train_edges(self, step: Step) -> None:
-        await every(*(self.trainings.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
-
-    def _stage(self, step: Step) -> Stage:
-        seats().most = self.options.max_models
-        llm = getattr(step, "llm", None)
-        model = self._hides.text(llm.label) if llm is not None else ""
-        stage = Stage(step, self.stats.step(self._hides.text(step.label), model=model, key=step.key(self.memo)))
-        stage.stats.is_refreshed = step.label in self.options.refresh
-        self.stages.append(stage)
-        return stage
-
-    # What stages are lent
-
-    async def ask(self, stage: Stage, question: Any, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
-        if id(question) not in self._asked:
-            self._check_weights(stage.step, question)
-        return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
-
-    def _check_weights(self, step: Step, question: Any) -> None:
-        """Raise SourceChangedError where weights were replaced after the step's key was taken: its answers would be kept as those of the old ones."""
-        if isinstance(question.llm, OfWeights | Parallel) and step.key_now(self.memo) != step.key(self.memo):
-            raise changed(question.llm, "that it asks")
-        self._asked[id(question)] = question
-    def clean(self, failure: Failure) -> Failure:
-        """A failure without the plan's secrets."""
-        return self._hides.value(failure)
-
-    def resolve(self, llm: Any) -> Any:
-        return llm.resolve(lambda model: self.trainings.trained[model.step.key(self.memo)])
-
-
-def _models_here(step: Step) -> list[ModelSettings]:
-    """The models of a step that are loaded in this process."""
-    return [v for f in dataclasses.fields(step) if isinstance(v := getattr(step, f.name), ModelSettings) and hasattr(v, "unload")]
+    def _fit(self, steps: Sequence[Step]) -> bool:
+        """Whether the models of a segment may be loaded together. Else each answers all rows before the next is loaded."""
+        here = [m for s in steps for m in s.models() if hasattr(m, "unload")]
+        return self.options.max_models is None or len({m.pool_key() for m in here}) <= self.options.max_models
 
 
 async def every(*awaited: Awaitable[Any]) -> list[Any]:

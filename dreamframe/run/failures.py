@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dreamframe.errors import BudgetExceededError, OfflineError, ParseError, RefusedError, RowsFailedError, TruncatedError
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.apply import MapRows
-from dreamframe.run.engines.pipeline import Stage
+from dreamframe.run.stage import Stage
 from dreamframe.run.stats import FailedRow
 
 UNREADABLE = frozenset({ParseError.__name__, RefusedError.__name__, TruncatedError.__name__})  # kinds of failure in which a kept answer is to blame
@@ -27,7 +27,7 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
         raise BudgetExceededError(listing(what, unpaid, "Every answer is kept; with more budget, only these are asked"))
     raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
     if raising:
-        total = max((sum(stage.heights.values()) for stage in stages if stage.failed), default=0)
+        total = max((stage.n_in for stage in stages if stage.failed), default=0)
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
         what = f"{step.label}: {len(raising)} of {total} rows failed"
         raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])

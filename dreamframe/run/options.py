@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from dreamframe.errors import SettingError, did_you_mean, listed
 from dreamframe.models.prices import Price
 from dreamframe.plan.step import ModelStep, Source, Step
+from dreamframe.run.engines.base import Engine
 
 Mode = Literal["calls", "batch"]
 Retry = Literal["parse", "all"]
@@ -42,6 +43,7 @@ class RunOptions:
     retry: Retry | None = None  # note which kept answers could not be read
     refresh: frozenset[str] = frozenset()  # names of steps whose requests are asked anew
     renew: frozenset[bytes] = frozenset()  # requests that are asked anew: their kept answers could not be read
+    engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -6,53 +6,70 @@ import asyncio
 import time
 import warnings
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.plan.compare import on_record
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import ModelStep, Source, Step
+from dreamframe.run.state import RunState
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.steps import Writer
-
-if TYPE_CHECKING:
-    from dreamframe.run.execute import Run
 
 CHUNK = 16_384  # rows of one Arrow record batch on disk
 
 
-async def kept(run: Run, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
-    """Drain batches into the step store, or into memory where there is none, and give the whole.
+class Outputs:
+    """Finds and keeps the outputs of the steps of one run."""
 
-    An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again. A disk that refuses
-    costs the stored output, with a warning, and no row.
-    """
-    began = time.time()
-    output = await asyncio.to_thread(_Output, run, step)
-    try:
-        async for chunk in _chunked(batches):
-            await asyncio.to_thread(output.write, chunk)
-        if any(stage.failed for stage in run.stages):
-            return _typed(await asyncio.to_thread(output.rows), step).lazy()
-        run.check_sources()
-        return _typed(await asyncio.to_thread(output.commit, began, rows_key), step).lazy()
-    except BaseException:
-        await asyncio.to_thread(output.abort)
-        raise
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._finds: dict[str, pl.LazyFrame | None] = {}  # by key
+
+    def find(self, step: Step) -> pl.LazyFrame | None:
+        """The stored output of a step, if it is worth storing and there."""
+        state = self._state
+        if isinstance(step, (Source, ModelStep)) or not state.worth.is_kept(step):
+            return None
+        key = state.key(step)
+        if key not in self._finds:
+            found = state.stores.steps.find(key, step.schema)
+            state.stats.reused += found is not None
+            self._finds[key] = None if found is None else found.rows().lazy()
+        return self._finds[key]
+
+    async def kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
+        """Drain batches into the step store, or into memory where there is none, and give the whole.
+
+        An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again. A disk that refuses
+        costs the stored output, with a warning, and no row.
+        """
+        began = time.time()
+        output = await asyncio.to_thread(_Output, self._state, step)
+        try:
+            async for chunk in _chunked(batches):
+                await asyncio.to_thread(output.write, chunk)
+            if any(stage.failed for stage in self._state.stages):
+                return _typed(await asyncio.to_thread(output.rows), step).lazy()
+            self._state.check_sources()
+            return _typed(await asyncio.to_thread(output.commit, began, rows_key), step).lazy()
+        except BaseException:
+            await asyncio.to_thread(output.abort)
+            raise
 
 
 class _Output:
     """Rows on their way into the store, or in memory."""
 
-    def __init__(self, run: Run, step: Step) -> None:
-        self._run, self._step = run, step
+    def __init__(self, state: RunState, step: Step) -> None:
+        self._state, self._step = state, step
         self._n_rows = 0
         self._here: list[pl.DataFrame] = []  # rows that are in no file
         self._writer: Writer | None = None
-        if run.stores.steps is not None and run.worth.is_kept(step):
+        if state.stores.steps.keeps and state.worth.is_kept(step):
             try:
-                self._writer = run.stores.steps.writer(step.key(run.memo), step.label, step.schema)
+                self._writer = state.stores.steps.writer(state.key(step), step.label, step.schema)
             except StorageError as exc:
                 self._refused(exc)
 
@@ -78,7 +95,7 @@ class _Output:
     def commit(self, began: float, rows_key: str | None) -> pl.DataFrame:
         """All rows, kept for later runs if the disk takes them."""
         if self._writer is not None:
-            record = {**_record(self._run, self._step, n_rows=self._n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
+            record = {**_record(self._state, self._step, n_rows=self._n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
             try:
                 return self._writer.commit(record).rows()
             except StorageError as exc:
@@ -99,19 +116,16 @@ class _Output:
         warnings.warn(f"{self._step.label}: its rows are given and not stored, since the disk refuses ({exc})", SessionWarning, stacklevel=2)
 
 
-def _record(run: Run, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
+def _record(state: RunState, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
     """What step.json says of a stored output."""
     return {
         "step": type(step).__name__,
-        "describe": run.hides([step]).text(step.describe()),
-        "parents": [i.key(run.memo) for i in step.inputs],
-        "plan": on_record(step, run.memo),
+        "describe": state.hides([step]).text(step.describe()),
+        "parents": [state.key(i) for i in step.inputs],
+        "plan": on_record(step, state.memo),
         "schema": {name: str(dtype) for name, dtype in step.schema.items()},
         "rows": n_rows,
-        "calls": run.stats.calls,
-        "tokens_in": sum(s.n_in for s in run.stats.steps),
-        "tokens_out": sum(s.n_out for s in run.stats.steps),
-        "steps": run.stats.step_events({s.key(run.memo) for s in step.walk()}),
+        "steps": state.stats.step_events({state.key(s) for s in step.walk()}),
         "began": began,
         "took_s": time.time() - began,
     }

@@ -3,57 +3,55 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from dreamframe.errors import AnswerError, FingerprintError, TrainingError
-from dreamframe.identity.fingerprint import fingerprint, frame_digest, reads_files
+from dreamframe.identity.fingerprint import answer_keys, fingerprint, frame_digest, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.answer import usable
 from dreamframe.models.base import Artefact
-from dreamframe.models.local.memory import seats
 from dreamframe.models.pinned import changed
 from dreamframe.models.request import Question
-from dreamframe.plan.aside import aside
-from dreamframe.plan.step import ModelStep
+from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train, model_name
-from dreamframe.run.engines.pipeline import BatchContext, Stage
+from dreamframe.run.engines.base import Engine
+from dreamframe.run.stage import Stage
+from dreamframe.run.state import RunState
 from dreamframe.trainers.job import TrainJob
 
-if TYPE_CHECKING:
-    from dreamframe.run.execute import Run
-
+Whole = Callable[[Step, Sequence[Step]], Awaitable[tuple[pl.DataFrame, ...]]]
 POLL_S = 0.5  # how often to look whether another session has trained a model
 
 
 class Trainings:
     """Finds or makes the artefact of each model step of a run."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, state: RunState, engine: Engine, whole: Whole) -> None:
+        self._state, self._engine = state, engine
+        self._whole = whole  # all rows of a step's inputs
         self._tasks: dict[str, asyncio.Task[Artefact]] = {}
         self._one_at_a_time = asyncio.Lock()
-        self.trained: dict[str, Artefact] = {}  # by plan key
 
     async def artefact(self, step: ModelStep) -> Artefact:
         """The folder a step was trained into; trained now if it was not before."""
-        key = step.key(self._run.memo)
+        key = self._state.key(step)
         if key not in self._tasks:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
-        self.trained[key] = await self._tasks[key]
-        self._run.stats.models[key] = self.trained[key].key
-        return self.trained[key]
+        made = self._state.trained[key] = await self._tasks[key]
+        self._state.stats.models[key] = made.key
+        return made
 
     async def _find_or_train(self, step: Train) -> Artefact:
         await asyncio.gather(*(self.artefact(i) for i in step.inputs if isinstance(i, ModelStep)))
-        tables = [self._as_roles(step, t) for t in await self._run.whole(step, step.inputs)]
-        trainer = self._run.resolve(step.trainer)
+        tables = [self._as_roles(step, t) for t in await self._whole(step, step.inputs)]
+        trainer = step.trainer.resolve(lambda model: self._state.trained[self._state.key(model.step)])
         digests = [await asyncio.to_thread(frame_digest, t) for t in tables]
         if is_library(type(trainer)) and reads_files(dict(trainer.key_fields())):
             raise FingerprintError(
@@ -61,12 +59,12 @@ class Trainings:
                 "Wrap it: dr.versioned(function, version=1, depends=[path])."
             )
         identity = await asyncio.to_thread(trainer.identity_fields)
-        if step.key_now(self._run.memo) != step.key(self._run.memo):
+        if step.key_now(self._state.memo) != self._state.key(step):
             raise changed(step, "that it starts from")
         key = fingerprint((identity, digests, step.has_validation))
-        models = self._run.stores.models
+        models = self._state.stores.models
         if (folder := models.find(key)) is not None:
-            self._run.stats.reused += 1
+            self._state.stats.reused += 1
             return Artefact(str(folder), key)
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
@@ -74,7 +72,7 @@ class Trainings:
             await asyncio.sleep(POLL_S)
         try:
             if (folder := models.find(key)) is not None:
-                self._run.stats.reused += 1
+                self._state.stats.reused += 1
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
                 if fingerprint(await asyncio.to_thread(trainer.identity_fields)) != fingerprint(identity):
@@ -82,20 +80,19 @@ class Trainings:
                 folder = await self._train(step, trainer, tables, key)
         finally:
             models.release(key)
-        self._run.stats.trained += 1
+        self._state.stats.trained += 1
         return Artefact(str(folder), key)
 
     def _as_roles(self, step: Train, table: pl.DataFrame) -> pl.DataFrame:
         return table.select(pl.col(column).alias(role) for role, column in step.columns)
 
     async def _train(self, step: Train, trainer: Any, tables: list[pl.DataFrame], key: str) -> Path:
-        models = self._run.stores.models
+        models = self._state.stores.models
         workdir = models.workdir(key, step.label)
         paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-        stats = self._run.stats.step(step.label, model=model_name(step.trainer.base), key=step.key(self._run.memo))
-        stop = threading.Event()
+        stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.key(step))
 
         def progress(logged: Any) -> None:
             stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total
@@ -107,21 +104,13 @@ class Trainings:
             workdir=workdir,
             out=workdir / "out",
             progress=progress,
-            stop=stop,
             ask=self._asker(step),
         )
-        await seats().clear()  # a training needs the memory more than models that wait
         began = time.time()
-        working = asyncio.create_task(aside(lambda: trainer.train(job)))
-        try:
-            summary = await asyncio.shield(working)
-        except asyncio.CancelledError:
-            stop.set()  # the trainer saves a checkpoint and returns at the next step
-            await asyncio.wait([working], timeout=60)
-            raise
+        summary = await self._engine.train(replace(step, trainer=trainer), job)
         made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
-        return Path(models.commit(key, step.label, job.out, self._run.hides([step]).value(record)))
+        return Path(models.commit(key, step.label, job.out, self._state.hides([step]).value(record)))
 
     def _asker(self, step: Train) -> Callable[[Question, Sequence[str]], list[str | None]]:
         """Asking for a trainer's thread: through the run's journal, limits and counts. Equal requests are one request."""
@@ -130,8 +119,9 @@ class Trainings:
 
         def ask(question: Question, prompts: Sequence[str]) -> list[str | None]:
             label = f"{step.label} reward"
-            stage = stages.setdefault(question.digest, Stage(step, self._run.stats.step(label, model=getattr(question.llm, "label", ""))))
-            asking = BatchContext(self._run, stage, 0).ask(question, pl.Series(prompts, dtype=pl.String), [0] * len(prompts))
+            stage = stages.setdefault(question.digest, Stage(step, self._state.stats.step(label, model=getattr(question.llm, "label", ""))))
+            texts, samples = pl.Series(prompts, dtype=pl.String), [0] * len(prompts)
+            asking = self._state.ask(stage, question, answer_keys(question.key_prefix, texts, samples), texts, samples, 0)
             replies = asyncio.run_coroutine_threadsafe(asking, loop).result()
             if replies.failures:
                 first = replies.failures[min(replies.failures)]

@@ -13,7 +13,7 @@ from dreamframe.plan.compare import differences, is_plan, likeness
 from dreamframe.redaction.visible import visible
 
 if TYPE_CHECKING:
-    from dreamframe.session.session import Session
+    from dreamframe.store.stores import Stores
 
 Record = Mapping[str, Any]
 ROWS = {"output": pl.String, "row": pl.Int64, "row_before": pl.Int64, "column": pl.String, "before": pl.String, "after": pl.String}
@@ -60,9 +60,9 @@ class SessionDiff:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
 
-def diff(here: Session, there: Session) -> SessionDiff:
+def diff(here: Stores, there: Stores) -> SessionDiff:
     """Compare two sessions, output by output: those with one key are the same, the others go with the one that is most like them."""
-    after, before = here.steps(), there.steps()
+    after, before = here.steps.all(), there.steps.all()
     kept = {r["key"] for r in after} & {r["key"] for r in before}
     pairs, only_here, only_there = _paired([r for r in after if r["key"] not in kept], [r for r in before if r["key"] not in kept])
     steps: list[str] = []
@@ -75,8 +75,8 @@ def diff(here: Session, there: Session) -> SessionDiff:
         only_here=[_named(r) for r in only_here],
         only_there=[_named(r) for r in only_there],
         rows=pl.concat(rows),
-        metrics=_metrics(here.stores.models.all(), there.stores.models.all()),
-        spent=_spent(there.stores.log.read(), here.stores.log.read()),
+        metrics=_metrics(here.models.all(), there.models.all()),
+        spent=_spent(there.log.read(), here.log.read()),
     )
 
 
@@ -98,8 +98,8 @@ def _may_pair(new: Record, old: Record) -> bool:
     return is_plan(new.get("plan")) and is_plan(old.get("plan")) and new.get("step") == old.get("step") and likeness(new["plan"], old["plan"]) > 0
 
 
-def _table(session: Session, record: Record) -> pl.DataFrame:
-    stored = session.stores.steps.find(record["key"]) if session.stores.steps is not None else None
+def _table(stores: Stores, record: Record) -> pl.DataFrame:
+    stored = stores.steps.find(record["key"])
     return pl.DataFrame() if stored is None else stored.rows()
 
 

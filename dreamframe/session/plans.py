@@ -27,6 +27,8 @@ from dreamframe.plan.step import Memo, ModelStep, Source, Step
 from dreamframe.plan.steps.source import KeptScan, Scan, Table
 from dreamframe.redaction.script_text import UnreadableScriptError, without_secrets_of_script
 from dreamframe.redaction.visible import visible
+from dreamframe.session.records import PlanRecord
+from dreamframe.session.records import plan_record as as_record
 
 if TYPE_CHECKING:
     from dreamframe.frame.frame import Frame
@@ -52,7 +54,7 @@ def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -
 
 def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
     plans, sources = stores.plans, stores.sources
-    if plans is None or sources is None or not any(node.is_expensive for node in step.walk()):
+    if not any(node.is_expensive for node in step.walk()):
         return
     key = step.key(memo)
     if plans.has(step.label, key):
@@ -132,36 +134,37 @@ def _environment() -> dict[str, str]:
     return dict(versions())
 
 
-def listed(stores: Stores) -> list[dict[str, Any]]:
+def listed(stores: Stores) -> list[PlanRecord]:
     """The kept plans as `session.plans()` gives them."""
-    shown = ("name", "label", "key", "kind", "columns", "explain", "python", "libraries", "script", "script_problem", "problem")
-    return [{k: record.get(k) for k in shown} for record in ([] if stores.plans is None else stores.plans.all())]
+    return [as_record(held) for held in stores.plans.all()]
 
 
 def load(
     stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
 ) -> Frame | Model:
     """The plan of this name, label or key."""
-    from dreamframe.plan.json.read import as_user_sees, plan_of
+    from dreamframe.frame.from_json import as_users_see
+    from dreamframe.plan.json.read import plan_of
 
-    records = [] if stores.plans is None else stores.plans.all()
+    records = stores.plans.all()
     found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
     if len(found) != 1:
         what = f"several plans are called {name!r}" if found else f"no plan is called {name!r}"
         there = ", ".join(repr(r["name"]) for r in found or records) or "none"
         raise PlanFormatError(f"Session.plan: {what}. There are: {there}.")
     if "problem" in found[0]:
-        raise PlanFormatError(f"Session.plan: {name!r} was kept as a text alone: {found[0]['problem']}")
+        raise PlanFormatError(f"Session.plan: {name!r} was kept as text alone and cannot be run: {found[0]['problem']}")
     plan = plan_of(found[0], functions=functions, allow=allow, rows=lambda held: _rows(stores, held), trust_remote_code=trust_remote_code)
-    return as_user_sees(plan)
+    return as_users_see(plan)
 
 
 def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
     if "left_out" in held:
-        raise PlanFormatError(f"the rows of a table were not kept with the plan: {int(held['left_out']) >> 20} MB, and {MOST_BYTES >> 20} MB is the most")
+        size = f"{int(held['left_out']) >> 20} MB, and at most {MOST_BYTES >> 20} MB are kept"
+        raise PlanFormatError(f"the rows of a table were not kept with the plan: they take {size}")
     if not re.fullmatch(r"[0-9a-f]{32}", str(held["kept"])):
         raise PlanFormatError(f"{str(held['kept'])[:80]!r} is not the key of rows: 32 hexadecimal digits")
-    found = None if stores.sources is None else stores.sources.find(str(held["label"]), str(held["kept"]))
+    found = stores.sources.find(str(held["label"]), str(held["kept"]))
     if found is None:
         raise PlanFormatError(f"the rows {held['label']}-{str(held['kept'])[:12]} of the plan are not in the session any more")
     return found[0]

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import contextlib
-import shutil
-import tempfile
-import threading
-import warnings
-import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact
-from dreamframe.plan.compare import why_miss
 from dreamframe.plan.optimizer.limit import limits_down
 from dreamframe.plan.step import ModelStep, Step
-from dreamframe.redaction.redactor import Redactor
-from dreamframe.redaction.visible import harmless, in_line, visible
+from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.train import Train
+from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
+from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
-from dreamframe.run.progress import Progress, summary
-from dreamframe.run.stats import FailedRow, RunStats
-from dreamframe.session.folder import HasStep, SessionCare
+from dreamframe.session import folder as folders
+from dreamframe.session.opening import Opening
+from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
+from dreamframe.session.running import Running
+from dreamframe.session.usage import in_a_line, used
+from dreamframe.session.why import why
+from dreamframe.store.records import Problem, Removed
+from dreamframe.store.sources import SourceContext
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
-    from dreamframe.run.execute import Run
+    from dreamframe.frame.frame import Frame
+    from dreamframe.frame.model import Model
+    from dreamframe.plan.json.read import Given
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
-T = TypeVar("T")
-DEFAULT_FOLDER = ".dreamframe"
-ENGINES = ("local",)
-FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
-FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
-
-_defaults: dict[Path, Session] = {}
 
 
-class Session(SessionCare):
+class HasStep(Protocol):
+    """A frame or a model."""
+
+    @property
+    def step(self) -> Step: ...
+
+
+class Session:
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
     keeps everything in memory. Without any session, the folder is `./.dreamframe`.
 
+    `engine` says where rows run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
     the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
     (input, output, cached, written); US dollars for a million tokens.
@@ -69,9 +69,9 @@ class Session(SessionCare):
 
     def __init__(
         self,
-        folder: str | Path | None = DEFAULT_FOLDER,
+        folder: str | Path | None = active.DEFAULT_FOLDER,
         *,
-        engine: str = "local",
+        engine: str | Engine = "local",
         budget: float | None = None,
         prices: Mapping[str, Any] | None = None,
         offline: bool = False,
@@ -80,124 +80,65 @@ class Session(SessionCare):
         max_models_in_memory: int | None = None,
         keep_script: bool = False,
     ) -> None:
-        if engine not in ENGINES:
-            raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
+        check_engine(engine)
         if batch_rows < 1:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
         self.folder = None if folder is None else Path(folder).absolute()
-        self._options = RunOptions(offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, max_models=max_models_in_memory)
-        self._progress, self._keep_script = progress, keep_script
-        self._stores: Stores | None = None
-        self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
-        self._lock = threading.RLock()  # the folder is opened and closed once, whatever thread comes first
-        self._n_holders = 0  # `with` blocks and runs that have not ended
-        self._was_left = False
-        self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
-        self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
-        self.runs: list[RunStats] = []  # of this object, in order
-        self._hides = Redactor(())  # the secrets of its runs so far
+        options = RunOptions(
+            offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
+        )
+        self._opening = Opening(self.folder)
+        self._running = Running(self, self._opening, options, progress=progress, keep_script=keep_script)
 
     # Life
+
+    @classmethod
+    def existing(cls, folder: str | Path) -> Session:
+        """Open a session to look at it: nothing in the folder is made, changed or locked, and nothing is asked.
+
+        What ran there may be listed, checked and read: `steps()`, `plans()`, `runs()`, `verify()`, and `plan(name).collect()` with the answers that are
+        kept. What would write, such as `gc()`, raises StorageError.
+
+        Raises SettingError where there is no session, CorruptFileError for a folder that is damaged, SessionFormatError for one of a newer dreamframe.
+
+        >>> try:
+        ...     dr.Session.existing("nowhere")
+        ... except dr.errors.SettingError as exc:
+        ...     print(str(exc).partition("session.json. ")[2])
+        Name the folder of a session that ran, or run a plan in this one first.
+        """
+        made = cls(folder, offline=True, progress=False)
+        made._opening.is_read_only = True
+        made._opening.looked_at()
+        return made
 
     @property
     def stores(self) -> Stores:
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
-        loop.check_not_forked()
-        with self._lock:
-            if self._stores is None:
-                from dreamframe.store.stores import open_stores
-
-                scratch = None
-                if self.folder is None:
-                    scratch = tempfile.mkdtemp(prefix="dreamframe-")
-                    self._scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-                self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch))
-            return self._stores
+        return self._opening.stores
 
     def close(self) -> None:
         """Write what is pending and let go of the folder. A closed session opens again at its next use."""
-        with self._lock:
-            stores, self._stores = self._stores, None
-            scratch, self._scratch = self._scratch, None
-            try:
-                if stores is not None:
-                    stores.close()
-            finally:
-                if scratch is not None:
-                    scratch()
+        self._opening.close()
 
     def __enter__(self) -> Session:
         self.stores  # noqa: B018  a folder that cannot be used fails here, and is then nobody's active session
-        with self._lock:
-            self._n_holders += 1
+        self._opening.hold()
         active.enter(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
         active.leave(self)
-        self._was_left = True
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """One `with` or run less. After the last one a session that was left closes its folder; one in memory keeps its rows as long as somebody has it."""
-        with self._lock:
-            self._n_holders -= 1
-            if self._n_holders or not self._was_left or self._stores is None:
-                return
-            if self.folder is not None:
-                self.close()
-            else:
-                self._stores.rest()
+        self._opening.let_go(is_left=True)
 
     @property
     def is_offline(self) -> bool:
         """Whether nothing may leave this machine."""
-        return self._options.offline
+        return self._running.options.offline
 
     # Running
-
-    def _run(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
-        if mode not in ("calls", "batch"):
-            raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
-        options = replace(self._options, mode=mode, offline=self._options.offline if offline is None else offline, **more)
-        run = self._run_with(options)
-        self.runs.append(run.stats)
-        return run
-
-    def _run_with(self, options: RunOptions) -> Run:
-        from dreamframe.run.execute import Run
-
-        return Run(self.stores, options, knows=self._hides)
-
-    @contextlib.contextmanager
-    def _holding(self) -> Iterator[None]:
-        """Keep the folder open meanwhile, also when the `with` ends."""
-        with self._lock:
-            self._n_holders += 1
-        try:
-            yield
-        finally:
-            self._let_go()
-
-    async def _whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
-        """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
-        with self._lock:
-            self._n_holders += 1
-        try:
-            return await work()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
-            harmless(exc)
-            raise
-        finally:
-            await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
-
-    def _ended(self, steps: Sequence[Step], run: Run) -> None:
-        try:
-            self._note(steps, run)
-        finally:
-            self._let_go()
 
     def collect(self, step: Step, **settings: Any) -> pl.DataFrame:
         """Run a plan and give its rows; settings as of `collect_all`."""
@@ -208,41 +149,21 @@ class Session(SessionCare):
     ) -> list[pl.DataFrame]:
         """Run several plans as one run; `retry` and `refresh` as of `df.collect`."""
         check_retry(retry)
-        options: dict[str, Any] = {"offline": offline, "mode": mode, "refresh": names_to_refresh(steps, refresh)}
-        with self._holding():
-            run = self._run(**options, retry=retry)
-            if retry is None:
-                return self._collect(steps, run)
-            try:
-                rows = self._collect(steps, run)
-            except RowsFailedError:
-                if not run.unreadable:
-                    raise
-            else:
-                if not run.unreadable:
-                    return rows
-            return self._collect(steps, self._run(**options, renew=run.unreadable))
-
-    def _collect(self, steps: Sequence[Step], run: Run) -> list[pl.DataFrame]:
-        with Progress(run.stats, self._progress):
-            try:
-                return loop.run(self._whole(steps, run, lambda: run.collect_all(steps)))
-            except KeyboardInterrupt as exc:
-                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
-                raise
+        return self._running.collect(steps, retry=retry, offline=offline, mode=mode, refresh=names_to_refresh(steps, refresh))
 
     async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop."""
-        with self._holding():
-            run = self._run(offline=offline)
-            return (await loop.run_from(self._whole([step], run, lambda: run.collect_all([step]))))[0]
+        running = self._running
+        with self._opening.held():
+            run = running.begin(offline=offline)
+            return (await loop.run_from(running.whole([step], run, lambda: run.collect_all([step]))))[0]
 
     def batches(self, step: Step) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
-        with self._holding():
-            run = self._run()
+        with self._opening.held():
+            run = self._running.begin()
             handed = loop.Handover[pl.DataFrame](lambda: run.batches(step))
-            job = loop.Job(self._whole([step], run, handed.fill))
+            job = loop.Job(self._running.whole([step], run, handed.fill))
             try:
                 yield from handed.taken(job)
             finally:
@@ -250,61 +171,27 @@ class Session(SessionCare):
 
     def fit(self, step: ModelStep) -> Artefact:
         """Train a model, unless it was trained before."""
-        with self._holding():
-            run = self._run()
-            with Progress(run.stats, self._progress):
-                return loop.run(self._whole([step], run, lambda: run.fit(step)))
+        with self._opening.held():
+            run = self._running.begin()
+            with self._running.shown(run):
+                return loop.run(self._running.whole([step], run, lambda: run.fit(step)))
 
     def planned(self, step: Step) -> Step:
         """The plan as it would run now. Looks at a folder that is there, and makes none."""
-        if self._stores is None and (self.folder is None or not self.folder.exists()):
+        if not self._opening.is_there:
             return limits_down([step], lambda _: False, id)[0]
-        return self._run_with(self._options).planned(step)[0]
-
-    def _note(self, steps: Sequence[Step], run: Run) -> None:
-        """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
-        from dreamframe.session.plans import keep as keep_plan  # written when a plan has run: building one needs no Arrow
-
-        self._hides = run.hides(steps)
-        for step in steps:
-            self._failed[step] = run.stats.failures
-            active.remember(step, self)
-        try:
-            self._failures.update({step.key(run.memo): run.stats.failures for step in steps})
-        except DreamframeError:
-            return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
-        try:
-            run.stores.log.write(self._hides.value(run.stats.events()))
-        except (StorageError, OSError) as exc:
-            warnings.warn(f"what this run did was not noted in {self!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
-        for step in steps:
-            keep_plan(run.stores, step, run.memo, keep_script=self._keep_script)
+        return self._running.look().planned(step)[0]
 
     # Looking
 
     def failures(self, step: Step) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
-        failed = self._failed.get(step)
-        if failed is None:
-            failed = self._failures.get(step.key({}), [])
-        return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
+        return self._running.failures(step)
 
     def usage(self) -> dict[str, Any]:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
         stored outputs reused."""
-        steps = [s for run in self.runs for s in run.steps]
-        return {
-            "calls": sum(s.asked for s in steps),
-            "from_cache": sum(s.cached for s in steps),
-            "tokens_in": sum(s.n_in for s in steps),
-            "tokens_out": sum(s.n_out for s in steps),
-            "tokens_cached": sum(s.n_cached for s in steps),
-            "tokens_reasoning": sum(s.n_reasoning for s in steps),
-            "cost": None if any(s.cost is None for s in steps) else sum(s.cost or 0.0 for s in steps),
-            "failed": sum(s.failed for s in steps),
-            "trained": sum(run.trained for run in self.runs),
-            "reused": sum(run.reused for run in self.runs),
-        }
+        return used(self._running.stats)
 
     def summary(self) -> str:
         """What this session object has done, in one line: calls, answers from the session, trainings, failed rows.
@@ -312,9 +199,7 @@ class Session(SessionCare):
         >>> dr.Session(None).summary()
         '0 model calls, 0 answers from the session, trained nothing'
         """
-        whole = RunStats(steps=[s for run in self.runs for s in run.steps])
-        whole.trained, whole.reused = sum(run.trained for run in self.runs), sum(run.reused for run in self.runs)
-        return summary(whole)
+        return in_a_line(self._running.stats)
 
     def training_record(self, step: ModelStep) -> dict[str, Any]:
         """What training.json says of a model; trains it if need be."""
@@ -329,17 +214,7 @@ class Session(SessionCare):
         ...     print(session.why_miss(frame.prompt(dr.testing.Echo(), "Shorten {t}", into="sum")).partition("differs:")[2].strip())
         PROMPT sum ← echo 'Shorten {t}': prompt (was: PROMPT sum ← echo 'Sum up {t}')
         """
-        from dreamframe.run.worth import Worth
-
-        run = self._run_with(self._options)
-        (plan,) = run.planned(frame.step)
-        if run.stores.steps is None:
-            return "A session in memory stores no outputs of steps; the answers of models are found again one by one."
-        if isinstance(plan, ModelStep):
-            return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
-        if not Worth().is_kept(plan):
-            return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name or a function opens."
-        return why_miss(plan, run.memo, self.steps())
+        return why(self._running.look(), frame.step)
 
     def diff(self, other: Session) -> SessionDiff:
         """What differs here from another session: changed steps, flipped rows, metrics of models and what was spent. Runs nothing.
@@ -356,34 +231,170 @@ class Session(SessionCare):
         """
         from dreamframe.session.diff import diff
 
-        return diff(self, other)
+        return diff(self._opening.looked_at(), other._opening.looked_at())
 
-    def steps(self) -> list[dict[str, Any]]:
-        """The records of all step outputs in the folder."""
-        return [] if self.stores.steps is None else self.stores.steps.all()
+    @property
+    def source_context(self) -> SourceContext:
+        """Where the rows of sources that are far away are kept, and whether more may be fetched."""
+        return SourceContext(self.stores.sources, is_offline=self.is_offline)
+
+    def card(self, step: Step, *, repo: str | None = None) -> str:
+        """README.md of the rows or the model that a plan makes: see `df.card` and `model.card`."""
+        from dreamframe.cards.card import data_card, model_card
+        from dreamframe.cards.gather import records_of
+        from dreamframe.store.layout import version_of
+
+        stores = self.stores if self._opening.is_there else None
+        records = records_of(step, stores=stores, events=self._events(), first_rows=self._first_rows)
+        if isinstance(step, Train):
+            return model_card(step, records, repo=repo, version=version_of("dreamframe"))
+        return data_card(step, records, repo=repo, version=version_of("dreamframe"))
+
+    def _first_rows(self, step: Step, n: int) -> list[dict[str, Any]]:
+        """The first rows of a plan, if the session has them: nothing is asked for."""
+        run = self._running.look(offline=True)
+        try:
+            return loop.run(run.collect_all([Relational(inputs=(step,), verb="head", args=(n,))]))[0].to_dicts()
+        except DreamframeError:
+            return []  # not all of them were answered: a card shows none rather than ask
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        """The lines of all runs, oldest first."""
+        from dreamframe.cards.gather import events_of
+
+        if self.folder is None:
+            return events_of(self._running.stats)
+        return self.stores.log.read() if self._opening.is_there else iter(())
+
+    # What is on record
+
+    def steps(self) -> list[StepRecord]:
+        """The stored outputs of steps, oldest first. Raises SettingError where there is no session yet.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        ...     [(step.label, step.rows, step.calls) for step in session.steps()]
+        [('said', 1, 1)]
+        """
+        outputs = self._opening.looked_at().steps
+        return [step_record(held) for held in outputs.all()]
+
+    def runs(self) -> list[RunRecord]:
+        """All runs, oldest first: of every program that used the folder; in memory, of this object.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        ...     [(run.calls, [step.label for step in run.steps]) for run in session.runs()]
+        [(1, ['said'])]
+        """
+        self._opening.looked_at()
+        return run_records(self._events())
+
+    def models(self) -> list[ModelRecord]:
+        """The trained models, oldest first."""
+        return [model_record(held) for held in self._opening.looked_at().models.all()]
+
+    def plans(self) -> list[PlanRecord]:
+        """The plans that were run here and asked a model, ran a function of yours or trained.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        ...     [(plan.label, plan.kind, plan.columns) for plan in session.plans()]
+        [('said', 'frame', ('t', 'said'))]
+        """
+        from dreamframe.session.plans import listed
+
+        return listed(self._opening.looked_at())
+
+    def plan(
+        self, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+    ) -> Frame | Model:
+        """A kept plan, by its name, label or key: the frame or model that was run, with its rows, wherever the session came from.
+
+        Reading it runs nothing; look at its `.explain()` before you collect a stranger's. Like every plan that was read it has none of your authority:
+        what the session holds needs none, and what it reaches for beyond that is listed in `allow`. `functions`, `allow` and `trust_remote_code` as of
+        `dr.from_json`.
+        Raises PlanFormatError where there is none, or several of that label.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        >>> with dr.Session("./output", offline=True) as session:
+        ...     session.plan("said").collect().rows()
+        [('tea', 'tea')]
+        """
+        from dreamframe.session.plans import load
+
+        return load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is on record, ready for JSON: a list of dicts with the fields of each kind of record.
+
+        >>> dr.Session(None).as_dict()
+        {'steps': [], 'models': [], 'plans': [], 'runs': []}
+        """
+        found: dict[str, Sequence[Any]] = {"steps": self.steps(), "models": self.models(), "plans": self.plans(), "runs": self.runs()}
+        return {kind: [r.as_dict() for r in records] for kind, records in found.items()}
+
+    # Care
+
+    def verify(self) -> list[Problem]:
+        """Read every byte of the folder and say what is not as it was written: `path` and `what` of each. Nothing is changed.
+
+        The next run sets damaged files aside with a warning, and makes what they held again when it is needed.
+
+        >>> with dr.Session("./output") as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a").collect()
+        ...     session.verify()
+        []
+        """
+        return self._opening.looked_at().verify()
+
+    def gc(self, *, keep: Sequence[HasStep] | None = None, dry_run: bool = False) -> list[Removed]:
+        """Remove what nobody needs, and say what it was and what it is worth: `path`, `n_bytes`, `why`, `cost` (US dollars that the calls behind it cost;
+        None where a price is not known) and `seconds` (that a training took) of each. With `dry_run=True` nothing is removed.
+
+        Without `keep`: what interrupted sessions left, and damaged files that were set aside. With frames and models to `keep`: also the outputs, models,
+        kept plans, rows and scripts of all other plans. Answers are never removed, so whatever went is made again without paying; a model is trained
+        again. No model is removed while it is not known which one a kept plan trained. Other sessions may be at work meanwhile.
+
+        >>> with dr.Session("./output") as session:
+        ...     kept = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="a")
+        ...     _ = dr.collect_all([kept, kept.prompt(dr.testing.Echo(), "{a}", into="b")])
+        ...     [(gone.path.split("-")[0], gone.why, gone.cost) for gone in session.gc(keep=[kept])]
+        [('steps/b', 'not kept', 0.0), ('plans/b', 'not kept', 0.0)]
+        """
+        kept = None if keep is None else [plan for frame in keep for plan in (frame.step, self.planned(frame.step))]
+        return folders.tidy(self._opening.looked_at(), keep=kept, dry_run=dry_run)
+
+    def export(self, archive: str | Path) -> Path:
+        """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.
+
+        Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`, then the same script, or
+        `session.plan(name).collect()`. It holds no key and no path of this machine, but every prompt and answer, the rows, the plans and the scripts
+        that were kept. Files that no session writes are left out, with a warning. Raises SettingError for a session in memory.
+        """
+        if self.folder is None:
+            raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
+        return folders.pack(self._opening.looked_at(), self.folder, archive)
+
+    @classmethod
+    def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Session:
+        """Make a new folder out of an exported session, and open it; settings as of `dr.Session`.
+
+        The folder is there when all of it was read and is as it was exported; else there is none. Only what `export` writes is taken: no checkpoint, no
+        pickle, no link. Nothing is executed, and nothing is written outside `folder`. But the answers, rows and models are those of whoever made the
+        archive, and are used as they are: load what you would believe.
+
+        An archive may unfold to 1 GiB or, if that is more, to 200 times its own size, and never to more than 1 TiB; `max_bytes` says another limit.
+        Raises CorruptFileError for what is damaged or is not a session, SessionFormatError for one of a newer dreamframe, SettingError if the folder is
+        not empty.
+        """
+        made = cls(folder, **settings)  # a wrong setting is said before anything is written
+        folders.unpacked(archive, folder, max_bytes=max_bytes)
+        return made
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
 
-def current(*plans: Step) -> Session:
-    """The active session; else the one in which these plans, or the nearest part of them, ran last; else the default one of the working directory."""
-    innermost: Session | None = active.active()
-    if innermost is not None:
-        return innermost
-    for plan in plans:
-        found: Session | None = active.last_of(plan)
-        if found is not None:
-            if found is not _defaults.get(found.folder or Path()):
-                active.tell_once(f"no session is active: {in_line(plan.label)} is read from {found!r}, where it ran last")
-            return found
-    folder = Path(DEFAULT_FOLDER).absolute()
-    return _defaults.setdefault(folder, Session(folder))
-
-
-def _close_defaults() -> None:
-    for session in _defaults.values():
-        session.close()
-
-
-atexit.register(_close_defaults)
+active.open_with(Session)

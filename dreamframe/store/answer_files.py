@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dreamframe.errors import StorageError
 from dreamframe.store.files import Files, Handle, storage_error
 from dreamframe.store.ipc import MESSAGE_ROWS
-from dreamframe.store.journal import HEADER, Row, Scan, framed, frames, header, scan
+from dreamframe.store.journal import HEADER, JournalScan, Row, framed, frames, header, scan
 from dreamframe.store.layout import Layout, set_aside, warn
 from dreamframe.store.locks import Lock
 
@@ -114,11 +114,11 @@ class JournalFolder:
                 lock.release()
         return found.batches
 
-    def _warn_of(self, path: Path, found: Scan) -> None:
+    def _warn_of(self, path: Path, found: JournalScan) -> None:
         if found.bad:
             warn(f"{path}: {len(found.bad)} damaged parts were stepped over ({found.bad[0]}); their answers are asked for again when they are needed")
 
-    def _repair(self, path: Path, found: Scan) -> None:
+    def _repair(self, path: Path, found: JournalScan) -> None:
         """Leave a file that the next reader finds whole. On a disk that cannot be written, everything stays as it is."""
         try:
             if found.bad:

@@ -20,7 +20,7 @@ COLUMNS = pl.Schema([*list(ANSWER_SCHEMA.items())[1:], ("found", pl.Boolean())])
 GROUP_ROWS = 16_384  # small record batches are put together to about this many rows
 
 
-class Source(Protocol):
+class AnswerBlock(Protocol):
     """Some answers in a row."""
 
     n_rows: int
@@ -42,7 +42,7 @@ class InMemory:
         return self._rows if rows == range(self.n_rows) else self._rows[rows]
 
 
-class Read:
+class DecodedBlock:
     """A record batch of a journal (in memory, or memory-mapped)."""
 
     __slots__ = ("_batch", "n_rows")
@@ -63,17 +63,17 @@ class OnDisk:
         self._mapped, self._offset, self._size, self.n_rows = mapped, offset, size, n_rows
 
     def take(self, rows: Sequence[int]) -> pl.DataFrame:
-        return Read(decode(self._mapped[self._offset : self._offset + self._size])).take(rows)
+        return DecodedBlock(decode(self._mapped[self._offset : self._offset + self._size])).take(rows)
 
 
 Halves = tuple[int, int]  # the first and the last 8 bytes of a key
-Piece = tuple[Source, Sequence[int], Sequence[int]]
+Piece = tuple[AnswerBlock, Sequence[int], Sequence[int]]
 
 
 class Generation:
     """Answers with a sorted index: 16 bytes of key and 4 of position each. The first answer of a key wins."""
 
-    def __init__(self, sources: Sequence[Source], keys: pl.DataFrame) -> None:
+    def __init__(self, sources: Sequence[AnswerBlock], keys: pl.DataFrame) -> None:
         """`keys` are those of all rows of the sources: `low` and `high` halves, in order, or with their `row` in any."""
         self.sources = list(sources)
         self.starts = [0]
@@ -104,7 +104,7 @@ class Generation:
         """Where these rows lie: (source, rows in it, the places that they fill)."""
         if len(self.sources) == 1:
             return [(self.sources[0], rows, places)]
-        found: dict[int, tuple[Source, list[int], list[int]]] = {}
+        found: dict[int, tuple[AnswerBlock, list[int], list[int]]] = {}
         for row, place in zip(rows, places, strict=True):
             no = bisect_right(self.starts, row) - 1
             _, its_rows, its_places = found.setdefault(no, (self.sources[no], [], []))
@@ -137,7 +137,7 @@ def generation_of(batches: Sequence[pa.RecordBatch]) -> Generation:
     """A generation of record batches, small ones put together."""
     grouped = grouped_batches(batches)
     keys = [keys_of(pl.Series(b.column(0))) for b in grouped]
-    return Generation([Read(b) for b in grouped], pl.concat(keys) if keys else keys_of(pl.Series(dtype=pl.Binary)))
+    return Generation([DecodedBlock(b) for b in grouped], pl.concat(keys) if keys else keys_of(pl.Series(dtype=pl.Binary)))
 
 
 def grouped_batches(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
-from dreamframe.store.answer_index import Generation, InMemory, OnDisk, Piece, Source, answer_table, generation_of, halves_of, keys_of, merged
+from dreamframe.store.answer_index import AnswerBlock, Generation, InMemory, OnDisk, Piece, answer_table, generation_of, halves_of, keys_of, merged
 from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
@@ -300,7 +300,7 @@ class Answers:
         for key in keys:
             self._recent.pop(key, None)
 
-    def _on_disk(self, frames: Sequence[Written]) -> list[Source]:
+    def _on_disk(self, frames: Sequence[Written]) -> list[AnswerBlock]:
         """The frames in their mapped files; nothing if one of them is in memory only, or its file was taken away."""
         ends = {frame.path: frame.start + frame.size for frame in frames}  # the last of each file
         try:

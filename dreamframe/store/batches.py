@@ -13,6 +13,8 @@ from dreamframe.errors import CorruptFileError
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, is_damaged, read_json, sealed, set_aside
 
+SENT = ".sent.json"  # after the name of a submission that was sent
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -32,12 +34,12 @@ class Submissions:
 
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
-        self._folder = layout.folder / "batches"
+        self._folder = layout.batches
 
     def open(self, place: str) -> list[Submission]:
         """Those of a place that are not collected."""
         names = set(self._files.listdir(self._folder))
-        found = [self._read(self._folder / name) for name in sorted(names) if name.endswith(".json") and not name.endswith(".sent.json")]
+        found = [self._read(self._folder / name) for name in sorted(names) if name.endswith(".json") and not name.endswith(SENT)]
         return [s for s in found if s is not None and s.place == place]
 
     def intend(self, *, place: str, path: str, mark: str, keys: Sequence[str]) -> Submission:
@@ -49,30 +51,53 @@ class Submissions:
 
     def sent(self, submission: Submission, batch: str) -> None:
         """Write down its id."""
-        self._files.write_new(self._folder / f"{submission.name}.sent.json", sealed({"batch": batch}))
+        self._files.write_new(self._folder / f"{submission.name}{SENT}", sealed({"batch": batch}))
 
     def collected(self, submission: Submission) -> None:
         """Forget it: its answers are in the journal, or it was never sent."""
-        for suffix in (".json", ".sent.json"):
+        for suffix in (".json", SENT):
             if self._files.kind(self._folder / f"{submission.name}{suffix}") is not None:
                 self._files.unlink(self._folder / f"{submission.name}{suffix}")
 
     def _read(self, path: Path) -> Submission | None:
-        sent = path.with_name(path.name.removesuffix(".json") + ".sent.json")
         try:
-            found = self._whole(path)
-            batch = self._whole(sent)["batch"] if self._files.kind(sent) is not None else None
-            keys = tuple(str(k) for k in found["keys"])
-            bytes.fromhex("".join(keys))
-            if not isinstance(batch, str | None):
-                raise TypeError(f"{batch!r} is not the id of a batch")
-            return Submission(path.name.removesuffix(".json"), str(found["place"]), str(found["path"]), str(found["mark"]), keys, float(found["at"]), batch)
-        except (CorruptFileError, KeyError, TypeError, ValueError, OverflowError) as exc:
-            set_aside(self._files, self._layout, path, f"it is no record of a submission: {exc}")
+            return read_submission(self._files, path)
+        except CorruptFileError as exc:
+            set_aside(self._files, self._layout, path, str(exc))
             return None
 
-    def _whole(self, path: Path) -> dict[str, Any]:
-        found = read_json(self._files, path)
-        if is_damaged(found, must=True):
-            raise CorruptFileError(f"{path} does not have its checksum")
-        return found
+
+def read_submission(files: Files, path: Path) -> Submission:
+    """A submission by the record that was written before it was sent. Raises CorruptFileError if it is not as it was written."""
+    name = path.name.removesuffix(".json")
+    sent = path.with_name(name + SENT)
+    try:
+        found = _whole(files, path)
+        batch = _batch(files, sent) if files.kind(sent) is not None else None
+        keys = tuple(str(k) for k in found["keys"])
+        bytes.fromhex("".join(keys))
+        return Submission(name, str(found["place"]), str(found["path"]), str(found["mark"]), keys, float(found["at"]), batch)
+    except (CorruptFileError, KeyError, TypeError, ValueError, OverflowError) as exc:
+        raise CorruptFileError(f"it is not a record of a submission: {exc}") from exc
+
+
+def check_submission(files: Files, path: Path) -> None:
+    """Raises CorruptFileError if a file of the folder is not as it was written."""
+    if path.name.endswith(SENT):
+        _batch(files, path)
+    else:
+        read_submission(files, path)
+
+
+def _batch(files: Files, path: Path) -> str:
+    batch = _whole(files, path).get("batch")
+    if not isinstance(batch, str):
+        raise CorruptFileError(f"{path} holds {batch!r}, which is not the id of a batch")
+    return batch
+
+
+def _whole(files: Files, path: Path) -> dict[str, Any]:
+    found = read_json(files, path)
+    if is_damaged(found, must=True):
+        raise CorruptFileError(f"{path} does not have its checksum")
+    return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from dreamframe.errors import CorruptFileError, StoreError
 from dreamframe.store.answer_files import NAME
+from dreamframe.store.batches import SENT, check_submission
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
 from dreamframe.store.foreign import to_frame
@@ -18,29 +18,13 @@ from dreamframe.store.layout import Layout, is_damaged, read_json
 from dreamframe.store.models import MANIFEST as TRAINING
 from dreamframe.store.models import files_below, read_model
 from dreamframe.store.plans import check_script, paths, read_plan
+from dreamframe.store.records import Problem, Removed
 from dreamframe.store.renewals import read_times
 from dreamframe.store.runlog import read_log
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import DATA, read_manifest, read_rows
 
 OLD_S = 3600.0  # a temporary file that nobody has touched for so long was left by a session that ended
-
-
-class Problem(NamedTuple):
-    """Something in the folder that is not as it was written."""
-
-    path: str  # inside the folder
-    what: str
-
-
-class Removed(NamedTuple):
-    """Something that was not needed any more."""
-
-    path: str  # inside the folder
-    n_bytes: int
-    why: str
-    cost: float | None = 0.0  # US dollars that the calls behind it cost; None where a price is not known. Their answers are kept
-    seconds: float = 0.0  # that a training took
 
 
 def verify(files: Files, layout: Layout) -> list[Problem]:
@@ -75,11 +59,13 @@ def _problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
         if not name.startswith("."):
             yield from ((layout.runs / name, what) for what in read_log(files, layout.runs / name)[1][:1])
     yield from _source_problems(files, layout)
-    yield from _plan_problems(files, layout)
+    yield from _record_problems(files, layout)
 
 
-def _plan_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
-    checks: dict[Path, Callable[[Files, Path], object]] = {layout.plans: read_plan, layout.scripts: check_script, layout.renewals: read_times}
+def _record_problems(files: Files, layout: Layout) -> Iterator[tuple[Path, str]]:
+    checks: dict[Path, Callable[[Files, Path], object]] = {
+        layout.plans: read_plan, layout.scripts: check_script, layout.renewals: read_times, layout.batches: check_submission,
+    }  # fmt: skip
     for folder, check in checks.items():
         for path in paths(files, folder):
             try:
@@ -111,7 +97,7 @@ def _journal_problems(files: Files, path: Path) -> Iterator[str]:
             lock.release()
     yield from found.bad
     if found.torn and lock is not None:  # else its writer lives and is about to write the rest
-        yield f"its writer was interrupted; the last {found.torn} bytes are no whole answer"
+        yield f"its writer was interrupted; the last {found.torn} bytes are not a whole answer"
 
 
 def _entries(files: Files, folder: Path) -> list[Path]:
@@ -172,11 +158,14 @@ def _is_kept(name: str, keys: Collection[str]) -> bool:
 
 def _leavings(files: Files, layout: Layout) -> Iterator[Path]:
     """Temporary files and folders whose writer is gone, work folders of models that are finished."""
-    for parent in (layout.folder, layout.answers, layout.renewals, layout.steps, layout.models, layout.runs, layout.sources, layout.plans, layout.scripts):
+    for parent in (layout.folder, *layout.parts):
         for name in files.listdir(parent):
             path = parent / name
             if name.startswith(".") and name.endswith(".tmp") and not _in_use(files, path) and files.age_s(path) > OLD_S:
                 yield path
+    names = set(files.listdir(layout.batches))
+    sent = [n for n in names if n.endswith(SENT) and n.removesuffix(SENT) + ".json" not in names]  # the batch was collected
+    yield from (layout.batches / n for n in sent if files.age_s(layout.batches / n) > OLD_S)
     finished = {path.name for path in _entries(files, layout.models)}
     yield from (path for path in _workdirs(files, layout) if path.name.split(".")[1] in finished)
 

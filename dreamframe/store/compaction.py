@@ -14,7 +14,7 @@ import polars as pl
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import NAME, new_name
 from dreamframe.store.files import Files
-from dreamframe.store.journal import Scan, framed, header, n_frames, scan
+from dreamframe.store.journal import JournalScan, framed, header, n_frames, scan
 from dreamframe.store.layout import Layout, warn
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class _Journal:
 
     name: str
     size: int
-    found: Scan
+    found: JournalScan
 
     @property
     def is_fragmented(self) -> bool:

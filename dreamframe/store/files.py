@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import xxhash
 
@@ -92,6 +92,8 @@ class AppendHandle:
 
 class Files:
     """Operations on the files below one folder. Every path must lie inside it and no part below the folder may be a symbolic link."""
+
+    is_read_only: ClassVar[bool] = False
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.abspath(root))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import xxhash
 
-from dreamframe.models.answer import is_end
+from dreamframe.store.ends import is_end
 from dreamframe.store.foreign import check_unfolded
 from dreamframe.store.ipc import Bytes, damage, messages
 
@@ -94,21 +94,21 @@ def _arrow_schema(*, is_former: bool = False) -> pa.Schema:
 
 
 @dataclass
-class Scan:
+class JournalScan:
     """What a journal holds."""
 
     batches: list[pa.RecordBatch] = field(default_factory=list)
     end: int = 0  # bytes up to the end of the last good frame
-    torn: int = 0  # bytes after it that are no whole frame: a writer was interrupted
+    torn: int = 0  # bytes after it that are not a whole frame: a writer was interrupted
     bad: list[str] = field(default_factory=list)  # damaged frames, each in words
     is_journal: bool = True
     is_former: bool = False
 
 
-def scan(buffer: Bytes, *, whole: bool = True) -> Scan:
+def scan(buffer: Bytes, *, whole: bool = True) -> JournalScan:
     """Read all frames, stepping over damaged ones. `whole=False`: the buffer begins where an earlier scan ended."""
     view = memoryview(buffer)
-    found, size = Scan(), view.nbytes
+    found, size = JournalScan(), view.nbytes
     at = 0
     if whole:
         at = len(FILE_MAGIC)
@@ -144,7 +144,7 @@ def n_frames(read: Callable[[int, int], bytes]) -> int:
     return n
 
 
-def _frame(view: memoryview, at: int, found: Scan) -> tuple[str | None, int]:
+def _frame(view: memoryview, at: int, found: JournalScan) -> tuple[str | None, int]:
     """Read the frame at `at` into `found`: (what is wrong with it or None, where it ends)."""
     if view.nbytes - at < HEADER.size:
         return "cut", at

@@ -42,6 +42,10 @@ class Layout:
         self.sources = folder / "sources"
         self.plans = folder / "plans"
         self.scripts = folder / "scripts"
+        self.batches = folder / "batches"
+        self.parts = (  # what a session keeps, folder by folder
+            self.answers, self.renewals, self.steps, self.models, self.runs, self.sources, self.plans, self.scripts, self.batches,
+        )  # fmt: skip
         self.locks = folder / "locks"
         self.aside = folder / "set-aside"
 
@@ -81,7 +85,7 @@ def check_manifest(files: Files, layout: Layout, *, called: str) -> None:
 
 def _make(files: Files, layout: Layout) -> None:
     files.mkdir(layout.folder)
-    files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: _version(name) for name in LIBRARIES}}))
+    files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: version_of(name) for name in LIBRARIES}}))
 
 
 def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | None = None) -> None:
@@ -93,7 +97,7 @@ def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | Non
         version = by.get("dreamframe") if isinstance(by, dict) else None
         raise SessionFormatError(
             f"{called or layout.folder} has session format {number}, written by dreamframe {version or 'of a newer version'}; "
-            f"this dreamframe {_version('dreamframe')} reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
+            f"this dreamframe {version_of('dreamframe')} reads up to format {FORMAT}. Upgrade with: pip install -U dreamframe, or name another folder."
         )
 
 
@@ -191,7 +195,8 @@ def warn(message: str) -> None:
     warnings.warn(visible(message), SessionWarning, stacklevel=3)
 
 
-def _version(library: str) -> str:
+def version_of(library: str) -> str:
+    """The version of a library that is installed, else "unknown"."""
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

@@ -5,9 +5,35 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from dreamframe.errors import CorruptFileError
+
+
+class Problem(NamedTuple):
+    """Something in a session folder that is not as it was written."""
+
+    path: str  # inside the folder
+    what: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return self._asdict()
+
+
+class Removed(NamedTuple):
+    """Something in a session folder that was not needed any more."""
+
+    path: str  # inside the folder
+    n_bytes: int
+    why: str
+    cost: float | None = 0.0  # US dollars that the calls behind it cost; None where a price is not known. Their answers are kept
+    seconds: float = 0.0  # that a training took
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        return self._asdict()
+
 
 Check = Callable[[object], bool]
 LARGEST = 1 << 63  # of a count: what Arrow and polars hold

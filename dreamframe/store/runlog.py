@@ -20,26 +20,25 @@ NAME = re.compile(r"\d{8}T\d{6}-\d+-[0-9a-f]+\.jsonl")
 
 
 class RunLog:
-    """Writes `runs/<time>.jsonl`; nothing for a session in memory."""
+    """Writes `runs/<time>.jsonl`."""
 
-    def __init__(self, files: Files, layout: Layout | None) -> None:
+    def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """The events of all runs, oldest first, each with its `day` (2026-01-31). What is cut off or none of ours is left out, with a warning."""
-        if self._layout is None:
-            return
+        """The events of all runs, oldest first, each with its `run` (the file's name) and `day` (2026-01-31). What is cut off or not ours is left out,
+        with a warning."""
         for name in self._files.listdir(self._layout.runs):
             if not NAME.fullmatch(name):
                 continue
             events, bad = read_log(self._files, self._layout.runs / name)
             if bad:
                 warn(f"{self._layout.runs / name}: {len(bad)} lines are left out: {bad[0]}")
-            yield from ({**event, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
+            yield from ({**event, "run": name, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
 
     def write(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Keep the events of one run."""
-        if self._layout is None or not events:
+        if not events:
             return
         self._files.mkdir(self._layout.runs)
         name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, read_table, stream
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
 from dreamframe.store.records import SOURCE, checked
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a run lends to a source that is far away: where its rows are kept, and whether more may be fetched."""
+
+    sources: Sources | None = None  # None: nothing is kept
+    is_offline: bool = False
 
 
 class Sources:

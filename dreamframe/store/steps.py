@@ -67,6 +67,11 @@ class StepOutputs:
         self._files, self._layout = files, layout
         self._checked: dict[str, Stored] = {}  # validated in this process
 
+    @property
+    def keeps(self) -> bool:
+        """Whether outputs are kept; not in a folder that is only looked at."""
+        return not self._files.is_read_only
+
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
         """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none.
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from dreamframe.store.answers import Answers
-from dreamframe.store.care import Kept, Problem, Removed, gc, verify
+from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
-from dreamframe.store.layout import Layout, open_folder
+from dreamframe.store.layout import Layout, check_manifest, open_folder
 from dreamframe.store.models import Models
+from dreamframe.store.nothing import NoLog, NoOutputs, NoPlans, NoSources
 from dreamframe.store.plans import Plans
+from dreamframe.store.read_only import ReadOnlyFiles
+from dreamframe.store.records import Problem, Removed
 from dreamframe.store.runlog import RunLog
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
@@ -20,10 +23,10 @@ from dreamframe.store.steps import StepOutputs
 
 @dataclass
 class Stores:
-    """Answers by request, step outputs by plan, models by rows, and the log of runs. `steps` is None for a session in memory."""
+    """Answers by request, step outputs by plan, models by rows, and the log of runs. Those of a session in memory find nothing and keep nothing."""
 
     answers: Answers
-    steps: StepOutputs | None
+    steps: StepOutputs
     models: Models
     log: RunLog
     files: Files
@@ -31,14 +34,14 @@ class Stores:
     batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
 
     @property
-    def sources(self) -> Sources | None:
-        """Rows that came from elsewhere; None for a session in memory."""
-        return None if self.layout is None else Sources(self.files, self.layout)
+    def sources(self) -> Sources:
+        """Rows that came from elsewhere."""
+        return NoSources() if self.layout is None else Sources(self.files, self.layout)
 
     @property
-    def plans(self) -> Plans | None:
-        """The plans that were run; None for a session in memory."""
-        return None if self.layout is None else Plans(self.files, self.layout)
+    def plans(self) -> Plans:
+        """The plans that were run."""
+        return NoPlans() if self.layout is None else Plans(self.files, self.layout)
 
     def verify(self) -> list[Problem]:
         """What in the folder is not as it was written. Reads every byte, changes nothing."""
@@ -64,10 +67,22 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
-    return Stores(Answers(files, None), None, Models(files, Layout(files.root)), RunLog(files, None), files, None)
+    return Stores(Answers(files, None), NoOutputs(), Models(files, Layout(files.root)), NoLog(), files, None)
 
 
 def stores_on(files: Files) -> Stores:
     """Open the session folder behind `files`."""
-    layout = open_folder(files)
+    return _stores(files, open_folder(files))
+
+
+def stores_to_look_at(folder: Path) -> Stores:
+    """Open a session folder that is there, and change nothing in it. Raises CorruptFileError for what is not a session, SessionFormatError for one of a
+    newer format."""
+    files = ReadOnlyFiles(folder)
+    layout = Layout(files.root)
+    check_manifest(files, layout, called=str(folder))
+    return _stores(files, layout)
+
+
+def _stores(files: Files, layout: Layout) -> Stores:
     return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLog(files, layout), files, layout)

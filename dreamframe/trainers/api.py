@@ -16,7 +16,8 @@ import polars as pl
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
 from dreamframe.models.api.address import without_login
 from dreamframe.models.authority import is_below, shown
-from dreamframe.models.base import LLM, Artefact, Client, TrainedModel, secret, setting, steering
+from dreamframe.models.base import LLM, Artefact, Client, secret, setting, steering
+from dreamframe.models.edges import Trained
 from dreamframe.models.reaching import under
 from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
@@ -67,7 +68,7 @@ class Tuned(LLM):
             object.__setattr__(self, name, getattr(self.of, name))
         super().__post_init__()
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
+    def resolve(self, trained: Callable[[Trained], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
         made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
         return made
 
@@ -108,6 +109,7 @@ class ApiTrainer(Trainer):
     above_zero: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
         hide_fields(self)
         if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
@@ -155,7 +157,7 @@ class ApiTrainer(Trainer):
     def llm_of(self, name: str, **settings: Any) -> LLM:
         """The provider's model of that name as an LLM."""
 
-    def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
+    def as_llm(self, model: Trained, **settings: Any) -> LLM:
         base = self.base if isinstance(self.base, str) else "tuned model"
         return Tuned(f"tuned {base}", tuned=model, of=under(self.llm_of(base, **settings), self.authority))
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError, TrainingError, did_you_mean, listed
-from dreamframe.models.base import LLM, Artefact, ModelSettings, TrainedModel
+from dreamframe.models.base import LLM, Artefact, ModelSettings
+from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
 from dreamframe.models.reaching import Reaching
 from dreamframe.redaction.secret import hidden_json
 from dreamframe.trainers import kinds
@@ -55,6 +56,10 @@ class Trainer(Reaching, ABC):
     kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        """A subclass checks its settings here, and calls this one's first."""
+        with_edges(self)
+
     @property
     def label(self) -> str:
         """What messages and progress call this trainer."""
@@ -73,35 +78,35 @@ class Trainer(Reaching, ABC):
         """Refuse what cannot be trained, before anything runs. Raises a PlanError."""
         self.roles(columns, schema)
 
-    def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:  # noqa: ARG002  trainers of language models use it
+    def as_llm(self, model: Trained, **settings: Any) -> LLM:  # noqa: ARG002  trainers of language models use it
         """The trained model as an LLM for prompts."""
         raise SettingError(f"{self.label} does not make a language model (it makes: {self.kind}), so it cannot be prompted.")
 
-    def as_embedder(self, model: TrainedModel, **settings: Any) -> Embedder:  # noqa: ARG002  trainers of embedders use it
+    def as_embedder(self, model: Trained, **settings: Any) -> Embedder:  # noqa: ARG002  trainers of embedders use it
         """The trained model as an embedder."""
         raise SettingError(f"{self.label} does not make an embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
 
-    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  trainers of classifiers use it
+    def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:  # noqa: ARG002  trainers of classifiers use it
         """The trained model as a task model that gives labels."""
         raise SettingError(f"{self.label} does not make a classifier (it makes: {self.kind}); dr.Classifier does.")
 
-    def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:  # noqa: ARG002  dr.Reward uses it
+    def as_reward(self, model: Trained, **settings: Any) -> TaskModel:  # noqa: ARG002  dr.Reward uses it
         """The trained model as a task model that scores answers."""
         raise SettingError(f"{self.label} does not make a reward model (it makes: {self.kind}); dr.Reward does.")
 
-    def edges(self) -> tuple[TrainedModel, ...]:
+    def edges(self) -> tuple[Trained, ...]:
         """The models of the plan that must be trained before this one."""
         return tuple(e for f in fields(self) for e in _edges(getattr(self, f.name)))
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> Trainer:
+    def resolve(self, trained: Callable[[Trained], Artefact]) -> Trainer:
         """The same settings with each model of the plan replaced by what it was trained into."""
         changed = {f.name: _resolved(v, trained) for f in fields(self) if _edges(v := getattr(self, f.name))}
         return replace(self, **changed) if changed else self
 
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees. Models of the plan are keyed through the plan."""
-        numbers = {id(e): i for i, e in enumerate(self.edges())}
-        return {f.name: _numbered(getattr(self, f.name), numbers) for f in fields(self) if not f.metadata.get("runtime")}
+        edges = self.edges()
+        return {f.name: numbered(as_edge(getattr(self, f.name)), edges) for f in fields(self) if not f.metadata.get("runtime")}
 
     def weights_here(self) -> Mapping[str, object]:
         """Field → digests of the weights that it names on this machine. Reads the disk."""
@@ -163,8 +168,7 @@ def json_text(value: Any, where: str) -> str | None:
 def _shown(base: Any) -> str:
     if isinstance(base, ModelSettings):
         return base.label
-    step = getattr(base, "step", None)
-    return f"{base}".rstrip("/").rpartition("/")[2] if step is None else str(step.label)
+    return str(base.step.label) if isinstance(base, Trained) else f"{base}".rstrip("/").rpartition("/")[2]
 
 
 def _is_compound(value: Any) -> bool:
@@ -172,26 +176,20 @@ def _is_compound(value: Any) -> bool:
     return hasattr(value, "edges") and hasattr(value, "resolve")
 
 
-def _edges(value: Any) -> tuple[TrainedModel, ...]:
+def _edges(value: Any) -> tuple[Trained, ...]:
     if _is_compound(value):
         return tuple(value.edges())
     if isinstance(value, tuple):
         return tuple(e for v in value for e in _edges(v))
-    return (value,) if hasattr(value, "step") and hasattr(value, "fit") else ()
+    return (held,) if isinstance(held := as_edge(value), Trained) else ()
 
 
-def _resolved(value: Any, trained: Callable[[TrainedModel], Artefact]) -> Any:
+def _resolved(value: Any, trained: Callable[[Trained], Artefact]) -> Any:
     if _is_compound(value):
         return value.resolve(trained)
     if isinstance(value, tuple):
         return tuple(_resolved(v, trained) for v in value)
     if not _edges(value):
         return value
-    below = getattr(value.step, "trainer", None)
-    return Chained(trained(value), _resolved(below.base, trained) if below is not None else None)
-
-
-def _numbered(value: Any, numbers: Mapping[int, int]) -> Any:
-    if id(value) in numbers:
-        return f"edge {numbers[id(value)]}"
-    return tuple(_numbered(v, numbers) for v in value) if isinstance(value, tuple) else value
+    held = as_edge(value)
+    return Chained(trained(held), _resolved(held.step.trainer.base, trained))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, listed
-from dreamframe.models.base import TrainedModel, setting
+from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
@@ -70,7 +71,7 @@ class Classifier(LocalTrainer):
         order = order_of_head(self.base, self.labels) if self.init is None else None
         return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
-    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+    def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
         from dreamframe.models.task_models.hf import HFClassifier
 

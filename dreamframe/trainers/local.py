@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError
-from dreamframe.models.base import LLM, ModelSettings, TrainedModel, setting, steering
+from dreamframe.models.base import LLM, ModelSettings, setting, steering
+from dreamframe.models.edges import Trained
 from dreamframe.models.local.weights import content_digest
 from dreamframe.trainers import distributed, kinds
 from dreamframe.trainers.base import Trainer, json_text
@@ -63,6 +64,7 @@ class LocalTrainer(Trainer):
     }  # fmt: skip
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, value in {
             "peft": peft_text(self.peft, self.label),
             "args": json_text(self.args, f"{self.label} args"),
@@ -153,14 +155,14 @@ class LocalTrainer(Trainer):
         goes_on = has_adapter(self.base) and _kind(self.base).name == self.kind.name and self.kind.adapter_task is not None
         return self.init is None and (goes_on if not self.peft else not has_adapter(self.base))
 
-    def as_llm(self, model: TrainedModel, **settings: Any) -> LLM:
+    def as_llm(self, model: Trained, **settings: Any) -> LLM:
         if not self.kind.writes_text:
             return super().as_llm(model, **settings)
         from dreamframe.models.llms.transformers import Transformers
 
         return Transformers(**self.weights_of(model), **settings)
 
-    def weights_of(self, model: TrainedModel) -> dict[str, Any]:
+    def weights_of(self, model: Trained) -> dict[str, Any]:
         """What settings of models in this process call the trained weights: an adapter lies over those of the base."""
         return {"model": root(self.base), "adapter": model} if self.is_adapter else {"model": model}
 
@@ -175,13 +177,12 @@ def has_adapter(base: Any) -> bool:
     """Whether a base is an adapter over further weights."""
     if isinstance(base, ModelSettings):
         return getattr(base, "adapter", None) is not None
-    trainer = getattr(getattr(base, "step", None), "trainer", None)
-    return bool(trainer is not None and trainer.is_adapter)
+    return isinstance(base, Trained) and bool(getattr(base.step.trainer, "is_adapter", False))
 
 
 def _kind(base: Any) -> Kind:
-    trainer = getattr(getattr(base, "step", None), "trainer", None)
-    return kinds.LLM if trainer is None else trainer.kind
+    kind: Kind = base.step.trainer.kind if isinstance(base, Trained) else kinds.LLM
+    return kind
 
 
 def root(base: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.models.base import TrainedModel, setting
+from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
@@ -42,7 +43,7 @@ class Reward(ChatTrainer):
     cites: ClassVar[tuple[str, ...]] = ("Reward modelling from human feedback (Bai et al. 2022) https://arxiv.org/abs/2204.05862",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "center_rewards_coefficient": "center_rewards="}
 
-    def as_reward(self, model: TrainedModel, **settings: Any) -> TaskModel:
+    def as_reward(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.RewardModel` over what was trained."""
         from dreamframe.models.task_models.trained import RewardModel
 

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError, ParseError, SettingError, TrainingError, did_you_mean, listed
-from dreamframe.models.base import LLM, Artefact, TrainedModel, setting
+from dreamframe.models.base import LLM, Artefact, setting
+from dreamframe.models.edges import Trained
 from dreamframe.models.request import Question
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.templates import columns as template_columns
@@ -54,10 +55,10 @@ class LLMReward:
     def key_fields(self) -> Mapping[str, object]:
         return {"llm": self.llm.key_fields(), "prompt": self.prompt, "scale": self.scale}
 
-    def edges(self) -> tuple[TrainedModel, ...]:
+    def edges(self) -> tuple[Trained, ...]:
         return tuple(self.llm.edges())
 
-    def resolve(self, trained: Callable[[TrainedModel], Artefact]) -> LLMReward:
+    def resolve(self, trained: Callable[[Trained], Artefact]) -> LLMReward:
         return replace(self, llm=self.llm.resolve(trained))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.models.base import TrainedModel, setting
+from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import EMBEDDER, Kind
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
@@ -58,7 +59,7 @@ class SentenceTransformerTrainer(SentenceTrainer):
         if self.matryoshka is not None and (not self.matryoshka or self.matryoshka[-1] < 1):
             raise SettingError(f"{self.label}: matryoshka={self.matryoshka} must name dimensions of 1 and more.")
 
-    def as_embedder(self, model: TrainedModel, **settings: Any) -> Embedder:
+    def as_embedder(self, model: Trained, **settings: Any) -> Embedder:
         """`dr.SentenceTransformer` over what was trained."""
         from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
 

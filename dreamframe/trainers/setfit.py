@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError, listed
-from dreamframe.models.base import TrainedModel, setting
+from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
@@ -65,7 +66,7 @@ class SetFit(SentenceTrainer):
             raise MissingExtraError("setfit", extra="setfit", needed_for="dr.SetFit")
         super().check(columns, schema, has_validation=has_validation)
 
-    def as_classifier(self, model: TrainedModel, **settings: Any) -> TaskModel:
+    def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
         from dreamframe.models.task_models.trained import SentenceClassifier
 

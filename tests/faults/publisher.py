@@ -1,8 +1,8 @@
 """Publishing to a Hub, and loading from it, as a process of its own: HF_ENDPOINT is read when the libraries are imported.
 
-    python -m tests.faults.publisher rows|edited|model|merged|load|stream|unreachable FOLDER [BASE]
+    python -m tests.faults.publisher rows|edited|model|merged|load|stream|unreachable[,…] FOLDER [BASE]
 
-Prints a line of JSON.
+Does one thing after the other, each in a session of its own, and prints a line of JSON for each: the libraries are imported once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ def said(done: Any) -> dict[str, Any]:
     return {"commit": done.commit, "written": done.written, "removed": done.removed, "is_new": done.is_new, "repr": repr(done), "url": done.url}
 
 
-def main(what: str, folder: str, base: str = "") -> None:
+def main(things: str, folder: str, base: str = "") -> None:
     from dreamframe.hub import push as publish
 
     publish.SHARD_BYTES = 250  # a few shards
+    for what in things.split(","):
+        do(what, folder, base)
+
+
+def do(what: str, folder: str, base: str) -> None:
     df = dr.frame(ROWS).prompt(dr.testing.Echo(), "Mood of {review}", into="mood")
     with dr.Session(Path(folder) / "session", progress=False):
         if what in ("rows", "edited"):

@@ -36,7 +36,7 @@ def frames(url: str, base: str) -> tuple[dict[str, dr.Frame], dr.Model]:
 
 def kept(session: dr.Session) -> tuple[dict[str, dr.Frame], dr.Model]:
     """The same, as the session keeps it."""
-    names = {p["columns"][-1] if p["columns"] else "model": p["name"] for p in session.plans()}
+    names = {p.columns[-1] if p.columns else "model": p.name for p in session.plans()}
     reviews, tuned, model = (session.plan(names[last]) for last in ("reply", "tuned_mood", "model"))
     assert isinstance(reviews, dr.Frame)
     assert isinstance(tuned, dr.Frame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import polars as pl
 
@@ -29,6 +30,7 @@ def said(i: int) -> str:
     return f"{LONG} {i}"
 
 
+@lru_cache
 def expected(n: int) -> pl.DataFrame:
     return table_of(ROWS, said=f"step {n}, row")
 

@@ -231,7 +231,8 @@ def test_rows_that_only_a_cancelled_run_wanted_are_not_submitted(kind: str, monk
     with Loopback(desk=Desk()) as server, dr.Session("s", budget=1.0, prices={"m": (1.0, 1.0)}) as session:
 
         async def run(n: int) -> pl.DataFrame:
-            return await run_from(session._whole([(step := plan(server, kind, n).step)], (run := session._run(mode="batch")), lambda: run.collect_all([step])))
+            step, made = plan(server, kind, n).step, session._running.begin(mode="batch")
+            return await run_from(session._running.whole([step], made, lambda: made.collect_all([step])))
 
         async def main() -> None:
             kept, gone = asyncio.create_task(run(5)), asyncio.create_task(run(9))
@@ -241,4 +242,4 @@ def test_rows_that_only_a_cancelled_run_wanted_are_not_submitted(kind: str, monk
 
         asyncio.run(main())
         assert sorted(row for rows in server.desk.submitted for row in rows) == [f"row {i}" for i in range(5)]
-        assert session._options.purse.reserved == 0.0
+        assert session._running.options.purse.reserved == 0.0

@@ -54,9 +54,8 @@ def records(folder: Path) -> list[Path]:
 
 def uses(folder: Path, other: Path) -> Iterator[Callable[[], object]]:
     with dr.Session(folder, offline=True) as session, dr.Session(other, offline=True) as beside:
-        yield session.steps
-        yield session.plans
-        yield lambda: [session.plan(plan["name"]) for plan in session.plans()]
+        yield session.as_dict
+        yield lambda: [session.plan(plan.name) for plan in session.plans()]
         yield lambda: (session.usage(), session.summary())
         yield lambda: repr(session.diff(beside))
         yield lambda: repr(beside.diff(session))
@@ -191,7 +190,7 @@ def test_a_forged_line_of_a_run_is_left_out_and_said(whole: Path, tmp_path: Path
         card = FRAME.card()
     assert "tea" in card
     assert len({str(w.message) for w in said}) == 1
-    assert [p["path"] for p in session.verify()] == [f"runs/{log.name}"]
+    assert [p.path for p in session.verify()] == [f"runs/{log.name}"]
 
 
 def test_the_log_of_a_training_that_is_no_table_is_left_out_of_the_card(whole: Path, tmp_path: Path) -> None:

@@ -32,20 +32,23 @@ def start(hub: Hub, *arguments: str, home: Path) -> subprocess.Popen[str]:
 
 
 def run(hub: Hub, *arguments: str, home: Path) -> dict[str, Any]:
-    out, err = (process := start(hub, *arguments, home=home)).communicate(timeout=200)
+    return run_all(hub, *arguments, home=home)[-1]
+
+
+def run_all(hub: Hub, things: str, *arguments: str, home: Path) -> list[dict[str, Any]]:
+    """What each of the things said that one process did."""
+    out, err = (process := start(hub, things, *arguments, home=home)).communicate(timeout=200)
     assert process.returncode == 0, err[-3000:]
-    return dict(json.loads(out.splitlines()[-1]))
+    n = len(things.split(","))
+    return [dict(json.loads(line)) for line in out.splitlines()[-n:]]
 
 
 @pytest.mark.slow
 def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) -> None:
     with Hub() as hub:
-        rows = run(hub, "rows", str(tmp_path), home=tmp_path)
-        model = run(hub, "model", str(tmp_path), str(micro_causal()), home=tmp_path)
-        run(hub, "merged", str(tmp_path), str(micro_causal()), home=tmp_path)
-        again = run(hub, "rows", str(tmp_path), home=tmp_path)
+        rows, model, _ = run_all(hub, "rows,model,merged", str(tmp_path), str(micro_causal()), home=tmp_path)
+        again, edited = run_all(hub, "rows,edited", str(tmp_path), home=tmp_path)
         sent = [path for _, path in hub.asked if path.startswith("/lfs/")]
-        edited = run(hub, "edited", str(tmp_path), home=tmp_path)
         before = hub.repos["datasets/me/reviews"].commits[rows["commit"]]
         tree = hub.tree("datasets/me/reviews")
         hub.repos["datasets/me/reviews"].branches["main"] = rows["commit"]  # a stranger loads the first version
@@ -161,8 +164,8 @@ def test_no_pickle_no_checkpoint_and_no_path_of_this_machine_is_published(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"repo": "a/b/c"}, "no repository"),
-        ({"repo": "../x"}, "no repository"),
+        ({"repo": "a/b/c"}, "not the name of a repository"),
+        ({"repo": "../x"}, "not the name of a repository"),
         ({"repo": "me/x", "splits": {"a b": 1.0}}, "split"),
         ({"repo": "me/x", "splits": ["train"]}, "splits= is a dict"),
         ({"repo": "me/x", "splits": {"train": 0.9, "test": 0.1}}, "split 'test' has no rows"),
@@ -218,7 +221,7 @@ def test_rows_that_were_kept_are_read_until_they_are_damaged(tmp_path: Path) -> 
         assert session.verify() == []
         (data,) = (tmp_path / "sources").glob("*.arrow")
         data.write_bytes(data.read_bytes()[:-9] + b"x" * 9)
-        assert [p["path"].partition("-")[0] for p in session.verify()] == ["sources/me"]
+        assert [p.path.partition("-")[0] for p in session.verify()] == ["sources/me"]
         with pytest.warns(UserWarning, match="checksum"):
             assert sources.find("me/x", "k" * 32) is None
         assert list((tmp_path / "sources").iterdir()) == []

@@ -19,7 +19,7 @@ import pytest
 from tests.loopback.server import Loopback
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = 1_000
+ROWS = 600
 CONCURRENCY = 256
 
 
@@ -62,7 +62,7 @@ def test_after_kill_9_only_what_was_in_flight_is_asked_again(server: Loopback, t
     known: set[str] = set()
     while True:
         running = start(server, tmp_path)
-        alive = wait_for(server, running, done + draw.randint(150, 400))
+        alive = wait_for(server, running, done + draw.randint(120, 280))
         if alive:
             running.kill()
         _, said = running.communicate(timeout=60)

@@ -12,8 +12,8 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import DreamframeError, HubError, SettingError
 from dreamframe.hub import push as publish
-from dreamframe.hub.datasets import _Hub
-from dreamframe.session.session import current
+from dreamframe.hub.datasets import HubSplit
+from dreamframe.run.active import current
 from tests.leaks import ENCODED, check, leaks, told, written
 from tests.loopback import faults
 from tests.loopback.replies import error
@@ -97,7 +97,7 @@ def test_errors_of_the_hub_hold_no_token(form: str, source: str, monkeypatch: py
     given = token if source == "argument" else None
     said = f"{'.' * 490}{ENCODED[form](token)}{'.' * 30} {ENCODED[form](token)}"
     with dr.Session(None):
-        hub = _Hub(current(), "org/data", None, "train", given)
+        hub = HubSplit("org/data", None, "train", current().source_context, token=given)
         for opened in (lambda: publish._hub("org/data", given), hub._said):
             with pytest.raises(HubError) as raised, opened():
                 raise OSError(f"while asking: {said}", {"Authorization": f"Bearer {token}"})

@@ -14,7 +14,7 @@ import dreamframe as dr
 from dreamframe.models.authority import Authority
 from dreamframe.models.base import Client, setting, steering
 from dreamframe.models.request import Completion, Request, Sampling
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
@@ -28,6 +28,7 @@ from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.store.sources import SourceContext
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
@@ -180,6 +181,15 @@ def with_vectors(below: Step) -> Step:
 def found(below: Step, *, index: str = "exact") -> Step:
     return Retrieve.over(below, WORDS, documents(below, "t", WORDS, index=index), query="k", text="t", k=2)
 
+
+@step
+class NearStream(HubStream):
+    """A data set of the Hub that lies in memory."""
+
+    def read(self, ctx: SourceContext) -> pl.LazyFrame:
+        return (ROWS if self.limit is None else ROWS.head(self.limit)).lazy()
+
+
 CASES: dict[str, Case] = {
     "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
     "HubTable": Case(
@@ -196,7 +206,7 @@ CASES: dict[str, Case] = {
         },
     ),
     "HubStream": Case(
-        lambda _: HubStream(repo="org/name", revision="0" * 40, columns=tuple(SCHEMA.items()), fetch=lambda n: ROWS if n is None else ROWS.head(n)),
+        lambda _: NearStream(repo="org/name", revision="0" * 40, columns=tuple(SCHEMA.items())),
         {
             "name": "other",
             "repo": "org/other",
@@ -206,7 +216,8 @@ CASES: dict[str, Case] = {
             "columns": (("t", pl.String),),
             "license": "mit",
             "citation": "@misc",
-            "fetch": ROWS.tail,
+            "token": "hf_1",
+            "is_streamed": False,
             "limit": 2,
         },
     ),

@@ -50,9 +50,9 @@ def replay(folder: Path) -> dict[str, Any]:
     with dr.Session(folder / "output", offline=True, progress=False) as session:
         made: dict[str, Any] = {}
         for plan in session.plans():
-            found = session.plan(plan["name"])
+            found = session.plan(plan.name)
             try:
-                made[plan["label"]] = found.collect().write_json() if isinstance(found, dr.Frame) else sorted(p.name for p in found.path.iterdir())
+                made[plan.label] = found.collect().write_json() if isinstance(found, dr.Frame) else sorted(p.name for p in found.path.iterdir())
             except OfflineError as exc:
                 return {"missing": str(exc), "usage": session.usage()}
         return {"made": made, "usage": session.usage(), "torch": "torch" in sys.modules}

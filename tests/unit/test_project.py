@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,8 +116,9 @@ print(json.dumps({"modules": sorted(sys.modules), "polars_s": polars_s, "all_s":
 @pytest.fixture(scope="module")
 def imported() -> dict[str, Any]:
     """What `import dreamframe` does in a new process; the second of two runs, when everything is compiled and in the page cache."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(2):
-        done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, cwd=ROOT)
+        done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, cwd=ROOT, env=env)
     return dict(json.loads(done.stdout))
 
 

@@ -1,4 +1,4 @@
-"""What a server takes, learnt from its refusals and remembered as long as the client lives: no table of model names decides it."""
+"""What a server takes, seen in what it refused and remembered as long as the client lives: no table of model names decides it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import warnings
 from dataclasses import replace
 
-from dreamframe.models.api.error_replies import Refusal
+from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.wire import Api, Dialect, Wire
 from dreamframe.models.request import Question
 
@@ -18,10 +18,9 @@ ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "out
 NAMES_IT = ("response_format", "text.format", "json_schema", "json schema", "output_config", "output_format", "structured output", "grammar", "guided_json")
 """What a server calls the way to ask for JSON, in words that mean nothing else."""
 DISPENSABLE = {"encoding_format": ("encoding_format", "base64"), "dimensions": ("dimensions", "matryoshka")}  # of an embedder, and what refusals call them
-MOST_TOKENS = re.compile(r"max_tokens: \d+ > (\d+)")  # how Anthropic names a model's limit
 
 
-class Learnt:
+class Adapted:
     """Dialects by model, and by question where a server refused one schema."""
 
     def __init__(self, first: Dialect) -> None:
@@ -40,29 +39,29 @@ class Learnt:
         """The API that the user chose, unless the server named another."""
         return self._apis.get(model, asked)
 
-    def adapt(self, wire: Wire, refusal: Refusal) -> bool:
-        """Learn from a refusal of a request of this wire. False if it teaches nothing: then it is the row's error."""
-        if refusal.status >= 500 and not _names_schemas(refusal, wire):
+    def adapt(self, wire: Wire, reply: ErrorReply) -> bool:
+        """Speak otherwise from now on, as this error reply to a request of this wire asks. False if it does not say how: then it is the row's error."""
+        if reply.status >= 500 and not _names_schemas(reply, wire):
             return False  # its own fault
         model = str(getattr(wire.question.llm, "model", ""))
         now = self.dialect(model, wire.question)
         if wire.dialect.api != self.api(model, wire.dialect.api) or replace(now, api=wire.dialect.api) != wire.dialect:
-            return True  # another request was refused before this one came back, and what it taught is not yet in this one
-        words = refusal.words.lower()
+            return True  # another request was refused before this one came back, and this one did not yet know of it
+        words = reply.words.lower()
         if (api := _api(words, wire.dialect.api)) is not None:
             self._apis[model] = api
             return True
-        learnt = _learn(words, wire) if refusal.status < 500 else _less_firm(wire.dialect)
-        if learnt is None:
+        found = _without(words, wire) if reply.status < 500 else _less_firm(wire.dialect)
+        if found is None:
             return False
         known = self._models.get(model, self._first)
-        if learnt.schema != now.schema and "invalid" in words:  # this one schema is too much for the server, not every one
-            self._schemas[wire.question.digest] = learnt.schema
-        elif learnt.schema != now.schema:
+        if found.schema != now.schema and "invalid" in words:  # this one schema is too much for the server, not every one
+            self._schemas[wire.question.digest] = found.schema
+        elif found.schema != now.schema:
             self._schemas.pop(wire.question.digest, None)
-            self._models[model] = replace(known, schema=learnt.schema)
+            self._models[model] = replace(known, schema=found.schema)
         else:
-            self._models[model] = replace(learnt, schema=known.schema)
+            self._models[model] = replace(found, schema=known.schema)
         return True
 
 
@@ -74,13 +73,13 @@ def _api(words: str, now: Api) -> Api | None:
     return None
 
 
-def _learn(words: str, wire: Wire) -> Dialect | None:
+def _without(words: str, wire: Wire) -> Dialect | None:
     """The dialect with what these words refuse left out; None if they speak of something else."""
     now, sampling = wire.dialect, wire.question.sampling
     if sampling.max_tokens is not None and now.max_tokens == "max_tokens" and "max_completion_tokens" in words:
         return replace(now, max_tokens="max_completion_tokens")
-    if sampling.max_tokens is None and now.most_tokens is not None and (known := MOST_TOKENS.search(words)) and int(known[1]) < now.most_tokens:
-        return replace(now, most_tokens=int(known[1]))
+    if sampling.max_tokens is None and (most := _most_tokens(words, now)) is not None:
+        return replace(now, most_tokens=most)
     if not any(word in words for word in REFUSES):
         return None
     if wire.question.form == "input":
@@ -96,9 +95,16 @@ def _learn(words: str, wire: Wire) -> Dialect | None:
     return None
 
 
-def _names_schemas(refusal: Refusal, wire: Wire) -> bool:
+def _most_tokens(words: str, now: Dialect) -> int | None:
+    """A limit of the model below the one that it was asked with, as its provider words it."""
+    if now.most_tokens is None or now.names_limit is None or (known := re.search(now.names_limit, words)) is None:
+        return None
+    return int(known[1]) if int(known[1]) < now.most_tokens else None
+
+
+def _names_schemas(reply: ErrorReply, wire: Wire) -> bool:
     """Whether a server that failed speaks of the way it was asked for JSON."""
-    words = refusal.message.lower()
+    words = reply.message.lower()
     return wire.question.json_schema is not None and any(name in words for name in NAMES_IT)
 
 

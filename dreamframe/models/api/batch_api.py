@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, RateLimitedError
-from dreamframe.models.api.error_replies import Refusal
+from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
 
 DISCOUNT = 0.5  # of the price of a call by itself
@@ -180,11 +180,11 @@ class AnthropicBatches:
 
 
 def refused(reply: Reply, *, place: str) -> CallError:
-    """What a refusal of a batch API means."""
-    refusal = Refusal(reply)
-    error = refusal.error(place=place)
-    if any(code in FULL for code in refusal.codes):
-        return RateLimitedError(str(error), status=error.status, text=error.text, retry_after_s=refusal.retry_after_s)
+    """What an error reply of a batch API means."""
+    found = ErrorReply(reply)
+    error = found.error(place=place)
+    if any(code in FULL for code in found.codes):
+        return RateLimitedError(str(error), status=error.status, text=error.text, retry_after_s=found.retry_after_s)
     return error
 
 
@@ -193,9 +193,9 @@ def parsed(reply: Reply, *, place: str) -> Any:
     try:
         found = json.loads(reply.body)
     except (ValueError, RecursionError) as exc:
-        raise BadReplyError(f"{place}: the reply is no JSON: {exc}", status=reply.status) from exc
+        raise BadReplyError(f"{place}: the reply is not JSON: {exc}", status=reply.status) from exc
     if not isinstance(found, dict):
-        raise BadReplyError(f"{place}: the reply is no JSON object", status=reply.status)
+        raise BadReplyError(f"{place}: the reply is not a JSON object", status=reply.status)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a server's refusal means: status, codes, headers and, last of all, words, to the one error of the tree."""
+"""What an error reply of a server means: status, codes, headers and, last of all, words, to the one error of the tree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTEXT = re.compile(
     r"|input is too long|reduce the length",
     re.IGNORECASE,
 )
-EMPTY = re.compile(  # where no code and no header says what a refusal means
+EMPTY = re.compile(  # where no code and no header says what an error reply means
     r"\s*your credit balance is too low|insufficient[_ ](quota|balance|credits?|funds)|exceeded your current quota|out of credits|payment required",
     re.IGNORECASE,
 )
@@ -44,8 +44,8 @@ IN_DOUBT: Mapping[int, tuple[int, int | None]] = {401: (2, 4), 403: (4, None), 4
 """Different requests that must be refused with a status until it is true for every row: while nothing was answered ever, and in a row after that."""
 
 
-class Refusal:
-    """A refusal taken apart: the provider's message, codes, parameter and waiting time, as far as it has them."""
+class ErrorReply:
+    """An error reply taken apart: the provider's message, codes, parameter and waiting time, as far as it has them."""
 
     __slots__ = ("code", "codes", "found", "location", "message", "param", "quotas", "retry_after_s", "status", "text")
 
@@ -67,7 +67,7 @@ class Refusal:
 
     @property
     def words(self) -> str:
-        """All that the server said, to learn from."""
+        """All that the server said."""
         return f"{self.code} {self.param} {self.message or self.text}"
 
     @property

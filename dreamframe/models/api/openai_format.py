@@ -1,4 +1,4 @@
-"""Requests and replies of the OpenAI protocol: chat, completions and responses, each a shape that is compiled once for a question.
+"""Requests and replies of the OpenAI protocol: chat, completions and responses, each a format that is compiled once for a question.
 
 A row costs one JSON string and one joining of bytes. The order of the parts is the same in every request (system, messages), so that the provider's
 own prefix cache helps.
@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamframe.errors import BadReplyError
-from dreamframe.models.answer import FILTERED, LENGTH, REFUSED, TOOLS, clean, end_of
-from dreamframe.models.api.error_replies import Refusal, status_of
+from dreamframe.models.answer import clean
+from dreamframe.models.api.error_replies import ErrorReply, status_of
 from dreamframe.models.api.structured import instruction, is_strictable, strict
 from dreamframe.models.api.wire import Api, Dialect
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.store.ends import FILTERED, LENGTH, REFUSED, TOOLS, end_of
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
@@ -24,7 +25,7 @@ encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 decode = json.JSONDecoder().raw_decode
 
 
-class Shape:
+class OpenAIFormat:
     """The bytes around the prompt for one question in one dialect, and how to read what comes back."""
 
     def __init__(self, question: Question, dialect: Dialect, *, model: str, more: Mapping[str, Any]) -> None:
@@ -42,7 +43,7 @@ class Shape:
 
     @property
     def has_system(self) -> bool:
-        """Whether requests of this shape have a message of the system's."""
+        """Whether requests of this format have a message of the system's."""
         return bool(self._system)
 
     def _sampling(self) -> dict[str, Any]:
@@ -225,7 +226,7 @@ def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     """An error that came with status 200, as routers send them."""
     from dreamframe.models.api.http import Reply
 
-    return Refusal(Reply(status_of(error), {}, body)).error(place=place)
+    return ErrorReply(Reply(status_of(error), {}, body)).error(place=place)
 
 
 def text_of(content: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What models behind an HTTP API share: their address and key, and the client that asks, learns and reads."""
+"""What models behind an HTTP API share: their address and key, and the client that asks, adapts and reads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
-from dreamframe.models.api.adaptation import Learnt
+from dreamframe.models.api.adaptation import Adapted
 from dreamframe.models.api.address import Address, Untold, address_of
 from dreamframe.models.api.batch_api import BatchApi
-from dreamframe.models.api.error_replies import Refusal
+from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.rate_headers import room_of
 from dreamframe.models.api.variant import variant_of
@@ -40,12 +40,12 @@ class Connection(Protocol):
     async def close(self) -> None: ...
 
 
-class LearntError(Exception):
-    """A refusal that taught something: the same request, sent again, goes out in another dialect."""
+class AdaptedError(Exception):
+    """A request was refused, and the reply says how it would be taken: sent again, it goes out in another dialect."""
 
 
 LOOK_EVERY = 16  # replies of a server that has not announced its limits so far
-MOST_LESSONS = 8  # refusals that one request may teach from
+MOST_DIALECTS = 8  # times that one request may be worded anew
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class ApiSettings(ModelSettings):
     timeout_s: float = steering(300.0)  # hard deadline of one call
     attempts: int = steering(8)
     backoff_s: float = steering(0.5)
-    rpm: float | None = steering()  # calls a minute, if known: otherwise learnt from refusals
+    rpm: float | None = steering()  # calls a minute, if known: otherwise found out from refusals
     tpm: float | None = steering()  # tokens a minute, if known
     max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
     batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
@@ -217,7 +217,7 @@ def no_key(llm: ApiSettings) -> AuthenticationError:
 
 
 class ApiClient:
-    """The connections to one endpoint with one key, and what was learnt about its models."""
+    """The connections to one endpoint with one key, and what its models were seen to take."""
 
     def __init__(self, llm: ApiSettings) -> None:
         if llm.variant != llm.asks_for():
@@ -229,7 +229,7 @@ class ApiClient:
         self._key = llm.key()
         self._place = urlsplit(llm.endpoint).netloc or llm.label
         self._connection = llm.connect(self._headers())
-        self._learnt = Learnt(llm.dialect)
+        self._adapted = Adapted(llm.dialect)
         self._n_replies, self._announces = 0, False  # whether the server tells its limits
         self._wires: dict[str, tuple[Wire, str, Any]] = {}  # digest of a question → how it travels, whereto, and its settings
         self.concurrency = llm.concurrency
@@ -263,39 +263,39 @@ class ApiClient:
         return self._way(question)[0]
 
     def read(self, wire: Wire, reply: Reply) -> Completion:
-        """The answer in a reply. Raises CallErrors; LearntError where the same request in another dialect may do."""
+        """The answer in a reply. Raises CallErrors; AdaptedError where the same request in another dialect may do."""
         if reply.status == 200:
             try:
                 return wire.read(reply.body, place=self._place)
             except PermanentCallError as exc:  # a router's, which came with 200
-                if not Refusal(reply._replace(status=exc.status or 200)).is_moderated:
+                if not ErrorReply(reply._replace(status=exc.status or 200)).is_moderated:
                     raise
                 reply = reply._replace(status=exc.status or 200)
-        refusal = Refusal(reply)
-        if refusal.is_moderated:
-            return Completion(clean(refusal.filtered_for), finish="content_filter")
-        error = refusal.error(place=self._place)
-        if isinstance(error, BadRequestError | ServerError) and self._learnt.adapt(wire, refusal):
+        refused = ErrorReply(reply)
+        if refused.is_moderated:
+            return Completion(clean(refused.filtered_for), finish="content_filter")
+        error = refused.error(place=self._place)
+        if isinstance(error, BadRequestError | ServerError) and self._adapted.adapt(wire, refused):
             self._wires.clear()
-            raise LearntError(str(error)) from error
+            raise AdaptedError(str(error)) from error
         raise error
 
     async def complete(self, request: Request) -> Completion:
-        lesson: LearntError | None = None
-        for _ in range(MOST_LESSONS):
+        refused: AdaptedError | None = None
+        for _ in range(MOST_DIALECTS):
             wire, url, _ = self._way(request.question)
             reply = await self._connection.post(url, wire.body(request))
             try:
                 done = self.read(wire, reply)
-            except LearntError as exc:
-                lesson = exc
+            except AdaptedError as exc:
+                refused = exc
                 continue
             self._n_replies += 1
             if self._announces or self._n_replies % LOOK_EVERY == 1:
                 done.room = room_of(reply.headers)
                 self._announces = done.room is not None
             return done
-        raise BadRequestError(f"{lesson} (and so on, {MOST_LESSONS} times)")
+        raise BadRequestError(f"{refused} (and so on, {MOST_DIALECTS} times)")
 
     def _way(self, question: Question) -> tuple[Wire, str, Any]:
         """How a question travels: compiled once for equal questions to equal settings."""
@@ -306,7 +306,7 @@ class ApiClient:
         assert isinstance(llm, ApiSettings), type(llm)
         if llm.authority is not None and question.sampling.extra:
             llm.authority.arguments(question.sampling.extras(), who=llm.label)
-        wire = llm.wire(question, replace(self._learnt.dialect(llm.model, question), api=self._learnt.api(llm.model, llm.first_api())))
+        wire = llm.wire(question, replace(self._adapted.dialect(llm.model, question), api=self._adapted.api(llm.model, llm.first_api())))
         if len(self._wires) > 256:
             self._wires.clear()
         self._wires[question.digest] = made = (wire, llm.url(wire.path), llm)

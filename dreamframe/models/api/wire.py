@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from dreamframe.models.request import Completion, Question, Request
@@ -12,12 +12,13 @@ Api = Literal["chat", "completions", "responses"]
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a server takes. Starts with what is most widely understood; the rest is learnt from its refusals."""
+    """What a server takes. Starts with what is most widely understood; the rest is seen in what it refuses."""
 
     api: Api = "chat"
     max_tokens: str = "max_tokens"  # or max_completion_tokens
     most_tokens: int | None = None  # of an answer, where the request must name a number and the user named none
-    system: Literal["system", "user"] = "system"  # whose message the system prompt is
+    names_limit: str | None = field(default=None, metadata={"runtime": True})  # how its errors name a model's own limit: a pattern, the number its group
+    system: Literal["system", "user"] = "system"  # "user": the system prompt stands at the head of the first user message
     schemas: tuple[str, ...] = ("strict", "loose", "object", "text")  # ways to ask for JSON, from the firmest on
     schema: str = "strict"  # the one in use
     seed: str | None = "seed"  # its name; None: the server has no seed

@@ -37,3 +37,19 @@ class Embedder(ModelSettings):
     def question(self) -> Question:
         """What is the same for every text."""
         return Question(llm=self, form="input")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a loaded embedder reads texts, as plain values: it knows no settings."""
+
+    label: str
+    dim: int
+    prompt: str | None
+    prompt_name: str | None
+    normalize: bool
+    truncate: bool
+    max_tokens: int | None
+    dimensions: int | None
+    threads: int | None  # None: the cores that are free when the model is loaded
+    backend: str | None

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
+from dreamframe.models.edges import Trained
 from dreamframe.models.local.weights import KeptWeights, hub_commit, weights_path
 
 POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
@@ -16,19 +17,19 @@ POOLINGS = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "w
 def vector_length(model: Any, *, revision: str | None, who: str) -> int:
     """The length of a model's vectors: of a folder, a Hub id, or a model of the plan (that of its base). Raises SettingError where nothing tells it."""
     if isinstance(model, Artefact):
-        return _of(Files(Path(model.path)), who, model.path)
-    if hasattr(model, "step"):  # training moves the weights, not their shape
+        return _of(ConfigFiles(Path(model.path)), who, model.path)
+    if isinstance(model, Trained):  # training moves the weights, not their shape
         return vector_length(model.step.trainer.base, revision=None, who=who)
     if hasattr(model, "model"):  # the settings of a model: an embedder, or a language model as a base
         return int(model.dim) if hasattr(model, "dim") else vector_length(model.model, revision=getattr(model, "revision", None), who=who)
     if isinstance(model, KeptWeights) and model.dim is not None:
         return model.dim
     path = weights_path(model if isinstance(model, str) else str(model))
-    files = Files(path) if path is not None else HubFiles(str(model), hub_commit(str(model), revision))
+    files = ConfigFiles(path) if path is not None else HubFiles(str(model), hub_commit(str(model), revision))
     return _of(files, who, str(model))
 
 
-class Files:
+class ConfigFiles:
     """The config files of a folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +45,7 @@ class Files:
         return path if path.is_file() else None
 
 
-class HubFiles(Files):
+class HubFiles(ConfigFiles):
     """The config files of a Hub model at a commit, each downloaded when it is asked for."""
 
     def __init__(self, model: str, commit: str) -> None:
@@ -62,7 +63,7 @@ class HubFiles(Files):
             return None
 
 
-def _of(files: Files, who: str, model: str) -> int:
+def _of(files: ConfigFiles, who: str, model: str) -> int:
     """The output of the last module that changes the length."""
     for module in reversed(files.json("modules.json") or [{"path": "", "type": "Transformer"}]):
         kind, folder = str(module["type"]).rpartition(".")[2], str(module["path"])

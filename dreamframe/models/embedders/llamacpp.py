@@ -32,7 +32,7 @@ class LlamaCppEmbedder(InGguf, Embedder):
 
     One text is read at a time: llama.cpp parts texts of unequal length that it reads together, and the vector of such a text is that of its last part.
 
-    Raises SettingError for impossible settings, and, when a plan needs the length of its vectors, for a file that is none.
+    Raises SettingError for impossible settings, and, when a plan needs the length of its vectors, for a file that is not a GGUF file.
 
     >>> dr.LlamaCppEmbedder("nomic-embed-text-v1.5.Q8_0.gguf", prompt="search_document: ").label
     'nomic-embed-text-v1.5.Q8_0.gguf'
@@ -126,7 +126,7 @@ class LlamaCppEmbedderClient(Resident[tuple[Any, ThreadPoolExecutor]]):
             raise refused(error, embedder.label)
         vector = found["data"][0]["embedding"]
         if not all(map(math.isfinite, vector)):
-            raise BadReplyError(f"{embedder.label}: the vector holds what is no number")
+            raise BadReplyError(f"{embedder.label}: the vector holds something that is not a number")
         return Completion(None, data=struct.pack(f"<{len(vector)}f", *vector), n_in=int(found["usage"]["prompt_tokens"]), model=embedder.label)
 
     def load(self) -> tuple[Any, ThreadPoolExecutor]:

@@ -69,7 +69,7 @@ class OpenAIEmbedder(ApiSettings, Embedder):
         return self.dimensions or DIMENSIONS[self.model]
 
     def identity_fields(self) -> Mapping[str, object]:
-        """The length that the model has anyway is no other than the same length asked for."""
+        """The length that the model has anyway is the same as that length asked for."""
         return {**super().identity_fields(), "dimensions": self.dim}
 
     def pool_key(self) -> str:

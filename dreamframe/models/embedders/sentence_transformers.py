@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.base import Artefact, Client, setting, steering
-from dreamframe.models.embedders.base import Embedder
+from dreamframe.errors import SettingError
+from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.embedders.base import Embedder, Encoding
 from dreamframe.models.embedders.dimensions import vector_length
-from dreamframe.models.local.memory import Resident, n_bytes_of, unload
-from dreamframe.models.local.replicas import Replicas, devices_of
-from dreamframe.models.local.weights import weights_identity, weights_path
-from dreamframe.models.pinned import OfWeights
+from dreamframe.models.local.memory import Resident
+from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.request import Completion, Request
 
 if TYPE_CHECKING:
     from dreamframe.models.embedders.sentence_engine import Encoder, Text
-    from dreamframe.models.local.batching import Pool
-
-DTYPES = ("float32", "bfloat16", "float16")
+    from dreamframe.models.local.batching import Batcher
 
 
 @dataclass(frozen=True)
-class SentenceTransformer(OfWeights, Embedder):
+class SentenceTransformer(LocalSettings, Embedder):
     """An embedding model in this process. Needs `pip install 'dreamframe[embed]'`.
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `prompt` is put before each text, once, as it
@@ -35,7 +28,7 @@ class SentenceTransformer(OfWeights, Embedder):
 
     A text longer than the model reads is a failed row; with `truncate=True` its beginning is embedded. `max_tokens` lets it read less than it can.
 
-    Up to `concurrency` texts are pooled, sorted by length, and encoded in batches of at most `batch_tokens` tokens, padding included; small sorted
+    Up to `concurrency` texts are gathered, sorted by length, and encoded in batches of at most `batch_tokens` tokens, padding included; small sorted
     batches are the fastest on a CPU. Where `pip install onnxruntime onnx` was run, encoders are computed there by onnxruntime, a third faster and with the
     same vectors (a trial at loading compares them, to 1e-4). After Reimers and Gurevych 2019 (https://arxiv.org/abs/1908.10084).
 
@@ -60,22 +53,19 @@ class SentenceTransformer(OfWeights, Embedder):
     concurrency: int = steering(256)
 
     provider: ClassVar[str] = "sentence-transformers"
+    counts: ClassVar[tuple[str, ...]] = ("max_tokens", "dimensions", "batch_tokens", "concurrency", "threads")
+    needs: ClassVar[tuple[str, ...]] = ("torch", "sentence_transformers")
+    pip_extra: ClassVar[str] = "embed"
     cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/1908.10084",)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", devices_of(self.device, who=type(self).__name__))
+        super().__post_init__()
+        self.check_local()
         who = type(self).__name__
-        if isinstance(self.model, Path):
-            object.__setattr__(self, "model", str(self.model))
         if self.backend not in (None, "torch", "onnx"):
             raise SettingError(f"{who}: backend={self.backend!r} is not 'torch' or 'onnx'.")
-        if self.dtype not in (None, *DTYPES):
-            raise SettingError(f"{who}: dtype={self.dtype!r} is not one of {', '.join(map(repr, DTYPES))}.")
         if self.prompt is not None and self.prompt_name is not None:
             raise SettingError(f"{who}: prompt= is a text of your own, prompt_name= one of the model's; give one of them.")
-        for name in ("max_tokens", "dimensions", "batch_tokens", "concurrency", "threads"):
-            if (value := getattr(self, name)) is not None and (not isinstance(value, int) or value < 1):
-                raise SettingError(f"{who}: {name}={value!r}; give a whole number of 1 or more.")
 
     @property
     def dim(self) -> int:
@@ -85,65 +75,39 @@ class SentenceTransformer(OfWeights, Embedder):
             return told
         return vector_length(self.model, revision=self.revision, who=type(self).__name__)
 
-    @property
-    def label(self) -> str:
-        if isinstance(self.model, Artefact):
-            return Path(self.model.path).name
-        return self.model.rstrip("/").rpartition("/")[2] if isinstance(self.model, str) else str(self.model.step.label)
-
-    def identity_fields(self) -> Mapping[str, object]:
-        seen = dict(super().identity_fields())
-        revision = seen.pop("revision")
-        if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
-        return seen
-
-    def pool_key(self) -> str:
-        own = [self.prompt, self.prompt_name, self.normalize, self.truncate, self.max_tokens, self.dimensions, self.dtype, self.revision]
-        steered = [self.trust_remote_code, self.device, self.threads, self.batch_tokens, self.backend, self.concurrency]
-        return f"sentence-transformers {self.weights_key()} {own} {steered}"
+    def client(self) -> Client:
+        return SentenceTransformerClient(self)
 
     @property
-    def place(self) -> str:
-        """The folder or the Hub id of the weights."""
-        place: str = self.model.path if isinstance(self.model, Artefact) else self.model
-        return place
-
-    def unload(self) -> bool:
-        """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""
-        return unload(self)
-
-    def open(self) -> Client:
-        for library in ("torch", "sentence_transformers"):
-            if importlib.util.find_spec(library) is None:
-                raise MissingExtraError(library.replace("_", "-"), extra="embed", needed_for=f"dr.{type(self).__name__}")
-        return Replicas(self, self.device) if isinstance(self.device, tuple) else SentenceTransformerClient(self)
+    def encoding(self) -> Encoding:
+        """How texts are read."""
+        names = ("prompt", "prompt_name", "normalize", "truncate", "max_tokens", "dimensions", "threads", "backend")
+        return Encoding(label=self.label, dim=self.dim, **{name: getattr(self, name) for name in names})
 
 
 class SentenceTransformerClient(Resident[Any]):
-    """The loaded model and the pool of texts that wait for it."""
+    """The loaded model and the texts that wait for it."""
 
     settings: SentenceTransformer
 
-    async def answer(self, engine: tuple[Encoder, Pool[Text, Completion]], request: Request) -> Completion:
-        encoder, pool = engine
+    async def answer(self, engine: tuple[Encoder, Batcher[Text, Completion]], request: Request) -> Completion:
+        encoder, batcher = engine
         text = encoder.prepare(request.prompt)
-        return await pool.submit(text, text.n_tokens)
+        return await batcher.submit(text, text.n_tokens)
 
-    async def release(self, engine: tuple[Encoder, Pool[Text, Completion]]) -> None:
-        encoder, pool = engine
-        await pool.close()
+    async def release(self, engine: tuple[Encoder, Batcher[Text, Completion]]) -> None:
+        encoder, batcher = engine
+        await batcher.close()
         encoder.release()
 
     @property
     def n_bytes(self) -> int:
-        found = weights_path(self.settings.place)
-        return 0 if found is None else n_bytes_of(found)
+        return self.settings.n_bytes
 
-    def load(self) -> tuple[Encoder, Pool[Text, Completion]]:
+    def load(self) -> tuple[Encoder, Batcher[Text, Completion]]:
         from dreamframe.models.embedders.sentence_engine import Encoder
-        from dreamframe.models.local.batching import Pool
+        from dreamframe.models.local.batching import Batcher
 
-        encoder = Encoder.of(self.settings)
+        encoder = Encoder.of(self.settings.to_load(), self.settings.encoding)
         budget = self.settings.batch_tokens or encoder.default_budget
-        return encoder, Pool(encoder.answer, budget=budget, is_out_of_memory=encoder.is_out_of_memory, name=self.settings.label)
+        return encoder, Batcher(encoder.answer, budget=budget, is_out_of_memory=encoder.is_out_of_memory, name=self.settings.label)

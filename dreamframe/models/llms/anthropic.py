@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
-from dreamframe.models.answer import LENGTH, STOP, TOOLS, clean, end_of
+from dreamframe.models.answer import clean
 from dreamframe.models.api.batch_api import AnthropicBatches, BatchApi
 from dreamframe.models.api.http import Http
 from dreamframe.models.api.openai_format import count, encode, error_in, in_body, parsed, part, unreadable, word
@@ -17,9 +17,11 @@ from dreamframe.models.api.structured import instruction, is_strictable, strict
 from dreamframe.models.api.wire import Dialect, Wire
 from dreamframe.models.base import setting, steering
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.store.ends import LENGTH, STOP, TOOLS, end_of
 
 VERSION = "2023-06-01"  # of the API
-MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and it is learnt
+MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and are asked for that
+NAMES_LIMIT = r"max_tokens: \d+ > (\d+)"
 HAS_NOT = ("logit_bias", "presence_penalty", "frequency_penalty")
 
 
@@ -43,7 +45,7 @@ class Anthropic(ApiLLM):
     address: ClassVar[str] = "https://api.anthropic.com"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
     pip_extra: ClassVar[str] = "anthropic"
-    dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS)
+    dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS, names_limit=NAMES_LIMIT)
 
     def identity_fields(self) -> Mapping[str, object]:
         return {k: v for k, v in super().identity_fields().items() if k != "effort" or v is not None}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from dreamframe.models.api.batch_api import BatchApi, OpenAIBatches
 from dreamframe.models.api.http import Http
-from dreamframe.models.api.openai_format import Shape
+from dreamframe.models.api.openai_format import OpenAIFormat
 from dreamframe.models.api.settings import ApiLLM
 from dreamframe.models.api.wire import Api, Dialect, Wire
 from dreamframe.models.base import setting
@@ -21,9 +21,9 @@ class OpenAI(ApiLLM):
 
     The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none.
     `identity` stands for the address: give the old one, and the answers are kept when a server moves. `api` is "chat", "completions" for base models, or
-    "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is learnt from its first refusal.
+    "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is left out after its first refusal.
 
-    Raises SettingError for an address that is none; when asked, AuthenticationError without a key and MissingExtraError without aiohttp.
+    Raises SettingError for an address that is not a URL; when asked, AuthenticationError without a key and MissingExtraError without aiohttp.
 
     >>> dr.OpenAI("my-model", base_url="http://localhost:8000/v1", temperature=0).label
     'my-model'
@@ -51,4 +51,4 @@ class OpenAI(ApiLLM):
         more: dict[str, Any] = {}
         if self.reasoning_effort is not None:
             more = {"reasoning": {"effort": self.reasoning_effort}} if dialect.api == "responses" else {"reasoning_effort": self.reasoning_effort}
-        return Shape(question, dialect, model=self.model, more=more)
+        return OpenAIFormat(question, dialect, model=self.model, more=more)

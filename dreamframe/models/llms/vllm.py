@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -10,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, MissingExtraError, PermanentCallError, SettingError
-from dreamframe.models.base import LLM, Artefact, Client, setting, steering
-from dreamframe.models.llms.transformers import adapter_folder, adapter_identity
+from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, PermanentCallError, SettingError
+from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.chat_template import drops_system, given_template, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
-from dreamframe.models.local.memory import Resident, unload
-from dreamframe.models.local.weights import local_weights, weights_identity
-from dreamframe.models.pinned import OfWeights
+from dreamframe.models.local.memory import Resident
+from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.request import Completion, Request
 
 HOW = {  # engine arguments that steer where and how fast, never what
@@ -30,7 +27,7 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room as
 
 
 @dataclass(frozen=True)
-class VLLM(OfWeights, LLM):
+class VLLM(LocalSettings, LLM):
     """A language model on the GPUs of this machine. Needs `pip install 'dreamframe[vllm]'`, in an environment of its own (it pins its own torch).
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` is a LoRA adapter, likewise.
@@ -57,53 +54,27 @@ class VLLM(OfWeights, LLM):
 
     handed_on: ClassVar[tuple[str, ...]] = ("engine",)
     provider: ClassVar[str] = "vllm"
+    dtypes: ClassVar[tuple[str, ...]] = ()  # as vLLM names them
+    counts: ClassVar[tuple[str, ...]] = ("n_ctx", "tensor_parallel", "concurrency")
+    needs: ClassVar[tuple[str, ...]] = ("vllm",)
+    pip_extra: ClassVar[str] = "vllm"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "chat_template", given_template(self.chat_template, "VLLM"))
-        for name in ("model", "adapter"):
-            if isinstance(value := getattr(self, name), Path):
-                object.__setattr__(self, name, str(value))
-        for name in ("n_ctx", "tensor_parallel", "concurrency"):
-            if (value := getattr(self, name)) is not None and (not isinstance(value, int) or value < 1):
-                raise SettingError(f"VLLM: {name}={value!r}; give a whole number of 1 or more.")
+        self.check_local()
         if not 0 < self.gpu_memory <= 1:
             raise SettingError(f"VLLM: gpu_memory={self.gpu_memory!r}; give the share of each GPU's memory, over 0 and up to 1.")
         if self.engine is not None and not isinstance(self.engine, str):
             object.__setattr__(self, "engine", json.dumps(dict(self.engine), sort_keys=True))
 
-    @property
-    def label(self) -> str:
-        shown = [v.path if isinstance(v, Artefact) else v for v in (self.model, self.adapter) if v is not None]
-        return " + ".join(v.rstrip("/").rpartition("/")[2] if isinstance(v, str) else str(v.step.label) for v in shown)
-
     def identity_fields(self) -> Mapping[str, object]:
-        seen = dict(super().identity_fields())
-        revision = seen.pop("revision")
-        if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
-        if isinstance(self.adapter, str):
-            seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
+        seen = super().identity_fields()
         chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
         return {**seen, "engine": chosen} if chosen else seen
 
-    def pool_key(self) -> str:
-        own = [self.quantization, self.dtype, self.revision, self.chat_template, self.n_ctx, self.trust_remote_code]
-        steered = [self.tensor_parallel, self.gpu_memory, self.engine, self.concurrency]
-        return f"vllm {self.weights_key()} {own} {steered}"
-
-    def unload(self) -> bool:
-        """Give the GPUs back; the next request loads the model again. False where it was not loaded."""
-        return unload(self)
-
-    def open(self) -> Client:
-        if importlib.util.find_spec("vllm") is None:
-            raise MissingExtraError("vllm", extra="vllm", needed_for="dr.VLLM")
+    def client(self) -> Client:
         return VLLMClient(self)
-
-
-def _place(model: Any) -> str:
-    return model.path if isinstance(model, Artefact) else model or ""
 
 
 @dataclass(frozen=True)
@@ -155,8 +126,8 @@ class VLLMClient(Resident[Running]):
         from vllm.v1.engine.async_llm import AsyncLLM
 
         llm = self.settings
-        folder = str(local_weights(_place(llm.model), revision=llm.revision, trust_remote_code=llm.trust_remote_code, token=llm.hub_token))
-        adapter = adapter_folder(_place(llm.adapter), llm.hub_token) if llm.adapter is not None else None
+        weights = llm.to_load()
+        folder, adapter = str(weights.folder()), weights.adapter
         given = {"quantization": llm.quantization, "max_model_len": llm.n_ctx}
         engine = AsyncLLM.from_engine_args(
             AsyncEngineArgs(

@@ -1,4 +1,4 @@
-"""Requests in flight, pooled: sorted by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
+"""Requests in flight: sorted by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dreamframe.errors import CallError, PermanentCallError
 T = TypeVar("T")  # a prepared request
 R = TypeVar("R")  # its answer
 
-GATHER_S = 0.004  # how long the first request of an idle pool waits for company
+GATHER_S = 0.004  # how long the first request of an idle batcher waits for company
 
 
 class Job(Generic[T, R]):
-    """One request in the pool."""
+    """One request that waits."""
 
     __slots__ = ("answer", "item", "length", "number")
 
@@ -30,10 +30,10 @@ class Job(Generic[T, R]):
         return not self.answer.done()
 
 
-class Pool(Generic[T, R]):
+class Batcher(Generic[T, R]):
     """Answers requests in batches of similar length.
 
-    `work` answers a batch and runs on the pool's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
+    `work` answers a batch and runs on the batcher's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
     costs n times the longest one's length; batches cost at most `budget`. When `work` runs out of memory, the budget becomes half of what the batch
     cost and the batch is tried again in parts; batches that fit then raise it, by halves of the way to the cost that failed, and what fits is
     remembered: n equal requests of which b fit take at most 2 n / b + log2(b) batches. A request that does not fit alone fails.
@@ -63,7 +63,7 @@ class Pool(Generic[T, R]):
         self.closing = threading.Event()
 
     async def submit(self, item: T, length: int) -> R:
-        """The answer to one request. Raises the CallError that it met. A cancelled request leaves the pool."""
+        """The answer to one request. Raises the CallError that it met. A cancelled request leaves the line."""
         loop = asyncio.get_running_loop()
         job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future())
         self._jobs.append(job)

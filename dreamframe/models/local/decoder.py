@@ -45,7 +45,7 @@ def is_on_cpu(model: Any) -> bool:
     return bool(model.get_input_embeddings().weight.device.type == "cpu")
 
 
-class Engine:
+class Decoder:
     """A loaded model that answers batches of prepared requests."""
 
     def __init__(self, loaded: Loaded, *, label: str, chat_template: str | None, threads: int | None = None) -> None:

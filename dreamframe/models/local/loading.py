@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.local.weights import local_weights
+from dreamframe.models.local.quiet import quiet
+from dreamframe.models.local.settings import ToLoad
 
 
 @dataclass
@@ -59,61 +56,29 @@ def free_memory() -> None:
         torch.mps.empty_cache()
 
 
-def load(
-    model: str,
-    *,
-    adapter: str | None,
-    quantization: str | None,
-    device: str | None,
-    dtype: str | None,
-    revision: str | None,
-    trust_remote_code: bool,
-    who: str,
-    token: bool | None = None,
-) -> Loaded:
-    """Weights, adapter and tokenizer on their device, in evaluation mode. Raises SettingError for a folder that is no language model."""
+def load(weights: ToLoad, *, quantization: str | None) -> Loaded:
+    """Weights, adapter and tokenizer on their device, in evaluation mode. Raises SettingError for a folder that is not a language model."""
+    who, adapter, dtype = weights.who, weights.adapter, weights.dtype
     with quiet():
-        folder = local_weights(model, revision=revision, trust_remote_code=trust_remote_code, token=token)
+        folder = weights.folder()
         if not (folder / "config.json").exists():
             what = (
                 "an adapter: give its base as the model, and it as adapter=" if (folder / "adapter_config.json").exists() else "no model: it has no config.json"
             )
             raise SettingError(f"{who}: {folder} holds {what}.")
-        trust = {"trust_remote_code": trust_remote_code}
+        trust = {"trust_remote_code": weights.trust_remote_code}
         config = AutoConfig.from_pretrained(folder, **trust)
         is_seq2seq = bool(getattr(config, "is_encoder_decoder", False))
         auto = AutoModelForSeq2SeqLM if is_seq2seq else AutoModelForCausalLM
-        tokenizer = _tokenizer(Path(adapter) if adapter else None, folder, trust, is_seq2seq)
-        on = device or best_device()
-        weights = auto.from_pretrained(folder, config=config, **trust, **_dtype(dtype, on), **_quantized(quantization, dtype, who), **_placed(on, quantization))
+        tokenizer = _tokenizer(adapter, folder, trust, is_seq2seq)
+        on = weights.device or best_device()
+        model = auto.from_pretrained(folder, config=config, **trust, **_dtype(dtype, on), **_quantized(quantization, dtype, who), **_placed(on, quantization))
         if adapter is not None:
-            weights = _with_adapter(weights, Path(adapter), len(tokenizer), merge=quantization is None, who=who)
+            model = _with_adapter(model, adapter, len(tokenizer), merge=quantization is None, who=who)
         if on != "auto" and quantization is None:
-            weights = weights.to(on)
-        own_memory(weights)
-    return Loaded(weights.eval(), tokenizer, is_seq2seq, context_of(config, tokenizer))
-
-
-@contextlib.contextmanager
-def quiet(*modules: Any) -> Iterator[None]:
-    """No progress bars and no advice of transformers while weights load; as it was before afterwards. `modules` draw bars past its own switch."""
-    log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    drawn = {module: module.tqdm for module in modules if hasattr(module, "tqdm")}
-    for module in drawn:
-        module.tqdm = log.tqdm
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)  # what these libraries tell each other
-            yield
-    finally:
-        for module, bar in drawn.items():
-            module.tqdm = bar
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
+            model = model.to(on)
+        own_memory(model)
+    return Loaded(model.eval(), tokenizer, is_seq2seq, context_of(config, tokenizer))
 
 
 def _tokenizer(adapter: Path | None, folder: Path, trust: dict[str, bool], is_seq2seq: bool) -> Any:

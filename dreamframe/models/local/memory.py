@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,7 +27,7 @@ class Resident(ABC, Generic[E]):
     It may be unloaded whenever no request is in flight; the next request loads it again.
     """
 
-    limits = Limits(timeout_s=None)  # a slow machine is no failure
+    limits = Limits(timeout_s=None)  # a slow machine is not a failure
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
@@ -49,7 +49,7 @@ class Resident(ABC, Generic[E]):
             self.in_flight -= 1
             self.asked_at = asyncio.get_running_loop().time()
             if self.in_flight == 0:
-                seats().changed()
+                loaded_models().changed()
                 if self.is_outdated:
                     self._farewell = asyncio.ensure_future(self.unload())
 
@@ -79,21 +79,21 @@ class Resident(ABC, Generic[E]):
         made = (await asyncio.gather(ready, return_exceptions=True))[0]
         if not isinstance(made, BaseException):
             await self.release(made)
-        seats().leave(self)
+        loaded_models().leave(self)
 
     async def _load(self) -> E:
         if self._leaving is not None:  # never twice in memory
             await asyncio.shield(self._leaving)
         self.is_outdated = False
-        place = seats()
-        await place.take(self)
+        loaded = loaded_models()
+        await loaded.take(self)
         try:
             return await self._checked(await self.start())
         except DreamframeError:
-            place.leave(self)
+            loaded.leave(self)
             raise
         except Exception as exc:  # whatever a library says about weights it cannot load: nothing can be asked
-            place.leave(self)
+            loaded.leave(self)
             error = PermanentCallError(f"{self.settings.label}: the model could not be loaded: {type(exc).__name__}: {exc}")
             error.stops_run = True
             raise error from exc
@@ -136,32 +136,49 @@ class Resident(ABC, Generic[E]):
         """Give back threads and memory, having made short what is in flight."""
 
 
-class Seats:
+class LoadedModels:
     """The models of one event loop that are loaded, and how many may be."""
 
     def __init__(self, available: Callable[[], int | None] | None = None) -> None:
-        self.most: int | None = None  # None: as many as memory holds
-        self.taken: list[Resident[Any]] = []
+        self._most: list[int] = []  # that the runs of now allow
+        self.models: list[Resident[Any]] = []
         self._available = available or available_bytes
         self._turn = asyncio.Lock()  # models load one after the other, so that memory is counted right
         self._change = asyncio.Event()
 
+    @property
+    def most(self) -> int | None:
+        """The least that a run of now allows; None: as many as memory holds."""
+        return min(self._most, default=None)
+
+    @contextlib.contextmanager
+    def at_most(self, n: int | None) -> Iterator[None]:
+        """While a run is on that allows so many models at once; None: it does not mind. It speaks for itself alone: when it is over, its limit is."""
+        if n is None:
+            yield
+            return
+        self._most.append(n)
+        try:
+            yield
+        finally:
+            self._most.remove(n)
+
     async def take(self, model: Resident[Any]) -> None:
-        """Wait for a seat. Idle models make room, the one that was asked longest ago first."""
+        """Wait until there is room. Idle models make room, the one that was asked longest ago first."""
         async with self._turn:
-            for old in [m for m in self.taken if model.replaces(m)]:
+            for old in [m for m in self.models if model.replaces(m)]:
                 old.is_outdated = True
                 if old.in_flight == 0:
                     await old.unload()
-            while self.most is not None and len(self.taken) >= self.most:
+            while self.most is not None and len(self.models) >= self.most:
                 await self._one_leaves()
             while self._is_tight(model) and (idle := self._idle()):
                 await idle[0].unload()
-            self.taken.append(model)
+            self.models.append(model)
 
     def leave(self, model: Resident[Any]) -> None:
-        if model in self.taken:
-            self.taken.remove(model)
+        if model in self.models:
+            self.models.remove(model)
         self.changed()
 
     def changed(self) -> None:
@@ -175,7 +192,7 @@ class Seats:
 
     def _idle(self, *, for_s: float = 0.0) -> list[Resident[Any]]:
         now = asyncio.get_running_loop().time()
-        return sorted((m for m in self.taken if m.in_flight == 0 and now - m.asked_at >= for_s), key=lambda m: m.asked_at)
+        return sorted((m for m in self.models if m.in_flight == 0 and now - m.asked_at >= for_s), key=lambda m: m.asked_at)
 
     async def _one_leaves(self) -> None:
         if idle := self._idle(for_s=GRACE_S):
@@ -192,27 +209,27 @@ class Seats:
         return free is not None and free < ROOM * model.n_bytes
 
 
-_seats: WeakKeyDictionary[asyncio.AbstractEventLoop, Seats] = WeakKeyDictionary()
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, LoadedModels] = WeakKeyDictionary()
 
 
-def seats() -> Seats:
-    """The seats of the running loop."""
+def loaded_models() -> LoadedModels:
+    """Those of the running loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _seats:
-        _seats[loop] = Seats()
-    return _seats[loop]
+    if loop not in _of_loops:
+        _of_loops[loop] = LoadedModels()
+    return _of_loops[loop]
 
 
 def unload(settings: ModelSettings) -> bool:
     """Unload the model that these settings stand for, and wait until it is. False where it was not loaded."""
-    found = [(loop, m) for loop, place in list(_seats.items()) if loop.is_running() for m in place.taken if _same(settings, m.settings)]
+    found = [(loop, m) for loop, loaded in list(_of_loops.items()) if loop.is_running() for m in loaded.models if _same(settings, m.settings)]
     for loop, model in found:
         asyncio.run_coroutine_threadsafe(model.unload(), loop).result()
     return bool(found)
 
 
 def _same(settings: ModelSettings, loaded: ModelSettings) -> bool:
-    """Whether they load the same: a model of the plan equals whatever it was trained into, and how it is asked is no part of it."""
+    """Whether they load the same: a model of the plan equals whatever it was trained into, and how it is asked is not part of it."""
     if type(settings) is not type(loaded):
         return False
     edges = {id(e) for e in settings.edges()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import sys
@@ -11,7 +10,8 @@ from typing import Any, BinaryIO
 
 from dreamframe.models.authority import Authority
 from dreamframe.models.local.memory import Resident
-from dreamframe.models.local.replicas import KINDS, LONGEST_LINE, completion_fields, error_fields, request_of
+from dreamframe.models.local.replicas import LONGEST_LINE, completion_fields, error_fields, request_of
+from dreamframe.names import named
 
 
 async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
@@ -24,7 +24,7 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
     given = json.loads(await lines.readline())
     allowed = given["fields"].pop("authority")
     given["fields"]["authority"] = None if allowed is None else Authority.of(allowed)
-    settings = getattr(importlib.import_module(KINDS[given["kind"]]), given["kind"])(**given["fields"]).pinned()  # once, not for each request
+    settings = named(given["kind"])(**given["fields"]).pinned()  # once, not for each request
     client = settings.open()
     assert isinstance(client, Resident)
     try:

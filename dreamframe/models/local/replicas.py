@@ -18,13 +18,9 @@ from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.weights import KeptWeights
 from dreamframe.models.request import Completion, Question, Request, Sampling
+from dreamframe.names import NAMES
 
 LONGEST_LINE = 1 << 28  # bytes of one request or answer
-KINDS = {
-    "Transformers": "dreamframe.models.llms.transformers",
-    "SentenceTransformer": "dreamframe.models.embedders.sentence_transformers",
-    "HFClassifier": "dreamframe.models.task_models.hf",
-}
 PARTS = [name for name in Completion.__slots__ if name != "room"]  # of an answer; a model here has no limits to announce
 
 
@@ -160,7 +156,7 @@ def settings_fields(settings: ModelSettings, device: str, *, share: int) -> dict
     held = {k: v.path if isinstance(v, Artefact) else v for k, v in held.items()}
     held = {k: str(v.path() or v) if isinstance(v, KeptWeights) else v for k, v in held.items()}  # what they are is checked here
     held["authority"] = None if settings.authority is None else list(settings.authority.listed)
-    kind = next(k.__name__ for k in type(settings).__mro__ if k.__name__ in KINDS)
+    kind = next(k.__name__ for k in type(settings).__mro__ if k.__name__ in NAMES)
     threads = held.get("threads") or (max(1, free_cores() // share) if device == "cpu" else None)
     return {"kind": kind, "fields": {**held, "device": device, "threads": threads}}
 

@@ -267,7 +267,7 @@ def _convert(gguf: Path, out: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, modeling_gguf_pytorch_utils
     except ImportError as exc:
         raise MissingExtraError("torch or transformers", extra="local", needed_for=f"loading {gguf.name} with transformers") from exc
-    from dreamframe.models.local.loading import quiet
+    from dreamframe.models.local.quiet import quiet
 
     folder, name = str(gguf.parent), gguf.name
     packed = {"quantization_config": GgufConfig(dequantize=True)}  # otherwise it stays packed: slow, and not savable

@@ -34,6 +34,18 @@ class TaskModel(ModelSettings):
         return Question(llm=self, form="input", json_schema=schema)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a loaded task model reads texts and answers about them, as plain values: it knows no settings."""
+
+    label: str
+    hypothesis: str
+    multi_label: bool
+    threshold: float
+    truncate: bool
+    threads: int | None  # None: the cores that are free when the model is loaded
+
+
 def labels_of(question: Question) -> list[str] | None:
     """The labels that a model is to choose among; None: its own."""
     return None if question.json_schema is None else list(json.loads(question.json_schema)["enum"])

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.base import Artefact, Client, setting, steering
-from dreamframe.models.llms.transformers import DTYPES, adapter_identity
-from dreamframe.models.local.memory import Resident, n_bytes_of, unload
-from dreamframe.models.local.replicas import Replicas, devices_of
-from dreamframe.models.local.weights import weights_identity, weights_path
-from dreamframe.models.pinned import OfWeights
+from dreamframe.errors import SettingError
+from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.local.memory import Resident
+from dreamframe.models.local.settings import LocalSettings, shown
 from dreamframe.models.request import Completion, Request
-from dreamframe.models.task_models.base import TaskModel
+from dreamframe.models.task_models.base import Reading, TaskModel
 
 if TYPE_CHECKING:
-    from dreamframe.models.local.batching import Pool
+    from dreamframe.models.local.batching import Batcher
     from dreamframe.models.task_models.hf_engine import Reader, Text
 
 
 @dataclass(frozen=True)
-class HFClassifier(OfWeights, TaskModel):
+class HFClassifier(LocalSettings, TaskModel):
     """A text classifier in this process. Needs `pip install 'dreamframe[local]'`.
 
     `model` is a folder, a Hub id (its `revision` resolved to a commit), or a model that the plan trains; `adapter` likewise. Labels that the verb names
@@ -55,86 +49,53 @@ class HFClassifier(OfWeights, TaskModel):
     provider: ClassVar[str] = "hf-classifier"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "device", devices_of(self.device, who="HFClassifier"))
-        for name in ("model", "adapter"):
-            if isinstance(value := getattr(self, name), Path):
-                object.__setattr__(self, name, str(value))
-        if self.dtype not in (None, *DTYPES):
-            raise SettingError(f"HFClassifier: dtype={self.dtype!r} is not one of {', '.join(map(repr, DTYPES))}.")
+        super().__post_init__()
+        self.check_local()
         if not 0 <= self.threshold <= 1:
-            raise SettingError(f"HFClassifier: threshold={self.threshold!r}; a score is between 0 and 1.")
+            raise SettingError(f"{type(self).__name__}: threshold={self.threshold!r}; a score is between 0 and 1.")
         if self.hypothesis.count("{}") != 1:
-            raise SettingError(f"HFClassifier: hypothesis={self.hypothesis!r} needs one {{}}, where the label goes.")
-        for name in ("batch_tokens", "concurrency", "threads"):
-            if (value := getattr(self, name)) is not None and (not isinstance(value, int) or value < 1):
-                raise SettingError(f"HFClassifier: {name}={value!r}; give a whole number of 1 or more.")
+            raise SettingError(f"{type(self).__name__}: hypothesis={self.hypothesis!r} needs one {{}}, where the label goes.")
 
     @property
     def label(self) -> str:
-        shown = self.adapter if self.adapter is not None else self.model
-        if isinstance(shown, Artefact):
-            return Path(shown.path).name
-        return shown.rstrip("/").rpartition("/")[2] if isinstance(shown, str) else str(shown.step.label)
+        return shown(self.adapter if self.adapter is not None else self.model)
 
-    def identity_fields(self) -> Mapping[str, object]:
-        seen = dict(super().identity_fields())
-        revision = seen.pop("revision")
-        if isinstance(self.model, str):
-            seen["model"] = weights_identity(self.model, revision, token=self.hub_token)  # type: ignore[arg-type]
-        if isinstance(self.adapter, str):
-            seen["adapter"] = adapter_identity(self.adapter, self.hub_token)
-        return seen
+    def client(self) -> Client:
+        return HFClassifierClient(self)
 
-    def pool_key(self) -> str:
-        own = [self.multi_label, self.threshold, self.hypothesis, self.truncate, self.dtype, self.revision, self.trust_remote_code]
-        steered = [self.device, self.threads, self.batch_tokens, self.concurrency]
-        return f"{self.provider} {self.weights_key()} {own} {steered}"
-
-    def unload(self) -> bool:
-        """Give back the memory of the loaded model; the next text loads it again. False where it was not loaded."""
-        return unload(self)
-
-    def open(self) -> Client:
-        for library in ("torch", "transformers"):
-            if importlib.util.find_spec(library) is None:
-                raise MissingExtraError(library, extra="local", needed_for="dr.HFClassifier")
-        return Replicas(self, self.device) if isinstance(self.device, tuple) else HFClassifierClient(self)
-
-
-def place(model: Any) -> str:
-    """The folder or the Hub id of weights; empty for none."""
-    found: str = model.path if isinstance(model, Artefact) else model or ""  # as it is: kept weights know what they are
-    return found
+    @property
+    def reading(self) -> Reading:
+        """How texts are read and answered about."""
+        return Reading(self.label, self.hypothesis, self.multi_label, self.threshold, self.truncate, self.threads)
 
 
 class HFClassifierClient(Resident[Any]):
-    """The loaded model and the pool of texts that wait for it."""
+    """The loaded model and the texts that wait for it."""
 
     settings: HFClassifier
 
-    async def answer(self, engine: tuple[Reader, Pool[Text, Completion]], request: Request) -> Completion:
-        reader, pool = engine
+    async def answer(self, engine: tuple[Reader, Batcher[Text, Completion]], request: Request) -> Completion:
+        reader, batcher = engine
         text = reader.prepare(request)
-        return await pool.submit(text, text.n_tokens)
+        return await batcher.submit(text, text.n_tokens)
 
-    async def release(self, engine: tuple[Reader, Pool[Text, Completion]]) -> None:
-        reader, pool = engine
-        await pool.close()
+    async def release(self, engine: tuple[Reader, Batcher[Text, Completion]]) -> None:
+        reader, batcher = engine
+        await batcher.close()
         reader.release()
 
     @property
     def n_bytes(self) -> int:
-        found = weights_path(place(self.settings.model))
-        return 0 if found is None else n_bytes_of(found)
+        return self.settings.n_bytes
 
-    def load(self) -> tuple[Reader, Pool[Text, Completion]]:
+    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
         from dreamframe.models.task_models.hf_engine import Reader
 
-        return self.pooled(Reader.of(self.settings))
+        return self.batched(Reader.of(self.settings.to_load(), self.settings.reading))
 
-    def pooled(self, reader: Reader) -> tuple[Reader, Pool[Text, Completion]]:
-        """A loaded model with the pool that feeds it."""
-        from dreamframe.models.local.batching import Pool
+    def batched(self, reader: Reader) -> tuple[Reader, Batcher[Text, Completion]]:
+        """A loaded model with what feeds it batches."""
+        from dreamframe.models.local.batching import Batcher
 
         budget = self.settings.batch_tokens or reader.default_budget
-        return reader, Pool(reader.answer, budget=budget, is_out_of_memory=reader.is_out_of_memory, name=self.settings.label)
+        return reader, Batcher(reader.answer, budget=budget, is_out_of_memory=reader.is_out_of_memory, name=self.settings.label)

@@ -7,21 +7,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from dreamframe.errors import CallError, ContextLengthError, MissingExtraError, SettingError, listed
-from dreamframe.models.llms.transformers import adapter_folder
 from dreamframe.models.local.cores import free_cores
-from dreamframe.models.local.loading import best_device, context_of, free_memory, is_out_of_memory, own_memory, quiet
-from dreamframe.models.local.weights import local_weights
+from dreamframe.models.local.loading import best_device, context_of, free_memory, is_out_of_memory, own_memory
+from dreamframe.models.local.quiet import quiet
+from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.request import Completion, Request
-from dreamframe.models.task_models.base import labels_of, prediction, predictions
-
-if TYPE_CHECKING:
-    from dreamframe.models.task_models.hf import HFClassifier
+from dreamframe.models.task_models.base import Reading, labels_of, prediction, predictions
 
 CPU_TOKENS, GPU_TOKENS = 1024, 16384  # a batch's budget, padding included
 
@@ -41,8 +38,8 @@ class Reader:
 
     is_out_of_memory = staticmethod(is_out_of_memory)
 
-    def __init__(self, model: Any, tokenizer: Any, settings: HFClassifier, labels: Sequence[str]) -> None:
-        self._model, self._tokenizer, self._settings = model, tokenizer, settings
+    def __init__(self, model: Any, tokenizer: Any, reading: Reading, labels: Sequence[str]) -> None:
+        self._model, self._tokenizer, self._reading = model, tokenizer, reading
         self._labels = tuple(labels)
         lower = [label.lower() for label in labels]
         self._entails = next((i for i, label in enumerate(lower) if label.startswith("entail")), None)
@@ -50,27 +47,26 @@ class Reader:
         self._limit = context_of(model.config, tokenizer)
         on_cpu = model.device.type == "cpu"
         self.default_budget = CPU_TOKENS if on_cpu else GPU_TOKENS
-        self._threads = settings.threads or (free_cores() if on_cpu else None)
+        self._threads = reading.threads or (free_cores() if on_cpu else None)
 
     @classmethod
-    def of(cls, settings: HFClassifier) -> Reader:
+    def of(cls, weights: ToLoad, reading: Reading) -> Reader:
         """Load the weights onto their device."""
-        from dreamframe.models.task_models.hf import place
-
-        device = settings.device or best_device()
-        trust = {"trust_remote_code": settings.trust_remote_code}
-        adapter = adapter_folder(place(settings.adapter), settings.hub_token) if settings.adapter is not None else None
+        device, adapter = weights.device or best_device(), weights.adapter
+        trust = {"trust_remote_code": weights.trust_remote_code}
         with quiet():
-            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code, token=settings.hub_token)
+            folder = weights.folder()
             if not (folder / "config.json").exists():
-                raise SettingError(f"HFClassifier: {folder} holds no model: it has no config.json.")
+                raise SettingError(f"{weights.who}: {folder} holds no model: it has no config.json.")
             labels = _trained_labels(adapter)
             named = {"id2label": dict(enumerate(labels)), "label2id": {v: i for i, v in enumerate(labels)}} if labels else {}
             config = AutoConfig.from_pretrained(folder, **trust, **named)
-            dtype = settings.dtype or ("float32" if device == "cpu" else "auto")
+            dtype = weights.dtype or ("float32" if device == "cpu" else "auto")
             model, missing = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True, **trust)
             if adapter is None and missing["missing_keys"]:
-                raise SettingError(f"HFClassifier: {settings.label} is no classifier: it has no weights for {listed(sorted(missing['missing_keys']), most=3)}.")
+                raise SettingError(
+                    f"{weights.who}: {reading.label} is not a classifier: it has no weights for {listed(sorted(missing['missing_keys']), most=3)}."
+                )
             own = adapter is not None and (adapter / "tokenizer_config.json").exists()
             tokenizer = AutoTokenizer.from_pretrained(adapter if own else folder, **trust)
             tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
@@ -78,7 +74,7 @@ class Reader:
             if adapter is not None:
                 model = _with_adapter(model, adapter)
         found = [str(model.config.id2label[i]) for i in range(model.config.num_labels)]
-        return cls(own_memory(model.to(device).eval()), tokenizer, settings, found)
+        return cls(own_memory(model.to(device).eval()), tokenizer, reading, found)
 
     def prepare(self, request: Request) -> Text:
         """The text as tokens. Raises SettingError for labels that the model does not know, ContextLengthError for a text that is too long."""
@@ -88,18 +84,16 @@ class Reader:
         if set(asked) <= set(self._labels):
             return self._text([self._encoded(request.prompt)], tuple(asked), tuple(self._labels.index(label) for label in asked))
         if self._entails is None:
-            raise SettingError(
-                f"{self._settings.label}: it tells {listed(self._labels)}, and was not trained on entailment, so it cannot tell {listed(asked)}."
-            )
-        return self._text([self._encoded(request.prompt, self._settings.hypothesis.format(label)) for label in asked], tuple(asked), ())
+            raise SettingError(f"{self._reading.label}: it tells {listed(self._labels)}, and was not trained on entailment, so it cannot tell {listed(asked)}.")
+        return self._text([self._encoded(request.prompt, self._reading.hypothesis.format(label)) for label in asked], tuple(asked), ())
 
     def _encoded(self, text: str, pair: str | None = None) -> dict[str, list[int]]:
         inputs = dict(self._tokenizer(text, pair, verbose=False))
         n_tokens = len(inputs["input_ids"])
         if self._limit is not None and n_tokens > self._limit:
-            if not self._settings.truncate:
+            if not self._reading.truncate:
                 raise ContextLengthError(
-                    f"{self._settings.label}: the text has {n_tokens} tokens, and the model reads {self._limit}; truncate=True reads its beginning"
+                    f"{self._reading.label}: the text has {n_tokens} tokens, and the model reads {self._limit}; truncate=True reads its beginning"
                 )
             inputs = dict(self._tokenizer(text, pair, truncation="only_first", max_length=self._limit))
         return inputs
@@ -132,7 +126,7 @@ class Reader:
 
     def _completion(self, text: Text, logits: torch.Tensor) -> Completion:
         """The best label with its share among those asked about, or all labels that reach the threshold, each by itself."""
-        settings = self._settings
+        reading = self._reading
         if text.outputs:
             values = logits[0, list(text.outputs)]
             alone = values.sigmoid()
@@ -140,14 +134,14 @@ class Reader:
             values = logits[:, self._entails]
             against = logits[:, self._contradicts] if self._contradicts is not None else torch.zeros_like(values)
             alone = torch.stack([against, values]).softmax(0)[1]
-        if settings.multi_label:
-            chosen = [(label, float(s)) for label, s in zip(text.labels, alone, strict=True) if s >= settings.threshold]
+        if reading.multi_label:
+            chosen = [(label, float(s)) for label, s in zip(text.labels, alone, strict=True) if s >= reading.threshold]
             answer = predictions(chosen)
         else:
             shares = values.softmax(-1) if len(text.labels) > 1 else alone
             best = int(shares.argmax())
             answer = prediction(text.labels[best], float(shares[best]))
-        return Completion(answer, n_in=text.n_tokens, model=settings.label)
+        return Completion(answer, n_in=text.n_tokens, model=reading.label)
 
     def release(self) -> None:
         """Let go of the weights."""

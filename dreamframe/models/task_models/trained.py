@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from dreamframe.errors import MissingExtraError
 from dreamframe.models.base import Client
 from dreamframe.models.request import Completion
 from dreamframe.models.task_models.hf import HFClassifier, HFClassifierClient
 
 if TYPE_CHECKING:
-    from dreamframe.models.local.batching import Pool
+    from dreamframe.models.local.batching import Batcher
     from dreamframe.models.task_models.hf_engine import Reader, Text
 
 
@@ -29,7 +27,7 @@ class RewardModel(HFClassifier):
 
     provider: ClassVar[str] = "reward-model"
 
-    def open(self) -> Client:
+    def client(self) -> Client:
         return RewardClient(self)
 
 
@@ -42,26 +40,26 @@ class SentenceClassifier(HFClassifier):
     """
 
     provider: ClassVar[str] = "sentence-classifier"
+    needs: ClassVar[tuple[str, ...]] = ("torch", "sentence_transformers")
+    pip_extra: ClassVar[str] = "embed"
 
-    def open(self) -> Client:
-        if importlib.util.find_spec("sentence_transformers") is None:
-            raise MissingExtraError("sentence-transformers", extra="embed", needed_for="dr.SentenceClassifier")
+    def client(self) -> Client:
         return SentenceClient(self)
 
 
 class RewardClient(HFClassifierClient):
     """The loaded reward model."""
 
-    def load(self) -> tuple[Reader, Pool[Text, Completion]]:
+    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
         from dreamframe.models.task_models.trained_engine import RewardReader
 
-        return self.pooled(RewardReader.of(self.settings))
+        return self.batched(RewardReader.of(self.settings.to_load(), self.settings.reading))
 
 
 class SentenceClient(HFClassifierClient):
     """The loaded embedder with its head."""
 
-    def load(self) -> tuple[Reader, Pool[Text, Completion]]:
+    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
         from dreamframe.models.task_models.trained_engine import SentenceReader
 
-        return self.pooled(SentenceReader.of(self.settings))
+        return self.batched(SentenceReader.of(self.settings.to_load(), self.settings.reading))

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from dreamframe.errors import ContextLengthError, SettingError
 from dreamframe.models.local.cores import free_cores
-from dreamframe.models.local.loading import best_device, own_memory, quiet
-from dreamframe.models.local.weights import local_weights
+from dreamframe.models.local.loading import best_device, own_memory
+from dreamframe.models.local.quiet import quiet
+from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.request import Completion
-from dreamframe.models.task_models.base import prediction
+from dreamframe.models.task_models.base import Reading, prediction
 from dreamframe.models.task_models.hf_engine import CPU_TOKENS, GPU_TOKENS, Reader, Text
-
-if TYPE_CHECKING:
-    from dreamframe.models.task_models.hf import HFClassifier
 
 
 class RewardReader(Reader):
     """A sequence classifier with one output: the reward itself, without a scale."""
 
     @classmethod
-    def of(cls, settings: HFClassifier) -> Reader:
-        made = super().of(settings)
+    def of(cls, weights: ToLoad, reading: Reading) -> Reader:
+        made = super().of(weights, reading)
         if len(made._labels) != 1:
-            raise SettingError(f"RewardModel: {settings.label} tells {len(made._labels)} labels; a reward model has one output.")
+            raise SettingError(f"{weights.who}: {reading.label} tells {len(made._labels)} labels; a reward model has one output.")
         return made
 
     def _encoded(self, text: str, pair: str | None = None) -> dict[str, list[int]]:  # noqa: ARG002  a reward has no hypotheses
@@ -37,39 +35,37 @@ class RewardReader(Reader):
         else:
             ids = self._tokenizer(text if text.endswith(end) else text + end, verbose=False)["input_ids"]
         if self._limit is not None and len(ids) > self._limit:
-            if not self._settings.truncate:
-                raise ContextLengthError(f"{self._settings.label}: the text has {len(ids)} tokens, and the model reads {self._limit}; truncate=True cuts it")
+            if not self._reading.truncate:
+                raise ContextLengthError(f"{self._reading.label}: the text has {len(ids)} tokens, and the model reads {self._limit}; truncate=True cuts it")
             ids = ids[: self._limit]
         return {"input_ids": ids, "attention_mask": [1] * len(ids)}
 
     def _completion(self, text: Text, logits: torch.Tensor) -> Completion:
-        return Completion(prediction("reward", float(logits[0, 0])), n_in=text.n_tokens, model=self._settings.label)
+        return Completion(prediction("reward", float(logits[0, 0])), n_in=text.n_tokens, model=self._reading.label)
 
 
 class SentenceReader(Reader):
     """A sentence-transformers model whose last layer gives a logit for each label of `labels.json`."""
 
-    def __init__(self, model: Any, settings: HFClassifier, labels: Sequence[str]) -> None:
-        self._model, self._tokenizer, self._settings, self._labels = model, model.tokenizer, settings, tuple(labels)
+    def __init__(self, model: Any, reading: Reading, labels: Sequence[str]) -> None:
+        self._model, self._tokenizer, self._reading, self._labels = model, model.tokenizer, reading, tuple(labels)
         self._entails = self._contradicts = None
         self._limit = model.max_seq_length
         on_cpu = model.device.type == "cpu"
         self.default_budget = CPU_TOKENS if on_cpu else GPU_TOKENS
-        self._threads = settings.threads or (free_cores() if on_cpu else None)
+        self._threads = reading.threads or (free_cores() if on_cpu else None)
 
     @classmethod
-    def of(cls, settings: HFClassifier) -> Reader:
+    def of(cls, weights: ToLoad, reading: Reading) -> Reader:
         from sentence_transformers import SentenceTransformer
 
-        from dreamframe.models.task_models.hf import place
-
         with quiet():
-            folder = local_weights(place(settings.model), revision=settings.revision, trust_remote_code=settings.trust_remote_code, token=settings.hub_token)
+            folder = weights.folder()
             if not (folder / "labels.json").exists():
-                raise SettingError(f"SentenceClassifier: {folder} holds no few-shot classifier: it has no labels.json.")
+                raise SettingError(f"{weights.who}: {folder} holds no few-shot classifier: it has no labels.json.")
             labels = json.loads((folder / "labels.json").read_text())["labels"]
-            model = SentenceTransformer(str(folder), device=settings.device or best_device(), local_files_only=True)
-        return cls(own_memory(model.eval()), settings, labels)
+            model = SentenceTransformer(str(folder), device=weights.device or best_device(), local_files_only=True)
+        return cls(own_memory(model.eval()), reading, labels)
 
     def _logits(self, inputs: Sequence[dict[str, list[int]]]) -> torch.Tensor:
         padded = self._tokenizer.pad({k: [i[k] for i in inputs] for k in inputs[0]}, return_tensors="pt").to(self._model.device)

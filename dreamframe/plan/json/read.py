@@ -1,4 +1,4 @@
-"""JSON as a plan. Only known records are made; what the text calls a function or class is what the caller hands over under that name, if it is the same."""
+"""Reads a plan from JSON. Only records of dreamframe are made; functions and classes are those that the caller passes, if their fingerprints are the plan's."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError, PlanError, PlanFormatError
-from dreamframe.frame.frame import Frame
-from dreamframe.frame.model import Model
-from dreamframe.hub.datasets import stream_rows
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import Authority, shown
 from dreamframe.models.base import ModelSettings
+from dreamframe.models.edges import Rows, Trained
 from dreamframe.models.llms.litellm import LiteLLM
 from dreamframe.models.local.weights import KeptWeights
 from dreamframe.plan.json import expressions
@@ -57,10 +55,10 @@ def plan_of(
 ) -> Step:
     """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold. `allow` lists what it may reach.
 
-    Raises PlanFormatError for what is no plan, for functions that are missing or differ, and for one that wants code of a repository to run.
+    Raises PlanFormatError for what is not a plan, for functions that are missing or differ, and for one that wants code of a repository to run.
     """
     if not isinstance(record, Mapping) or not isinstance(record.get("steps"), list) or not record["steps"]:
-        raise PlanFormatError("from_json: this is no plan of dreamframe: there are no steps in it.")
+        raise PlanFormatError("from_json: this is not a plan of dreamframe: it has no steps.")
     if record.get("plan") != FORMAT:
         said = f"the plan has format {record.get('plan')!r}; this dreamframe reads format {FORMAT}"
         raise PlanFormatError(f"from_json: {said}. Upgrade with: pip install -U dreamframe")
@@ -80,16 +78,11 @@ def plan_of(
     except RecursionError as exc:
         raise PlanFormatError("from_json: the plan is nested too deeply.") from exc
     except (Exception, pl.exceptions.PanicException) as exc:  # a stranger's JSON may be wrong in any way
-        raise PlanFormatError(f"from_json: this is no whole plan: {type(exc).__name__}: {exc}") from exc
-
-
-def as_user_sees(step: Step) -> Frame | Model:
-    """The plan as a frame, or as the model that it trains."""
-    return Model(step) if isinstance(step, Train) else Frame(step)
+        raise PlanFormatError(f"from_json: the plan cannot be read: {type(exc).__name__}: {exc}") from exc
 
 
 def _given(wanted: object, functions: Given) -> dict[str, object]:
-    """What the caller hands over, by the names that the plan has for it."""
+    """What the caller passes, by the names that the plan has for it."""
     have = dict(functions) if isinstance(functions, Mapping) else {str(getattr(f, "__name__", None) or type(f).__name__): f for f in functions}
     found, missing = {}, []
     for name, said in dict(wanted or {}).items():  # type: ignore[call-overload]
@@ -99,15 +92,15 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
             found[str(name)] = match[0]
         elif name in have:
             raise PlanFormatError(
-                f"the {kind} {name!r} that was handed over is not the one the plan was made with: its code, or something that it reads, differs "
-                "(also another minor version of Python does that). Hand over the one of then, or build the plan anew in Python."
+                f"the {kind} {name!r} that you passed is not the one the plan was made with: its code, or something that it reads, differs "
+                "(also another minor version of Python does that). Pass the one of then, or build the plan anew in Python."
             )
         else:
             missing.append((str(name), kind, str(said.get("module"))))
     if missing:
         told = "; ".join(f"the {kind} {name!r} of {module}" for name, kind, module in missing)
         raise PlanFormatError(
-            f"the plan uses what no text can hold: {told}. Import it and hand it over: functions={{{', '.join(f'{n!r}: {n}' for n, _, _ in missing)}}}."
+            f"the plan needs what JSON cannot hold: {told}. Import it and pass it: functions={{{', '.join(f'{n!r}: {n}' for n, _, _ in missing)}}}."
         )
     return found
 
@@ -136,7 +129,7 @@ class Reader:
         """One step over those that were read before it."""
         cls = self._class(held["step"])
         if not issubclass(cls, Step):
-            raise PlanFormatError(f"{cls.__name__} is no step")
+            raise PlanFormatError(f"{cls.__name__} is not a step")
         fields = self._fields(held, cls)
         fields |= self._lent(cls)
         fields["inputs"] = tuple(self._below(n) for n in held["inputs"])
@@ -145,8 +138,7 @@ class Reader:
         if "rows" in held:
             fields["data"] = self._source(held["rows"])
         if issubclass(cls, HubStream):
-            repo, split, commit = (str(fields[name]) for name in ("repo", "split", "revision"))
-            fields["fetch"] = stream_rows(repo, fields["config"], split, commit, pl.Schema(dict(fields["columns"])), authority=self._authority)
+            fields |= {name: str(fields[name]) for name in ("repo", "split", "revision")}
         if cls is Scan and "rows" in held:
             kept = {"data": fields["data"], "name": fields.get("name"), "authority": self._authority}
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
@@ -172,7 +164,7 @@ class Reader:
         if isinstance(name, Mapping):
             found = self.value(name)
             if not isinstance(found, type):
-                raise PlanFormatError(f"{name!r} is no class")
+                raise PlanFormatError(f"{name!r} is not a class")
             return found
         return record_class(name)
 
@@ -197,7 +189,7 @@ class Reader:
     def _record(self, held: Mapping[str, Any]) -> Any:
         cls = self._class(held["$record"])
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
-            raise PlanFormatError(f"{cls.__name__} is no record that a step may hold")
+            raise PlanFormatError(f"{cls.__name__} is not a record that a step may hold")
         fields = self._fields(held, cls)
         fields |= self._lent(cls)
         return cls.of_plan(fields) if issubclass(cls, ModelSettings) else cls(**fields)
@@ -245,10 +237,10 @@ class Reader:
     def _edge(self, kind: str, number: Any) -> Any:
         below = self._below(number)
         if kind == "$frame":
-            return Frame(below)
+            return Rows(below)
         if not isinstance(below, Train):
             raise PlanFormatError(f"{below.label} trains no model")
-        return Model(below)
+        return Trained(below)
 
     def _answer(self, held: Any) -> AnswerSchema:
         shape = self.value(held["shape"]) if "shape" in held else expressions.type_read(held["dtype"])

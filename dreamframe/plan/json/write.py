@@ -28,6 +28,7 @@ from dreamframe.arrow import as_arrow, in_arrow
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.api.address import Address
+from dreamframe.models.edges import Edge, Trained, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.local.weights import KeptWeights
 from dreamframe.plan.json import expressions
@@ -178,11 +179,11 @@ class Writer:
     def _by_class(self, value: Any) -> Any:
         if isinstance(value, type):
             return self._type(value, value.__name__)
-        if isinstance(below := getattr(value, "step", None), Step):
-            kind = "model" if hasattr(value, "fit") else "frame"
-            if id(below) not in self._numbers:
-                raise PlanFormatError(f"it holds a {kind} that is no edge of the plan")
-            return {f"${kind}": self._numbers[id(below)]}
+        if isinstance(edge := as_edge(value), Edge):
+            kind = "model" if isinstance(edge, Trained) else "frame"
+            if id(edge.step) not in self._numbers:
+                raise PlanFormatError(f"it holds a {kind} that is not an edge of the plan")
+            return {f"${kind}": self._numbers[id(edge.step)]}
         cls: type = type(value)
         if dataclasses.is_dataclass(cls) and (is_record(cls) or not cls.__module__.startswith("dreamframe.")):
             return {"$record": self._class(cls), **self._fields(value, set())}

@@ -11,7 +11,7 @@ from dreamframe.models.request import Failure, Replies, RowContext
 from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions
 from dreamframe.plan.step import RowStep, Step, step
 from dreamframe.prompts import templates as template
-from dreamframe.prompts.instruct import need_text
+from dreamframe.prompts.instruct import need_writable
 
 
 @step
@@ -42,7 +42,7 @@ class Classify(RowStep):
     def check(self) -> None:
         if self.on_error not in ("raise", "null", "drop"):
             raise SettingError(f"{self.label}: on_error={self.on_error!r} is not one of 'raise', 'null', 'drop'.")
-        need_text(self.column, self.inputs[0].schema, step=self.label)
+        need_writable(self.column, self.inputs[0].schema, step=self.label)
         self.adds(self.into, self.score)
 
     def reads(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Embedding(RowStep):
         if self.on_error not in ON_ERROR:
             raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
         for column in self.reads():
-            need_text(self.inputs[0], column, where=self.where)
+            need_string(self.inputs[0], column, where=self.where)
         if self.into in self.inputs[0].schema:
             raise DuplicateColumnError(
                 f"{self.where}: column {self.into!r} exists already. Give the new one another name with into=, or drop the old one first: .drop({self.into!r})."
@@ -84,8 +84,8 @@ def need_embedder(by: Any, *, where: str) -> Embedder:
     return by
 
 
-def need_text(below: Step, column: str, *, where: str) -> None:
-    """Raise ColumnNotFoundError or SchemaError for a column of `below` that is no text."""
+def need_string(below: Step, column: str, *, where: str) -> None:
+    """Raise ColumnNotFoundError or SchemaError for a column of `below` that does not hold strings."""
     have = below.schema
     if column not in have:
         raise ColumnNotFoundError(column, columns=have.names(), step=where)

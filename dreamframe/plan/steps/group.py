@@ -12,7 +12,7 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import TableStep, step
-from dreamframe.plan.steps.embed import need_text, need_vectors
+from dreamframe.plan.steps.embed import need_string, need_vectors
 from dreamframe.prompts import templates as template
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DedupLetters(Dedup):
 
     def check(self) -> None:
         super().check()
-        need_text(self.inputs[0], self.column, where=self.label)
+        need_string(self.inputs[0], self.column, where=self.label)
 
     def describe(self) -> str:
         return f"DEDUP {self.column!r} where letters are {self.threshold:g} alike (minhash)"

@@ -11,13 +11,14 @@ import polars as pl
 
 from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
 from dreamframe.identity.whose_code import is_library, is_own
-from dreamframe.models.answer import LENGTH, are_plain, usable, verdict
-from dreamframe.models.base import LLM
+from dreamframe.models.answer import are_plain, usable, verdict
+from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, Step, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ANEW = "Answer with nothing but JSON that fits the schema."
@@ -63,6 +64,9 @@ class PromptStep(RowStep):
 
     def reads(self) -> tuple[str, ...]:
         return self.prompt.columns
+
+    def models(self) -> tuple[ModelSettings, ...]:
+        return (self.llm, *self.prompt.models)
 
     @property
     def dtype(self) -> pl.DataType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,25 +14,16 @@ from dreamframe.errors import AnswerError, CallError, ContextLengthError, Duplic
 from dreamframe.models.answer import usable
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Failure, Question, RowContext, Sampling
+from dreamframe.models.tokens import usual
 from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
 
 T = TypeVar("T")
-CHARS = 3  # characters counted as a token: fewer than any common tokenizer needs for prose, so that an estimate is on the safe side
 MARKS = 16  # tokens kept free for the marks that a chat format puts around the messages
 SHRINKS = 0.9  # a round of partial answers that is not shorter than so much of what it was made of leads nowhere
 BREAKS = ("\n\n", "\n", ". ", " ")  # where a text that is too long is cut, best first
-
-
-def estimate(text: str) -> int:
-    """Tokens of a text, from its length.
-
-    >>> estimate("a cup of tea")
-    4
-    """
-    return math.ceil(len(text) / CHARS)
 
 
 @step
@@ -108,7 +98,7 @@ class Reduce(RowStep):
 
     def tokens(self, text: str) -> int:
         """The tokens of a text, counted or estimated."""
-        return self.count(text) if self.count is not None else estimate(text)
+        return self.count(text) if self.count is not None else usual(text)
 
     def prompts(self, texts: Sequence[str], written: Callable[[str], str]) -> Iterator[str]:
         """The texts in as few prompts as they fit into, in their order. Raises ContextLengthError where not even a piece of a text fits."""

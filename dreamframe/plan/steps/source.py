@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
+from dreamframe.hub.datasets import HubSplit
 from dreamframe.identity.files import WRITEBACK_S
 from dreamframe.identity.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.models.authority import shown
@@ -20,6 +21,7 @@ from dreamframe.plan.step import Memo, Source, runtime, step
 from dreamframe.plan.steps.files import files_of, is_marked, names_in_rows
 from dreamframe.plan.steps.scanners import scan
 from dreamframe.redaction.secret import hidden, is_secret_name
+from dreamframe.store.sources import SourceContext
 
 FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
 FILES = FileMemo(rest_s=WRITEBACK_S)  # digests of unchanged files, so that a large one is not read twice
@@ -81,7 +83,7 @@ class HubTable(Table):
 
 @step
 class HubStream(Source):
-    """Rows of a data set of the Hub at one commit, read when they are needed and no further than that."""
+    """Rows of a data set of the Hub at one commit. The record names them; a run reads them, out of its session or from the Hub."""
 
     repo: str
     config: str | None = None
@@ -90,26 +92,33 @@ class HubStream(Source):
     columns: tuple[tuple[str, Any], ...]  # (name, polars type)
     license: str | None = runtime()
     citation: str | None = runtime()
-    fetch: Callable[[int | None], pl.DataFrame] = runtime()  # the first n rows, or all
+    token: str | bool | None = field(default=None, repr=False, metadata={"runtime": True, "secret": True})  # of the Hub, where the user gave one
+    is_streamed: bool = runtime(default=True)  # no further than a limit needs; else the whole split at once
     limit: int | None = None  # rows that are needed: part of the key, since two plans of one run may need different ones
 
     def first(self, n: int) -> Source:
-        if self.limit is not None and self.limit <= n:
+        if not self.is_streamed or (self.limit is not None and self.limit <= n):
             return self
-        return HubStream(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "limit": n})
+        return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "limit": n})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema(dict(self.columns))
 
     def lazy(self) -> pl.LazyFrame:
-        return self.fetch(self.limit).lazy()
+        return self.read(SourceContext())
+
+    def read(self, ctx: SourceContext) -> pl.LazyFrame:
+        """Out of the session, else from the Hub. A plan that was read tells the Hub who the user is only where that was allowed."""
+        told = False if self.authority is not None and not self.authority.has_repository(self.repo) else self.token
+        hub = HubSplit(self.repo, self.config, self.split, ctx, token=told, authority=self.authority)
+        return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.is_streamed).lazy()
 
     def provenance(self) -> tuple[Provenance, ...]:
         return (of_the_hub(self.repo, self.revision, self.license, self.citation),)
 
     def describe(self) -> str:
-        most = "" if self.limit is None else f", the first {self.limit} rows"
-        return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]} streamed{most} [{len(self.schema)} columns]"
+        how = "" if not self.is_streamed else " streamed" if self.limit is None else f" streamed, the first {self.limit} rows"
+        return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]}{how} [{len(self.schema)} columns]"
 
 
 @step

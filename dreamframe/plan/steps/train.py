@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import is_place
+from dreamframe.models.edges import Trained
 from dreamframe.plan.step import Memo, ModelStep, step
 from dreamframe.trainers.base import Trainer
 
@@ -37,4 +38,4 @@ def model_name(base: Any) -> str:
     """What a base model is called: a name, the last part of a path, or the step that trains it."""
     if isinstance(base, str):
         return Path(base).name if is_place(base) else base
-    return str(getattr(base, "label", None) or getattr(getattr(base, "step", None), "label", None) or type(base).__name__)
+    return str(base.step.label if isinstance(base, Trained) else getattr(base, "label", None) or type(base).__name__)

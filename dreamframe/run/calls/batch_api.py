@@ -18,7 +18,7 @@ from dreamframe.errors import BadRequestError, BudgetExceededError, CallError, R
 from dreamframe.models.answer import check_ended
 from dreamframe.models.api.batch_api import BatchApi, Line
 from dreamframe.models.api.http import Reply
-from dreamframe.models.api.settings import ApiClient, LearntError
+from dreamframe.models.api.settings import AdaptedError, ApiClient
 from dreamframe.models.api.wire import Wire
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Completion, Failure, Request
@@ -264,7 +264,7 @@ class BatchAsker:
         try:
             completion = self._client.read(self._wire(row, submission), Reply(line.status, {}, line.body))
             check_ended(completion.finish, completion.text)
-        except (LearntError, TransientCallError):
+        except (AdaptedError, TransientCallError):
             if row is not None:
                 again[row.key] = row
         except CallError as exc:

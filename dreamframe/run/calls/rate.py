@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dreamframe.models.request import Completion, Request
+from dreamframe.models.tokens import usual
 
 
 class Pace:
@@ -119,7 +120,7 @@ class Tokens:
 
     def left(self, request: Request) -> float:
         """A call leaves; its estimate."""
-        estimate = self._usual if self._usual is not None else len(request.prompt) / 4 + (request.question.sampling.max_tokens or 256)
+        estimate = self._usual if self._usual is not None else usual(request.prompt) + (request.question.sampling.max_tokens or 256)
         self._level -= estimate
         return estimate
 

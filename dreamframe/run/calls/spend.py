@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamframe.errors import BudgetExceededError, SettingError
+from dreamframe.models import tokens
 from dreamframe.models.api.batch_api import DISCOUNT
 from dreamframe.models.base import ModelSettings
 from dreamframe.models.prices import Price
@@ -82,9 +83,9 @@ class Spend:
         return True
 
     def _at_most(self, request: Request, price: Price) -> float:
-        """US dollars. A token has two bytes or more, but for rare scripts; an answer is as long as it may be, or as the longest seen."""
+        """US dollars. An answer is as long as it may be, or as the longest seen."""
         question = request.question
-        n_in = (len(request.prompt.encode()) + len((question.system or "").encode()) + len(question.json_schema or "")) / 2 + 50
+        n_in = tokens.at_most(request.prompt, question.system, question.json_schema)
         n_out = question.sampling.max_tokens or max(LEAST_OUTPUT, self._longest.get(question.digest, 0))
         return price.at_most(n_in, n_out)
 

@@ -150,7 +150,7 @@ def test_step_json_keeps_counts_of_each_step(tmp_path):
         asked = dr.frame({"t": ["tea", "rain"]}).prompt(dr.testing.Echo(), "{t}", into="a").filter(pl.col("t") == "tea")
         asked.prompt(dr.testing.Echo(), "again {a}", into="b").collect()
         record = session.steps()[-1]
-    kept = {s["label"]: (s["rows_in"], s["rows"], s["asked"]) for s in record["steps"]}
+    kept = {s.label: (s.rows_in, s.rows, s.calls) for s in record.ran}
     assert kept["a"] == (2, 2, 2)
     assert kept["b"] == (1, 1, 1)
 

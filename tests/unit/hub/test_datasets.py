@@ -6,23 +6,30 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.step import runtime, step
 from dreamframe.plan.steps.source import HubStream
+from dreamframe.store.sources import SourceContext
 
 ROWS = pl.DataFrame({"n": range(10)})
 
 
-class Far:
-    """A data set that counts what is read of it."""
+@step
+class FarStream(HubStream):
+    """A data set in memory that counts what is read of it."""
 
+    asked: list[int | None] = runtime()
+
+    def read(self, ctx: SourceContext) -> pl.LazyFrame:
+        self.asked.append(self.limit)
+        return (ROWS if self.limit is None else ROWS.head(self.limit)).lazy()
+
+
+class Far:
     def __init__(self) -> None:
         self.asked: list[int | None] = []
 
-    def fetch(self, n: int | None) -> pl.DataFrame:
-        self.asked.append(n)
-        return ROWS if n is None else ROWS.head(n)
-
     def frame(self) -> dr.Frame:
-        return dr.Frame(HubStream(repo="me/rows", revision="0" * 40, columns=tuple(ROWS.schema.items()), fetch=self.fetch))
+        return dr.Frame(FarStream(repo="me/rows", revision="0" * 40, columns=tuple(ROWS.schema.items()), asked=self.asked))
 
 
 LIMITS = {

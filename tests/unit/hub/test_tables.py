@@ -57,7 +57,7 @@ def on_disk(folder: Path, *, split: bool = False) -> dr.Frame:
 
 def from_hub(monkeypatch: pytest.MonkeyPatch, *, streaming: bool) -> dr.Frame:
     """A Hub that has one data set."""
-    monkeypatch.setattr(hub._Hub, "_record", lambda *_: {"revision": "c0ffee"})
+    monkeypatch.setattr(hub.HubSplit, "_record", lambda *_: {"revision": "c0ffee"})
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, streaming=False, **__: data_set().to_iterable_dataset() if streaming else data_set())
     return dr.scan_hub("me/moods", streaming=streaming)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import functools
 import json
@@ -143,6 +144,19 @@ def test_parts_say_which_field_differs():
     assert list(one) == ["class", "a", "b"]
     assert [name for name in one if one[name] != other[name]] == ["b"]
     assert all(len(digest) == 12 for digest in one.values())
+
+
+def test_a_class_is_the_same_after_one_of_its_objects_was_copied_or_pickled():
+    """Python notes the names of its slots on the class then."""
+
+    class Own:
+        def __init__(self) -> None:
+            self.n = 1
+
+    before = fingerprint(Own)
+    copy.copy(Own())
+    assert "__slotnames__" in vars(Own)
+    assert fingerprint(Own) == before
 
 
 def test_a_new_version_of_a_step_class_is_another_step():

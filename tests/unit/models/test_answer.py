@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import AnswerError
-from dreamframe.models.answer import ENDS, MARKS, are_plain, as_read, usable, without_thoughts
+from dreamframe.models.answer import MARKS, are_plain, as_read, usable, without_thoughts
 from dreamframe.models.api.wire import Dialect
 from dreamframe.models.request import Completion, Question
+from dreamframe.store.ends import ENDS
 from tests.asking import requests
 from tests.loopback.served import chat, last, message, response, run, said, text
 from tests.storing import open_answers

@@ -14,7 +14,7 @@ import dreamframe as dr
 from dreamframe import recipes
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.prompts.template import Template
+from dreamframe.prompts.base import Template
 from dreamframe.recipes.evolve import WAYS, drawn_number
 from dreamframe.testing import Scripted
 

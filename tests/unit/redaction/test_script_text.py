@@ -12,6 +12,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.redaction.script_text import UnreadableScriptError, without_secrets_of_script
+from dreamframe.session import PlanRecord
 from dreamframe.testing import Echo
 from tests.leaks import leaks
 
@@ -153,7 +154,7 @@ def test_a_script_that_does_not_parse_is_refused(source: str) -> None:
 # What a session keeps
 
 
-def run(folder: Path, **settings: Any) -> dict[str, Any]:
+def run(folder: Path, **settings: Any) -> PlanRecord:
     with dr.Session(folder, **settings) as session:
         dr.frame({"t": ["tea"]}).prompt(Echo(), "{t}", into="said").collect()
         (plan,) = session.plans()
@@ -169,9 +170,9 @@ def as_main(monkeypatch: pytest.MonkeyPatch, **held: Any) -> None:
 def test_no_script_is_kept_unless_it_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "label.py").write_text("x = 1\n")
     as_main(monkeypatch, __file__=str(tmp_path / "label.py"))
-    assert run(tmp_path / "s")["script"] is None
+    assert run(tmp_path / "s").script is None
     assert not (tmp_path / "s" / "scripts").exists()
-    assert run(tmp_path / "kept", keep_script=True)["script"].startswith("label-")
+    assert run(tmp_path / "kept", keep_script=True).script.startswith("label-")
 
 
 def test_a_script_that_does_not_parse_is_not_kept_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,15 +180,15 @@ def test_a_script_that_does_not_parse_is_not_kept_and_says_so(tmp_path: Path, mo
     as_main(monkeypatch, __file__=str(tmp_path / "label.py"))
     with pytest.warns(UserWarning, match="the script was not kept: it does not parse as Python"):
         plan = run(tmp_path / "s", keep_script=True)
-    assert plan["script"] is None
-    assert plan["script_problem"].startswith("the script was not kept")
+    assert plan.script is None
+    assert plan.script_problem.startswith("the script was not kept")
     assert not (tmp_path / "s" / "scripts").exists()
 
 
 def test_cells_are_read_together_and_one_that_does_not_parse_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     as_main(monkeypatch, In=["", f"k = '{PLAIN}'", f"%env KEY={KEY}", "llm = dr.OpenAI('m', api_key=k)"])
     plan = run(tmp_path / "s", keep_script=True)
-    text = (tmp_path / "s" / "scripts" / plan["script"]).read_text()
+    text = (tmp_path / "s" / "scripts" / plan.script).read_text()
     assert text == (
         "# %%\nk = '***'\n\n# %%\n# a cell that was not kept: it does not parse as Python (SyntaxError)\n\n# %%\nllm = dr.OpenAI('m', api_key=k)\n"
     )

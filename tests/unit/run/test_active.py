@@ -19,7 +19,7 @@ import dreamframe as dr
 from dreamframe.errors import OfflineError, SettingError
 from dreamframe.models.base import steering
 from dreamframe.run import active
-from dreamframe.session.session import current
+from dreamframe.run.active import current
 from dreamframe.trainers.base import Trainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.roles import Roles

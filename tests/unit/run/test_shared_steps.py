@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[dr.Frame], list[dr.Frame]]] = {
 def test_a_function_that_several_steps_read_is_called_once_a_row(readers: str, kept: bool) -> None:
     with dr.Session("kept" if kept else None) as session:
         rows = dr.collect_all(READERS[readers](mapped()))
-        stats = [s for run in session.runs for s in run.steps if s.label == "map"]
+        stats = [s for run in session.runs() for s in run.steps if s.label == "map"]
     assert counts["calls"] == 6
     assert [s.rows for s in stats] == [6], "and is one line of progress and log"
     assert all(r.height for r in rows)

@@ -118,8 +118,8 @@ def test_cost_is_unknown_rather_than_wrong(tmp_path: Path) -> None:
 def test_records_of_a_stranger_that_cannot_be_read_are_listed_and_break_nothing(tmp_path: Path, plan_on_record: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = session(tmp_path / "before", plan())
     after = session(tmp_path / "after", plan(ask="Extol {name}."))
-    odd = [{**r, "plan": plan_on_record} for r in before.steps()]
-    monkeypatch.setattr(before, "steps", lambda: odd)
+    odd = [{**r, "plan": plan_on_record} for r in before.stores.steps.all()]  # type: ignore[union-attr]
+    monkeypatch.setattr(before.stores.steps, "all", lambda: odd)
     found = after.diff(before)
     assert (len(found.only_here), len(found.only_there)) == (1, 1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dreamframe as dr
-from dreamframe.session.session import current
+from dreamframe.run.active import current
 
 
 def test_a_session_that_cannot_be_entered_is_not_left_active():

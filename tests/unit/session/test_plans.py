@@ -39,10 +39,10 @@ def test_a_kept_plan_gives_its_rows_elsewhere_without_a_call(tmp_path: Path) -> 
         rows = said().filter(pl.col("n") > 1).collect()
     with dr.Session(moved(tmp_path / "a", tmp_path / "b"), offline=True) as session:
         (plan,) = session.plans()
-        assert (plan["label"], plan["kind"], plan["columns"]) == ("filter", "frame", ["t", "n", "said"])
-        assert plan["explain"].startswith("FILTER")
-        assert {"dreamframe", "polars", "pyarrow"} <= plan["libraries"].keys()
-        for name in (plan["name"], plan["label"], plan["key"]):
+        assert (plan.label, plan.kind, plan.columns) == ("filter", "frame", ("t", "n", "said"))
+        assert plan.explain.startswith("FILTER")
+        assert {"dreamframe", "polars", "pyarrow"} <= plan.libraries.keys()
+        for name in (plan.name, plan.label, plan.key):
             assert session.plan(name).collect().equals(rows)  # type: ignore[union-attr]
         assert session.usage()["calls"] == 0
 
@@ -89,14 +89,14 @@ def test_a_plan_is_kept_once_and_a_cheap_one_never(tmp_path: Path) -> None:
         for _ in range(2):
             said().collect()
             dr.frame(ROWS).head(2).collect()
-        assert [p["label"] for p in session.plans()] == ["said"]
+        assert [p.label for p in session.plans()] == ["said"]
 
 
 def test_several_plans_of_one_label_are_told_apart_by_name(tmp_path: Path) -> None:
     with dr.Session(tmp_path) as session:
         said().collect()
         said(system="Be brief.").collect()
-        first, second = (p["name"] for p in session.plans())
+        first, second = (p.name for p in session.plans())
         with pytest.raises(PlanFormatError, match=f"several plans are called 'said'. There are: '{first}', '{second}'"):
             session.plan("said")
         with pytest.raises(PlanFormatError, match=r"no plan is called 'tea'\. There are: "):
@@ -107,9 +107,9 @@ def test_a_plan_that_no_text_can_hold_is_kept_as_what_explain_says(tmp_path: Pat
     with dr.Session(tmp_path) as session:
         said().with_columns(pl.col("said").map_elements(str.upper, return_dtype=pl.String)).collect()
         (plan,) = session.plans()
-        assert plan["explain"].startswith("WITH COLUMNS")
-        with pytest.raises(PlanFormatError, match=r"kept as a text alone: with_columns: .* Do it in df\.map"):
-            session.plan(plan["name"])
+        assert plan.explain.startswith("WITH COLUMNS")
+        with pytest.raises(PlanFormatError, match=r"kept as text alone and cannot be run: with_columns: .* Do it in df\.map"):
+            session.plan(plan.name)
 
 
 def test_functions_are_handed_over(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_damage_is_seen_and_never_read(tmp_path: Path) -> None:
     (plan,) = (tmp_path / "plans").iterdir()
     plan.write_text(plan.read_text().replace("Say {t}", "Cry {t}").replace("Say ", "Cry "))
     with dr.Session(tmp_path) as session:
-        assert [p["path"] for p in session.verify()] == [f"plans/{plan.name}"]
+        assert [p.path for p in session.verify()] == [f"plans/{plan.name}"]
         with pytest.warns(UserWarning, match="does not have its checksum"), pytest.raises(PlanFormatError):
             session.plan("said")
 
@@ -167,12 +167,12 @@ def test_the_script_is_kept_without_keys_and_paths(tmp_path: Path, monkeypatch: 
     with dr.Session(tmp_path / "s", keep_script=True) as session:
         said().collect()
         (plan,) = session.plans()
-    text = (tmp_path / "s" / "scripts" / plan["script"]).read_text()
-    assert plan["script"].startswith("label-")
+    text = (tmp_path / "s" / "scripts" / plan.script).read_text()
+    assert plan.script.startswith("label-")
     assert text == "llm = dr.OpenAI('m', api_key='***')\nrows = dr.scan_csv('rows.csv')\n"
-    (tmp_path / "s" / "scripts" / plan["script"]).write_text("print('tea')")
+    (tmp_path / "s" / "scripts" / plan.script).write_text("print('tea')")
     with dr.Session(tmp_path / "s") as session:
-        assert [p["path"] for p in session.verify()] == [f"scripts/{plan['script']}"]
+        assert [p.path for p in session.verify()] == [f"scripts/{plan.script}"]
 
 
 def test_the_cells_of_a_notebook_are_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_the_cells_of_a_notebook_are_its_script(tmp_path: Path, monkeypatch: pyt
     with dr.Session(tmp_path, keep_script=True) as session:
         said().collect()
         (plan,) = session.plans()
-    assert (tmp_path / "scripts" / plan["script"]).read_text() == "# %%\nimport dreamframe as dr\n\n# %%\ndf = dr.frame({})\n"
+    assert (tmp_path / "scripts" / plan.script).read_text() == "# %%\nimport dreamframe as dr\n\n# %%\ndf = dr.frame({})\n"
 
 
 def test_no_key_and_no_path_of_this_machine_is_in_a_kept_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_no_key_and_no_path_of_this_machine_is_in_a_kept_plan(tmp_path: Path, mo
     with dr.Session(tmp_path / "s") as session:
         for frame in (dr.scan_csv(tmp_path / "rows.csv").prompt(llm, "{t}", on_error="null"), said(rows={"t": ["a"]}, system=f"Use {KEY}.")):
             frame.collect()
-        assert [bool(p["problem"]) for p in session.plans()] == [False, True], "a plan that holds a key as plain text is not kept"
+        assert [bool(p.problem) for p in session.plans()] == [False, True], "a plan that holds a key as plain text is not kept"
     held = b"".join(p.read_bytes() for part in ("plans", "scripts", "sources") for p in (tmp_path / "s" / part).rglob("*") if p.is_file())
     assert KEY.encode() not in held
     assert str(tmp_path).encode() not in held
@@ -202,13 +202,13 @@ def test_gc_keeps_what_the_kept_plans_need_and_says_what_the_rest_is_worth(tmp_p
         dr.collect_all([kept])
         dr.collect_all([other])
         told = session.gc(keep=[kept], dry_run=True)
-        assert sorted(r["path"].split("/")[0] for r in told) == ["plans", "sources", "sources", "steps"]
-        assert all(r["bytes"] > 0 and r["why"] == "not kept" for r in told)
+        assert sorted(r.path.split("/")[0] for r in told) == ["plans", "sources", "sources", "steps"]
+        assert all(r.n_bytes > 0 and r.why == "not kept" for r in told)
         assert session.gc(keep=[kept]) == told
         assert session.gc(keep=[kept]) == []
         assert session.verify() == []
         (plan,) = session.plans()
-        assert session.plan(plan["name"]).collect().equals(kept.collect())  # type: ignore[union-attr]
+        assert session.plan(plan.name).collect().equals(kept.collect())  # type: ignore[union-attr]
         other.collect()
         assert session.usage()["calls"] == 4, "what went is made again from the answers"
 

@@ -78,7 +78,7 @@ def test_a_session_in_memory_writes_only_below_its_scratch(tmp_path: Path) -> No
     stores = open_stores(None, scratch=tmp_path / "scratch")
     stores.log.write([{"event": "run"}])
     stores.answers.close()
-    assert stores.steps is None
+    assert not stores.steps.keeps
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def answers(model: dr.Model | dr.HFClassifier, **settings: Any) -> list[Any]:
     return dr.frame({"text": TEXTS}).classify(classifier, None, "text", into="y").collect()["y"].to_list()
 
 
+@lru_cache
+def answers_of_base(labels: tuple[str, ...]) -> list[Any]:
+    """What the base with these labels says before any training; asked once."""
+    return answers(dr.HFClassifier(str(micro_classifier(labels=labels)), threads=1))
+
+
 LABELS = [
     pytest.param(["positive", "negative"] * 3, {}, id="text"),
     pytest.param(["positive", "negative"] * 3, {"labels": ["negative", "positive"]}, id="labels= in another order"),
@@ -55,8 +62,8 @@ LABELS = [
 
 @pytest.mark.parametrize(("labels", "settings"), LABELS)
 def test_a_training_that_changes_nothing_changes_no_answer(labels: Any, settings: dict[str, Any]) -> None:
-    base = micro_classifier(labels=("positive", "negative"))
-    before = answers(dr.HFClassifier(str(base), threads=1))
+    names = ("positive", "negative")
+    base, before = micro_classifier(labels=names), answers_of_base(names)
     model = dr.frame({"text": TEXTS, "label": labels}).train(dr.Classifier(str(base), **STILL, **settings))
     with dr.Session(None, progress=False):
         assert [label.lower() for label in answers(model)] == before
@@ -72,8 +79,8 @@ def test_a_head_of_any_number_of_labels_keeps_their_order() -> None:
 
 @pytest.mark.parametrize("labels", [[0, 1] * 3, ["0", "1"] * 3, [False, True] * 3], ids=["ints", "digits", "bools"])
 def test_labels_without_names_are_the_outputs_by_number(labels: Any) -> None:
-    base = micro_classifier(labels=("LABEL_0", "LABEL_1"))
-    before = [str(label)[-1] for label in answers(dr.HFClassifier(str(base), threads=1))]
+    names = ("LABEL_0", "LABEL_1")
+    base, before = micro_classifier(labels=names), [str(label)[-1] for label in answers_of_base(names)]
     with dr.Session(None, progress=False):
         seen = answers(dr.frame({"text": TEXTS, "label": labels}).train(dr.Classifier(str(base), **STILL)))
     assert [{"false": "0", "true": "1"}.get(label, label) for label in seen] == before

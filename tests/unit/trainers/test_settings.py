@@ -11,6 +11,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.models.authority import Authority
 from dreamframe.models.base import Artefact
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.base import Chained, finite
 from dreamframe.trainers.config_fields import config_fields
 
@@ -78,7 +79,7 @@ def test_a_model_of_the_plan_is_an_edge_wherever_it_stands() -> None:
     judge = dr.frame({"chosen": ["a"], "rejected": ["b"]}).train(dr.Reward("base"))
     llm = dr.Transformers("base", adapter=first)
     trainer = dr.GRPO(first, rewards=[judge, length_of, dr.LLMReward(llm, "{completion}")])
-    assert trainer.edges() == (first, judge, first)
+    assert trainer.edges() == (Trained(first.step), Trained(judge.step), Trained(first.step))
     resolved = trainer.resolve(lambda model: Artefact("/somewhere", model.step.key({})))
     assert resolved.edges() == ()
     assert isinstance(resolved.base, Chained)

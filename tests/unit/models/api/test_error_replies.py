@@ -16,7 +16,7 @@ from dreamframe.errors import (
     RateLimitedError,
     ServerError,
 )
-from dreamframe.models.api.error_replies import Refusal, status_of
+from dreamframe.models.api.error_replies import ErrorReply, status_of
 from dreamframe.models.api.http import Reply
 from dreamframe.models.llms.openai import OpenAI
 from tests.asking import ask_all
@@ -37,8 +37,8 @@ def google(*, quota: str | None = None, delay: str | None = None, value: str | N
     return [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": QUOTA, "details": details}}]
 
 
-def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> Refusal:
-    return Refusal(Reply(status, headers or {}, body if isinstance(body, bytes) else json.dumps(body).encode()))
+def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> ErrorReply:
+    return ErrorReply(Reply(status, headers or {}, body if isinstance(body, bytes) else json.dumps(body).encode()))
 
 
 def error(status: int, body: Any, headers: dict[str, str] | None = None) -> CallError:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dreamframe.models.api.error_replies import Refusal
+from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.rate_headers import room_of, seconds, until_more_s
 from dreamframe.models.llms.openai import OpenAI
@@ -89,7 +89,7 @@ def test_what_is_left_is_read(headers: dict[str, str], room: Room | None) -> Non
     ids=["calls", "tokens", "neither", "Retry-After counts first", "in milliseconds"],
 )
 def test_a_refusal_says_when(headers: dict[str, str], wait_s: float | None) -> None:
-    assert Refusal(Reply(429, headers, b"{}")).retry_after_s == wait_s
+    assert ErrorReply(Reply(429, headers, b"{}")).retry_after_s == wait_s
     assert until_more_s(headers) in (wait_s, 1.0, None)
 
 

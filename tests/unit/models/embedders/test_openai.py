@@ -179,7 +179,7 @@ def test_a_reply_that_does_not_fit_is_a_failed_row_and_never_a_wrong_one(behavio
         ("Unknown parameter: 'dimensions'", "dimensions"),
     ],
 )
-def test_a_setting_that_a_server_refuses_is_learnt_once(says: str, gone: str) -> None:
+def test_a_setting_that_a_server_refuses_is_found_out_once(says: str, gone: str) -> None:
     def fault(call: Call) -> Callable[[Call], None] | None:
         return status(400, says) if gone in call.body else None
 

@@ -75,7 +75,7 @@ def test_a_schema_is_an_output_format_then_a_tool_then_words() -> None:
     assert second["tools"][0]["input_schema"] == SCHEMA
     assert "JSON schema" in third["system"][0]["text"]
     assert (failures, run.texts) == ({}, {"a": '{"n": 7}', "b": '{"n": 7}'})
-    assert server.n_calls == 4, "learnt once"
+    assert server.n_calls == 4, "found out once"
 
 
 def test_a_tools_input_is_the_answer() -> None:
@@ -84,7 +84,7 @@ def test_a_tools_input_is_the_answer() -> None:
     assert run.texts == {"a": '{"n":7}'}
 
 
-def test_the_most_tokens_of_a_model_are_learnt() -> None:
+def test_the_most_tokens_of_a_model_are_found_out() -> None:
     fault = status(400, "max_tokens: 8192 > 4096, which is the maximum allowed number of output tokens for claude-x")
     with Loopback(fault=lambda c: fault if c.body["max_tokens"] > 4096 else None) as server:
         _run, failures = ask(claude(server, concurrency=1), ["a", "b"])

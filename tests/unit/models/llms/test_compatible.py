@@ -6,9 +6,9 @@ import pytest
 
 from dreamframe.errors import AuthenticationError, SettingError
 from dreamframe.models.llms import compatible
-from dreamframe.models.llms.names import PROVIDERS
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.llms.openai import OpenAI
+from dreamframe.names import providers
 from tests.loopback import Loopback
 from tests.loopback.asking import ask
 
@@ -18,7 +18,7 @@ HOSTED = [k for k in PRESETS if k.needs_key and k is not compatible.AzureOpenAI]
 
 @pytest.mark.parametrize("kind", PRESETS, ids=lambda k: k.__name__)
 def test_a_preset_is_found_by_its_provider_and_asks_its_server(kind: type[OpenAI], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert PROVIDERS[kind.provider] == f"compatible:{kind.__name__}"
+    assert providers()[kind.provider] == kind.__name__
     monkeypatch.setenv(kind.key_variable, "k-1")
     with Loopback() as server:
         run, failures = ask(named(f"{kind.provider}/some/model", base_url=server.url), ["hello"])

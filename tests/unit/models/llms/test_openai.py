@@ -1,4 +1,4 @@
-"""dr.OpenAI: what leaves, what comes back, what is learnt, and what is never shown."""
+"""dr.OpenAI: what leaves, what comes back, what is found out, and what is never shown."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def test_each_protocol_is_spoken(api: str, path: str) -> None:
 
 
 def test_the_seed_is_sent_and_differs_by_sample() -> None:
-    from dreamframe.models.api.openai_format import Shape
+    from dreamframe.models.api.openai_format import OpenAIFormat
     from dreamframe.models.api.wire import Dialect
     from dreamframe.models.request import Request
 
-    shape = Shape(question(OpenAI("m", seed=7)), Dialect(), model="m", more={})
+    shape = OpenAIFormat(question(OpenAI("m", seed=7)), Dialect(), model="m", more={})
     seeds = [json.loads(shape.body(Request(shape.question, "a", k, bytes([k + 1] * 16))))["seed"] for k in range(3)]
     assert seeds[0] == 7
     assert len(set(seeds)) == 3
@@ -129,20 +129,20 @@ def unless(fine: Callable[[dict[str, Any]], bool], message: str, **error: Any) -
     ids=["max_tokens", "seed", "system role", "json_schema", "response_format"],
 )
 @pytest.mark.filterwarnings("ignore:the server takes no seed")
-def test_what_a_server_refuses_is_learnt_once(fault: Callable[[Call], Any], settings: dict[str, Any]) -> None:
+def test_what_a_server_refuses_is_found_out_once(fault: Callable[[Call], Any], settings: dict[str, Any]) -> None:
     fields = {"schema": settings.pop("schema")} if "schema" in settings else {}
     with Loopback(fault=fault) as server:
         run, failures = ask(model(server, concurrency=1, **settings), [f"p{i}" for i in range(20)], **fields)
     assert failures == {}
     assert len(run.texts) == 20
-    assert server.n_calls <= 23, "at most three lessons, each at the first row"
+    assert server.n_calls <= 23, "at most three refusals, each at the first row"
     if settings.get("system"):
         assert bodies(server)[-1]["messages"] == [{"role": "user", "content": "S\n\np19"}]
     if fields:
         assert "JSON schema" in json.dumps(bodies(server)[-1]["messages"][0])
 
 
-def test_another_api_is_learnt_from_the_refusal_that_names_it() -> None:
+def test_another_api_is_spoken_after_the_refusal_that_names_it() -> None:
     wrong = status(404, "This model is only supported in v1/responses and not in v1/chat/completions.")
     with Loopback(fault=lambda call: wrong if "chat" in call.path else None) as server:
         run, failures = ask(model(server, concurrency=1, max_tokens=9), ["a", "b"])
@@ -150,7 +150,7 @@ def test_another_api_is_learnt_from_the_refusal_that_names_it() -> None:
     assert [c.path for c in server.calls] == ["/v1/chat/completions", "/v1/responses", "/v1/responses"]
 
 
-def test_a_refusal_that_teaches_nothing_is_the_rows_error() -> None:
+def test_a_refusal_that_says_nothing_of_use_is_the_rows_error() -> None:
     with Loopback(fault=unless(lambda b: "temperature" not in b, "Unsupported value: 'temperature' does not support 0.0 with this model.")) as server:
         _run, failures = ask(model(server, temperature=0), ["a"])
     assert failures[0].error == "BadRequestError"

@@ -1,4 +1,4 @@
-"""The pool: what is packed together, what happens when memory runs out, who fails."""
+"""The batcher: what is packed together, what happens when memory runs out, who fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dreamframe.errors import BadRequestError, CallError, PermanentCallError
-from dreamframe.models.local.batching import Pool
+from dreamframe.models.local.batching import Batcher
 
 
 class Model:
@@ -27,13 +27,13 @@ class Model:
         return [2 * n for n in batch]
 
 
-def run(model: Any, lengths: Sequence[int], *, budget: int, most: int | None = None) -> tuple[list[Any], Pool[int, int]]:
-    async def main() -> tuple[list[Any], Pool[int, int]]:
-        pool: Pool[int, int] = Pool(model.work, budget=budget, is_out_of_memory=lambda e: isinstance(e, MemoryError), most=most, name="fake")
+def run(model: Any, lengths: Sequence[int], *, budget: int, most: int | None = None) -> tuple[list[Any], Batcher[int, int]]:
+    async def main() -> tuple[list[Any], Batcher[int, int]]:
+        batcher: Batcher[int, int] = Batcher(model.work, budget=budget, is_out_of_memory=lambda e: isinstance(e, MemoryError), most=most, name="fake")
         try:
-            return await asyncio.gather(*(pool.submit(n, n) for n in lengths), return_exceptions=True), pool
+            return await asyncio.gather(*(batcher.submit(n, n) for n in lengths), return_exceptions=True), batcher
         finally:
-            await pool.close()
+            await batcher.close()
 
     return asyncio.run(main())
 
@@ -68,8 +68,8 @@ def test_every_row_is_done_in_few_attempts_whatever_the_memory(n: int, memory: i
 
 def test_what_fits_is_remembered() -> None:
     model = Model(memory=20)
-    _, pool = run(model, [1] * 500, budget=10**9)
-    assert 20 * 7 // 8 <= pool.budget <= 20
+    _, batcher = run(model, [1] * 500, budget=10**9)
+    assert 20 * 7 // 8 <= batcher.budget <= 20
     assert sum(len(b) > 20 for b in model.batches[10:]) == 0
 
 
@@ -80,9 +80,9 @@ def test_memory_that_others_take_lowers_the_budget_again() -> None:
             return super().work(batch)
 
     model = Shrinking()
-    answers, pool = run(model, [1] * 400, budget=64)
+    answers, batcher = run(model, [1] * 400, budget=64)
     assert answers == [2] * 400
-    assert pool.budget <= 4
+    assert batcher.budget <= 4
 
 
 def test_a_request_that_does_not_fit_alone_fails_alone() -> None:
@@ -95,9 +95,9 @@ def test_a_request_that_does_not_fit_alone_fails_alone() -> None:
 
 def test_another_error_is_not_mistaken_for_out_of_memory() -> None:
     model = Model(memory=3, error=lambda: OSError("no space left on device"))
-    answers, pool = run(model, [1] * 8, budget=8)
+    answers, batcher = run(model, [1] * 8, budget=8)
     assert all(isinstance(a, PermanentCallError) and "no space left" in str(a) for a in answers)
-    assert (len(model.batches), pool.budget) == (1, 8)
+    assert (len(model.batches), batcher.budget) == (1, 8)
 
 
 def test_an_error_in_the_result_is_that_requests_own() -> None:
@@ -113,12 +113,12 @@ def test_a_cancelled_request_is_not_worked_on() -> None:
     model = Model()
 
     async def main() -> None:
-        pool: Pool[int, int] = Pool(model.work, budget=100, is_out_of_memory=lambda e: False)
-        tasks = [asyncio.create_task(pool.submit(n, n)) for n in (1, 2, 3)]
+        batcher: Batcher[int, int] = Batcher(model.work, budget=100, is_out_of_memory=lambda e: False)
+        tasks = [asyncio.create_task(batcher.submit(n, n)) for n in (1, 2, 3)]
         await asyncio.sleep(0)
         tasks[1].cancel()
         assert await asyncio.gather(tasks[0], tasks[2]) == [2, 6]
-        await pool.close()
+        await batcher.close()
 
     asyncio.run(main())
     assert sorted(n for b in model.batches for n in b) == [1, 3]
@@ -128,10 +128,10 @@ def test_requests_that_arrive_while_a_batch_is_worked_on_form_the_next() -> None
     model = Model()
 
     async def main() -> list[int]:
-        pool: Pool[int, int] = Pool(model.work, budget=100, is_out_of_memory=lambda e: False)
-        first = await pool.submit(1, 1)
-        rest = await asyncio.gather(*(pool.submit(n, n) for n in (2, 3)))
-        await pool.close()
+        batcher: Batcher[int, int] = Batcher(model.work, budget=100, is_out_of_memory=lambda e: False)
+        first = await batcher.submit(1, 1)
+        rest = await asyncio.gather(*(batcher.submit(n, n) for n in (2, 3)))
+        await batcher.close()
         return [first, *rest]
 
     assert asyncio.run(main()) == [2, 4, 6]

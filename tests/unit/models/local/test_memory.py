@@ -11,7 +11,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import PermanentCallError
 from dreamframe.models.base import LLM, Client, steering
-from dreamframe.models.local.memory import Resident, Seats, available_bytes, n_bytes_of, seats, unload
+from dreamframe.models.local.memory import LoadedModels, Resident, available_bytes, loaded_models, n_bytes_of, unload
 from dreamframe.models.request import Completion, Question, Request
 from tests.asking import requests
 from tests.micro_gguf import micro_gguf
@@ -91,15 +91,15 @@ def test_a_model_is_loaded_once_and_when_first_asked() -> None:
     assert diary.events == ["load a", "unload a"]
 
 
-def test_with_one_seat_an_idle_model_makes_room() -> None:
+def test_with_room_for_one_an_idle_model_makes_room() -> None:
     diary = Diary()
 
     async def main() -> None:
-        seats().most = 1
-        a, b = Local("a", diary=diary), Local("b", diary=diary)
-        clients = {"a": a.open(), "b": b.open()}
-        for llm in (a, b, b, a):
-            await ask(clients[llm.model], llm, "x")
+        with loaded_models().at_most(1):
+            a, b = Local("a", diary=diary), Local("b", diary=diary)
+            clients = {"a": a.open(), "b": b.open()}
+            for llm in (a, b, b, a):
+                await ask(clients[llm.model], llm, "x")
 
     asyncio.run(main())
     assert diary.events == ["load a", "unload a", "load b", "unload b", "load a"]
@@ -110,10 +110,10 @@ def test_a_busy_model_is_waited_for() -> None:
     diary = Diary()
 
     async def main() -> list[Completion]:
-        seats().most = 1
-        a, b = Local("a", diary=diary), Local("b", diary=diary)
-        client_a, client_b = a.open(), b.open()
-        return await asyncio.gather(*(ask(client_a, a, str(i)) for i in range(50)), *(ask(client_b, b, str(i)) for i in range(50)))
+        with loaded_models().at_most(1):
+            a, b = Local("a", diary=diary), Local("b", diary=diary)
+            client_a, client_b = a.open(), b.open()
+            return await asyncio.gather(*(ask(client_a, a, str(i)) for i in range(50)), *(ask(client_b, b, str(i)) for i in range(50)))
 
     answers = asyncio.run(main())
     assert [c.text for c in answers] == [f"a({i})" for i in range(50)] + [f"b({i})" for i in range(50)]
@@ -125,8 +125,8 @@ def test_models_leave_when_memory_is_tight_the_longest_idle_first() -> None:
     memory = 1000
 
     async def main() -> None:
-        place = seats()
-        place._available = lambda: memory - 300 * len(diary.loaded)
+        loaded = loaded_models()
+        loaded._available = lambda: memory - 300 * len(diary.loaded)
         for name in ("a", "b", "c", "d"):
             llm = Local(name, diary=diary, size=300)
             await ask(llm.open(), llm, "x")
@@ -136,16 +136,16 @@ def test_models_leave_when_memory_is_tight_the_longest_idle_first() -> None:
     assert diary.most_loaded < 4
 
 
-def test_a_model_that_cannot_be_loaded_gives_its_seat_back() -> None:
+def test_a_model_that_cannot_be_loaded_gives_its_room_back() -> None:
     diary = Diary()
 
     async def main() -> str | None:
-        seats().most = 1
-        broken, good = Local("broken", diary=diary), Local("a", diary=diary)
-        with pytest.raises(PermanentCallError, match="could not be loaded: OSError: no such weights") as caught:
-            await ask(broken.open(), broken, "x")
-        assert caught.value.stops_run
-        return (await ask(good.open(), good, "x")).text
+        with loaded_models().at_most(1):
+            broken, good = Local("broken", diary=diary), Local("a", diary=diary)
+            with pytest.raises(PermanentCallError, match="could not be loaded: OSError: no such weights") as caught:
+                await ask(broken.open(), broken, "x")
+            assert caught.value.stops_run
+            return (await ask(good.open(), good, "x")).text
 
     assert asyncio.run(main()) == "a(x)"
 
@@ -193,14 +193,26 @@ def test_two_models_with_room_for_one_are_run_one_after_the_other() -> None:
     assert diary.most_loaded == 1
 
 
+def test_the_limit_of_a_run_holds_while_it_is_on_and_not_for_the_next() -> None:
+    async def main() -> list[int | None]:
+        place, seen = loaded_models(), []
+        with place.at_most(3):
+            with place.at_most(1), place.at_most(None):
+                seen.append(place.most)
+            seen.append(place.most)
+        return [*seen, place.most]
+
+    assert asyncio.run(main()) == [1, 3, None]
+
+
 def test_the_system_says_what_memory_is_free() -> None:
     free = available_bytes()
     assert free is None or free > 0
     assert n_bytes_of(micro_gguf()) == micro_gguf().stat().st_size
 
 
-def test_seats_are_kept_for_each_loop_of_its_own() -> None:
-    async def mine() -> Seats:
-        return seats()
+def test_each_loop_has_loaded_models_of_its_own() -> None:
+    async def mine() -> LoadedModels:
+        return loaded_models()
 
     assert asyncio.run(mine()) is not asyncio.run(mine())

@@ -17,7 +17,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import OfflineError, SourceChangedError, TrainingError
 from dreamframe.models.llms.llamacpp import LlamaCppClient
-from dreamframe.models.local.memory import Resident, seats
+from dreamframe.models.local.memory import Resident, loaded_models
 from dreamframe.models.local.weights import Pinned, content_digest
 from dreamframe.models.request import Question
 from tests.asking import requests
@@ -165,7 +165,7 @@ def test_what_was_loaded_from_replaced_weights_is_let_go_of(tmp_path: Path) -> N
             clients.append(question.llm.open())  # type: ignore[attr-defined]
             await clients[-1].complete(requests(question, ["x"])[0])
             put(model, other_bytes(model), in_place=False)
-        taken = list(seats().taken)
+        taken = list(loaded_models().models)
         await asyncio.gather(*(c.close() for c in clients))
         return len(taken), taken == [clients[-1]]
 
@@ -187,7 +187,7 @@ def test_one_that_is_busy_leaves_when_it_has_answered(tmp_path: Path) -> None:
         await second.complete(requests(new, ["tell me"])[0])
         done = await asked
         await first._farewell
-        left = list(seats().taken)
+        left = list(loaded_models().models)
         await second.close()
         return done.text, left, second
 

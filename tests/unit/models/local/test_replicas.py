@@ -6,13 +6,15 @@ import asyncio
 import json
 import os
 import signal
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
 import dreamframe as dr
 from dreamframe import errors
 from dreamframe.errors import ConnectionFailedError, ContextLengthError, PermanentCallError, SettingError
+from dreamframe.models.local.memory import loaded_models
 from dreamframe.models.local.replicas import (
     Replicas,
     completion_fields,
@@ -25,6 +27,7 @@ from dreamframe.models.local.replicas import (
     settings_fields,
 )
 from dreamframe.models.request import Completion, Question, Request, Sampling
+from dreamframe.run.loop import run
 from tests.asking import ask_all, requests, texts
 from tests.micro import micro_causal, micro_classifier
 
@@ -37,42 +40,70 @@ def model(**settings: Any) -> dr.Transformers:
     return dr.Transformers(micro_causal(), **{"temperature": 1.0, "max_tokens": 8, "threads": 1, **settings})
 
 
-def test_two_processes_give_the_answers_of_one_model() -> None:
-    both = texts(ask_all(model(device=["cpu", "cpu"]), [*PROMPTS, *PROMPTS], samples=[0] * 6 + [1] * 6))
-    assert both == texts(ask_all(model(), [*PROMPTS, *PROMPTS], samples=[0] * 6 + [1] * 6))
+# Sampling that crosses whole; the processes are started with it.
+TWO: dict[str, Any] = {"extra": {"top_k": 3}, "stop": ["zzz"], "logit_bias": {"7": -1}}
 
 
-def test_requests_go_to_the_process_that_has_least_to_do_and_errors_come_back() -> None:
-    llm = model(device=["cpu", "cpu"], extra={"top_k": 3}, stop=["zzz"], logit_bias={"7": -1})
+class Asked(NamedTuple):
+    """What a run over two devices gave, and the client that it left loaded, in dreamframe's own loop."""
+
+    rows: list[dict[str, Any]]
+    client: Replicas
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Asked]:
+    """One pair of processes for all tests that need no other: each of them imports torch."""
+    llm = model(temperature=0, device=["cpu", "cpu"], **TWO)
+
+    async def loaded() -> list[Replicas]:
+        return [m for m in loaded_models().models if isinstance(m, Replicas)]
+
+    before = run(loaded())
+    with dr.Session(None):
+        rows = dr.frame({"t": PROMPTS}).prompt(llm, "{t}").to_dicts()
+        (client,) = [c for c in run(loaded()) if c not in before]
+    yield Asked(rows, client)
+    assert llm.unload()
+
+
+def asked_of(llm: dr.Transformers, prompts: list[str], samples: list[int] | None = None) -> list[Request]:
+    return requests(Question(llm=llm, sampling=llm.sampling), prompts, samples)
+
+
+def test_two_processes_give_the_answers_of_one_model(two: Asked) -> None:
+    prompts, samples = [*PROMPTS, *PROMPTS], [0] * 6 + [1] * 6
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(two.client.complete(r) for r in asked_of(model(device=["cpu", "cpu"], **TWO), prompts, samples)))
+
+    assert texts(run(main())) == texts(ask_all(model(**TWO), prompts, samples=samples))
+
+
+def test_requests_go_to_the_process_that_has_least_to_do_and_errors_come_back(two: Asked) -> None:
+    client = two.client
 
     async def main() -> tuple[list[int], list[Any]]:
-        client = llm.open()
-        assert isinstance(client, Replicas)
-        assert client.concurrency == 2 * 128
         replicas = await client.loaded()
-        asked = requests(Question(llm=llm, sampling=llm.sampling), [*PROMPTS, "tea " * 300])
-        tasks = [asyncio.create_task(client.complete(r)) for r in asked]
+        tasks = [asyncio.create_task(client.complete(r)) for r in asked_of(model(device=["cpu", "cpu"], **TWO), [*PROMPTS, "tea " * 300])]
         while not all(r.waiting for r in replicas):
             await asyncio.sleep(0)
         counts = sorted(len(r.waiting) for r in replicas)
-        answers = await asyncio.gather(*tasks, return_exceptions=True)
-        await client.close()
-        return counts, answers
+        return counts, await asyncio.gather(*tasks, return_exceptions=True)
 
-    counts, answers = asyncio.run(main())
+    assert client.concurrency == 2 * 128
+    counts, answers = run(main())
     assert counts[-1] - counts[0] <= 1
     assert isinstance(answers[-1], ContextLengthError)
     assert all(isinstance(a, Completion) for a in answers[:-1])
 
 
-def test_when_a_process_dies_its_requests_are_asked_again() -> None:
-    llm = model(device=["cpu", "cpu"])
+def test_when_a_process_dies_its_requests_are_asked_again(two: Asked) -> None:
+    client = two.client
 
     async def main() -> tuple[Any, Any]:
-        client = llm.open()
-        assert isinstance(client, Replicas)
         replicas = await client.loaded()
-        (request,) = requests(Question(llm=llm, sampling=llm.sampling), ["tea"])
+        (request,) = asked_of(model(device=["cpu", "cpu"], **TWO), ["tea"])
         first = await client.complete(request)
         for replica in replicas:
             os.kill(replica.process.pid, signal.SIGKILL)
@@ -80,21 +111,16 @@ def test_when_a_process_dies_its_requests_are_asked_again() -> None:
         with pytest.raises(ConnectionFailedError):  # transient: whoever asked tries again
             await client.complete(request)
         again = await client.complete(request)
-        await client.close()
         return first.text, again.text
 
-    first, again = asyncio.run(main())
+    first, again = run(main())
     assert first == again
 
 
-def test_a_run_over_two_devices_is_the_run_over_one() -> None:
-    rows = {"t": PROMPTS}
+def test_a_run_over_two_devices_is_the_run_over_one(two: Asked) -> None:
     with dr.Session(None):
-        one = dr.frame(rows).prompt(model(temperature=0), "{t}").to_dicts()
-    with dr.Session(None):
-        llm = model(temperature=0, device=["cpu", "cpu"])
-        assert dr.frame(rows).prompt(llm, "{t}").to_dicts() == one
-        assert llm.unload()
+        one = dr.frame({"t": PROMPTS}).prompt(model(temperature=0, **TWO), "{t}").to_dicts()
+    assert two.rows == one
 
 
 def test_a_model_that_cannot_be_loaded_is_said_so_by_its_process() -> None:

@@ -143,7 +143,7 @@ def test_impossible_settings_are_refused_where_they_are_written(settings: dict[s
 
 
 def test_a_language_model_is_no_classifier() -> None:
-    with pytest.raises(SettingError, match="is no classifier: it has no weights for"):
+    with pytest.raises(SettingError, match="is not a classifier: it has no weights for"):
         texts(ask_all(dr.HFClassifier(micro_causal(), threads=1), ["tea"], form="input"))
 
 

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import PlanFormatError
+from dreamframe.names import public_names
 from dreamframe.plan import step as steps
 from dreamframe.plan.json import expressions
-from dreamframe.plan.json.registry import MODULES, record_class
+from dreamframe.plan.json.registry import PLACES, record_class
 from dreamframe.plan.step import Step, step
 
 ROWS = {"t": ["tea", "rain", None], "n": [1, 2, 3]}
@@ -180,7 +181,7 @@ def test_a_function_that_differs_is_refused() -> None:
         return {"loud": row["t"]}
 
     text = PLANS["function"]().to_json()
-    with pytest.raises(PlanFormatError, match="the function 'shout' that was handed over is not the one the plan was made with"):
+    with pytest.raises(PlanFormatError, match="the function 'shout' that you passed is not the one the plan was made with"):
         dr.from_json(text, functions=[shout, clip])
 
 
@@ -276,19 +277,19 @@ def changed(change: Callable[[dict[str, Any]], Any], plan: Any = None) -> str:
 
 
 STRANGE: dict[str, tuple[Callable[[], str], str]] = {
-    "no JSON": (lambda: "tea", "this is no JSON"),
-    "another JSON": (lambda: "[1]", "no plan of dreamframe"),
+    "no JSON": (lambda: "tea", "this is not JSON"),
+    "another JSON": (lambda: "[1]", "not a plan of dreamframe"),
     "newer format": (lambda: changed(lambda r: r.update(plan=2)), "format 2; this dreamframe reads format 1"),
     "unknown record": (lambda: changed(lambda r: r["steps"][1].update(step="Shell")), "there is no record 'Shell'"),
     "a class elsewhere": (lambda: changed(lambda r: r["steps"][1].update(step="subprocess.Popen")), "there is no record"),
-    "a record as a step": (lambda: changed(lambda r: r["steps"][1].update(step="Sampling")), "no step"),
+    "a record as a step": (lambda: changed(lambda r: r["steps"][1].update(step="Sampling")), "Sampling is not a step"),
     "a loop": (lambda: changed(lambda r: r["steps"][1].update(inputs=[1])), "does not come before it"),
     "below the first": (lambda: changed(lambda r: r["steps"][1].update(inputs=[-1])), "does not come before it"),
     "another verb": (lambda: changed(lambda r: r["steps"][1]["fields"].update(verb="sink_csv")), "'sink_csv' is no verb"),
     "a hidden verb": (lambda: changed(lambda r: r["steps"][1]["fields"].update(verb="__class__")), "is no verb"),
     "unknown value": (lambda: changed(lambda r: r["steps"][1]["fields"].update(args=[{"$eval": "1"}])), "no kind of value '\\$eval'"),
     "unknown field": (lambda: changed(lambda r: r["steps"][1]["fields"].update(more=1)), "more"),
-    "no rows": (lambda: changed(lambda r: r["steps"][0].pop("rows")), "no whole plan|missing"),
+    "no rows": (lambda: changed(lambda r: r["steps"][0].pop("rows")), "the plan cannot be read|missing"),
     "bad rows": (lambda: changed(lambda r: r["steps"][0].update(rows={"arrow": base64.b64encode(b"tea").decode()})), "rows of the plan cannot be read"),
     "rows elsewhere": (lambda: changed(lambda r: r["steps"][0].update(rows={"kept": "0" * 32, "label": "rows"})), "session.plan"),
     "an unnamed function": (lambda: changed(lambda r: r["steps"][1]["fields"].update(args=[{"$given": "f"}])), "does not say what it is"),
@@ -296,7 +297,7 @@ STRANGE: dict[str, tuple[Callable[[], str], str]] = {
         lambda: changed(lambda _: None, frame().prompt(dr.Transformers("org/model", trust_remote_code=True), "{t}")),
         "trust_remote_code=True",
     ),
-    "an input too many": (lambda: changed(lambda r: r["steps"][1].update(inputs=None)), "no whole plan"),
+    "an input too many": (lambda: changed(lambda r: r["steps"][1].update(inputs=None)), "the plan cannot be read"),
 }
 
 
@@ -323,7 +324,7 @@ def test_every_step_and_setting_of_dreamframe_can_be_read() -> None:
     from dreamframe.prompts.base import Prompt
     from dreamframe.trainers.base import Trainer
 
-    known = {record_class(name) for names in MODULES.values() for name in names}
+    known = {record_class(name) for name in [*PLACES, *public_names()]}
     for base in (Step, LLM, Embedder, TaskModel, Prompt, Trainer):
         own = {c for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
         assert {c.__name__ for c in own - known} <= {"ModelStep", "Pick", "Fake", "Scripted", "Failing"}

@@ -85,13 +85,13 @@ def test_a_prediction_that_is_none_is_a_failed_row(answer: str):
 
 
 WRONG = {
-    "no labels": (dr.testing.Echo(), None, "text", {}, dr.errors.SchemaError, "labels=None are no labels"),
-    "a type": (dr.testing.Echo(), int, "text", {}, dr.errors.SchemaError, "are no labels"),
+    "no labels": (dr.testing.Echo(), None, "text", {}, dr.errors.SchemaError, "labels=None are not labels"),
+    "a type": (dr.testing.Echo(), int, "text", {}, dr.errors.SchemaError, "are not labels"),
     "a column": (dr.testing.Echo(), ["a", "b"], "txt", {}, dr.errors.ColumnNotFoundError, "classify: no column 'txt'"),
     "a task model's column": (dr.testing.NamingClassifier(), ["a", "b"], "txt", {}, dr.errors.ColumnNotFoundError, "classify: no column 'txt'"),
     "a column that exists": (dr.testing.NamingClassifier(), ["a", "b"], "text", {"into": "text"}, dr.errors.DuplicateColumnError, "'text' exists already"),
-    "numbers for a task model": (dr.testing.NamingClassifier(), [1, 2], "text", {}, dr.errors.SchemaError, "are no texts"),
-    "a prompt for a task model": (dr.testing.NamingClassifier(), ["a"], "text", {"prompt": "?"}, dr.errors.SettingError, "no language model"),
+    "numbers for a task model": (dr.testing.NamingClassifier(), [1, 2], "text", {}, dr.errors.SchemaError, "are not texts"),
+    "a prompt for a task model": (dr.testing.NamingClassifier(), ["a"], "text", {"prompt": "?"}, dr.errors.SettingError, "is not a language model"),
     "on_error": (dr.testing.NamingClassifier(), ["a"], "text", {"on_error": "skip"}, dr.errors.SettingError, "on_error='skip'"),
     "a setting": (dr.testing.NamingClassifier(), ["a"], "text", {"temperature": 0}, dr.errors.SettingError, "no setting 'temperature'"),
 }

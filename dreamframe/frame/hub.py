@@ -1,0 +1,60 @@
+"""Frames over data sets of the Hugging Face Hub, and over folders that its library wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dreamframe.frame.frame import Frame
+from dreamframe.hub.datasets import HubSplit, saved_to_disk
+from dreamframe.plan.steps.source import HubStream, HubTable, Table
+from dreamframe.run.active import current
+
+
+def scan_hub(
+    repo: str, *, config: str | None = None, split: str = "train", revision: str | None = None, streaming: bool = False, token: str | None = None
+) -> Frame:
+    """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
+
+    Without `revision` it is the newest commit when this session first names it, and that commit ever after. Naming it reads the columns, the licence and
+    the citation, and no more; the rows are read when a plan runs, and kept in the session, so that it runs again without a network. Labels of a
+    `ClassLabel` are their names, also in lists and structs. With `streaming=True` no more rows are read than a `head(n)` or `slice` needs: for data sets
+    that are larger than this machine's disk.
+
+    Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
+    OfflineError for what is not in an offline session.
+
+    >>> with dr.Session("./run", offline=True):
+    ...     try:
+    ...         dr.scan_hub("org/reviews", split="test")
+    ...     except dr.errors.OfflineError as exc:
+    ...         print(exc)
+    scan_hub: org/reviews is not in the session, and offline=True allows no download.
+    """
+    hub = HubSplit(repo, config, split, current().source_context, token=token)
+    if not streaming and (kept := hub.kept_rows(revision)) is not None:
+        rows, record = kept
+        return Frame(HubTable(data=rows, **_named(hub, record)))
+    schema, record = hub.described(revision)
+    return Frame(HubStream(columns=tuple(schema.items()), is_streamed=streaming, token=token, **_named(hub, record)))
+
+
+def _named(hub: HubSplit, record: dict[str, Any]) -> dict[str, Any]:
+    """The fields that name a commit of a data set, and what its card says."""
+    own: dict[str, Any] = {"repo": hub.repo, "config": hub.config, "split": hub.split, "revision": str(record.get("revision", ""))}
+    return own | {name: text if isinstance(text := record.get(name), str) else None for name in ("license", "citation")}
+
+
+def scan_hf_disk(path: str | Path, *, split: str | None = None) -> Frame:
+    """Rows of a folder that `Dataset.save_to_disk` or `DatasetDict.save_to_disk` of the datasets library wrote; of several splits, `split` names one.
+
+    The rows are copied into memory, and labels of a `ClassLabel` are their names, also in lists and structs. The folder's bytes are checked before they
+    are used: they have no checksum, but nothing in them leads a reader astray.
+
+    Raises MissingExtraError without datasets, PlanError for what is not such a folder, for one that is damaged, and for one of several splits without `split`.
+
+    >>> dr.frame({"a": [1, 2]}).to_hf_dataset().save_to_disk("saved")
+    >>> dr.scan_hf_disk("saved").to_dicts()
+    [{'a': 1}, {'a': 2}]
+    """
+    return Frame(Table(data=saved_to_disk(path, split)))

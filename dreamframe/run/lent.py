@@ -1,0 +1,37 @@
+"""What a run in this process lends for one segment: `dreamframe.run.context.RunContext`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from dreamframe.models.base import Artefact
+from dreamframe.models.request import Question, Replies
+from dreamframe.plan.step import ModelStep
+from dreamframe.run.stage import Stage
+from dreamframe.run.state import RunState
+
+
+class Lent:
+    """Asks and numbers on the accounts of a segment's steps."""
+
+    def __init__(self, state: RunState, stages: Sequence[Stage], tables: Sequence[tuple[pl.DataFrame, ...]] = ()) -> None:
+        self._state, self._stages, self._tables = state, stages, tables
+        self._kept: list[dict[str, Any]] = [{} for _ in stages]
+
+    async def number(self, place: int, order: int, keys: Sequence[bytes | None]) -> list[int]:
+        return await self._stages[place].samples.number(order, keys)
+
+    async def ask(self, place: int, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        return await self._state.ask(self._stages[place], question, keys, prompts, samples, order)
+
+    def artefact(self, step: ModelStep) -> Artefact:
+        return self._state.trained[self._state.key(step)]
+
+    def tables(self, place: int) -> tuple[pl.DataFrame, ...]:
+        return self._tables[place]
+
+    def kept(self, place: int) -> dict[str, Any]:
+        return self._kept[place]

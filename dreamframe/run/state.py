@@ -1,0 +1,97 @@
+"""What the parts of one run share: its stores, options and counts, the keys of its steps, what it has read, trained and lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from dreamframe.errors import ParseError
+from dreamframe.models.base import Artefact
+from dreamframe.models.parallel import Parallel
+from dreamframe.models.pinned import OfWeights, changed
+from dreamframe.models.request import Question, Replies
+from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import Memo, Step
+from dreamframe.plan.steps.source import Scan
+from dreamframe.redaction.redactor import Redactor
+from dreamframe.run.calls.journal_first import RunAsking
+from dreamframe.run.calls.spend import Spend
+from dreamframe.run.failures import UNREADABLE, raise_failures
+from dreamframe.run.options import RunOptions
+from dreamframe.run.stage import Stage
+from dreamframe.run.stats import RunStats
+from dreamframe.run.worth import Worth
+from dreamframe.store.stores import Stores
+
+
+@dataclass
+class RunState:
+    """The state of one run. Lives in the event loop."""
+
+    stores: Stores
+    options: RunOptions
+    stats: RunStats
+    earlier: Redactor = field(repr=False)  # hides the secrets of earlier runs: one may be told after it changed
+
+    def __post_init__(self) -> None:
+        self.memo: Memo = {}
+        self.worth = Worth()
+        self.stages: list[Stage] = []
+        self.scans: list[Scan] = []
+        self.trained: dict[str, Artefact] = {}  # by key of the step that trains
+        spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
+        self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
+        if self.options.mode == "batch":
+            self.asking.in_batches(self.stores)
+        self.redactor = self.earlier
+
+    def key(self, step: Step) -> str:
+        """The key of a step, as it was when this run first asked for it."""
+        return step.key(self.memo)
+
+    def hides(self, steps: Sequence[Step]) -> Redactor:
+        """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
+        return plan_redactor(steps).over(self.redactor)
+
+    def stage(self, step: Step) -> Stage:
+        """Open the account of a step."""
+        asked = step.models()
+        model = self.redactor.text(asked[0].label) if asked else ""
+        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.key(step)))
+        stage.stats.is_refreshed = step.label in self.options.refresh
+        self.stages.append(stage)
+        return stage
+
+    async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
+        """Answers to a batch of prompts. Raises SourceChangedError where weights were replaced after the step's key was taken."""
+        if question.digest not in stage.checked:
+            if isinstance(question.llm, OfWeights | Parallel) and stage.step.key_now(self.memo) != self.key(stage.step):
+                raise changed(question.llm, "that it asks")  # its answers would be kept as those of the old ones
+            stage.checked.add(question.digest)
+        return await self.asking.ask(stage.stats, question, keys, prompts, samples, order)
+
+    # What was read and lost
+
+    def check_sources(self) -> None:
+        """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
+        for scan in self.scans:
+            scan.check_unchanged(self.memo)
+
+    def need_whole(self, step: Step, *, needed_by: Step) -> None:
+        """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
+        below = {id(s) for s in step.walk()}
+        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
+
+    def finish(self, step: Step) -> None:
+        """Raise what kept the rows of a plan from being whole."""
+        self.check_sources()
+        raise_failures(step, self.stages)
+
+    @property
+    def unreadable(self) -> frozenset[bytes]:
+        """The requests whose answers were there when the run began and could not be read, as far as `retry` wants them asked anew."""
+        kinds = UNREADABLE if self.options.retry == "all" else {ParseError.__name__} if self.options.retry else ()
+        keys = {key for stage in self.stages for _, failure in stage.failed if failure.error in kinds for key in failure.keys}
+        return frozenset(keys - self.asking.asked_now)

@@ -1,0 +1,134 @@
+"""The runs of one session: begun with its settings, shown while they go on, written down when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary, ref
+
+import polars as pl
+
+from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
+from dreamframe.plan.step import Step
+from dreamframe.redaction.redactor import Redactor
+from dreamframe.redaction.visible import harmless
+from dreamframe.run import active, loop
+from dreamframe.run.options import Mode, Retry, RunOptions
+from dreamframe.run.progress import Progress
+from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.session.opening import Opening
+
+if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.run.execute import Run
+
+T = TypeVar("T")
+FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
+FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
+
+
+class Running:
+    """What the runs of a session share, and what they did."""
+
+    def __init__(self, session: active.ActiveSession, opening: Opening, options: RunOptions, *, progress: bool | None, keep_script: bool) -> None:
+        self._session = ref(session)  # which holds this
+        self.opening, self.options = opening, options
+        self._progress, self._keep_script = progress, keep_script
+        self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
+        self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
+        self.stats: list[RunStats] = []  # in order
+        self._hides = Redactor(())  # the secrets of the runs so far
+
+    def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
+        """A run that counts as one of the session's."""
+        if mode not in ("calls", "batch"):
+            raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
+        run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, **more)
+        self.stats.append(run.stats)
+        return run
+
+    def look(self, **changes: Any) -> Run:
+        """A run that nobody counts: it looks at what is stored."""
+        from dreamframe.run.execute import Run
+
+        return Run(self.opening.stores, replace(self.options, **changes), knows=self._hides)
+
+    def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
+        """The rows of plans; with `retry`, a second time for what was answered and could not be read."""
+        with self.opening.held():
+            run = self.begin(**options, retry=retry)
+            if retry is None:
+                return self._collect(steps, run)
+            try:
+                rows = self._collect(steps, run)
+            except RowsFailedError:
+                if not run.unreadable:
+                    raise
+            else:
+                if not run.unreadable:
+                    return rows
+            return self._collect(steps, self.begin(**options, renew=run.unreadable))
+
+    def _collect(self, steps: Sequence[Step], run: Run) -> list[pl.DataFrame]:
+        with self.shown(run):
+            try:
+                return loop.run(self.whole(steps, run, lambda: run.collect_all(steps)))
+            except KeyboardInterrupt as exc:
+                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
+                raise
+
+    @contextmanager
+    def shown(self, run: Run) -> Iterator[None]:
+        """Show the progress of a run meanwhile."""
+        with Progress(run.stats, self._progress):
+            yield
+
+    async def whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
+        """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
+        self.opening.hold()
+        try:
+            return await work()
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+            harmless(exc)
+            raise
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
+
+    def _ended(self, steps: Sequence[Step], run: Run) -> None:
+        try:
+            self._note(steps, run)
+        finally:
+            self.opening.let_go()
+
+    def _note(self, steps: Sequence[Step], run: Run) -> None:
+        """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
+        from dreamframe.session import plans  # written when a plan has run: building one needs neither JSON nor Arrow
+
+        self._hides = run.hides(steps)
+        session = self._session()
+        for step in steps:
+            self._failed[step] = run.stats.failures
+            if session is not None:
+                active.remember(step, session)
+        try:
+            self._failures.update({step.key(run.memo): run.stats.failures for step in steps})
+        except DreamframeError:
+            return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
+        if self.opening.is_read_only:
+            return
+        try:
+            run.stores.log.write(self._hides.value(run.stats.events()))
+        except (StorageError, OSError) as exc:
+            warnings.warn(f"what this run did was not noted in {session!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
+        for step in steps:
+            plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
+
+    def failures(self, step: Step) -> pl.DataFrame:
+        """The failed rows of a plan's last run."""
+        failed = self._failed.get(step)
+        if failed is None:
+            failed = self._failures.get(step.key({}), [])
+        return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)

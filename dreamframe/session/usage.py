@@ -1,0 +1,33 @@
+"""What the runs of one session object have used, summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dreamframe.run.progress import summary
+from dreamframe.run.stats import RunStats
+
+
+def used(runs: Sequence[RunStats]) -> dict[str, Any]:
+    """Counts and costs of runs, as `session.usage()` gives them."""
+    steps = [s for run in runs for s in run.steps]
+    return {
+        "calls": sum(s.asked for s in steps),
+        "from_cache": sum(s.cached for s in steps),
+        "tokens_in": sum(s.n_in for s in steps),
+        "tokens_out": sum(s.n_out for s in steps),
+        "tokens_cached": sum(s.n_cached for s in steps),
+        "tokens_reasoning": sum(s.n_reasoning for s in steps),
+        "cost": None if any(s.cost is None for s in steps) else sum(s.cost or 0.0 for s in steps),
+        "failed": sum(s.failed for s in steps),
+        "trained": sum(run.trained for run in runs),
+        "reused": sum(run.reused for run in runs),
+    }
+
+
+def in_a_line(runs: Sequence[RunStats]) -> str:
+    """What runs have done, in one line."""
+    whole = RunStats(steps=[s for run in runs for s in run.steps])
+    whole.trained, whole.reused = sum(run.trained for run in runs), sum(run.reused for run in runs)
+    return summary(whole)

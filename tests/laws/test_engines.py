@@ -1,0 +1,131 @@
+"""Laws of engines: whatever engine runs a plan, it has the same rows in the same order, the same failures, samples and counts, and finds the same answers."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dreamframe as dr
+from dreamframe.plan.step import RowStep, Step
+from dreamframe.run.engines.base import Segment
+from dreamframe.run.engines.wire import segment_of, segment_record
+from tests.engines.partitions import PartitionEngine
+from tests.engines.worker import HANDED
+from tests.laws.cases import CASES, SCHEMA, Ordinal, table
+from tests.laws.test_running import ASKING, TABLES, with_model
+
+STREAMED = [name for name, case in CASES.items() if any(isinstance(node, RowStep) for node in case.over(table()).walk())]
+FEW = settings(max_examples=3)
+EQUAL = pl.DataFrame({"t": ["tea", None, "rain"] * 12, "v": range(36), "k": ["a", "b", "a", "a"] * 9}, schema=SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def partitions() -> Iterator[PartitionEngine]:
+    engine = PartitionEngine()
+    yield engine
+    engine.end()
+
+
+def told(session: dr.Session) -> list[dict[str, Any]]:
+    """What the session's last run counted, step by step."""
+    return sorted(({k: v for k, v in event.items() if k != "key"} for event in session.runs[-1].step_events()), key=str)
+
+
+def failing(step: Step, on_error: str) -> Step:
+    """The plan with another fate for rows that fail."""
+    below = [failing(i, on_error) for i in step.inputs]
+    changed = {"inputs": tuple(below), **({"on_error": on_error} if isinstance(step, RowStep) else {})}
+    return type(step)(**{**{f.name: getattr(step, f.name) for f in fields(step)}, **changed})
+
+
+@pytest.mark.parametrize("name", STREAMED)
+@FEW
+@given(rows=TABLES)
+def test_every_engine_gives_the_same_rows_in_the_same_order(name: str, rows: pl.DataFrame, partitions: PartitionEngine):
+    rows = pl.concat([rows, rows])  # equal requests, so that samples have numbers
+    with dr.Session(None) as here, dr.Session(None, engine=partitions) as there:
+        plan = CASES[name].over(table(rows))
+        local = here.collect(plan)
+        assert there.collect(plan).equals(local)
+        assert pl.concat([pl.DataFrame(schema=plan.schema), *there.batches(plan)]).equals(local)
+    assert there.usage()["calls"] == here.usage()["calls"], "the second run of each found its answers"
+
+
+@pytest.mark.parametrize("on_error", ["raise", "null", "drop"])
+@pytest.mark.parametrize("name", [name for name in ASKING if "judging" not in name])
+@FEW
+@given(rows=TABLES, refused=st.sampled_from(["tea", "rain", "Again", "{t}"]))
+def test_every_engine_has_the_same_failures_and_counts(name: str, on_error: str, rows: pl.DataFrame, refused: str, partitions: PartitionEngine):
+    rows = pl.concat([rows, rows])
+    found = []
+    for engine in ("local", partitions):
+        broken = Ordinal(refuses=lambda prompt: refused in prompt)
+        plan = failing(with_model(CASES[name].over(table(rows)), broken), on_error)
+        with dr.Session(None, engine=engine) as session:
+            try:
+                made: object = session.collect(plan).to_dicts()
+            except dr.errors.RowsFailedError as exc:
+                made = str(exc)
+            found.append((made, session.failures(plan).to_dicts(), told(session), broken.calls))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_what_one_engine_asked_another_finds(name: str, partitions: PartitionEngine):
+    rows = EQUAL
+    for first, second in (("local", partitions), (partitions, "local")):
+        with tempfile.TemporaryDirectory() as folder:
+            with dr.Session(folder, engine=first) as active:
+                before = active.collect(CASES[name].over(table(rows)))
+            for record in active.steps():
+                active.stores.files.remove_tree(active.stores.layout.steps / record["folder"])  # type: ignore[union-attr]
+            with dr.Session(folder, engine=second) as active:
+                assert active.collect(CASES[name].over(table(rows))).equals(before)
+            assert active.usage()["calls"] == 0
+
+
+def test_partitions_of_odd_sizes_ran_in_another_process():
+    engine = PartitionEngine()
+    try:
+        with dr.Session(None, engine=engine) as session:
+            session.collect(CASES["PromptStep"].over(table(EQUAL)))
+    finally:
+        engine.end()
+    assert [n for _, n in engine.ran] == [7, 3, 11, 7, 3, 5]
+    assert {process for process, _ in engine.ran}.isdisjoint({os.getpid()})
+
+
+def test_an_engine_that_numbers_samples_itself_breaks_the_law():
+    """The fault that the laws above are there for: a planted one, and it is found."""
+    engine = PartitionEngine(numbers_itself=True)
+    plan = CASES["PromptStep, then equal prompts"].over(table(EQUAL))
+    try:
+        with dr.Session(None) as here, dr.Session(None, engine=engine) as there:
+            assert not there.collect(plan).equals(here.collect(plan))
+    finally:
+        engine.end()
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_segment_crosses_as_json_without_its_rows(name: str):
+    step = next(node for node in reversed(CASES[name].over(table(EQUAL)).walk()) if isinstance(node, RowStep))
+    segment = Segment((step,), width=5, batch_rows=4, window=20)
+    record = segment_record(segment)
+    read = segment_of(record, functions=HANDED, allow=("**",))
+    assert (read.width, read.batch_rows, read.window) == (5, 4, 20)
+    assert [(type(s), s.key_parts()) for s in read.steps] == [(type(step), step.key_parts())]
+    assert "rain" not in str([held.get("rows") for held in record["plan"]["steps"]])
+
+
+@pytest.mark.parametrize("engine", ["spark", 3, object()], ids=["a name", "a number", "an object"])
+def test_what_is_not_an_engine_is_refused(engine: Any):
+    with pytest.raises(dr.errors.SettingError, match="engine="):
+        dr.Session(None, engine=engine)
