@@ -12,7 +12,8 @@ from dreamframe.cards import markdown as md
 from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
-from dreamframe.plan.explain import line
+from dreamframe.plan.explain import by_name, line
+from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.train import Train, model_name
 
@@ -188,7 +189,7 @@ def _steps(step: Step, records: Records, shown: Shown) -> str:
         of = ", ".join(str(number[id(i)]) for i in node.inputs) or "–"
         is_training = isinstance(node, Train)
         counted = [_number(entered), "a model" if is_training else _number(out), failed if facts.failed else "0" if records.steps else "–"]
-        rows.append([str(number[id(node)]), md.code(shown(line(node)), cell=True), of, *counted, *_calls(facts)])
+        rows.append([str(number[id(node)]), md.code(shown(by_name(node, line(node), plan_redactor([node]))), cell=True), of, *counted, *_calls(facts)])
     if not records.steps:
         return md.table(("#", "step", "reads"), [r[:3] for r in rows])
     return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)

@@ -108,6 +108,11 @@ class Relational(PolarsStep):
                 return f"{self.verb.upper().replace('_', ' ')} {', '.join(given)}".strip()
 
 
+def relational(verb: str, **fields: Any) -> Relational:
+    """The step of a verb of polars."""
+    return Relational(verb=verb, **fields)
+
+
 @cache
 def _defaults(verb: str) -> Mapping[str, Any]:
     """The values that polars' verb has for what is not given: explain() leaves them out."""

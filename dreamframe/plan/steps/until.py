@@ -8,7 +8,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TooFewRowsError
 from dreamframe.plan.step import PolarsStep, RoundsStep, RowStep, Step, step
-from dreamframe.plan.steps.relational import Relational, RepeatTo
+from dreamframe.plan.steps.relational import RepeatTo, relational
 
 SPARE = 1.1  # candidates of a round beside what the rate so far calls for: fewer rounds, a little more to ask
 LEAST = 8  # candidates of a round: the last rows would come one by one otherwise
@@ -54,10 +54,10 @@ class Until(RoundsStep):
         raise TooFewRowsError(f"{self.label}: {rows.height} of {self.n} rows passed{among}, {what} Every answer is kept: running again asks for new ones only.")
 
 
-def with_candidates(plan: Step, n: int) -> Step:
+def with_candidates(plan: Step, n: int, *, label: str) -> Step:
     """The plan over n candidates: the source below its row-wise steps grows to n rows if it repeats (`generate`, `repeat_to`), and is cut at n if not."""
     if isinstance(plan, RowStep) or (isinstance(plan, PolarsStep) and plan.is_separable):
-        return plan.with_inputs([with_candidates(plan.inputs[0], n), *plan.inputs[1:]])
+        return plan.with_inputs([with_candidates(plan.inputs[0], n, label=label), *plan.inputs[1:]])
     if isinstance(plan, RepeatTo):
         return RepeatTo(inputs=plan.inputs, n=n, name=plan.name)
-    return Relational(inputs=(plan,), verb="head", args=(n,))
+    return relational("head", inputs=(plan,), args=(n,), name=label)
