@@ -21,7 +21,7 @@ SWAPS = ("random", "both", "never")
 
 
 def which_is_better(text: str) -> str:
-    """Read the verdict of a pairwise judge: "a", "b" or "tie". An answer that names both texts, or neither, is none.
+    """Read the verdict of a pairwise judge: "a", "b" or "tie". Raises ValueError for an answer that names both texts or neither.
 
     >>> which_is_better("Input B."), which_is_better("A"), which_is_better("I prefer Response A!")
     ('b', 'a', 'a')

@@ -71,7 +71,7 @@ class Trainer(Reaching, ABC):
         return f"{self.label}({_shown(self.base)})"
 
     def roles(self, columns: Mapping[str, str], schema: pl.Schema) -> dict[str, str]:
-        """Role → column. Roles that were not named are taken by columns of the same name. Raises a PlanError where none fits."""
+        """Role → column. Roles that were not named are taken by columns of the same name. Raises a PlanError where no way of giving rows fits."""
         return assign(columns, schema, self.ways, aliases=self.aliases, extra=self.extra_roles, who=self.label)
 
     def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:  # noqa: ARG002  local trainers use it
@@ -141,7 +141,7 @@ class Trainer(Reaching, ABC):
 
 
 def refuse_unless(value: str, possible: tuple[str, ...], *, name: str, who: str) -> None:
-    """Raise SettingError where a setting is none of the possible words."""
+    """Raise SettingError where a setting is not one of the possible words."""
     if value not in possible:
         raise SettingError(f"{who}: {name}={value!r} is not possible.{did_you_mean(value, possible)} Possible: {listed(possible, most=40)}.")
 

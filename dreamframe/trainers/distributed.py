@@ -97,7 +97,7 @@ def result_of(settings: Distributed, job: TrainJob, code: int | None) -> dict[st
     file = job.workdir / "result.json"
     if not file.exists():
         tail = (job.workdir / "workers.log").read_text(errors="replace")[-2000:]
-        raise TrainingError(f"{settings.label}: the worker processes ended with code {code} and no result. They said last:\n{tail}")
+        raise TrainingError(f"{settings.label}: the worker processes ended with code {code} and no result. Their last output:\n{tail}")
     result = json.loads(file.read_text())
     job.notes.extend(result["notes"])
     if "error" in result:

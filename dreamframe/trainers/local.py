@@ -94,7 +94,7 @@ class LocalTrainer(Trainer):
             refuse(f"{len(self.device)} devices need processes={len(self.device)}, not {self.processes}.")
         for device in self.device if isinstance(self.device, tuple) else (self.device,):
             if device is not None and device.split(":")[0] not in DEVICES:
-                refuse(f"device={device!r} is none of {', '.join(DEVICES)}.")
+                refuse(f"device={device!r} is not one of {', '.join(DEVICES)}.")
         for name in ("batch_size", "steps", "epochs", "early_stopping", "eval_every", "max_length", "processes"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 refuse(f"{name}={value} must be more than 0.")

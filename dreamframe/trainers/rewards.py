@@ -89,14 +89,14 @@ class PolicyTrainer(ChatTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         if self.init:
-            raise SettingError(f"{self.label}: init='scratch' has nothing to say yet; train a model with dr.SFT first.")
+            raise SettingError(f"{self.label}: init='scratch' makes a model that cannot write yet; train a model with dr.SFT first.")
         if not self.rewards:
             raise SettingError(f"{self.label}: rewards= is missing: a function, a reward model, or dr.LLMReward(llm, '… {{completion}} …').")
         if self.reward_weights is not None and len(self.reward_weights) != len(self.rewards):
             raise SettingError(f"{self.label}: {len(self.rewards)} rewards need {len(self.rewards)} reward_weights, not {len(self.reward_weights)}.")
         for reward in self.rewards:
             if isinstance(reward, LLM):
-                raise SettingError(f"{self.label}: say what {reward.label} shall judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
+                raise SettingError(f"{self.label}: say what {reward.label} is to judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
             if isinstance(reward, LLMReward) and self.processes > 1:
                 raise SettingError(f"{self.label}: an LLM's reward is asked by the run's own process; train with processes=1.")
         for name in ("max_new_tokens", "temperature"):

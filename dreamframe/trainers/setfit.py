@@ -57,7 +57,7 @@ class SetFit(SentenceTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         if self.sampling not in SAMPLING:
-            raise SettingError(f"SetFit: sampling={self.sampling!r} is none of {listed(SAMPLING)}.")
+            raise SettingError(f"SetFit: sampling={self.sampling!r} is not one of {listed(SAMPLING)}.")
         if self.iterations is not None and self.iterations < 1:
             raise SettingError(f"SetFit: iterations={self.iterations} must be 1 or more.")
 
@@ -132,7 +132,7 @@ class SetFit(SentenceTrainer):
             max_pairs=self.steps * self.batch_size if self.steps else -1,
         )  # fmt: skip
         if not drawn.pos_pairs or not drawn.neg_pairs:
-            raise TrainingError("SetFit: there must be two rows of one label and two of different ones, to make pairs of.")
+            raise TrainingError("SetFit: it makes pairs of rows: at least two rows must have the same label, and two another one.")
         return pl.DataFrame(list(drawn), schema={"sentence_1": pl.String, "sentence_2": pl.String, "label": pl.Float32})
 
     def _add_head(self, job: TrainJob, rows: pl.DataFrame, validation: pl.DataFrame | None, labels: list[str]) -> dict[str, float]:
@@ -168,7 +168,7 @@ def _linear(vectors: Any, marks: Any) -> tuple[Any, Any]:
         each = OneVsRestClassifier(LogisticRegression()).fit(vectors, marks).estimators_
         for i, one in enumerate(each):
             if not hasattr(one, "coef_"):
-                raise TrainingError(f"SetFit: label number {i} is in every row or in none, so there is nothing to tell.")
+                raise TrainingError(f"SetFit: label number {i} is in every row or in none, so there is nothing to learn about it.")
         weight, bias = np.concatenate([e.coef_ for e in each]), np.concatenate([e.intercept_ for e in each])
     else:
         head = LogisticRegression().fit(vectors, marks)

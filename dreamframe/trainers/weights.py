@@ -21,7 +21,7 @@ class Located:
 
 
 def locate(base: Any, *, who: str, token: bool | None = None) -> Located:
-    """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that is no model."""
+    """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that does not hold a model."""
     if isinstance(base, Located):
         return base
     if isinstance(base, Chained):
@@ -44,7 +44,7 @@ def base_identity(base: Any, token: bool | None = None) -> object:
 
 
 def digests_here(value: Any) -> list[str]:
-    """Digests of the weights on this machine that names stand for. What is not here, or is no name, has none."""
+    """Digests of the weights on this machine that a name, or several, stand for. Empty for weights that are elsewhere, and for what is not a name."""
 
     if isinstance(value, tuple):
         return [digest for v in value for digest in digests_here(v)]

@@ -41,7 +41,7 @@ def test_a_function_that_no_other_process_can_import_is_refused(tmp_path: Path) 
 def test_an_error_of_another_process_is_raised_here_as_what_it_was(tmp_path: Path) -> None:
     trainer, job = dr.SFT("base", processes=2), TrainJob(rows=tmp_path, workdir=tmp_path, out=tmp_path)
     (tmp_path / "workers.log").write_text("RuntimeError: the last words of a process")
-    with pytest.raises(TrainingError, match=r"ended with code 1 and no result\. They said last:\nRuntimeError: the last words"):
+    with pytest.raises(TrainingError, match=r"ended with code 1 and no result\. Their last output:\nRuntimeError: the last words"):
         result_of(trainer, job, 1)
     (tmp_path / "result.json").write_text(json.dumps({"error": "SettingError", "message": "no such folder", "notes": ["a note"]}))
     with pytest.raises(SettingError, match="no such folder"):
