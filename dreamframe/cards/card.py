@@ -142,11 +142,19 @@ def _dates(records: Records) -> str:
 
 def rows_of(step: Step, records: Records) -> int | None:
     """How many rows a step gave, as far as the records or the plan tell."""
-    facts = records.of(step)
-    if facts.rows is not None:
-        return facts.rows
-    data = getattr(step, "data", None)
-    return int(data.height) if isinstance(step, Source) and data is not None else None
+    return _counted(step.walk(), records)[id(step)]
+
+
+def _counted(nodes: Sequence[Step], records: Records) -> dict[int, int | None]:
+    """Rows by id of the step: what was counted when it ran; of sources, and after a run of limits and the like that run as part of other steps, what the
+    plan tells."""
+    found: dict[int, int | None] = {}
+    for node in nodes:
+        has_run = isinstance(node, Source) or (not node.is_expensive and any(found[id(i)] is not None and not isinstance(i, Source) for i in node.inputs))
+        told = node.n_out(*(found[id(i)] for i in node.inputs)) if has_run else None
+        counted = records.of(node).rows
+        found[id(node)] = told if counted is None else counted
+    return found
 
 
 # Sections
@@ -178,11 +186,12 @@ def _steps(step: Step, records: Records, shown: Shown) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes, 1)}
     read_by = {id(n.inputs[0]): records.of(n).rows_in for n in reversed(nodes) if n.inputs}
+    counted_rows = _counted(nodes, records)
     rows = []
     for node in nodes:
         facts = records.of(node)
         training = records.trainings.get(records.key(node), {})
-        out = rows_of(node, records)
+        out = counted_rows[id(node)]
         out = read_by.get(id(node)) if out is None else out
         entered = training.get("rows") if isinstance(node, Train) else facts.rows_in
         failed = f"{facts.failed}" + (f" ({', '.join(f'{md.text(shown(k))}: {n}' for k, n in facts.errors.items())})" if facts.errors else "")

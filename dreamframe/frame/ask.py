@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -22,6 +21,7 @@ from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import literal
 
 
@@ -94,20 +94,6 @@ def prompt(
     )
     value = Prompt.of(prompt, step=name or "prompt")
     return model_column(ModelColumn(as_llm(llm), value, tuple(fields.items()), columns, into))
-
-
-def yes_or_no(text: str) -> bool:
-    r"""Read a yes or a no out of an answer.
-
-    DataDreamer's filter searched `\byes\W*\b` alone, so that "no, yesterday…" was no and "yes and no" was yes; here an answer must hold exactly one.
-
-    >>> yes_or_no("Yes, it is."), yes_or_no("no")
-    (True, False)
-    """
-    yes, no = re.search(r"\byes\b", text, re.IGNORECASE), re.search(r"\bno\b", text, re.IGNORECASE)
-    if bool(yes) == bool(no):
-        raise ValueError("neither a yes nor a no" if not yes else "both a yes and a no")
-    return yes is not None
 
 
 class AskVerbs(Verbs):
@@ -216,7 +202,7 @@ class AskVerbs(Verbs):
         [{'article': 'Cup final'}]
         """
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
-        fields = {"schema": bool, "parse": parse or yes_or_no, "on_error": on_error, "name": label, "repairs": 0, **settings}
+        fields = {"schema": bool, "parse": parse or YesNo(), "on_error": on_error, "name": label, "repairs": 0, **settings}
         asked = self.prompt(llm, prompt, into=verdict, **fields)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
 

@@ -13,7 +13,7 @@ from dreamframe.identity.owned import own
 from dreamframe.models.edges import Rows, as_edge
 from dreamframe.plan.model_columns import hoist, need_columns, placeholders_in
 from dreamframe.plan.step import Step
-from dreamframe.plan.steps.relational import relational
+from dreamframe.plan.steps.algebra import relational
 
 
 class Verbs:

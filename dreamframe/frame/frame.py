@@ -22,7 +22,8 @@ from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import SAMPLE
-from dreamframe.plan.steps.relational import RepeatTo, relational
+from dreamframe.plan.steps.algebra import relational
+from dreamframe.plan.steps.relational import RepeatTo
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
 

@@ -14,6 +14,7 @@ from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
 from dreamframe.plan.model_columns import into_exprs
+from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.reduce import Reduce
 from dreamframe.prompts.base import Prompt
 
@@ -59,7 +60,7 @@ class GroupBy(Generic[F]):
         sep: str = "\n\n",
         system: str | None = None,
         seed: int | None = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         name: str | None = None,
         **sampling: Any,
     ) -> F:

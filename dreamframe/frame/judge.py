@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -16,23 +15,9 @@ from dreamframe.plan.hidden import hidden
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
+from dreamframe.prompts.parsers import Winner
 
 SWAPS = ("random", "both", "never")
-
-
-def which_is_better(text: str) -> str:
-    """Read the verdict of a pairwise judge: "a", "b" or "tie". Raises ValueError for an answer that names both texts or neither.
-
-    >>> which_is_better("Input B."), which_is_better("A"), which_is_better("I prefer Response A!")
-    ('b', 'a', 'a')
-    """
-    plain = text.strip().strip("\"'`*.").strip().casefold()
-    if plain in WINNER.categories.to_list():
-        return plain
-    named: set[str] = {m.casefold() for m in re.findall(r"\b(?:input|response) ([ab])\b", text, re.IGNORECASE)}
-    if len(named) != 1:
-        raise ValueError("the answer names both texts" if named else "the answer names neither text")
-    return named.pop()
 
 
 class JudgeVerbs(RateVerbs):
@@ -75,7 +60,7 @@ class JudgeVerbs(RateVerbs):
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
         first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
-        fields = {"schema": WINNER, "parse": parse or which_is_better, "repairs": 0, "name": label, **settings}
+        fields = {"schema": WINNER, "parse": parse or Winner(), "repairs": 0, "name": label, **settings}
         frame = self
         if swap == "random":
             frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed, name=label))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -15,22 +14,11 @@ from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import FirstNumber
 from dreamframe.prompts.templates import literal
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
-
-
-def first_number(text: str) -> float:
-    r"""Read the first number out of an answer: the first of `[0-9\.]+` that holds a digit, as DataDreamer's ranking did. A sign is not read.
-
-    >>> first_number("I give it 8.5 out of 10."), first_number("Well... 7.")
-    (8.5, 7.0)
-    """
-    found = re.search(r"[0-9.]*[0-9][0-9.]*", text)
-    if found is None:
-        raise ValueError("there is no number in the answer")
-    return float(re.sub(r"^\.{2,}", "", found.group().rstrip(".")))  # full stops around the number are not part of it
 
 
 class RateVerbs(AskVerbs):
@@ -60,7 +48,7 @@ class RateVerbs(AskVerbs):
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
         label = name or "rank_by"
-        fields = {"schema": float, "parse": parse or first_number, "repairs": 0, "name": label, **settings}
+        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
         scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         if threshold is not None:
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)

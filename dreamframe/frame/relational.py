@@ -12,13 +12,10 @@ from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
 from dreamframe.identity.owned import own
 from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs
-from dreamframe.plan.steps.relational import relational
+from dreamframe.plan.steps.algebra import JOIN_ORDER, relational
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# The order that each kind of join keeps: polars keeps none unless it is asked to.
-JOIN_ORDER: Mapping[str, str] = {"right": "right_left", "semi": "left", "anti": "left"}
 
 
 class RelationalVerbs(Verbs):

@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
+from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.relational import RepeatTo, Sample, SplitPart
 
@@ -89,7 +90,7 @@ class RowVerbs(Verbs):
         function: Callable[[dict[str, Any]], Mapping[str, Any]],
         *,
         schema: Mapping[str, Any],
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         timeout: float | None = None,
         workers: int = 1,
         name: str | None = None,

@@ -16,14 +16,16 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import in_order, own_expr
+from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.plan.hidden import HINT
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.steps.relational import relational, root_names
+from dreamframe.plan.steps.relational import root_names
 from dreamframe.prompts.base import Prompt
 
 
@@ -193,7 +195,7 @@ def _stable(record: Any) -> Any:
 
 def _stable_value(value: Any) -> Any:
     if isinstance(edge := as_edge(value), Edge):  # a frame or a lazy model, keyed by the plan
-        return [(type(s).__name__, s.describe()) for s in edge.step.walk()]
+        return [(recorded(type(s)).__name__, s.describe()) for s in edge.step.walk()]
     try:
         fingerprint(value)
     except FingerprintError:

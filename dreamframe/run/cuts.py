@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.run.outputs import Outputs
+from dreamframe.run.queries import adjacent
 from dreamframe.run.state import RunState
 from dreamframe.run.worth import read_twice
 
@@ -27,7 +28,7 @@ class Cuts:
         steps: list[Step] = []
         if not self._has_row_step(step):
             return steps
-        while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
+        while step.is_streamed:
             if steps and self._begins_anew(step):
                 break
             steps.append(step)
@@ -35,6 +36,10 @@ class Cuts:
         while not isinstance(steps[-1], RowStep):
             steps.pop()  # polars steps at the bottom belong to the query that feeds the segment
         return steps[::-1]
+
+    def query(self, step: PolarsStep) -> list[PolarsStep]:
+        """The polars steps that make one query up to `step`, lowest first."""
+        return adjacent(step, lambda s: self._state.key(s) in self._shared or self._state.worth.is_kept(s) or self._has_row_step(s))
 
     def _has_row_step(self, step: Step) -> bool:
         """Whether the segment up to a step holds a row step. Every step is looked at once, however long the plan is."""
@@ -44,7 +49,7 @@ class Cuts:
             if isinstance(step, RowStep):
                 known = (step, True)
                 break
-            if not isinstance(step, PolarsStep) or not step.is_separable or self._begins_anew(step.inputs[0]):
+            if not step.is_streamed or self._begins_anew(step.inputs[0]):
                 known = (step, False)
                 break
             step = step.inputs[0]

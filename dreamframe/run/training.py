@@ -40,7 +40,7 @@ class Trainings:
 
     async def artefact(self, step: ModelStep) -> Artefact:
         """The folder a step was trained into; trained now if it was not before."""
-        key = self._state.key(step)
+        key = self._state.written_key(step)
         if key not in self._tasks:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
@@ -92,7 +92,7 @@ class Trainings:
         paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-        stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.key(step))
+        stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
 
         def progress(logged: Any) -> None:
             stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total

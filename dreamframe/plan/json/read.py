@@ -28,20 +28,18 @@ from dreamframe.plan.json.field_types import declared, fits
 from dreamframe.plan.json.registry import record_class
 from dreamframe.plan.json.write import FORMAT, TYPES
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import VERBS, relational
 from dreamframe.plan.steps.relational import Relational
 from dreamframe.plan.steps.source import HubStream, KeptScan, Scan
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.parsers import WERE_FUNCTIONS
 from dreamframe.redaction.secret import plain_json
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
 NONE = Authority()
-VERBS = frozenset(
-    {"aggregate", "cast", "concat", "drop", "drop_nans", "drop_nulls", "explode", "fill_nan", "fill_null", "filter", "gather", "gather_every", "head"}
-    | {"join", "limit", "rename", "reverse", "select", "slice", "sort", "tail", "unique", "unnest", "unpivot", "with_columns", "with_row_index"}
-)
 Given = Mapping[str, object] | Iterable[object]
 
 
@@ -90,6 +88,8 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
         match = [v for n, v in have.items() if n == name and fingerprint(v, is_lasting=True) == digest] or [v for v in have.values() if _is(v, digest)]
         if match:
             found[str(name)] = match[0]
+        elif name in WERE_FUNCTIONS and str(said.get("module")).startswith("dreamframe."):
+            found[str(name)] = WERE_FUNCTIONS[str(name)]
         elif name in have:
             raise PlanFormatError(
                 f"the {kind} {name!r} that you passed is not the one the plan was made with: its code, or something that it reads, differs "
@@ -144,7 +144,7 @@ class Reader:
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
         if cls is KeptScan:
             fields["is_claimed"] = self._rows is None or held["rows"].get("kept") != fields["kept_key"]
-        self.steps.append(cls(**fields))
+        self.steps.append(relational(**fields) if cls is Relational else cls(**fields))
 
     def _below(self, number: Any) -> Step:
         if type(number) is not int or not 0 <= number < len(self.steps):

@@ -27,6 +27,7 @@ import polars as pl
 from dreamframe.arrow import as_arrow, in_arrow
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
 from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.identity.whose_code import recorded
 from dreamframe.models.api.address import Address
 from dreamframe.models.edges import Edge, Trained, as_edge
 from dreamframe.models.embedders.base import Embedder
@@ -100,6 +101,7 @@ class Writer:
         return made
 
     def _class(self, cls: type) -> Any:
+        cls = recorded(cls)
         return cls.__name__ if is_record(cls) else self._give(cls, cls.__name__, "class")
 
     def _fields(self, record: Any, without: set[str]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import Step, TableStep, step
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Embedding
-from dreamframe.plan.steps.relational import relational
 from dreamframe.prompts import templates as template
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ class Retrieve(Embedding):
             raise SettingError(f"{self.where}: by= gives vectors of {self.by.dim} numbers, but the documents' are {found}: take embedders of one model.")
         super().check()
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.query,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.query})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.List(HIT)})
