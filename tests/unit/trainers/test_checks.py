@@ -116,7 +116,7 @@ def test_impossible_settings_are_refused_where_they_are_written(settings: dict[s
     ("make", "said"),
     [
         (lambda: dr.GRPO("base", rewards=()), "rewards= is missing"),
-        (lambda: dr.GRPO("base", rewards=dr.testing.Echo()), r"say what echo shall judge: dr\.LLMReward"),
+        (lambda: dr.GRPO("base", rewards=dr.testing.Echo()), r"say what echo is to judge: dr\.LLMReward"),
         (lambda: dr.GRPO("base", rewards=short, batch_size=6, generations=4), "batch_size=6 counts completions"),
         (lambda: dr.GRPO("base", rewards=short, generations=1), "2 or more"),
         (lambda: dr.RLOO("base", rewards=[short, short], reward_weights=[1]), "2 rewards need 2 reward_weights, not 1"),
