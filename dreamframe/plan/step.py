@@ -337,8 +337,7 @@ class RowStep(Step):
     @property
     def needs_order(self) -> bool:
         """Whether batches number their requests in input order. Unless it says otherwise, a step that holds a model which samples does."""
-        held = (getattr(self, f.name) for f in fields(self))
-        return any(isinstance(value, LLM) and not value.sampling.is_greedy for value in held)
+        return any(isinstance(model, LLM) and not model.sampling.is_greedy for model in self.models())
 
     @property
     def width(self) -> int:

@@ -109,10 +109,9 @@ def test_a_verb_goes_through_json(name: str, session: dr.Session):
 def test_a_kept_plan_of_such_a_verb_is_read_from_its_session(name: str):
     with dr.Session("./kept") as session:
         found = VERBS[name]().collect()
-        (plan,) = session.plans()
-        again = session.plan(plan["name"])
-        assert again.collect().equals(found)
-        assert session.usage()["calls"] == sum(run.calls for run in session.runs[:1]), "it is the same plan, and asks nothing anew"
+        (plan,), calls = session.plans(), session.usage()["calls"]
+        assert session.plan(plan.name).collect().equals(found)
+        assert session.usage()["calls"] == calls, "it is the same plan, and asks nothing anew"
 
 
 def test_every_verb_has_a_case():
