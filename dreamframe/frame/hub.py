@@ -17,9 +17,9 @@ def scan_hub(
     """Rows of a data set of the Hub, through the datasets library, which never runs code of the repository.
 
     Without `revision` it is the newest commit when this session first names it, and that commit ever after. Naming it reads the columns, the licence and
-    the citation, and no more; the rows are read when a plan runs, and kept in the session, so that it runs again without a network. Labels of a
-    `ClassLabel` are their names, also in lists and structs. With `streaming=True` no more rows are read than a `head(n)` or `slice` needs: for data sets
-    that are larger than this machine's disk.
+    the citation (and the first row, where the data set does not say its columns); the rows are read when a plan runs, and kept in the session, so that it
+    runs again without a network. Labels of a `ClassLabel` are their names, also in lists and structs. With `streaming=True` no more rows are read than a
+    `head(n)` or `slice` needs: for data sets that are larger than this machine's disk.
 
     Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
     OfflineError for what is not in an offline session.
