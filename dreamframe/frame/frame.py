@@ -21,7 +21,9 @@ from dreamframe.frame.vectors import VectorVerbs
 from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
-from dreamframe.plan.steps.relational import Relational, RepeatTo
+from dreamframe.plan.hidden import SAMPLE
+from dreamframe.plan.steps.algebra import relational
+from dreamframe.plan.steps.relational import RepeatTo
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
 
@@ -154,8 +156,8 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     """
     if n < 0:
         raise SettingError(f"generate: n={n} is not a number of rows.")
-    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({"__sample": [0]})),), n=n))  # a source that can grow: see until
-    return samples.prompt(llm, prompt, into=into, **settings).drop("__sample")
+    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
+    return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
 
 
 def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
@@ -168,7 +170,7 @@ def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
     if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
         raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
-    return Frame(Relational(inputs=tuple(f.step for f in frames), verb="concat", options=(("how", how),)))
+    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=(("how", how),)))
 
 
 class Dream:

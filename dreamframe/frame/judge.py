@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -12,26 +11,13 @@ from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.model import Model
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
+from dreamframe.plan.hidden import hidden
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
+from dreamframe.prompts.parsers import Winner
 
 SWAPS = ("random", "both", "never")
-
-
-def which_is_better(text: str) -> str:
-    """Read the verdict of a pairwise judge: "a", "b" or "tie". An answer that names both texts, or neither, is none.
-
-    >>> which_is_better("Input B."), which_is_better("A"), which_is_better("I prefer Response A!")
-    ('b', 'a', 'a')
-    """
-    plain = text.strip().strip("\"'`*.").strip().casefold()
-    if plain in WINNER.categories.to_list():
-        return plain
-    named: set[str] = {m.casefold() for m in re.findall(r"\b(?:input|response) ([ab])\b", text, re.IGNORECASE)}
-    if len(named) != 1:
-        raise ValueError("the answer names both texts" if named else "the answer names neither text")
-    return named.pop()
 
 
 class JudgeVerbs(RateVerbs):
@@ -73,11 +59,11 @@ class JudgeVerbs(RateVerbs):
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
-        first, second, coin = (f"__{what}_{len(self.step.schema)}" for what in ("verdict", "other_verdict", "swapped"))
-        fields = {"schema": WINNER, "parse": parse or which_is_better, "repairs": 0, "name": label, **settings}
+        first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
+        fields = {"schema": WINNER, "parse": parse or Winner(), "repairs": 0, "name": label, **settings}
         frame = self
         if swap == "random":
-            frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed))
+            frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed, name=label))
             asked = asked.with_order(swapped=coin)
         frame = frame.prompt(llm, asked, into=first, **fields)
         if swap == "both":
@@ -110,5 +96,5 @@ class JudgeVerbs(RateVerbs):
             raise SchemaError(f"to_preferences: {a!r} is {self.step.schema[a]} and {b!r} is {self.step.schema[b]}; cast one of them.")
         won = pl.col(winner).cast(pl.String)
         pairs = [pl.when(won == x).then(pl.col(a)).otherwise(pl.col(b)).alias(n) for n, x in (("chosen", "a"), ("rejected", "b"))]
-        decided = self._relational("filter", [won.is_in(["a", "b"])])
-        return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs])
+        decided = self._relational("filter", [won.is_in(["a", "b"])], named="to_preferences")
+        return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs], named="to_preferences")

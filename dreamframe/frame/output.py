@@ -10,9 +10,9 @@ import polars as pl
 
 from dreamframe.frame.base import Verbs
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
-from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
 from dreamframe.run.options import Mode, Retry
@@ -209,7 +209,7 @@ class OutputVerbs(Verbs):
           TABLE 1 rows
         """
         if optimized and any(step.authority is not None for step in self.step.walk()):
-            return plan_text(limit_down(self.step, lambda _: False))
+            return plan_text(optimise([self.step]).plans[0])
         return plan_text(current(self.step).planned(self.step) if optimized else self.step)
 
     def to_json(self) -> str:
@@ -299,7 +299,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
         [{'a': 1}]
         """
-        return current(self.step).collect(Relational(inputs=(self.step,), verb="head", args=(n,)))
+        return current(self.step).collect(relational("head", inputs=(self.step,), args=(n,)))
 
     def __repr__(self) -> str:
         columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -15,22 +14,11 @@ from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import FirstNumber
 from dreamframe.prompts.templates import literal
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
-
-
-def first_number(text: str) -> float:
-    r"""Read the first number out of an answer: the first of `[0-9\.]+` that holds a digit, as DataDreamer's ranking did. A sign is not read.
-
-    >>> first_number("I give it 8.5 out of 10."), first_number("Well... 7.")
-    (8.5, 7.0)
-    """
-    found = re.search(r"[0-9.]*[0-9][0-9.]*", text)
-    if found is None:
-        raise ValueError("there is no number in the answer")
-    return float(re.sub(r"^\.{2,}", "", found.group().rstrip(".")))  # full stops around the number are not part of it
 
 
 class RateVerbs(AskVerbs):
@@ -59,11 +47,12 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}").to_dicts()
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
-        fields = {"schema": float, "parse": parse or first_number, "repairs": 0, "name": name or "rank_by", **settings}
+        label = name or "rank_by"
+        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
         scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         if threshold is not None:
-            scored = scored._relational("filter", [pl.col(into) >= float(threshold)])
-        return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True)
+            scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
+        return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)
 
     def top_k_by(self, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
@@ -74,7 +63,8 @@ class RateVerbs(AskVerbs):
         """
         if k < 0:
             raise SettingError(f"top_k_by: k={k} is not a number of rows.")
-        return self.rank_by(llm, prompt, **{"name": "top_k_by", **settings})._relational("head", k)
+        label = settings.pop("name", None) or "top_k_by"
+        return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
     def score(
         self,

@@ -21,6 +21,7 @@ from dreamframe.identity.tagged import tagged
 from dreamframe.identity.values import record_fields
 from dreamframe.identity.versioned import versioned
 from dreamframe.identity.walk import WAY_OUT, Walk
+from dreamframe.identity.whose_code import recorded
 
 __all__ = ["FileMemo", "answer_keys", "canonical", "file_digest", "fingerprint", "frame_digest", "parts", "reads_files", "tagged", "versioned"]
 
@@ -61,5 +62,5 @@ def _walked(value: object, walk: Walk) -> bytes:
 
 def parts(record: Any) -> dict[str, str]:
     """Field → 12 hex characters: what went into a record's fingerprint, to see which part of two differs."""
-    shown = {"class": (type(record).__name__, getattr(record, "version", 1)), **record_fields(record)}
+    shown = {"class": (recorded(type(record)).__name__, getattr(record, "version", 1)), **record_fields(record)}
     return {name: fingerprint(value)[:12] for name, value in shown.items()}

@@ -23,7 +23,7 @@ from dreamframe.identity.tables import frame_digest
 from dreamframe.identity.tagged import tagged
 from dreamframe.identity.versioned import Versioned
 from dreamframe.identity.walk import Walk, encode, version_of
-from dreamframe.identity.whose_code import is_library
+from dreamframe.identity.whose_code import is_library, recorded
 from dreamframe.redaction.secret import Secret
 
 
@@ -188,7 +188,7 @@ def _record(value: Any, walk: Walk) -> bytes:
     cls = type(value)
     is_of_library = is_library(cls)
     library = version_of(cls.__module__, walk) if is_of_library else []
-    name = tagged("class", cls.__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
+    name = tagged("class", recorded(cls).__qualname__.encode(), str(getattr(cls, "version", 1)).encode(), *library)
     identity = name if is_of_library else name + classes.of_class(cls, walk)
     held = record_fields(value)
     if not is_of_library and not hasattr(cls, "key_fields"):

@@ -61,6 +61,11 @@ def is_library(cls: type) -> bool:
     return not isinstance(module, str) or is_library_module(module)
 
 
+def recorded(cls: type) -> type:
+    """The class as which the values of a class stand in keys, records and plans: dreamframe's own may be special cases of another."""
+    return getattr(cls, "recorded_as", cls) if is_library(cls) else cls
+
+
 def is_users(value: object) -> bool:
     """Whether a value that a library holds is the user's own code: a function, a class, an object of one."""
     if value is None or isinstance(value, types.ModuleType):

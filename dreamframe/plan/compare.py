@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dreamframe.identity.whose_code import recorded
 from dreamframe.plan.explain import line
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, Step
@@ -22,7 +23,7 @@ def on_record(step: Step, memo: Memo) -> list[dict[str, Any]]:
     return [
         {
             "key": s.key(memo)[:12],
-            "step": type(s).__name__,
+            "step": recorded(type(s)).__name__,
             "describe": line(s, hides)[:200],
             "parts": s.key_parts(memo),
             "inputs": [position[id(i)] for i in s.inputs],

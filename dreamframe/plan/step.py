@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
-from dreamframe.models.base import ModelSettings
+from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
+OnError = Literal["raise", "null", "drop"]
+ON_ERROR: tuple[OnError, ...] = ("raise", "null", "drop")  # what becomes of a row that fails
+Rows = Literal["same", "fewer", "other"]
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
 
 
@@ -63,6 +66,7 @@ class Step(ABC):
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
     cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+    made_from: ClassVar[Step | None] = None  # of a step that `but` made: the one that it was made from
 
     def __post_init__(self) -> None:
         self.schema  # noqa: B018  a wrong plan fails here
@@ -77,7 +81,7 @@ class Step(ABC):
 
     def check(self) -> None:
         """Raise a PlanError where the inputs cannot serve this step."""
-        for column in self.reads():
+        for column in sorted(self.reads() or ()):
             self.need(column)
 
     def need(self, column: str, *, of: int = 0) -> pl.DataType:
@@ -97,9 +101,45 @@ class Step(ABC):
                     f"or drop the old one first: .drop({column!r})."
                 )
 
-    def reads(self) -> tuple[str, ...]:
-        """Columns of the first input that this step needs by name."""
-        return ()
+    # Traits: what rules, explain and engines ask instead of the class. What a step does not say counts as everything.
+
+    def reads(self) -> frozenset[str] | None:
+        """The columns of the first input that its rows depend on, or that it names; None: any of them."""
+        return None
+
+    def passes(self) -> Mapping[str, str]:
+        """Output column → the column of the first input whose values it has, row for row, as far as these rows are left."""
+        return {}
+
+    def writes(self) -> tuple[str, ...]:
+        """The output columns that are new, or not what the input's column of this name is."""
+        passed = self.passes()
+        return tuple(c for c in self.schema if passed.get(c) != c)
+
+    @property
+    def rows(self) -> Rows:
+        """Which rows it gives: one for each row of the first input, in their order ("same"); some of them, in their order ("fewer"); or any ("other")."""
+        return "other"
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether it may be run on each batch of rows by itself, with the same rows in the same order."""
+        return False
+
+    @property
+    def needs_order(self) -> bool:
+        """Whether what a row gets depends on the rows before it: samples of equal requests are numbered from the first row on."""
+        return True
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        """How many rows it gives when its inputs give so many; None: not known before it runs."""
+        return n_in[0] if self.rows == "same" and n_in else None
+
+    def but(self, **changes: Any) -> Self:
+        """The same step with other values in some fields."""
+        made = replace(self, **changes)
+        object.__setattr__(made, "made_from", self)
+        return made
 
     @abstractmethod
     def output_schema(self) -> pl.Schema:
@@ -129,8 +169,13 @@ class Step(ABC):
 
     @property
     def label(self) -> str:
-        """What messages and progress call this step."""
+        """What progress and failures call this step."""
         return self.name or type(self).__name__.lower()
+
+    @property
+    def where(self) -> str:
+        """What errors in its settings call this step."""
+        return self.label
 
     def describe(self) -> str:
         """One line for explain()."""
@@ -201,7 +246,17 @@ class Step(ABC):
         """The same step over other inputs."""
         if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
             return self
-        return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "inputs": tuple(inputs)})
+        if type(self).__post_init__ in (Step.__post_init__, RowStep.__post_init__) and [i.schema for i in inputs] == [i.schema for i in self.inputs]:
+            made = object.__new__(type(self))  # what is over inputs of the same columns was checked when this step was made
+            vars(made).update({f.name: getattr(self, f.name) for f in fields(self)}, inputs=tuple(inputs), schema=self.schema, made_from=self)
+            return made
+        return self.but(inputs=tuple(inputs))
+
+
+def kept_columns(step: Step) -> dict[str, str]:
+    """What `passes` says of a step that only adds columns, or only takes some away: those of the input's names and types are the input's."""
+    have = step.inputs[0].schema
+    return {c: c for c, dtype in step.schema.items() if have.get(c) == dtype}
 
 
 def check_names(schema: pl.Schema, *, step: str) -> None:
@@ -249,9 +304,8 @@ class PolarsStep(Step):
         """The query over the inputs' queries."""
 
     @property
-    def is_separable(self) -> bool:
-        """Whether it may be run on each small batch of rows by itself, with the same rows in the same order."""
-        return False
+    def needs_order(self) -> bool:
+        return not self.is_streamed
 
     def output_schema(self) -> pl.Schema:
         return self.apply(*(pl.LazyFrame(schema=i.schema) for i in self.inputs)).collect_schema()
@@ -261,16 +315,29 @@ class PolarsStep(Step):
 class RowStep(Step):
     """Each output row depends on one input row (of the first input). Runs on small batches that stream through the plan."""
 
-    on_error: str = "raise"  # raise | null | drop
+    on_error: OnError = "raise"
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ON_ERROR:  # here, where no `check` of a subclass leaves it out
+            raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        super().__post_init__()
 
     @abstractmethod
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         """Rows in, rows out, in order. A row that fails goes to `ctx.fail(position, failure)` and gets nulls: `on_error` decides the rest."""
 
     @property
+    def rows(self) -> Rows:
+        return "fewer" if self.on_error == "drop" else "same"
+
+    @property
+    def is_streamed(self) -> bool:
+        return True
+
+    @property
     def needs_order(self) -> bool:
-        """Whether batches must enter in input order (samples of equal requests are numbered in that order)."""
-        return False
+        """Whether batches number their requests in input order. Unless it says otherwise, a step that holds a model which samples does."""
+        return any(isinstance(model, LLM) and not model.sampling.is_greedy for model in self.models())
 
     @property
     def width(self) -> int:

@@ -27,7 +27,7 @@ class Cuts:
         steps: list[Step] = []
         if not self._has_row_step(step):
             return steps
-        while isinstance(step, RowStep) or (isinstance(step, PolarsStep) and step.is_separable):
+        while step.is_streamed:
             if steps and self._begins_anew(step):
                 break
             steps.append(step)
@@ -35,6 +35,17 @@ class Cuts:
         while not isinstance(steps[-1], RowStep):
             steps.pop()  # polars steps at the bottom belong to the query that feeds the segment
         return steps[::-1]
+
+    def query(self, step: PolarsStep) -> list[PolarsStep]:
+        """The adjacent polars steps that make one query up to `step`, lowest first: no rows are made between them."""
+        steps = [step]
+        while len(steps[-1].inputs) == 1 and isinstance(below := steps[-1].inputs[0], PolarsStep) and not self._has_rows(below):
+            steps.append(below)
+        return steps[::-1]
+
+    def _has_rows(self, step: Step) -> bool:
+        """Whether the rows of a step are made by themselves: kept, read by several, or streamed."""
+        return self._state.key(step) in self._shared or self._state.worth.is_kept(step) or self._has_row_step(step)
 
     def _has_row_step(self, step: Step) -> bool:
         """Whether the segment up to a step holds a row step. Every step is looked at once, however long the plan is."""
@@ -44,7 +55,7 @@ class Cuts:
             if isinstance(step, RowStep):
                 known = (step, True)
                 break
-            if not isinstance(step, PolarsStep) or not step.is_separable or self._begins_anew(step.inputs[0]):
+            if not step.is_streamed or self._begins_anew(step.inputs[0]):
                 known = (step, False)
                 break
             step = step.inputs[0]

@@ -14,7 +14,8 @@ import polars as pl
 from dreamframe.errors import StorageError
 from dreamframe.models.base import Artefact
 from dreamframe.models.local.memory import loaded_models
-from dreamframe.plan.optimizer.limit import limits_down
+from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
@@ -34,6 +35,8 @@ from dreamframe.run.training import Trainings
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.sources import SourceContext
 from dreamframe.store.stores import Stores
+
+PIECE = 1_000  # polars steps of one query: polars' own walks over it take stack, and more than linear time
 
 
 class Run:
@@ -71,8 +74,9 @@ class Run:
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
         async with self._running([step]):
-            self._cuts.share([step])
-            return await self._trainings.artefact(step)
+            (plan,) = self.planned(step)
+            assert isinstance(plan, ModelStep)
+            return await self._trainings.artefact(plan)
 
     async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
@@ -89,14 +93,15 @@ class Run:
 
     def planned(self, *steps: Step) -> list[Step]:
         """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
-        plans = limits_down(steps, lambda s: self._outputs.find(s) is not None, self.state.key)
-        self._cuts.share(plans)
-        return plans
+        made = optimise(steps, Facts(self._outputs.is_stored, self.state.key))
+        self.state.optimised.append(made)
+        self._cuts.share(made.plans)
+        return list(made.plans)
 
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
         if self.options.refresh:
-            plans = [*steps, *limits_down(steps, lambda _: False, self.state.key)]
+            plans = [*steps, *optimise(steps, Facts(name=self.state.key)).plans]
             anew = {self.state.key(node)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
             await asyncio.to_thread(self.stores.steps.forget, anew)
 
@@ -154,11 +159,19 @@ class Run:
             rows = await self._in_rounds(step)
         else:
             assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
-            query = step.apply(*await every(*(self._lazy(i) for i in step.inputs)))
+            chain = self._cuts.query(step)
+            query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
             if not self.state.worth.is_kept(step):
                 return query
             rows = await self._engine.query(query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
+
+    async def _applied(self, chain: Sequence[PolarsStep], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+        """The query of adjacent polars steps over the queries of the lowest one's inputs."""
+        query = chain[0].apply(*frames)
+        for n, step in enumerate(chain[1:], 1):
+            query = step.apply(query if n % PIECE else (await self._engine.query(query)).lazy())
+        return query
 
     async def _table(self, step: TableStep) -> pl.LazyFrame:
         tables = await self._whole(step, step.inputs)

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import StorageError
+from dreamframe.identity.whose_code import recorded
 from dreamframe.plan.compare import on_record
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.state import RunState
@@ -26,6 +27,13 @@ class Outputs:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._finds: dict[str, pl.LazyFrame | None] = {}  # by key
+
+    def is_stored(self, step: Step) -> bool:
+        """Whether the output of a step is there. Reads no rows."""
+        if isinstance(step, (Source, ModelStep)) or not self._state.worth.is_kept(step):
+            return False
+        key = self._state.key(step)
+        return self._finds[key] is not None if key in self._finds else self._state.stores.steps.has(key)
 
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
@@ -119,13 +127,13 @@ class _Output:
 def _record(state: RunState, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
     """What step.json says of a stored output."""
     return {
-        "step": type(step).__name__,
+        "step": recorded(type(step)).__name__,
         "describe": state.hides([step]).text(step.describe()),
         "parents": [state.key(i) for i in step.inputs],
         "plan": on_record(step, state.memo),
         "schema": {name: str(dtype) for name, dtype in step.schema.items()},
         "rows": n_rows,
-        "steps": state.stats.step_events({state.key(s) for s in step.walk()}),
+        "steps": state.stats.step_events({state.written_key(s) for s in step.walk()}),
         "began": began,
         "took_s": time.time() - began,
     }

@@ -12,6 +12,7 @@ from dreamframe.models.base import Artefact
 from dreamframe.models.parallel import Parallel
 from dreamframe.models.pinned import OfWeights, changed
 from dreamframe.models.request import Question, Replies
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, Step
 from dreamframe.plan.steps.source import Scan
@@ -46,10 +47,15 @@ class RunState:
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier
+        self.optimised: list[Optimised] = []
 
     def key(self, step: Step) -> str:
         """The key of a step, as it was when this run first asked for it."""
         return step.key(self.memo)
+
+    def written_key(self, step: Step) -> str:
+        """The key of the step that the user wrote, of one that runs: statistics, records and cards speak of that."""
+        return self.key(next((made.origin[id(step)] for made in self.optimised if id(step) in made.origin), step))
 
     def hides(self, steps: Sequence[Step]) -> Redactor:
         """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
@@ -59,7 +65,7 @@ class RunState:
         """Open the account of a step."""
         asked = step.models()
         model = self.redactor.text(asked[0].label) if asked else ""
-        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.key(step)))
+        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.written_key(step)))
         stage.stats.is_refreshed = step.label in self.options.refresh
         self.stages.append(stage)
         return stage

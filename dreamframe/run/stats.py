@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dreamframe.models.request import Completion, Failure
+from dreamframe.plan.hidden import readable
 
 STEP_EVENT = (
     *("key", "label", "model", "rows_in", "rows", "errors"),
@@ -66,7 +67,7 @@ class FailedRow:
     def as_dict(self) -> dict[str, object]:
         told = self.failure._asdict()
         del told["keys"]
-        return {"step": self.step, "row": self.row, "column": self.column, **told}
+        return {"step": self.step, "row": self.row, "column": readable(self.column), **told}
 
 
 @dataclass

@@ -40,7 +40,7 @@ class Trainings:
 
     async def artefact(self, step: ModelStep) -> Artefact:
         """The folder a step was trained into; trained now if it was not before."""
-        key = self._state.key(step)
+        key = self._state.written_key(step)
         if key not in self._tasks:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
@@ -58,7 +58,7 @@ class Trainings:
                 f"{step.label}: a function of yours (a reward, a metric) reads files or runs a program, and the model would be kept when they change. "
                 "Wrap it: dr.versioned(function, version=1, depends=[path])."
             )
-        identity = await asyncio.to_thread(trainer.identity)
+        identity = await asyncio.to_thread(trainer.identity_fields)
         if step.key_now(self._state.memo) != self._state.key(step):
             raise changed(step, "that it starts from")
         key = fingerprint((identity, digests, step.has_validation))
@@ -75,7 +75,7 @@ class Trainings:
                 self._state.stats.reused += 1
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
-                if fingerprint(await asyncio.to_thread(trainer.identity)) != fingerprint(identity):
+                if fingerprint(await asyncio.to_thread(trainer.identity_fields)) != fingerprint(identity):
                     raise changed(step, "that it starts from")
                 folder = await self._train(step, trainer, tables, key)
         finally:
@@ -92,7 +92,7 @@ class Trainings:
         paths = [workdir / f"{name}.arrow" for name, _ in zip(("rows", "validation"), tables, strict=False)]
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
-        stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.key(step))
+        stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
 
         def progress(logged: Any) -> None:
             stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total

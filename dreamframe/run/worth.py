@@ -26,11 +26,16 @@ class Worth:
     def is_kept(self, step: Step) -> bool:
         """Whether a model or a user's function had a hand in a step's rows, and its key tells all that they depend on."""
         if id(step) not in self._known:
-            for node in step.walk():
-                if id(node) not in self._known:
-                    below = [self._known[id(i)] for i in node.inputs]
-                    expensive = node.is_expensive or any(b.is_expensive for b in below)
-                    self._known[id(node)] = _Of(node, expensive, node.reads_files or any(b.reads_files for b in below))
+            waiting = [step]
+            while waiting:
+                node = waiting[-1]
+                if unknown := [i for i in node.inputs if id(i) not in self._known]:
+                    waiting += unknown
+                    continue
+                waiting.pop()
+                below = [self._known[id(i)] for i in node.inputs]
+                expensive = node.is_expensive or any(b.is_expensive for b in below)
+                self._known[id(node)] = _Of(node, expensive, node.reads_files or any(b.reads_files for b in below))
         found = self._known[id(step)]
         return found.is_expensive and not found.reads_files
 

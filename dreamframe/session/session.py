@@ -12,9 +12,9 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact
-from dreamframe.plan.optimizer.limit import limits_down
+from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.step import ModelStep, Step
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
@@ -179,7 +179,7 @@ class Session:
     def planned(self, step: Step) -> Step:
         """The plan as it would run now. Looks at a folder that is there, and makes none."""
         if not self._opening.is_there:
-            return limits_down([step], lambda _: False, id)[0]
+            return optimise([step]).plans[0]
         return self._running.look().planned(step)[0]
 
     # Looking
@@ -254,7 +254,7 @@ class Session:
         """The first rows of a plan, if the session has them: nothing is asked for."""
         run = self._running.look(offline=True)
         try:
-            return loop.run(run.collect_all([Relational(inputs=(step,), verb="head", args=(n,))]))[0].to_dicts()
+            return loop.run(run.collect_all([relational("head", inputs=(step,), args=(n,))]))[0].to_dicts()
         except DreamframeError:
             return []  # not all of them were answered: a card shows none rather than ask
 

@@ -23,6 +23,9 @@ class NoOutputs(StepOutputs):
     def keeps(self) -> bool:
         return False
 
+    def has(self, key: str) -> bool:  # noqa: ARG002
+        return False
+
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:  # noqa: ARG002
         return None
 

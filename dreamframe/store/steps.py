@@ -88,6 +88,20 @@ class StepOutputs:
                     return found
         return None
 
+    def has(self, key: str) -> bool:
+        """Whether there is an output of a step. Reads its record and no rows, and sets nothing aside."""
+        known = self._checked.get(check_key(key))
+        if known is not None and self._files.kind(known.path / MANIFEST) == "file":
+            return True
+        names = [name for name in self._files.listdir(self._layout.steps) if name.endswith((f"-{key[:12]}", f"-{key}"))]
+        return any(self._is(self._layout.steps / name, key) for name in names)
+
+    def _is(self, folder: Path, key: str) -> bool:
+        try:
+            return read_manifest(self._files, folder).get("key") == key and self._files.kind(folder / DATA) == "file"
+        except (CorruptFileError, StorageError):
+            return False  # `find` says what is wrong
+
     def writer(self, key: str, label: str, schema: Mapping[str, Any]) -> Writer:
         """Begin to write an output. End it with commit, discard or abort."""
         return Writer(self._files, self._layout, self, check_key(key), label, schema)

@@ -19,29 +19,27 @@ import polars as pl
 from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError, PlanError, PlanFormatError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import Authority, shown
+from dreamframe.models.base import ModelSettings
 from dreamframe.models.edges import Rows, Trained
 from dreamframe.models.llms.litellm import LiteLLM
 from dreamframe.models.local.weights import KeptWeights
-from dreamframe.models.parallel import Parallel
 from dreamframe.plan.json import expressions
 from dreamframe.plan.json.field_types import declared, fits
 from dreamframe.plan.json.registry import record_class
 from dreamframe.plan.json.write import FORMAT, TYPES
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import VERBS, relational
 from dreamframe.plan.steps.relational import Relational
 from dreamframe.plan.steps.source import HubStream, KeptScan, Scan
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.parsers import WERE_FUNCTIONS
 from dreamframe.redaction.secret import plain_json
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import damage, most_unfolded, read_table
 
 NAMED_TYPES = {name: t for t, name in TYPES.items()}
 NONE = Authority()
-VERBS = frozenset(
-    {"aggregate", "cast", "concat", "drop", "drop_nans", "drop_nulls", "explode", "fill_nan", "fill_null", "filter", "gather", "gather_every", "head"}
-    | {"join", "limit", "rename", "reverse", "select", "slice", "sort", "tail", "unique", "unnest", "unpivot", "with_columns", "with_row_index"}
-)
 Given = Mapping[str, object] | Iterable[object]
 
 
@@ -90,6 +88,8 @@ def _given(wanted: object, functions: Given) -> dict[str, object]:
         match = [v for n, v in have.items() if n == name and fingerprint(v, is_lasting=True) == digest] or [v for v in have.values() if _is(v, digest)]
         if match:
             found[str(name)] = match[0]
+        elif name in WERE_FUNCTIONS and str(said.get("module")).startswith("dreamframe."):
+            found[str(name)] = WERE_FUNCTIONS[str(name)]
         elif name in have:
             raise PlanFormatError(
                 f"the {kind} {name!r} that you passed is not the one the plan was made with: its code, or something that it reads, differs "
@@ -144,7 +144,7 @@ class Reader:
             cls, fields = KeptScan, {**kept, **_strings(held["rows"], "kept_key", "described")}
         if cls is KeptScan:
             fields["is_claimed"] = self._rows is None or held["rows"].get("kept") != fields["kept_key"]
-        self.steps.append(cls(**fields))
+        self.steps.append(relational(**fields) if cls is Relational else cls(**fields))
 
     def _below(self, number: Any) -> Step:
         if type(number) is not int or not 0 <= number < len(self.steps):
@@ -169,7 +169,8 @@ class Reader:
         return record_class(name)
 
     def _fields(self, held: Mapping[str, Any], cls: type) -> dict[str, Any]:
-        fields = {str(name): self.value(v) for name, v in held["fields"].items()}
+        named = {f.metadata.get("written_as", f.name): f.name for f in dataclasses.fields(cls)}
+        fields = {named.get(name, str(name)): self.value(v) for name, v in held["fields"].items()}
         for name, hint in declared(cls).items():
             if name in fields and not fits(fields[name], hint):
                 raise PlanFormatError(f"{cls.__name__}.{name} is a {type(fields[name]).__name__}, which it cannot be")
@@ -190,9 +191,8 @@ class Reader:
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is not a record that a step may hold")
         fields = self._fields(held, cls)
-        if cls is Parallel:
-            return Parallel(*fields["llms"])
-        return cls(**fields | self._lent(cls))
+        fields |= self._lent(cls)
+        return cls.of_plan(fields) if issubclass(cls, ModelSettings) else cls(**fields)
 
     def _lent(self, cls: type) -> dict[str, Any]:
         """What every record that reaches for anything carries: the authority of the plan."""

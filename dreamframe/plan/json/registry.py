@@ -26,6 +26,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.until": ("Until",),
     "prompts.base": ("Template",),
     "prompts.pair": ("Pair",),
+    "prompts.parsers": ("YesNo", "FirstNumber", "Winner"),
     "recipes.backtranslate": ("Backtranslation",),
     "recipes.decompose": ("Decomposition",),
     "recipes.evolve": ("Evolution",),

@@ -2,75 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 
-from dreamframe.plan.step import RowStep, Source, Step
-from dreamframe.plan.steps.relational import Relational
+from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.step import Source, Step
+from dreamframe.plan.steps.algebra import Limit, relational
 
-LIMITS = ("head", "slice")
 
+def limit_down(step: Step, facts: Facts) -> Step | None:
+    """A limit moved below all streamed steps that give a row for each row.
 
-def limits_down(plans: Sequence[Step], is_stored: Callable[[Step], bool], name: Callable[[Step], Hashable]) -> list[Step]:
-    """The plans of one run, with every limit moved below the row steps and separable column verbs that it stands on.
-
-    Nothing moves in or out of a step whose rows are stored; and a step that some reader wants whole is not run once more for the first rows of
-    another. `name` is the same for equal steps.
+    Nothing moves in or out of a step whose rows are stored, or which another step or the user wants whole. Where several limits want the first rows of
+    one step, they share those of the longest.
     """
-    moved = [limit_down(plan, is_stored) for plan in plans]
-    if all(new is old for new, old in zip(moved, plans, strict=True)):
-        return moved
-    whole = {name(step) for plan in moved for step in plan.walk()}
-    return [limit_down(plan, lambda step: is_stored(step) or name(step) in whole) for plan in plans]
+    if not isinstance(step, Limit):
+        return None
+    limits = _limits_over(step.inputs[0], facts)
+    if not limits or (len(limits) > 1 and any(other.n_first is None for other in limits)):
+        return None
+    if len(limits) == 1:
+        return _moved(step, step.n_first, step, facts)
+    most = max(other.n_first or 0 for other in limits)
+    return _moved(step, most, relational("head", inputs=step.inputs, args=(most,)), facts)
 
 
-def limit_down(step: Step, is_fixed: Callable[[Step], bool]) -> Step:
-    """One plan with its limits moved down. Nothing moves in or out of a step that `is_fixed`."""
-    done: dict[int, Step] = {}
-    waiting = [(step, False)]
-    while waiting:
-        node, has_inputs = waiting.pop()
-        if id(node) in done:
-            continue
-        if has_inputs:
-            done[id(node)] = _push(node.with_inputs([done[id(i)] for i in node.inputs]), is_fixed)
-        elif is_fixed(node) and not isinstance(node, Source):
-            done[id(node)] = node
-        else:
-            waiting += [(node, True), *((i, False) for i in reversed(node.inputs))]
-    return done[id(step)]
+def _limits_over(step: Step, facts: Facts) -> Sequence[Limit]:
+    """The limits that read a step; none where something else does, too."""
+    readers = facts.readers(step) or ()
+    limits = [r for r in readers if isinstance(r, Limit)]
+    return limits if len(limits) == len(readers) else []
 
 
-def _push(limit: Step, is_fixed: Callable[[Step], bool]) -> Step:
-    if not (isinstance(limit, Relational) and limit.verb in LIMITS):
-        return limit
+def _moved(step: Limit, most: int | None, lowest: Step, facts: Facts) -> Step | None:
+    """`step` over as many rows as `lowest` leaves, which is put as far down as it may stand; None if it stays."""
+    assert isinstance(lowest, Limit)
     passed: list[Step] = []
-    below = limit.inputs[0]
-    while _may_pass(limit, below) and not is_fixed(below):
+    below = step.inputs[0]
+    while _may_pass(lowest, below) and not facts.is_stored(below) and (not passed or _is_read_by(passed[-1], below, facts)):
         passed.append(below)
         below = below.inputs[0]
-    if isinstance(below, Source) and (n := _most(limit)) is not None and not is_fixed(below):
-        below = below.first(n)
-    made = limit.with_inputs([below])
-    for step in reversed(passed):
-        made = step.with_inputs((made, *step.inputs[1:]))
-    return made
+    if isinstance(below, Source) and most is not None and (not passed or _is_read_by(passed[-1], below, facts)):
+        below = below.first(most)
+    if below is step.inputs[0] or (lowest is not step and isinstance(below, Limit)):  # the first rows of others are its own: it was here before
+        return None
+    if not passed:
+        return step.with_inputs([below])
+    made = lowest.with_inputs([below])
+    for above in reversed(passed):
+        made = above.with_inputs((made, *above.inputs[1:]))
+    return made if lowest is step or (step.is_prefix and step.n_first == most) else step.with_inputs([made])
 
 
-def _most(limit: Relational) -> int | None:
-    """How many rows from the first a limit reads; None where it counts from the end."""
-    match limit.verb, limit.args:
-        case "head", (int(n),) if n >= 0:
-            return n
-        case "slice", (int(offset), int(length)) if offset >= 0:
-            return offset + length
-    return None
+def _may_pass(limit: Limit, step: Step) -> bool:
+    """Whether a step gives the same rows for those that are left when the limit stands below it.
+
+    The samples of equal requests are numbered from the first row on: rows that are cut off before it would renumber the rest.
+    """
+    return step.rows == "same" and step.is_streamed and (limit.is_prefix or not step.needs_order)
 
 
-def _may_pass(limit: Relational, step: Step) -> bool:
-    """Whether a step gives the same rows for those that are left when the limit stands below it."""
-    if isinstance(step, RowStep):
-        # The samples of equal requests are numbered from the first row on: rows that are cut off before it would renumber the rest.
-        return step.on_error != "drop" and (not step.needs_order or limit.verb == "head" or limit.args[:1] == (0,))
-    if isinstance(step, Relational) and step.verb in ("with_columns", "select", "drop", "rename", "cast"):
-        return step.is_separable and all(e.meta.is_length_preserving() or not e.meta.root_names() for e in step.expressions())
-    return False
+def _is_read_by(above: Step, step: Step, facts: Facts) -> bool:
+    """Whether one step alone reads another, as its first input alone."""
+    readers = facts.readers(step)
+    name = facts.name(facts.place.get(id(above), above))
+    return readers is not None and all(r is not None and facts.name(r) == name for r in readers) and all(i is not step for i in above.inputs[1:])

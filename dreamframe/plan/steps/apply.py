@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import SchemaError
 from dreamframe.models.request import Failure, RowContext
 from dreamframe.plan.aside import AT_ONCE, aside, passable
-from dreamframe.plan.step import RowStep, TableStep, runtime, step
+from dreamframe.plan.step import RowStep, TableStep, kept_columns, runtime, step
 
 
 @step
@@ -36,9 +36,11 @@ class MapRows(RowStep):
         return super().functions(), self.function
 
     def check(self) -> None:
-        if self.on_error not in ("raise", "null", "drop"):
-            raise SettingError(f"{self.label}: on_error={self.on_error!r} is not one of 'raise', 'null', 'drop'.")
         self.adds(*(name for name, _ in self.columns if name not in self.inputs[0].schema))
+
+    def passes(self) -> Mapping[str, str]:
+        made = {name for name, _ in self.columns}
+        return {c: c for c in kept_columns(self) if c not in made}
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, **dict(self.columns)})

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import ParseError, SettingError
+from dreamframe.errors import ParseError
 from dreamframe.models.request import Failure, Replies, RowContext
 from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions
-from dreamframe.plan.step import RowStep, Step, step
+from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.instruct import need_writable
 
@@ -40,13 +41,14 @@ class Classify(RowStep):
         return f"{self.into}_score"
 
     def check(self) -> None:
-        if self.on_error not in ("raise", "null", "drop"):
-            raise SettingError(f"{self.label}: on_error={self.on_error!r} is not one of 'raise', 'null', 'drop'.")
         need_writable(self.column, self.inputs[0].schema, step=self.label)
         self.adds(self.into, self.score)
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
         kind = pl.Enum(self.labels) if self.labels is not None else pl.String()

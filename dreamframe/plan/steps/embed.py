@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import polars as pl
@@ -10,10 +12,9 @@ from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseEr
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import Failure, Question, RowContext
-from dreamframe.plan.step import RowStep, Step, step
+from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
 
-ON_ERROR = ("raise", "null", "drop")
 TEXT = (pl.String, pl.Categorical, pl.Enum)
 
 
@@ -38,18 +39,22 @@ class Embedding(RowStep):
 
     @property
     def where(self) -> str:
-        """What errors call this step."""
         return self.name or type(self).__name__.lower()
 
     def check(self) -> None:
-        if self.on_error not in ON_ERROR:
-            raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
-        for column in self.reads():
+        for column in sorted(self.reads()):
             need_string(self.inputs[0], column, where=self.where)
         if self.into in self.inputs[0].schema:
             raise DuplicateColumnError(
                 f"{self.where}: column {self.into!r} exists already. Give the new one another name with into=, or drop the old one first: .drop({self.into!r})."
             )
+
+    @abstractmethod
+    def reads(self) -> frozenset[str]:
+        """The columns of texts."""
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     @property
     def llm(self) -> Embedder:
@@ -110,8 +115,8 @@ class Embed(Embedding):
 
     column: str = "text"
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.Array(pl.Float32, self.by.dim)})
@@ -131,8 +136,8 @@ class Similarity(Embedding):
     a: str
     b: str
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.a, self.b)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.a, self.b})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.Float32()})

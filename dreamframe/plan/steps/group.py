@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -11,7 +12,7 @@ import polars as pl
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.request import RowContext
-from dreamframe.plan.step import TableStep, step
+from dreamframe.plan.step import Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.embed import need_string, need_vectors
 from dreamframe.prompts import templates as template
 
@@ -40,8 +41,11 @@ class Dedup(TableStep):
         if not 0 < self.threshold <= 1:
             raise SettingError(f"{self.label}: threshold={self.threshold} must be above 0 and at most 1.")
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
@@ -52,6 +56,10 @@ class Dedup(TableStep):
         repeated = await asyncio.to_thread(self.repeated, known.get_column(self.column))
         dropped = known.get_column("__row").filter(pl.Series(repeated, dtype=pl.Boolean))
         return rows.filter(~pl.col("__row").is_in(dropped.implode())).drop("__row")
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
 
     @abstractmethod
     def repeated(self, values: pl.Series) -> list[bool]:
@@ -135,14 +143,21 @@ class Cluster(TableStep):
     def label(self) -> str:
         return self.name or "cluster"
 
+    @property
+    def rows(self) -> Rows:
+        return "same"
+
     def check(self) -> None:
         if self.k < 1:
             raise SettingError(f"{self.label}: k={self.k}; ask for one cluster or more.")
         need_vectors(self.inputs[0], self.column, where=self.label)
         self.adds(self.into)
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.column,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.UInt32()})

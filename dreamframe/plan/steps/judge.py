@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import ClassVar
 
 import polars as pl
 
 from dreamframe.models.request import RowContext
-from dreamframe.plan.step import RowStep, step
+from dreamframe.plan.step import RowStep, kept_columns, step
 from dreamframe.prompts import templates as template
+from dreamframe.prompts.parsers import VERDICTS
 
-WINNER = pl.Enum(["a", "b", "tie"])
+WINNER = pl.Enum(VERDICTS)
 
 
 @step
@@ -33,8 +35,11 @@ class Coin(RowStep):
         super().check()
         self.adds(self.into)
 
-    def reads(self) -> tuple[str, ...]:
-        return self.columns
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.columns)
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.Boolean()})
@@ -82,8 +87,11 @@ class Judge(RowStep):
         super().check()
         self.adds(self.into)
 
-    def reads(self) -> tuple[str, ...]:
-        return tuple(c for c in (self.a, self.b, self.prompt, *self._told) if c is not None)
+    def reads(self) -> frozenset[str]:
+        return frozenset(c for c in (self.a, self.b, self.prompt, *self._told) if c is not None)
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     @property
     def _told(self) -> tuple[str, ...]:

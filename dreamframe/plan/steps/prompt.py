@@ -15,7 +15,7 @@ from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
-from dreamframe.plan.step import RowStep, Step, runtime, step
+from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.ends import LENGTH
@@ -23,7 +23,6 @@ from dreamframe.store.ends import LENGTH
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
 ANEW = "Answer with nothing but JSON that fits the schema."
 Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
-ON_ERROR = ("raise", "null", "drop")
 
 
 @step
@@ -53,17 +52,22 @@ class PromptStep(RowStep):
     def label(self) -> str:
         return self.name or self.into
 
+    @property
+    def where(self) -> str:
+        return self.name or "prompt"
+
     def check(self) -> None:
-        where = self.name or "prompt"
-        if self.on_error not in ON_ERROR:
-            raise SettingError(f"{where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        where = self.where
         if self.n < 1:
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
         self.prompt.check(self.inputs[0].schema, step=where)
         self.adds(self.into)
 
-    def reads(self) -> tuple[str, ...]:
-        return self.prompt.columns
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.prompt.columns)
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
 
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)

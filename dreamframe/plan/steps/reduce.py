@@ -16,7 +16,7 @@ from dreamframe.models.base import LLM
 from dreamframe.models.request import Failure, Question, RowContext, Sampling
 from dreamframe.models.tokens import usual
 from dreamframe.plan.aside import aside
-from dreamframe.plan.step import RowStep, step
+from dreamframe.plan.step import RowStep, kept_columns, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
 
@@ -53,8 +53,6 @@ class Reduce(RowStep):
 
     def check(self) -> None:
         have = self.inputs[0].schema
-        if self.on_error not in ("raise", "null", "drop"):
-            raise SettingError(f"{self.label}: on_error={self.on_error!r} is not one of 'raise', 'null', 'drop'.")
         if self.prompt.models or self.prompt.inputs:
             raise SettingError(f"{self.label}: {self.prompt.summary} looks things up for each row; give a template such as 'Summarise {{{self.column}}}'.")
         self.need(self.column)
@@ -63,6 +61,16 @@ class Reduce(RowStep):
             raise DuplicateColumnError(f"{self.label}: the rows are grouped by {self.into!r}. Give the new column another name with into=.")
         if self.room < 1:
             raise SettingError(f"{self.label}: context={self.context} tokens leave no room for a text beside an answer of {self.max_tokens}; raise context=.")
+
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.column})
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
+
+    @property
+    def needs_order(self) -> bool:
+        return False  # sample 0 of each request
 
     def output_schema(self) -> pl.Schema:
         kept = {n: t for n, t in self.inputs[0].schema.items() if n != self.column}

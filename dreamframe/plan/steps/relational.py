@@ -6,28 +6,28 @@ import inspect
 import math
 import random
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
-from dreamframe.plan.step import PolarsStep, TableStep, step
+from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
 
-# Verbs that give the same rows when run batch by batch, provided that their expressions are row-separable.
-ROW_VERBS = frozenset({"select", "with_columns", "filter", "drop", "rename", "cast", "explode", "unnest", "drop_nulls", "fill_null", "fill_nan"})
 TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
 
 
 @step
 class Relational(PolarsStep):
-    """A verb of polars over its input, or over two or more."""
+    """A verb of polars over its input, or over two or more. Those that rules match on have types of their own, in `algebra`."""
 
     verb: str
     args: tuple[Any, ...] = ()
     options: tuple[tuple[str, Any], ...] = ()  # keyword arguments, sorted
+
+    is_by_row: ClassVar[bool] = False  # whether it gives the same rows batch by batch, if its expressions do
 
     @property
     def label(self) -> str:
@@ -48,8 +48,13 @@ class Relational(PolarsStep):
         visit([v for _, v in self.options])
         return found
 
+    @cached_property
+    def _together(self) -> list[pl.Expr]:
+        """The expressions that may look at more than one row at a time."""
+        return [e for e in self.expressions() if not is_separable(e)]
+
     def functions(self) -> object:
-        return [super().functions(), *(e for e in self.expressions() if not is_separable(e))]  # those with functions in them are not
+        return [super().functions(), *self._together]  # those with functions in them are among these
 
     def check(self) -> None:
         have = self.inputs[0].schema.names()
@@ -91,11 +96,12 @@ class Relational(PolarsStep):
                 assert isinstance(result, pl.LazyFrame)
                 return result
 
-    @property
-    def is_separable(self) -> bool:
-        if self.verb not in ROW_VERBS or len(self.inputs) != 1:
+    @cached_property
+    def is_streamed(self) -> bool:
+        if not self.is_by_row or len(self.inputs) != 1:
             return False
-        return all(is_separable(e, needs_column=self.verb == "select") for e in self.expressions())
+        # A select of literals gives one row, not one for each batch.
+        return not self._together and (self.verb != "select" or all(e.meta.root_names() for e in self.expressions()))
 
     def describe(self) -> str:
         usual = _defaults(self.verb)
@@ -145,15 +151,13 @@ def root_names(expr: pl.Expr) -> list[str]:
         return []
 
 
-def is_separable(expr: pl.Expr, *, needs_column: bool = False) -> bool:
+def is_separable(expr: pl.Expr) -> bool:
     """Whether running batch by batch changes nothing. What polars cannot tell (wildcards, Python functions, list.eval) counts as no.
 
     Polars' own answer is about the outermost operation alone (`pl.col("a") > pl.col("a").mean()` counts as separable), so every part is asked.
     """
     try:
-        if expr.meta.has_multiple_outputs() or (needs_column and not expr.meta.root_names()):
-            return False  # a select of literals gives one row, not one for each batch
-        return _all_separable(expr)
+        return not expr.meta.has_multiple_outputs() and _all_separable(expr)
     except (pl.exceptions.PolarsError, TypeError):
         return False
 
@@ -178,6 +182,9 @@ class Pick(TableStep):
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
 
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
+
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         """Which rows, in which order."""
         return range(table.height)
@@ -198,6 +205,16 @@ class Sample(Pick):
     with_replacement: bool = False
     in_order: bool = True
     seed: int = 0
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer" if self.in_order and not self.with_replacement else "other"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        return self.n if self.n is not None or n_in[0] is None else math.floor(n_in[0] * (self.fraction or 0))
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         wanted = self.n if self.n is not None else math.floor(table.height * (self.fraction or 0))
@@ -226,6 +243,12 @@ class RepeatTo(Pick):
     @property
     def label(self) -> str:
         return self.name or "repeat_to"
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.n
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
         if table.height == 0 and self.n > 0:
@@ -257,7 +280,19 @@ class SplitPart(Pick):
     def key_fields(self) -> Mapping[str, object]:
         return {**super().key_fields(), **({"rounding": 2} if self.stratify else {})}  # until 1, each stratum was rounded by itself
 
-    def reads(self) -> tuple[str, ...]:
+    def reads(self) -> frozenset[str]:
+        return frozenset(self._strata)
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        at = [n for n, _ in self.fractions].index(self.part)
+        return None if n_in[0] is None else apportion(n_in[0], [f for _, f in self.fractions])[at]
+
+    @property
+    def _strata(self) -> tuple[str, ...]:
         return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
@@ -267,7 +302,7 @@ class SplitPart(Pick):
         for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
             if table.height and not size:
                 raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
-        keys = table.select(pl.struct(self.reads()).alias("key")).with_row_index("row")
+        keys = table.select(pl.struct(self._strata).alias("key")).with_row_index("row")
         groups = keys.group_by("key", maintain_order=True).agg("row").get_column("row").to_list()
         order = random.Random(f"{self.seed}:strata").sample(range(len(groups)), len(groups)) if self.shuffle else range(len(groups))
         sizes = shares([len(rows) for rows in groups], fractions, order)

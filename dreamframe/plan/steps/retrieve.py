@@ -12,8 +12,8 @@ from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import Step, TableStep, step
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Embedding
-from dreamframe.plan.steps.relational import Relational
 from dreamframe.prompts import templates as template
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ INDEXES = ("exact", "usearch")
 EXPANSION_ADD, EXPANSION_SEARCH = 128, 96
 
 
-def documents(below: Step, text: str, by: Embedder, *, index: str) -> Step:
+def documents(below: Step, text: str, by: Embedder, *, index: str, label: str = "documents") -> Step:
     """The documents of a frame with their vectors, and a graph over them if the index is approximate. Null texts have null vectors."""
     column = pl.col(text) if below.schema[text] == pl.String else pl.col(text).cast(pl.String)
-    texts = Relational(inputs=(below,), verb="select", args=([column.alias(TEXT)],))
-    embedded = Embed.over(texts, by, column=TEXT, into=VECTOR, name="documents")
-    return embedded if index == "exact" else SearchGraph(inputs=(embedded,))
+    texts = relational("select", inputs=(below,), args=([column.alias(TEXT)],), name=label)
+    embedded = Embed.over(texts, by, column=TEXT, into=VECTOR, name=label)
+    return embedded if index == "exact" else SearchGraph(inputs=(embedded,), name=label)
 
 
 @step
@@ -127,8 +127,8 @@ class Retrieve(Embedding):
             raise SettingError(f"{self.where}: by= gives vectors of {self.by.dim} numbers, but the documents' are {found}: take embedders of one model.")
         super().check()
 
-    def reads(self) -> tuple[str, ...]:
-        return (self.query,)
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.query})
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.List(HIT)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,9 @@ class Table(Source):
 
     def lazy(self) -> pl.LazyFrame:
         return self.data.lazy()
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.data.height
 
     def provenance(self) -> tuple[Provenance, ...]:
         own = self.data.columns != ["__sample"]  # the counter behind dr.generate holds no data
@@ -93,13 +96,13 @@ class HubStream(Source):
     license: str | None = runtime()
     citation: str | None = runtime()
     token: str | bool | None = field(default=None, repr=False, metadata={"runtime": True, "secret": True})  # of the Hub, where the user gave one
-    is_streamed: bool = runtime(default=True)  # no further than a limit needs; else the whole split at once
+    streaming: bool = runtime(default=True)  # no further than a limit needs; else the whole split at once
     limit: int | None = None  # rows that are needed: part of the key, since two plans of one run may need different ones
 
     def first(self, n: int) -> Source:
-        if not self.is_streamed or (self.limit is not None and self.limit <= n):
+        if not self.streaming or (self.limit is not None and self.limit <= n):
             return self
-        return type(self)(**{**{f.name: getattr(self, f.name) for f in fields(self)}, "limit": n})
+        return self.but(limit=n)
 
     def output_schema(self) -> pl.Schema:
         return pl.Schema(dict(self.columns))
@@ -111,13 +114,13 @@ class HubStream(Source):
         """Out of the session, else from the Hub. A plan that was read tells the Hub who the user is only where that was allowed."""
         told = False if self.authority is not None and not self.authority.has_repository(self.repo) else self.token
         hub = HubSplit(self.repo, self.config, self.split, ctx, token=told, authority=self.authority)
-        return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.is_streamed).lazy()
+        return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.streaming).lazy()
 
     def provenance(self) -> tuple[Provenance, ...]:
         return (of_the_hub(self.repo, self.revision, self.license, self.citation),)
 
     def describe(self) -> str:
-        how = "" if not self.is_streamed else " streamed" if self.limit is None else f" streamed, the first {self.limit} rows"
+        how = "" if not self.streaming else " streamed" if self.limit is None else f" streamed, the first {self.limit} rows"
         return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]}{how} [{len(self.schema)} columns]"
 
 
@@ -231,6 +234,9 @@ class KeptScan(Source):
 
     def output_schema(self) -> pl.Schema:
         return self.data.schema
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.data.height
 
     def lazy(self) -> pl.LazyFrame:
         return self.data.lazy()

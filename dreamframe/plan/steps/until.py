@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import polars as pl
 
 from dreamframe.errors import SettingError, TooFewRowsError
-from dreamframe.plan.step import PolarsStep, RoundsStep, RowStep, Step, step
-from dreamframe.plan.steps.relational import Relational, RepeatTo
+from dreamframe.plan.step import RoundsStep, Rows, Step, kept_columns, step
+from dreamframe.plan.steps.algebra import relational
+from dreamframe.plan.steps.relational import RepeatTo
 
 SPARE = 1.1  # candidates of a round beside what the rate so far calls for: fewer rounds, a little more to ask
 LEAST = 8  # candidates of a round: the last rows would come one by one otherwise
@@ -27,6 +29,19 @@ class Until(RoundsStep):
 
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    def passes(self) -> Mapping[str, str]:
+        return kept_columns(self)
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
+
+    def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
+        return self.n
 
     def describe(self) -> str:
         return f"UNTIL {self.n} rows of at most {self.max_candidates} candidates"
@@ -54,10 +69,13 @@ class Until(RoundsStep):
         raise TooFewRowsError(f"{self.label}: {rows.height} of {self.n} rows passed{among}, {what} Every answer is kept: running again asks for new ones only.")
 
 
-def with_candidates(plan: Step, n: int) -> Step:
+def with_candidates(plan: Step, n: int, *, label: str) -> Step:
     """The plan over n candidates: the source below its row-wise steps grows to n rows if it repeats (`generate`, `repeat_to`), and is cut at n if not."""
-    if isinstance(plan, RowStep) or (isinstance(plan, PolarsStep) and plan.is_separable):
-        return plan.with_inputs([with_candidates(plan.inputs[0], n), *plan.inputs[1:]])
-    if isinstance(plan, RepeatTo):
-        return RepeatTo(inputs=plan.inputs, n=n, name=plan.name)
-    return Relational(inputs=(plan,), verb="head", args=(n,))
+    streamed: list[Step] = []
+    while plan.is_streamed:
+        streamed.append(plan)
+        plan = plan.inputs[0]
+    made: Step = RepeatTo(inputs=plan.inputs, n=n, name=plan.name) if isinstance(plan, RepeatTo) else relational("head", inputs=(plan,), args=(n,), name=label)
+    for above in reversed(streamed):
+        made = above.with_inputs([made, *above.inputs[1:]])
+    return made

@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.frame.rate import first_number
 
 ESSAYS = ["tea", "rain", "wind", "snow"]
 
@@ -19,21 +18,6 @@ def in_memory(session: dr.Session) -> None:
 def rated(answers: list[str], **settings: object) -> dr.Frame:
     llm = dr.testing.Scripted(dict(zip((f"Rate {e}" for e in ESSAYS), answers, strict=False)))
     return dr.frame({"essay": ESSAYS[: len(answers)]}).rank_by(llm, "Rate {essay}", **settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("7", 7), ("8.5/10", 8.5), ("I'd say 3 of 10", 3), ("Score: 9.", 9), ("Hm... 4", 4), ("...4", 4), (".5", 0.5), ("-2", 2), ("10", 10)],
-    ids=repr,
-)
-def test_the_first_number_of_an_answer_is_its_score(text: str, number: float):
-    assert first_number(text) == number
-
-
-@pytest.mark.parametrize("text", ["", "very good", "...", "version 1.2.3"], ids=repr)
-def test_an_answer_without_a_number_has_no_score(text: str):
-    with pytest.raises(ValueError, match=r"number|convert"):
-        first_number(text)
 
 
 def test_rows_are_ordered_by_score_and_equal_scores_keep_their_order():

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.errors import PlanFormatError
+from dreamframe.identity.whose_code import recorded
 from dreamframe.names import public_names
 from dreamframe.plan import step as steps
 from dreamframe.plan.json import expressions
@@ -326,7 +327,7 @@ def test_every_step_and_setting_of_dreamframe_can_be_read() -> None:
 
     known = {record_class(name) for name in [*PLACES, *public_names()]}
     for base in (Step, LLM, Embedder, TaskModel, Prompt, Trainer):
-        own = {c for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
+        own = {recorded(c) for c in every_step(base) if c.__module__.startswith("dreamframe.") and not getattr(c, "__abstractmethods__", None)}
         assert {c.__name__ for c in own - known} <= {"ModelStep", "Pick", "Fake", "Scripted", "Failing"}
 
 

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.frame.judge import which_is_better
 
 N = 1000
 PAIRS = pl.DataFrame({"q": [f"question {i}" for i in range(N)], "x": [f"text {i}" for i in range(N)], "y": [f"other {i}" for i in range(N)]})
@@ -100,21 +99,6 @@ def test_criteria_go_into_the_question_and_an_instruction_replaces_it():
         "Which input is better, judged by clarity and wit? Respond with 'Input A' or 'Input B'.",
         "Which {one} is wet? Say Input A or Input B.",
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [("Input A", "a"), ("input b.", "b"), ("'Response A'", "a"), ("**B**", "b"), ("A", "a"), ("I think Input B, because it is wet.", "b"), ("Tie.", "tie")],
-    ids=repr,
-)
-def test_a_verdict_is_read(text: str, verdict: str):
-    assert which_is_better(text) == verdict
-
-
-@pytest.mark.parametrize("text", ["", "Both are fine.", "Input A is better than Input B", "Apples", "Input C", "a bee"], ids=repr)
-def test_an_answer_that_names_neither_or_both_is_no_verdict(text: str):
-    with pytest.raises(ValueError, match="names"):
-        which_is_better(text)
 
 
 @pytest.mark.parametrize("swap", ["random", "both", "never"])

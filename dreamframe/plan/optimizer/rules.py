@@ -1,0 +1,158 @@
+"""The rules, and the one place that applies them: over all plans of a run at once, until none finds anything to do.
+
+A rule is a function in a file of its own: it gives the step that is to stand in the place of another and makes the same rows, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from dreamframe.errors import PlanError
+from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.step import Source, Step
+
+Rule = Callable[[Step, Facts], Step | None]
+RULES: tuple[Rule, ...] = (limit_down,)
+PLAIN = (str, bytes, int, float, bool, type(None))
+
+
+class Applied(NamedTuple):
+    """One use of a rule."""
+
+    rule: str
+    step: Step  # as it was
+    made: Step  # what stands in its place
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """Plans as they will run, and what they were written as."""
+
+    plans: tuple[Step, ...]
+    origin: Mapping[int, Step]  # id of a step as it runs → the step as it was written; those that no rule has touched are not in it
+    trace: tuple[Applied, ...]  # in the order in which rules were used
+
+    def as_written(self, step: Step) -> Step:
+        """The step that the user wrote, of one that runs."""
+        return self.origin.get(id(step), step)
+
+
+def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequence[Rule] | None = None) -> Optimised:
+    """The plans of one run, rewritten by the rules. What is stored is a leaf: no rule looks below it.
+
+    Raises PlanError where rules undo each other: a plan comes a second time.
+
+    >>> import dreamframe as dr
+    >>> plan = dr.frame({"t": ["tea", "jam"]}).prompt(dr.testing.Echo(), "{t}", into="said").head(1)
+    >>> made = optimise([plan.step])
+    >>> [step.label for step in made.plans[0].walk()], [used.rule for used in made.trace]
+    (['table', 'head', 'said'], ['limit_down'])
+    """
+    work = _Work(plans, Facts() if facts is None else facts, RULES if rules is None else rules)
+    before, after = tuple(plans), work.passed(plans)
+    seen = {work.shape(before)}
+    while any(a is not b for a, b in zip(after, before, strict=True)):
+        if (shape := work.shape(after)) in seen:
+            raise work.undone(after[-1])
+        seen.add(shape)
+        before, after = after, work.passed(after)
+    return Optimised(after, work.origin(after), tuple(work.trace))
+
+
+class _Work:
+    """One optimisation: what was made on the way, kept alive since steps are told apart by their ids."""
+
+    def __init__(self, plans: Sequence[Step], facts: Facts, rules: Sequence[Rule]) -> None:
+        self.trace: list[Applied] = []
+        self._facts, self._rules = facts, rules
+        self._written = {id(node): node for plan in plans for node in plan.walk()}
+        self._made: dict[int, tuple[Step, Step]] = {}  # id of a step that a rule made → it, and the step in whose place the rule worked
+        self._numbers: dict[int, int] = {id_: n for n, id_ in enumerate(self._written)}  # by id of a step; equal ones that rules made are one
+        self._same: dict[Hashable, Step] = {}  # shape of a step that rules made → the first of that shape
+
+    def passed(self, plans: Sequence[Step]) -> tuple[Step, ...]:
+        """The plans after every rule looked at every step once, inputs first."""
+        place: dict[int, Step] = {}
+        facts = self._facts.of(plans, place)
+        done: dict[int, Step] = {}
+        for plan in plans:
+            waiting = [(plan, False)]
+            while waiting:
+                node, has_inputs = waiting.pop()
+                if id(node) in done:
+                    continue
+                if has_inputs:
+                    done[id(node)] = self._ruled(node.with_inputs([done[id(i)] for i in node.inputs]), node, facts, place)
+                elif not isinstance(node, Source) and facts.is_stored(node):
+                    done[id(node)] = node
+                else:
+                    waiting += [(node, True), *((i, False) for i in reversed(node.inputs))]
+        return tuple(done[id(plan)] for plan in plans)
+
+    def _ruled(self, step: Step, node: Step, facts: Facts, place: dict[int, Step]) -> Step:
+        """What the rules make of a step that stands in the place of `node`."""
+        step = self._shared(step)
+        place[id(step)] = node
+        been = {id(step)}
+        for rule in self._rules:
+            if (made := rule(step, facts)) is not None and made is not step:
+                self.trace.append(Applied(getattr(rule, "__name__", str(rule)), step, made))
+                waiting = [made]
+                while waiting:  # what is below the step was there before
+                    new = waiting.pop()
+                    if id(new) not in self._made and id(new) not in self._written and id(new) not in place:
+                        self._made[id(new)] = new, node
+                        waiting += new.inputs
+                step = self._shared(made)
+                if id(step) in been:
+                    raise self.undone(step)
+                been.add(id(step))
+                place[id(step)] = node
+        return step
+
+    def undone(self, step: Step) -> PlanError:
+        """The error for a plan that came a second time."""
+        used = ", ".join(dict.fromkeys(a.rule for a in self.trace))
+        return PlanError(f"optimise: the rules {used} undo each other: the plan of {step.label} came a second time.")
+
+    def shape(self, plans: Sequence[Step]) -> tuple[int, ...]:
+        """Numbers that are equal for equal plans."""
+        return tuple(self._numbers[id(plan)] for plan in plans)
+
+    def _shared(self, step: Step) -> Step:
+        """A plan that rules made, its steps being those that were made before wherever they are equal. Looks at fields, and at no file."""
+        done: dict[int, Step] = {}
+        waiting = [(step, False)]
+        while waiting:
+            node, has_inputs = waiting.pop()
+            if id(node) in self._numbers:
+                done[id(node)] = node
+            elif has_inputs:
+                made = node.with_inputs([done[id(i)] for i in node.inputs])
+                held = tuple(_atom(getattr(made, f.name)) for f in fields(made) if f.name != "inputs")
+                same = self._same.setdefault((type(made), held, tuple(self._numbers[id(i)] for i in made.inputs)), made)
+                self._numbers.setdefault(id(same), len(self._numbers))
+                done[id(node)] = same
+            else:
+                waiting += [(node, True), *((i, False) for i in node.inputs)]
+        return done[id(step)]
+
+    def origin(self, plans: Sequence[Step]) -> dict[int, Step]:
+        """For every step that is not as it was written, the one it was made from; else the one in whose place a rule made it."""
+        return {id(node): self._origin_of(node) for plan in plans for node in plan.walk() if id(node) not in self._written}
+
+    def _origin_of(self, step: Step) -> Step:
+        found: Step | None = step
+        while found is not None and id(found) not in self._written:
+            step, found = found, found.made_from if found.made_from is not None else self._made.get(id(found), (found, None))[1]
+        return step if found is None else found
+
+
+def _atom(value: object) -> Hashable:
+    """A field's value: itself if it is plain, else which object it is."""
+    if isinstance(value, tuple):
+        return tuple(map(_atom, value))
+    return (type(value), value) if isinstance(value, PLAIN) else id(value)

@@ -1,0 +1,107 @@
+"""Laws of the optimiser: a plan gives the rows and samples that it gives as it is written, asks no more, and what is shared runs once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dreamframe as dr
+from dreamframe.plan.optimizer import rules
+from dreamframe.plan.optimizer.limit import limit_down
+from tests.laws.cases import Ordinal
+from tests.laws.test_running import TABLES
+
+MANY = settings(max_examples=100, deadline=None)
+Verb = Callable[[dr.Frame, int], dr.Frame]
+VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
+    lambda df, i: df.prompt(Ordinal(), "Say {t}", into=f"p{i}"),
+    lambda df, i: df.prompt(Ordinal(temperature=0), "Name {k}", into=f"g{i}"),
+    lambda df, i: df.prompt(Ordinal(), "Drop {k}{v}", into=f"d{i}", on_error="drop", schema=int, repairs=0),
+    lambda df, i: df.prompt(Ordinal(), "Null {k}", into=f"n{i}", on_error="null", schema=int, repairs=0),
+    lambda df, i: df.map(doubled, schema={"v": pl.Int64}),
+    lambda df, i: df.with_columns(pl.col("v") + i, t=pl.col("t").fill_null("x")),
+    lambda df, i: df.with_columns(pl.col("v").rank("ordinal").cast(pl.Int64).alias("v")),
+    lambda df, i: df.with_columns(t="k", k="t"),
+    lambda df, i: df.filter(pl.col("v") > i - 3),
+    lambda df, i: df.head(i),
+    lambda df, i: df.slice(1, i),
+    lambda df, i: df.slice(-2),
+    lambda df, i: df.tail(i),
+    lambda df, i: df.sort("k"),
+    lambda df, i: df.unique("t"),
+    lambda df, i: dr.concat([df, df.head(1)]),
+    lambda df, i: df.join(df.head(2).select("k", pl.lit(i).alias(f"j{i}")).unique("k"), on="k", how="left"),
+    lambda df, i: df.embed(dr.testing.WordEmbedder(size=4), "k", into=f"e{i}"),
+]
+CHAIN = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 5)), max_size=6)
+
+
+def doubled(row: dict[str, int]) -> dict[str, int]:
+    return {"v": row["v"] * 2}
+
+
+def grown(df: dr.Frame, chain: list[tuple[Verb, int]], at: int) -> dr.Frame:
+    for i, (verb, n) in enumerate(chain):
+        df = verb(df, n + 10 * i + at) if verb in VERBS[:4] or verb is VERBS[-1] or verb is VERBS[-2] else verb(df, n)
+    return df
+
+
+def ran(plans: list[dr.Frame], *, batch_rows: int) -> tuple[list[pl.DataFrame], int]:
+    with dr.Session(None, batch_rows=batch_rows) as session:
+        return dr.collect_all(plans), session.usage()["calls"]
+
+
+@MANY
+@given(rows=TABLES, trunk=CHAIN, branches=st.lists(CHAIN, min_size=1, max_size=3), batch_rows=st.integers(1, 30))
+def test_optimised_plans_give_the_rows_and_samples_of_plans_as_they_are_written(rows, trunk, branches, batch_rows):
+    shared = grown(dr.frame(rows), trunk, 0)
+    plans = [grown(shared, branch, 100 * i) for i, branch in enumerate(branches, 1)]
+    found, calls = ran(plans, batch_rows=batch_rows)
+    with patch.object(rules, "RULES", ()):
+        expected, most = ran(plans, batch_rows=batch_rows)
+    assert all(a.equals(b) for a, b in zip(found, expected, strict=True))
+    assert [a.schema for a in found] == [p.schema for p in plans]
+    assert calls <= most
+
+
+counted = {"rows": 0}
+
+
+def counting(row: dict[str, int]) -> dict[str, int]:
+    counted["rows"] += 1
+    return {"w": row["v"]}
+
+
+@MANY
+@given(rows=TABLES, trunk=CHAIN, branches=st.lists(CHAIN, min_size=1, max_size=3))
+def test_a_step_that_several_read_runs_at_most_once_for_each_row(rows, trunk, branches):
+    base = grown(dr.frame(rows), trunk, 0)
+    shared = base.map(dr.versioned(counting, version=1), schema={"w": pl.Int64})
+    plans = [grown(shared, branch, 100 * i) for i, branch in enumerate(branches, 1)]
+    with patch.object(rules, "RULES", ()):
+        counted["rows"] = 0
+        ran(plans, batch_rows=7)
+    most, counted["rows"] = counted["rows"], 0
+    ran(plans, batch_rows=7)
+    assert counted["rows"] <= most
+    with dr.Session(None):
+        assert most <= base.collect().height, "its rows are made once, for all of them"
+
+
+def test_the_law_sees_a_rule_that_renumbers_samples():
+    """A limit that goes below a sampled prompt wherever it begins: what the law is for."""
+
+    def careless(step, facts):
+        with patch("dreamframe.plan.optimizer.limit._may_pass", lambda limit, below: below.rows == "same" and below.is_streamed):
+            return limit_down(step, facts)
+
+    rows = pl.DataFrame({"t": ["tea", "tea", "tea"], "v": [1, 2, 3], "k": ["a", "b", "c"]})
+    plan = dr.frame(rows).prompt(Ordinal(), "Say {t}", into="said").slice(1, 1)
+    with patch.object(rules, "RULES", (careless,)):
+        (wrong,), _ = ran([plan], batch_rows=9)
+    (right,), _ = ran([plan], batch_rows=9)
+    assert (wrong["said"].item(), right["said"].item()) == ("Say tea #0", "Say tea #1")
