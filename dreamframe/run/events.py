@@ -14,8 +14,8 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.state import RunState
 from dreamframe.run.stats import Told
 
-FIRST_S = 0.2  # a run that is over sooner is written at once, when it ends
-RARER = 1.02  # each pause is so much longer than the one before: a run of a day writes no more than some hundred times
+FIRST_S = 0.5  # a run that is over sooner is written at once, when it ends
+RARER, LONGEST_S = 1.1, 10.0  # each pause is so much longer than the one before, up to this: a step has a line every ten seconds at most
 
 
 class Events:
@@ -43,7 +43,7 @@ class Events:
         pause_s = FIRST_S
         while True:
             await asyncio.sleep(pause_s)
-            pause_s *= RARER
+            pause_s = min(RARER * pause_s, LONGEST_S)
             with contextlib.suppress(StorageError, OSError):  # it is said at the end
                 await asyncio.to_thread(self._write, [*self._news(), *self._progress()], self._state.redactor)
 
