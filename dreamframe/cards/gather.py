@@ -17,6 +17,8 @@ from dreamframe.errors import CorruptFileError
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train
+from dreamframe.store.layout import warn
+from dreamframe.store.models import metrics_of
 
 if TYPE_CHECKING:
     from dreamframe.run.stats import RunStats
@@ -71,9 +73,6 @@ def events_of(runs: Iterable[RunStats]) -> Iterator[dict[str, Any]]:
 
 def _curves(folder: Path | None) -> Mapping[str, list[float]]:
     """The numbers that a training logged, by name. A log that cannot be read is left out, with a warning."""
-    from dreamframe.store.layout import warn
-    from dreamframe.store.models import metrics_of
-
     try:
         log = None if folder is None else metrics_of(folder)
     except CorruptFileError as exc:

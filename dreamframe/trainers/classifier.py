@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
+from dreamframe.models.task_models.hf import HFClassifier
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
@@ -73,8 +74,6 @@ class Classifier(LocalTrainer):
 
     def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.hf import HFClassifier
-
         columns = dict(model.step.columns)
         if "label" not in columns:
             raise SettingError(f"{self.label}: it labels the words of a text, and task models label whole texts; load the folder with transformers.")

@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.errors import TrainingError, listed
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
-from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
@@ -49,7 +49,6 @@ class CrossEncoderTrainer(SentenceTrainer):
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
-        from dreamframe.trainers.job import read_rows
         from dreamframe.trainers.quiet import alone
 
         assert job.base is not None

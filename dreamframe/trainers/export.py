@@ -10,6 +10,7 @@ from typing import Any
 from dreamframe.models.base import Artefact
 from dreamframe.store.whole_files import whole_folder
 from dreamframe.trainers.base import Chained, Trainer
+from dreamframe.trainers.saving import save
 from dreamframe.trainers.weights import locate
 
 OURS = ("training.json", "metrics.arrow")  # what a session keeps beside the weights
@@ -38,7 +39,6 @@ def merge_adapter(weights: Path, adapter: Path, out: Path, *, base_name: str | N
     from transformers import AutoTokenizer
 
     from dreamframe.trainers.quiet import alone
-    from dreamframe.trainers.saving import save
 
     with alone():
         auto, config = _loader(adapter)

@@ -11,7 +11,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.rewards import PolicyTrainer
+from dreamframe.trainers.rewards import PolicyTrainer, library_rewards
 from dreamframe.trainers.roles import CHAT, Roles
 
 LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo")
@@ -46,7 +46,6 @@ class GroupTrainer(PolicyTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_model
-        from dreamframe.trainers.rewards import library_rewards
 
         tokenizer = self.chat_tokenizer(job, padding_side="left")
         model = load_model(self, job, AutoModelForCausalLM)

@@ -10,6 +10,8 @@ from typing import Any
 
 from dreamframe.errors import DreamframeError
 from dreamframe.models.base import Artefact, ModelSettings
+from dreamframe.models.embedders.dimensions import HubFiles
+from dreamframe.models.local.weights import hub_commit, weights_path
 from dreamframe.trainers.base import Chained
 
 HEADS = ("ForSequenceClassification", "ForTokenClassification")
@@ -58,9 +60,6 @@ def labels_in(config: Mapping[str, Any], *, heads: Sequence[str] = HEADS, is_ada
 
 def labels_of_base(base: Any) -> list[str]:
     """The labels that a trainer's base knows, read from its config alone; none where it is not there or has no head."""
-    from dreamframe.models.embedders.dimensions import HubFiles
-    from dreamframe.models.local.weights import hub_commit, weights_path
-
     if isinstance(base, Chained):
         return known_labels(Path(base.artefact.path))
     if isinstance(base, Artefact):

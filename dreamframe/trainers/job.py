@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import TrainingError
+from dreamframe.models.local.weights import content_digest
 from dreamframe.models.request import Question
 
 log = logging.getLogger("dreamframe.train")
@@ -48,8 +49,6 @@ class TrainJob:
 
     def check_base(self) -> None:
         """Raise TrainingError where the base is no longer what the training began with. Called once it is loaded: afterwards it may change."""
-        from dreamframe.models.local.weights import content_digest
-
         if self.base is not None and self.base_digest is not None and content_digest(self.base) != self.base_digest:
             raise TrainingError(f"the weights in {self.base} were replaced while they were loaded; run again.")
 

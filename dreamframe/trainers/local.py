@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
+from dreamframe.models.llms.transformers import Transformers
 from dreamframe.models.local.weights import content_digest
 from dreamframe.trainers import distributed, kinds
 from dreamframe.trainers.base import Trainer, json_text
@@ -158,7 +159,6 @@ class LocalTrainer(Trainer):
     def as_llm(self, model: Trained, **settings: Any) -> LLM:
         if not self.kind.writes_text:
             return super().as_llm(model, **settings)
-        from dreamframe.models.llms.transformers import Transformers
 
         return Transformers(**self.weights_of(model), **settings)
 

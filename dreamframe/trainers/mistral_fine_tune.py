@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import AuthenticationError, BadReplyError, ConnectionFailedError, ServerError, SettingError, TrainingError
 from dreamframe.models.base import LLM, setting
 from dreamframe.models.held import redactor_of
+from dreamframe.models.llms.mistral import Mistral
 from dreamframe.redaction.secret import Secret
 from dreamframe.trainers.api import ApiTrainer, JobState
 
@@ -56,8 +57,6 @@ class MistralFineTune(ApiTrainer):
         return MistralApi(self)
 
     def llm_of(self, name: str, **settings: Any) -> LLM:
-        from dreamframe.models.llms.mistral import Mistral
-
         own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
         made: LLM = Mistral(name, **{**{k: v for k, v in own.items() if v is not None}, **settings})
         return made

@@ -12,12 +12,13 @@ import polars as pl
 from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
 from dreamframe.models.base import LLM, setting
 from dreamframe.models.held import redactor_of
+from dreamframe.models.llms.openai import OpenAI
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.trainers.api import ApiTrainer, JobState
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.config_fields import package_folder
-from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.roles import CHAT, Roles, assign
 
 METHODS = ("supervised", "dpo")
 SUPERVISED = ApiTrainer.ways
@@ -54,8 +55,6 @@ class OpenAIFineTune(ApiTrainer):
             raise SettingError("OpenAIFineTune: beta= belongs to method='dpo'.")
 
     def roles(self, columns: Mapping[str, str], schema: pl.Schema) -> dict[str, str]:
-        from dreamframe.trainers.roles import assign
-
         return assign(columns, schema, PAIRS if self.method == "dpo" else SUPERVISED, aliases=self.aliases, extra=False, who=self.label)
 
     def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
@@ -67,8 +66,6 @@ class OpenAIFineTune(ApiTrainer):
         return OpenAIApi(self)
 
     def llm_of(self, name: str, **settings: Any) -> LLM:
-        from dreamframe.models.llms.openai import OpenAI
-
         own = {"base_url": self.base_url, "api_key": self.api_key, "system": self.system}
         return OpenAI(name, **{**own, **settings})
 

@@ -23,6 +23,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import PolicyTrainer, texts
 from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.saving import save
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,6 @@ class Loop:
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import merges
-        from dreamframe.trainers.saving import save
 
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
         while self.step < self.total:

@@ -10,7 +10,8 @@ import polars as pl
 
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
-from dreamframe.trainers.chat import ChatTrainer
+from dreamframe.models.task_models.trained import RewardModel
+from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import REWARD, Kind
@@ -45,8 +46,6 @@ class Reward(ChatTrainer):
 
     def as_reward(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.RewardModel` over what was trained."""
-        from dreamframe.models.task_models.trained import RewardModel
-
         return RewardModel(**self.weights_of(model), **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
@@ -70,8 +69,6 @@ class Reward(ChatTrainer):
 
     def _rows(self, path: Any, job: TrainJob, tokenizer: Any, limit: int) -> pl.DataFrame | None:
         """Tokens, cut to the limit: `chosen_ids, rejected_ids` and the margin, or `input_ids` and the score."""
-        from dreamframe.trainers.chat import tokens
-
         rows = self.chat_rows(path, job, tokenizer, limit, *PAIR_SEQUENCES, ("prompt", "completion"))
         if rows is None:
             return None

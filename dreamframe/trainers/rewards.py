@@ -13,11 +13,12 @@ import polars as pl
 from dreamframe.errors import DreamframeError, ParseError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import LLM, Artefact, setting
 from dreamframe.models.edges import Trained
+from dreamframe.models.llms.names import llm
 from dreamframe.models.request import Question
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.templates import columns as template_columns
 from dreamframe.prompts.templates import render
-from dreamframe.trainers.chat import ChatTrainer, tokens
+from dreamframe.trainers.chat import ChatTrainer, as_messages, tokens
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.weights import base_identity, locate
 
@@ -48,8 +49,6 @@ class LLMReward:
         if "completion" not in template_columns(self.prompt, "LLMReward"):
             raise SettingError("LLMReward: the prompt must show the judge the {completion}.")
         if isinstance(self.llm, str):
-            from dreamframe.models.llms.names import llm
-
             object.__setattr__(self, "llm", llm(self.llm))
 
     def key_fields(self) -> Mapping[str, object]:
@@ -245,8 +244,6 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
     limit = getattr(model.config, "max_position_embeddings", None)
 
     def score(rows: pl.DataFrame) -> list[float | None]:
-        from dreamframe.trainers.chat import as_messages
-
         read = rows.select("prompt", "completion")
         chats = as_messages(read, prompt="user", completion="assistant") if tokenizer.chat_template else read
         batch = tokenizer.pad({"input_ids": tokens(tokenizer, chats, limit=limit, ends=True)}, return_tensors="pt").to(model.device)

@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
+from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import EMBEDDER, Kind
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
@@ -61,8 +62,6 @@ class SentenceTransformerTrainer(SentenceTrainer):
 
     def as_embedder(self, model: Trained, **settings: Any) -> Embedder:
         """`dr.SentenceTransformer` over what was trained."""
-        from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
-
         return SentenceTransformer(model, **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import LABEL, NUMBER, TEXT, Roles
+from dreamframe.trainers.saving import strip
 
 TEXTS = ("anchor", "positive", "negative", "sentence1", "sentence2", "text")
 RANKED = (Roles({"anchor": TEXT, "positive": TEXT, "negative": TEXT}), Roles({"anchor": TEXT, "positive": TEXT}))
@@ -114,8 +115,6 @@ class SentenceTrainer(LocalTrainer):
 
     def keep(self, model: Any, job: TrainJob, cls: Any, **config: Any) -> None:
         """Write the whole model; an adapter is merged into the base first."""
-        from dreamframe.trainers.saving import strip
-
         if self.peft:
             model.save_pretrained(str(job.workdir / "adapter"), create_model_card=False)
             length = model.max_seq_length

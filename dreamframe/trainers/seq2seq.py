@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
 from dreamframe.trainers.kinds import SEQ2SEQ, Kind
@@ -77,7 +78,6 @@ class Seq2Seq(LocalTrainer):
         return pl.DataFrame({"input_ids": inputs, "labels": labels})
 
     def _limit(self, wanted: int | None, model: Any, tokenizer: Any) -> int:
-        from dreamframe.errors import TrainingError
         from dreamframe.trainers.loading import context_length
 
         context = context_length(model, tokenizer)

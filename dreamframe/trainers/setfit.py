@@ -13,6 +13,7 @@ import polars as pl
 from dreamframe.errors import MissingExtraError, SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
+from dreamframe.models.task_models.trained import SentenceClassifier
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
@@ -68,8 +69,6 @@ class SetFit(SentenceTrainer):
 
     def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.trained import SentenceClassifier
-
         several = isinstance(model.step.inputs[0].schema[dict(model.step.columns)["label"]], pl.List)
         return SentenceClassifier(model, **{"multi_label": several, **settings})
 

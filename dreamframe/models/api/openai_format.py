@@ -13,6 +13,7 @@ from typing import Any
 from dreamframe.errors import BadReplyError
 from dreamframe.models.answer import clean
 from dreamframe.models.api.error_replies import ErrorReply, status_of
+from dreamframe.models.api.http import Reply
 from dreamframe.models.api.structured import instruction, is_strictable, strict
 from dreamframe.models.api.wire import Api, Dialect
 from dreamframe.models.request import Completion, Question, Request
@@ -224,8 +225,6 @@ def unreadable(exc: Exception, found: Any, body: bytes, *, place: str, what: str
 
 def in_body(error: Any, body: bytes, *, place: str) -> Exception:
     """An error that came with status 200, as routers send them."""
-    from dreamframe.models.api.http import Reply
-
     return ErrorReply(Reply(status_of(error), {}, body)).error(place=place)
 
 

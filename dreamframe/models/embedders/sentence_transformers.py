@@ -9,6 +9,7 @@ from dreamframe.errors import SettingError
 from dreamframe.models.base import Client, setting, steering
 from dreamframe.models.embedders.base import Embedder, Encoding
 from dreamframe.models.embedders.dimensions import vector_length
+from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.request import Completion, Request
@@ -106,7 +107,6 @@ class SentenceTransformerClient(Resident[Any]):
 
     def load(self) -> tuple[Encoder, Batcher[Text, Completion]]:
         from dreamframe.models.embedders.sentence_engine import Encoder
-        from dreamframe.models.local.batching import Batcher
 
         encoder = Encoder.of(self.settings.to_load(), self.settings.encoding)
         budget = self.settings.batch_tokens or encoder.default_budget

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM, Client, setting, steering
+from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.chat_template import given_template
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
@@ -88,7 +89,6 @@ class TransformersClient(Resident[Any]):
         return self.settings.n_bytes
 
     def load(self) -> tuple[Decoder, Batcher[Prepared, Completion]]:
-        from dreamframe.models.local.batching import Batcher
         from dreamframe.models.local.decoder import Decoder, default_budget
         from dreamframe.models.local.loading import load
 

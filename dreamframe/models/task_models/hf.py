@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings, shown
 from dreamframe.models.request import Completion, Request
@@ -95,7 +96,5 @@ class HFClassifierClient(Resident[Any]):
 
     def batched(self, reader: Reader) -> tuple[Reader, Batcher[Text, Completion]]:
         """A loaded model with what feeds it batches."""
-        from dreamframe.models.local.batching import Batcher
-
         budget = self.settings.batch_tokens or reader.default_budget
         return reader, Batcher(reader.answer, budget=budget, is_out_of_memory=reader.is_out_of_memory, name=self.settings.label)
