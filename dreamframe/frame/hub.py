@@ -36,7 +36,7 @@ def scan_hub(
         rows, record = kept
         return Frame(HubTable(data=rows, **_named(hub, record)))
     schema, record = hub.described(revision)
-    return Frame(HubStream(columns=tuple(schema.items()), is_lazy=streaming, token=token, **_named(hub, record)))
+    return Frame(HubStream(columns=tuple(schema.items()), streaming=streaming, token=token, **_named(hub, record)))
 
 
 def _named(hub: HubSplit, record: dict[str, Any]) -> dict[str, Any]:

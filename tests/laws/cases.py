@@ -217,7 +217,7 @@ CASES: dict[str, Case] = {
             "license": "mit",
             "citation": "@misc",
             "token": "hf_1",
-            "is_lazy": False,
+            "streaming": False,
             "limit": 2,
         },
     ),

@@ -96,11 +96,11 @@ class HubStream(Source):
     license: str | None = runtime()
     citation: str | None = runtime()
     token: str | bool | None = field(default=None, repr=False, metadata={"runtime": True, "secret": True})  # of the Hub, where the user gave one
-    is_lazy: bool = runtime(default=True)  # no further than a limit needs; else the whole split at once
+    streaming: bool = runtime(default=True)  # no further than a limit needs; else the whole split at once
     limit: int | None = None  # rows that are needed: part of the key, since two plans of one run may need different ones
 
     def first(self, n: int) -> Source:
-        if not self.is_lazy or (self.limit is not None and self.limit <= n):
+        if not self.streaming or (self.limit is not None and self.limit <= n):
             return self
         return self.but(limit=n)
 
@@ -114,13 +114,13 @@ class HubStream(Source):
         """Out of the session, else from the Hub. A plan that was read tells the Hub who the user is only where that was allowed."""
         told = False if self.authority is not None and not self.authority.has_repository(self.repo) else self.token
         hub = HubSplit(self.repo, self.config, self.split, ctx, token=told, authority=self.authority)
-        return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.is_lazy).lazy()
+        return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.streaming).lazy()
 
     def provenance(self) -> tuple[Provenance, ...]:
         return (of_the_hub(self.repo, self.revision, self.license, self.citation),)
 
     def describe(self) -> str:
-        how = "" if not self.is_lazy else " streamed" if self.limit is None else f" streamed, the first {self.limit} rows"
+        how = "" if not self.streaming else " streamed" if self.limit is None else f" streamed, the first {self.limit} rows"
         return f"HUB {self.repo}{f' {self.config}' if self.config else ''} {self.split} @ {self.revision[:7]}{how} [{len(self.schema)} columns]"
 
 
