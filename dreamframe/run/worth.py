@@ -17,11 +17,11 @@ class Worth:
 
     def is_kept(self, step: Step) -> bool:
         """Whether a model or a user's function had a hand in a step's rows, and its key tells all that they depend on."""
-        is_expensive = _holds_of_any(step, lambda node: node.is_expensive, self._expensive)
-        return is_expensive and not _holds_of_any(step, lambda node: node.reads_files, self._reads_files)
+        is_expensive = holds_of_any(step, lambda node: node.is_expensive, self._expensive)
+        return is_expensive and not holds_of_any(step, lambda node: node.reads_files, self._reads_files)
 
 
-def _holds_of_any(step: Step, claim: Callable[[Step], bool], known: dict[int, tuple[Step, bool]]) -> bool:
+def holds_of_any(step: Step, claim: Callable[[Step], bool], known: dict[int, tuple[Step, bool]]) -> bool:
     """Whether a claim holds of a step or of one below it."""
     waiting = [] if id(step) in known else [step]
     while waiting:

@@ -58,12 +58,12 @@ def test_explain_takes_time_in_proportion_to_the_steps() -> None:
     short, long = (chain(dr.frame(ROWS), "with_columns", n) for n in (1_000, 4_000))
     with dr.Session(None):
         a, b = least(short.explain), least(long.explain)
-    assert a < 0.6, "0.3 s on a machine that does nothing else"
+    assert a < 0.3
     assert b < 10 * a
 
 
 def test_collecting_a_thousand_steps_costs_a_few_times_what_polars_takes() -> None:
-    assert min(measure("with_columns", 1_000, rounds=3)["ratio"] for _ in range(3)) <= 5
+    assert any(measure("with_columns", 1_000, rounds=3)["ratio"] <= 5 for _ in range(5)), "in five tries, on a machine that does other things too"
 
 
 def test_a_plan_of_nine_hundred_steps_that_run_functions_is_collected() -> None:
