@@ -109,8 +109,8 @@ class Scripted(Fake):
         object.__setattr__(self, "script", script)
         self.__post_init__()
 
-    def identity(self) -> Mapping[str, object]:
-        return {**super().identity(), "script": self.script}
+    def identity_fields(self) -> Mapping[str, object]:
+        return {**super().identity_fields(), "script": self.script}
 
     def reply(self, request: Request) -> Completion:
         answer = self._answer(request)

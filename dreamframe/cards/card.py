@@ -12,19 +12,12 @@ from dreamframe.cards import markdown as md
 from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
-from dreamframe.plan.explain import line
+from dreamframe.plan.explain import by_name, line
+from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.train import Train, model_name
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"), (10**8, "10M<n<100M"))
-TASKS = {
-    "llm": "text-generation",
-    "classifier": "text-classification",
-    "reward": "text-classification",
-    "embedder": "sentence-similarity",
-    "sparse_embedder": "feature-extraction",
-    "cross_encoder": "text-ranking",
-}
 BARS = "▁▂▃▄▅▆▇█"
 LONGEST = 1_000  # characters of a value that a card quotes
 Shown = Callable[[object], str]  # a value as a card may show it: without keys and other secrets, cut at LONGEST
@@ -70,8 +63,8 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
     front = {
         **_licence(found),
         "base_model": base,
-        "library_name": _library(trainer.kind, trainer.label, has_adapter=has_adapter),
-        "pipeline_tag": TASKS.get(trainer.kind),
+        "library_name": trainer.kind.library_of(is_adapter=has_adapter),
+        "pipeline_tag": trainer.kind.pipeline_tag,
         "tags": ["synthetic", "dreamframe", trainer.label.lower()] if _is_synthetic(step, found) else ["dreamframe", trainer.label.lower()],
         "datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
         "widget": _widget(step, records, shown),
@@ -81,7 +74,7 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
         md.yaml_text(front) + f"\n# {md.text(shown(title))}",
         f"{state} by {md.text(shown(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
-        md.block(_usage(trainer.kind, trainer.label, _repo(repo), base=base if has_adapter else None, has_adapter=has_adapter), "python"),
+        md.block(trainer.kind.use(_repo(repo), (base or "owner/base") if has_adapter else None), "python"),
         "## Training",
         _settings(step, shown),
         *_results(step, record, records, shown),
@@ -205,7 +198,7 @@ def _steps(step: Step, records: Records, shown: Shown) -> str:
         of = ", ".join(str(number[id(i)]) for i in node.inputs) or "–"
         is_training = isinstance(node, Train)
         counted = [_number(entered), "a model" if is_training else _number(out), failed if facts.failed else "0" if records.steps else "–"]
-        rows.append([str(number[id(node)]), md.code(shown(line(node)), cell=True), of, *counted, *_calls(facts)])
+        rows.append([str(number[id(node)]), md.code(shown(by_name(node, line(node), plan_redactor([node]))), cell=True), of, *counted, *_calls(facts)])
     if not records.steps:
         return md.table(("#", "step", "reads"), [r[:3] for r in rows])
     return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
@@ -343,35 +336,8 @@ def sparkline(values: Sequence[float], *, width: int = 40) -> str:
     return "".join(BARS[round((v - low) / span * (len(BARS) - 1))] for v in picked)
 
 
-def _library(kind: str, label: str, *, has_adapter: bool) -> str | None:
-    if label == "SetFit":
-        return "setfit"
-    if kind in ("embedder", "sparse_embedder", "cross_encoder"):
-        return "sentence-transformers"
-    return None if kind == "api" else "peft" if has_adapter else "transformers"
-
-
-def _usage(kind: str, label: str, repo: str, *, base: str | None, has_adapter: bool) -> str:
-    if label == "SetFit":
-        return f'from setfit import SetFitModel\n\nmodel = SetFitModel.from_pretrained("{repo}")\nprint(model.predict(["…"]))'
-    classes = {"embedder": "SentenceTransformer", "sparse_embedder": "SparseEncoder", "cross_encoder": "CrossEncoder"}
-    if kind in classes:
-        call = 'model.predict([("…", "…")])' if kind == "cross_encoder" else 'model.encode(["…"])'
-        return f'from sentence_transformers import {classes[kind]}\n\nmodel = {classes[kind]}("{repo}")\nprint({call})'
-    if kind == "llm":
-        weights = f'"{base or "owner/base"}", adapter="{repo}"' if has_adapter else f'"{repo}"'
-        return f'import dreamframe as dr\n\nllm = dr.Transformers({weights})\nprint(dr.frame({{"q": ["…"]}}).prompt(llm, "{{q}}").collect())'
-    if kind == "api":
-        return "# The model stays with its provider; ask it with model.llm()."
-    head = "AutoModelForSeq2SeqLM" if kind == "seq2seq" else "AutoModelForSequenceClassification"
-    auto = head if not has_adapter else "AutoPeftModelForSeq2SeqLM" if kind == "seq2seq" else "AutoPeftModelForSequenceClassification"
-    package = "peft" if has_adapter else "transformers"
-    load = f'model = {auto}.from_pretrained("{repo}")\ntokenizer = AutoTokenizer.from_pretrained("{repo}")'
-    return f"from {package} import {auto}\nfrom transformers import AutoTokenizer\n\n{load}"
-
-
 def _widget(step: Train, records: Records, shown: Shown) -> list[dict[str, str]]:
     column = dict(step.columns).get("prompt") or dict(step.columns).get("input") or dict(step.columns).get("text")
-    if column is None or step.trainer.kind not in ("llm", "seq2seq", "classifier"):
+    if column is None or not step.trainer.kind.reads_text:
         return []
     return [{"text": shown(row[column])} for row in records.examples[:3] if isinstance(row.get(column), str) and row[column]]

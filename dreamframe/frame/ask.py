@@ -15,6 +15,7 @@ from dreamframe.models.base import LLM
 from dreamframe.models.llms.names import llm as named_llm
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
+from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
@@ -157,7 +158,7 @@ class AskVerbs(Verbs):
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own. An answer that is none of the labels is a failed row.
+        among its own. An answer that is not one of the labels is a failed row.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -200,9 +201,10 @@ class AskVerbs(Verbs):
         >>> df.filter_by(llm, "Is it about sports? {article}").to_dicts()
         [{'article': 'Cup final'}]
         """
-        verdict = f"__keep_{len(self.step.schema)}"
-        fields = {"schema": bool, "parse": parse or YesNo(), "on_error": on_error, "name": name or "filter_by", "repairs": 0, **settings}
-        return self.prompt(llm, prompt, into=verdict, **fields)._relational("filter", [pl.col(verdict)])._relational("drop", [verdict])
+        verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
+        fields = {"schema": bool, "parse": parse or YesNo(), "on_error": on_error, "name": label, "repairs": 0, **settings}
+        asked = self.prompt(llm, prompt, into=verdict, **fields)
+        return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

@@ -31,9 +31,9 @@ class Verbs:
     def _over(self, step: Step) -> Self:
         return type(self)(step)
 
-    def _relational(self, verb: str, *args: Any, over: Step | None = None, **options: Any) -> Self:
-        """The frame that a polars verb gives over this one."""
-        return self._over(relational(verb, inputs=(over or self.step,), args=own(args), options=own(tuple(sorted(options.items())))))
+    def _relational(self, verb: str, *args: Any, named: str | None = None, **options: Any) -> Self:
+        """The frame that a polars verb gives over this one. `named` is the verb that the user called, where it is another."""
+        return self._over(relational(verb, inputs=(self.step,), args=own(args), options=own(tuple(sorted(options.items()))), name=named))
 
     def _hoisted(self, verb: str, exprs: Iterable[pl.Expr]) -> tuple[Self, list[pl.Expr], list[str]]:
         """This frame with the model columns of `exprs` computed, the expressions to use over it, and the columns to drop afterwards."""
@@ -42,7 +42,7 @@ class Verbs:
         if not any(placeholders_in(e) for e in given):
             return self, given, []
         frame, given, packed = self._packed(verb, given)
-        step, added = hoist(frame.step, given)
+        step, added = hoist(frame.step, given, verb=verb)
         return self._over(step), given, [*packed, *added]
 
     def _packed(self, verb: str, exprs: list[pl.Expr]) -> tuple[Self, list[pl.Expr], list[str]]:
@@ -58,13 +58,13 @@ class Verbs:
                     "Do it in two: first .with_columns(dr.prompt(..., into='answer')), then the wildcard."
                 )
             name = f"wildcard {i} of {verb}"
-            frame = frame._relational("with_columns", [pl.struct(expr).alias(name)])
+            frame = frame._relational("with_columns", [pl.struct(expr).alias(name)], named=verb)
             out.append(pl.col(name).struct.unnest())
             packed.append(name)
         return frame, out, packed
 
-    def _dropping(self, columns: list[str]) -> Self:
-        return self._relational("drop", columns) if columns else self
+    def _dropping(self, columns: list[str], *, named: str) -> Self:
+        return self._relational("drop", columns, named=named) if columns else self
 
 
 @as_edge.register

@@ -21,6 +21,7 @@ from dreamframe.frame.vectors import VectorVerbs
 from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
+from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.relational import RepeatTo
 from dreamframe.plan.steps.source import Scan, Table
@@ -155,8 +156,8 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     """
     if n < 0:
         raise SettingError(f"generate: n={n} is not a number of rows.")
-    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({"__sample": [0]})),), n=n))  # a source that can grow: see until
-    return samples.prompt(llm, prompt, into=into, **settings).drop("__sample")
+    samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
+    return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
 
 
 def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:

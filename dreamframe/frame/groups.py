@@ -37,9 +37,9 @@ class GroupBy(Generic[F]):
         """
         return self._aggregated(into_exprs(exprs, named))
 
-    def _aggregated(self, values: Sequence[pl.Expr]) -> F:
-        frame, given, _ = self._frame._hoisted("group_by", [*self._by, *values])
-        return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :])
+    def _aggregated(self, values: Sequence[pl.Expr], *, verb: str = "group_by") -> F:
+        frame, given, _ = self._frame._hoisted(verb, [*self._by, *values])
+        return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :], named=verb)
 
     def len(self, name: str = "len") -> F:
         """Count the rows of each group.
@@ -92,7 +92,7 @@ class GroupBy(Generic[F]):
                 f"{label}: the prompt reads {listed(texts)} of the rows; it must read one column, whose texts are put together, "
                 f"and may read what is grouped by ({listed(keys)})."
             )
-        grouped = self._aggregated([pl.col(texts[0])])
+        grouped = self._aggregated([pl.col(texts[0])], verb=label)
         made = Reduce(
             inputs=(grouped.step, *(e.step for e in as_llm(llm).edges())), llm=as_llm(llm), prompt=asked, column=texts[0], into=into, context=context,
             count=count, sep=sep, system=system, sampling=Sampling.of(step=label, **sampling, seed=seed), on_error=on_error, name=name,

@@ -15,6 +15,7 @@ from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Prompt
 
+JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
 Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
 
 
@@ -56,12 +57,12 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
         if isinstance(block, (str, list, tuple)):
             if not block:
                 raise SettingError(f"{label}: block={block!r} names no column; leave it out to ask about every pair.")
-            return self.join(other, on=block, suffix=suffix)
-        pairs = self.join(other, how="cross", suffix=suffix)
+            return self._joined(other, {**JOIN, "on": block, "suffix": suffix}, named=label)
+        pairs = self._joined(other, {**JOIN, "how": "cross", "suffix": suffix}, named=label)
         if block is None:
             return pairs
         if isinstance(block, pl.Expr):
-            return pairs.filter(block)
+            return pairs._kept([block], named=label)
         if not callable(block):
             raise SettingError(f"{label}: block= is a {type(block).__name__}; give columns, an expression over the pairs, or a function of their frame.")
         made = block(pairs)

@@ -11,6 +11,7 @@ from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.model import Model
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
+from dreamframe.plan.hidden import hidden
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
@@ -58,11 +59,11 @@ class JudgeVerbs(RateVerbs):
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
-        first, second, coin = (f"__{what}_{len(self.step.schema)}" for what in ("verdict", "other_verdict", "swapped"))
+        first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
         fields = {"schema": WINNER, "parse": parse or Winner(), "repairs": 0, "name": label, **settings}
         frame = self
         if swap == "random":
-            frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed))
+            frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed, name=label))
             asked = asked.with_order(swapped=coin)
         frame = frame.prompt(llm, asked, into=first, **fields)
         if swap == "both":
@@ -95,5 +96,5 @@ class JudgeVerbs(RateVerbs):
             raise SchemaError(f"to_preferences: {a!r} is {self.step.schema[a]} and {b!r} is {self.step.schema[b]}; cast one of them.")
         won = pl.col(winner).cast(pl.String)
         pairs = [pl.when(won == x).then(pl.col(a)).otherwise(pl.col(b)).alias(n) for n, x in (("chosen", "a"), ("rejected", "b"))]
-        decided = self._relational("filter", [won.is_in(["a", "b"])])
-        return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs])
+        decided = self._relational("filter", [won.is_in(["a", "b"])], named="to_preferences")
+        return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs], named="to_preferences")

@@ -114,7 +114,7 @@ class Model:
         `adapter_only` refuses to publish whole weights. Left out are training_args.bin (a pickle), checkpoints and every path of this machine; the
         README is that of `model.card`. One commit, as of `df.push_to_hub`, whose other arguments these are.
 
-        Raises SettingError for `adapter_only` where there is no adapter, MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
+        Raises SettingError for `adapter_only` of whole weights, MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
         """
         from dreamframe.hub import push as publish
 

@@ -47,11 +47,12 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}").to_dicts()
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
-        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": name or "rank_by", **settings}
+        label = name or "rank_by"
+        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
         scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         if threshold is not None:
-            scored = scored._relational("filter", [pl.col(into) >= float(threshold)])
-        return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True)
+            scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
+        return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)
 
     def top_k_by(self, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
@@ -62,7 +63,8 @@ class RateVerbs(AskVerbs):
         """
         if k < 0:
             raise SettingError(f"top_k_by: k={k} is not a number of rows.")
-        return self.rank_by(llm, prompt, **{"name": "top_k_by", **settings})._relational("head", k)
+        label = settings.pop("name", None) or "top_k_by"
+        return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
     def score(
         self,

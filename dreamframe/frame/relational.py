@@ -44,7 +44,7 @@ class RelationalVerbs(Verbs):
         if (direct := self._directly(given)) is not None:
             return direct
         frame, given, added = self._hoisted("with_columns", given)
-        return frame._relational("with_columns", given)._dropping(added)
+        return frame._relational("with_columns", given)._dropping(added, named="with_columns")
 
     def _directly(self, exprs: list[pl.Expr]) -> Self | None:
         """A lone model column under a new name is its own step: the same plan as df.prompt(...)."""
@@ -60,9 +60,12 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        given = into_exprs([*predicates, *(pl.col(k) == v for k, v in constraints.items())], {})
-        frame, given, added = self._hoisted("filter", given)
-        return frame._relational("filter", given)._dropping(added)
+        return self._kept(into_exprs([*predicates, *(pl.col(k) == v for k, v in constraints.items())], {}))
+
+    def _kept(self, predicates: list[pl.Expr], *, named: str | None = None) -> Self:
+        """The rows for which all predicates are true, for a verb of that name."""
+        frame, given, added = self._hoisted(named or "filter", predicates)
+        return frame._relational("filter", given, named=named)._dropping(added, named=named or "filter")
 
     def drop(self, *columns: Any, strict: bool = True) -> Self:
         """Leave columns out.
@@ -95,7 +98,7 @@ class RelationalVerbs(Verbs):
         [{'a': 1}, {'a': 2}]
         """
         frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}))
-        return frame._relational("sort", given, descending=descending, nulls_last=nulls_last, maintain_order=True)._dropping(added)
+        return frame._relational("sort", given, descending=descending, nulls_last=nulls_last, maintain_order=True)._dropping(added, named="sort")
 
     def head(self, n: int = 5) -> Self:
         """Keep the first n rows. Over a prompt this also saves the calls for all other rows.
@@ -111,7 +114,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).limit(1).to_dicts()
         [{'a': 1}]
         """
-        return self.head(n)
+        return self._relational("head", n, named="limit")
 
     def tail(self, n: int = 5) -> Self:
         """Keep the last n rows.
@@ -172,12 +175,16 @@ class RelationalVerbs(Verbs):
         >>> a.join(b, on="k").to_dicts()
         [{'k': 2, 'v': 'y'}, {'k': 1, 'v': 'x'}]
         """
-        if not isinstance(other, Verbs):
-            raise SettingError(f"join: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
-        order = JOIN_ORDER.get(how, "left_right")
-        given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce, "maintain_order": order}
+        given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce}
         options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
-        return self._over(relational("join", inputs=(self.step, other.step), options=own(tuple(sorted(options.items())))))
+        return self._joined(other, options)
+
+    def _joined(self, other: Verbs, options: Mapping[str, Any], *, named: str | None = None) -> Self:
+        """The join with these of polars' options, for a verb of that name."""
+        if not isinstance(other, Verbs):
+            raise SettingError(f"{named or 'join'}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+        options = {**options, "maintain_order": JOIN_ORDER.get(options["how"], "left_right")}
+        return self._over(relational("join", inputs=(self.step, other.step), options=own(tuple(sorted(options.items()))), name=named))
 
     def group_by(self, *by: Any, **named: Any) -> GroupBy[Self]:
         """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.

@@ -45,7 +45,7 @@ class RowVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).shuffle(seed=1).to_dicts()
         [{'a': 1}, {'a': 3}, {'a': 2}]
         """
-        return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None)))
+        return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None), name="shuffle"))
 
     def shard(self, n: int, i: int) -> Self:
         """Take every n-th row from the i-th on: the n shards hold every row once.
@@ -55,7 +55,7 @@ class RowVerbs(Verbs):
         """
         if not 0 <= i < n:
             raise SettingError(f"shard: there are shards 0 to {n - 1} of {n}, not {i}.")
-        return self._relational("gather_every", n, i)
+        return self._relational("gather_every", n, i, named="shard")
 
     def repeat_to(self, n: int) -> Self:
         """Repeat the rows from the first on until there are n; fewer than there are cuts them.

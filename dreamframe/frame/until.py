@@ -40,5 +40,5 @@ class UntilVerbs(RelationalVerbs):
         if not is_separable(where):
             raise PlanError(f"{label}: where= ({where}) looks at more than its own row, and rows are judged as they come. Compare columns of one row.")
         most = 10 * n if max_candidates is None else max_candidates
-        passing = self.filter(where)
-        return self._over(Until(inputs=(with_candidates(passing.step, most),), n=n, max_candidates=most, name=name))
+        passing = self._kept([where], named=label)
+        return self._over(Until(inputs=(with_candidates(passing.step, most, label=label),), n=n, max_candidates=most, name=name))

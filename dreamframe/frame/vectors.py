@@ -81,7 +81,7 @@ class VectorVerbs(Verbs):
             if lengths[0] != lengths[1]:
                 raise SchemaError(f"{where}: vectors of {lengths[0]} and of {lengths[1]} numbers have no cosine; take vectors of one embedder.")
             self.step.adds(into)
-            return self._relational("with_columns", [cosine(a, b, lengths[0]).alias(into)])
+            return self._relational("with_columns", [cosine(a, b, lengths[0]).alias(into)], named=where)
         return self._over(Similarity.over(self.step, by, a=a, b=b, into=into, on_error=on_error, name=name))
 
     def retrieve(
@@ -119,7 +119,7 @@ class VectorVerbs(Verbs):
             raise SettingError(f"{where}: docs is a frame, not a {type(docs).__name__}; make one with dr.frame(...).")
         need_string(docs.step, text, where=f"{where} (documents)")
         need_embedder(by, where=where)
-        known = documents(docs.step, text, need_embedder(docs_by or by, where=where), index=index)
+        known = documents(docs.step, text, need_embedder(docs_by or by, where=where), index=index, label=f"{where} (documents)")
         return self._over(Retrieve.over(self.step, by, known, query=query, text=text, k=k, into=into, on_error=on_error, name=name))
 
     def dedup(self, column: str, *, method: str = "exact", threshold: float | None = None, by: Embedder | None = None, name: str | None = None) -> Self:
@@ -143,13 +143,13 @@ class VectorVerbs(Verbs):
                 raise SettingError(f"{where}: threshold= belongs to method='minhash' and method='embedding'; equal values have no degree.")
             if column not in self.step.schema:
                 raise ColumnNotFoundError(column, columns=self.step.schema.names(), step=where)
-            return self._relational("filter", [pl.col(column).is_null() | pl.col(column).is_first_distinct()])
+            return self._relational("filter", [pl.col(column).is_null() | pl.col(column).is_first_distinct()], named=where)
         limit = METHODS[method] if threshold is None else threshold
         if method == "minhash":
             return self._over(DedupLetters(inputs=(self.step,), column=column, threshold=limit, name=name))
         frame, vector = self._with_vectors(column, by, where=where)
         made = frame._over(DedupVectors(inputs=(frame.step,), column=vector, threshold=limit, name=name))
-        return made if vector == column else made._relational("drop", vector)
+        return made if vector == column else made._relational("drop", vector, named=where)
 
     def cluster(self, column: str, *, k: int, by: Embedder | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> Self:
         """Add the number of each row's cluster, of k found by k-means among the vectors of a text column (by their angles) or a column of vectors.
@@ -161,10 +161,11 @@ class VectorVerbs(Verbs):
         >>> df.cluster("t", k=2, by=dr.testing.WordEmbedder()).collect()["cluster"].to_list()
         [0, 1, 0]
         """
-        frame, vector = self._with_vectors(column, by, where=name or "cluster")
+        where = name or "cluster"
+        frame, vector = self._with_vectors(column, by, where=where)
         found = Cluster(inputs=(frame.step,), column=vector, into=into, k=k, seed=seed, by_angle=vector != column, name=name)
         made = frame._over(found)
-        return made if vector == column else made._relational("drop", vector)
+        return made if vector == column else made._relational("drop", vector, named=where)
 
     def _with_vectors(self, column: str, by: Embedder | None, *, where: str) -> tuple[Self, str]:
         """This frame with a column of vectors, and its name: the column itself without `by`, else a new one to be dropped afterwards."""

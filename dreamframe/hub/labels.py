@@ -28,7 +28,7 @@ def named_labels(rows: pl.DataFrame, features: Mapping[str, Any], *, door: str) 
 
 
 def _named(at: pl.Expr, feature: Any, dtype: Any) -> pl.Expr | None:
-    """What names the labels of a feature; None where it has none."""
+    """The part of a feature that names its labels; None where it names none."""
     kind = type(feature).__name__
     if kind == "ClassLabel":
         return None if dtype == pl.String else at.replace_strict({NONE: None} | dict(enumerate(feature.names)), return_dtype=pl.String)

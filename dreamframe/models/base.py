@@ -60,9 +60,9 @@ def setting(default: Any = None) -> Any:
     return field(default=default, kw_only=True)
 
 
-def steering(default: Any = None) -> Any:
-    """A field that steers how fast or where, never what: not part of the identity."""
-    return field(default=default, kw_only=True, metadata={"runtime": True})
+def steering(default: Any = None, *, written_as: str | None = None) -> Any:
+    """A field that steers how fast or where, never what: not part of the identity. `written_as` is its name in plans, where it once had another."""
+    return field(default=default, kw_only=True, metadata={"runtime": True, **({"written_as": written_as} if written_as else {})})
 
 
 def secret(default: Any = None) -> Any:
@@ -88,7 +88,7 @@ class ModelSettings(Reaching, ABC):
         """A subclass checks its settings here, and calls this one's first."""
         with_edges(self)
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """What decides the answers besides the request: provider and every field that is neither runtime nor part of the question.
 
         Whoever overrides it calls it first: weights are read for it, and those of a plan that was read must be ones that it may read.
@@ -100,7 +100,12 @@ class ModelSettings(Reaching, ABC):
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees of this model. Edges of the plan are keyed through the plan."""
         edges = self.edges()
-        return {k: numbered(v, edges) if isinstance(v, Trained) else v for k, v in self.identity().items()}
+        return {k: numbered(v, edges) if isinstance(v, Trained) else v for k, v in self.identity_fields().items()}
+
+    @classmethod
+    def of_plan(cls, fields: Mapping[str, Any]) -> Self:
+        """The settings that a plan, read from JSON, tells of."""
+        return cls(**fields)
 
     def edges(self) -> tuple[Trained, ...]:
         """The lazy models that must be trained before this one can be asked."""

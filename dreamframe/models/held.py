@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from dreamframe.models.api.address import Address
 from dreamframe.redaction.redactor import WINDOW, Redactor, is_random, redactor
 from dreamframe.redaction.secret import HARMLESS_HEADERS, HARMLESS_QUERY, is_secret_name, secrets_within, words_of
 
@@ -28,14 +29,13 @@ def secrets_in(record: Any) -> Iterator[str]:
         return
     for f in dataclasses.fields(record):
         value = getattr(record, f.name, None)
-        if not f.metadata.get("secret"):
+        if isinstance(value, Address):
+            yield from of_user(value.userinfo)
+            yield from of_query(value.query)
+        elif not f.metadata.get("secret"):
             yield from map(str, secrets_within(value))
         elif f.name == "headers":
             yield from of_headers(dict(value or {}))
-        elif f.name == "userinfo":
-            yield from of_user(value)
-        elif f.name == "query":
-            yield from of_query(value)
         else:
             yield from (s for s in _strings(value) if s.lower() not in NO_KEYS)
     if found := os.environ.get(str(getattr(record, "key_variable", "") or "")):

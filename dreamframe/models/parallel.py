@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from dreamframe.errors import SettingError
 from dreamframe.identity.fingerprint import canonical
@@ -23,7 +23,7 @@ class Parallel(LLM):
     A model whose key is refused or whose account is empty hands its rows to the others. Each keeps its own limits. The models must agree in their
     system prompt and sampling. Raises SettingError where they do not.
 
-    If all of them have one identity (say, one model on two servers with the same `identity_`), the answers are those of that model; otherwise it is
+    If all of them have one identity (say, one model on two servers with the same `identity`), the answers are those of that model; otherwise it is
     not fixed which of the models answers a row, and the answers belong to the group.
 
     >>> here, there = (dr.OpenAI("m", base_url=f"http://gpu{i}.invalid/v1") for i in (1, 2))
@@ -48,6 +48,10 @@ class Parallel(LLM):
         object.__setattr__(self, "model", " + ".join(part.label for part in made))
         self.__post_init__()
 
+    @classmethod
+    def of_plan(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(*fields["llms"])
+
     @property
     def concurrency(self) -> int:
         """Requests that may be in flight at once, in all of them."""
@@ -61,8 +65,8 @@ class Parallel(LLM):
         for part in self.llms:
             part.check_reach()
 
-    def identity(self) -> Mapping[str, object]:
-        own = sorted((dict(part.identity()) for part in self.llms), key=canonical)
+    def identity_fields(self) -> Mapping[str, object]:
+        own = sorted((dict(part.identity_fields()) for part in self.llms), key=canonical)
         return own[0] if own[0] == own[-1] else {"provider": self.provider, "version": self.version, "llms": own}
 
     @property
@@ -82,7 +86,7 @@ class Parallel(LLM):
         return self if all(a is b for a, b in zip(made, self.llms, strict=True)) else type(self)(*made)
 
     def pool_key(self) -> str:
-        return repr([(part.pool_key(), sorted(part.identity().items(), key=str)) for part in self.llms])
+        return repr([(part.pool_key(), sorted(part.identity_fields().items(), key=str)) for part in self.llms])
 
     def open(self) -> Client:
         raise TypeError("a Parallel has no client of its own: each of its models has")

@@ -18,17 +18,17 @@ from dreamframe.models.local.weights import KeptWeights, Pinned, file_memo
 class OfWeights:
     """A model in this process. The key of its answers, the client that is asked and the check of what was loaded see one digest, taken once (`pinned`)."""
 
-    named: ClassVar[tuple[str, ...]] = ("model", "adapter")  # fields that name weights; `identity()` tells of each what it is
+    named: ClassVar[tuple[str, ...]] = ("model", "adapter")  # fields that name weights; `identity_fields()` tells of each what it is
 
-    def identity(self) -> Mapping[str, object]:
-        return super().identity()  # type: ignore[misc, no-any-return]
+    def identity_fields(self) -> Mapping[str, object]:
+        return super().identity_fields()  # type: ignore[misc, no-any-return]
 
     def pinned(self) -> Self:
         """The same settings, whose names of weights know what they stand for at this moment; themselves where they know it already."""
         loose = [f for f in self.named if isinstance(v := getattr(self, f, None), str) and not isinstance(v, Pinned | KeptWeights)]
         if not loose:
             return self
-        seen, made = self.identity(), copy.copy(self)
+        seen, made = self.identity_fields(), copy.copy(self)
         for name in loose:
             object.__setattr__(made, name, Pinned.of(getattr(self, name), seen[name]))
         return made
@@ -41,7 +41,7 @@ class OfWeights:
         """What its weights are, so that the client of replaced weights is not asked in the name of the new ones. Stays in memory."""
         held = [getattr(self, f, None) for f in self.named]
         if any(isinstance(v, str) for v in held):
-            seen = self.identity()
+            seen = self.identity_fields()
             held = [seen[f] if isinstance(v, str) else v for f, v in zip(self.named, held, strict=True)]
         known = [f"untrained {id(v.step)}" if isinstance(v, Trained) else v for v in held]
         return f"{self.weights_names()} {fingerprint(known)}"
@@ -57,7 +57,7 @@ class OfWeights:
         loose = copy.copy(self)
         for name, pin in pins.items():
             object.__setattr__(loose, name, str(pin))
-        now = loose.identity()
+        now = loose.identity_fields()
         for name, pin in pins.items():
             if now[name] != pin.identity:
                 raise changed(self, str(pin))

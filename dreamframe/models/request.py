@@ -95,7 +95,7 @@ def _plain(name: str, value: Any, step: str) -> Any:
 class Identified(Protocol):
     """A model's settings, as far as a question needs them: who is asked."""
 
-    def identity(self) -> Mapping[str, object]: ...
+    def identity_fields(self) -> Mapping[str, object]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ class Question:
         """Canonical bytes of everything but the prompt and the sample ordinal; the start of every answer key."""
         return canonical(
             {
-                "llm": dict(self.llm.identity()),
+                "llm": dict(self.llm.identity_fields()),
                 "system": self.system,
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-from dreamframe.plan.model_columns import HINT
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -32,7 +32,7 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
             number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{(line if is_kept else whole_line)(node, hides)}{note(node)}")
+        lines.append(f"{indent}{number}{by_name(node, (line if is_kept else whole_line)(node, hides), hides)}{note(node)}")
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
     return "\n".join(lines)
 
@@ -40,13 +40,20 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
 def line(step: Step, hides: Redactor | None = None) -> str:
     """What a step does, in one line without secrets: those that `hides` knows, or its own."""
     hides = plan_redactor([step]) if hides is None else hides
-    return in_line(hides.text(" ".join(step.describe().replace(HINT, "").split("\n"))))
+    return in_line(hides.text(" ".join(readable(step.describe()).split("\n"))))
+
+
+def by_name(step: Step, text: str, hides: Redactor) -> str:
+    """The line of a step with its name before it, which is the user's or that of the verb which made the step; without, where it begins with it."""
+    if step.name is None or text.startswith(step.name.upper().replace("_", " ")):
+        return text
+    return f"{in_line(hides.text(step.name))}: {text}"
 
 
 def whole_line(step: Step, hides: Redactor | None = None) -> str:
     """As `line`, with the addresses and whole paths that the step reaches for: to be shown, not to be kept."""
     hides = plan_redactor([step]) if hides is None else hides
-    return in_line(hides.text(" ".join(step.explained().replace(HINT, "").split("\n"))))
+    return in_line(hides.text(" ".join(readable(step.explained()).split("\n"))))
 
 
 def _read_twice(step: Step) -> set[int]:
@@ -71,7 +78,7 @@ def plan_dot(step: Step) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
     hides = plan_redactor([step])
-    labels = [f"  s{i} [label={_quoted(whole_line(n, hides))}];" for i, n in enumerate(nodes)]
+    labels = [f"  s{i} [label={_quoted(by_name(n, whole_line(n, hides), hides))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 

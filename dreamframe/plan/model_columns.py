@@ -20,14 +20,13 @@ from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.plan.hidden import HINT
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import root_names
 from dreamframe.prompts.base import Prompt
-
-HINT = "; this column is written by a model: use the expression in a dreamframe verb, e.g. df.dream.with_columns(...) or dr.frame(df).with_columns(...)"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class VectorColumn:
         return _name(f"{self.kind.__name__.lower()}({self.by.label}, {_cut(', '.join(texts))})#{self.digest}{HINT}")
 
     def over(self, below: Step, into: str) -> Step:
-        """The step that computes this column over `below`."""
+        """As of a ModelColumn."""
         return self.kind.over(below, self.by, into=into, **dict(self.reads), **dict(self.settings))
 
     def renamed(self, names: Mapping[str, str]) -> VectorColumn:
@@ -129,8 +128,8 @@ def bare(expr: pl.Expr) -> Column | None:
     return PLACEHOLDERS[names[0]]
 
 
-def hoist(below: Step, exprs: Iterable[pl.Expr]) -> tuple[Step, list[str]]:
-    """Put the steps of all placeholders in `exprs` over `below`. Returns the new step and the columns to drop afterwards."""
+def hoist(below: Step, exprs: Iterable[pl.Expr], *, verb: str) -> tuple[Step, list[str]]:
+    """Put the steps of all placeholders in `exprs` over `below`, for a verb of that name. Returns the new step and the columns to drop afterwards."""
     added: list[str] = []
     for expr in exprs:
         for name in placeholders_in(expr):
@@ -140,22 +139,27 @@ def hoist(below: Step, exprs: Iterable[pl.Expr]) -> tuple[Step, list[str]]:
                     "Write it in two steps: first .with_columns(dr.prompt(..., into='answer')), then the expression over 'answer'."
                 )
             if name not in below.schema:
-                below, more = _add(below, PLACEHOLDERS[name], name)
+                below, more = _add(below, PLACEHOLDERS[name], name, verb=verb)
                 added += [*more, name]
     return below, list(dict.fromkeys(added))
 
 
-def _add(below: Step, column: Column, into: str) -> tuple[Step, list[str]]:
+def _add(below: Step, column: Column, into: str, *, verb: str) -> tuple[Step, list[str]]:
     """Compute one model column under a name; its keyword expressions first, as columns of their own."""
     if not column.columns:
-        return column.over(below, into), []
-    below, inner = hoist(below, [e for _, e in column.columns])
+        return _called(column.over(below, into), column), []
+    below, inner = hoist(below, [e for _, e in column.columns], verb=verb)
     digest = column.digest
     kind = "prompt" if isinstance(column, ModelColumn) else column.kind.__name__.lower()
     names = {name: f"{name} of {kind}#{digest}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
-    below = relational("with_columns", inputs=(below,), args=(exprs,))
-    return column.renamed(names).over(below, into), [*inner, *names.values()]
+    below = relational("with_columns", inputs=(below,), args=(exprs,), name=verb)
+    return _called(column.renamed(names).over(below, into), column), [*inner, *names.values()]
+
+
+def _called(made: Step, column: Column) -> Step:
+    """The step by its name, else by that of the column as the user wrote it: the placeholder is nobody's."""
+    return made if made.name is not None else replace(made, name=column.into)
 
 
 def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:

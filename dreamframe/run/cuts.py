@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.run.outputs import Outputs
-from dreamframe.run.queries import adjacent
 from dreamframe.run.state import RunState
 from dreamframe.run.worth import holds_of_any, read_twice
 
@@ -39,8 +38,15 @@ class Cuts:
         return steps[::-1]
 
     def query(self, step: PolarsStep) -> list[PolarsStep]:
-        """The polars steps that make one query up to `step`, lowest first."""
-        return adjacent(step, lambda s: self._state.key(s) in self._shared or self._state.worth.is_kept(s) or self._has_row_step(s))
+        """The adjacent polars steps that make one query up to `step`, lowest first: no rows are made between them."""
+        steps = [step]
+        while len(steps[-1].inputs) == 1 and isinstance(below := steps[-1].inputs[0], PolarsStep) and not self._has_rows(below):
+            steps.append(below)
+        return steps[::-1]
+
+    def _has_rows(self, step: Step) -> bool:
+        """Whether the rows of a step are made by themselves: kept, read by several, or streamed."""
+        return self._state.key(step) in self._shared or self._state.worth.is_kept(step) or self._has_row_step(step)
 
     def _has_row_step(self, step: Step) -> bool:
         """Whether the segment up to a step holds a row step. Every step is looked at once, however long the plan is."""

@@ -22,12 +22,12 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.run import same_rows
 from dreamframe.run.cuts import Cuts
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
+from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.lent import Lent
 from dreamframe.run.opened import Opened, count
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, Outputs, once
-from dreamframe.run.queries import applied
 from dreamframe.run.rounds import in_rounds
 from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats
@@ -35,6 +35,8 @@ from dreamframe.run.training import Trainings
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.sources import SourceContext
 from dreamframe.store.stores import Stores
+
+PIECE = 1_000  # polars steps of one query: polars' own walks over it take stack, and more than linear time
 
 
 class Run:
@@ -54,6 +56,10 @@ class Run:
     def unreadable(self) -> frozenset[bytes]:
         """As `RunState.unreadable`."""
         return self.state.unreadable
+
+    def events(self, steps: Sequence[Step]) -> Events:
+        """What writes down what this run does, for one who says when."""
+        return Events(steps, self.state)
 
     # What users' verbs call
 
@@ -154,11 +160,18 @@ class Run:
         else:
             assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
             chain = self._cuts.query(step)
-            query = await applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
+            query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
             if not self.state.worth.is_kept(step):
                 return query
             rows = await self._engine.query(query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
+
+    async def _applied(self, chain: Sequence[PolarsStep], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+        """The query of adjacent polars steps over the queries of the lowest one's inputs."""
+        query = chain[0].apply(*frames)
+        for n, step in enumerate(chain[1:], 1):
+            query = step.apply(query if n % PIECE else (await self._engine.query(query)).lazy())
+        return query
 
     async def _table(self, step: TableStep) -> pl.LazyFrame:
         tables = await self._whole(step, step.inputs)

@@ -19,18 +19,23 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
     failed = [f for stage in stages for f in stage.failed_rows()]
     missing = [f for f in failed if f.failure.error == OfflineError.__name__]
     if missing:
-        what = f"{step.label}: offline, and {len(missing)} requests have no answer in the session"
+        what = f"{_of(missing, step)}: offline, and {len(missing)} requests have no answer in the session"
         raise OfflineError(listing(what, missing, "Run once without offline=True: every answer that is there is kept"))
     unpaid = [f for f in failed if f.failure.error == BudgetExceededError.__name__]
     if unpaid:
-        what = f"{step.label}: {len(unpaid)} rows were not asked"
+        what = f"{_of(unpaid, step)}: {len(unpaid)} rows were not asked"
         raise BudgetExceededError(listing(what, unpaid, "Every answer is kept; with more budget, only these are asked"))
     raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
     if raising:
         total = max((stage.n_in for stage in stages if stage.failed), default=0)
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
-        what = f"{step.label}: {len(raising)} of {total} rows failed"
+        what = f"{_of(raising, step)}: {len(raising)} of {total} rows failed"
         raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])
+
+
+def _of(failed: Sequence[FailedRow], needed_by: Step) -> str:
+    """The steps in which the rows failed, each once."""
+    return ", ".join(dict.fromkeys(f.step for f in failed)) or needed_by.label
 
 
 def _next(failed: Sequence[FailedRow], by_function: Collection[str]) -> str:

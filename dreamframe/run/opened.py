@@ -39,4 +39,5 @@ class Opened:
 def count(stages: Sequence[Stage], result: SegmentResult, state: RunState) -> None:
     """Put a result on the accounts of its steps. A failure is kept without the secrets of the plan."""
     for place, (stage, (rows_in, rows)) in enumerate(zip(stages, result.counts, strict=True)):
-        stage.add(rows_in, rows, [(position, state.redactor.value(failure)) for at, position, failure in result.failures if at == place])
+        failures = [(position, state.redactor.value(failure)) for at, position, failure in result.failures if at == place]
+        state.stats.failed_so_far += stage.add(rows_in, rows, failures)

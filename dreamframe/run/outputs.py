@@ -28,10 +28,17 @@ class Outputs:
         self._state = state
         self._finds: dict[str, pl.LazyFrame | None] = {}  # by key
 
+    def is_stored(self, step: Step) -> bool:
+        """Whether the output of a step is there. Reads no rows."""
+        if isinstance(step, (Source, ModelStep)) or not self._state.worth.is_kept(step):
+            return False
+        key = self._state.key(step)
+        return self._finds[key] is not None if key in self._finds else self._state.stores.steps.has(key)
+
     def find(self, step: Step) -> pl.LazyFrame | None:
         """The stored output of a step, if it is worth storing and there."""
         state = self._state
-        if not self._is_storable(step):
+        if isinstance(step, (Source, ModelStep)) or not state.worth.is_kept(step):
             return None
         key = state.key(step)
         if key not in self._finds:
@@ -39,16 +46,6 @@ class Outputs:
             state.stats.reused += found is not None
             self._finds[key] = None if found is None else found.rows().lazy()
         return self._finds[key]
-
-    def is_stored(self, step: Step) -> bool:
-        """Whether the output of a step is there. Reads no rows."""
-        if not self._is_storable(step):
-            return False
-        key = self._state.key(step)
-        return self._finds[key] is not None if key in self._finds else self._state.stores.steps.has(key)
-
-    def _is_storable(self, step: Step) -> bool:
-        return not isinstance(step, (Source, ModelStep)) and self._state.worth.is_kept(step)
 
     async def kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
         """Drain batches into the step store, or into memory where there is none, and give the whole.

@@ -41,13 +41,13 @@ class RunState:
         self.worth = Worth()
         self.stages: list[Stage] = []
         self.scans: list[Scan] = []
-        self.optimised: list[Optimised] = []
         self.trained: dict[str, Artefact] = {}  # by key of the step that trains
         spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
         self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier
+        self.optimised: list[Optimised] = []
 
     def key(self, step: Step) -> str:
         """The key of a step, as it was when this run first asked for it."""

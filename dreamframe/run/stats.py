@@ -7,11 +7,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dreamframe.models.request import Completion, Failure
+from dreamframe.plan.hidden import readable
 
 STEP_EVENT = (
     *("key", "label", "model", "rows_in", "rows", "errors"),
     *("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning", "cost"),
 )
+
+MOST_FAILURES = 1000  # that a log tells
 
 
 @dataclass
@@ -64,7 +67,15 @@ class FailedRow:
     def as_dict(self) -> dict[str, object]:
         told = self.failure._asdict()
         del told["keys"]
-        return {"step": self.step, "row": self.row, "column": self.column, **told}
+        return {"step": self.step, "row": self.row, "column": readable(self.column), **told}
+
+
+@dataclass
+class Told:
+    """What of a run is in its log already."""
+
+    models: set[str] = field(default_factory=set)  # keys of training steps
+    n_failures: int = 0
 
 
 @dataclass
@@ -72,7 +83,8 @@ class RunStats:
     """Counts of one run."""
 
     steps: list[StepStats] = field(default_factory=list)
-    failures: list[FailedRow] = field(default_factory=list)
+    failures: list[FailedRow] = field(default_factory=list)  # once the run is over: by step, in input order
+    failed_so_far: list[FailedRow] = field(default_factory=list)  # as they came
     trained: int = 0  # models trained in this run
     reused: int = 0  # step outputs and models found in the session
     models: dict[str, str] = field(default_factory=dict)  # key of a training step → key of its model
@@ -87,11 +99,20 @@ class RunStats:
 
     def events(self) -> list[dict[str, object]]:
         """The run as lines of its log: one for each step, one for each failure (the first thousand), one for the whole."""
-        steps = self.step_events()
-        models: list[dict[str, object]] = [{"event": "model", "key": key, "model": model} for key, model in self.models.items()]
-        failures: list[dict[str, object]] = [{"event": "failure", **f.as_dict()} for f in self.failures[:1000]]
-        whole: dict[str, object] = {"event": "run", "calls": self.calls, "cached": self.cached, "trained": self.trained, "reused": self.reused}
-        return [*steps, *models, *failures, {**whole, "failed": len(self.failures)}]
+        return [*self.news(Told()), *self.step_events(), self.whole_event()]
+
+    def news(self, told: Told) -> list[dict[str, object]]:
+        """The models and the failures (the first thousand) that were not told yet, as lines of the log. They are, then."""
+        models: list[dict[str, object]] = [{"event": "model", "key": k, "model": model} for k, model in list(self.models.items()) if k not in told.models]
+        failures: list[dict[str, object]] = [{"event": "failure", **f.as_dict()} for f in self.failed_so_far[told.n_failures : MOST_FAILURES]]
+        told.models |= {str(line["key"]) for line in models}
+        told.n_failures += len(failures)
+        return [*models, *failures]
+
+    def whole_event(self) -> dict[str, object]:
+        """The line that ends the log."""
+        counts = {"calls": self.calls, "cached": self.cached, "trained": self.trained, "reused": self.reused, "failed": len(self.failed_so_far)}
+        return {"event": "run", **counts}
 
     @property
     def calls(self) -> int:

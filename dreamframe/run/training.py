@@ -58,7 +58,7 @@ class Trainings:
                 f"{step.label}: a function of yours (a reward, a metric) reads files or runs a program, and the model would be kept when they change. "
                 "Wrap it: dr.versioned(function, version=1, depends=[path])."
             )
-        identity = await asyncio.to_thread(trainer.identity)
+        identity = await asyncio.to_thread(trainer.identity_fields)
         if step.key_now(self._state.memo) != self._state.key(step):
             raise changed(step, "that it starts from")
         key = fingerprint((identity, digests, step.has_validation))
@@ -75,7 +75,7 @@ class Trainings:
                 self._state.stats.reused += 1
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
-                if fingerprint(await asyncio.to_thread(trainer.identity)) != fingerprint(identity):
+                if fingerprint(await asyncio.to_thread(trainer.identity_fields)) != fingerprint(identity):
                     raise changed(step, "that it starts from")
                 folder = await self._train(step, trainer, tables, key)
         finally:

@@ -108,6 +108,7 @@ class RunRecord(_Record):
     reused: int = 0  # stored outputs and models
     failed: int = 0  # rows
     cost: float | None = 0.0  # US dollars; None where a price is not known
+    is_over: bool = True  # False while it goes on, and for one that was killed: its counts are those that it wrote last
     failures: tuple[Mapping[str, Any], ...] = ()  # of the first thousand rows: step, row, column, error, message, request, attempts, text
 
 
@@ -157,11 +158,23 @@ def _run_record(name: str, lines: Sequence[Mapping[str, Any]]) -> RunRecord:
     def of(kind: str) -> Iterator[Mapping[str, Any]]:
         return (line for line in lines if line["event"] == kind)
 
-    steps, whole = tuple(step_run(e) for e in of("step")), next(of("run"), {})
-    counts = {n: whole.get(n) or 0 for n in ("trained", "reused", "failed")}
+    whole = next(of("run"), None)
+    told = of("step") if whole is not None else {(e.get("key"), e.get("label")): e for e in of("progress")}.values()
+    steps = tuple(step_run(e) for e in told)
     failures = tuple({k: v for k, v in e.items() if k not in ("event", "run", "day")} for e in of("failure"))
-    asked = {"calls": sum(s.calls for s in steps), "cached": sum(s.cached for s in steps)}
-    return RunRecord(name=name, day=str(lines[0].get("day", "")), steps=steps, cost=_cost_of(steps), failures=failures, **asked, **counts)
+    return RunRecord(
+        name=name,
+        day=str(lines[0].get("day", "")),
+        steps=steps,
+        calls=sum(s.calls for s in steps),
+        cached=sum(s.cached for s in steps),
+        cost=_cost_of(steps),
+        trained=int((whole or {}).get("trained") or 0),
+        reused=int((whole or {}).get("reused") or 0),
+        failed=len(failures) if whole is None else int(whole.get("failed") or 0),
+        is_over=whole is not None,
+        failures=failures,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary, ref
@@ -23,6 +23,7 @@ from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.opening import Opening
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
 
 T = TypeVar("T")
@@ -89,21 +90,25 @@ class Running:
     async def whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
         """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
         self.opening.hold()
+        events = run.events(steps)
         try:
-            return await work()
+            async with events.as_they_happen():
+                return await work()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
             harmless(exc)
             raise
         finally:
-            await asyncio.shield(asyncio.to_thread(self._ended, steps, run))
+            await asyncio.shield(asyncio.to_thread(self._ended, steps, run, events))
 
-    def _ended(self, steps: Sequence[Step], run: Run) -> None:
+    def _ended(self, steps: Sequence[Step], run: Run, events: Events) -> None:
         try:
-            self._note(steps, run)
+            self._note(steps, run, events)
         finally:
+            with suppress(StorageError):
+                events.close()
             self.opening.let_go()
 
-    def _note(self, steps: Sequence[Step], run: Run) -> None:
+    def _note(self, steps: Sequence[Step], run: Run, events: Events) -> None:
         """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
         from dreamframe.session import plans  # written when a plan has run: building one needs neither JSON nor Arrow
 
@@ -120,7 +125,7 @@ class Running:
         if self.opening.is_read_only:
             return
         try:
-            run.stores.log.write(self._hides.value(run.stats.events()))
+            events.end(self._hides)
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {session!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
         for step in steps:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import polars as pl
 
 from dreamframe.store.plans import Plans
-from dreamframe.store.runlog import RunLog
+from dreamframe.store.runlog import RunLog, RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs, Stored
 
@@ -72,13 +72,26 @@ class NoSources(Sources):
 
 
 class NoLog(RunLog):
-    """No log of runs: the session object counts them."""
+    """No log of a run: the session object counts it."""
 
     def __init__(self) -> None:
         """Has no folder."""
 
+    def append(self, *events: Mapping[str, Any]) -> None:
+        """They are not kept."""
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+
+class NoLogs(RunLogs):
+    """No logs of runs."""
+
+    def __init__(self) -> None:
+        """Has no folder."""
+
+    def begin(self) -> RunLog:
+        return NoLog()
+
     def read(self) -> Iterator[dict[str, Any]]:
         return iter(())
-
-    def write(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """They are not kept."""

@@ -83,8 +83,11 @@ def _events(value: object) -> bool:
 
 
 NUMBERS = ("rows_in", "rows", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
+_STEP_LINE: Mapping[str, Check] = {**dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), "cost": is_amount, "errors": _counts}
 EVENTS: Mapping[str, Mapping[str, Check]] = {
-    "step": {**dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), "cost": is_amount, "errors": _counts},
+    "begin": {"plans": _texts},
+    "progress": _STEP_LINE,
+    "step": _STEP_LINE,
     "model": {"model": is_key},
     "failure": {"row": is_count, "attempts": is_count, **dict.fromkeys(("step", "column", "error", "message"), is_text)},
     "run": dict.fromkeys(("calls", "cached", "trained", "reused", "failed"), is_count),

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamframe.store.files import Files
+from dreamframe.errors import StorageError
+from dreamframe.store.files import Files, Handle
 from dreamframe.store.layout import Layout, plain, warn
 from dreamframe.store.records import wrong_event
 
@@ -20,10 +21,58 @@ NAME = re.compile(r"\d{8}T\d{6}-\d+-[0-9a-f]+\.jsonl")
 
 
 class RunLog:
-    """Writes `runs/<time>.jsonl`."""
+    """The log of one run, written while it goes on: a process that is killed leaves every event that was appended. The file is made at the first event."""
 
     def __init__(self, files: Files, layout: Layout) -> None:
         self._files, self._layout = files, layout
+        self._handle: Handle | None = None
+        self._n_bytes = 0
+
+    def append(self, *events: Mapping[str, Any]) -> None:
+        """Write events, each as a line: all, or with a StorageError none. They survive a kill once this returns, and a power cut once `end` has."""
+        if not events:
+            return
+        if self._handle is None:
+            self._files.mkdir(self._layout.runs)
+            name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            self._handle = self._files.append(self._layout.runs / name)
+        lines = (json.dumps(e, ensure_ascii=False, default=plain) for e in events)
+        data = "".join(f"{line}\n" for line in lines).encode()
+        try:
+            self._handle.write(data)
+        except StorageError:
+            self._handle.truncate(self._n_bytes)  # no half line before those that come later
+            raise
+        self._n_bytes += len(data)
+
+    def end(self) -> None:
+        """The run is over: return when all of it would survive a power cut."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            try:
+                handle.sync()
+            finally:
+                handle.close()
+            self._files.sync_dir(self._layout.runs)
+
+
+class RunLogs:
+    """The logs of all runs, `runs/<time>.jsonl`."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+
+    def begin(self) -> RunLog:
+        """The log of a run that begins."""
+        return RunLog(self._files, self._layout)
+
+    def write(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the events of a run that is over."""
+        log = self.begin()
+        try:
+            log.append(*events)
+        finally:
+            log.end()
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The events of all runs, oldest first, each with its `run` (the file's name) and `day` (2026-01-31). What is cut off or not ours is left out,
@@ -36,15 +85,6 @@ class RunLog:
                 warn(f"{self._layout.runs / name}: {len(bad)} lines are left out: {bad[0]}")
             yield from ({**event, "run": name, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
 
-    def write(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the events of one run."""
-        if not events:
-            return
-        self._files.mkdir(self._layout.runs)
-        name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-        lines = (json.dumps(e, ensure_ascii=False, default=plain) for e in events)
-        self._files.write_new(self._layout.runs / name, "".join(f"{line}\n" for line in lines).encode())
-
 
 def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """The events of one run, and what is wrong with the other lines, in words."""
@@ -53,7 +93,8 @@ def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]
     if files.size(path) > MOST:
         return [], [f"it is larger than the log of any run ({MOST >> 20} MB)"]
     events, bad = [], []
-    for i, line in enumerate(files.read_bytes(path).decode("utf-8", "replace").splitlines(), 1):
+    *lines, cut_off = files.read_bytes(path).decode("utf-8", "replace").split("\n")  # of texts in JSON, other ends of lines are a part
+    for i, line in enumerate([*lines, cut_off] if cut_off else lines, 1):
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):

@@ -12,11 +12,11 @@ from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_manifest, open_folder
 from dreamframe.store.models import Models
-from dreamframe.store.nothing import NoLog, NoOutputs, NoPlans, NoSources
+from dreamframe.store.nothing import NoLogs, NoOutputs, NoPlans, NoSources
 from dreamframe.store.plans import Plans
 from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.records import Problem, Removed
-from dreamframe.store.runlog import RunLog
+from dreamframe.store.runlog import RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
 
@@ -28,7 +28,7 @@ class Stores:
     answers: Answers
     steps: StepOutputs
     models: Models
-    log: RunLog
+    log: RunLogs
     files: Files
     layout: Layout | None  # None for a session in memory
     batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
@@ -67,7 +67,7 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
-    return Stores(Answers(files, None), NoOutputs(), Models(files, Layout(files.root)), NoLog(), files, None)
+    return Stores(Answers(files, None), NoOutputs(), Models(files, Layout(files.root)), NoLogs(), files, None)
 
 
 def stores_on(files: Files) -> Stores:
@@ -85,4 +85,4 @@ def stores_to_look_at(folder: Path) -> Stores:
 
 
 def _stores(files: Files, layout: Layout) -> Stores:
-    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLog(files, layout), files, layout)
+    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLogs(files, layout), files, layout)

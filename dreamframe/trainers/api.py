@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 import polars as pl
 
 from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
-from dreamframe.models.api.settings import without_login
+from dreamframe.models.api.address import without_login
 from dreamframe.models.authority import is_below, shown
 from dreamframe.models.base import LLM, Artefact, Client, secret, setting, steering
 from dreamframe.models.edges import Trained
@@ -23,6 +23,7 @@ from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
+from dreamframe.trainers.kinds import HOSTED, Kind
 from dreamframe.trainers.roles import CHAT, Roles
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class ApiTrainer(Trainer):
 
     handed_on: ClassVar[tuple[str, ...]] = ("args",)
     address: ClassVar[str] = ""  # the provider's own
-    kind: ClassVar[str] = "api"
+    kind: ClassVar[Kind] = HOSTED
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
     key_variable: ClassVar[str] = ""
     fields_of_job: ClassVar[frozenset[str]] = frozenset()  # what args= may hold

@@ -12,10 +12,11 @@ import polars as pl
 from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
 from dreamframe.models.local.chat_template import chat_template, lost, read_in
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.local import LocalTrainer
 
 SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
+
 
 def as_messages(rows: pl.DataFrame, **roles: str) -> pl.DataFrame:
     """Text columns as one-message chats: `as_messages(rows, prompt="user", completion="assistant")`. Lists stay as they are."""
@@ -74,8 +75,8 @@ class ChatTrainer(LocalTrainer):
             refuse_losing(tokenizer, self.label)
         return tokenizer
 
-    def identity(self) -> Mapping[str, object]:
-        seen = super().identity()
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = super().identity_fields()
         if isinstance(self.chat_template, str) and "system_prompt" in read_in(self.chat_template):  # it was once read as a template without one
             return {**seen, "chat_template": chat_template(self.chat_template)}
         return seen

@@ -11,9 +11,10 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
-from dreamframe.trainers.base import LocalTrainer, root
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
+from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Classifier(LocalTrainer):
     labels: Any = setting()
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
-    kind: ClassVar[str] = "classifier"
+    kind: ClassVar[Kind] = CLASSIFIER
     aliases: ClassVar[Mapping[str, str]] = {"input": "text", "output": "label"}
     ways: ClassVar[tuple[Roles, ...]] = (
         Roles({"text": TEXT, "text_pair": TEXT, "label": LABELS}, optional=("text_pair",)),
@@ -65,28 +66,29 @@ class Classifier(LocalTrainer):
         if self.labels is not None and isinstance(inner, pl.Enum):
             self._refuse_strangers(set(inner.categories), where="the Enum's categories")
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """With the order of the base's head, where the labels are put into it and would have another one by themselves."""
         order = order_of_head(self.base, self.labels) if self.init is None else None
-        return {**super().identity(), **({"head": order} if order is not None else {})}
+        return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
     def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.HFClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.trained import of_training
+        from dreamframe.models.task_models.hf import HFClassifier
 
         columns = dict(model.step.columns)
         if "label" not in columns:
             raise SettingError(f"{self.label}: it labels the words of a text, and task models label whole texts; load the folder with transformers.")
         several = isinstance(model.step.inputs[0].schema[columns["label"]], pl.List)
-        return of_training(model, kind="classifier", base=root(self.base), is_adapter=self.is_adapter, **{"multi_label": several, **settings})
+        return HFClassifier(**self.weights_of(model), **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, load_tokenizer, row_limit, with_adapter
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             rows = read_rows(job.rows, job, who=self.label)
             assert rows is not None
             validation = read_rows(job.validation, job, who=f"{self.label} validation")

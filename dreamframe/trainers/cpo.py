@@ -35,7 +35,7 @@ class CPO(ChatTrainer):
 
     config: ClassVar[str] = "trl.experimental.cpo.cpo_config:CPOConfig"
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2401.08417", "arXiv:2405.14734")
+    cites: ClassVar[tuple[str, ...]] = ("CPO (Xu et al. 2024) https://arxiv.org/abs/2401.08417", "SimPO (Meng et al. 2024) https://arxiv.org/abs/2405.14734")
     owned: ClassVar[Mapping[str, str]] = {
         **ChatTrainer.owned, "loss_type": "loss=", "beta": "beta=", "cpo_alpha": "cpo_alpha=", "simpo_gamma": "simpo_gamma=",
     }  # fmt: skip
@@ -45,9 +45,9 @@ class CPO(ChatTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.experimental.cpo import CPOConfig, CPOTrainer
 
             own = {"loss_type": self.loss, "beta": self.beta, "cpo_alpha": self.cpo_alpha, "simpo_gamma": self.simpo_gamma}

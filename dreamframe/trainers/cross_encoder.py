@@ -13,6 +13,7 @@ import polars as pl
 from dreamframe.errors import TrainingError, listed
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
 
@@ -31,7 +32,7 @@ class CrossEncoderTrainer(SentenceTrainer):
 
     config: ClassVar[str] = "sentence_transformers.cross_encoder.training_args:CrossEncoderTrainingArguments"
     family: ClassVar[str] = "cross_encoder"
-    kind: ClassVar[str] = "cross_encoder"
+    kind: ClassVar[Kind] = CROSS_ENCODER
     ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED, *LABELLED)
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {
         ("anchor", "positive", "negative"): "MultipleNegativesRankingLoss",
@@ -39,20 +40,21 @@ class CrossEncoderTrainer(SentenceTrainer):
         ("sentence1", "sentence2", "score"): "BinaryCrossEntropyLoss",
         ("sentence1", "sentence2", "label"): "CrossEntropyLoss",
     }
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:1908.10084",)
+    cites: ClassVar[tuple[str, ...]] = ("Sentence-BERT (Reimers and Gurevych 2019) https://arxiv.org/abs/1908.10084",)
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """With the order of the base's head, as `dr.Classifier` has it."""
         order = order_of_head(self.base, None) if self.init is None else None
-        return {**super().identity(), **({"head": order} if order is not None else {})}
+        return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
         from dreamframe.trainers.job import read_rows
+        from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
         _need_encoder(job.base)
-        with hf.alone():
+        with alone():
             from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
             from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
 
@@ -80,9 +82,7 @@ class CrossEncoderTrainer(SentenceTrainer):
                 evaluator=None if validation is None else _evaluator(validation, is_scored=not labels),
                 callbacks=hf.callbacks(self, job),
             )
-            return hf.run(
-                trainer, self, job, n_rows=rows.height, labels=labels, keep=lambda trained: self.keep(trained, job, CrossEncoder, **config)
-            )
+            return hf.run(trainer, self, job, n_rows=rows.height, labels=labels, keep=lambda trained: self.keep(trained, job, CrossEncoder, **config))
 
     def _labels(self, rows: pl.DataFrame | None) -> list[str]:
         """The classes, or none where one score is learnt."""

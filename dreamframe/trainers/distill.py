@@ -12,6 +12,7 @@ from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import prompts_that_fit
 from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.weights import base_identity, locate
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Distill(ChatTrainer):
 
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2306.13649",)
+    cites: ClassVar[tuple[str, ...]] = ("On-policy distillation (Agarwal et al. 2023) https://arxiv.org/abs/2306.13649",)
     owned: ClassVar[Mapping[str, str]] = {
         **ChatTrainer.owned, "beta": "beta=", "temperature": "temperature=", "max_completion_length": "max_new_tokens=",
         "teacher_model_name_or_path": "teacher=",
@@ -46,19 +47,18 @@ class Distill(ChatTrainer):
         if not 0 <= self.beta <= 1:
             raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
 
-    def identity(self) -> Mapping[str, object]:
-        from dreamframe.trainers.weights import base_identity
+    def identity_fields(self) -> Mapping[str, object]:
 
-        return {**super().identity(), "teacher": base_identity(self.teacher, self.hub_token)}
+        return {**super().identity_fields(), "teacher": base_identity(self.teacher, self.hub_token)}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_frozen, load_model
-        from dreamframe.trainers.weights import locate
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.distillation_config import DistillationConfig
             from trl.trainer.distillation_trainer import DistillationTrainer
 

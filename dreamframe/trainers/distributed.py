@@ -8,22 +8,46 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar, Protocol
 
 from dreamframe import errors
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.authority import Authority
 from dreamframe.models.base import Artefact
-from dreamframe.trainers.base import Chained, LocalTrainer
+from dreamframe.trainers.base import Chained
 from dreamframe.trainers.job import TrainJob
 
 POLL_S = 0.2
 PATHS = ("rows", "workdir", "out", "validation", "base", "adapter")
 
 
-def launch(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+class Distributed(Protocol):
+    """Settings of a training that several processes share: a dataclass, of an importable module."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def processes(self) -> int: ...
+
+    @property
+    def device(self) -> Any:
+        """A tuple of devices, one for each process; else None or one device."""
+        ...
+
+    @property
+    def base_name(self) -> str | None: ...
+
+    def fit(self, job: TrainJob) -> dict[str, Any]:
+        """Train in this process, as one of several."""
+        ...
+
+
+def launch(settings: Distributed, job: TrainJob) -> dict[str, Any]:
     """Train with `settings.processes` processes. They end with this one, however it ends; a stop or a kill leaves their last checkpoint."""
     for name in ("progress.jsonl", "result.json", "stop"):
         (job.workdir / name).unlink(missing_ok=True)
@@ -68,12 +92,12 @@ def _report(lines: IO[str], job: TrainJob) -> None:
         job.progress(json.loads(line))
 
 
-def result_of(settings: LocalTrainer, job: TrainJob, code: int | None) -> dict[str, Any]:
+def result_of(settings: Distributed, job: TrainJob, code: int | None) -> dict[str, Any]:
     """The summary that the processes left, or their error raised here."""
     file = job.workdir / "result.json"
     if not file.exists():
         tail = (job.workdir / "workers.log").read_text(errors="replace")[-2000:]
-        raise TrainingError(f"{settings.label}: the worker processes ended with code {code} and no result. They said last:\n{tail}")
+        raise TrainingError(f"{settings.label}: the worker processes ended with code {code} and no result. Their last output:\n{tail}")
     result = json.loads(file.read_text())
     job.notes.extend(result["notes"])
     if "error" in result:
@@ -82,7 +106,7 @@ def result_of(settings: LocalTrainer, job: TrainJob, code: int | None) -> dict[s
     return dict(result["summary"])
 
 
-def _environment(settings: LocalTrainer) -> dict[str, str]:
+def _environment(settings: Distributed) -> dict[str, str]:
     own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HF_HUB_DISABLE_TELEMETRY": "1"}
     if "OMP_NUM_THREADS" not in os.environ:
         own["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // settings.processes))
@@ -91,7 +115,7 @@ def _environment(settings: LocalTrainer) -> dict[str, str]:
     return {**os.environ, **own}
 
 
-def spec_of(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+def spec_of(settings: Distributed, job: TrainJob) -> dict[str, Any]:
     """A training as JSON."""
     kept = {f.name: plain(getattr(settings, f.name), f.name) for f in fields(settings) if f.name != "base"}
     kept["base"] = settings.base_name
@@ -99,7 +123,7 @@ def spec_of(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
     return {"trainer": f"{type(settings).__module__}:{type(settings).__qualname__}", "fields": kept, "job": paths}
 
 
-def from_spec(spec: Mapping[str, Any]) -> tuple[LocalTrainer, TrainJob]:
+def from_spec(spec: Mapping[str, Any]) -> tuple[Distributed, TrainJob]:
     """The training that `spec_of` wrote."""
     cls = imported(spec["trainer"])
     held = {name: restored(value) for name, value in spec["fields"].items()}

@@ -42,7 +42,7 @@ class DPO(ChatTrainer):
 
     config: ClassVar[str] = "trl.trainer.dpo_config:DPOConfig"
     ways: ClassVar[tuple[Roles, ...]] = PAIRS
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2305.18290",)
+    cites: ClassVar[tuple[str, ...]] = ("DPO (Rafailov et al. 2023) https://arxiv.org/abs/2305.18290",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "loss_type": "loss=", "beta": "beta=", "label_smoothing": "label_smoothing="}
 
     def __post_init__(self) -> None:
@@ -63,8 +63,9 @@ class DPO(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)

@@ -10,9 +10,9 @@ from typing import Any
 from dreamframe.models.base import Artefact
 from dreamframe.store.whole_files import whole_folder
 from dreamframe.trainers.base import Chained, Trainer
+from dreamframe.trainers.weights import locate
 
 OURS = ("training.json", "metrics.arrow")  # what a session keeps beside the weights
-TASKS = {"llm": "CAUSAL_LM", "seq2seq": "SEQ_2_SEQ_LM", "reward": "SEQ_CLS"}  # kinds whose adapters can be trained on
 
 
 def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:
@@ -20,7 +20,6 @@ def export(trainer: Trainer, folder: Path, out: Path, *, merge: bool) -> Path:
 
     The folder is there when all of it was written.
     """
-    from dreamframe.trainers.weights import locate
 
     with whole_folder(out, who="export") as made:
         if merge and (folder / "adapter_config.json").exists():
@@ -38,10 +37,10 @@ def merge_adapter(weights: Path, adapter: Path, out: Path, *, base_name: str | N
     from peft import PeftModel
     from transformers import AutoTokenizer
 
-    from dreamframe.trainers import hf
-    from dreamframe.trainers.loading import save
+    from dreamframe.trainers.quiet import alone
+    from dreamframe.trainers.saving import save
 
-    with hf.alone():
+    with alone():
         auto, config = _loader(adapter)
         loaded = auto.from_pretrained(str(weights), trust_remote_code=False, dtype=torch.float32, **config)
         model = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()

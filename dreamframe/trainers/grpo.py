@@ -86,7 +86,7 @@ class GRPO(GroupTrainer):
     loss: str = setting("dapo")
 
     config: ClassVar[str] = "trl.trainer.grpo_config:GRPOConfig"
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2402.03300",)
+    cites: ClassVar[tuple[str, ...]] = ("GRPO (Shao et al. 2024) https://arxiv.org/abs/2402.03300",)
     owned: ClassVar[Mapping[str, str]] = {**GroupTrainer.owned, "loss_type": "loss="}
 
     def _refuse_impossible(self) -> None:
@@ -94,9 +94,9 @@ class GRPO(GroupTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.grpo_config import GRPOConfig
             from trl.trainer.grpo_trainer import GRPOTrainer
 

@@ -7,36 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import math
 import os
-import random
 import shutil
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import datasets
-import huggingface_hub.constants
-import numpy as np
 import polars as pl
 import torch
 import torch.distributed
-import transformers
 from datasets.table import InMemoryTable
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dreamframe.errors import TrainingError
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.loading import is_cpu, merges, save
+from dreamframe.trainers.loading import is_cpu, merges
+from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.saving import save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
-CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets", "bitsandbytes")  # loggers that speak of what is already decided here
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 
@@ -147,38 +141,6 @@ def last_checkpoint(folder: Path) -> Path | None:
         elif os.environ.get("RANK", "0") == "0":
             shutil.rmtree(found, ignore_errors=True)
     return max(whole)[1] if whole else None
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Leave the process as it was: random states, log levels. No telemetry goes out meanwhile."""
-    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    level = transformers.logging.get_verbosity()
-    noisy = {name: logging.getLogger(name).level for name in CHATTY}
-    loading, mapping = transformers.logging.is_progress_bar_enabled(), not datasets.utils.are_progress_bars_disabled()
-    telemetry = huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
-    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    datasets.utils.disable_progress_bars()
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)  # what these libraries tell each other
-            yield
-    finally:
-        huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = telemetry
-        transformers.logging.set_verbosity(level)
-        for name, was in noisy.items():
-            logging.getLogger(name).setLevel(was)
-        if loading:
-            transformers.logging.enable_progress_bar()
-        if mapping:
-            datasets.utils.enable_progress_bars()
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.random.set_rng_state(states[2])
 
 
 def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:

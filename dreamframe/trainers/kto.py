@@ -34,7 +34,7 @@ class KTO(ChatTrainer):
 
     config: ClassVar[str] = "trl.trainer.kto_config:KTOConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT, "label": BOOL}),)
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2402.01306",)
+    cites: ClassVar[tuple[str, ...]] = ("KTO (Ethayarajh et al. 2024) https://arxiv.org/abs/2402.01306",)
     owned: ClassVar[Mapping[str, str]] = {
         **ChatTrainer.owned, "loss_type": "loss=", "beta": "beta=",
         "desirable_weight": "desirable_weight=", "undesirable_weight": "undesirable_weight=",
@@ -55,8 +55,9 @@ class KTO(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)

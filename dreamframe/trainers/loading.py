@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set
 
 from dreamframe.errors import TrainingError
 from dreamframe.models.local.loading import own_memory
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.local import LocalTrainer
 
 WHOLE = ["lm_head", "score", "classifier", "pre_classifier", "pooler"]  # heads, some of them new: they are never quantised
 
@@ -123,37 +123,7 @@ def _quantized(settings: LocalTrainer) -> dict[str, Any]:
     return {"quantization_config": config}
 
 
-def strip(folder: Path, base_name: str | None) -> None:
-    """Take out of a saved model what is only true here: pickled arguments, local paths, the library's own card."""
-    for name in ("training_args.bin", "README.md"):
-        for file in folder.rglob(name):
-            file.unlink()
-    for file in folder.rglob("*.json"):
-        try:
-            held = json.loads(file.read_text())
-        except ValueError:
-            continue
-        if isinstance(held, dict):
-            cleaned = {k: v for k, v in held.items() if k not in ("_name_or_path", "name_or_path", "tokenizer_file", "local_files_only")}
-            if "base_model_name_or_path" in cleaned:
-                cleaned["base_model_name_or_path"] = base_name
-            if cleaned != held:
-                file.write_text(json.dumps(cleaned, indent=2, ensure_ascii=False) + "\n")
-
-
 def merges(settings: LocalTrainer, job: TrainJob) -> bool:
     """Whether the trained adapter must be laid into its weights, since they are nobody else's: they hold an earlier adapter."""
     assert job.base is not None
     return bool(settings.peft) and (job.adapter is not None or job.base.is_relative_to(job.workdir))
-
-
-def save(model: Any, tokenizer: PreTrainedTokenizerBase, out: Path, *, base_name: str | None, merge: bool = False) -> None:
-    """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
-    if merge and hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
-    model.save_pretrained(str(out), **adapters)
-    if adapters and "CLS" in str(model.peft_config["default"].task_type):
-        model.config.save_pretrained(str(out))  # an adapter's own config does not know the labels
-    tokenizer.save_pretrained(str(out))
-    strip(out, base_name)

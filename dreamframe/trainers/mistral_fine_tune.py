@@ -147,7 +147,7 @@ class MistralApi:
         except (urllib.error.URLError, TimeoutError, ConnectionError) as exc:
             raise ConnectionFailedError(self.hides.text(f"Mistral: {method} {path.partition('?')[0]}: {exc}")) from self.hides.cause(exc)
         except ValueError as exc:
-            raise BadReplyError(f"Mistral: {method} {path.partition('?')[0]} answered something that is no JSON object") from exc
+            raise BadReplyError(f"Mistral: {method} {path.partition('?')[0]} answered something that is not a JSON object") from exc
 
     def _refused(self, exc: urllib.error.HTTPError) -> Exception:
         said = self.hides.data(exc.read(MOST_SAID)).decode(errors="replace")[:2000]

@@ -28,13 +28,13 @@ class ORPO(ChatTrainer):
 
     config: ClassVar[str] = "trl.experimental.orpo.orpo_config:ORPOConfig"
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2403.07691",)
+    cites: ClassVar[tuple[str, ...]] = ("ORPO (Hong et al. 2024) https://arxiv.org/abs/2403.07691",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "beta": "beta="}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
             return fit_without_reference(self, job, ORPOTrainer, ORPOConfig, beta=self.beta)

@@ -47,7 +47,10 @@ class PPO(PolicyTrainer):
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:1707.06347", "arXiv:1909.08593")
+    cites: ClassVar[tuple[str, ...]] = (
+        "PPO (Schulman et al. 2017) https://arxiv.org/abs/1707.06347",
+        "Fine-tuning from human preferences (Ziegler et al. 2019) https://arxiv.org/abs/1909.08593",
+    )
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
@@ -61,10 +64,10 @@ class PPO(PolicyTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
 
-        from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, with_adapter
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="left")
             model = load_model(self, job, AutoModelForCausalLM)
             rows = self.prompts(job.rows, job, model, tokenizer)
@@ -105,7 +108,8 @@ class Loop:
         import torch
 
         from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import merges, save
+        from dreamframe.trainers.loading import merges
+        from dreamframe.trainers.saving import save
 
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
         while self.step < self.total:

@@ -10,10 +10,10 @@ import polars as pl
 
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
-from dreamframe.trainers.base import root
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import REWARD, Kind
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
 
 if TYPE_CHECKING:
@@ -35,27 +35,28 @@ class Reward(ChatTrainer):
     center_rewards: float | None = setting()  # weight that pulls the mean reward to 0, https://arxiv.org/abs/2312.09244
 
     config: ClassVar[str] = "trl.trainer.reward_config:RewardConfig"
-    kind: ClassVar[str] = "reward"
+    kind: ClassVar[Kind] = REWARD
     ways: ClassVar[tuple[Roles, ...]] = (
         Roles({"prompt": CHAT, "chosen": CHAT, "rejected": CHAT, "margin": NUMBER}, optional=("prompt", "margin")),
         Roles({"prompt": CHAT, "completion": CHAT, "score": NUMBER}, optional=("prompt",)),
     )
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2204.05862",)
+    cites: ClassVar[tuple[str, ...]] = ("Reward modelling from human feedback (Bai et al. 2022) https://arxiv.org/abs/2204.05862",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "center_rewards_coefficient": "center_rewards="}
 
     def as_reward(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.RewardModel` over what was trained."""
-        from dreamframe.models.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import RewardModel
 
-        return of_training(model, kind="reward", base=root(self.base), is_adapter=self.is_adapter, **settings)
+        return RewardModel(**self.weights_of(model), **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="right")
             model = load_model(self, job, AutoModelForSequenceClassification, num_labels=1)
             model.config.get_text_config().pad_token_id = tokenizer.pad_token_id

@@ -19,6 +19,7 @@ from dreamframe.prompts.templates import columns as template_columns
 from dreamframe.prompts.templates import render
 from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.weights import base_identity, locate
 
 Scorer = Callable[[pl.DataFrame], list[float | None]]  # rows of prompt, completion and the further columns → a reward each
 NUMBER = AnswerSchema.of(float, step="LLMReward")
@@ -88,14 +89,14 @@ class PolicyTrainer(ChatTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         if self.init:
-            raise SettingError(f"{self.label}: init='scratch' has nothing to say yet; train a model with dr.SFT first.")
+            raise SettingError(f"{self.label}: init='scratch' makes a model that cannot write yet; train a model with dr.SFT first.")
         if not self.rewards:
             raise SettingError(f"{self.label}: rewards= is missing: a function, a reward model, or dr.LLMReward(llm, '… {{completion}} …').")
         if self.reward_weights is not None and len(self.reward_weights) != len(self.rewards):
             raise SettingError(f"{self.label}: {len(self.rewards)} rewards need {len(self.rewards)} reward_weights, not {len(self.reward_weights)}.")
         for reward in self.rewards:
             if isinstance(reward, LLM):
-                raise SettingError(f"{self.label}: say what {reward.label} shall judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
+                raise SettingError(f"{self.label}: say what {reward.label} is to judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
             if isinstance(reward, LLMReward) and self.processes > 1:
                 raise SettingError(f"{self.label}: an LLM's reward is asked by the run's own process; train with processes=1.")
         for name in ("max_new_tokens", "temperature"):
@@ -116,10 +117,9 @@ class PolicyTrainer(ChatTrainer):
                     what = "LLMReward" if isinstance(reward, LLMReward) else f"the reward {_name(reward)}"
                     raise SettingError(f"{self.label}: {what} reads {name!r}, and the frame has {listed(schema.names())}.{did_you_mean(name, schema.names())}")
 
-    def identity(self) -> Mapping[str, object]:
-        from dreamframe.trainers.weights import base_identity
+    def identity_fields(self) -> Mapping[str, object]:
 
-        own = super().identity()
+        own = super().identity_fields()
         held = [base_identity(r, self.hub_token) if isinstance(r, str) else r for r in self.rewards]  # a folder by its content
         return {**own, "rewards": held}
 
@@ -235,7 +235,6 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     from dreamframe.trainers.loading import load_frozen
-    from dreamframe.trainers.weights import locate
 
     at = locate(reward, who=f"{settings.label} rewards", token=settings.hub_token)
     model = load_frozen(settings, at.weights, at.adapter, AutoModelForSequenceClassification, num_labels=1)

@@ -25,12 +25,12 @@ class RLOO(GroupTrainer):
     beta: float = setting(0.05)
 
     config: ClassVar[str] = "trl.trainer.rloo_config:RLOOConfig"
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2402.14740",)
+    cites: ClassVar[tuple[str, ...]] = ("RLOO (Ahmadian et al. 2024) https://arxiv.org/abs/2402.14740",)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from trl.trainer.rloo_config import RLOOConfig
             from trl.trainer.rloo_trainer import RLOOTrainer
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import EMBEDDER, Kind
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, retrieval_of, without_card
+
+if TYPE_CHECKING:
+    from dreamframe.models.embedders.base import Embedder
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class SentenceTransformerTrainer(SentenceTrainer):
     matryoshka: tuple[int, ...] | None = setting()
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
-    kind: ClassVar[str] = "embedder"
+    kind: ClassVar[Kind] = EMBEDDER
     ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED, *LABELLED, Roles({"text": TEXT, "label": LABEL}))
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {
         ("anchor", "positive", "negative"): "MultipleNegativesRankingLoss",
@@ -42,7 +47,7 @@ class SentenceTransformerTrainer(SentenceTrainer):
         ("sentence1", "sentence2", "label"): "OnlineContrastiveLoss",
         ("text", "label"): "BatchAllTripletLoss",
     }
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:1908.10084",)
+    cites: ClassVar[tuple[str, ...]] = ("Sentence-BERT (Reimers and Gurevych 2019) https://arxiv.org/abs/1908.10084",)
 
     def __post_init__(self) -> None:
         if self.matryoshka is not None:
@@ -54,10 +59,17 @@ class SentenceTransformerTrainer(SentenceTrainer):
         if self.matryoshka is not None and (not self.matryoshka or self.matryoshka[-1] < 1):
             raise SettingError(f"{self.label}: matryoshka={self.matryoshka} must name dimensions of 1 and more.")
 
+    def as_embedder(self, model: Trained, **settings: Any) -> Embedder:
+        """`dr.SentenceTransformer` over what was trained."""
+        from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(model, **settings)
+
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from sentence_transformers import SentenceTransformer
             from sentence_transformers import SentenceTransformerTrainer as Underlying
             from sentence_transformers import SentenceTransformerTrainingArguments as Arguments

@@ -13,9 +13,10 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import LocalTrainer, json_text
+from dreamframe.trainers.base import json_text
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import LABEL, NUMBER, TEXT, Roles
 
 TEXTS = ("anchor", "positive", "negative", "sentence1", "sentence2", "text")
@@ -113,7 +114,7 @@ class SentenceTrainer(LocalTrainer):
 
     def keep(self, model: Any, job: TrainJob, cls: Any, **config: Any) -> None:
         """Write the whole model; an adapter is merged into the base first."""
-        from dreamframe.trainers.loading import strip
+        from dreamframe.trainers.saving import strip
 
         if self.peft:
             model.save_pretrained(str(job.workdir / "adapter"), create_model_card=False)

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import LocalTrainer
 from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.kinds import SEQ2SEQ, Kind
+from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import TEXT, Roles
 
 
@@ -29,7 +30,7 @@ class Seq2Seq(LocalTrainer):
     max_target_length: int | None = setting()
 
     config: ClassVar[str] = "transformers.training_args_seq2seq:Seq2SeqTrainingArguments"
-    kind: ClassVar[str] = "seq2seq"
+    kind: ClassVar[Kind] = SEQ2SEQ
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": TEXT, "completion": TEXT}),)
     owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "generation_max_length": "max_target_length="}
 
@@ -38,9 +39,10 @@ class Seq2Seq(LocalTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import load_model, load_tokenizer, with_adapter
+        from dreamframe.trainers.quiet import alone
         from dreamframe.trainers.scores import best_tokens, token_accuracy
 
-        with hf.alone():
+        with alone():
             tokenizer = load_tokenizer(self, job)
             model = with_adapter(self, load_model(self, job, AutoModelForSeq2SeqLM), task="SEQ_2_SEQ_LM")
             rows = self._tokens(job.rows, job, model, tokenizer)

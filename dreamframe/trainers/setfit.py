@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from dreamframe.models.edges import Trained
 from dreamframe.trainers.classifier import named, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import CLASSIFIER, Kind
 from dreamframe.trainers.roles import LABELS, TEXT, Roles
 from dreamframe.trainers.sentences import SentenceTrainer, without_card
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 SAMPLING = ("oversampling", "undersampling", "unique")
 LABELS_FILE = "labels.json"
+
+
+def use(repo: str, base: str | None) -> str:  # noqa: ARG001  it is always whole
+    """How a model card shows the use of a trained one."""
+    return f'from setfit import SetFitModel\n\nmodel = SetFitModel.from_pretrained("{repo}")\nprint(model.predict(["…"]))'
 
 
 @dataclass(frozen=True)
@@ -42,16 +48,16 @@ class SetFit(SentenceTrainer):
     sampling: str = setting("oversampling")
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
-    kind: ClassVar[str] = "classifier"
+    kind: ClassVar[Kind] = replace(CLASSIFIER, library="setfit", library_of_adapter="setfit", use=use)
     aliases: ClassVar[Mapping[str, str]] = {"input": "text", "output": "label"}
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"text": TEXT, "label": LABELS}),)
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {("sentence_1", "sentence_2", "label"): "CosineSimilarityLoss"}
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2209.11055",)
+    cites: ClassVar[tuple[str, ...]] = ("SetFit (Tunstall et al. 2022) https://arxiv.org/abs/2209.11055",)
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         if self.sampling not in SAMPLING:
-            raise SettingError(f"SetFit: sampling={self.sampling!r} is none of {listed(SAMPLING)}.")
+            raise SettingError(f"SetFit: sampling={self.sampling!r} is not one of {listed(SAMPLING)}.")
         if self.iterations is not None and self.iterations < 1:
             raise SettingError(f"SetFit: iterations={self.iterations} must be 1 or more.")
 
@@ -62,15 +68,16 @@ class SetFit(SentenceTrainer):
 
     def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
         """`dr.SentenceClassifier` over what was trained; rows that had lists of labels get any number of them."""
-        from dreamframe.models.task_models.trained import of_training
+        from dreamframe.models.task_models.trained import SentenceClassifier
 
         several = isinstance(model.step.inputs[0].schema[dict(model.step.columns)["label"]], pl.List)
-        return of_training(model, kind="setfit", base=self.base, is_adapter=False, **{"multi_label": several, **settings})
+        return SentenceClassifier(model, **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
             model = self.open_base(job, SentenceTransformer)
@@ -125,7 +132,7 @@ class SetFit(SentenceTrainer):
             max_pairs=self.steps * self.batch_size if self.steps else -1,
         )  # fmt: skip
         if not drawn.pos_pairs or not drawn.neg_pairs:
-            raise TrainingError("SetFit: there must be two rows of one label and two of different ones, to make pairs of.")
+            raise TrainingError("SetFit: it makes pairs of rows: at least two rows must have the same label, and two another one.")
         return pl.DataFrame(list(drawn), schema={"sentence_1": pl.String, "sentence_2": pl.String, "label": pl.Float32})
 
     def _add_head(self, job: TrainJob, rows: pl.DataFrame, validation: pl.DataFrame | None, labels: list[str]) -> dict[str, float]:
@@ -161,7 +168,7 @@ def _linear(vectors: Any, marks: Any) -> tuple[Any, Any]:
         each = OneVsRestClassifier(LogisticRegression()).fit(vectors, marks).estimators_
         for i, one in enumerate(each):
             if not hasattr(one, "coef_"):
-                raise TrainingError(f"SetFit: label number {i} is in every row or in none, so there is nothing to tell.")
+                raise TrainingError(f"SetFit: label number {i} is in every row or in none, so there is nothing to learn about it.")
         weight, bias = np.concatenate([e.coef_ for e in each]), np.concatenate([e.intercept_ for e in each])
     else:
         head = LogisticRegression().fit(vectors, marks)

@@ -47,8 +47,9 @@ class SFT(ChatTrainer):
 
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import adapter_config, load_model, row_limit
+        from dreamframe.trainers.quiet import alone
 
-        with hf.alone():
+        with alone():
             tokenizer = self.chat_tokenizer(job)
             self._need_marks(tokenizer)
             model = load_model(self, job, AutoModelForCausalLM)

@@ -13,6 +13,7 @@ import polars as pl
 from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.kinds import SPARSE_EMBEDDER, Kind
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import RANKED, SCORED, SentenceTrainer, retrieval_of, without_card
 
@@ -33,21 +34,22 @@ class SparseEncoderTrainer(SentenceTrainer):
 
     config: ClassVar[str] = "sentence_transformers.sparse_encoder.training_args:SparseEncoderTrainingArguments"
     family: ClassVar[str] = "sparse_encoder"
-    kind: ClassVar[str] = "sparse_embedder"
+    kind: ClassVar[Kind] = SPARSE_EMBEDDER
     ways: ClassVar[tuple[Roles, ...]] = (*RANKED, *SCORED)
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {
         ("anchor", "positive", "negative"): "SparseMultipleNegativesRankingLoss",
         ("anchor", "positive"): "SparseMultipleNegativesRankingLoss",
         ("sentence1", "sentence2", "score"): "SparseCoSENTLoss",
     }
-    cites: ClassVar[tuple[str, ...]] = ("arXiv:2107.05720",)
+    cites: ClassVar[tuple[str, ...]] = ("SPLADE (Formal et al. 2021) https://arxiv.org/abs/2107.05720",)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
+        from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
         _need_masked_language_model(job.base)
-        with hf.alone():
+        with alone():
             from sentence_transformers.sparse_encoder import SparseEncoder, SparseEncoderTrainingArguments, losses
             from sentence_transformers.sparse_encoder import SparseEncoderTrainer as Underlying
 

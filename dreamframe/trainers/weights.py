@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact, ModelSettings
+from dreamframe.models.local.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
 from dreamframe.trainers.base import Chained
 
 
@@ -20,7 +21,7 @@ class Located:
 
 
 def locate(base: Any, *, who: str, token: bool | None = None) -> Located:
-    """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that is no model."""
+    """The folders of a base: its weights, and the adapter if it is one. Raises SettingError for a folder that does not hold a model."""
     if isinstance(base, Located):
         return base
     if isinstance(base, Chained):
@@ -36,16 +37,14 @@ def locate(base: Any, *, who: str, token: bool | None = None) -> Located:
 
 def base_identity(base: Any, token: bool | None = None) -> object:
     """What a base is, by content: the resolved commit of a Hub id, the digest of files, the key of a trained model."""
-    from dreamframe.models.local.weights import weights_identity
 
     if isinstance(base, str | Path):
         return weights_identity(base if isinstance(base, str) else str(base), token=token)
-    return base.identity() if isinstance(base, ModelSettings) else base
+    return base.identity_fields() if isinstance(base, ModelSettings) else base
 
 
 def digests_here(value: Any) -> list[str]:
-    """Digests of the weights on this machine that names stand for. What is not here, or is no name, has none."""
-    from dreamframe.models.local.weights import KeptWeights, content_digest, weights_path
+    """Digests of the weights on this machine that a name, or several, stand for. Empty for weights that are elsewhere, and for what is not a name."""
 
     if isinstance(value, tuple):
         return [digest for v in value for digest in digests_here(v)]
@@ -73,7 +72,6 @@ def _chained(base: Chained, who: str, token: bool | None) -> Located:
 
 
 def _named(model: str, llm: ModelSettings | None, who: str, token: bool | None) -> Located:
-    from dreamframe.models.local.weights import local_weights
 
     path = Path(model).expanduser()
     if path.is_dir() and (path / "adapter_config.json").exists():
@@ -89,7 +87,6 @@ def _model_folder(folder: Path, who: str) -> Path:
 
 
 def _adapter_folder(adapter: Any, who: str) -> Path:
-    from dreamframe.models.local.weights import weights_path
 
     folder = Path(adapter.path) if isinstance(adapter, Artefact) else weights_path(adapter if isinstance(adapter, str) else str(adapter)) or Path(str(adapter))
     if not (folder / "adapter_config.json").exists():

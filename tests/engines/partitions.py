@@ -180,6 +180,6 @@ class Worker:
         known = (number, place, theirs.digest)
         if known not in self._questions:
             models = [m.resolve(lambda trained: ctx.artefact(trained.step)) for m in segment.steps[place].models()]
-            mine = next(m for m in models if dict(m.identity()) == dict(theirs.llm.identity()))
+            mine = next(m for m in models if dict(m.identity_fields()) == dict(theirs.llm.identity_fields()))
             self._questions[known] = replace(theirs, llm=mine)
         return self._questions[known]

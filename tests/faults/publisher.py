@@ -55,7 +55,7 @@ def do(what: str, folder: str, base: str) -> None:
 def unreachable(df: dr.Frame) -> list[Callable[[], object]]:
     """What needs a Hub."""
     llm = dr.Transformers("org/model")
-    return [lambda: df.push_to_hub("me/reviews", token=TOKEN), lambda: dr.scan_hub("me/reviews", token=TOKEN), llm.identity]
+    return [lambda: df.push_to_hub("me/reviews", token=TOKEN), lambda: dr.scan_hub("me/reviews", token=TOKEN), llm.identity_fields]
 
 
 def error_of(call: Callable[[], object]) -> tuple[str, str]:

@@ -27,7 +27,7 @@ class Named(Fake):
     name: str = ""
     provider: ClassVar[str] = "named"
 
-    def identity(self) -> dict[str, Any]:
+    def identity_fields(self) -> dict[str, Any]:
         return {"provider": "named"}
 
     def open(self) -> Client:

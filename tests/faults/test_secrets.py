@@ -179,7 +179,7 @@ def test_a_key_is_shown_by_none_of_its_hiding_places(where: str, tmp_path: Path)
     with Loopback(fault=lambda c: lambda call: call.send(400 if c.ordinal % 2 else 500, error(sent(call)))) as server:
         model = HELD[where](server, KEY)
         plan = frame(model) if isinstance(model, dr.OpenAI | dr.Anthropic) else lambda: dr.frame({"i": [1, 2], "t": ["a", "b"]}).embed(model, "t")
-        check(KEY, [*everything(tmp_path / "s", plan), ("repr", repr(model)), ("identity", f"{model.identity()!r} {model.key_fields()!r}"[:0])])
+        check(KEY, [*everything(tmp_path / "s", plan), ("repr", repr(model)), ("identity", f"{model.identity_fields()!r} {model.key_fields()!r}"[:0])])
 
 
 @pytest.mark.parametrize("where", HELD)
@@ -364,7 +364,7 @@ def test_an_address_that_is_none_is_named_without_its_login(address: str) -> Non
 
 def test_the_values_that_identity_is_made_of_hold_no_key() -> None:
     model = dr.OpenAI("m", base_url=f"http://me:{KEY}@host/v1?api_key={KEY}", api_key=KEY, headers={"x": KEY})
-    check(KEY, [("canonical", repr(canonical(model))), ("identity", repr(model.identity())), ("fields", repr(model.key_fields()))])
+    check(KEY, [("canonical", repr(canonical(model))), ("identity", repr(model.identity_fields())), ("fields", repr(model.key_fields()))])
 
 
 def test_nothing_is_logged_with_a_key_in_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -144,7 +144,7 @@ def test_a_plan_that_brings_a_secret_of_its_own_is_refused(home: Path, field: st
 
 def test_answers_are_not_filed_as_those_of_another_server(home: Path, evil: Loopback) -> None:
     """Else one listed server could answer, for good, in the name of another."""
-    plan = asking(dr.OpenAI("gpt-4o", base_url=evil.url, identity_="https://api.openai.com/v1"))
+    plan = asking(dr.OpenAI("gpt-4o", base_url=evil.url, identity="https://api.openai.com/v1"))
     with dr.Session(None), pytest.raises(NotAllowedError, match=r"files what it answers as answers of 'https://api\.openai\.com/v1'"):
         dr.from_json(plan, allow=[evil.url]).collect()
     assert evil.n_calls == 0
@@ -255,7 +255,7 @@ def test_a_model_made_of_a_read_training_reaches_no_further(home: Path) -> None:
     assert tuned.authority == Authority()
     weights = dr.from_json(dr.frame(ROWS).train(dr.SFT("../weights", peft={"r": 2}), prompt="t", completion="t").to_json())
     with pytest.raises(NotAllowedError, match="weights"):
-        weights.llm().identity()  # type: ignore[union-attr]
+        weights.llm().identity_fields()  # type: ignore[union-attr]
 
 
 def test_authority_is_no_part_of_what_a_plan_is(home: Path, evil: Loopback) -> None:

@@ -52,7 +52,7 @@ class Server:
 
 
 class Model(dr.testing.Scripted):
-    def identity(self) -> dict[str, object]:
+    def identity_fields(self) -> dict[str, object]:
         return {"model": self.model}
 
 

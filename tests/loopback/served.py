@@ -37,7 +37,7 @@ def run(
 
     with Loopback(fault=lambda call: behave) as server, dr.Session(where, progress=False):
         url = server.url.removesuffix("/v1") if make is dr.Anthropic else server.url
-        model = make("m", base_url=url, identity_="here", **{"api_key": "k", "attempts": 3, "backoff_s": 0.001, "concurrency": 4, **(llm or {})})
+        model = make("m", base_url=url, identity="here", **{"api_key": "k", "attempts": 3, "backoff_s": 0.001, "concurrency": 4, **(llm or {})})
         df = verb(dr.frame({"t": list(rows)}), model) if verb is not None else prompted(dr.frame({"t": list(rows)}), model, **settings)
         out = df.collect()
         failures = df.failures()

@@ -146,7 +146,7 @@ def test_a_reward_model_scores_chats_as_the_training_does(tmp_path: Path) -> Non
 
 def test_what_a_model_is_not_is_said() -> None:
     model = dr.frame({"text": ["a", "b"], "label": ["x", "y"]}).train(dr.Classifier("base"))
-    with pytest.raises(SettingError, match="Classifier makes no language model"):
+    with pytest.raises(SettingError, match="Classifier does not make a language model"):
         model.llm()
     with pytest.raises(SettingError, match="SentenceTransformerTrainer does"):
         model.embedder()

@@ -98,7 +98,6 @@ def test_every_import_points_down(found: list[Import]):
     assert upward(found) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the rooms are new, and the last arrows up are cut next")
 def test_no_modules_import_each_other_in_a_circle(found: list[Import]):
     assert circle(found) == []
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, Self
+from urllib.parse import urlsplit
 
 from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
 from dreamframe.models.api.adaptation import Adapted
+from dreamframe.models.api.address import Address, Untold, address_of
 from dreamframe.models.api.batch_api import BatchApi
 from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
@@ -27,7 +27,7 @@ from dreamframe.models.held import redactor_of, secrets_in
 from dreamframe.models.prices import FREE, Price, listed
 from dreamframe.models.request import Completion, Question, Request
 from dreamframe.redaction.redactor import is_no_word, redactor
-from dreamframe.redaction.secret import MASK, Secret, SecretPart, hide_fields
+from dreamframe.redaction.secret import Secret, SecretPart, hide_fields
 
 
 class Connection(Protocol):
@@ -55,12 +55,10 @@ class ApiSettings(ModelSettings):
     model: str
 
     base_url: str | None = setting()
-    identity_: str | None = steering()  # stands for the address in the identity
-    variant: str | None = setting()  # digest of the query and the headers that choose the answer; made here, kept in plans
+    identity: str | None = steering(written_as="identity_")  # an address that stands for this one: answers are kept when a server moves
+    variant: str | None = field(init=False, default=None, metadata={"is_written": True})  # digest of the query and the headers that choose the answer
     api_key: str | None = secret()
     headers: Any = secret()  # dict of further headers
-    userinfo: str | None = secret()  # of base_url, kept out of sight
-    query: str | None = secret()  # of base_url
     concurrency: int = steering(256)
     timeout_s: float = steering(300.0)  # hard deadline of one call
     attempts: int = steering(8)
@@ -80,18 +78,11 @@ class ApiSettings(ModelSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.base_url is not None:
-            parts = split(self.base_url, who=type(self).__name__)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                told = without_login(self.base_url)
-                raise SettingError(f"{type(self).__name__}: base_url={told!r} is not an address like 'http://localhost:8000/v1'.")
-            userinfo, _, place = parts.netloc.rpartition("@")
-            object.__setattr__(self, "base_url", urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", "")))
-            object.__setattr__(self, "userinfo", userinfo or self.userinfo)
-            object.__setattr__(self, "query", parts.query or self.query)
-        if self.headers is not None:  # frozen: a dict may be changed afterwards
+            object.__setattr__(self, "base_url", address_of(self.base_url, who=type(self).__name__))
+        told = self.headers.variant if isinstance(self.headers, Untold) else None
+        if self.headers is not None and told is None:  # frozen: a dict may be changed afterwards
             object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))
-        if (asks := self.asks_for()) is not None:
-            object.__setattr__(self, "variant", asks)
+        object.__setattr__(self, "variant", self.asks_for() or told)
         self._hide_secrets()
         hide_fields(self)
         for name in ("concurrency", "attempts"):
@@ -99,18 +90,40 @@ class ApiSettings(ModelSettings):
                 raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
 
     def asks_for(self) -> str | None:
-        """The digest of what the query and the headers choose. `identity_` stands for the whole address, and so for the query."""
-        return variant_of(None if self.identity_ else self.query, self.headers or ())
+        """The digest of what the query and the headers choose. `identity` stands for the whole address, and so for the query."""
+        return variant_of(None if self.identity else self.query, self.headers or ())
+
+    @classmethod
+    def of_plan(cls, fields: Mapping[str, Any]) -> Self:
+        """A plan holds neither headers nor a query: their digest is all that is known of them."""
+        held = dict(fields)
+        variant = held.pop("variant", None)
+        if variant is not None:
+            held["headers"] = Untold(variant)
+        return cls(**held)
+
+    @property
+    def userinfo(self) -> str | None:
+        """User and password of the address, which settings do not show."""
+        return self.base_url.userinfo if isinstance(self.base_url, Address) else None
+
+    @property
+    def query(self) -> str | None:
+        """The query of the address, which settings do not show."""
+        return self.base_url.query if isinstance(self.base_url, Address) else None
+
     def _hide_secrets(self) -> None:
         """A secret that also stands in another setting, such as a gateway's key in the path of its address, is not shown there either."""
         hides = redactor(tuple(s for s in dict.fromkeys(secrets_in(self)) if is_no_word(s)))
-        for name in ("model", "base_url", "system", "identity_"):
+        for name in ("model", "base_url", "system", "identity"):
             if hides and isinstance(value := getattr(self, name, None), str) and (shown := hides.text(value)) != value:
-                object.__setattr__(self, name, SecretPart.of(value, name=name, shown=shown))
+                parts = {"userinfo": value.userinfo, "query": value.query} if isinstance(value, Address) else None
+                masked = SecretPart.of(value, name=name, shown=shown) if parts is None else Address.of_parts(value, **parts, shown=shown)
+                object.__setattr__(self, name, masked)
 
-    def identity(self) -> Mapping[str, object]:
-        """The endpoint without credentials, unless `identity_` stands for it, and what its query and headers choose."""
-        seen = {**super().identity(), "base_url": self.identity_ or self.endpoint}
+    def identity_fields(self) -> Mapping[str, object]:
+        """The endpoint without credentials, unless `identity` stands for it, and what its query and headers choose."""
+        seen = {**super().identity_fields(), "base_url": self.identity or self.endpoint}
         return {k: v for k, v in seen.items() if k != "variant" or v is not None}
 
     @property
@@ -123,7 +136,8 @@ class ApiSettings(ModelSettings):
     @property
     def endpoint(self) -> str:
         """The address that paths are put to."""
-        return self.base_url or self.address
+        place = self.base_url or self.address
+        return str(place) if isinstance(place, Address) and place.shown == place else place
 
     @property
     def is_own_address(self) -> bool:
@@ -140,8 +154,8 @@ class ApiSettings(ModelSettings):
             return
         if not self.is_own_address:
             self.authority.address(self.endpoint, who=self.label, own=self.own_address)
-        if self.identity_ is not None and self.identity_ != self.endpoint and self.identity_ not in self.authority.listed:
-            self.authority.address(self.identity_, who=self.label, own="", why="files what it answers as answers of")
+        if self.identity is not None and self.identity != self.endpoint and self.identity not in self.authority.listed:
+            self.authority.address(self.identity, who=self.label, own="", why="files what it answers as answers of")
 
     def reaches(self) -> tuple[str, ...]:
         return () if self.is_own_address else (shown(self.endpoint),)
@@ -196,30 +210,6 @@ class ApiSettings(ModelSettings):
 @dataclass(frozen=True)
 class ApiLLM(ApiSettings, LLM):
     """Settings of a language model behind an HTTP API."""
-
-
-def split(address: str, *, who: str) -> SplitResult:
-    """The parts of an address. Raises SettingError, without what may be a password in it, for a text that has none."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port  # none where a password has a slash in it: the rest of it is then no port
-        return parts
-    except ValueError:
-        pass  # its words show the address
-    raise SettingError(f"{who}: base_url={without_login(address)!r} is not an address like 'http://localhost:8000/v1'.")
-
-
-def without_login(address: str) -> str:
-    """An address, or what was meant to be one, without user, password and query.
-
-    >>> without_login("htp:/me:pw@host/v1?key=k")
-    'htp:/***@host/v1?***'
-    """
-    place, mark, _ = address.partition("?")
-    before, at, after = place.rpartition("@")
-    scheme = re.match(r"[a-zA-Z]*:?/*", before)
-    shown = f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else place
-    return f"{shown}?{MASK}" if mark else shown
 
 
 def no_key(llm: ApiSettings) -> AuthenticationError:

@@ -80,8 +80,8 @@ class LlamaCppEmbedder(InGguf, Embedder):
             raise SettingError(f"{type(self).__name__}: {self.label} does not say how its vectors are pooled; give pooling='mean', 'cls' or 'last'.")
         return int(found)  # type: ignore[call-overload, no-any-return]
 
-    def identity(self) -> Mapping[str, object]:
-        return {**super().identity(), "model": self.content, "pooling": self.pooled}
+    def identity_fields(self) -> Mapping[str, object]:
+        return {**super().identity_fields(), "model": self.content, "pooling": self.pooled}
 
     def pool_key(self) -> str:
         return f"llamacpp-embedder {self.weights_key()} {self.pooled} {self.prompt!r} {self.normalize} {self.n_ctx} {self.threads} {self.gpu_layers}"

@@ -68,9 +68,9 @@ class OpenAIEmbedder(ApiSettings, Embedder):
     def dim(self) -> int:
         return self.dimensions or DIMENSIONS[self.model]
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """The length that the model has anyway is the same as that length asked for."""
-        return {**super().identity(), "dimensions": self.dim}
+        return {**super().identity_fields(), "dimensions": self.dim}
 
     def pool_key(self) -> str:
         return f"embedder {super().pool_key()} {self.batch_size}"

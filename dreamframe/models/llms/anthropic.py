@@ -47,8 +47,8 @@ class Anthropic(ApiLLM):
     pip_extra: ClassVar[str] = "anthropic"
     dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS, names_limit=NAMES_LIMIT)
 
-    def identity(self) -> Mapping[str, object]:
-        return {k: v for k, v in super().identity().items() if k != "effort" or v is not None}
+    def identity_fields(self) -> Mapping[str, object]:
+        return {k: v for k, v in super().identity_fields().items() if k != "effort" or v is not None}
 
     def auth(self, key: str | None) -> Mapping[str, str]:
         return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}

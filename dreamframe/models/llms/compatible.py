@@ -184,8 +184,8 @@ class AzureOpenAI(OpenAI):
 
     def asks_for(self) -> str | None:
         query = urlencode([(k, v) for k, v in parse_qsl(self.query or "", keep_blank_values=True) if k != "api-version"])
-        return variant_of(None if self.identity_ else query, self.headers or ())
+        return variant_of(None if self.identity else query, self.headers or ())
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """The version of the API changes how a deployment is asked, not what it answers."""
-        return {k: v for k, v in super().identity().items() if k != "api_version"}
+        return {k: v for k, v in super().identity_fields().items() if k != "api_version"}

@@ -57,14 +57,14 @@ class LiteLLM(OpenAI):
     needs_key: ClassVar[bool] = False
     pip_extra: ClassVar[str] = "litellm"
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """What the environment chooses for this provider counts as well: litellm reads it where no `base_url` is given."""
         around = self.environment if self.environment is not None else self.around()
-        return {**super().identity(), **({"environment": around} if around else {})}
+        return {**super().identity_fields(), **({"environment": around} if around else {})}
 
     def around(self) -> str:
-        """What the environment chooses now: a digest, or nothing. `identity_` stands for it, as for any address."""
-        return environment_of(self.model, has_base=self.base_url is not None) or "" if self.identity_ is None else ""
+        """What the environment chooses now: a digest, or nothing. `identity` stands for it, as for any address."""
+        return environment_of(self.model, has_base=self.base_url is not None) or "" if self.identity is None else ""
 
     def pinned(self) -> Self:
         if self.environment is not None:
@@ -74,7 +74,7 @@ class LiteLLM(OpenAI):
         return made
 
     def pool_key(self) -> str:
-        return f"{super().pool_key()} {self.identity()}"
+        return f"{super().pool_key()} {self.identity_fields()}"
 
     @property
     def price(self) -> Price | None:

@@ -87,8 +87,8 @@ class LlamaCpp(InGguf, LLM):
         """Requests that are decoded together."""
         return self.slots
 
-    def identity(self) -> Mapping[str, object]:
-        own = super().identity()  # which asks whether they may be opened
+    def identity_fields(self) -> Mapping[str, object]:
+        own = super().identity_fields()  # which asks whether they may be opened
         adapter = gguf_identity(self.adapter, type(self).__name__) if self.adapter else None
         return {**own, "model": self.content, "adapter": adapter}
 

@@ -20,7 +20,7 @@ class OpenAI(ApiLLM):
     """A model behind OpenAI's API, or behind any server that speaks it (`base_url=`).
 
     The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none.
-    `identity_` replaces the address in the identity: answers are then kept when a server moves. `api` is "chat", "completions" for base models, or
+    `identity` stands for the address: give the old one, and the answers are kept when a server moves. `api` is "chat", "completions" for base models, or
     "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is left out after its first refusal.
 
     Raises SettingError for an address that is not a URL; when asked, AuthenticationError without a key and MissingExtraError without aiohttp.
@@ -37,9 +37,9 @@ class OpenAI(ApiLLM):
     address: ClassVar[str] = "https://api.openai.com/v1"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """Settings that were left as they are do not count: those that come later then change no identity."""
-        return {k: v for k, v in super().identity().items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
+        return {k: v for k, v in super().identity_fields().items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
 
     def first_api(self) -> Api:
         return self.api

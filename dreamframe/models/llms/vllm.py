@@ -68,8 +68,8 @@ class VLLM(LocalSettings, LLM):
         if self.engine is not None and not isinstance(self.engine, str):
             object.__setattr__(self, "engine", json.dumps(dict(self.engine), sort_keys=True))
 
-    def identity(self) -> Mapping[str, object]:
-        seen = super().identity()
+    def identity_fields(self) -> Mapping[str, object]:
+        seen = super().identity_fields()
         chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
         return {**seen, "engine": chosen} if chosen else seen
 

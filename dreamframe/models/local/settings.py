@@ -71,9 +71,9 @@ class LocalSettings(OfWeights, ModelSettings):
         """The model, and the adapter over it."""
         return " + ".join(shown(v) for name in self.named if (v := getattr(self, name, None)) is not None)
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         """The weights by what they hold instead of where they lie; the revision is in that."""
-        seen = dict(super().identity())
+        seen = dict(super().identity_fields())
         revision = seen.pop("revision")
         if isinstance(self.model, str):
             seen["model"] = weights_identity(self.model, str(revision) if revision else None, token=self.hub_token)

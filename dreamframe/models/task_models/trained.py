@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dreamframe.models.base import Client
 from dreamframe.models.request import Completion
@@ -63,9 +63,3 @@ class SentenceClient(HFClassifierClient):
         from dreamframe.models.task_models.trained_engine import SentenceReader
 
         return self.batched(SentenceReader.of(self.settings.to_load(), self.settings.reading))
-
-
-def of_training(model: Any, *, kind: str, base: Any, is_adapter: bool, **settings: Any) -> HFClassifier:
-    """The task model of a training of that kind: over its base where it is an adapter."""
-    cls = {"classifier": HFClassifier, "reward": RewardModel, "setfit": SentenceClassifier}[kind]
-    return cls(base, adapter=model, **settings) if is_adapter else cls(model, **settings)

@@ -19,10 +19,10 @@ import polars as pl
 from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError, PlanError, PlanFormatError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import Authority, shown
+from dreamframe.models.base import ModelSettings
 from dreamframe.models.edges import Rows, Trained
 from dreamframe.models.llms.litellm import LiteLLM
 from dreamframe.models.local.weights import KeptWeights
-from dreamframe.models.parallel import Parallel
 from dreamframe.plan.json import expressions
 from dreamframe.plan.json.field_types import declared, fits
 from dreamframe.plan.json.registry import record_class
@@ -169,7 +169,8 @@ class Reader:
         return record_class(name)
 
     def _fields(self, held: Mapping[str, Any], cls: type) -> dict[str, Any]:
-        fields = {str(name): self.value(v) for name, v in held["fields"].items()}
+        named = {f.metadata.get("written_as", f.name): f.name for f in dataclasses.fields(cls)}
+        fields = {named.get(name, str(name)): self.value(v) for name, v in held["fields"].items()}
         for name, hint in declared(cls).items():
             if name in fields and not fits(fields[name], hint):
                 raise PlanFormatError(f"{cls.__name__}.{name} is a {type(fields[name]).__name__}, which it cannot be")
@@ -190,9 +191,8 @@ class Reader:
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is not a record that a step may hold")
         fields = self._fields(held, cls)
-        if cls is Parallel:
-            return Parallel(*fields["llms"])
-        return cls(**fields | self._lent(cls))
+        fields |= self._lent(cls)
+        return cls.of_plan(fields) if issubclass(cls, ModelSettings) else cls(**fields)
 
     def _lent(self, cls: type) -> dict[str, Any]:
         """What every record that reaches for anything carries: the authority of the plan."""

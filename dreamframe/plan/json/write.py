@@ -28,6 +28,7 @@ from dreamframe.arrow import as_arrow, in_arrow
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.whose_code import recorded
+from dreamframe.models.api.address import Address
 from dreamframe.models.edges import Edge, Trained, as_edge
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.local.weights import KeptWeights
@@ -106,11 +107,11 @@ class Writer:
     def _fields(self, record: Any, without: set[str]) -> dict[str, Any]:
         fields = {}
         for f in dataclasses.fields(record):
-            if f.name in without or f.metadata.get("secret") or f.metadata.get("is_lent") or not f.init:
+            if f.name in without or f.metadata.get("secret") or f.metadata.get("is_lent") or not (f.init or f.metadata.get("is_written")):
                 continue
             value = getattr(record, f.name)
             if not f.metadata.get("runtime") or _is_plain(value):
-                fields[f.name] = self.value(value)
+                fields[f.metadata.get("written_as", f.name)] = self.value(value)
         return {"fields": fields | self._told(record) | (_weights(record) if self._is_for_strangers else {})}
 
     def _told(self, record: Any) -> dict[str, Any]:
@@ -141,7 +142,7 @@ class Writer:
             return {f"${kind}": text(value)}
         match value:
             case Secret():
-                return self._secret(value)
+                return self._text(str(value)) if isinstance(value, Address) and value.shown == value else self._secret(value)
             case KeptWeights():
                 return {"$weights": [str(value), value.identity if isinstance(value.identity, str) else dict(value.identity), value.dim]}
             case datetime.datetime() if type(value) is datetime.datetime and type(value.tzinfo) in (type(None), datetime.timezone):
@@ -230,7 +231,7 @@ def _weights(record: Any) -> dict[str, Any]:
     """The fields of a record that name weights, with what the weights are: a digest of their content, or a commit of the Hub."""
     held = {name: v for name in WEIGHTS if isinstance(v := getattr(record, name, None), str)}
     try:
-        known = dict(record.identity()) if held and hasattr(record, "identity") else {}
+        known = dict(record.identity_fields()) if held and hasattr(record, "identity_fields") else {}
     except DreamframeError:
         return {}  # they are nowhere, and no answer was made with them
     found: dict[str, Any] = {}

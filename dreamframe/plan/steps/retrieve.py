@@ -26,12 +26,12 @@ INDEXES = ("exact", "usearch")
 EXPANSION_ADD, EXPANSION_SEARCH = 128, 96
 
 
-def documents(below: Step, text: str, by: Embedder, *, index: str) -> Step:
+def documents(below: Step, text: str, by: Embedder, *, index: str, label: str = "documents") -> Step:
     """The documents of a frame with their vectors, and a graph over them if the index is approximate. Null texts have null vectors."""
     column = pl.col(text) if below.schema[text] == pl.String else pl.col(text).cast(pl.String)
-    texts = relational("select", inputs=(below,), args=([column.alias(TEXT)],))
-    embedded = Embed.over(texts, by, column=TEXT, into=VECTOR, name="documents")
-    return embedded if index == "exact" else SearchGraph(inputs=(embedded,))
+    texts = relational("select", inputs=(below,), args=([column.alias(TEXT)],), name=label)
+    embedded = Embed.over(texts, by, column=TEXT, into=VECTOR, name=label)
+    return embedded if index == "exact" else SearchGraph(inputs=(embedded,), name=label)
 
 
 @step

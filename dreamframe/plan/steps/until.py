@@ -69,13 +69,13 @@ class Until(RoundsStep):
         raise TooFewRowsError(f"{self.label}: {rows.height} of {self.n} rows passed{among}, {what} Every answer is kept: running again asks for new ones only.")
 
 
-def with_candidates(plan: Step, n: int) -> Step:
+def with_candidates(plan: Step, n: int, *, label: str) -> Step:
     """The plan over n candidates: the source below its row-wise steps grows to n rows if it repeats (`generate`, `repeat_to`), and is cut at n if not."""
     streamed: list[Step] = []
     while plan.is_streamed:
         streamed.append(plan)
         plan = plan.inputs[0]
-    made: Step = RepeatTo(inputs=plan.inputs, n=n, name=plan.name) if isinstance(plan, RepeatTo) else relational("head", inputs=(plan,), args=(n,))
+    made: Step = RepeatTo(inputs=plan.inputs, n=n, name=plan.name) if isinstance(plan, RepeatTo) else relational("head", inputs=(plan,), args=(n,), name=label)
     for above in reversed(streamed):
         made = above.with_inputs([made, *above.inputs[1:]])
     return made

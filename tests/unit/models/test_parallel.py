@@ -50,10 +50,10 @@ def test_a_bad_row_is_not_handed_on() -> None:
 
 
 def test_one_model_at_two_places_is_one_model() -> None:
-    here, there = (OpenAI("m", base_url=f"http://gpu{i}.invalid/v1", identity_="http://gpu/v1") for i in (1, 2))
-    assert Parallel(here, there).identity() == here.identity()
+    here, there = (OpenAI("m", base_url=f"http://gpu{i}.invalid/v1", identity="http://gpu/v1") for i in (1, 2))
+    assert Parallel(here, there).identity_fields() == here.identity_fields()
     other = OpenAI("n", base_url="http://gpu3.invalid/v1")
-    assert Parallel(here, other).identity() == Parallel(other, here).identity() != here.identity()
+    assert Parallel(here, other).identity_fields() == Parallel(other, here).identity_fields() != here.identity_fields()
 
 
 def test_models_that_do_not_agree_are_refused() -> None:

@@ -112,9 +112,9 @@ def test_a_key_moves_only_where_the_order_does(tmp_path: Path) -> None:
     assert order_of_head(base, ["negative", "positive"]) == ["positive", "negative"]
     assert order_of_head(dr.HFClassifier(base), None) == ["positive", "negative"]
     assert order_of_head("nowhere/at/all", None) is None
-    assert "head" not in dr.Classifier(str(micro_classifier())).identity()
-    assert dr.Classifier(base).identity()["head"] == ["positive", "negative"]
-    assert "head" not in dr.Classifier(base, init="scratch").identity()
+    assert "head" not in dr.Classifier(str(micro_classifier())).identity_fields()
+    assert dr.Classifier(base).identity_fields()["head"] == ["positive", "negative"]
+    assert "head" not in dr.Classifier(base, init="scratch").identity_fields()
     shutil.copytree(base, tmp_path / "torn")
     (tmp_path / "torn" / "config.json").write_text("{")
     assert known_labels(tmp_path / "torn") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ def test_query_and_headers_are_identity_and_none_of_them_leaves_it_as_it_was(mak
         {"headers": {"x-variant": "B"}},
         {"headers": {"x-variant": "B"}, "base_url": f"{URL}?deployment=gpt-4o"},
     ]
-    assert len({json.dumps(make(**settings).identity()) for settings in asked}) == len(asked)
-    assert "variant" not in make().identity()
-    seen = json.dumps([make(**settings).identity() for settings in asked])
+    assert len({json.dumps(make(**settings).identity_fields()) for settings in asked}) == len(asked)
+    assert "variant" not in make().identity_fields()
+    seen = json.dumps([make(**settings).identity_fields() for settings in asked])
     assert not [word for word in ("gpt-4o", "gpt-3.5", "x-variant") if word in seen]
 
 
@@ -62,7 +63,7 @@ WHO = [
 
 @pytest.mark.parametrize("settings", WHO, ids=lambda s: str(next(iter(s.values()))))
 def test_who_asks_is_not_identity(settings: dict[str, Any]) -> None:
-    assert dr.OpenAI("m", **{"base_url": URL, **settings}).identity() == dr.OpenAI("m", base_url=URL).identity()
+    assert dr.OpenAI("m", **{"base_url": URL, **settings}).identity_fields() == dr.OpenAI("m", base_url=URL).identity_fields()
 
 
 def test_neither_order_nor_case_of_names_counts() -> None:
@@ -75,21 +76,22 @@ def test_neither_order_nor_case_of_names_counts() -> None:
 def test_headers_are_those_of_the_moment_when_the_model_was_named() -> None:
     given = {"x-variant": "A"}
     llm = dr.OpenAI("m", base_url=URL, headers=given)
-    before = llm.identity()
+    before = llm.identity_fields()
     given["x-variant"] = "B"
     assert dict(llm.headers) == {"x-variant": "A"}
-    assert llm.identity() == before
+    assert llm.identity_fields() == before
 
 
 def test_an_identity_of_ones_own_stands_for_the_address_with_its_query_and_not_for_the_headers() -> None:
-    moved = [dr.OpenAI("m", base_url=f"http://{host}.invalid/v1?deployment={host}", identity_="ours") for host in ("a", "b")]
-    assert moved[0].identity() == moved[1].identity()
-    assert dr.OpenAI("m", base_url=URL, identity_="ours", headers={"x": "1"}).identity() != dr.OpenAI("m", base_url=URL, identity_="ours").identity()
+    moved = [dr.OpenAI("m", base_url=f"http://{host}.invalid/v1?deployment={host}", identity="ours") for host in ("a", "b")]
+    assert moved[0].identity_fields() == moved[1].identity_fields()
+    ours = dr.OpenAI("m", base_url=URL, identity="ours")
+    assert replace(ours, headers={"x": "1"}).identity_fields() != ours.identity_fields()
 
 
 def test_azures_version_of_the_api_is_how_it_is_asked() -> None:
     plain = dr.AzureOpenAI("m", base_url="https://mine.openai.azure.com")
-    assert dr.AzureOpenAI("m", base_url="https://mine.openai.azure.com?api-version=2026-01-01").identity() == plain.identity()
+    assert dr.AzureOpenAI("m", base_url="https://mine.openai.azure.com?api-version=2026-01-01").identity_fields() == plain.identity_fields()
 
 
 def test_a_server_that_answers_by_query_and_header_is_asked_for_each(tmp_path: Path) -> None:
@@ -150,12 +152,12 @@ CHOSEN = [
 @pytest.mark.parametrize(("model", "name", "value"), CHOSEN, ids=[f"{m} {n}" for m, n, _ in CHOSEN])
 def test_what_the_environment_chooses_for_litellm_is_identity(model: str, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = LiteLLM(model)
-    plain, pool = before.identity(), before.pool_key()
+    plain, pool = before.identity_fields(), before.pool_key()
     assert "environment" not in plain
     monkeypatch.setenv(name, value)
-    first = LiteLLM(model).identity()
+    first = LiteLLM(model).identity_fields()
     monkeypatch.setenv(name, value + "-other")
-    assert len({json.dumps(seen) for seen in (plain, first, LiteLLM(model).identity())}) == 3
+    assert len({json.dumps(seen) for seen in (plain, first, LiteLLM(model).identity_fields())}) == 3
     assert value not in json.dumps(first)
     assert LiteLLM(model).pool_key() != pool
 
@@ -165,20 +167,20 @@ OTHERS = [("azure/gpt", "OPENAI_API_BASE"), ("azure/gpt", "AZURE_API_KEY"), ("be
 
 @pytest.mark.parametrize(("model", "name"), OTHERS, ids=[f"{m} {n}" for m, n in OTHERS])
 def test_keys_and_other_providers_are_not(model: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = LiteLLM(model).identity()
+    plain = LiteLLM(model).identity_fields()
     monkeypatch.setenv(name, "x")
-    assert LiteLLM(model).identity() == plain
+    assert LiteLLM(model).identity_fields() == plain
 
 
 def test_an_address_that_is_given_goes_over_the_environments_and_the_librarys(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, anywhere = LiteLLM("azure/gpt", base_url=URL).identity(), LiteLLM("azure/gpt").identity()
+    plain, anywhere = LiteLLM("azure/gpt", base_url=URL).identity_fields(), LiteLLM("azure/gpt").identity_fields()
     monkeypatch.setenv("AZURE_API_BASE", "https://a.invalid")
-    assert LiteLLM("azure/gpt", base_url=URL).identity() == plain
+    assert LiteLLM("azure/gpt", base_url=URL).identity_fields() == plain
     monkeypatch.delenv("AZURE_API_BASE")
     module = types.ModuleType("litellm")
     module.api_base = "https://set.invalid"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "litellm", module)
-    assert LiteLLM("azure/gpt").identity() != anywhere
+    assert LiteLLM("azure/gpt").identity_fields() != anywhere
 
 
 def test_an_environment_that_changes_under_a_run_is_not_asked_in_the_name_of_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,11 +195,11 @@ def test_an_environment_that_changes_under_a_run_is_not_asked_in_the_name_of_the
     monkeypatch.setitem(sys.modules, "litellm", module)
     monkeypatch.setenv("AZURE_API_BASE", "https://a.invalid")
     asking = question(LiteLLM("azure/gpt"))
-    assert asking.llm.identity() == LiteLLM("azure/gpt").identity()
+    assert asking.llm.identity_fields() == LiteLLM("azure/gpt").identity_fields()
     run, failures = ask(asking.llm, ["x"], then=asking)  # type: ignore[arg-type]
     assert (failures, run.texts) == ({}, {"x": "hi"})
     monkeypatch.setenv("AZURE_API_BASE", "https://b.invalid")
-    assert asking.llm.identity() != LiteLLM("azure/gpt").identity(), "pinned when it was made"
+    assert asking.llm.identity_fields() != LiteLLM("azure/gpt").identity_fields(), "pinned when it was made"
     with pytest.raises(SettingError, match="names another address"):
         ask(asking.llm, ["y"], then=asking)  # type: ignore[arg-type]
     assert asked == ["x"]

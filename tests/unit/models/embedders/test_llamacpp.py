@@ -84,9 +84,9 @@ def test_what_was_embedded_loads_no_model_again(tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_identity_is_what_decides_the_vectors() -> None:
-    assert embedder(threads=2, gpu_layers=0).identity() == embedder().identity()
+    assert embedder(threads=2, gpu_layers=0).identity_fields() == embedder().identity_fields()
     for change in ({"pooling": "cls"}, {"prompt": "x "}, {"normalize": False}, {"n_ctx": 64}):
-        assert embedder(**change).identity() != embedder().identity()
+        assert embedder(**change).identity_fields() != embedder().identity_fields()
     assert embedder().dim == 32
 
 

@@ -38,7 +38,7 @@ def test_a_hosted_provider_wants_its_own_key(kind: type[OpenAI], monkeypatch: py
 
 def test_each_provider_is_another_identity() -> None:
     made = [k("m", base_url="http://one.invalid/v1") for k in PRESETS]
-    assert len({str(llm.identity()) for llm in made}) == len(PRESETS)
+    assert len({str(llm.identity_fields()) for llm in made}) == len(PRESETS)
 
 
 def test_azure_asks_a_deployment_in_the_old_way_where_a_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,9 +41,9 @@ def asked(prompt: str = "x", *, is_chat: bool = True, **question: Any) -> dict[s
 
 def test_identity_is_content_not_path(tmp_path: Path) -> None:
     shutil.copy(micro_gguf(), tmp_path / "another-name.gguf")
-    assert dr.LlamaCpp(tmp_path / "another-name.gguf").identity() == dr.LlamaCpp(micro_gguf()).identity()
-    assert greedy(slots=9, threads=3, gpu_layers=0).identity() == greedy().identity()
-    assert greedy(n_ctx=64).identity() != greedy().identity()
+    assert dr.LlamaCpp(tmp_path / "another-name.gguf").identity_fields() == dr.LlamaCpp(micro_gguf()).identity_fields()
+    assert greedy(slots=9, threads=3, gpu_layers=0).identity_fields() == greedy().identity_fields()
+    assert greedy(n_ctx=64).identity_fields() != greedy().identity_fields()
 
 
 @pytest.mark.parametrize("settings", [{"n_ctx": 0}, {"slots": 0}, {"threads": 1.5}], ids=lambda s: next(iter(s)))
@@ -54,7 +54,7 @@ def test_impossible_settings_are_refused_where_they_are_written(settings: dict[s
 
 def test_a_file_that_does_not_exist_is_said_to() -> None:
     with pytest.raises(SettingError, match="no such file"):
-        dr.LlamaCpp("nowhere.gguf").identity()
+        dr.LlamaCpp("nowhere.gguf").identity_fields()
 
 
 def test_a_file_that_is_no_model_stops_the_run(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_a_lora_adapter_is_used_kept_and_part_of_the_identity(tmp_path: Path, mo
     plain, changed = texts(ask_all(greedy(), PROMPTS)), texts(ask_all(tuned, PROMPTS))
     assert sum(a != b for a, b in zip(plain, changed, strict=True)) > len(PROMPTS) // 2
     shutil.copy(micro_lora_gguf(), tmp_path / "moved.gguf")
-    assert greedy(adapter=tmp_path / "moved.gguf").identity() == tuned.identity()
-    assert len({str(llm.identity()) for llm in (greedy(), tuned, greedy(adapter=micro_lora_gguf(seed=1)))}) == 3
+    assert greedy(adapter=tmp_path / "moved.gguf").identity_fields() == tuned.identity_fields()
+    assert len({str(llm.identity_fields()) for llm in (greedy(), tuned, greedy(adapter=micro_lora_gguf(seed=1)))}) == 3
     df = dr.frame({"p": PROMPTS}).prompt(tuned, "{p}", into="a")
     with dr.Session(tmp_path / "session", progress=False):
         assert df.collect().get_column("a").to_list() == changed

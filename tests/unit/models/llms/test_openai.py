@@ -181,25 +181,25 @@ def test_the_key_is_read_when_the_client_opens(monkeypatch: pytest.MonkeyPatch) 
 
 def test_no_secret_is_shown_or_part_of_the_identity() -> None:
     llm = OpenAI("m", base_url="https://me:pw123@Host.example/v1/?sig=s3cret", api_key="sk-secret", headers={"X-Key": "h1dden"})
-    seen = f"{llm!r} {llm.identity()} {llm.key_fields()}"
+    seen = f"{llm!r} {llm.identity_fields()} {llm.key_fields()}"
     assert not [s for s in ("pw123", "s3cret", "sk-secret", "h1dden") if s in seen]
-    assert llm.identity()["base_url"] == "https://host.example/v1"
+    assert llm.identity_fields()["base_url"] == "https://host.example/v1"
     assert llm.url("/x") == "https://host.example/v1/x?sig=s3cret"
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"api_key": "other"}, {"concurrency": 3}, {"timeout_s": 1.0}, {"base_url": "http://other.invalid/v1", "identity_": "http://one.invalid/v1"}],
+    [{"api_key": "other"}, {"concurrency": 3}, {"timeout_s": 1.0}, {"base_url": "http://other.invalid/v1", "identity": "http://one.invalid/v1"}],
     ids=str,
 )
 def test_steering_does_not_change_the_identity(change: dict[str, Any]) -> None:
-    assert OpenAI("m", **{"base_url": "http://one.invalid/v1/", **change}).identity() == OpenAI("m", base_url="http://one.invalid/v1").identity()
+    assert OpenAI("m", **{"base_url": "http://one.invalid/v1/", **change}).identity_fields() == OpenAI("m", base_url="http://one.invalid/v1").identity_fields()
 
 
 @pytest.mark.parametrize("change", [{"model": "n"}, {"base_url": "http://two.invalid/v1"}, {"reasoning_effort": "low"}, {"api": "completions"}], ids=str)
 def test_what_decides_the_answers_changes_the_identity(change: dict[str, Any]) -> None:
     base = {"model": "m", "base_url": "http://one.invalid/v1"}
-    assert OpenAI(**{**base, **change}).identity() != OpenAI(**base).identity()
+    assert OpenAI(**{**base, **change}).identity_fields() != OpenAI(**base).identity_fields()
 
 
 @pytest.mark.parametrize("settings", [{"base_url": "localhost:8000"}, {"concurrency": 0}, {"temperature": "hot"}], ids=str)

@@ -54,26 +54,26 @@ def test_identity_is_content_not_path(tmp_path: Path) -> None:
     copy = tmp_path / "another-name"
     shutil.copytree(micro_causal(), copy)
     (copy / "README.md").write_text("a card is not content")
-    same = dr.Transformers(copy).identity()
-    assert same == dr.Transformers(micro_causal()).identity()
+    same = dr.Transformers(copy).identity_fields()
+    assert same == dr.Transformers(micro_causal()).identity_fields()
     (copy / "generation_config.json").write_text('{"do_sample": true}')
-    assert dr.Transformers(copy).identity() != same
+    assert dr.Transformers(copy).identity_fields() != same
 
 
 @pytest.mark.parametrize("changed", [{"dtype": "bfloat16"}, {"quantization": "8bit"}, {"chat_template": "{{ messages }}"}], ids=lambda c: next(iter(c)))
 def test_what_decides_the_answer_is_identity(changed: dict[str, Any]) -> None:
-    assert greedy(**changed).identity() != greedy().identity()
+    assert greedy(**changed).identity_fields() != greedy().identity_fields()
 
 
 @pytest.mark.parametrize("changed", [{"device": "cuda"}, {"batch_tokens": 7}, {"concurrency": 3}], ids=lambda c: next(iter(c)))
 def test_what_steers_is_not_identity(changed: dict[str, Any]) -> None:
-    assert greedy(**changed).identity() == greedy().identity()
+    assert greedy(**changed).identity_fields() == greedy().identity_fields()
 
 
 def test_identity_loads_neither_torch_nor_transformers() -> None:
     code = (
         "import sys, dreamframe as dr\n"
-        f"dr.Transformers({str(micro_causal())!r}).identity()\n"
+        f"dr.Transformers({str(micro_causal())!r}).identity_fields()\n"
         "print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
@@ -81,7 +81,7 @@ def test_identity_loads_neither_torch_nor_transformers() -> None:
 
 def test_a_path_that_does_not_exist_is_said_to() -> None:
     with pytest.raises(SettingError, match="no such file or folder"):
-        dr.Transformers("/nowhere/at all").identity()
+        dr.Transformers("/nowhere/at all").identity_fields()
 
 
 def test_a_folder_without_a_model_stops_the_run(tmp_path: Path) -> None:
@@ -287,13 +287,13 @@ def lora(folder: Path) -> Path:
 def test_an_adapter_changes_the_answers_and_the_identity(tmp_path: Path) -> None:
     tuned = greedy(adapter=lora(tmp_path / "lora"))
     assert texts(ask_all(tuned, PROMPTS)) != texts(ask_all(greedy(), PROMPTS))
-    assert tuned.identity() != greedy().identity()
+    assert tuned.identity_fields() != greedy().identity_fields()
     assert tuned.label == "causal + lora"
 
 
 def test_a_folder_that_is_no_adapter_is_refused() -> None:
     with pytest.raises(SettingError, match=r"it has no adapter_config\.json"):
-        greedy(adapter=micro_causal()).identity()
+        greedy(adapter=micro_causal()).identity_fields()
 
 
 def test_an_adapter_as_the_model_is_refused_with_the_way_out(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_quantised_model_answers(quantization: str) -> None:
     packed = dr.Transformers(micro_causal(width=64), temperature=0, max_tokens=8, threads=1, quantization=quantization)
     answers = texts(ask_all(packed, PROMPTS))
     assert len(answers) == len(PROMPTS)
-    assert packed.identity() != whole.identity()
+    assert packed.identity_fields() != whole.identity_fields()
 
 
 def remote(folder: Path) -> Path:

@@ -196,9 +196,9 @@ def test_impossible_settings_are_refused_where_they_are_written(settings: dict[s
 
 def test_identity_is_what_decides_and_not_how() -> None:
     same = model(tensor_parallel=4, gpu_memory=0.5, concurrency=9, engine={"enforce_eager": True})
-    assert same.identity() == model().identity()
-    assert model(n_ctx=100).identity() != model().identity()
-    assert model(quantization="fp8").identity() != model().identity()
+    assert same.identity_fields() == model().identity_fields()
+    assert model(n_ctx=100).identity_fields() != model().identity_fields()
+    assert model(quantization="fp8").identity_fields() != model().identity_fields()
 
 
 def test_without_vllm_the_error_gives_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,7 +372,7 @@ def test_vllm_itself_answers_as_transformers_does() -> None:
 
 
 def test_engine_arguments_that_choose_the_answer_are_identity_and_those_that_place_the_work_are_not() -> None:
-    plain = model().identity()
-    assert model(engine={"enforce_eager": True, "block_size": 32}).identity() == plain
+    plain = model().identity_fields()
+    assert model(engine={"enforce_eager": True, "block_size": 32}).identity_fields() == plain
     chosen = [model(engine={"kv_cache_dtype": "fp8"}), model(engine={"hf_overrides": {"rope_theta": 7}}), model(engine={"kv_cache_dtype": "auto"})]
-    assert len({str(llm.identity()) for llm in (model(), *chosen)}) == 4
+    assert len({str(llm.identity_fields()) for llm in (model(), *chosen)}) == 4

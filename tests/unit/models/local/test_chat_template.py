@@ -79,8 +79,8 @@ def test_rows_are_asked_with_their_prompts() -> None:
 
 def test_what_was_answered_without_the_prompt_is_not_found_again() -> None:
     """Such a template once asked every row the same: its key is that of the template as it is used now."""
-    assert dr.Transformers(micro_causal(), chat_template=ALPACA).identity()["chat_template"] == chat_template(ALPACA)
-    assert dr.Transformers(micro_causal(), chat_template=CHATML).identity()["chat_template"] == CHATML
+    assert dr.Transformers(micro_causal(), chat_template=ALPACA).identity_fields()["chat_template"] == chat_template(ALPACA)
+    assert dr.Transformers(micro_causal(), chat_template=CHATML).identity_fields()["chat_template"] == CHATML
     plain = dr.SFT("base", chat_template=ALPACA)
     assert plain.key_fields()["chat_template"] == ALPACA, "trainers always wrapped it: their key stays"
 

@@ -212,7 +212,7 @@ def test_each_file_of_a_folder_counts_in_a_running_process(name: str, change: An
     path.write_text(change(path.read_text()) if callable(change) else change)
     apart = copied(model, tmp_path / "apart")
     assert answers(transformers, model, tmp_path / "session") == answers(transformers, apart, None)
-    assert dr.Transformers(model).identity() != dr.Transformers(micro_causal()).identity()
+    assert dr.Transformers(model).identity_fields() != dr.Transformers(micro_causal()).identity_fields()
     assert first == answers(transformers, micro_causal(), None)
 
 
@@ -238,7 +238,7 @@ def test_a_question_is_pinned_to_the_weights_of_its_moment(tmp_path: Path) -> No
     put(model, other_bytes(model), in_place=True)
     after = Question(llm=llm)
     assert isinstance(before.llm.model, Pinned)  # type: ignore[attr-defined]
-    assert before.llm.identity()["model"] == digest
+    assert before.llm.identity_fields()["model"] == digest
     assert before.key_prefix != after.key_prefix
     assert before.llm.pool_key() != after.llm.pool_key()  # type: ignore[attr-defined]
     assert Question(llm=before.llm).llm is before.llm, "pinned once"

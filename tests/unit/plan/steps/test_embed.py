@@ -157,7 +157,7 @@ def test_documents_may_have_an_embedder_of_their_own(session: dr.Session):
 
 
 def test_a_failed_document_fails_the_run_by_name(session: dr.Session):
-    with pytest.raises(dr.errors.RowsFailedError, match="row 1 of documents"):
+    with pytest.raises(dr.errors.RowsFailedError, match=r"^retrieve \(documents\): 1 of 2 rows failed .*\n  row 1 of retrieve \(documents\)"):
         dr.frame({"q": ["tea"]}).retrieve(dr.frame({"d": ["tea", "bad"]}), query="q", text="d", by=Picky()).collect()
 
 

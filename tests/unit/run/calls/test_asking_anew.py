@@ -23,7 +23,7 @@ FRAME = dr.frame({"t": ["tea", "jam", "rain"]})
 class Turning(dr.testing.Scripted):
     """Gives another answer at every call of a prompt."""
 
-    def identity(self) -> Mapping[str, object]:
+    def identity_fields(self) -> Mapping[str, object]:
         return {"model": self.model}
 
 

@@ -1,0 +1,78 @@
+"""What a run does, written into its log while it does it: what a process that is killed leaves, and what others may read meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from dreamframe.errors import StorageError
+from dreamframe.plan.step import Step
+from dreamframe.redaction.redactor import Redactor
+from dreamframe.run.state import RunState
+from dreamframe.run.stats import Told
+
+FIRST_S = 0.2  # a run that is over sooner is written at once, when it ends
+RARER = 1.02  # each pause is so much longer than the one before: a run of a day writes no more than some hundred times
+
+
+class Events:
+    """The events of one run on their way into its log."""
+
+    def __init__(self, steps: Sequence[Step], state: RunState) -> None:
+        self._steps, self._state, self._stats = steps, state, state.stats
+        self._log = state.stores.log.begin()
+        self._told = Told()
+        self._has_begun = False
+        self._shown: dict[int, Mapping[str, object]] = {}  # place of a step → the line that was written last
+        self._waiting: list[Mapping[str, Any]] = []  # what no disk took so far
+        self._lock = threading.Lock()  # a line goes out in a worker thread, and may still be on its way when the run ends
+
+    @contextlib.asynccontextmanager
+    async def as_they_happen(self) -> AsyncIterator[None]:
+        """Write what is new again and again within the block."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        pause_s = FIRST_S
+        while True:
+            await asyncio.sleep(pause_s)
+            pause_s *= RARER
+            with contextlib.suppress(StorageError, OSError):  # it is said at the end
+                await asyncio.to_thread(self._write, [*self._news(), *self._progress()], self._state.redactor)
+
+    def end(self, hides: Redactor) -> None:
+        """Write the rest, without what the redactor hides. Raises StorageError where the disk refuses."""
+        try:
+            self._write([*self._news(), *self._stats.step_events(), self._stats.whole_event()], hides)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Write no more."""
+        with self._lock:
+            self._log.end()
+
+    def _news(self) -> list[dict[str, Any]]:
+        begun = [] if self._has_begun else [{"event": "begin", "plans": [step.label for step in self._steps]}]
+        self._has_begun = True
+        return [*begun, *self._stats.news(self._told)]
+
+    def _progress(self) -> list[dict[str, Any]]:
+        """A line for each step that has come further."""
+        lines = {i: {**line, "event": "progress"} for i, line in enumerate(self._stats.step_events())}
+        new = [line for i, line in lines.items() if line != self._shown.get(i)]
+        self._shown |= {i: dict(line, errors=dict(line["errors"])) for i, line in lines.items()}  # type: ignore[call-overload]
+        return new
+
+    def _write(self, events: Sequence[Mapping[str, Any]], hides: Redactor) -> None:
+        with self._lock:
+            self._waiting += events
+            self._log.append(*hides.value(self._waiting))
+            self._waiting = []
