@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.run.outputs import Outputs
 from dreamframe.run.state import RunState
-from dreamframe.run.worth import read_twice
+from dreamframe.run.worth import holds_of_any, read_twice
 
 
 class Cuts:
@@ -16,6 +16,7 @@ class Cuts:
     def __init__(self, state: RunState, outputs: Outputs) -> None:
         self._state, self._outputs = state, outputs
         self._shared: set[str] = set()  # keys of steps that several steps read: their rows are made once, for all of them
+        self._row_steps_below: dict[int, tuple[Step, bool]] = {}  # by id of the step
         self._row_steps: dict[int, tuple[Step, bool]] = {}  # by id of the step, which it keeps alive: whether the segment up to it holds a row step
 
     def share(self, plans: Sequence[Step]) -> None:
@@ -49,6 +50,8 @@ class Cuts:
 
     def _has_row_step(self, step: Step) -> bool:
         """Whether the segment up to a step holds a row step. Every step is looked at once, however long the plan is."""
+        if not holds_of_any(step, lambda node: isinstance(node, RowStep), self._row_steps_below):
+            return False  # nobody has to look at the expressions of a plan that polars runs alone
         passed: list[Step] = []
         while (known := self._row_steps.get(id(step))) is None:
             passed.append(step)

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from dreamframe.plan.step import Step
-
-
-class _Of(NamedTuple):
-    """What decides about the output of a step."""
-
-    step: Step
-    is_expensive: bool  # a model or a user's function had a hand in it
-    reads_files: bool  # that its rows name: its key does not tell all that they depend on
 
 
 class Worth:
     """Decides for the steps of one run. Every step is looked at once, however long the plan is."""
 
     def __init__(self) -> None:
-        self._known: dict[int, _Of] = {}  # by id of the step, which it keeps alive
+        self._expensive: dict[int, tuple[Step, bool]] = {}  # by id of the step, which is kept alive
+        self._reads_files: dict[int, tuple[Step, bool]] = {}
 
     def is_kept(self, step: Step) -> bool:
         """Whether a model or a user's function had a hand in a step's rows, and its key tells all that they depend on."""
-        if id(step) not in self._known:
-            waiting = [step]
-            while waiting:
-                node = waiting[-1]
-                if unknown := [i for i in node.inputs if id(i) not in self._known]:
-                    waiting += unknown
-                    continue
-                waiting.pop()
-                below = [self._known[id(i)] for i in node.inputs]
-                expensive = node.is_expensive or any(b.is_expensive for b in below)
-                self._known[id(node)] = _Of(node, expensive, node.reads_files or any(b.reads_files for b in below))
-        found = self._known[id(step)]
-        return found.is_expensive and not found.reads_files
+        is_expensive = holds_of_any(step, lambda node: node.is_expensive, self._expensive)
+        return is_expensive and not holds_of_any(step, lambda node: node.reads_files, self._reads_files)
+
+
+def holds_of_any(step: Step, claim: Callable[[Step], bool], known: dict[int, tuple[Step, bool]]) -> bool:
+    """Whether a claim holds of a step or of one below it."""
+    waiting = [] if id(step) in known else [step]
+    while waiting:
+        node = waiting[-1]
+        if unknown := [i for i in node.inputs if id(i) not in known]:
+            waiting += unknown
+            continue
+        waiting.pop()
+        known[id(node)] = node, claim(node) or any(known[id(i)][1] for i in node.inputs)
+    return known[id(step)][1]
 
 
 def read_twice(plans: Sequence[Step], name: Callable[[Step], str]) -> set[str]:

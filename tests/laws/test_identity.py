@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import dreamframe.plan.steps
 from dreamframe.identity.fingerprint import fingerprint
+from dreamframe.identity.whose_code import recorded
 from dreamframe.models.authority import Authority
 from dreamframe.plan.step import Step
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
@@ -42,7 +43,7 @@ EVERY_FIELD = [(name, field, hashed) for name in [*CASES, *OWN] for field, hashe
 def concrete_steps() -> list[str]:
     modules = [importlib.import_module(f"dreamframe.plan.steps.{m.name}") for m in pkgutil.iter_modules(dreamframe.plan.steps.__path__)]
     found = {c for m in modules for c in vars(m).values() if inspect.isclass(c) and issubclass(c, Step) and c.__module__ == m.__name__}
-    return sorted(c.__name__ for c in found if not inspect.isabstract(c) and not c.__subclasses__())
+    return sorted({recorded(c).__name__ for c in found if not inspect.isabstract(c) and not c.__subclasses__()})
 
 
 def test_every_step_has_a_case():
