@@ -20,6 +20,8 @@ class Samples:
 
     async def number(self, order: int, keys: Sequence[bytes | None]) -> list[int]:
         """The sample number of each request of a batch; 0 where there is no request. Waits until all earlier batches have theirs."""
+        if order < self._next:
+            raise RuntimeError(f"batch {order} has its samples already: an engine numbers the batches of one call 0, 1, 2, … in input order")
         if order != self._next:
             self._waiting[order] = asyncio.get_running_loop().create_future()
             await self._waiting[order]

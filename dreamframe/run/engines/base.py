@@ -58,6 +58,7 @@ class Engine(Protocol):
     def rows(self, segment: Segment, source: Feed, ctx: RunContext) -> AsyncIterator[SegmentResult]:
         """All rows of `source` through a segment. It may be called again for further rows with the same segment and context, never twice at once.
 
+        Within one call its batches are numbered 0, 1, 2, … in input order.
         Steps that fail a row say so through their context; anything else that is raised ends the run. The iterator is closed when nobody wants more.
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,5 +48,15 @@ def test_further_rows_go_on_where_the_rows_before_them_ended():
         assert await samples.number(0, [b"a", b"b"]) == [0, 0]
         samples.go_on()
         assert await samples.number(0, [b"b", b"a"]) == [1, 1]
+
+    asyncio.run(main())
+
+
+def test_a_batch_that_is_numbered_twice_is_an_error_and_waits_for_nobody():
+    async def main() -> None:
+        samples = Samples()
+        await samples.number(0, [b"a"])
+        with pytest.raises(RuntimeError, match="batch 0 has its samples already"):
+            await samples.number(0, [b"a"])
 
     asyncio.run(main())
