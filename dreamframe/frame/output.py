@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.frame.base import Verbs
+from dreamframe.hub.datasets import as_dataset
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
 from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.secrets import plan_redactor
@@ -123,8 +124,6 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1]}).to_hf_dataset().num_rows
         1
         """
-        from dreamframe.hub.datasets import as_dataset
-
         return as_dataset(self.collect())
 
     # To files

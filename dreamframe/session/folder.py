@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.source import HubStream, HubTable
+from dreamframe.store.layout import entry_name
 from dreamframe.store.records import Removed
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) 
 
 def _rows_of(record: Mapping[str, Any]) -> Iterator[str]:
     """The files of the rows that a kept plan names."""
-    from dreamframe.store.layout import entry_name
-
     for step in record.get("steps") or ():
         held = step.get("rows") if isinstance(step, Mapping) else None
         if isinstance(held, Mapping) and "kept" in held and "label" in held:

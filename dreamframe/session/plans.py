@@ -19,8 +19,10 @@ import polars as pl
 from dreamframe.cards.gather import versions
 from dreamframe.cards.markdown import scrub
 from dreamframe.errors import DreamframeError, PlanFormatError
+from dreamframe.frame.from_json import as_users_see
 from dreamframe.identity.whose_code import is_library_file
 from dreamframe.plan.explain import plan_text
+from dreamframe.plan.json.read import plan_of
 from dreamframe.plan.json.write import plan_record
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, ModelStep, Source, Step
@@ -143,9 +145,6 @@ def load(
     stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
 ) -> Frame | Model:
     """The plan of this name, label or key."""
-    from dreamframe.frame.from_json import as_users_see
-    from dreamframe.plan.json.read import plan_of
-
     records = stores.plans.all()
     found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
     if len(found) != 1:

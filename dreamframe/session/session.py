@@ -27,6 +27,7 @@ from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepR
 from dreamframe.session.running import Running
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
+from dreamframe.store.layout import version_of
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
 
@@ -242,7 +243,6 @@ class Session:
         """README.md of the rows or the model that a plan makes: see `df.card` and `model.card`."""
         from dreamframe.cards.card import data_card, model_card
         from dreamframe.cards.gather import records_of
-        from dreamframe.store.layout import version_of
 
         stores = self.stores if self._opening.is_there else None
         records = records_of(step, stores=stores, events=self._events(), first_rows=self._first_rows)
