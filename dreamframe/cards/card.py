@@ -11,6 +11,7 @@ from typing import Any
 from dreamframe.cards import markdown as md
 from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
+from dreamframe.models.base import LLM
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.plan.explain import by_name, line
 from dreamframe.plan.secrets import plan_redactor
@@ -132,7 +133,7 @@ def _licence(found: Sequence[Provenance]) -> dict[str, Any]:
 
 
 def _is_synthetic(step: Step, found: Sequence[Provenance]) -> bool:
-    return any(p.kind == "model" for p in found) or any(getattr(n, "llm", None) is not None for n in step.walk())
+    return any(p.kind == "model" for p in found) or any(isinstance(m, LLM) for n in step.walk() for m in n.models())
 
 
 def _dates(records: Records) -> str:
@@ -228,11 +229,11 @@ def _totals(step: Step, records: Records) -> list[str]:
 def _prompts(step: Step, shown: Shown) -> list[str]:
     told: list[str] = []
     for node in step.walk():
-        prompt, llm = getattr(node, "prompt", None), getattr(node, "llm", None)
+        prompt, asked = getattr(node, "prompt", None), node.models()
         if prompt is None or not dataclasses.is_dataclass(prompt):
             continue
         texts = {f.name: v for f in dataclasses.fields(prompt) if isinstance(v := getattr(prompt, f.name), str) and v not in ("", f.default)}
-        system = getattr(node, "system", None) or getattr(llm, "system", None)
+        system = getattr(node, "system", None) or (getattr(asked[0], "system", None) if asked else None)
         for name, value in {**({"system": system} if isinstance(system, str) else {}), **texts}.items():
             is_short = "\n" not in value and len(value) <= 60
             what = f"{md.code(shown(node.label))}, {name.replace('_', ' ')}:"

@@ -37,7 +37,7 @@ def is_polars_type(shape: Any) -> bool:
 
 
 def of_shape(shape: Any, step: str) -> dict[str, Any]:
-    """The JSON Schema of a shape. Raises SchemaError for what is none."""
+    """The JSON Schema of a shape. Raises SchemaError for what is not a shape."""
     if isinstance(shape, type) and shape in SCALARS:
         return {"type": SCALARS[shape]}
     if isinstance(shape, enum.EnumMeta):

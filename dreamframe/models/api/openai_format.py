@@ -207,7 +207,7 @@ def said(message: dict[str, Any]) -> tuple[Any, str | None, str | None]:
 
 
 def error_in(found: Any) -> Any:
-    """The error that a reply with status 200 is, as routers and older servers send it; None where it is none."""
+    """The error that a reply with status 200 is, as routers and older servers send it; None where it is not an error."""
     if not isinstance(found, dict):
         return None
     error = found.get("error")
@@ -275,7 +275,7 @@ def parsed(body: bytes, *, place: str) -> Any:
 
 
 def count(value: Any) -> int:
-    """A number of tokens, as a server tells it; 0 for what is none, since the answer is good without."""
+    """A number of tokens, as a server tells it; 0 for what is not a number, since the answer is good without."""
     if not value:
         return 0
     if type(value) is int and 0 <= value <= MOST_TOKENS:

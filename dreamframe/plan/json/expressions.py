@@ -44,7 +44,7 @@ def written(expr: pl.Expr) -> Any:
 
 
 def read(tree: Any) -> pl.Expr:
-    """The expression that `written` gave, or a stranger. Raises PlanFormatError for what is none, or holds more than data."""
+    """The expression that `written` gave, or a stranger. Raises PlanFormatError for what is not an expression, or holds more than data."""
     check(tree)
     try:
         return pl.Expr.deserialize(io.StringIO(json.dumps(tree)), format="json")
