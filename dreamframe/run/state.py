@@ -41,7 +41,7 @@ class RunState:
         self.worth = Worth()
         self.stages: list[Stage] = []
         self.scans: list[Scan] = []
-        self.trained: dict[str, Artefact] = {}  # by key of the step that trains
+        self.trained: dict[str, Artefact] = {}  # by key of the step that trains, as it was written and as it runs
         spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
         self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
         if self.options.mode == "batch":
@@ -87,8 +87,8 @@ class RunState:
 
     def need_whole(self, step: Step, *, needed_by: Step) -> None:
         """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
-        below = {id(s) for s in step.walk()}
-        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
+        below = {self.key(s) for s in step.walk()}  # the account may be that of an equal step of another plan
+        raise_failures(needed_by, [stage for stage in self.stages if self.key(stage.step) in below])
 
     def finish(self, step: Step) -> None:
         """Raise what kept the rows of a plan from being whole."""

@@ -83,3 +83,24 @@ def test_a_limit_over_samples_keeps_the_rows_of_the_whole_run(limit: str) -> Non
         expected = LIMITS[limit](whole.collect().lazy()).collect()  # type: ignore[operator]
     with dr.Session(None):
         assert LIMITS[limit](whole).collect()["s"].to_list() == expected["s"].to_list()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the rows first", "its reader first"])
+def test_nothing_is_made_of_what_is_left_of_an_equal_step_of_another_plan(first: int, tmp_path: Any) -> None:
+    """Steps that were built apart and are equal run once: what failed in one failed in both."""
+    llm = dr.testing.Failing(when=lambda p: p == "1")
+
+    def asked() -> dr.Frame:
+        return dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a")
+
+    trained: list[int] = []
+
+    def train(table: pl.DataFrame) -> pl.DataFrame:
+        trained.append(table.height)
+        return table
+
+    whole = asked().map_batches(dr.versioned(train, version=1))
+    plans = [asked(), whole] if first == 0 else [whole, asked()]
+    with dr.Session(tmp_path), pytest.raises(dr.errors.RowsFailedError, match="1 of 3 rows failed"):
+        dr.collect_all(plans)
+    assert trained == []
