@@ -40,6 +40,7 @@ class RunState:
         self.memo: Memo = {}
         self.worth = Worth()
         self.stages: list[Stage] = []
+        self._told: dict[str, set[int]] = {}  # by key of a step: a step that is run in rounds, and whole for another reader, fails once
         self.scans: list[Scan] = []
         self.trained: dict[str, Artefact] = {}  # by key of the step that trains, as it was written and as it runs
         spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
@@ -65,7 +66,7 @@ class RunState:
         """Open the account of a step."""
         asked = step.models()
         model = self.redactor.text(asked[0].label) if asked else ""
-        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.written_key(step)))
+        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.written_key(step)), self._told.setdefault(self.key(step), set()))
         stage.stats.is_refreshed = step.label in self.options.refresh
         self.stages.append(stage)
         return stage

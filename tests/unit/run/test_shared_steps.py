@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.steps.until import Until
 
 counts = {"calls": 0}
 
@@ -104,3 +105,16 @@ def test_nothing_is_made_of_what_is_left_of_an_equal_step_of_another_plan(first:
     with dr.Session(tmp_path), pytest.raises(dr.errors.RowsFailedError, match="1 of 3 rows failed"):
         dr.collect_all(plans)
     assert trained == []
+
+
+def test_a_failure_is_told_once_of_a_step_that_is_taken_in_rounds_and_whole() -> None:
+    llm = dr.testing.Failing(when=lambda p: p in ("1", "4"))
+    asked = dr.frame({"i": range(12)}).prompt(llm, "{i}", into="a", on_error="null")
+    some = asked.filter(pl.col("a").is_not_null())
+    plans = [some, dr.Frame(Until(inputs=(some.step,), n=3, max_candidates=12)), dr.Frame(Until(inputs=(some.step,), n=5, max_candidates=12))]
+    with dr.Session(None, batch_rows=2) as session:
+        rows = dr.collect_all(plans)
+        assert session.usage()["failed"] == 2
+        assert plans[1].failures()["row"].to_list() == [1, 4]
+    assert [r.height for r in rows] == [10, 3, 5]
+    assert all(r.equals(rows[0].head(r.height)) for r in rows)
