@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -118,3 +119,38 @@ def test_a_failure_is_told_once_of_a_step_that_is_taken_in_rounds_and_whole() ->
         assert plans[1].failures()["row"].to_list() == [1, 4]
     assert [r.height for r in rows] == [10, 3, 5]
     assert all(r.equals(rows[0].head(r.height)) for r in rows)
+
+
+def test_failures_are_those_of_the_plan_they_are_asked_of() -> None:
+    llm = dr.testing.Failing(when=lambda p: p == "1")
+    bad = dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a", on_error="null")
+    good = dr.frame({"i": [0, 1, 2]}).prompt(dr.testing.Echo(), "{i}?", into="b")
+    with dr.Session(None):
+        dr.collect_all([bad.head(2), good, bad.join(good, on="i")])
+        assert [f.failures().height for f in (bad.head(2), good, bad.join(good, on="i"))] == [1, 0, 1]
+
+
+def slowly(row: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.05)
+    return counted(row)
+
+
+def test_a_plan_is_kept_whatever_fails_in_the_plan_beside_it() -> None:
+    counts["calls"] = 0
+    bad = dr.frame({"i": [0, 1, 2]}).prompt(dr.testing.Failing(when=lambda p: p == "1"), "{i}", into="a")
+    good = dr.frame({"i": [0, 1, 2]}).map(dr.versioned(slowly, version=1), schema={"y": pl.Int64})
+    with dr.Session("kept"):
+        for _ in range(2):
+            with pytest.raises(dr.errors.RowsFailedError):
+                dr.collect_all([bad, good])
+    assert counts["calls"] == 3
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_refreshed_step_is_asked_anew_also_where_an_equal_one_of_another_name_runs(name: str) -> None:
+    llm = dr.testing.Echo()
+    plans = [dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a", name=n).step for n in ("x", "y")]
+    with dr.Session(None) as session:
+        session.collect_all(plans)
+        session.collect_all(plans, refresh=[name])
+    assert llm.calls == 6
