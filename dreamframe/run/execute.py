@@ -161,7 +161,7 @@ class Run:
             assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
             chain = self._cuts.query(step)
             query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
-            if not self.state.worth.is_kept(step):
+            if not self.state.worth.is_kept(step) and not self._cuts.is_made_once(step, chain):
                 return query
             rows = await self._engine.query(query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()

@@ -154,3 +154,13 @@ def test_a_refreshed_step_is_asked_anew_also_where_an_equal_one_of_another_name_
         session.collect_all(plans)
         session.collect_all(plans, refresh=[name])
     assert llm.calls == 6
+
+
+def test_a_polars_step_that_two_read_runs_once_however_often_that_comes() -> None:
+    seen: list[int] = []
+    df = dr.frame({"x": [1]}).with_columns(pl.col("x").map_elements(lambda x: seen.append(x) or x, return_dtype=pl.Int64))
+    for _ in range(30):  # 2 ** 30 looks at the source
+        df = dr.concat([df.head(1), df.with_columns(pl.col("x") + 1)]).head(2)
+    with dr.Session(None):
+        assert df.collect()["x"].to_list() == [1, 2]
+    assert seen == [1]
