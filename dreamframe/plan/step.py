@@ -336,8 +336,8 @@ class RowStep(Step):
 
     @property
     def needs_order(self) -> bool:
-        """Whether batches number their requests in input order. Unless it says otherwise, a step that holds a model which samples does."""
-        return any(isinstance(model, LLM) and not model.sampling.is_greedy for model in self.models())
+        """Whether batches number their requests in input order. A step of the user's own does unless it says otherwise: whom it asks cannot be seen."""
+        return not is_library(type(self)) or any(isinstance(model, LLM) and not model.sampling.is_greedy for model in self.models())
 
     @property
     def width(self) -> int:

@@ -44,6 +44,11 @@ class Cuts:
             steps.append(below)
         return steps[::-1]
 
+    def is_made_once(self, step: Step, chain: Sequence[PolarsStep]) -> bool:
+        """Whether several steps read the rows of a query that is more than a look at each row: in each reader's query it would run again, and where
+        readers of readers are read twice, twice as often with every step."""
+        return self._state.key(step) in self._shared and not all(s.is_streamed for s in chain)
+
     def _has_rows(self, step: Step) -> bool:
         """Whether the rows of a step are made by themselves: kept, read by several, or streamed."""
         return self._state.key(step) in self._shared or self._state.worth.is_kept(step) or self._has_row_step(step)

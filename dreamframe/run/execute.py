@@ -102,8 +102,8 @@ class Run:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
         if self.options.refresh:
             plans = [*steps, *optimise(steps, Facts(name=self.state.key)).plans]
-            anew = {self.state.key(node)[:12] for plan in plans for node in plan.walk() if node.label in self.options.refresh}
-            await asyncio.to_thread(self.stores.steps.forget, anew)
+            self.state.anew |= {self.state.key(node) for plan in plans for node in plan.walk() if node.label in self.options.refresh}
+            await asyncio.to_thread(self.stores.steps.forget, {key[:12] for key in self.state.anew})
 
     @contextlib.asynccontextmanager
     async def _running(self, steps: Sequence[Step]) -> AsyncIterator[None]:
@@ -161,7 +161,7 @@ class Run:
             assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
             chain = self._cuts.query(step)
             query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
-            if not self.state.worth.is_kept(step):
+            if not self.state.worth.is_kept(step) and not self._cuts.is_made_once(step, chain):
                 return query
             rows = await self._engine.query(query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
@@ -177,7 +177,7 @@ class Run:
         tables = await self._whole(step, step.inputs)
         await self._train_edges(step)
         rows_key = await same_rows.rows_key(self.state, step, tables)
-        is_old = step.label not in self.options.refresh
+        is_old = not self.state.is_refreshed(step)
         if is_old and (same := await asyncio.to_thread(same_rows.find_by_rows, self.state, step, rows_key)) is not None:
             rows = same.rows()
         else:

@@ -58,7 +58,7 @@ class Outputs:
         try:
             async for chunk in _chunked(batches):
                 await asyncio.to_thread(output.write, chunk)
-            if any(stage.failed for stage in self._state.stages):
+            if self._state.has_failed_below(step):
                 return _typed(await asyncio.to_thread(output.rows), step).lazy()
             self._state.check_sources()
             return _typed(await asyncio.to_thread(output.commit, began, rows_key), step).lazy()

@@ -13,8 +13,9 @@ from dreamframe.run.stats import FailedRow, StepStats
 class Stage:
     """The account of a step."""
 
-    def __init__(self, step: Step, stats: StepStats) -> None:
+    def __init__(self, step: Step, stats: StepStats, told: set[int] | None = None) -> None:
         self.step, self.stats = step, stats
+        self._told: set[int] = set() if told is None else told  # rows whose failure is on this account, or on another of the same step
         self.samples = Samples()
         self.checked: set[str] = set()  # digests of the questions whose weights are those that the step's key names
         self.n_in = 0  # rows that entered
@@ -26,7 +27,9 @@ class Stage:
         Gives the rows that failed.
         """
         stats = self.stats
-        new = [(self.n_in + position, failure) for position, failure in sorted(failures, key=lambda found: found[0])]
+        found = [(self.n_in + position, failure) for position, failure in sorted(failures, key=lambda found: found[0])]
+        new = [(row, failure) for row, failure in found if row not in self._told]
+        self._told.update(row for row, _ in new)
         for _, failure in new:
             stats.errors[failure.error] = stats.errors.get(failure.error, 0) + 1
         stats.failed += len(new)

@@ -22,7 +22,7 @@ from dreamframe.run.calls.spend import Spend
 from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stage import Stage
-from dreamframe.run.stats import RunStats
+from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.run.worth import Worth
 from dreamframe.store.stores import Stores
 
@@ -40,14 +40,16 @@ class RunState:
         self.memo: Memo = {}
         self.worth = Worth()
         self.stages: list[Stage] = []
+        self._told: dict[str, set[int]] = {}  # by key of a step: a step that is run in rounds, and whole for another reader, fails once
         self.scans: list[Scan] = []
-        self.trained: dict[str, Artefact] = {}  # by key of the step that trains
+        self.trained: dict[str, Artefact] = {}  # by key of the step that trains, as it was written and as it runs
         spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
         self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier
         self.optimised: list[Optimised] = []
+        self.anew: set[str] = set()  # keys of the steps that `refresh` names
 
     def key(self, step: Step) -> str:
         """The key of a step, as it was when this run first asked for it."""
@@ -57,6 +59,10 @@ class RunState:
         """The key of the step that the user wrote, of one that runs: statistics, records and cards speak of that."""
         return self.key(next((made.origin[id(step)] for made in self.optimised if id(step) in made.origin), step))
 
+    def is_refreshed(self, step: Step) -> bool:
+        """Whether a step runs anew: it, or an equal one of another name, is called so."""
+        return step.label in self.options.refresh or self.key(step) in self.anew
+
     def hides(self, steps: Sequence[Step]) -> Redactor:
         """What takes the secrets of these plans out of all that this run says; those of a moment ago too, should one have changed meanwhile."""
         return plan_redactor(steps).over(self.redactor)
@@ -65,8 +71,10 @@ class RunState:
         """Open the account of a step."""
         asked = step.models()
         model = self.redactor.text(asked[0].label) if asked else ""
-        stage = Stage(step, self.stats.step(self.redactor.text(step.label), model=model, key=self.written_key(step)))
-        stage.stats.is_refreshed = step.label in self.options.refresh
+        key = self.written_key(step)
+        stats = self.stats.step(self.redactor.text(step.label), model=model, key=key)
+        stage = Stage(step, stats, self._told.setdefault(self.key(step), set()))
+        stage.stats.is_refreshed = self.is_refreshed(step)
         self.stages.append(stage)
         return stage
 
@@ -85,10 +93,20 @@ class RunState:
         for scan in self.scans:
             scan.check_unchanged(self.memo)
 
+    def has_failed_below(self, step: Step) -> bool:
+        """Whether rows failed in a step or below it. What failed in another plan of the run is that plan's own."""
+        failed = {self.key(stage.step) for stage in self.stages if stage.failed}
+        return bool(failed) and any(self.key(s) in failed for s in step.walk())
+
+    def failures_of(self, step: Step) -> list[FailedRow]:
+        """What failed in the steps of a plan as it was written: a plan beside it in one run has failures of its own."""
+        below = {self.key(s) for s in step.walk()} if any(stage.failed for stage in self.stages) else set()
+        return [f for stage in self.stages if stage.stats.key in below for f in stage.failed_rows()]
+
     def need_whole(self, step: Step, *, needed_by: Step) -> None:
         """Raise what failed below a step whose rows are needed whole: nobody pays for a training or a summary of what is left."""
-        below = {id(s) for s in step.walk()}
-        raise_failures(needed_by, [stage for stage in self.stages if id(stage.step) in below])
+        below = {self.key(s) for s in step.walk()}  # the account may be that of an equal step of another plan
+        raise_failures(needed_by, [stage for stage in self.stages if self.key(stage.step) in below])
 
     def finish(self, step: Step) -> None:
         """Raise what kept the rows of a plan from being whole."""

@@ -44,7 +44,8 @@ class Trainings:
         if key not in self._tasks:
             assert isinstance(step, Train)
             self._tasks[key] = asyncio.create_task(self._find_or_train(step))
-        made = self._state.trained[key] = await self._tasks[key]
+        made = await self._tasks[key]
+        self._state.trained[key] = self._state.trained[self._state.key(step)] = made  # a model among fields is the step as written, an input as it runs
         self._state.stats.models[key] = made.key
         return made
 

@@ -119,7 +119,8 @@ class Running:
             if session is not None:
                 active.remember(step, session)
         try:
-            self._failures.update({step.key(run.memo): run.stats.failures for step in steps})
+            self._failed.update({step: run.state.failures_of(step) for step in steps})
+            self._failures.update({step.key(run.memo): self._failed[step] for step in steps})
         except DreamframeError:
             return  # the run has said so: a plan without a key, or whose files are gone, has run nothing
         if self.opening.is_read_only:

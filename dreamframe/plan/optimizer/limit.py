@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.step import Source, Step
+from dreamframe.plan.step import PolarsStep, Source, Step
 from dreamframe.plan.steps.algebra import Limit, relational
 
 
 def limit_down(step: Step, facts: Facts) -> Step | None:
-    """A limit moved below all streamed steps that give a row for each row.
+    """A limit moved below all streamed steps that give a row for each row, down to the lowest that polars does not do itself.
 
     Nothing moves in or out of a step whose rows are stored, or which another step or the user wants whole. Where several limits want the first rows of
     one step, they share those of the longest.
@@ -41,8 +41,12 @@ def _moved(step: Limit, most: int | None, lowest: Step, facts: Facts) -> Step | 
     while _may_pass(lowest, below) and not facts.is_stored(below) and (not passed or _is_read_by(passed[-1], below, facts)):
         passed.append(below)
         below = below.inputs[0]
+    reached = below
     if isinstance(below, Source) and most is not None and (not passed or _is_read_by(passed[-1], below, facts)):
         below = below.first(most)
+    if below is reached:
+        while passed and isinstance(passed[-1], PolarsStep):  # it saves nothing there, and in a long plan every limit would wander below every step
+            below = passed.pop()
     if below is step.inputs[0] or (lowest is not step and isinstance(below, Limit)):  # the first rows of others are its own: it was here before
         return None
     if not passed:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from dreamframe.errors import PlanError
 from dreamframe.identity.fingerprint import answer_keys
 from dreamframe.models.request import Failure, Question, Replies
 from dreamframe.plan.step import PolarsStep, RowStep, Step
@@ -20,6 +21,7 @@ from dreamframe.run.engines.base import Segment, SegmentResult
 
 T = TypeVar("T")
 PREPARED = "the engine has prepared the step"
+SAMPLES = "it asks a model that samples, and says that it needs no order. Let needs_order be true, or number the requests yourself: ctx.ask(…, samples)."
 
 
 class BatchContext:
@@ -44,6 +46,8 @@ class BatchContext:
     async def _numbered(self, keys: Sequence[bytes | None]) -> list[int]:
         """The k-th occurrence of a request in its step is sample k. A batch has one turn in a step."""
         assert self._has_turn, f"{self._step.label}: a step numbers the requests of a batch in one ask"
+        if not self._step.needs_order:  # batches would wait for turns that nobody passes on, and rules would cut rows off below it
+            raise PlanError(f"{self._step.label}: {SAMPLES}")
         self._has_turn = False
         return await self._lent.number(self._place, self._order, keys)
 
@@ -99,6 +103,11 @@ async def through(segment: Segment, order: int, rows: pl.DataFrame, ctx: RunCont
 
 async def _row_step(step: RowStep, rows: pl.DataFrame, ctx: BatchContext) -> pl.DataFrame:
     out = await step.run(rows, ctx) if rows.height else pl.DataFrame(schema=step.schema)
+    if out.height != rows.height and type(step).rows is RowStep.rows:
+        raise PlanError(
+            f"{step.label}: a row step gives one row for each; it was given {rows.height} and gave {out.height}. A row that fails goes to ctx.fail(). "
+            "A step that leaves rows out, or gives more, is a TableStep."
+        )
     if step.needs_order:
         await ctx.pass_turn()
     if ctx.failures and step.on_error != "null":  # "raise" ends the run when all other rows are done; until then the row takes no further part

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, ClassVar
 
+import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.step import TableStep, step
+from tests.unit.adding.counter import Counter
 
 
 def asked(llm: dr.testing.Echo) -> dr.Frame:
@@ -60,3 +64,26 @@ def test_a_plan_whose_edge_is_moved_finds_the_model_it_waits_for() -> None:
     (edge,) = (node for node in made.plans[0].walk() if node.label == trained.step.label)
     assert edge.inputs[0].label == "said"
     assert made.as_written(edge) is trained.step
+
+
+def test_a_table_step_finds_the_model_whose_rows_a_rule_has_cut(tmp_path: Path) -> None:
+    """The key of a training moves with a rule that works below it; the step above reads it as it runs."""
+    trained = asked(dr.testing.Echo()).head(2).train(Counter(), prompt="said")
+
+    with dr.Session(tmp_path):
+        rows = dr.Frame(Told(inputs=(dr.frame({"t": ["x"]}).step, trained.step))).collect()
+        assert rows.to_dicts() == [{"t": "2"}]
+
+
+@step
+class Told(TableStep):
+    """What was trained."""
+
+    is_expensive: ClassVar[bool] = True
+
+    def output_schema(self) -> pl.Schema:
+        return self.inputs[0].schema
+
+    async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:
+        made = ctx._lent.artefact(self.inputs[1])
+        return tables[0].with_columns(t=pl.lit((Path(made.path) / "n_rows.txt").read_text()))

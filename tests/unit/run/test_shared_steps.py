@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.steps.until import Until
 
 counts = {"calls": 0}
 
@@ -83,3 +85,82 @@ def test_a_limit_over_samples_keeps_the_rows_of_the_whole_run(limit: str) -> Non
         expected = LIMITS[limit](whole.collect().lazy()).collect()  # type: ignore[operator]
     with dr.Session(None):
         assert LIMITS[limit](whole).collect()["s"].to_list() == expected["s"].to_list()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the rows first", "its reader first"])
+def test_nothing_is_made_of_what_is_left_of_an_equal_step_of_another_plan(first: int, tmp_path: Any) -> None:
+    """Steps that were built apart and are equal run once: what failed in one failed in both."""
+    llm = dr.testing.Failing(when=lambda p: p == "1")
+
+    def asked() -> dr.Frame:
+        return dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a")
+
+    trained: list[int] = []
+
+    def train(table: pl.DataFrame) -> pl.DataFrame:
+        trained.append(table.height)
+        return table
+
+    whole = asked().map_batches(dr.versioned(train, version=1))
+    plans = [asked(), whole] if first == 0 else [whole, asked()]
+    with dr.Session(tmp_path), pytest.raises(dr.errors.RowsFailedError, match="1 of 3 rows failed"):
+        dr.collect_all(plans)
+    assert trained == []
+
+
+def test_a_failure_is_told_once_of_a_step_that_is_taken_in_rounds_and_whole() -> None:
+    llm = dr.testing.Failing(when=lambda p: p in ("1", "4"))
+    asked = dr.frame({"i": range(12)}).prompt(llm, "{i}", into="a", on_error="null")
+    some = asked.filter(pl.col("a").is_not_null())
+    plans = [some, dr.Frame(Until(inputs=(some.step,), n=3, max_candidates=12)), dr.Frame(Until(inputs=(some.step,), n=5, max_candidates=12))]
+    with dr.Session(None, batch_rows=2) as session:
+        rows = dr.collect_all(plans)
+        assert session.usage()["failed"] == 2
+        assert plans[1].failures()["row"].to_list() == [1, 4]
+    assert [r.height for r in rows] == [10, 3, 5]
+    assert all(r.equals(rows[0].head(r.height)) for r in rows)
+
+
+def test_failures_are_those_of_the_plan_they_are_asked_of() -> None:
+    llm = dr.testing.Failing(when=lambda p: p == "1")
+    bad = dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a", on_error="null")
+    good = dr.frame({"i": [0, 1, 2]}).prompt(dr.testing.Echo(), "{i}?", into="b")
+    with dr.Session(None):
+        dr.collect_all([bad.head(2), good, bad.join(good, on="i")])
+        assert [f.failures().height for f in (bad.head(2), good, bad.join(good, on="i"))] == [1, 0, 1]
+
+
+def slowly(row: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(0.05)
+    return counted(row)
+
+
+def test_a_plan_is_kept_whatever_fails_in_the_plan_beside_it() -> None:
+    counts["calls"] = 0
+    bad = dr.frame({"i": [0, 1, 2]}).prompt(dr.testing.Failing(when=lambda p: p == "1"), "{i}", into="a")
+    good = dr.frame({"i": [0, 1, 2]}).map(dr.versioned(slowly, version=1), schema={"y": pl.Int64})
+    with dr.Session("kept"):
+        for _ in range(2):
+            with pytest.raises(dr.errors.RowsFailedError):
+                dr.collect_all([bad, good])
+    assert counts["calls"] == 3
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_refreshed_step_is_asked_anew_also_where_an_equal_one_of_another_name_runs(name: str) -> None:
+    llm = dr.testing.Echo()
+    plans = [dr.frame({"i": [0, 1, 2]}).prompt(llm, "{i}", into="a", name=n).step for n in ("x", "y")]
+    with dr.Session(None) as session:
+        session.collect_all(plans)
+        session.collect_all(plans, refresh=[name])
+    assert llm.calls == 6
+
+
+def test_a_polars_step_that_two_read_runs_once_however_often_that_comes() -> None:
+    seen: list[int] = []
+    df = dr.frame({"x": [1]}).with_columns(pl.col("x").map_elements(lambda x: seen.append(x) or x, return_dtype=pl.Int64))
+    for _ in range(30):  # 2 ** 30 looks at the source
+        df = dr.concat([df.head(1), df.with_columns(pl.col("x") + 1)]).head(2)
+    with dr.Session(None):
+        assert df.collect()["x"].to_list() == [1, 2]
+    assert seen == [1]
