@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.errors import SettingError
-from dreamframe.models.api.variant import variant_of
+from dreamframe.models.api.variant import choosing
 from dreamframe.redaction.secret import MASK, Secret, SecretPart
 
 
@@ -68,8 +68,8 @@ def address_of(given: str, *, who: str) -> str:
 
 
 def identity_of(given: str, *, who: str) -> str:
-    """What stands for an address, in the form in which `address_of` keeps one: the same address in other words finds the same answers, and no login is
-    kept. Its query stays where it chooses an answer; a text that is not an address stays as it is.
+    """What stands for an address, in the form in which `address_of` keeps one: the same address in other words finds the same answers, and no login or
+    key is kept. Of its query stays what chooses an answer; a text that is not an address stays as it is.
 
     >>> identity_of("https://me:pw@Old.example.com/v1/?api-key=k", who="OpenAI"), identity_of("ours", who="OpenAI")
     ('https://old.example.com/v1', 'ours')
@@ -80,8 +80,8 @@ def identity_of(given: str, *, who: str) -> str:
         address = address_of(given, who=who)
     except SettingError:
         return given
-    query = address.query if isinstance(address, Address) else None
-    return f"{address!s}?{query}" if query is not None and variant_of(query, ()) else str(address)
+    query = choosing(address.query or "") if isinstance(address, Address) else ""
+    return f"{address!s}?{query}" if query else str(address)
 
 
 def split(address: str, *, who: str) -> SplitResult:

@@ -214,8 +214,9 @@ def test_an_identity_is_the_address_that_it_names_however_it_is_written(written:
 
 
 def test_a_query_that_chooses_the_answer_stays_in_an_identity() -> None:
-    one, other = (dr.OpenAI("m", base_url=URL, identity=f"http://old.invalid/v1?deployment={name}") for name in "ab")
+    one, other = (dr.OpenAI("m", base_url=URL, identity=f"http://old.invalid/v1?key=pw-1234567&deployment={name}") for name in "ab")
     assert one.identity_fields() != other.identity_fields()
+    assert one.identity == "http://old.invalid/v1?deployment=a"
 
 
 @pytest.mark.parametrize("name", ["base_url", "identity"])
