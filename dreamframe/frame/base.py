@@ -28,6 +28,15 @@ class Verbs:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a frame is immutable: verbs give new frames (tried to set {name!r}). To add a column: df.with_columns(...)")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step,)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def _over(self, step: Step) -> Self:
         return type(self)(step)
 

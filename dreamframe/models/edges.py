@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import fields
-from typing import Any
+from typing import Any, Self
 
 
 class Edge:
@@ -30,6 +30,9 @@ class Edge:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.step,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # what lies below is another step's, and never changes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.step.label})"

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.identity.whose_code import recorded
 from dreamframe.plan.explain import line
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, Step
 from dreamframe.redaction.visible import visible
@@ -51,14 +52,14 @@ def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> st
         return f"{step.label} is not stored, and no earlier output of this session is like it."
     nearest = max(enumerate(alike), key=lambda pair: (likeness(plan, pair[1]["plan"]), pair[0]))[1]
     found = differences(plan, nearest["plan"])
-    made = f"{nearest.get('label')!r} of {nearest.get('made_at')}, {nearest.get('rows')} rows"
+    made = f"{readable(str(nearest.get('label')))!r} of {nearest.get('made_at')}, {nearest.get('rows')} rows"
     first = f"{step.label} is not stored. The nearest stored output is {made}. What differs:"
     return visible("\n  ".join([first, *(found or ["nothing that was recorded"])]))
 
 
 def differences(new: Sequence[Node], old: Sequence[Node]) -> list[str]:
     """The steps of a plan on record that are not those of another, each in words."""
-    return list(dict.fromkeys(_differences(new, new[-1], old, old[-1])))
+    return list(dict.fromkeys(map(readable, _differences(new, new[-1], old, old[-1]))))
 
 
 def is_plan(plan: Any) -> bool:

@@ -20,7 +20,7 @@ from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
-from dreamframe.plan.hidden import HINT
+from dreamframe.plan.hidden import HINT, readable
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
@@ -113,6 +113,14 @@ def model_column(column: Column) -> pl.Expr:
     name = column.placeholder
     PLACEHOLDERS[name] = column
     return pl.col(name).alias(column.into)
+
+
+def column_of(step: Step) -> str:
+    """The column that a step writes, as the user wrote it; empty for one that writes none of its own."""
+    into = str(getattr(step, "into", ""))
+    if HINT not in into:
+        return readable(into)
+    return PLACEHOLDERS[into].into if into in PLACEHOLDERS else step.label  # the label is the column's, for a plan of another process
 
 
 def placeholders_in(expr: pl.Expr) -> list[str]:

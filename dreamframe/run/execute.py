@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import StorageError
+from dreamframe.errors import DreamframeError, StorageError
 from dreamframe.models.base import Artefact
 from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.facts import Facts
@@ -141,7 +141,18 @@ class Run:
 
     async def _frame(self, step: Step) -> pl.DataFrame:
         """The rows of a step in memory (memory-mapped where they are stored)."""
-        return await self._engine.query(await self._lazy(step))
+        return await self._query(step, await self._lazy(step))
+
+    async def _query(self, step: Step, query: pl.LazyFrame) -> pl.DataFrame:
+        """The rows of a step. Where polars refuses rows of which some are missing since they failed, what failed is raised: it is the likely cause."""
+        try:
+            return await self._engine.query(query)
+        except Exception as exc:
+            try:
+                self.state.need_whole(step, needed_by=step)
+            except DreamframeError as failed:
+                raise failed from exc
+            raise
 
     async def _made(self, step: Step) -> pl.LazyFrame:
         if isinstance(step, Source):
@@ -163,14 +174,14 @@ class Run:
             query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
             if not self.state.worth.is_kept(step) and not self._cuts.is_made_once(step, chain):
                 return query
-            rows = await self._engine.query(query)
+            rows = await self._query(step, query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
 
     async def _applied(self, chain: Sequence[PolarsStep], frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
         """The query of adjacent polars steps over the queries of the lowest one's inputs."""
         query = chain[0].apply(*frames)
         for n, step in enumerate(chain[1:], 1):
-            query = step.apply(query if n % PIECE else (await self._engine.query(query)).lazy())
+            query = step.apply(query if n % PIECE else (await self._query(step.inputs[0], query)).lazy())
         return query
 
     async def _table(self, step: TableStep) -> pl.LazyFrame:

@@ -27,10 +27,22 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
         raise BudgetExceededError(listing(what, unpaid, "Every answer is kept; with more budget, only these are asked"))
     raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
     if raising:
-        total = max((stage.n_in for stage in stages if stage.failed), default=0)
+        total = _n_rows([stage for stage in stages if stage.failed])
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
         what = f"{_of(raising, step)}: {len(raising)} of {total} rows failed"
         raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])
+
+
+def _n_rows(stages: Sequence[Stage]) -> int:
+    """The rows that entered steps in which some failed: of steps over one another those of the lowest, of steps beside one another those of each."""
+    if len(stages) == 1:
+        return stages[0].n_in
+    own = {id(stage.step) for stage in stages}
+    is_over: dict[int, bool] = {}  # by node: whether one of them is below it
+    for stage in stages:
+        for node in stage.step.walk() if id(stage.step) not in is_over else ():
+            is_over[id(node)] = any(id(i) in own or is_over[id(i)] for i in node.inputs)
+    return max(sum(s.n_in for s in stages if not is_over[id(s.step)]), max((s.n_in for s in stages), default=0))
 
 
 def _of(failed: Sequence[FailedRow], needed_by: Step) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dreamframe.models.request import Failure
+from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.step import Step
 from dreamframe.run.samples import Samples
 from dreamframe.run.stats import FailedRow, StepStats
@@ -44,4 +45,4 @@ class Stage:
         return [self._row(*found) for found in self.failed]
 
     def _row(self, row: int, failure: Failure) -> FailedRow:
-        return FailedRow(self.step.label, row, getattr(self.step, "into", ""), failure)
+        return FailedRow(self.step.label, row, column_of(self.step), failure)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.plan.compare import differences, is_plan, likeness
+from dreamframe.plan.hidden import readable
 from dreamframe.redaction.visible import visible
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def diff(here: Stores, there: Stores) -> SessionDiff:
     rows = [pl.DataFrame(schema=ROWS)]
     for new, old in pairs:
         steps += differences(new["plan"], old["plan"])
-        rows.append(_flipped(str(new.get("label")), _table(here, new), _table(there, old)))
+        rows.append(_flipped(readable(str(new.get("label"))), _table(here, new), _table(there, old)))
     return SessionDiff(
         steps=list(dict.fromkeys(steps)),
         only_here=[_named(r) for r in only_here],
@@ -162,7 +163,7 @@ def _listed(title: str, what: Sequence[str]) -> list[str]:
 
 
 def _named(record: Record) -> str:
-    return f"{record.get('describe') or record.get('label')} ({record.get('rows')} rows)"
+    return f"{readable(str(record.get('describe') or record.get('label')))} ({record.get('rows')} rows)"
 
 
 def _short(text: str | None, most: int = 60) -> str:

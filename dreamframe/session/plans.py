@@ -22,6 +22,7 @@ from dreamframe.errors import DreamframeError, PlanFormatError
 from dreamframe.frame.from_json import as_users_see
 from dreamframe.identity.whose_code import is_library_file
 from dreamframe.plan.explain import plan_text
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.json.read import plan_of
 from dreamframe.plan.json.write import plan_record
 from dreamframe.plan.secrets import plan_redactor
@@ -146,7 +147,8 @@ def load(
 ) -> Frame | Model:
     """The plan of this name, label or key."""
     records = stores.plans.all()
-    found = [r for r in records if r["name"] == name] or [r for r in records if name in (r.get("label"), r.get("key"))]
+    found = [r for r in records if r["name"] == name] or sorted((r for r in records if r.get("key") == name), key=lambda r: "problem" in r)[:1]
+    found = found or [r for r in records if readable(str(r.get("label"))) == readable(name)]
     if len(found) != 1:
         what = f"several plans are called {name!r}" if found else f"no plan is called {name!r}"
         there = ", ".join(repr(r["name"]) for r in found or records) or "none"

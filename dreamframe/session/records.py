@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dreamframe.plan.hidden import readable
+
 NAMES = {"asked": "calls", "n_in": "tokens_in", "n_out": "tokens_out", "n_cached": "tokens_cached", "n_reasoning": "tokens_reasoning"}  # in the log → here
 
 
@@ -123,8 +125,9 @@ def step_record(held: Mapping[str, Any]) -> StepRecord:
     ran = tuple(step_run(event) for event in held.get("steps") or ())
     said = {name: held[name] for name in ("step", "describe", "rows", "made_at") if held.get(name) is not None}
     said |= {"columns": held.get("schema") or {}, "bytes": held.get("data_bytes") or 0, "seconds": held.get("took_s")}
+    said["describe"] = readable(str(said.get("describe", "")))  # an older dreamframe kept names that are its own
     said |= {"parents": tuple(held.get("parents") or ()), "plan": tuple(held.get("plan") or ())}
-    return StepRecord(name=held["folder"], key=held["key"], label=held["label"], ran=ran, calls=sum(s.calls for s in ran), cost=_cost_of(ran), **said)
+    return StepRecord(name=held["folder"], key=held["key"], label=readable(held["label"]), ran=ran, calls=sum(s.calls for s in ran), cost=_cost_of(ran), **said)
 
 
 def model_record(held: Mapping[str, Any]) -> ModelRecord:
@@ -136,14 +139,16 @@ def model_record(held: Mapping[str, Any]) -> ModelRecord:
 def plan_record(held: Mapping[str, Any]) -> PlanRecord:
     """A kept plan by what its file says."""
     names = {f.name for f in dataclasses.fields(PlanRecord)} - {"columns"}
-    return PlanRecord(columns=tuple(held.get("columns") or ()), **{n: held[n] for n in names if held.get(n) is not None})
+    said = {n: held[n] for n in names if held.get(n) is not None}
+    said |= {n: readable(said[n]) for n in ("label", "explain") if isinstance(said.get(n), str)}
+    return PlanRecord(columns=tuple(held.get("columns") or ()), **said)
 
 
 def step_run(event: Mapping[str, Any]) -> StepRun:
     """What a run did in a step, by a line of its log."""
     names = {f.name for f in dataclasses.fields(StepRun)}
     known = {NAMES.get(name, name): value for name, value in event.items() if value is not None or name == "cost"}
-    return StepRun(**{"label": "", **{n: v for n, v in known.items() if n in names}})
+    return StepRun(**{**{n: v for n, v in known.items() if n in names}, "label": readable(str(known.get("label", "")))})
 
 
 def run_records(events: Iterable[Mapping[str, Any]]) -> list[RunRecord]:

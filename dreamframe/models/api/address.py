@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from dreamframe.errors import SettingError
+from dreamframe.models.api.variant import choosing
 from dreamframe.redaction.secret import MASK, Secret, SecretPart
 
 
@@ -56,12 +57,31 @@ def address_of(given: str, *, who: str) -> str:
     """
     if isinstance(given, Address):
         return given
+    if not isinstance(given, str):
+        raise SettingError(f"{who}: base_url={given!r} is not an address like 'http://localhost:8000/v1'.")
     parts = split(given, who=who)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingError(f"{who}: base_url={without_login(given)!r} is not an address like 'http://localhost:8000/v1'.")
     userinfo, _, place = parts.netloc.rpartition("@")
     text = urlunsplit((parts.scheme, place.lower(), parts.path.rstrip("/"), "", ""))
     return Address.of_parts(text, userinfo=userinfo, query=parts.query) if userinfo or parts.query else text
+
+
+def identity_of(given: str, *, who: str) -> str:
+    """What stands for an address, in the form in which `address_of` keeps one: the same address in other words finds the same answers, and no login or
+    key is kept. Of its query stays what chooses an answer; a text that is not an address stays as it is.
+
+    >>> identity_of("https://me:pw@Old.example.com/v1/?api-key=k", who="OpenAI"), identity_of("ours", who="OpenAI")
+    ('https://old.example.com/v1', 'ours')
+    """
+    if not isinstance(given, str):
+        raise SettingError(f"{who}: identity={given!r} is not a text. Give the address that the server had, or a name of your own for it.")
+    try:
+        address = address_of(given, who=who)
+    except SettingError:
+        return given
+    query = choosing(address.query or "") if isinstance(address, Address) else ""
+    return f"{address!s}?{query}" if query else str(address)
 
 
 def split(address: str, *, who: str) -> SplitResult:

@@ -14,7 +14,7 @@ from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCal
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
 from dreamframe.models.api.adaptation import Adapted
-from dreamframe.models.api.address import Address, Untold, address_of
+from dreamframe.models.api.address import Address, Untold, address_of, identity_of
 from dreamframe.models.api.batch_api import BatchApi
 from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
@@ -79,6 +79,8 @@ class ApiSettings(ModelSettings):
         super().__post_init__()
         if self.base_url is not None:
             object.__setattr__(self, "base_url", address_of(self.base_url, who=type(self).__name__))
+        if self.identity is not None and not isinstance(self.identity, SecretPart):
+            object.__setattr__(self, "identity", identity_of(self.identity, who=type(self).__name__) or None)
         told = self.headers.variant if isinstance(self.headers, Untold) else None
         if self.headers is not None and told is None:  # frozen: a dict may be changed afterwards
             object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))

@@ -32,5 +32,14 @@ def variant_of(query: str | None, headers: Iterable[tuple[str, str]]) -> str | N
     return hashlib.sha256(json.dumps(sorted(asked)).encode()).hexdigest()[:32] if asked else None
 
 
+def choosing(query: str) -> str:
+    """The arguments of a query that choose the answer, as they were written.
+
+    >>> choosing("key=k&deployment=a")
+    'deployment=a'
+    """
+    return "&".join(part for part in query.split("&") if variant_of(part, ()) is not None)
+
+
 def _asks(name: str) -> bool:
     return name.lower() not in WHEN and not name.lower().startswith("x-amz-") and not WHO & {word.lower() for word in WORD.findall(name)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.models.edges import Rows, Trained, as_edge
 from dreamframe.prompts.base import Prompt
-from dreamframe.testing import WordEmbedder
+from dreamframe.testing import Echo, WordEmbedder
 
 ROWS = dr.frame({"prompt": ["a"], "completion": ["b"]})
 
@@ -105,3 +107,25 @@ def test_a_prompt_of_a_users_own_may_hold_a_frame() -> None:
     df = ROWS.prompt(dr.testing.Echo(), Joined(ROWS))
     assert df.collect()["answer"].to_list() == ["a of b"]
     assert df.step.key({}) == ROWS.prompt(dr.testing.Echo(), Joined(ROWS)).step.key({})
+
+
+def pickled(value: Any) -> Any:
+    """The value as another process would have it."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled], ids=["copy", "deepcopy", "pickle"])
+def test_frames_and_what_holds_them_are_copied_as_the_values_that_they_are(copied: Callable[[Any], Any]) -> None:
+    rows = dr.frame({"t": ["tea"], "u": ["TEA"]})
+    shots = dr.FewShot("Shout.", input="t", output="u", examples=rows)
+    plan = rows.prompt(Echo(), shots, into="said")
+    assert copied(plan).step.key({}) == plan.step.key({})
+    assert rows.prompt(Echo(), copied(shots), into="said").step.key({}) == plan.step.key({})
+
+
+def test_settings_over_a_plan_of_thousands_of_steps_are_copied() -> None:
+    rows = dr.frame({"t": ["tea"], "u": ["TEA"]})
+    for n in range(3000):
+        rows = rows.with_columns(n=n)
+    shots = dr.FewShot("Shout.", input="t", output="u", examples=rows)
+    assert copy.deepcopy(shots) == shots

@@ -85,3 +85,42 @@ def test_a_model_that_answers_with_no_text_is_told_so_and_the_session_lives_on()
 def test_a_template_name_that_is_an_argument_is_refused():
     with pytest.raises(dr.errors.SettingError, match="n= is a whole number"):
         dr.prompt(Echo(), "{n}", n=pl.col("t"))
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [lambda df: df.gather([2]), lambda df: df.gather([2]).sort("t"), lambda df: df.sample(3), lambda df: dr.concat([df.gather([2]), df])],
+    ids=["gather", "below another", "sample", "in a branch"],
+)
+def test_rows_that_failed_are_told_where_a_verb_cannot_go_on_without_them(verb):
+    df = verb(ROWS.prompt(failing("y"), "{t}", into="said"))
+    with dr.Session(None):
+        with pytest.raises(dr.errors.RowsFailedError, match="said: 1 of 3 rows failed"):
+            df.collect()
+        assert df.failures().height == 1
+
+
+def test_what_a_verb_refuses_of_whole_rows_is_its_own_error():
+    with dr.Session(None), pytest.raises(pl.exceptions.OutOfBoundsError):
+        ROWS.prompt(failing("y"), "{t}", into="said", on_error="drop").gather([2]).collect()
+
+
+def test_failed_rows_are_counted_among_all_rows_that_were_to_be_asked():
+    said = ROWS.prompt(failing(""), "{t}", into="said")
+    branches = dr.concat([said, ROWS.head(1).prompt(failing(""), "! {t}", into="said")])
+    chained = ROWS.prompt(failing("y"), "{t}", into="said").prompt(failing("x"), "! {t} {said}", into="more")
+    with dr.Session(None):
+        with pytest.raises(dr.errors.RowsFailedError, match="said: 4 of 4 rows failed"):
+            branches.collect()
+        with pytest.raises(dr.errors.RowsFailedError, match="said, more: 2 of 3 rows failed"):
+            chained.collect()
+
+
+@pytest.mark.parametrize("settings", [{}, {"name": "asking"}], ids=["no name", "a name"])
+def test_a_failure_names_the_column_as_the_user_wrote_it(settings):
+    df = ROWS.with_columns(dr.prompt(failing("y"), "{t}", into="said", **settings).str.len_chars().alias("n"))
+    with dr.Session(None) as session:
+        with pytest.raises(dr.errors.RowsFailedError):
+            df.collect()
+        assert df.failures()["column"].to_list() == ["said"]
+    assert [f["column"] for run in session.runs() for f in run.failures] == ["said"]

@@ -237,3 +237,15 @@ def test_weights_that_are_elsewhere_keep_their_identity_and_cannot_be_loaded(tmp
     assert weights_identity("base") != here
     with pytest.raises(dr.errors.SettingError, match="the weights 'base' that this plan was made with are not here"):
         weights_path(elsewhere)
+
+
+def test_a_key_is_that_of_one_plan_under_whatever_labels(tmp_path: Path) -> None:
+    with dr.Session(tmp_path) as session:
+        df = dr.frame({"t": ["tea"]}).prompt(Echo(), "Say {t}", into="said")
+        rows = df.collect()
+        dr.frame({"t": ["tea"]}).prompt(Echo(), "Say {t}", into="said", name="again").collect()
+        first, second = session.plans()
+        assert first.key == second.key
+        found = session.plan(first.key)
+        assert isinstance(found, dr.Frame)
+        assert found.collect(offline=True).equals(rows)

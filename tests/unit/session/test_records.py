@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.hidden import HINT
 from dreamframe.session import PlanRecord, Problem, Removed, RunRecord, StepRecord, StepRun
+from dreamframe.session.records import plan_record, step_record
 from dreamframe.testing import Echo, Failing
 
 ROWS = {"t": ["tea", "rain", None]}
@@ -97,3 +99,12 @@ def test_models_are_records_too(tmp_path: Path) -> None:
     assert (model.label, model.trainer, model.rows, model.seconds, model.metrics, model.notes) == ("tuned", "SFT", 8, 2.5, {"loss": 0.5}, ("a row was cut",))
     assert (tmp_path / "models" / model.name / "config.json").exists()
     assert dr.Session.existing(tmp_path).as_dict()["models"] == [model.as_dict()]
+
+
+def test_names_that_an_older_dreamframe_kept_as_its_own_are_shown_as_people_read_them() -> None:
+    old = f"prompt(echo, 'Say {{t}}')#4e6716a4{HINT}"
+    held = {"folder": "x-1", "key": "1" * 32, "label": old, "describe": "DROP ['__keep_2']", "steps": [{"event": "step", "label": old}]}
+    step = step_record(held)
+    assert (step.label, step.describe, step.ran[0].label) == ("prompt(echo, 'Say {t}')#4e6716a4", "DROP ['keep']", "prompt(echo, 'Say {t}')#4e6716a4")
+    plan = plan_record({"name": "x-1", "key": "1" * 32, "label": old, "explain": "DROP ['__keep_2']"})
+    assert (plan.label, plan.explain) == ("prompt(echo, 'Say {t}')#4e6716a4", "DROP ['keep']")

@@ -203,3 +203,23 @@ def test_an_environment_that_changes_under_a_run_is_not_asked_in_the_name_of_the
     with pytest.raises(SettingError, match="names another address"):
         ask(asking.llm, ["y"], then=asking)  # type: ignore[arg-type]
     assert asked == ["x"]
+
+
+@pytest.mark.parametrize("written", ["http://Old.invalid/v1/", "http://me:pw-1234567@old.invalid/v1", "http://old.invalid/v1?api-key=pw-1234567"])
+def test_an_identity_is_the_address_that_it_names_however_it_is_written(written: str) -> None:
+    before = dr.OpenAI("m", base_url=written)
+    moved = dr.OpenAI("m", base_url="http://new.invalid/v1", identity=written)
+    assert moved.identity_fields() == before.identity_fields()
+    assert "pw-1234567" not in repr(moved) + str(moved.identity)
+
+
+def test_a_query_that_chooses_the_answer_stays_in_an_identity() -> None:
+    one, other = (dr.OpenAI("m", base_url=URL, identity=f"http://old.invalid/v1?key=pw-1234567&deployment={name}") for name in "ab")
+    assert one.identity_fields() != other.identity_fields()
+    assert one.identity == "http://old.invalid/v1?deployment=a"
+
+
+@pytest.mark.parametrize("name", ["base_url", "identity"])
+def test_an_address_that_is_not_a_text_is_refused(name: str) -> None:
+    with pytest.raises(dr.errors.SettingError, match=f"{name}=5"):
+        dr.OpenAI("m", **{name: 5})  # type: ignore[arg-type]
