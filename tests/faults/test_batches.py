@@ -114,7 +114,7 @@ def test_a_lost_reply_to_a_submission_is_not_a_second_submission(kind: str) -> N
 SCRIPT = """
 import sys
 import dreamframe as dr
-from dreamframe.run import batch
+from dreamframe.run.calls import batch_api as batch
 batch.QUIET_S = 0.05
 kind, url = sys.argv[1:]
 settings = {"api_key": "k", "batch_poll_s": 0.05, "backoff_s": 0.001}

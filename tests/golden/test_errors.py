@@ -120,7 +120,7 @@ def steady(message: str) -> str:
     ("library", "use"),
     [
         ("aiohttp", lambda: tickets().prompt(dr.OpenAI("m", base_url="http://127.0.0.1:9/v1"), "{body}").collect()),
-        ("xllamacpp", lambda: tickets().prompt(dr.SmolLM2(), "{body}").collect()),
+        ("xllamacpp", lambda: tickets().prompt(dr.SmolLM2(threads=1), "{body}").collect()),
         ("transformers", lambda: tickets().prompt(dr.Transformers(local_model()), "{body}").collect()),
     ],
     ids=["aiohttp", "xllamacpp", "transformers"],

@@ -36,7 +36,7 @@ def partitions() -> Iterator[PartitionEngine]:
 
 def told(session: dr.Session) -> list[dict[str, Any]]:
     """What the session's last run counted, step by step."""
-    return sorted(({k: v for k, v in event.items() if k != "key"} for event in session.runs[-1].step_events()), key=str)
+    return sorted(({k: v for k, v in step.as_dict().items() if k != "key"} for step in session.runs()[-1].steps), key=str)
 
 
 def failing(step: Step, on_error: str) -> Step:
@@ -86,7 +86,7 @@ def test_what_one_engine_asked_another_finds(name: str, partitions: PartitionEng
             with dr.Session(folder, engine=first) as active:
                 before = active.collect(CASES[name].over(table(rows)))
             for record in active.steps():
-                active.stores.files.remove_tree(active.stores.layout.steps / record["folder"])  # type: ignore[union-attr]
+                active.stores.files.remove_tree(active.stores.layout.steps / record.name)  # type: ignore[union-attr]
             with dr.Session(folder, engine=second) as active:
                 assert active.collect(CASES[name].over(table(rows))).equals(before)
             assert active.usage()["calls"] == 0

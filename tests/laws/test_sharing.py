@@ -103,7 +103,7 @@ def test_runs_at_once_ask_each_request_once_and_give_the_rows_that_each_gives_al
         kept = set(range(8)) - refused
         most = len({id(s) for s in own})
         assert all(server.asked[row] <= most + (row in shaky) for row in kept), (server.asked, most)
-        assert [s._n_holders for s in sessions] == [0, 0], "no run is left behind"
+        assert [s._opening._n_holders for s in sessions] == [0, 0], "no run is left behind"
         before = Counter(server.asked)
         with sessions[0]:
             assert work(Worker("thread", tuple(sorted(kept)), 0, False), llm) == [f"said {row}" for row in sorted(kept)], "the workers live on"

@@ -175,4 +175,4 @@ def test_errors_cross_by_name_and_strangers_as_permanent() -> None:
 
 def test_processors_are_shared_evenly() -> None:
     sent = settings_fields(dr.MiniLM(), "cpu", share=1000)
-    assert (sent["kind"], sent["fields"]["threads"], sent["fields"]["device"]) == ("SentenceTransformer", 1, "cpu")
+    assert (sent["kind"], sent["fields"]["threads"], sent["fields"]["device"]) == ("MiniLM", 1, "cpu")
