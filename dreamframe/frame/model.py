@@ -10,7 +10,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
-from dreamframe.models.reaching import under
+from dreamframe.models.reach import under
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current

@@ -18,7 +18,7 @@ from dreamframe.hub.tables import arrow_rows
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import own_rows
 from dreamframe.models.authority import Authority
-from dreamframe.models.held import redactor_of
+from dreamframe.models.secrets import redactor_of
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import check_stream
 from dreamframe.store.sources import SourceContext

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import HubError, MissingExtraError, SettingError
-from dreamframe.models.held import redactor_of
 from dreamframe.models.provenance import ON_THE_HUB
+from dreamframe.models.secrets import redactor_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, Self
 from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
 from dreamframe.models.prices import FREE, Price
 from dreamframe.models.provenance import Provenance, model_provenance
-from dreamframe.models.reaching import Reaching
+from dreamframe.models.reach import Reach
 from dreamframe.models.request import Completion, Request, Sampling
 
 SAMPLING_FIELDS = tuple(f.name for f in fields(Sampling))
@@ -71,7 +71,7 @@ def secret(default: Any = None) -> Any:
 
 
 @dataclass(frozen=True)
-class ModelSettings(Reaching, ABC):
+class ModelSettings(Reach, ABC):
     """Settings of anything that is asked row by row (a language model, an embedder, a classifier): a frozen value that holds no connection, no weights
     and no key until it is used.
 

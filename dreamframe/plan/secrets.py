@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dreamframe.models.held import redactor_of, secrets_in
+from dreamframe.models.secrets import redactor_of, secrets_in
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor, redactor
 from dreamframe.redaction.secret import Secret

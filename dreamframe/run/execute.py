@@ -20,15 +20,15 @@ from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Sou
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run import same_rows
-from dreamframe.run.cuts import Cuts
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
 from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
-from dreamframe.run.lent import Lent
-from dreamframe.run.opened import Opened, count
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, Outputs, once
 from dreamframe.run.rounds import in_rounds
+from dreamframe.run.segment_context import SegmentContext
+from dreamframe.run.segment_run import SegmentRun, count
+from dreamframe.run.segments import Segments
 from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
@@ -48,7 +48,7 @@ class Run:
         self.memo, self.hides = self.state.memo, self.state.hides
         self._engine = engine_of(self.options.engine)
         self._outputs = Outputs(self.state)
-        self._cuts = Cuts(self.state, self._outputs)
+        self._segments = Segments(self.state, self._outputs)
         self._trainings = Trainings(self.state, self._engine, self._whole)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}  # by key of the step
 
@@ -95,7 +95,7 @@ class Run:
         """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
         made = optimise(steps, Facts(self._outputs.is_stored, self.state.key))
         self.state.optimised.append(made)
-        self._cuts.share(made.plans)
+        self._segments.share(made.plans)
         return list(made.plans)
 
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
@@ -170,9 +170,9 @@ class Run:
             rows = await self._in_rounds(step)
         else:
             assert isinstance(step, PolarsStep), f"no engine shape for {type(step).__name__}"
-            chain = self._cuts.query(step)
+            chain = self._segments.query(step)
             query = await self._applied(chain, await every(*(self._lazy(i) for i in chain[0].inputs)))
-            if not self.state.worth.is_kept(step) and not self._cuts.is_made_once(step, chain):
+            if not self.state.worth.is_kept(step) and not self._segments.is_made_once(step, chain):
                 return query
             rows = await self._query(step, query)
         return await self._outputs.kept(step, once(rows)) if self.state.worth.is_kept(step) else rows.lazy()
@@ -193,7 +193,7 @@ class Run:
             rows = same.rows()
         else:
             stage = self.state.stage(step)
-            result = await self._engine.table(step, tables, Lent(self.state, [stage]))
+            result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
@@ -220,15 +220,15 @@ class Run:
 
     # Segments
 
-    async def _opened(self, step: Step) -> Opened | None:
+    async def _opened(self, step: Step) -> SegmentRun | None:
         """The segment that ends with a step, its models trained and its tables read; None if no row step is left to run."""
-        steps = self._cuts.segment(step) if self._outputs.find(step) is None else []
+        steps = self._segments.segment(step) if self._outputs.find(step) is None else []
         if not steps:
             return None
         base = steps[0].inputs[0]
         stages = [self.state.stage(s) for s in steps]
         source, *tables = await every(self._lazy(base), *(self._beside(s) for s in steps))
-        if not self._cuts.segment(base):  # else only rows that failed are missing: every other row goes on
+        if not self._segments.segment(base):  # else only rows that failed are missing: every other row goes on
             self.state.need_whole(base, needed_by=steps[0])
         if isinstance(base, Table):
             source = base.data
@@ -237,7 +237,7 @@ class Run:
         width = max(s.width for s in steps if isinstance(s, RowStep))
         window = max(4 * width, 4 * self.options.batch_rows) if self._fit(steps) and self.options.mode != "batch" else sys.maxsize
         segment = Segment(tuple(steps), width=width, batch_rows=self.options.batch_rows, window=window)
-        return Opened(segment, stages, source, lent=Lent(self.state, stages, tables), engine=self._engine, state=self.state)
+        return SegmentRun(segment, stages, source, lent=SegmentContext(self.state, stages, tables), engine=self._engine, state=self.state)
 
     async def _beside(self, step: Step) -> tuple[pl.DataFrame, ...]:
         """The tables that a step reads besides its rows, its models being trained."""

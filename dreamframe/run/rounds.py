@@ -5,11 +5,11 @@ from __future__ import annotations
 import polars as pl
 
 from dreamframe.plan.step import RoundsStep
-from dreamframe.run.opened import Opened
+from dreamframe.run.segment_run import SegmentRun
 from dreamframe.run.state import RunState
 
 
-async def in_rounds(step: RoundsStep, opened: Opened, state: RunState) -> pl.DataFrame:
+async def in_rounds(step: RoundsStep, opened: SegmentRun, state: RunState) -> pl.DataFrame:
     """The rows that the step takes. The segment lives through all rounds, so that samples of equal requests are numbered as in one run over all rows."""
     below = step.inputs[0]
     source = await opened.whole_source()

@@ -23,7 +23,7 @@ from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stage import Stage
 from dreamframe.run.stats import FailedRow, RunStats
-from dreamframe.run.worth import Worth
+from dreamframe.run.storing import Worth
 from dreamframe.store.stores import Stores
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def why(run: Run, step: Step) -> str:
     """Which parts of the plan's key differ from those of the nearest stored output. `run` has not begun, and knows keys and stores."""
-    from dreamframe.run.worth import Worth
+    from dreamframe.run.storing import Worth
 
     (plan,) = run.planned(step)
     if run.stores.layout is None:

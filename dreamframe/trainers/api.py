@@ -18,7 +18,7 @@ from dreamframe.models.api.address import without_login
 from dreamframe.models.authority import is_below, shown
 from dreamframe.models.base import LLM, Artefact, Client, secret, setting, steering
 from dreamframe.models.edges import Trained
-from dreamframe.models.reaching import under
+from dreamframe.models.reach import under
 from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text

@@ -15,7 +15,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import LLM, Artefact, ModelSettings
 from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
-from dreamframe.models.reaching import Reaching
+from dreamframe.models.reach import Reach
 from dreamframe.redaction.secret import hidden_json
 from dreamframe.trainers import kinds
 from dreamframe.trainers.job import TrainJob, write_log
@@ -41,7 +41,7 @@ class Chained:
 
 
 @dataclass(frozen=True)
-class Trainer(Reaching, ABC):
+class Trainer(Reach, ABC):
     """Settings of one training: a frozen value. Every field is part of the model's key unless it is declared steering.
 
     `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM or embedder, or a model of this plan.

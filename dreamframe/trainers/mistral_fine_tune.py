@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import AuthenticationError, BadReplyError, ConnectionFailedError, ServerError, SettingError, TrainingError
 from dreamframe.models.base import LLM, setting
-from dreamframe.models.held import redactor_of
 from dreamframe.models.llms.mistral import Mistral
+from dreamframe.models.secrets import redactor_of
 from dreamframe.redaction.secret import Secret
 from dreamframe.trainers.api import ApiTrainer, JobState
 

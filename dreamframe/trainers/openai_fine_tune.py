@@ -11,8 +11,8 @@ import polars as pl
 
 from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
 from dreamframe.models.base import LLM, setting
-from dreamframe.models.held import redactor_of
 from dreamframe.models.llms.openai import OpenAI
+from dreamframe.models.secrets import redactor_of
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.trainers.api import ApiTrainer, JobState
 from dreamframe.trainers.base import refuse_unless

@@ -23,9 +23,9 @@ from dreamframe.models.api.variant import variant_of
 from dreamframe.models.api.wire import Api, Dialect, Wire
 from dreamframe.models.authority import is_below, shown
 from dreamframe.models.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
-from dreamframe.models.held import redactor_of, secrets_in
 from dreamframe.models.prices import FREE, Price, listed
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.models.secrets import redactor_of, secrets_in
 from dreamframe.redaction.redactor import is_no_word, redactor
 from dreamframe.redaction.secret import Secret, SecretPart, hide_fields
 

@@ -16,9 +16,9 @@ from dreamframe.errors import MissingExtraError, NotAllowedError, SettingError
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.settings import Connection
 from dreamframe.models.base import steering
-from dreamframe.models.held import redactor_of
 from dreamframe.models.llms.openai import OpenAI
 from dreamframe.models.prices import Price
+from dreamframe.models.secrets import redactor_of
 
 PREFIXES = {  # of variables, by the first word of the provider, where they are not its own name
     "bedrock": ("AWS",),

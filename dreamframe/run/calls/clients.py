@@ -8,8 +8,8 @@ import contextlib
 
 from dreamframe.models.base import LLM, Client
 from dreamframe.models.embedders.openai import EmbedderClient
-from dreamframe.models.held import redactor_of
 from dreamframe.models.parallel import Parallel
+from dreamframe.models.secrets import redactor_of
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.calls.caller import Asker
 from dreamframe.run.calls.embedding_batches import PackAsker

@@ -14,7 +14,7 @@ from dreamframe.models.answer import as_read
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.run.calls.batch_api import AnyAsker, BatchAskers
 from dreamframe.run.calls.clients import asker_for
-from dreamframe.run.calls.renewing import Renewing
+from dreamframe.run.calls.renewal import Renewal
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats, StepStats
@@ -38,7 +38,7 @@ class RunAsking:
         self._batches: BatchAskers | None = None
         self._askers: dict[int, tuple[Any, AnyAsker]] = {}  # id(settings) → they, and whom this run asks
         self._left: list[bytes] = []  # claimed for requests whose asker was cancelled: some may be in flight
-        self._renewing = Renewing(answers, options.renew)
+        self._renewing = Renewal(answers, options.renew)
         self.asked_now: set[bytes] = set()  # requests without a kept answer so far; filled only where a retry wants to know
         self._beat: asyncio.Task[None] | None = None
 

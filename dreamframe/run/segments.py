@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.run.outputs import Outputs
 from dreamframe.run.state import RunState
-from dreamframe.run.worth import holds_of_any, read_twice
+from dreamframe.run.storing import holds_of_any, read_twice
 
 
-class Cuts:
+class Segments:
     """The cuts of one run: at what is stored, and at what several steps read."""
 
     def __init__(self, state: RunState, outputs: Outputs) -> None:

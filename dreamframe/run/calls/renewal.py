@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dreamframe.store.answers import Answers
 
 
-class Renewing:
+class Renewal:
     """Keys as one run sees them. The answer of before counts until the run has ended with a new one."""
 
     def __init__(self, answers: Answers, renew: Collection[bytes] = ()) -> None:

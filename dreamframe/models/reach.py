@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reaching:
+class Reach:
     """Settings that open files, ask servers or run libraries when they are used: all of it is checked where they stand in a plan that was read."""
 
     authority: Authority | None = lent()
@@ -44,7 +44,7 @@ class Reaching:
             for name in self.handed_on:
                 self.authority.arguments(json.loads(getattr(self, name) or "{}"), who=f"{self.label} {name}=")
             for reward in getattr(self, "rewards", ()) or ():  # models that the training will ask
-                if isinstance(asked := getattr(reward, "llm", None), Reaching):
+                if isinstance(asked := getattr(reward, "llm", None), Reach):
                     asked.check_reach()
 
     def reaches(self) -> tuple[str, ...]:

@@ -9,15 +9,15 @@ from typing import cast
 import polars as pl
 
 from dreamframe.run.engines.base import Engine, Feed, Segment, SegmentResult
-from dreamframe.run.lent import Lent
+from dreamframe.run.segment_context import SegmentContext
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
 
 
-class Opened:
+class SegmentRun:
     """A segment of one run, the accounts of its steps, and the rows that feed it."""
 
-    def __init__(self, segment: Segment, stages: Sequence[Stage], source: Feed, *, lent: Lent, engine: Engine, state: RunState) -> None:
+    def __init__(self, segment: Segment, stages: Sequence[Stage], source: Feed, *, lent: SegmentContext, engine: Engine, state: RunState) -> None:
         self._segment, self._stages, self._source = segment, stages, source
         self._lent, self._engine, self._state = lent, engine, state
 

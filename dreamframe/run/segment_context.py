@@ -14,7 +14,7 @@ from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
 
 
-class Lent:
+class SegmentContext:
     """Asks and numbers on the accounts of a segment's steps."""
 
     def __init__(self, state: RunState, stages: Sequence[Stage], tables: Sequence[tuple[pl.DataFrame, ...]] = ()) -> None:
