@@ -7,6 +7,7 @@ engine reaches it through `dreamframe.run.context.RunContext`. So every engine g
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -21,6 +22,7 @@ from dreamframe.run.context import RunContext
 from dreamframe.trainers.job import TrainJob
 
 ENGINES = {"local": "dreamframe.run.engines.local"}  # name → module, whose `engine()` makes it
+SHORT_BATCHES = 8  # a run that is over soon, or stopped early, has rows sooner by them
 Feed = pl.DataFrame | pl.LazyFrame  # the rows that enter a segment: a frame where they are in memory anyway
 
 
@@ -35,6 +37,12 @@ class Segment:
     width: int  # rows that its widest step likes to have in flight
     batch_rows: int  # rows that walk through it together
     window: int  # rows in flight, at most
+
+    @property
+    def later_rows(self) -> int:
+        """Rows that walk through it together when it has been fed for a while: a batch costs the same whatever its length, and one that is as long as
+        the row steps are wide holds up no call."""
+        return max(self.batch_rows, min(self.width, 2 * self.batch_rows))
 
 
 class SegmentResult(NamedTuple):
@@ -87,10 +95,12 @@ def engine_of(engine: str | Engine) -> Engine:
     return made
 
 
-def batches_of(frame: Feed, size: int) -> Iterator[pl.DataFrame]:
-    """The rows of a query in order, in batches of at most `size` rows."""
-    if isinstance(frame, pl.DataFrame):
-        yield from frame.iter_slices(size)
-        return
-    for chunk in frame.collect_batches(chunk_size=size, maintain_order=True):
-        yield from chunk.iter_slices(size)
+def batches_of(frame: Feed, size: int, later: int | None = None) -> Iterator[pl.DataFrame]:
+    """The rows of a query in order, in batches of at most `size` rows; from the ninth on, of `later` rows."""
+    sizes = itertools.chain(itertools.repeat(size, SHORT_BATCHES), itertools.repeat(later or size))
+    for chunk in [frame] if isinstance(frame, pl.DataFrame) else frame.collect_batches(chunk_size=later or size, maintain_order=True):
+        at = 0
+        while at < chunk.height:
+            batch = chunk.slice(at, next(sizes))
+            at += batch.height
+            yield batch

@@ -33,7 +33,8 @@ class LocalEngine:
 
     async def _rows(self, segment: Segment, source: Feed, ctx: RunContext) -> AsyncGenerator[SegmentResult, None]:
         await prepare(segment, ctx)
-        async for result in pipeline(segment, batches_of(source, segment.batch_rows), ctx, in_memory=isinstance(source, pl.DataFrame)):
+        batches = batches_of(source, segment.batch_rows, segment.later_rows)
+        async for result in pipeline(segment, batches, ctx, in_memory=isinstance(source, pl.DataFrame)):
             yield result
 
     async def table(self, step: TableStep, tables: tuple[pl.DataFrame, ...], ctx: RunContext) -> SegmentResult:

@@ -12,7 +12,7 @@ import dreamframe as dr
 from dreamframe.models.request import Failure
 from dreamframe.plan.step import TableStep, step
 from dreamframe.run.context import RunContext
-from dreamframe.run.engines.base import ENGINES, Engine, SegmentResult, engine_of
+from dreamframe.run.engines.base import ENGINES, Engine, Segment, SegmentResult, batches_of, engine_of
 from dreamframe.run.engines.local import LocalEngine
 from dreamframe.testing import Echo
 
@@ -76,3 +76,18 @@ def test_a_table_step_that_fails_a_row_is_counted_and_not_lost():
     with dr.Session(None) as session:
         session.collect(plan)
         assert session.failures(plan)["row"].to_list() == [1]
+
+
+def test_the_batches_of_a_run_that_goes_on_are_longer(tmp_path):
+    rows = pl.DataFrame({"i": range(50)})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    assert [b.height for b in batches_of(rows, 2, 5)] == [2] * 8 + [5] * 6 + [4]
+    assert max(b.height for b in batches_of(rows.lazy(), 2, 5)) == 5
+    for feed in (rows, rows.lazy(), pl.scan_parquet(tmp_path / "rows.parquet")):
+        assert pl.concat(batches_of(feed, 2, 5)).equals(rows)
+    assert [b.height for b in batches_of(rows, 20)] == [20, 20, 10]
+
+
+@pytest.mark.parametrize(("width", "batch_rows", "later"), [(256, 128, 256), (200, 128, 200), (16, 128, 128), (4096, 1, 2)])
+def test_a_longer_batch_has_no_more_rows_than_a_step_asks_at_once(width: int, batch_rows: int, later: int):
+    assert Segment((), width=width, batch_rows=batch_rows, window=1).later_rows == later
