@@ -58,6 +58,10 @@ class Asker:
         """Calls queued and in flight, as a part of those that may be in flight."""
         return (self._queue.n_calls + len(self._flying)) / self.concurrency
 
+    def is_asking(self, key: bytes) -> bool:
+        """Whether the request of this answer key is queued or in flight."""
+        return self._queue.knows(key)
+
     def stopped(self, run: Asking, model: str) -> DreamframeError | None:
         """Why nothing more of this run leaves here for this model; None where it does."""
         errors = self._stopped.get(run)

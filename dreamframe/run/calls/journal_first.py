@@ -13,6 +13,7 @@ from dreamframe.errors import CallError, OfflineError
 from dreamframe.models.answer import as_read
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.run.calls.batch_api import AnyAsker, BatchAskers
+from dreamframe.run.calls.caller import Asker
 from dreamframe.run.calls.clients import asker_for
 from dreamframe.run.calls.renewal import Renewal
 from dreamframe.run.calls.spend import Spend
@@ -97,8 +98,11 @@ class RunAsking:
             self._beat = asyncio.create_task(self._show_life())
             await asyncio.to_thread(self._answers.prepare)
             as_of = -1  # another run of this session may have been answered meanwhile
+        others = self._others(question)
         while todo:
             ours = self._answers.claim([requests[i].key for i in todo], patience_s=PATIENCE_S)
+            if others:  # the same model, asked with another key or another pace: whoever asks first pays
+                ours = [is_ours and not any(o.is_asking(requests[i].key) for o in others) for i, is_ours in zip(todo, ours, strict=True)]
             mine = [i for i, is_ours in zip(todo, ours, strict=True) if is_ours]
             todo = [i for i, is_ours in zip(todo, ours, strict=True) if not is_ours]
             try:
@@ -129,14 +133,23 @@ class RunAsking:
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
+        failures = await self._asker(question).ask(requests, self, order=order)
+        for position in failures:
+            self._spend.release(requests[position])
+        return failures
+
+    def _asker(self, question: Question) -> AnyAsker:
+        """Who asks a question."""
         llm: Any = question.llm
         known = self._askers.get(id(llm))
         if known is None:  # who it is takes as long to find out as a row to ask
             known = self._askers[id(llm)] = (llm, asker_for(llm) if self._batches is None else self._batches.asker_for(llm))
-        failures = await known[1].ask(requests, self, order=order)
-        for position in failures:
-            self._spend.release(requests[position])
-        return failures
+        return known[1]
+
+    def _others(self, question: Question) -> Sequence[Asker]:
+        """Who else asks for this run."""
+        mine = self._asker(question)
+        return [a for a in dict.fromkeys(a for _, a in self._askers.values()) if a is not mine and isinstance(a, Asker)] if len(self._askers) > 1 else []
 
     async def _show_life(self) -> None:
         """Say again and again that the rows which this session claims are being asked for: an answer may take longer than others' patience."""

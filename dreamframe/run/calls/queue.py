@@ -127,6 +127,10 @@ class CallQueue:
         self._sequence = itertools.count()
         self.n_calls = 0  # that could leave now
 
+    def knows(self, key: bytes) -> bool:
+        """Whether somebody waits for the request of this answer key."""
+        return key in self._known
+
     def add(self, batch: Batch) -> None:
         """Queue the requests of a batch, except those that are on their way already: their answers serve it too."""
         for position, request in enumerate(batch.requests):
