@@ -248,6 +248,10 @@ class RowContext(Protocol):
         """
         ...
 
+    async def number(self, question: Question, prompts: pl.Series) -> list[int]:
+        """The numbers of the samples that `ask` would ask for, 0 for null prompts; once a batch, by a step that says `needs_order`."""
+        ...
+
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What the step makes at its first batch and keeps for the others."""
         ...

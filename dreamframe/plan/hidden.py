@@ -7,6 +7,7 @@ import re
 # Follows the name of a column that a model writes, for whoever uses it in plain polars and reads polars' error.
 HINT = "; this column is written by a model: use the expression in a dreamframe verb, e.g. df.dream.with_columns(...) or dr.frame(df).with_columns(...)"
 SAMPLE = "__sample"  # of `generate`: its rows have no other column
+ORDINAL = "__ordinal_"  # of a sampled prompt whose rows are left out after they were numbered
 WHATS = ("keep", "verdict", "other_verdict", "swapped")
 DRAWN = re.compile(r"^COIN __swapped_\d+")
 OWN = re.compile(rf"__(?:({'|'.join(WHATS)})_\d+|(sample)\b)")

@@ -36,7 +36,25 @@ VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
     lambda df, i: dr.concat([df, df.head(1)]),
     lambda df, i: df.join(df.head(2).select("k", pl.lit(i).alias(f"j{i}")).unique("k"), on="k", how="left"),
     lambda df, i: df.embed(dr.testing.WordEmbedder(size=4), "k", into=f"e{i}"),
+    lambda df, i: df.prompt(Ordinal(), "Three {t}", into=f"x{i}", n=3),
+    lambda df, i: df.prompt(Ordinal(), "Of {v}", into=f"c{i}").with_columns(pl.col("v").alias(f"y{i}")).filter(pl.col(f"y{i}") > 1),
+    lambda df, i: df.drop([c for c in df.columns if c not in "tvk"]),
+    lambda df, i: df.select("k", "v", "t"),
+    lambda df, i: df.select(pl.col("t"), pl.col("k"), pl.len().over("t").cast(pl.Int64).alias("v")),
+    lambda df, i: df.group_by("k").agg(pl.col("t").first(), pl.col("v").sum()),
+    lambda df, i: df.sort("v", descending=True).head(i),
+    lambda df, i: df.sample(fraction=0.5, seed=i),
+    lambda df, i: df.unique("k", keep="last"),
+    lambda df, i: df.drop_nulls("t"),
+    lambda df, i: df.join(dr.frame({"v": [i, 1, 2]}), on="v", how="semi"),
+    lambda df, i: df.join(dr.frame({"v": [i, 1, 2]}), on="v", how="anti"),
+    lambda df, i: df.join(dr.frame({"w": [i, 1, 1, 7]}), left_on="v", right_on="w"),
+    lambda df, i: df.filter((pl.col("v") > i - 2) & (dr.prompt(Ordinal(), "Odd {t} {v}").str.len_chars() % 2 == 1)),
+    lambda df, i: df.filter(pl.col("v") > pl.col("v").mean()),
+    lambda df, i: df.with_row_index(f"row{i}"),
+    lambda df, i: df.reverse(),
 ]
+NAMING = [VERBS[n] for n in (0, 1, 2, 3, 16, 17, 18, 19, 33)]  # whose number names a column
 CHAIN = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 5)), max_size=6)
 
 
@@ -46,7 +64,7 @@ def doubled(row: dict[str, int]) -> dict[str, int]:
 
 def grown(df: dr.Frame, chain: list[tuple[Verb, int]], at: int) -> dr.Frame:
     for i, (verb, n) in enumerate(chain):
-        df = verb(df, n + 10 * i + at) if verb in VERBS[:4] or verb is VERBS[-1] or verb is VERBS[-2] else verb(df, n)
+        df = verb(df, n + 10 * i + at) if verb in NAMING else verb(df, n)
     return df
 
 

@@ -16,6 +16,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "SplitPart"),
     "plan.steps.apply": ("MapRows", "MapBatches"),
     "plan.steps.prompt": ("PromptStep",),
+    "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.reading import is_read_by
 from dreamframe.plan.step import PolarsStep, Source, Step
 from dreamframe.plan.steps.algebra import Limit, relational
 
@@ -38,11 +39,11 @@ def _moved(step: Limit, most: int | None, lowest: Step, facts: Facts) -> Step | 
     assert isinstance(lowest, Limit)
     passed: list[Step] = []
     below = step.inputs[0]
-    while _may_pass(lowest, below) and not facts.is_stored(below) and (not passed or _is_read_by(passed[-1], below, facts)):
+    while _may_pass(lowest, below) and not facts.is_stored(below) and (not passed or is_read_by(passed[-1], below, facts)):
         passed.append(below)
         below = below.inputs[0]
     reached = below
-    if isinstance(below, Source) and most is not None and (not passed or _is_read_by(passed[-1], below, facts)):
+    if isinstance(below, Source) and most is not None and (not passed or is_read_by(passed[-1], below, facts)):
         below = below.first(most)
     if below is reached:
         while passed and isinstance(passed[-1], PolarsStep):  # it saves nothing there, and in a long plan every limit would wander below every step
@@ -64,9 +65,3 @@ def _may_pass(limit: Limit, step: Step) -> bool:
     """
     return step.rows == "same" and step.is_streamed and (limit.is_prefix or not step.needs_order)
 
-
-def _is_read_by(above: Step, step: Step, facts: Facts) -> bool:
-    """Whether one step alone reads another, as its first input alone."""
-    readers = facts.readers(step)
-    name = facts.name(facts.place.get(id(above), above))
-    return readers is not None and all(r is not None and facts.name(r) == name for r in readers) and all(i is not step for i in above.inputs[1:])

@@ -10,12 +10,16 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from dreamframe.errors import PlanError
+from dreamframe.plan.optimizer.choices import choices_down
+from dreamframe.plan.optimizer.conjuncts import cheap_first
 from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.optimizer.unread import unread_dropped
 from dreamframe.plan.step import Source, Step
 
 Rule = Callable[[Step, Facts], Step | None]
-RULES: tuple[Rule, ...] = (limit_down,)
+RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, limit_down, choices_down, partners_first)
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 

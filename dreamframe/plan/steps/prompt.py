@@ -133,14 +133,21 @@ class PromptStep(RowStep):
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
-        if self.n > 1:
-            prompts = prompts.gather([i for i in range(rows.height) for _ in range(self.n)])
-        replies = await ctx.ask(question, prompts)
+        prompts = self.each_sample(prompts)
+        replies = await ctx.ask(question, prompts, self.samples(rows))
         values = await self._values(question, prompts, replies, ctx)
         column = self._column(values)
         if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
             column = self._lists(column, rows.height, ctx)
         return rows.hstack([column])
+
+    def each_sample(self, prompts: pl.Series) -> pl.Series:
+        """The prompts, one for each sample that is asked for."""
+        return prompts.gather([i for i in range(len(prompts)) for _ in range(self.n)]) if self.n > 1 else prompts
+
+    def samples(self, rows: pl.DataFrame) -> Sequence[int] | None:  # noqa: ARG002  where they were numbered before
+        """The number of each sample; None: the k-th equal request is sample k."""
+        return None
 
     def _column(self, values: pl.Series | list[Any]) -> pl.Series:
         if isinstance(values, pl.Series):

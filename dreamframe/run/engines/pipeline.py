@@ -43,6 +43,9 @@ class BatchContext:
             keys = answer_keys(question.key_prefix, prompts, samples)
         return await self._lent.ask(self._place, question, keys, prompts, samples, self._order)
 
+    async def number(self, question: Question, prompts: pl.Series) -> list[int]:
+        return await self._numbered(answer_keys(question.key_prefix, prompts, [0] * len(prompts)))
+
     async def _numbered(self, keys: Sequence[bytes | None]) -> list[int]:
         """The k-th occurrence of a request in its step is sample k. A batch has one turn in a step."""
         assert self._has_turn, f"{self._step.label}: a step numbers the requests of a batch in one ask"

@@ -1,0 +1,81 @@
+"""A sampled prompt in two: numbers first, calls later. The number of a sample counts equal requests from the first row on, and costs no call.
+
+Once each row has its number, rules may leave rows out before the model is asked: those that are left get the samples that they would have had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import ClassVar
+
+import polars as pl
+
+from dreamframe.models.base import ModelSettings
+from dreamframe.models.request import RowContext
+from dreamframe.plan.hidden import ORDINAL
+from dreamframe.plan.step import Step, step
+from dreamframe.plan.steps.prompt import PromptStep
+
+
+@step
+class Ordinals(PromptStep):
+    """Adds the number of the first sample that each row asks for. Asks nothing."""
+
+    is_expensive: ClassVar[bool] = False
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema({**self.inputs[0].schema, self.into: pl.UInt32()})
+
+    def models(self) -> tuple[ModelSettings, ...]:
+        return ()
+
+    def describe(self) -> str:
+        return f"NUMBER samples ← {self.llm.label} {self.prompt.summary}"
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        question = ctx.once("question", lambda: self.question(ctx))
+        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
+        ctx.failures.clear()  # a prompt that cannot be written fails where it is asked
+        numbers = await ctx.number(question, self.each_sample(prompts))
+        return rows.with_columns(pl.Series(self.into, numbers[:: self.n], dtype=pl.UInt32))
+
+
+@step
+class NumberedPrompt(PromptStep):
+    """Asks for the samples whose numbers are in a column of the input, which it leaves out."""
+
+    ordinals: str
+
+    def output_schema(self) -> pl.Schema:
+        made = super().output_schema()
+        return pl.Schema({name: dtype for name, dtype in made.items() if name != self.ordinals})
+
+    def reads(self) -> frozenset[str]:
+        return super().reads() | {self.ordinals}
+
+    @property
+    def needs_order(self) -> bool:
+        return False
+
+    def samples(self, rows: pl.DataFrame) -> Sequence[int]:
+        return [first + k for first in rows.get_column(self.ordinals).to_list() for k in range(self.n)]
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        return (await super().run(rows, ctx)).drop(self.ordinals)
+
+
+def in_two(prompt: PromptStep, below: Step) -> tuple[Ordinals, Step] | None:
+    """The numbers of a sampled prompt over `below`, and the prompt that reads them (its first input is yet to be put in); None where what it asks is
+    not known before other models were asked."""
+    if type(prompt) is not PromptStep or prompt.prompt.models or prompt.prompt.inputs or prompt.inputs[1:]:
+        return None
+    column = f"{ORDINAL}{prompt.into}"
+    if column in below.schema:
+        return None
+    held: Mapping[str, object] = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "inputs"}
+    numbers = Ordinals(inputs=(below,), **{**held, "into": column, "on_error": "null"})  # type: ignore[arg-type]
+    asks = NumberedPrompt(inputs=(numbers,), **held, ordinals=column)  # type: ignore[arg-type]
+    for made in (numbers, asks):
+        object.__setattr__(made, "made_from", prompt)
+    return numbers, asks
