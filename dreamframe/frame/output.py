@@ -10,8 +10,8 @@ import polars as pl
 
 from dreamframe.frame.base import Verbs
 from dreamframe.hub.datasets import as_dataset
-from dreamframe.plan.explain import plan_dot, plan_html, plan_text
-from dreamframe.plan.optimizer.rules import optimise
+from dreamframe.plan.explain import plan_dot, plan_html, plan_text, rules_text
+from dreamframe.plan.optimizer.rules import Optimize, optimise
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
@@ -35,7 +35,13 @@ class OutputVerbs(Verbs):
     # Running
 
     def collect(
-        self, *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
+        self,
+        *,
+        offline: bool | None = None,
+        mode: Mode = "calls",
+        retry: Retry | None = None,
+        refresh: Sequence[str] = (),
+        optimize: Optimize = True,
     ) -> pl.DataFrame:
         """Run the plan and give its rows, in order, as a polars frame.
 
@@ -48,12 +54,15 @@ class OutputVerbs(Verbs):
         `name=`, else by its column); `retry="parse"` asks anew what was answered before and could not be read, `retry="all"` also what was refused or cut.
         The new answers count from then on, in every plan; stored rows that were made of the old ones are made again.
 
+        A plan is optimised before it runs: it asks about no row that nobody reads, and gives the rows, order and samples of the plan as it is written.
+        `optimize=False` runs it as it is written, `optimize={"limit_down": False}` without one rule; `explain(rules=True)` names those that were used.
+
         Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
 
         >>> dr.frame({"a": [1]}).collect().shape
         (1, 1)
         """
-        return current(self.step).collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh)
+        return current(self.step).collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh, optimize=optimize)
 
     def retry(self) -> pl.DataFrame:
         """Run the plan, and ask anew what was answered before and could not be read: `collect(retry="parse")`.
@@ -199,17 +208,21 @@ class OutputVerbs(Verbs):
         """
         return self.step.schema.names()
 
-    def explain(self, *, optimized: bool = True) -> str:
-        """The plan as text, the last step first; with `optimized=False`, as it was written. Of models that are not at their
-        provider's own address it names the address, of files and weights the whole path. For a plan that was read no file is looked at.
+    def explain(self, *, optimized: bool = True, rules: bool = False) -> str:
+        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did.
+
+        Of models that are not at their provider's own address it names the address, of files and weights the whole path. For a plan that was read no
+        file is looked at.
 
         >>> print(dr.frame({"a": [1]}).filter(pl.col("a") > 0).explain())
         FILTER [[(col("a")) > (dyn int: 0)]]
           TABLE 1 rows
         """
-        if optimized and any(step.authority is not None for step in self.step.walk()):
-            return plan_text(optimise([self.step]).plans[0])
-        return plan_text(current(self.step).planned(self.step) if optimized else self.step)
+        if not optimized:
+            return plan_text(self.step)
+        is_read = any(step.authority is not None for step in self.step.walk())
+        made = optimise([self.step]) if is_read else current(self.step).optimised(self.step)
+        return plan_text(made.plans[0]) + (f"\n\n{rules_text(made.trace)}" if rules else "")
 
     def to_json(self) -> str:
         """The plan as text, with the rows of tables in memory; files are named. `dr.from_json` reads it. Keys are not in it.

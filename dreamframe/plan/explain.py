@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dreamframe.plan.hidden import readable
+from dreamframe.plan.optimizer.rules import Applied
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -35,6 +36,14 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
         lines.append(f"{indent}{number}{by_name(node, (line if is_kept else whole_line)(node, hides), hides)}{note(node)}")
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
     return "\n".join(lines)
+
+
+def rules_text(trace: Sequence[Applied]) -> str:
+    """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place."""
+    if not trace:
+        return "rules: none was used"
+    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in trace]
+    return "\n".join(["rules, in the order in which they were used:", *uses])
 
 
 def line(step: Step, hides: Redactor | None = None) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dreamframe.errors import SettingError
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.visible import in_line
-from dreamframe.run.options import Mode, Retry
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,9 +36,7 @@ class ActiveSession(Protocol):
         """Where the rows of sources that are far away are kept."""
         ...
 
-    def collect(
-        self, step: Step, *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
-    ) -> pl.DataFrame: ...
+    def collect(self, step: Step, **settings: Any) -> pl.DataFrame: ...
 
     def collect_all(self, steps: Sequence[Step]) -> list[pl.DataFrame]: ...
 
@@ -48,7 +46,7 @@ class ActiveSession(Protocol):
 
     def fit(self, step: ModelStep) -> Artefact: ...
 
-    def planned(self, step: Step) -> Step: ...
+    def optimised(self, step: Step) -> Optimised: ...
 
     def failures(self, step: Step) -> pl.DataFrame: ...
 

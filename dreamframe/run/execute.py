@@ -15,7 +15,7 @@ from dreamframe.errors import DreamframeError, StorageError
 from dreamframe.models.base import Artefact
 from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.optimizer.rules import optimise
+from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
@@ -92,16 +92,20 @@ class Run:
             self.state.finish(step)
 
     def planned(self, *steps: Step) -> list[Step]:
-        """The plans as they will run. A stored step is a leaf: nothing moves in or out of it. What several steps read is run once."""
-        made = optimise(steps, Facts(self._outputs.is_stored, self.state.key))
+        """The plans as they will run. What several steps read is run once."""
+        made = self.optimised(*steps)
         self.state.optimised.append(made)
         self._segments.share(made.plans)
         return list(made.plans)
 
+    def optimised(self, *steps: Step) -> Optimised:
+        """What the rules make of plans. A stored step is a leaf: nothing moves in or out of it."""
+        return optimise(steps, Facts(self._outputs.is_stored, self.state.key), rules=chosen(self.options.optimize))
+
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
         if self.options.refresh:
-            plans = [*steps, *optimise(steps, Facts(name=self.state.key)).plans]
+            plans = [*steps, *optimise(steps, Facts(name=self.state.key), rules=chosen(self.options.optimize)).plans]
             self.state.anew |= {self.state.key(node) for plan in plans for node in plan.walk() if node.label in self.options.refresh}
             await asyncio.to_thread(self.stores.steps.forget, {key[:12] for key in self.state.anew})
 

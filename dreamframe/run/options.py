@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from dreamframe.errors import SettingError, did_you_mean, listed
 from dreamframe.models.prices import Price
+from dreamframe.plan.optimizer.rules import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.engines.base import Engine
 
@@ -44,6 +45,7 @@ class RunOptions:
     refresh: frozenset[str] = frozenset()  # names of steps whose requests are asked anew
     renew: frozenset[bytes] = frozenset()  # requests that are asked anew: their kept answers could not be read
     engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
+    optimize: Optimize = True  # which rules may change the plan
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 import polars as pl
 
 from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
+from dreamframe.plan.optimizer.rules import chosen
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -47,6 +48,7 @@ class Running:
         """A run that counts as one of the session's."""
         if mode not in ("calls", "batch"):
             raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
+        chosen(more.get("optimize", True))
         run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, **more)
         self.stats.append(run.stats)
         return run

@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact
-from dreamframe.plan.optimizer.rules import optimise
+from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.train import Train
@@ -20,7 +20,7 @@ from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
-from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
+from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
@@ -145,12 +145,10 @@ class Session:
         """Run a plan and give its rows; settings as of `collect_all`."""
         return self.collect_all([step], **settings)[0]
 
-    def collect_all(
-        self, steps: Sequence[Step], *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
-    ) -> list[pl.DataFrame]:
-        """Run several plans as one run; `retry` and `refresh` as of `df.collect`."""
+    def collect_all(self, steps: Sequence[Step], *, retry: Retry | None = None, refresh: Sequence[str] = (), **options: Any) -> list[pl.DataFrame]:
+        """Run several plans as one run; options as of `df.collect`."""
         check_retry(retry)
-        return self._running.collect(steps, retry=retry, offline=offline, mode=mode, refresh=names_to_refresh(steps, refresh))
+        return self._running.collect(steps, retry=retry, refresh=names_to_refresh(steps, refresh), **options)
 
     async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop."""
@@ -177,11 +175,9 @@ class Session:
             with self._running.shown(run):
                 return loop.run(self._running.whole([step], run, lambda: run.fit(step)))
 
-    def planned(self, step: Step) -> Step:
-        """The plan as it would run now. Looks at a folder that is there, and makes none."""
-        if not self._opening.is_there:
-            return optimise([step]).plans[0]
-        return self._running.look().planned(step)[0]
+    def optimised(self, step: Step) -> Optimised:
+        """The plan as it would run now, and the rules that made it so. Looks at a folder that is there, and makes none."""
+        return self._running.look().optimised(step) if self._opening.is_there else optimise([step])
 
     # Looking
 
@@ -363,7 +359,7 @@ class Session:
         ...     [(gone.path.split("-")[0], gone.why, gone.cost) for gone in session.gc(keep=[kept])]
         [('steps/b', 'not kept', 0.0), ('plans/b', 'not kept', 0.0)]
         """
-        kept = None if keep is None else [plan for frame in keep for plan in (frame.step, self.planned(frame.step))]
+        kept = None if keep is None else [plan for frame in keep for plan in (frame.step, self.optimised(frame.step).plans[0])]
         return folders.tidy(self._opening.looked_at(), keep=kept, dry_run=dry_run)
 
     def export(self, archive: str | Path) -> Path:

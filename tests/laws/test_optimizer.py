@@ -53,6 +53,11 @@ VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
     lambda df, i: df.filter(pl.col("v") > pl.col("v").mean()),
     lambda df, i: df.with_row_index(f"row{i}"),
     lambda df, i: df.reverse(),
+    lambda df, i: df.with_columns(v=pl.when(pl.col("v") > i).then(dr.prompt(Ordinal(), "If {t}").str.len_chars().cast(pl.Int64)).otherwise(pl.col("v"))),
+    lambda df, i: df.select("t", "k", v=pl.when(pl.col("k") == "a").then(dr.prompt(Ordinal(temperature=0), "B{k}").str.len_chars().cast(pl.Int64))),
+    lambda df, i: df.filter(dr.prompt(Ordinal(), "Own {t}").str.len_chars() % 2 == 1).head(i),
+    lambda df, i: df.with_columns(pl.col("k").str.split("").alias("k")).explode("k"),
+    lambda df, i: df.filter(dr.prompt(Ordinal(temperature=0), "Two {k}").str.len_chars() > 3).slice(1, i),
 ]
 NAMING = [VERBS[n] for n in (0, 1, 2, 3, 16, 17, 18, 19, 33)]  # whose number names a column
 CHAIN = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 5)), max_size=6)

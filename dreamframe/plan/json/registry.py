@@ -25,6 +25,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.retrieve": ("SearchGraph", "Retrieve"),
     "plan.steps.train": ("Train",),
     "plan.steps.until": ("Until",),
+    "plan.steps.first": ("FirstRows",),
     "prompts.base": ("Template",),
     "prompts.pair": ("Pair",),
     "prompts.parsers": ("YesNo", "FirstNumber", "Winner"),

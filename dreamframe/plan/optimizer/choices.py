@@ -8,10 +8,12 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.identity.whose_code import is_library
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by
 from dreamframe.plan.step import RowStep, Step
-from dreamframe.plan.steps.algebra import Filter, Join, Limit, RowVerb, Sort, WithColumns, relational
+from dreamframe.plan.steps.algebra import Drop, Filter, Join, Limit, RowVerb, Sort, WithColumns, relational
+from dreamframe.plan.steps.apply import MapRows
 from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
@@ -100,7 +102,7 @@ class _Way:
         """Pass a step, if every row that is left gets from it what it gets now."""
         if not step.is_streamed or not (step.rows == "same" or (step.rows == "fewer" and self._choice.is_by_row)):
             return False
-        if self._numbers and (step.rows != "same" or not all(_keeps(step, n.reads()) and n.into not in step.inputs[0].schema for n in self._numbers)):
+        if self._numbers and not all(_lets_through(step, number) for number in self._numbers):
             return False
         if not _keeps(step, self._reads):
             return self._takes_along(step)
@@ -132,8 +134,8 @@ class _Way:
         if self._best is None:
             return None
         passed, numbers, carried, made = self._best
-        for step in reversed(numbers):
-            made = step.with_inputs([made])
+        for numbered in reversed(numbers):
+            made = numbered.with_inputs([made])
         columns = made.schema.names()
         for step in reversed(carried):
             made = step.with_inputs([made])
@@ -144,6 +146,12 @@ class _Way:
         for step in reversed(passed):
             made = step.with_inputs((made, *step.inputs[1:]))
         return made
+
+
+def _lets_through(step: Step, numbers: Ordinals) -> bool:
+    """Whether numbers that are made below a step are the same, and come out above it. A function of the user's would see one more column."""
+    hands_on = isinstance(step, (WithColumns, Drop)) or (isinstance(step, RowStep) and not isinstance(step, MapRows) and is_library(type(step)))
+    return hands_on and step.rows == "same" and _keeps(step, numbers.reads()) and numbers.into not in step.inputs[0].schema
 
 
 def _keeps(step: Step, reads: frozenset[str]) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 from dreamframe.plan.optimizer.choices import Choice, moved_down
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.optimizer.reading import is_read_by
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Join, relational
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from dreamframe.errors import PlanError
+from dreamframe.errors import PlanError, SettingError, listed
+from dreamframe.plan.optimizer.branches import branch_taken
 from dreamframe.plan.optimizer.choices import choices_down
 from dreamframe.plan.optimizer.conjuncts import cheap_first
+from dreamframe.plan.optimizer.early_stop import ends_early
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
@@ -19,7 +21,9 @@ from dreamframe.plan.optimizer.unread import unread_dropped
 from dreamframe.plan.step import Source, Step
 
 Rule = Callable[[Step, Facts], Step | None]
-RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, limit_down, choices_down, partners_first)
+RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, branch_taken, limit_down, choices_down, partners_first, ends_early)
+Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
+LEAST_PASSES = 100  # over a plan, before rules count as never ending
 PLAIN = (str, bytes, int, float, bool, type(None))
 
 
@@ -44,10 +48,24 @@ class Optimised:
         return self.origin.get(id(step), step)
 
 
+def chosen(optimize: Optimize) -> tuple[Rule, ...]:
+    """The rules that are on. Raises SettingError for a name that is not a rule's.
+
+    >>> len(chosen(True)) - len(chosen({"limit_down": False})), chosen(False)
+    (1, ())
+    """
+    if isinstance(optimize, bool):
+        return RULES if optimize else ()
+    names = [rule.__name__ for rule in RULES]
+    if not isinstance(optimize, Mapping) or not all(name in names and isinstance(on, bool) for name, on in optimize.items()):
+        raise SettingError(f'collect: optimize={optimize!r} is not True, False or a dict like {{"{names[0]}": False}}; the rules are {listed(names)}.')
+    return tuple(rule for rule in RULES if optimize.get(rule.__name__, True))
+
+
 def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequence[Rule] | None = None) -> Optimised:
     """The plans of one run, rewritten by the rules. What is stored is a leaf: no rule looks below it.
 
-    Raises PlanError where rules undo each other: a plan comes a second time.
+    Raises PlanError where rules undo each other, so that a plan comes a second time, or never come to an end.
 
     >>> import dreamframe as dr
     >>> plan = dr.frame({"t": ["tea", "jam"]}).prompt(dr.testing.Echo(), "{t}", into="said").head(1)
@@ -57,9 +75,9 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
     """
     work = _Work(plans, Facts() if facts is None else facts, RULES if rules is None else rules)
     before, after = tuple(plans), work.passed(plans)
-    seen = {work.shape(before)}
+    seen, most = {work.shape(before)}, LEAST_PASSES + sum(len(plan.walk()) for plan in plans)
     while any(a is not b for a, b in zip(after, before, strict=True)):
-        if (shape := work.shape(after)) in seen:
+        if (shape := work.shape(after)) in seen or len(seen) > most:
             raise work.undone(after[-1])
         seen.add(shape)
         before, after = after, work.passed(after)
@@ -118,9 +136,9 @@ class _Work:
         return step
 
     def undone(self, step: Step) -> PlanError:
-        """The error for a plan that came a second time."""
+        """The error for rules that come to no end."""
         used = ", ".join(dict.fromkeys(a.rule for a in self.trace))
-        return PlanError(f"optimise: the rules {used} undo each other: the plan of {step.label} came a second time.")
+        return PlanError(f"optimise: the rules {used} undo each other: the plan of {step.label} came a second time, or would grow for ever.")
 
     def shape(self, plans: Sequence[Step]) -> tuple[int, ...]:
         """Numbers that are equal for equal plans."""

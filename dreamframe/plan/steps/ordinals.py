@@ -65,7 +65,7 @@ class NumberedPrompt(PromptStep):
         return (await super().run(rows, ctx)).drop(self.ordinals)
 
 
-def in_two(prompt: PromptStep, below: Step) -> tuple[Ordinals, Step] | None:
+def in_two(prompt: PromptStep, below: Step) -> tuple[Ordinals, NumberedPrompt] | None:
     """The numbers of a sampled prompt over `below`, and the prompt that reads them (its first input is yet to be put in); None where what it asks is
     not known before other models were asked."""
     if type(prompt) is not PromptStep or prompt.prompt.models or prompt.prompt.inputs or prompt.inputs[1:]:

@@ -50,7 +50,7 @@ def test_looking_at_what_is_not_there_makes_nothing_and_says_so(look: str, tmp_p
 def test_explain_makes_no_session_of_a_folder_of_somebody_elses(tmp_path: Path) -> None:
     (tmp_path / "letters.txt").touch()
     session = dr.Session(tmp_path)
-    assert session.planned(said().step).schema.names() == ["t", "said"]
+    assert session.optimised(said().step).plans[0].schema.names() == ["t", "said"]
     assert "Planned, not run yet" in session.card(said().step)
     assert [p.name for p in tmp_path.iterdir()] == ["letters.txt"]
 
