@@ -15,6 +15,8 @@ from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.job import TrainJob, leave_out
 from dreamframe.trainers.roles import CHAT, MESSAGES, TEXT, Roles
 
+FEW_CHARACTERS = 200  # more than any token has
+
 
 @dataclass(frozen=True)
 class SFT(ChatTrainer):
@@ -81,7 +83,9 @@ class SFT(ChatTrainer):
         rows: pl.DataFrame | None = self.chat_rows(path, job, tokenizer, limit)
         who = self.label if path == job.rows else f"{self.label} validation"
         if rows is not None and "text" in rows.columns and not self.packing:
-            short = [i for i, ids in enumerate(tokens(tokenizer, rows.select("text"), limit=limit, ends=True)) if len(ids) < 2]
+            few = (rows["text"].str.len_chars() < FEW_CHARACTERS).arg_true().to_list()  # the others have two tokens for certain
+            read = tokens(tokenizer, rows[few].select("text"), ends=True) if few else []
+            short = [i for i, ids in zip(few, read, strict=True) if len(ids) < 2] if limit > 1 else list(range(rows.height))
             return leave_out(rows, short, why="hold no two tokens, of which the second could be learnt", who=who, job=job)
         if rows is not None and "messages" in rows.columns and self.loss_on == "assistant":
             silent = [i for i, chat in enumerate(rows["messages"].to_list()) if all(m["role"] != "assistant" for m in chat)]
