@@ -24,7 +24,7 @@ from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import HOSTED, Kind
-from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.roles import CHAT, MESSAGES, Roles
 
 T = TypeVar("T")
 MODEL_FILE = "model.json"
@@ -103,7 +103,7 @@ class ApiTrainer(Trainer):
     handed_on: ClassVar[tuple[str, ...]] = ("args",)
     address: ClassVar[str] = ""  # the provider's own
     kind: ClassVar[Kind] = HOSTED
-    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES}))
     key_variable: ClassVar[str] = ""
     fields_of_job: ClassVar[frozenset[str]] = frozenset()  # what args= may hold
     above_zero: ClassVar[tuple[str, ...]] = ()

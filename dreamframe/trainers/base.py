@@ -128,6 +128,10 @@ class Trainer(Reach, ABC):
         job.checkpoints.mkdir(parents=True, exist_ok=True)
         try:
             summary = self.run(job)
+        except TrainingError as exc:
+            if job.notes and len(exc.args) == 1:  # which rows were left out before often says why
+                exc.args = ("\n".join((f"{exc}", "Before that:", *job.notes)),)
+            raise
         except DreamframeError:
             raise
         except Exception as exc:  # the one place where another library's error is wrapped

@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import TrainingError, listed
+from dreamframe.trainers.classifier import need_two
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
+from dreamframe.trainers.nothing_to_learn import note_one_value, refuse_beyond_one
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
 
@@ -71,6 +73,10 @@ class CrossEncoderTrainer(SentenceTrainer):
             rows, validation = (_numbered(self.texts(path, job, model), labels if is_named else None, self.label) for path in (job.rows, job.validation))
             assert rows is not None
             columns = tuple(rows.columns)
+            if "score" in columns and self.loss_of(columns) == "BinaryCrossEntropyLoss":
+                refuse_beyond_one(rows["score"], who=self.label, job=job)
+            if columns[-1] in ("score", "label"):
+                note_one_value(rows[columns[-1]], columns[-1], who=self.label, job=job)
             named = ("sentence1", "sentence2", "score") if "label" in columns and not labels else columns
             trainer = without_card(Underlying)(
                 model=model,
@@ -89,7 +95,9 @@ class CrossEncoderTrainer(SentenceTrainer):
             return []
         numbers = as_numbers(rows["label"])
         if not rows["label"].dtype.is_integer():
-            return list(rows["label"].cast(pl.String).unique().sort())
+            names = list(rows["label"].cast(pl.String).unique().sort())
+            need_two(names, who=self.label)
+            return names
         top = numbers.max()
         assert isinstance(top, int)
         return [str(i) for i in range(max(2, top + 1))]

@@ -10,7 +10,7 @@ from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.rewards import prompts_that_fit
+from dreamframe.trainers.rewards import need_prompts, prompts_that_fit
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.weights import base_identity, locate
 
@@ -70,6 +70,8 @@ class Distill(ChatTrainer):
                 raise TrainingError(f"Distill: the teacher knows {theirs} tokens and the student {ours}; both must have the same tokenizer.")
             rows = prompts_that_fit(self, job.rows, job, model, tokenizer, room=self.max_new_tokens)
             args = hf.arguments(self, job, beta=self.beta, temperature=self.temperature, max_completion_length=self.max_new_tokens)
+            assert rows is not None
+            need_prompts(rows, self.batch_size, per="", settings=self, job=job)
             trainer = DistillationTrainer(
                 model=model,
                 teacher_model=teacher,
@@ -80,5 +82,4 @@ class Distill(ChatTrainer):
                 peft_config=adapter_config(self, task="CAUSAL_LM"),
                 callbacks=hf.callbacks(self, job),
             )
-            assert rows is not None
             return hf.run(trainer, self, job, n_rows=rows.height)

@@ -11,6 +11,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.nothing_to_learn import DIFFERENCES, look_for_ties
 from dreamframe.trainers.roles import CHAT, Roles
 
 LOSSES = (
@@ -71,6 +72,7 @@ class DPO(ChatTrainer):
             limit = row_limit(self, model, tokenizer, default=1024)
             rows = self.chat_rows(job.rows, job, tokenizer, limit, *PAIR_SEQUENCES)
             validation = self.chat_rows(job.validation, job, tokenizer, limit, *PAIR_SEQUENCES)
+            look_for_ties(rows, who=self.label, job=job, prefers_only=set(self.loss) <= set(DIFFERENCES))
             smoothing = self.label_smoothing if self.label_smoothing is not None else 1e-3 if "exo_pair" in self.loss else 0.0
             args = hf.arguments(self, job, max_length=limit, loss_type=list(self.loss), beta=self.beta, label_smoothing=smoothing)
             trainer = DPOTrainer(

@@ -28,6 +28,7 @@ from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, merges
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
@@ -52,6 +53,7 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
         "seed": settings.seed, "report_to": "none", "disable_tqdm": True, "logging_strategy": "steps", "logging_steps": 1,
         "save_strategy": "no", "save_total_limit": 2, "use_cpu": cpu, "bf16": not cpu and torch.cuda.is_bf16_supported(),
         "activation_checkpointing": given.pop("gradient_checkpointing", False), "dataloader_pin_memory": not cpu, "include_num_input_tokens_seen": False,
+        "logging_nan_inf_filter": False,
     }  # fmt: skip
     if settings.steps is not None:
         made["max_steps"] = settings.steps
@@ -84,6 +86,7 @@ class Watch(TrainerCallback):
 
     def __init__(self, settings: LocalTrainer, job: TrainJob) -> None:
         self.settings, self.job = settings, job
+        self.outcome: Outcome | None = None
         self.saved_at, self.stopped = time.monotonic(), False
         self.seen: dict[str, float] = {}
 
@@ -105,6 +108,8 @@ class Watch(TrainerCallback):
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
+        if self.outcome is not None:
+            self.outcome.see(state.global_step, kwargs.get("logs") or {}, moved_before=state.global_step > 1)
         if state.is_world_process_zero:
             self.seen |= {k: float(v) for k, v in (kwargs.get("logs") or {}).items() if isinstance(v, int | float)}
             self.job.progress({**self.seen, "step": float(state.global_step), "total": float(state.max_steps)})
@@ -157,16 +162,22 @@ def run(
     `row_by_row`: whether the data set that was made ready has a row for each of ours, so that a lost one can be told.
     """
     if row_by_row and (lost := n_rows - len(prepared(trainer))) > 0:
+        if lost == n_rows:
+            raise TrainingError(f"{settings.label}: none of the {n_rows} rows has anything left to learn from once it is cut; raise max_length.")
         job.note(f"{settings.label}: {lost} of {n_rows} rows had nothing left to learn from when they were cut, and were left out.")
+        n_rows -= lost
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
     checkpoint = last_checkpoint(job.checkpoints)
     start = time.monotonic()
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    watch.outcome = outcome = Outcome(settings, job, trainer.model)
+    with outcome.watched():
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
     if watch.stopped:
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
+    outcome.check(steps=state.global_step, log=state.log_history, n_rows=n_rows)
     metrics = _evaluated(trainer, settings) if job.validation else {}
     if trainer.is_world_process_zero():
         if keep is None:

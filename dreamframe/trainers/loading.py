@@ -29,7 +29,8 @@ def is_cpu(settings: LocalTrainer) -> bool:
 def load_tokenizer(settings: LocalTrainer, job: TrainJob, *, padding_side: str | None = None) -> PreTrainedTokenizerBase:
     """The base's tokenizer, with a padding token."""
     sides = {"padding_side": padding_side} if padding_side else {}
-    tokenizer = AutoTokenizer.from_pretrained(str(job.base), trust_remote_code=settings.trust_remote_code, **sides)
+    own = job.adapter is not None and (job.adapter / "tokenizer_config.json").exists()  # with the chat template that it was trained with
+    tokenizer = AutoTokenizer.from_pretrained(str(job.adapter if own else job.base), trust_remote_code=settings.trust_remote_code, **sides)
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise TrainingError(f"{settings.label}: the tokenizer of the base has neither a padding nor an end token.")

@@ -35,6 +35,8 @@ class LocalTrainer(Trainer):
     `batch_size` counts the rows of one optimiser step over all processes. With neither `epochs` nor `steps` it makes 3 epochs.
     `early_stopping=k` stops after k evaluations without a better validation loss and keeps the best weights.
     `args` takes anything else that the underlying config knows.
+    Rows that cannot be learnt from (null, NaN, nothing left once cut) are left out, and `summary()` counts them in its notes; `n_rows` counts those
+    that are left. A training that diverges, or makes no step, is a TrainingError and nothing is kept; one whose rows taught nothing is noted.
     """
 
     peft: Any = setting()  # one of peft's configs, or a dict of its fields
@@ -116,6 +118,12 @@ class LocalTrainer(Trainer):
                 raise SettingError.unknown(name, possible=possible, where=f"{self.label} args")
         if self.peft and package_folder("peft") is None:
             raise MissingExtraError("peft", extra="train", needed_for="peft=")
+        accumulated = self.settings().get("gradient_accumulation_steps", 1)
+        if isinstance(accumulated, int) and accumulated > 0 and self.batch_size % (accumulated * self.processes):
+            raise SettingError(
+                f"{self.label}: batch_size={self.batch_size} counts the rows of one step, and gradient_accumulation_steps={accumulated} "
+                f"in {self.processes} process(es) cannot share it evenly; give a multiple of {accumulated * self.processes}."
+            )
         super().check(columns, schema)
 
     def settings(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.rewards import PolicyTrainer, texts
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.saving import save
@@ -112,12 +113,15 @@ class Loop:
         from dreamframe.trainers.loading import merges
 
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
+        outcome = Outcome(self.settings, self.job, self.net.policy)
         while self.step < self.total:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * (1 - self.step / self.total)
             torch.manual_seed(self.settings.seed * 1_000_003 + self.step * 1009 + self.accelerator.process_index)
-            seen = self._learn(self._batch(self.step))
+            with outcome.watched():
+                seen = self._learn(self._batch(self.step))
             self.step += 1
+            outcome.see(self.step, seen)
             self.log.append({"step": self.step, "epoch": self.step * self.settings.batch_size / self.rows.height, **seen})
             if self.accelerator.is_main_process:
                 self.job.progress({**seen, "step": float(self.step), "total": float(self.total)})
@@ -129,6 +133,7 @@ class Loop:
                 saved_at = time.monotonic()
             if stop:
                 raise TrainingError(f"PPO: stopped at step {self.step} of {self.total}; run it again to go on from there.")
+        outcome.check(steps=self.total, log=self.log, n_rows=self.rows.height)
         metrics = {} if validation is None else self._evaluated(validation)
         if self.accelerator.is_main_process:
             save(self.net.policy, self.tokenizer, self.job.out, base_name=self.settings.base_name, merge=merges(self.settings, self.job))

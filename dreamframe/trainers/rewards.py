@@ -144,6 +144,17 @@ def prompts_that_fit(settings: ChatTrainer, path: Any, job: TrainJob, model: Any
     return rows
 
 
+def need_prompts(rows: pl.DataFrame, needed: int, *, per: str, settings: ChatTrainer, job: TrainJob) -> None:
+    """Raise TrainingError where the prompts do not make one step, and note those that each epoch leaves over: the library takes whole steps only."""
+    if rows.height < needed:
+        raise TrainingError(
+            f"{settings.label}: a step of batch_size={settings.batch_size} needs {needed} prompts{per}, and there are {rows.height}. "
+            "Give more prompts, or a smaller batch_size."
+        )
+    if over := rows.height % needed:
+        job.note(f"{settings.label}: {over} of {rows.height} prompts are left over in each epoch, other ones each time: a step takes {needed} of them.")
+
+
 def _reads(reward: Any) -> dict[str, bool]:
     """Names of the further columns that a reward reads, and whether it cannot do without."""
     if isinstance(reward, LLMReward):

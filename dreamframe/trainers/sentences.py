@@ -15,8 +15,9 @@ from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import setting
 from dreamframe.trainers.base import json_text
 from dreamframe.trainers.config_fields import package_folder
-from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.nothing_to_learn import learns_from_others, refuse_alone
 from dreamframe.trainers.roles import LABEL, NUMBER, TEXT, Roles
 from dreamframe.trainers.saving import strip
 
@@ -52,6 +53,19 @@ class SentenceTrainer(LocalTrainer):
         super().check(columns, schema, has_validation=has_validation)
         if self.loss is not None and self.loss not in (names := losses_of(self.family)):
             raise SettingError(f"{self.label}: no loss {self.loss!r}.{did_you_mean(self.loss, names)} Possible: {listed(names, most=60)}.")
+        given = tuple(self.roles(columns, schema))
+        if self.share == 1 and learns_from_others(loss := self.loss_of(given), given):
+            alone = f"batch_size={self.batch_size} leaves each row alone in its batch"
+            raise SettingError(f"{self.label}: {alone}, and {loss} compares the rows of a batch: 2 or more.")
+
+    @property
+    def share(self) -> int:
+        """Rows that are read at once: of one process, in one part of a step."""
+        return self.batch_size // (self.processes * int(self.settings().get("gradient_accumulation_steps", 1)))
+
+    def loss_of(self, columns: tuple[str, ...]) -> str:
+        """The name of the loss that was asked for, or the usual one of the columns."""
+        return self.loss or next((loss for usual, loss in self.usual.items() if set(usual) == set(columns)), "")
 
     @property
     def is_adapter(self) -> bool:
@@ -96,10 +110,14 @@ class SentenceTrainer(LocalTrainer):
         if "score" in rows.columns:
             rows = rows.with_columns(pl.col("score").cast(pl.Float32))
         limit = model.max_seq_length
-        if limit is None:
-            return rows
-        counts = [[len(i) for i in model.tokenizer(rows[c].to_list())["input_ids"]] for c in rows.columns if c in TEXTS]
-        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=who, job=job)
+        counts = list(zip(*([len(i) for i in model.tokenizer(rows[c].to_list())["input_ids"]] for c in rows.columns if c in TEXTS), strict=True))
+        rows = leave_out(rows, [i for i, n in enumerate(counts) if min(n) == 0], why="hold an empty text, which is no token", who=who, job=job)
+        longest = [max(n) for n in counts if min(n)]
+        if limit is not None:
+            rows = fit_length(rows, longest, limit=limit, policy=self.too_long, who=who, job=job)
+        if path == job.rows:
+            refuse_alone(self.loss_of(tuple(rows.columns)), rows, who=who)
+        return rows
 
     def loss_over(self, model: Any, columns: tuple[str, ...], **own: Any) -> Any:
         """The loss that was asked for, or the usual one."""

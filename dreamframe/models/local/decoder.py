@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from dreamframe.models.local.chat_tokens import bias_of_tokens, has_channels, pr
 from dreamframe.models.local.constrained import grammar
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.decode_loop import Row, generate
+from dreamframe.models.local.ends import Stops, end_ids
 from dreamframe.models.local.loading import Loaded, free_memory, is_out_of_memory
 from dreamframe.models.request import Completion, Question, Request
 
@@ -56,6 +57,7 @@ class Decoder:
         self._has_channels = has_channels(loaded.tokenizer)
         self._drops_system = drops_system(loaded.tokenizer, self._template)
         self._defaults = getattr(loaded.model, "generation_config", None)
+        self._ends = end_ids(loaded.tokenizer, self._defaults, None if self._has_channels or loaded.is_seq2seq else self._template)
         self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
         self._matchers: dict[str, Any] = {}
         self._grammar_tokens: Any = None
@@ -130,10 +132,10 @@ class Decoder:
         return Row(
             prompt=prepared.prompt,
             max_new=prepared.max_new,
-            ends=self._ends(),
+            ends=self._ends,
             seed=prepared.request.seed,
             grammar=matcher,
-            is_stopped=self._stopper(question.sampling.stop) if question.sampling.stop else None,
+            is_stopped=self._stops(question.sampling.stop).is_met if question.sampling.stop else None,
             is_wanted=lambda: prepared.is_wanted,
             bias=bias_of_tokens(self._tokenizer, question.sampling.logit_bias or ()),
             presence_penalty=question.sampling.presence_penalty or 0.0,
@@ -160,19 +162,8 @@ class Decoder:
             "repetition_penalty": extras.get("repetition_penalty") or getattr(defaults, "repetition_penalty", None) or 1.0,
         }
 
-    def _ends(self) -> frozenset[int]:
-        own = getattr(self._defaults, "eos_token_id", None)
-        ends = own if isinstance(own, list) else [own]
-        return frozenset(i for i in [*ends, self._tokenizer.eos_token_id] if i is not None)
-
-    def _stopper(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
-        tail = 4 * max(len(s) for s in stops) + 4  # a token is at least one byte, a character at most four
-
-        def is_stopped(tokens: list[int]) -> bool:
-            text = self._text(tokens[-tail:])
-            return any(s in text for s in stops)
-
-        return is_stopped
+    def _stops(self, stops: Sequence[str]) -> Stops:
+        return Stops(self._tokenizer, stops, self._text)
 
     def _matcher(self, json_schema: str) -> Any:
         """A fresh llguidance matcher for a schema, or the error of a schema that it cannot hold a model to."""
@@ -183,7 +174,7 @@ class Decoder:
             except ImportError as exc:
                 raise MissingExtraError("llguidance", extra="local", needed_for=f"schema= with {self._label}") from exc
             if self._grammar_tokens is None:
-                self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends()) or None)
+                self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends) or None)
             matcher = LLMatcher(self._grammar_tokens, grammar(json_schema), log_level=0)
             refused = BadRequestError(f"{self._label}: the schema cannot be decoded under: {matcher.get_error()}") if matcher.is_error() else None
             self._matchers[json_schema] = refused or matcher
@@ -198,8 +189,7 @@ class Decoder:
     def _completion(self, prepared: Prepared, row: Row) -> Completion | CallError:
         if row.finish == "cancelled" or row.finish is None:
             return BadReplyError(f"{self._label}: the answer was given up before its end")
-        text = self._text(row.tokens)
-        cuts = [at for s in prepared.request.question.sampling.stop or () if (at := text.find(s)) >= 0]
-        text = text[: min(cuts)] if cuts else text
+        stops = prepared.request.question.sampling.stop
+        text = self._stops(stops).cut(row.tokens) if stops else self._text(row.tokens)
         text = with_opening(text, row.prompt, self._tokenizer, prepared.request)
         return Completion(text, finish=row.finish, n_in=len(row.prompt), n_out=len(row.tokens), model=self._label)
