@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from dreamframe.models.llms.vllm import VLLM as VLLM
     from dreamframe.models.parallel import Parallel as Parallel
     from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
     from dreamframe.models.task_models.trained import RewardModel as RewardModel
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.prompts.chat import Chat as Chat

@@ -29,6 +29,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "SentenceTransformer": "models.embedders.sentence_transformers",
     # Task models
     "HFClassifier": "models.task_models.hf",
+    "CrossEncoder": "models.task_models.trained",
     "RewardModel": "models.task_models.trained",
     "SentenceClassifier": "models.task_models.trained",
     # Prompts

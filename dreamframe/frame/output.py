@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
 from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
@@ -327,6 +329,11 @@ def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:
     >>> [f.height for f in dr.collect_all([a, a.head(0)])]
     [1, 0]
     """
+    for i, frame in enumerate(frames):
+        if isinstance(getattr(frame, "step", None), ModelStep):
+            raise SettingError(
+                f"collect_all: number {i} is a model, which has no rows: model.fit() trains it. A frame that asks it (df.prompt(model.llm(), …)) trains it too."
+            )
     return current(*(f.step for f in frames)).collect_all([f.step for f in frames])
 
 

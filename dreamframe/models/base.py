@@ -55,9 +55,10 @@ class Artefact:
         return {"key": self.key}
 
 
-def setting(default: Any = None) -> Any:
-    """A field that is part of a model's identity (the default for every field)."""
-    return field(default=default, kw_only=True)
+def setting(default: Any = None, *, is_later: bool = False) -> Any:
+    """A field that is part of a model's identity (the default for every field). `is_later`: a trainer was given it later, and while it is None it is no
+    part, so that what was kept before is found."""
+    return field(default=default, kw_only=True, metadata={"is_later": True} if is_later else None)
 
 
 def steering(default: Any = None, *, written_as: str | None = None) -> Any:

@@ -62,7 +62,7 @@ class Trainings:
         identity = await asyncio.to_thread(trainer.identity_fields)
         if step.key_now(self._state.memo) != self._state.key(step):
             raise changed(step, "that it starts from")
-        key = fingerprint((identity, digests, step.has_validation))
+        key = fingerprint((identity, digests, (trainer.kept_by_validation() or True) if step.has_validation else False))
         models = self._state.stores.models
         if (folder := models.find(key)) is not None:
             self._state.stats.reused += 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import refuse_unless
+from dreamframe.trainers.base import refuse_algorithm, refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIRS
 from dreamframe.trainers.job import TrainJob
@@ -43,6 +43,7 @@ class CPO(ChatTrainer):
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
+        refuse_algorithm(self.loss, who=self.label)
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers.bases import refuse_no_weights
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.rewards import need_prompts, prompts_that_fit
@@ -32,6 +33,7 @@ class Distill(ChatTrainer):
     temperature: float = setting(1.0)
     max_new_tokens: int = setting(256)
 
+    shows_predictions: ClassVar[bool] = False
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
     cites: ClassVar[tuple[str, ...]] = ("On-policy distillation (Agarwal et al. 2023) https://arxiv.org/abs/2306.13649",)
@@ -44,6 +46,7 @@ class Distill(ChatTrainer):
         super()._refuse_impossible()
         if self.teacher is None:
             raise SettingError("Distill: teacher= is missing: a Hub id, a folder, or a model of this plan.")
+        refuse_no_weights(self.teacher, self.label, name="teacher")
         if not 0 <= self.beta <= 1:
             raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
 

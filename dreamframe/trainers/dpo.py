@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import refuse_unless
+from dreamframe.trainers.base import refuse_algorithm, refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.nothing_to_learn import DIFFERENCES, look_for_ties
@@ -53,6 +53,7 @@ class DPO(ChatTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         for loss in self.loss:
+            refuse_algorithm(loss, who=self.label)
             refuse_unless(loss, LOSSES, name="loss", who=self.label)
         if self.init:
             raise SettingError("DPO: init='scratch' has no reference to be held to; train a model with dr.SFT first.")

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dreamframe.trainers.adapters import merged
+
 
 def save(model: Any, tokenizer: Any, out: Path, *, base_name: str | None, merge: bool = False) -> None:
     """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
-    if merge and hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
+    if merge and hasattr(model, "peft_config"):
+        model = merged(model, "merging")
     end_with(model, tokenizer)
     adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
     model.save_pretrained(str(out), **adapters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import setting
 from dreamframe.trainers.base import json_text
 from dreamframe.trainers.config_fields import package_folder
+from dreamframe.trainers.heads import note_new_head, other_head
 from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.loss_args import check_loss_args, made_args
 from dreamframe.trainers.nothing_to_learn import learns_from_others, refuse_alone
 from dreamframe.trainers.roles import LABEL, NUMBER, TEXT, Roles
 from dreamframe.trainers.saving import strip
@@ -29,11 +32,16 @@ LABELLED = (Roles({"sentence1": TEXT, "sentence2": TEXT, "label": LABEL}),)
 
 @dataclass(frozen=True)
 class SentenceTrainer(LocalTrainer):
-    """Settings that the trainers of the family share. `loss` is the name of one of its losses; None: the usual one for the columns."""
+    """Settings that the trainers of the family share. `loss` is the name of one of its losses; None: the usual one for the columns.
+
+    `loss_args` are its further arguments; distances and similarities go by name: `{"distance_metric": "cosine", "margin": 0.5}` (cosine, euclidean,
+    manhattan), `{"similarity_fct": "dot"}`.
+    """
 
     loss: str | None = setting()
     loss_args: Any = setting()  # a dict of further arguments of the loss
 
+    shows_predictions: ClassVar[bool] = False
     family: ClassVar[str] = "sentence_transformer"  # the sub-package of sentence_transformers
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {}  # columns → loss
     aliases: ClassVar[Mapping[str, str]] = {"input": "anchor", "output": "positive"}
@@ -54,7 +62,9 @@ class SentenceTrainer(LocalTrainer):
         if self.loss is not None and self.loss not in (names := losses_of(self.family)):
             raise SettingError(f"{self.label}: no loss {self.loss!r}.{did_you_mean(self.loss, names)} Possible: {listed(names, most=60)}.")
         given = tuple(self.roles(columns, schema))
-        if self.share == 1 and learns_from_others(loss := self.loss_of(given), given):
+        if loss := self.loss_of(given):
+            check_loss_args(self.family, loss, json.loads(self.loss_args or "{}"), self.label)
+        if self.share == 1 and learns_from_others(loss, given):
             alone = f"batch_size={self.batch_size} leaves each row alone in its batch"
             raise SettingError(f"{self.label}: {alone}, and {loss} compares the rows of a batch: 2 or more.")
 
@@ -75,14 +85,18 @@ class SentenceTrainer(LocalTrainer):
         """The base, with the adapter of `peft=` over it."""
         from transformers import set_seed
 
-        from dreamframe.trainers.loading import adapter_config
+        from dreamframe.trainers import loading
 
         set_seed(self.seed)  # new heads are drawn here
         model = self._opened(job.base, cls, **config)
         job.check_base()
+        if job.base is not None and (sizes := other_head(job.base, config)) is not None:
+            note_new_head(sizes, job, self.label)
+        with contextlib.suppress(AttributeError, KeyError):  # modules of other kinds have neither
+            loading.need_embeddings(self.label, model[0].auto_model, model.tokenizer)
         if self.max_length:
             model.max_seq_length = self.max_length
-        if (adapter := adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
+        if (adapter := loading.adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
             # Heads that were just drawn must be the same ones in a checkpoint, and when the adapter is merged: they are kept in a folder.
             model.save_pretrained(str(job.workdir / "base"), create_model_card=False)
             model = self._opened(job.workdir / "base", cls, **config)
@@ -93,11 +107,12 @@ class SentenceTrainer(LocalTrainer):
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
         from dreamframe.models.local.loading import own_memory
-        from dreamframe.trainers.loading import dtype_of
+        from dreamframe.trainers import loading
 
-        device = self.device[0] if isinstance(self.device, tuple) else self.device
-        options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": dtype_of(self)}
-        return own_memory(cls(str(folder), device=device, **options, **config))
+        loading.need_device(self)
+        heads = {"ignore_mismatched_sizes": True} if folder is not None and other_head(folder, config) is not None else {}
+        options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": {**loading.dtype_of(self), **heads}}
+        return own_memory(cls(str(folder), device=loading.device_named(self), **options, **config))
 
     def texts(self, path: Path | None, job: TrainJob, model: Any) -> pl.DataFrame | None:
         """The rows of a file, columns in the order that the losses read, with overlong texts treated as `too_long` says."""
@@ -127,7 +142,7 @@ class SentenceTrainer(LocalTrainer):
         module = importlib.import_module(f"sentence_transformers.{self.family}.losses")
         given = json.loads(self.loss_args) if self.loss_args else {}
         try:
-            return getattr(module, name)(model, **{**own, **given})
+            return getattr(module, name)(model, **{**own, **made_args(self.family, name, given)})
         except TypeError as exc:
             raise TrainingError(f"{self.label}: {name} cannot be made from loss_args={given}: {exc}") from exc
 

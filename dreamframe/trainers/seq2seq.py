@@ -81,7 +81,7 @@ class Seq2Seq(LocalTrainer):
     def _limit(self, wanted: int | None, model: Any, tokenizer: Any) -> int:
         from dreamframe.trainers.loading import context_length
 
-        context = context_length(model, tokenizer)
+        context = context_length(model, tokenizer, who=self.label)
         if wanted is None:
             return min(512, context)
         is_relative = getattr(model.config, "relative_attention_num_buckets", None) is not None  # as in T5: any length can be read

@@ -190,8 +190,8 @@ def test_a_judge_that_never_gives_a_number_stops_the_training_and_one_that_somet
     ids=["cross-encoder", "sparse encoder"],
 )
 def test_a_base_of_another_kind_is_refused(trainer: Any, said: str) -> None:
-    with pytest.raises(TrainingError, match=said):
-        dr.frame({"anchor": TEXTS, "positive": TEXTS}).train(trainer(str(micro_causal()), **FEW)).fit()
+    with pytest.raises(SettingError, match=said):
+        dr.frame({"anchor": TEXTS, "positive": TEXTS}).train(trainer(str(micro_causal()), **FEW))
 
 
 def test_matryoshka_beyond_the_vectors_is_refused() -> None:

@@ -37,6 +37,7 @@ class Reader:
     """The model, its labels and its limits."""
 
     is_out_of_memory = staticmethod(is_out_of_memory)
+    cut = "only_first"  # of a text and a hypothesis: the text
 
     def __init__(self, model: Any, tokenizer: Any, reading: Reading, labels: Sequence[str]) -> None:
         self._model, self._tokenizer, self._reading = model, tokenizer, reading
@@ -62,7 +63,8 @@ class Reader:
             named = {"id2label": dict(enumerate(labels)), "label2id": {v: i for i, v in enumerate(labels)}} if labels else {}
             config = AutoConfig.from_pretrained(folder, **trust, **named)
             dtype = weights.dtype or ("float32" if device == "cpu" else "auto")
-            model, missing = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True, **trust)
+            options = {"output_loading_info": True, "ignore_mismatched_sizes": adapter is not None}  # an adapter brings its own head
+            model, missing = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, **options, **trust)
             if adapter is None and missing["missing_keys"]:
                 raise SettingError(
                     f"{weights.who}: {reading.label} is not a classifier: it has no weights for {listed(sorted(missing['missing_keys']), most=3)}."
@@ -95,7 +97,7 @@ class Reader:
                 raise ContextLengthError(
                     f"{self._reading.label}: the text has {n_tokens} tokens, and the model reads {self._limit}; truncate=True reads its beginning"
                 )
-            inputs = dict(self._tokenizer(text, pair, truncation="only_first", max_length=self._limit))
+            inputs = dict(self._tokenizer(text, pair, truncation=self.cut, max_length=self._limit))
         return inputs
 
     def _text(self, inputs: list[dict[str, list[int]]], labels: tuple[str, ...], outputs: tuple[int, ...]) -> Text:
