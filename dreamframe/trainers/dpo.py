@@ -52,6 +52,8 @@ class DPO(ChatTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         for loss in self.loss:
+            if loss == "kto_pair":
+                raise SettingError("DPO: loss='kto_pair' is a trainer of its own: dr.KTO, which learns from answers that were liked or not.")
             refuse_unless(loss, LOSSES, name="loss", who=self.label)
         if self.init:
             raise SettingError("DPO: init='scratch' has no reference to be held to; train a model with dr.SFT first.")
