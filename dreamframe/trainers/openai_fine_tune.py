@@ -154,7 +154,8 @@ class OpenAIApi:
 
 def http_client(openai: Any, base_url: str) -> Any:
     """The connections of OpenAI's client, through the proxy and with the certificates that every other request here uses."""
-    proxy, context = proxy_of(base_url), named_context()
+    proxy = proxy_of(base_url)
+    context = named_context(base_url, proxy and proxy.url)
     more = {} if context is None else {"verify": context}
     try:
         return openai.DefaultHttpxClient(proxy=None if proxy is None else proxy.url, trust_env=False, follow_redirects=False, **more)

@@ -13,17 +13,22 @@ NAMES = f"{BY_OPENSSL[0]}=/path/to/ca.pem ({BY_OPENSSL[1]}, {' and '.join(BY_OTH
 HOSTNAME_MISMATCH, IP_MISMATCH, EXPIRED, NOT_YET = 62, 64, 10, 9  # OpenSSL's verify codes
 
 
-def named_context() -> ssl.SSLContext | None:
+def named_context(*addresses: str | None) -> ssl.SSLContext | None:
     """A context that trusts the system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR instead, and those of REQUESTS_CA_BUNDLE and
-    CURL_CA_BUNDLE too. None where the environment names nothing: the library's own will do. Raises SettingError for a path with no certificate."""
+    CURL_CA_BUNDLE too. None where the environment names nothing, or none of the addresses is https: the library's own will do.
+
+    Raises SettingError for a path with no certificate.
+    """
     named = {name: path for name in (*BY_OPENSSL, *BY_OTHERS) if (path := os.environ.get(name, "").strip())}
-    if not named:
+    if not named or not any(address is not None and address.lower().startswith("https:") for address in addresses):
         return None
     context = ssl.create_default_context()  # OpenSSL reads the first two itself, and says nothing of what it cannot read
     for name, path in named.items():
-        if not os.path.exists(path):
+        there = [part for part in (path.split(os.pathsep) if name == "SSL_CERT_DIR" else [path]) if os.path.exists(part)]
+        if not there:
             raise SettingError(f"{name}={path!r}: there is no such file or folder. It names the certificates that servers are trusted by.")
-        _load(context, name, path)
+        for part in there:
+            _load(context, name, part)
     return context
 
 

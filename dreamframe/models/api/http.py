@@ -68,7 +68,7 @@ class Http:
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
         self._urls: dict[str, Any] = {}  # text → parsed
         proxy = proxy_of(base_url)
-        steers: dict[str, Any] = {"limit": concurrency, "keepalive_timeout": KEEP_ALIVE_S, "ssl": named_context() or True}
+        steers: dict[str, Any] = {"limit": concurrency, "keepalive_timeout": KEEP_ALIVE_S, "ssl": named_context(base_url, proxy and proxy.url) or True}
         self._mishaps: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)  # ValueError: what cannot be read as HTTP, or unpacked
         is_socks = proxy is not None and proxy.is_socks
         self._session = aiohttp.ClientSession(

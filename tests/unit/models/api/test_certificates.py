@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socketserver
 import ssl
 import threading
@@ -54,6 +55,18 @@ def test_a_path_that_is_not_there_is_named_by_its_variable(name: str, monkeypatc
     monkeypatch.setenv(name, str(tmp_path / "gone.pem"))
     with pytest.raises(SettingError, match=f"{name}=.*no such file"):
         ask_all(dr.OpenAI("m", base_url="https://127.0.0.1:1/v1"), ["a"])
+
+
+def test_folders_that_are_listed_are_read_as_far_as_they_are_there(server: Loopback, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", f"{tmp_path / 'gone'}{os.pathsep}{tmp_path}")
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(PEM))
+    assert [a.text for a in ask_all(dr.OpenAI("m", base_url=server.url), ["a"])] == ["a"]
+
+
+def test_a_server_without_tls_needs_none_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    with Loopback() as plain:
+        assert [a.text for a in ask_all(dr.OpenAI("m", base_url=plain.url), ["a"])] == ["a"]
 
 
 def test_a_file_without_a_certificate_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models.api.proxies import goes_straight, proxy_of
+from dreamframe.models.secrets import secrets_around
 from tests.asking import ask_all
 from tests.loopback import Loopback
 from tests.loopback.socks import socks_proxy
@@ -117,6 +118,11 @@ def test_a_socks_proxy_without_its_library_is_refused_before_anything_is_sent(mo
             ask_all(dr.OpenAI("m", base_url=FAR), ["a"])
     assert proxy.n_connections == 0
     assert "hush-hush" not in str(caught.value)
+
+
+def test_the_password_of_a_proxy_is_a_secret_without_a_scheme_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "me:hush-hush-hush@proxy.invalid:3128")
+    assert "hush-hush-hush" in set(secrets_around())
 
 
 def test_a_socks_proxy_that_is_not_there_is_a_failed_connection(monkeypatch: pytest.MonkeyPatch) -> None:
