@@ -187,7 +187,7 @@ class CallTimeoutError(TransientCallError):
 
 
 class ConnectionFailedError(TransientCallError):
-    """Refused, reset, closed half-way, or no such host."""
+    """Refused, reset, closed half-way, or no such host. One whose server is not trusted by its certificate stops the run."""
 
 
 class BadReplyError(TransientCallError):

@@ -18,7 +18,7 @@ from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.retrieve import INDEXES, Retrieve, documents
 
 
-def embed(embedder: Embedder, column: str | pl.Expr, *, into: str = "embedding", on_error: str = "raise", name: str | None = None) -> pl.Expr:
+def embed(embedder: Embedder | str, column: str | pl.Expr, *, into: str = "embedding", on_error: str = "raise", name: str | None = None) -> pl.Expr:
     """Make the vector of a text, as a polars expression for any verb of a dreamframe. The text is a column or an expression.
 
     >>> words = dr.testing.WordEmbedder(size=3)
@@ -29,7 +29,7 @@ def embed(embedder: Embedder, column: str | pl.Expr, *, into: str = "embedding",
 
 
 def similarity(
-    a: str | pl.Expr, b: str | pl.Expr, *, by: Embedder, into: str = "similarity", on_error: str = "raise", name: str | None = None
+    a: str | pl.Expr, b: str | pl.Expr, *, by: Embedder | str, into: str = "similarity", on_error: str = "raise", name: str | None = None
 ) -> pl.Expr:
     """Make the cosine of the vectors of two texts, as a polars expression for any verb of a dreamframe. A text is a column or an expression.
 
@@ -40,8 +40,8 @@ def similarity(
     return _column(Similarity, by, {"a": a, "b": b}, into=into, on_error=on_error, name=name)
 
 
-def _column(kind: type[Embed] | type[Similarity], by: Embedder, texts: Mapping[str, str | pl.Expr], *, into: str, **settings: Any) -> pl.Expr:
-    need_embedder(by, where=settings["name"] or kind.__name__.lower())
+def _column(kind: type[Embed] | type[Similarity], by: Embedder | str, texts: Mapping[str, str | pl.Expr], *, into: str, **settings: Any) -> pl.Expr:
+    by = need_embedder(by, where=settings["name"] or kind.__name__.lower())
     reads = tuple((field, text) for field, text in texts.items() if isinstance(text, str))
     columns = tuple((field, own_expr(text)) for field, text in texts.items() if isinstance(text, pl.Expr))
     return model_column(VectorColumn(by, kind, reads, tuple(settings.items()), columns, into))
@@ -55,10 +55,11 @@ class VectorVerbs(Verbs):
 
     __slots__ = ()
 
-    def embed(self, embedder: Embedder, column: str, *, into: str = "embedding", on_error: str = "raise", name: str | None = None) -> Self:
+    def embed(self, embedder: Embedder | str, column: str, *, into: str = "embedding", on_error: str = "raise", name: str | None = None) -> Self:
         """Add a column of vectors (`pl.Array(pl.Float32, dim)`) of a text column. A null text gives null, without a call.
 
-        Every vector is kept like any other answer: a text is embedded once by one embedder, in whatever plan it stands.
+        Every vector is kept like any other answer: a text is embedded once by one embedder, in whatever plan it stands. An embedder may be given by
+        name, here and wherever one is wanted: "openai/text-embedding-3-small", "sentence-transformers/all-MiniLM-L6-v2", "minilm".
 
         Raises ColumnNotFoundError, SchemaError or DuplicateColumnError when the plan is built; RowsFailedError when it runs.
 
@@ -68,7 +69,9 @@ class VectorVerbs(Verbs):
         """
         return self._over(Embed.over(self.step, embedder, column=column, into=into, on_error=on_error, name=name))
 
-    def similarity(self, a: str, b: str, *, by: Embedder | None = None, into: str = "similarity", on_error: str = "raise", name: str | None = None) -> Self:
+    def similarity(
+        self, a: str, b: str, *, by: Embedder | str | None = None, into: str = "similarity", on_error: str = "raise", name: str | None = None
+    ) -> Self:
         """Add the cosine (Float32, -1 to 1) of the vectors of two text columns, or of two columns of vectors; null where one is null.
 
         >>> df = dr.frame({"a": ["hot tea"], "b": ["cold tea"]}).similarity("a", "b", by=dr.testing.WordEmbedder())
@@ -90,8 +93,8 @@ class VectorVerbs(Verbs):
         *,
         query: str,
         text: str,
-        by: Embedder,
-        docs_by: Embedder | None = None,
+        by: Embedder | str,
+        docs_by: Embedder | str | None = None,
         k: int = 5,
         into: str = "hits",
         index: str = "exact",
@@ -118,11 +121,11 @@ class VectorVerbs(Verbs):
         if not isinstance(docs, Verbs):
             raise SettingError(f"{where}: docs is a frame, not a {type(docs).__name__}; make one with dr.frame(...).")
         need_string(docs.step, text, where=f"{where} (documents)")
-        need_embedder(by, where=where)
+        by = need_embedder(by, where=where)
         known = documents(docs.step, text, need_embedder(docs_by or by, where=where), index=index, label=f"{where} (documents)")
         return self._over(Retrieve.over(self.step, by, known, query=query, text=text, k=k, into=into, on_error=on_error, name=name))
 
-    def dedup(self, column: str, *, method: str = "exact", threshold: float | None = None, by: Embedder | None = None, name: str | None = None) -> Self:
+    def dedup(self, column: str, *, method: str = "exact", threshold: float | None = None, by: Embedder | str | None = None, name: str | None = None) -> Self:
         """Leave out the rows that repeat an earlier one; the others keep their order. A row without a value repeats nothing.
 
         `method="exact"`: equal values. `"minhash"`: texts that share `threshold` (0.65) of their runs of three letters and pairs of words, as texts with
@@ -151,7 +154,7 @@ class VectorVerbs(Verbs):
         made = frame._over(DedupVectors(inputs=(frame.step,), column=vector, threshold=limit, name=name))
         return made if vector == column else made._relational("drop", vector, named=where)
 
-    def cluster(self, column: str, *, k: int, by: Embedder | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> Self:
+    def cluster(self, column: str, *, k: int, by: Embedder | str | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> Self:
         """Add the number of each row's cluster, of k found by k-means among the vectors of a text column (by their angles) or a column of vectors.
 
         Clusters are numbered in the order of their first rows, so that numbers are the same in every run. A null has no cluster. Fewer different
@@ -167,7 +170,7 @@ class VectorVerbs(Verbs):
         made = frame._over(found)
         return made if vector == column else made._relational("drop", vector, named=where)
 
-    def _with_vectors(self, column: str, by: Embedder | None, *, where: str) -> tuple[Self, str]:
+    def _with_vectors(self, column: str, by: Embedder | str | None, *, where: str) -> tuple[Self, str]:
         """This frame with a column of vectors, and its name: the column itself without `by`, else a new one to be dropped afterwards."""
         if by is None:
             return self, column

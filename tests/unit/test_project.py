@@ -34,7 +34,7 @@ ALLOWED = {
     ("tests/unit/plan/json/test_plan_json.py", "pickle"),  # a bomb inside an expression of a stranger's plan
 }
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-APART = {"litellm", "ray", "vllm"}  # extras with an environment of their own: their libraries are not among the pins
+APART = {"litellm", "ray", "vllm"}  # extras that `all` leaves out: their libraries are not among the pins
 
 
 def sources(*folders: str) -> list[Path]:

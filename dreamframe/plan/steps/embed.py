@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.embedders.names import embedder as named_embedder
 from dreamframe.models.request import Failure, Question, RowContext
 from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
@@ -30,7 +31,7 @@ class Embedding(RowStep):
     @classmethod
     def over(cls, below: Step, by: Any, *more: Step, **fields: Any) -> Self:
         """The step over `below` and further tables, its edges also being the models that the embedder waits for."""
-        need_embedder(by, where=fields.get("name") or cls.__name__.lower())
+        by = need_embedder(by, where=fields.get("name") or cls.__name__.lower())
         return cls(inputs=(below, *more, *(e.step for e in by.edges())), by=by, **fields)
 
     @property
@@ -83,9 +84,11 @@ class Embedding(RowStep):
 
 
 def need_embedder(by: Any, *, where: str) -> Embedder:
-    """The embedder itself, or SettingError where it is something else."""
+    """The embedder itself, or the one of a name; SettingError where it is something else."""
+    if isinstance(by, str):
+        return named_embedder(by, where=where)
     if not isinstance(by, Embedder):
-        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
+        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), or the name of one, not a {type(by).__name__}.")
     return by
 
 

@@ -168,7 +168,8 @@ def test_wrong_plans_fail_where_they_are_written():
         (lambda: df.embed(words, "txt"), dr.errors.ColumnNotFoundError, "embed: no column 'txt'.*Did you mean 'text'"),
         (lambda: df.embed(words, "n"), dr.errors.SchemaError, "embed: column 'n' has type Int64, and text is needed"),
         (lambda: df.embed(words, "text", into="n"), dr.errors.DuplicateColumnError, "embed: column 'n' exists already"),
-        (lambda: df.embed("words", "text"), dr.errors.SettingError, "by= is an embedder such as dr.MiniLM"),  # type: ignore[arg-type]
+        (lambda: df.embed("words", "text"), dr.errors.SettingError, "embed: 'words' names no embedder"),
+        (lambda: df.embed(7, "text"), dr.errors.SettingError, "by= is an embedder such as dr.MiniLM"),  # type: ignore[arg-type]
         (lambda: df.embed(words, "text", on_error="skip"), dr.errors.SettingError, "on_error='skip'"),
         (lambda: df.similarity("text", "n", by=words), dr.errors.SchemaError, "similarity: column 'n'"),
         (lambda: df.similarity("text", "n"), dr.errors.SchemaError, "column 'text' has type String, not vectors.*Give by="),

@@ -1,0 +1,30 @@
+"""Embedders by name: `"openai/text-embedding-3-small"` is a kind and a model."""
+
+from __future__ import annotations
+
+from dreamframe.errors import SettingError, did_you_mean
+from dreamframe.models.embedders.base import Embedder
+from dreamframe.names import named
+
+KINDS = {"sentence-transformers": "SentenceTransformer", "openai": "OpenAIEmbedder", "llamacpp": "LlamaCppEmbedder", "minilm": "MiniLM"}
+EXAMPLE = 'df.embed("openai/text-embedding-3-small", "text")'
+
+
+def embedder(name: str, *, where: str) -> Embedder:
+    """Make an embedder's settings from `"kind/model"`. A model of the Hub is named with its owner, which may be left out where it is sentence-transformers.
+
+    Raises SettingError for a name without a known kind.
+
+    >>> embedder("openai/text-embedding-3-small", where="embed").dim, embedder("minilm", where="embed").dim
+    (1536, 384)
+    """
+    kind, _, model = name.partition("/")
+    if kind not in KINDS:
+        hub = f" A model of the Hub is 'sentence-transformers/{name}'." if model else ""
+        raise SettingError(f"{where}: {name!r} names no embedder.{hub or did_you_mean(kind, list(KINDS))} Possible: {', '.join(KINDS)}. Example: {EXAMPLE}.")
+    if (kind == "minilm") == bool(model):
+        why = "minilm is one model, and is named by that word alone" if model else f"no model is named after its kind. Example: {EXAMPLE}"
+        raise SettingError(f"{where}: {name!r}: {why}.")
+    given = [] if kind == "minilm" else [name if kind == "sentence-transformers" and "/" not in model else model]
+    made: Embedder = named(KINDS[kind])(*given)
+    return made
