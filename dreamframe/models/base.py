@@ -175,6 +175,10 @@ class LLM(ModelSettings):
         super().__post_init__()
         for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
             object.__setattr__(self, name, value)
+        self.check_asked(self.sampling, step=type(self).__name__)
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # an API judges for itself
+        """Raise SettingError, before anything is asked, for sampling settings that this model does not know. `is_held`: to a schema."""
 
     @property
     def sampling(self) -> Sampling:

@@ -12,6 +12,7 @@ from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.prices import Price
+from dreamframe.models.request import Sampling
 
 AGREED = (*SAMPLING_FIELDS, "system")
 
@@ -60,6 +61,10 @@ class Parallel(LLM):
     def places(self) -> tuple[str, ...]:
         """Each of its models answers for itself."""
         return ()
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        for part in self.llms:
+            part.check_asked(sampling, step=step, is_held=is_held)
 
     def check_reach(self) -> None:
         for part in self.llms:

@@ -9,15 +9,27 @@ from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.chat_template import given_template
+from dreamframe.models.local.extras import COUNT, DICT, NUMBER, POSITIVE, SHARE, SOME, Kind, check_extras
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
-from dreamframe.models.request import Completion, Request
+from dreamframe.models.request import Completion, Request, Sampling
 
 if TYPE_CHECKING:
     from dreamframe.models.local.batching import Batcher
     from dreamframe.models.local.decoder import Decoder, Prepared
 
 QUANTIZATIONS = ("8bit", "4bit")
+BEAMS = {"length_penalty": NUMBER, "early_stopping": Kind("True, False or 'never'", lambda v: isinstance(v, bool) or v == "never")}  # beside num_beams
+EXTRAS = {
+    "top_k": COUNT,
+    "min_p": SHARE,
+    "repetition_penalty": POSITIVE,
+    "no_repeat_ngram_size": COUNT,
+    "min_new_tokens": COUNT,
+    "num_beams": SOME,
+    **BEAMS,
+    "chat_template_kwargs": DICT,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,10 @@ class Transformers(LocalSettings, LLM):
 
     Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
     that budget halves when memory runs out. A request's answer does not depend on its batch but for rounding, where two tokens are all but
-    equally likely. `extra` knows top_k, min_p, repetition_penalty and chat_template_kwargs.
+    equally likely. `extra` knows top_k, min_p, repetition_penalty, no_repeat_ngram_size and min_new_tokens (tokens), chat_template_kwargs, and for beam
+    search num_beams with length_penalty and early_stopping, all as transformers' generate means them; what it does not know is refused. Beams are greedy
+    and write free text: SettingError where a temperature, top_p, a bias or a schema shall hold as well. Of a model's own generation config the
+    temperature and its kin are used, its num_beams is not.
 
     >>> dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", temperature=0).label
     'SmolLM2-135M-Instruct'
@@ -60,6 +75,21 @@ class Transformers(LocalSettings, LLM):
         self.check_local()
         if self.quantization not in (None, *QUANTIZATIONS):
             raise SettingError(f"Transformers: quantization={self.quantization!r} is not one of {', '.join(map(repr, QUANTIZATIONS))}.")
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        check_extras(sampling, EXTRAS, who=step)
+        given = sampling.extras()
+        limits = [n for n in ("no_repeat_ngram_size", "min_new_tokens") if given.get(n)]
+        if limits and is_held:
+            raise SettingError(f"{step}: extra={{{limits[0]!r}: …}} cannot be held together with schema=: leave one of them out.")
+        if given.get("num_beams", 1) > 1:
+            names = ("top_p", "logit_bias", "presence_penalty", "frequency_penalty")
+            against = [f"{n}=" for n in names if getattr(sampling, n)] + [f"extra={{{n!r}: …}}" for n in ("top_k", "min_p") if given.get(n)]
+            against += ["temperature="] * bool(sampling.temperature) + ["schema="] * is_held
+            if against:
+                raise SettingError(f"{step}: num_beams searches for the likeliest text, and {against[0]} has no meaning there: leave one of them out.")
+        elif lonely := [n for n in BEAMS if n in given]:
+            raise SettingError(f"{step}: extra={{{lonely[0]!r}: …}} belongs to beam search; give num_beams too.")
 
     def client(self) -> Client:
         return TransformersClient(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -13,6 +14,7 @@ from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError
 from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.chat_template import drops_system, given_template, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
+from dreamframe.models.local.extras import ANYTHING, check_extras
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.request import Completion, Request
@@ -169,6 +171,7 @@ def sampling_params(request: Request, engine: Running, *, room: int) -> Any:
     sampling = question.sampling
     extras = {k: v for k, v in sampling.extras().items() if k != "chat_template_kwargs"}
     given = {n: getattr(sampling, n) for n in ("temperature", "top_p", "presence_penalty", "frequency_penalty")}
+    check_extras(sampling, dict.fromkeys((*inspect.signature(SamplingParams).parameters, "chat_template_kwargs"), ANYTHING), who="VLLM")
     params: dict[str, Any] = {**engine.defaults, **{k: v for k, v in given.items() if v is not None}, **extras}
     params["max_tokens"] = min(sampling.max_tokens or params.get("max_tokens") or room, room)
     params["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal

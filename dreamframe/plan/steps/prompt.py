@@ -63,6 +63,7 @@ class PromptStep(RowStep):
         if self.n < 1:
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
         self.prompt.check(self.inputs[0].schema, step=where)
+        self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
         self.adds(self.into, *(column for _, column in self.keep))
 
     def reads(self) -> frozenset[str]:
@@ -117,6 +118,11 @@ class PromptStep(RowStep):
     def _sampling(self) -> Sampling:
         return self.sampling.over(self.llm.sampling)
 
+    @property
+    def _asked_for(self) -> AnswerSchema | None:
+        """What the model is held to."""
+        return self.held if self.parse is not None else self.schema_
+
     def describe(self) -> str:
         kind = f" → {self.dtype}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
@@ -125,7 +131,7 @@ class PromptStep(RowStep):
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
         llm = ctx.resolve(self.llm)
-        held = self.held if self.parse is not None else self.schema_
+        held = self._asked_for
         return Question(
             llm=llm,
             system=self.system if self.system is not None else llm.system,
