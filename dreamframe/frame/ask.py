@@ -175,7 +175,8 @@ class AskVerbs(Verbs):
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own. An answer that is not one of the labels is a failed row.
+        among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
+        score. An answer that is not one of the labels is a failed row.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -189,10 +190,12 @@ class AskVerbs(Verbs):
                 raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in ("on_error", "name")]:
-                raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
+            if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
+                raise SettingError.unknown(unknown[0], possible=("on_error", "name", "scores"), where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
+        if "scores" in settings:
+            raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"

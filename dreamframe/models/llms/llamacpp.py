@@ -17,8 +17,10 @@ from dreamframe.models.local.constrained import grammar, refusal
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check_extras
 from dreamframe.models.local.gguf import gguf_header
+from dreamframe.models.local.measured import of_gguf
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
 from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, weights_path
+from dreamframe.models.measure import Measure
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.request import Completion, Request, Sampling
 
@@ -104,6 +106,10 @@ class LlamaCpp(InGguf, LLM):
     def concurrency(self) -> int:
         """Requests that are decoded together."""
         return self.slots
+
+    def measure(self) -> Measure | None:
+        self.check_reach()
+        return of_gguf(self.gguf, context=context_of(self.gguf, self.n_ctx), who=self.label)
 
     def identity_fields(self) -> Mapping[str, object]:
         own = super().identity_fields()  # which asks whether they may be opened

@@ -15,8 +15,10 @@ from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.chat_template import drops_system, given_template, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
 from dreamframe.models.local.extras import ANYTHING, check_extras
+from dreamframe.models.local.measured import of_folder
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
+from dreamframe.models.measure import Measure
 from dreamframe.models.request import Completion, Request
 
 HOW = {  # engine arguments that steer where and how fast, never what
@@ -74,6 +76,10 @@ class VLLM(LocalSettings, LLM):
         seen = super().identity_fields()
         chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
         return {**seen, "engine": chosen} if chosen else seen
+
+    def measure(self) -> Measure | None:
+        self.check_reach()
+        return of_folder(self.to_load(), chat_template=self.chat_template, context=self.n_ctx)
 
     def client(self) -> Client:
         return VLLMClient(self)

@@ -18,6 +18,7 @@ from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.room import offer_room
 from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
@@ -145,6 +146,7 @@ class PromptStep(RowStep):
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
+        offer_room(question, ctx)
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
         if self.n > 1:
             prompts = prompts.gather([i for i in range(rows.height) for _ in range(self.n)])
