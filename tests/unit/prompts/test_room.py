@@ -145,6 +145,20 @@ def test_no_row_fails_where_nothing_is_too_long() -> None:
     assert failed({"en": ["wind", None]}, few()) == {}
 
 
+def test_what_is_asked_as_before_has_the_keys_that_it_had() -> None:
+    docs, rows, echo = dr.frame({"t": ["a"]}), dr.frame({"q": ["x"]}), dr.testing.Echo()
+    asked_for = [
+        rows.prompt(echo, dr.Rag("q", docs=docs, text="t", by=WORDS, k=1)),
+        rows.prompt(echo, dr.FewShot("T.", input="q", output="o", examples=[{"q": "a", "o": "b"}])),
+        rows.classify(dr.testing.NamingClassifier(), ["a", "b"], "q"),
+    ]
+    assert [df.step.key({}) for df in asked_for] == [
+        "92be5418fb9f57d36e158fd35235c64b",
+        "5c55a0fe4690248836957b60dd4bdaca",
+        "2d3f79f4db108b924ed4a10f71b47550",
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("prompt", [few(), rag()], ids=["FewShot", "Rag"])
 def test_a_model_of_256_tokens_is_asked_what_it_can_read(prompt: Any) -> None:
