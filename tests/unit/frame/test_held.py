@@ -148,6 +148,11 @@ def test_a_prompt_keeps_its_examples_its_samples_and_what_it_said_before_it_fail
     assert null.collect().row(0) == (None, None, None, None)
 
 
+def test_an_expression_is_one_column() -> None:
+    with pytest.raises(SettingError, match=r"prompt: keep= adds columns, and an expression is one: use df\.prompt"):
+        dr.prompt(dr.testing.Echo(), "{t}", keep="prompt")
+
+
 def test_kept_columns_have_names_that_are_free() -> None:
     llm = dr.testing.Scripted(["yes"])
     twice = ROWS.filter_by(llm, "Is {t} hot?", keep="answer").filter_by(llm, "Is {u} wet?", keep="answer", name="wet")
