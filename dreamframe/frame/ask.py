@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import polars as pl
@@ -23,6 +24,9 @@ from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import literal
+
+KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
+Keep = str | Sequence[str] | None
 
 
 def as_llm(llm: LLM | Model | str) -> LLM:
@@ -89,11 +93,22 @@ def prompt(
     """
     columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
+    if "keep" in sampling:
+        raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
     value = Prompt.of(prompt, step=name or "prompt")
     return model_column(ModelColumn(as_llm(llm), value, tuple(fields.items()), columns, into))
+
+
+def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
+    """What `keep=` names, each with its column. Raises SettingError for anything else."""
+    given = () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
+    for what in given:
+        if what not in KEPT or given.count(what) > 1:
+            raise SettingError(f"{step}: keep={keep!r}; give 'prompt' (as it was sent), 'answer' (as it came), or both in a list.")
+    return tuple((what, f"{into}_{what}") for what in KEPT if what in given)
 
 
 class AskVerbs(Verbs):
@@ -114,6 +129,7 @@ class AskVerbs(Verbs):
         parse: Callable[[str], Any] | None = None,
         on_error: str = "raise",
         repairs: int = 1,
+        keep: Keep = None,
         name: str | None = None,
         **sampling: Any,
     ) -> Self:
@@ -121,8 +137,10 @@ class AskVerbs(Verbs):
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
         it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
-        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. Sampling arguments: max_tokens temperature top_p stop
-        logit_bias presence_penalty frequency_penalty extra.
+        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. `keep` ("prompt", "answer" or both) adds what was really
+        sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as `<into>_answer` (the last one, after
+        repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
+        top_p stop logit_bias presence_penalty frequency_penalty extra.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
@@ -138,6 +156,7 @@ class AskVerbs(Verbs):
         fields = prompt_fields(
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
         )
+        fields["keep"] = kept(keep, into, step=name or "prompt")
         return self._over(PromptStep.over(self.step, as_llm(llm), Prompt.of(prompt, step=name or "prompt"), into=into, **fields))
 
     def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
@@ -158,7 +177,8 @@ class AskVerbs(Verbs):
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own. An answer that is not one of the labels is a failed row.
+        among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
+        score. An answer that is not one of the labels is a failed row.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -172,10 +192,12 @@ class AskVerbs(Verbs):
                 raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in ("on_error", "name")]:
-                raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
+            if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
+                raise SettingError.unknown(unknown[0], possible=("on_error", "name", "scores"), where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
+        if "scores" in settings:
+            raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
@@ -187,14 +209,17 @@ class AskVerbs(Verbs):
         prompt: str | Prompt,
         *,
         parse: Callable[[str], bool] | None = None,
+        free_text: bool = False,
         on_error: str = "raise",
         name: str | None = None,
         **settings: Any,
     ) -> Self:
         r"""Keep the rows that the model answers with yes.
 
-        Without `parse`, an answer is yes if it holds the word yes (`\byes\b`, ignoring case) and not the word no, and no the other way round; any
-        other answer is a failed row, never a yes.
+        The model is held to a yes or no (`schema=bool`), as far as it can be. Free text, of a model that cannot, is yes if it holds the word yes
+        (`\byes\b`, ignoring case) and not the word no, and no the other way round; any other answer is a failed row, never a yes. `free_text=True`
+        sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
+        the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
@@ -202,9 +227,36 @@ class AskVerbs(Verbs):
         [{'article': 'Cup final'}]
         """
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
-        fields = {"schema": bool, "parse": parse or YesNo(), "on_error": on_error, "name": label, "repairs": 0, **settings}
-        asked = self.prompt(llm, prompt, into=verdict, **fields)
+        fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
+        asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _held(
+        self,
+        llm: LLM | Model | str,
+        prompt: str | Prompt,
+        *,
+        into: str,
+        called: str | None = None,
+        to: Any,
+        reader: Callable[[str], Any],
+        parse: Callable[[str], Any] | None,
+        free_text: bool,
+        keep: Keep = None,
+        **fields: Any,
+    ) -> Self:
+        """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
+        in words all the same. With `free_text` or `parse` it is not held. Columns of `keep` are named after `called`."""
+        where = fields["name"]
+        if not isinstance(free_text, bool):
+            raise SettingError(f"{where}: free_text={free_text!r} is True or False.")
+        if free_text and parse is not None:
+            raise SettingError(f"{where}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")
+        is_held = not free_text and parse is None
+        asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
+        assert isinstance(asked.step, PromptStep)
+        held = AnswerSchema.of(to, step=where) if is_held else None
+        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where)))
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

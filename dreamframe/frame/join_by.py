@@ -33,6 +33,7 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
         block: Block = None,
         suffix: str = "_right",
         parse: Callable[[str], bool] | None = None,
+        free_text: bool = False,
         name: str | None = None,
         **settings: Any,
     ) -> Self:
@@ -40,7 +41,8 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
 
         Without `block` every pair is asked about: rows of the left times rows of the right. `block` cuts them before anything is asked: columns in which
         both sides must be equal, or an expression over the pair (columns of the right that the left has too get `suffix`), or a function from the
-        frame of pairs to a smaller one. Answers are read as in `filter_by`: one that is neither yes nor no is a failed row, never a match.
+        frame of pairs to a smaller one. The model is asked and its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer
+        that is neither yes nor no is a failed row, never a match.
 
         >>> llm = dr.testing.Scripted(lambda asked: "yes" if asked in ("Does tea go with milk?", "Does rain go with umbrella?") else "no")
         >>> left, right = dr.frame({"a": ["tea", "rain"]}), dr.frame({"b": ["milk", "umbrella"]})
@@ -50,7 +52,7 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
         label = name or "join_by"
         if not isinstance(other, Verbs):
             raise SettingError(f"{label}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
-        return self._pairs(other, block, suffix, label).filter_by(llm, prompt, parse=parse, name=label, **settings)
+        return self._pairs(other, block, suffix, label).filter_by(llm, prompt, parse=parse, free_text=free_text, name=label, **settings)
 
     def _pairs(self, other: Verbs, block: Block, suffix: str, label: str) -> Self:
         """The pairs of rows that are worth a question."""

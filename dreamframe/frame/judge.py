@@ -38,6 +38,7 @@ class JudgeVerbs(RateVerbs):
         swap: str = "random",
         seed: int = 0,
         parse: Callable[[str], str] | None = None,
+        free_text: bool = False,
         name: str | None = None,
         **settings: Any,
     ) -> Self:
@@ -45,8 +46,11 @@ class JudgeVerbs(RateVerbs):
 
         `prompt` is a column of what both texts answer. `criteria` goes into the question, `instruction` replaces it. Judges prefer positions, so with
         `swap="random"` the order is drawn for each row (from `seed` and the row's texts alone) and mapped back; "both" asks each way round and calls a
-        disagreement a tie; "never" shows a first. An answer that names neither text or both is a failed row. `parse` reads it otherwise: it gives
-        "a" for the text that was shown first, "b" for the other, or "tie". Further settings as in `df.prompt`.
+        disagreement a tie; "never" shows a first. The model is held to the two names of the question ("Input A", "Input B"; with `instruction` also
+        "tie"), as far as it can be; free text, of a model that cannot, which names neither text or both is a failed row. `free_text=True` sends the
+        question without a schema, as DataDreamer does. `parse` reads free text otherwise: it gives "a" for the text that was shown first, "b" for the
+        other, or "tie". With `keep` (see `df.prompt`) and "both", the columns of the second question are `<into>_swapped_prompt` and
+        `<into>_swapped_answer`. Further settings as in `df.prompt`.
 
         >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked.index("rain") < asked.index("tea") else "Input B")
         >>> dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y").to_dicts()
@@ -60,14 +64,14 @@ class JudgeVerbs(RateVerbs):
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
         first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
-        fields = {"schema": WINNER, "parse": parse or Winner(), "repairs": 0, "name": label, **settings}
+        fields = {"schema": WINNER, "name": label, **settings, "to": asked.verdicts, "reader": Winner(), "parse": parse, "free_text": free_text}
         frame = self
         if swap == "random":
             frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed, name=label))
             asked = asked.with_order(swapped=coin)
-        frame = frame.prompt(llm, asked, into=first, **fields)
+        frame = frame._held(llm, asked, into=first, called=into, **fields)
         if swap == "both":
-            frame = frame.prompt(llm, asked.with_order(always_swapped=True), into=second, **fields)
+            frame = frame._held(llm, asked.with_order(always_swapped=True), into=second, called=f"{into}_swapped", **fields)
         return frame._over(
             Judge(
                 inputs=(frame.step,), a=a, b=b, prompt=prompt, into=into, name=name,

@@ -35,21 +35,23 @@ class RateVerbs(AskVerbs):
         descending: bool = True,
         threshold: float | None = None,
         parse: Callable[[str], float] | None = None,
+        free_text: bool = False,
         name: str | None = None,
         **settings: Any,
     ) -> Self:
         """Score every row by a model, and order the rows by their scores; equal scores keep their order, rows without a score come last.
 
-        The score is the first number of the answer; an answer without one is a failed row. `parse` reads it otherwise. `threshold` keeps the rows
-        with a score of at least so much. Further settings as in `df.prompt`.
+        The model is held to a number, as far as it can be. Of free text, from a model that cannot, the score is the first number; an answer without one
+        is a failed row. `free_text=True` sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text
+        otherwise. `threshold` keeps the rows with a score of at least so much. Further settings as in `df.prompt`.
 
         >>> llm = dr.testing.Scripted(["I'd say 3.", "9 of 10"])
         >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}").to_dicts()
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
         label = name or "rank_by"
-        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
-        scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
+        fields = {"schema": float, "name": label, **settings}
+        scored = self._held(llm, prompt, into=into, to=fields["schema"], reader=FirstNumber(), parse=parse, free_text=free_text, **fields)._citing(JUDGING)
         if threshold is not None:
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)

@@ -11,7 +11,9 @@ from dreamframe.identity.fingerprint import canonical
 from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
 from dreamframe.models.llms.names import llm as named
+from dreamframe.models.measure import Measure
 from dreamframe.models.prices import Price
+from dreamframe.models.request import Sampling
 
 AGREED = (*SAMPLING_FIELDS, "system")
 
@@ -35,7 +37,11 @@ class Parallel(LLM):
     provider: ClassVar[str] = "parallel"
 
     def __init__(self, *llms: LLM | str) -> None:
-        given = [named(part) if isinstance(part, str) else part for part in llms]
+        given: list[Any] = [named(part) if isinstance(part, str) else part for part in llms]
+        for part in given:
+            if not isinstance(part, LLM):
+                how = "; one that stands on several devices is one model: device=['cuda:0', 'cuda:1']" if hasattr(part, "device") else ""
+                raise SettingError(f"Parallel: a {type(part).__name__} is not a language model, and only these share rows{how}.")
         made = tuple(p for part in given for p in (part.llms if isinstance(part, Parallel) else (part,)))
         if len(made) < 2:
             raise SettingError(f"Parallel: {len(made)} models; give two or more.")
@@ -60,6 +66,13 @@ class Parallel(LLM):
     def places(self) -> tuple[str, ...]:
         """Each of its models answers for itself."""
         return ()
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        for part in self.llms:
+            part.check_asked(sampling, step=step, is_held=is_held)
+
+    def measure(self) -> Measure | None:
+        return Measure.of_all([part.measure() for part in self.llms])
 
     def check_reach(self) -> None:
         for part in self.llms:

@@ -156,6 +156,8 @@ def file(name: str) -> str:
 LLM = Ordinal(max_tokens=5)
 TEMPLATE = Prompt.of("Say {t}", step="prompt")
 PROMPT_CHANGES: dict[str, Any] = {
+    "held": AnswerSchema.of(bool),
+    "keep": (("answer", "said_answer"),),
     "name": "other",
     "on_error": "null",
     "llm": Ordinal(max_tokens=6),
@@ -293,6 +295,7 @@ CASES: dict[str, Case] = {
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
         {
             "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
+            "scores": True,
         },
     ),
     "Coin": Case(

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError
+from dreamframe.models.local.beams import Beams, search
 from dreamframe.models.local.chat_template import drops_system, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, has_channels, prompt_tokens, text_of_tokens, with_opening
 from dreamframe.models.local.constrained import grammar
@@ -20,7 +21,6 @@ from dreamframe.models.local.ends import Stops, end_ids
 from dreamframe.models.local.loading import Loaded, free_memory, is_out_of_memory
 from dreamframe.models.request import Completion, Question, Request
 
-EXTRAS = ("top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
 LONGEST_ANSWER = 2048  # tokens, where neither the request nor the model sets a limit
 EXPECTED_ANSWER = 256  # tokens that such an answer counts in the budget
 CPU_TOKENS, GPU_TOKENS = 4096, 32768  # a batch's budget, padding and answers included
@@ -77,9 +77,6 @@ class Decoder:
     def prepare(self, request: Request) -> Prepared:
         """Tokens of a request, and its limits. Raises ContextLengthError where nothing could be answered."""
         sampling = request.question.sampling
-        for name in sampling.extras():
-            if name not in EXTRAS:
-                raise SettingError.unknown(name, possible=EXTRAS, where=f"{self._label}: extra")
         prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label, drops_system=self._drops_system)
         room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
         if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
@@ -88,7 +85,7 @@ class Decoder:
         asked = sampling.max_tokens or own or LONGEST_ANSWER
         max_new = min(asked, room) if room is not None else asked
         expected = max_new if sampling.max_tokens else min(max_new, EXPECTED_ANSWER)
-        return Prepared(request, prompt, max_new, len(prompt) + expected)
+        return Prepared(request, prompt, max_new, (len(prompt) + expected) * sampling.extras().get("num_beams", 1))
 
     # Batches to answers
 
@@ -98,16 +95,30 @@ class Decoder:
             torch.set_num_threads(self._threads)  # of this thread's work only
         rows = [self._row(p) for p in batch]
         broken = [r if isinstance(r, CallError) else None for r in rows]
-        live = [r for r in rows if isinstance(r, Row)]
+        live = [(p, r) for p, r in zip(batch, rows, strict=True) if isinstance(r, Row)]
         if live:
             try:
-                generate(self._model, live, pad=self._tokenizer.pad_token_id or 0, decoder_start=self._start(), on_step=self.closing.is_set)
+                self._decode(live)
             except Exception as exc:
                 if is_out_of_memory(exc):
                     gc.collect()
                     free_memory()
                 raise
         return [broken[i] or self._completion(p, r) for i, (p, r) in enumerate(zip(batch, rows, strict=True))]  # type: ignore[arg-type]
+
+    def _decode(self, rows: Sequence[tuple[Prepared, Row]]) -> None:
+        """Rows with their answers: those that are searched for by beams in groups of the same settings, all others together."""
+        groups: dict[tuple[Any, ...], list[Row]] = {}
+        for prepared, row in rows:
+            extras = prepared.request.question.sampling.extras()
+            beams = Beams.of(extras, row) if extras.get("num_beams", 1) > 1 else None
+            groups.setdefault((beams,), []).append(row)
+        pad, start = self._tokenizer.pad_token_id or 0, self._start()
+        for (beams,), found in groups.items():
+            if beams is None:
+                generate(self._model, found, pad=pad, decoder_start=start, on_step=self.closing.is_set)
+            else:
+                search(self._model, found, beams, pad=pad, decoder_start=start, on_step=self.closing.is_set)
 
     def _start(self) -> list[int] | None:
         """What a decoder starts from; None for a model without encoder."""
@@ -140,6 +151,9 @@ class Decoder:
             bias=bias_of_tokens(self._tokenizer, question.sampling.logit_bias or ()),
             presence_penalty=question.sampling.presence_penalty or 0.0,
             frequency_penalty=question.sampling.frequency_penalty or 0.0,
+            min_new=min(question.sampling.extras().get("min_new_tokens", 0), prepared.max_new),
+            ngram=question.sampling.extras().get("no_repeat_ngram_size", 0),
+            read=() if self._is_seq2seq else prepared.prompt,
             **self._sampling(question),
         )
 

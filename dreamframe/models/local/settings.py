@@ -17,7 +17,7 @@ from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest,
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.provenance import is_repo_id
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")  # auto: as the weights have it
 TOLD = ("authority", "length")  # fields that the reader of a plan fills: they change nothing about what is loaded
 
 
@@ -33,6 +33,7 @@ class ToLoad:
     trust_remote_code: bool
     token: bool | None  # False: the Hub is not told who the user is
     who: str  # for errors
+    how: str | None = None  # JSON of further arguments of the library, where and how fast it works
 
     def folder(self) -> Path:
         """The folder that they lie in; downloaded or converted now if they were not before."""
@@ -60,6 +61,8 @@ class LocalSettings(OfWeights, ModelSettings):
         for name in self.named:
             if isinstance(value := getattr(self, name, None), Path):
                 object.__setattr__(self, name, str(value))
+        if type(self.dtype).__module__ == "torch":  # torch.bfloat16
+            object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
         if self.dtypes and self.dtype not in (None, *self.dtypes):
             raise SettingError(f"{who}: dtype={self.dtype!r} is not one of {', '.join(map(repr, self.dtypes))}.")
         for name in self.counts:
@@ -107,7 +110,7 @@ class LocalSettings(OfWeights, ModelSettings):
         adapter, device = getattr(self, "adapter", None), getattr(self, "device", None)
         who = type(self).__name__
         found = adapter_folder(place(adapter), self.hub_token, who=who) if adapter is not None else None
-        return ToLoad(place(self.model), found, device, self.dtype, self.revision, self.trust_remote_code, self.hub_token, who)
+        return ToLoad(place(self.model), found, device, self.dtype, self.revision, self.trust_remote_code, self.hub_token, who, getattr(self, "load", None))
 
     @property
     def n_bytes(self) -> int:

@@ -26,6 +26,7 @@ class RewardModel(HFClassifier):
     """
 
     provider: ClassVar[str] = "reward-model"
+    tells_scores: ClassVar[bool] = False
 
     def client(self) -> Client:
         return RewardClient(self)

@@ -43,11 +43,11 @@ def test_a_row_without_a_text_has_no_score_and_comes_last():
 
 def test_an_answer_without_a_number_is_a_failed_row_and_no_default():
     with pytest.raises(dr.errors.RowsFailedError, match=r"1 of 3 rows failed.*ParseError"):
-        rated(["5", "superb", "4"]).collect()
-    kept = rated(["5", "superb", "4"], on_error="null")
+        rated(["5", "superb", "4"], repairs=0).collect()
+    kept = rated(["5", "superb", "4"], repairs=0, on_error="null")
     assert kept.collect().rows() == [("tea", 5.0), ("wind", 4.0), ("rain", None)]
     assert kept.failures()["text"].to_list() == ["superb"]
-    assert rated(["5", "superb", "4"], on_error="drop").collect()["essay"].to_list() == ["tea", "wind"]
+    assert rated(["5", "superb", "4"], repairs=0, on_error="drop").collect()["essay"].to_list() == ["tea", "wind"]
 
 
 def test_parse_reads_the_score_otherwise():
