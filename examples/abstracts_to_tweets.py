@@ -11,12 +11,14 @@ import dreamframe as dr
 output = Path(__file__).parent / "output"
 llm = dr.SmolLM2(max_tokens=40)
 
-tweets = dr.generate(
+abstracts = dr.generate(
     llm, "Write an abstract of a paper on natural language processing, in one sentence. Give the abstract alone.", n=4, temperature=1.0, into="abstract"
-).prompt(llm, dr.Instruct("Given the abstract, write a tweet to summarize the work.", input="abstract"), temperature=0, into="tweet")
+)
+tweet = dr.Instruct("Given the abstract, write a tweet of one sentence in plain words to summarize the work.", input="abstract")
+tweets = abstracts.prompt(llm, tweet, temperature=0, into="tweet")
 
 train, validation = tweets.split(train=0.75, validation=0.25, seed=0)
-sft = dr.SFT(dr.SmolLM2(), peft={"r": 4}, steps=1, batch_size=1, max_length=96)
+sft = dr.SFT(dr.SmolLM2(), peft={"r": 4}, steps=1, batch_size=1, max_length=160)
 model = train.train(sft, prompt="abstract", completion="tweet", validation=validation)
 
 with dr.Session(output) as session:
