@@ -21,6 +21,7 @@ from dreamframe.frame.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame.frame import scan_parquet as scan_parquet
 from dreamframe.frame.frame import scan_text as scan_text
 from dreamframe.frame.from_json import from_json as from_json
+from dreamframe.frame.hub import from_hub as from_hub
 from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
@@ -29,6 +30,7 @@ from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
 from dreamframe.identity.fingerprint import versioned as versioned
 from dreamframe.models.llms.names import llm as llm
+from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
 from dreamframe.session.session import Session as Session

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.cite import CiteVerbs
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
@@ -28,7 +29,7 @@ from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
 
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, CiteVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.cite import cited
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
@@ -105,6 +106,7 @@ class Model:
         adapter_only: bool = False,
         private: bool = False,
         card: bool = True,
+        plan: bool = True,
         branch: str | None = None,
         dry_run: bool = False,
         token: str | None = None,
@@ -112,7 +114,8 @@ class Model:
         """Publish the model on the Hub; trains if need be. An adapter is published as one, or, with `merge`, laid into its weights.
 
         `adapter_only` refuses to publish whole weights. Left out are training_args.bin (a pickle), checkpoints and every path of this machine; the
-        README is that of `model.card`. One commit, as of `df.push_to_hub`, whose other arguments these are.
+        README is that of `model.card`, and with `plan` the plan goes along as dreamframe.json, for `dr.from_hub`. One commit, as of
+        `df.push_to_hub`, whose other arguments these are.
 
         Raises SettingError for `adapter_only` of whole weights, MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
         """
@@ -124,10 +127,20 @@ class Model:
         base = getattr(self.step.trainer, "base_name", None)
         send: dict[str, Any] = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run}
         send["message"] = "Upload a model trained with dreamframe"
+        beside = current(self.step).published(self.step) if plan else {}
         if not merge:
-            return publish.push(publish.model_files(folder, readme, base=base), repo, **send)
+            return publish.push({**publish.model_files(folder, readme, base=base), **beside}, repo, **send)
         with publish.merged_folder() as whole:
-            return publish.push(publish.model_files(self.export(whole, merge=True), readme, base=base), repo, **send)
+            return publish.push({**publish.model_files(self.export(whole, merge=True), readme, base=base), **beside}, repo, **send)
+
+    def cite(self, *, license: str | None = None, citation: str | None = None, url: str | None = None, name: str | None = None) -> Model:
+        """Say under which licence this model stands, what to cite for it, and where it comes from, as `df.cite` does of rows. No key changes.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("gpt2", steps=2), prompt="q", completion="a").cite(license="apache-2.0")
+        >>> model.card("me/adder").splitlines()[1]
+        'license: "apache-2.0"'
+        """
+        return Model(cited(self.step, license=license, citation=citation, url=url, name=name))
 
     def card(self, repo: str | None = None) -> str:
         """README.md of the model, with YAML front matter for the Hub: its training, its rows, their sources and licences. Trains nothing.

@@ -248,28 +248,34 @@ class OutputVerbs(Verbs):
         private: bool = False,
         splits: Mapping[str, Any] | None = None,
         card: bool = True,
+        plan: bool = True,
         branch: str | None = None,
         dry_run: bool = False,
         token: str | None = None,
     ) -> Published:
-        """Run, and publish the rows as a data set of the Hub: Parquet shards and, with `card`, the README of `df.card`.
+        """Run, and publish the rows as a data set of the Hub: Parquet shards, with `card` the README of `df.card`, and with `plan` the plan as
+        dreamframe.json, which `dr.from_hub` reads: without the rows that it began with, without keys, and with the script where the session keeps it.
 
         `splits` names shares, like `{"train": 0.9, "test": 0.1}` (drawn as by `df.split` with seed 0), or frames that stand beside one another; without,
-        all rows are "train". One commit makes the repository hold these rows; pushing them again makes none, and shards of an earlier push go. A push
-        that is killed leaves the repository as it was. With `dry_run` nothing is sent: the result lists what would be.
+        all rows are "train"; all splits have the same columns. One commit makes the repository hold these rows; pushing them again makes none,
+        and shards of an earlier push go. What others wrote into the README stays: one marked section is written anew. A push that
+        is killed leaves the repository as it was. With `dry_run` nothing is sent: the result lists what would be.
 
         The token is `token` or what `hf auth login` or HF_TOKEN set. Raises MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
 
         >>> dr.frame({"a": [1, 2]}).push_to_hub("me/ones", dry_run=True).written
-        ('README.md', 'data/train-00000-of-00001.parquet')
+        ('README.md', 'data/train-00000-of-00001.parquet', 'dreamframe.json')
         """
         from dreamframe.hub import push as publish
 
         made = publish.named_splits(self, splits)
+        publish.same_columns({name: frame.schema for name, frame in made.items()})
         rows = {name: frame.collect() for name, frame in made.items()}
-        files = publish.dataset_files(rows, self.card(repo) if card else None)
+        n_rows = sum(part.height for part in rows.values())
+        files = publish.dataset_files(rows, current(self.step).card(self.step, repo=repo, n_rows=n_rows) if card else None)
+        beside = current(self.step).published(self.step) if plan else {}
         what = "Upload rows made with dreamframe"
-        return publish.push(files, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
+        return publish.push({**files, **beside}, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
     def show_graph(self) -> str:
         """The plan in Graphviz' DOT language.

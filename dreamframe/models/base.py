@@ -136,7 +136,7 @@ class ModelSettings(Reach, ABC):
         if self.edges() or isinstance(self.model, Artefact):
             return ()
         hosted = hasattr(self, "base_url")
-        return (model_provenance(self.label, provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
+        return (model_provenance(str(self.model), provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
 
     @property
     def price(self) -> Price | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from dreamframe.errors import NotAllowedError
 from dreamframe.models.authority import Authority, is_place, lent, shown
 
 WEIGHTS = ("model", "adapter", "base", "teacher", "rewards")  # fields that may name a file, a folder or a Hub id
@@ -36,6 +37,15 @@ class Reach:
         if self.authority is not None:
             for place in self.places():
                 self.authority.weights(place, who=self.label)
+
+    @property
+    def may_open(self) -> bool:
+        """Whether it may open its weights: the user's own may, those of a plan that was read only where that was allowed."""
+        try:
+            self.check_places()
+        except NotAllowedError:
+            return False
+        return True
 
     def check_reach(self) -> None:
         """Raise NotAllowedError where a plan that was read may not use it. Called before its client is opened, or its training begins."""

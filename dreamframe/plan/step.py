@@ -39,7 +39,7 @@ def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = 
     ...     def output_schema(self): return self.inputs[0].schema
     ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
     >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
-    (1, ['name', 'authority', 'batch_size'])
+    (1, ['name', 'authority', 'cited', 'batch_size'])
     """
     if default_factory is not None:
         return field(default_factory=default_factory, metadata={"runtime": True})
@@ -62,6 +62,7 @@ class Step(ABC):
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
     authority: Authority | None = lent()  # what a plan that was read may reach; None: the user wrote it
+    cited: tuple[tuple[str, str], ...] = field(default=(), metadata={"runtime": True, "is_written_if_given": True})  # what df.cite said, for the cards
 
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained

@@ -158,14 +158,14 @@ def duration(seconds: float) -> str:
     return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
 
 
-def summary(stats: RunStats) -> str:
-    """What a run did, in one line.
+def summary(stats: RunStats, *, failed: int | None = None) -> str:
+    """What a run did, in one line. `failed`: of several runs, how many rows are behind their failures.
 
     >>> summary(RunStats())
     '0 model calls, 0 answers from the session, trained nothing'
     """
-    failed = sum(s.failed for s in stats.steps)
+    failed = sum(s.failed for s in stats.steps) if failed is None else failed
     trained = f"trained {stats.trained} model{'s' if stats.trained > 1 else ''}" if stats.trained else "trained nothing"
     parts = [f"{stats.calls:,} model call{'' if stats.calls == 1 else 's'}", f"{stats.cached:,} answers from the session", trained]
-    return ", ".join([*parts, f"{failed:,} rows failed"] if failed else parts)
+    return ", ".join([*parts, f"{failed:,} row{'' if failed == 1 else 's'} failed"] if failed else parts)
 

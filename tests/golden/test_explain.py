@@ -131,6 +131,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "train": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k"),
     "train with validation": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k", validation=rows().head(1)),
     "a model as an edge": tuned,
+    "cite": lambda: rows().cite(license="mit"),
 }
 # Verbs that make no frame.
 RUN_OR_LOOK = ("card", "push_to_hub", "collect", "retry", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")

@@ -146,7 +146,7 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
     """
     path = weights_path(model)
     if path is None:
-        return _downloaded(model, _commit(model, revision, token), trust_remote_code, token)
+        return _downloaded(model, commit_of(model, revision, token), trust_remote_code, token)
     if revision is not None:
         raise SettingError(f"model={model!r} is on this machine, so revision={revision!r} means nothing; leave it out.")
     return path if path.is_dir() else _converted(path)
@@ -224,7 +224,8 @@ def hub_commit(model: str, revision: str | None = None, token: bool | None = Non
         raise SettingError(f"model={model!r}: no such folder or file here, and the Hub does not give it at revision {revision!r}: {exc}") from exc
 
 
-def _commit(model: str, revision: str | None, token: bool | None) -> str:
+def commit_of(model: str, revision: str | None = None, token: bool | None = None) -> str:
+    """The commit of a Hub id: of weights that know theirs that one, else what the revision means now. Raises SettingError where the Hub does not say."""
     kept = model.identity if isinstance(model, KeptWeights | Pinned) else None
     return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision, token)
 

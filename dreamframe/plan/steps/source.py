@@ -246,3 +246,35 @@ class KeptScan(Source):
 
     def describe(self) -> str:
         return f"KEPT {self.described} [{len(self.schema)} columns]"
+
+
+@step
+class LeftOut(Source):
+    """Rows that were not published with their plan. It has their key, so that what a session holds of them is found, and no rows."""
+
+    columns: tuple[tuple[str, Any], ...] = runtime(default=())  # (name, polars type)
+    n_rows: int = runtime(default=0)
+    kept_key: str
+
+    def check(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
+            raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
+
+    def key_now(self, memo: Memo) -> str:  # noqa: ARG002  known since the plan was published
+        return self.kept_key
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema(dict(self.columns))
+
+    def lazy(self) -> pl.LazyFrame:
+        wanted = ", ".join(f"{name}: {dtype}" for name, dtype in self.columns)
+        raise PlanError(
+            f"{self.label}: the {self.n_rows} rows that this plan began with were not published with it, and the session does not hold what was made of "
+            f"them. Hand over rows of your own with the columns {wanted}: dr.from_hub(…, rows=[frame])."
+        )
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        return (Provenance("dataset", f"rows in memory ({', '.join(name for name, _ in self.columns)})"),)
+
+    def describe(self) -> str:
+        return f"ROWS that were not published [{len(self.columns)} columns]"
