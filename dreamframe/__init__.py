@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dreamframe import errors as errors
 from dreamframe import recipes as recipes
 from dreamframe import testing as testing
+from dreamframe.errors import PlanWarning as PlanWarning
 from dreamframe.frame.ask import prompt as prompt
 from dreamframe.frame.frame import Frame as Frame
 from dreamframe.frame.frame import concat as concat

@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
 from dreamframe.models.llms.names import llm as named_llm
@@ -92,8 +93,10 @@ def prompt(
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
-    value = Prompt.of(prompt, step=name or "prompt")
-    return model_column(ModelColumn(as_llm(llm), value, tuple(fields.items()), columns, into))
+    model, value = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+    warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
+    warn_of_system(system, model, step=name or "prompt")
+    return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
 
 
 class AskVerbs(Verbs):
@@ -138,7 +141,11 @@ class AskVerbs(Verbs):
         fields = prompt_fields(
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
         )
-        return self._over(PromptStep.over(self.step, as_llm(llm), Prompt.of(prompt, step=name or "prompt"), into=into, **fields))
+        model, asked = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+        made = PromptStep.over(self.step, model, asked, into=into, **fields)
+        warn_of_prompt(asked, step=made.where, below=self.step)
+        warn_of_system(system, model, step=made.where, below=self.step)
+        return self._over(made)
 
     def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
@@ -148,6 +155,8 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["I live in Bern."]}).extract(llm, shape, "text").to_dicts()
         [{'text': 'I live in Bern.', 'extracted': {'city': 'Bern'}}]
         """
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=settings.get("name") or "extract")
         ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
@@ -178,6 +187,8 @@ class AskVerbs(Verbs):
             return self._over(Classify.over(self.step, llm, **fields))
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=where)
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
