@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
 from dreamframe import recipes as recipes
 from dreamframe import testing as testing
-from dreamframe.errors import PlanWarning as PlanWarning
 from dreamframe.frame.ask import prompt as prompt
 from dreamframe.frame.frame import Frame as Frame
 from dreamframe.frame.frame import concat as concat
@@ -26,6 +26,9 @@ from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
+from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
+from dreamframe.frame.tracebacks import short as _short
+from dreamframe.frame.tracebacks import short_when_made as _short_when_made
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
 from dreamframe.identity.fingerprint import versioned as versioned
@@ -83,7 +86,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if (found := _named(name)) is None:
         raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
-    return found
+    return _short_when_made(found)
 
 
 def __dir__() -> list[str]:
@@ -91,4 +94,6 @@ def __dir__() -> list[str]:
     return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
 
 
+for _room in (globals(), vars(recipes)):
+    _room |= {n: _short(f) for n, f in _room.items() if isinstance(f, _Function) and not n.startswith("_")}
 _register_accessors()

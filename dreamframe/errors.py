@@ -40,8 +40,6 @@
         ├── SessionFormatError          written by a newer dreamframe
         ├── CorruptFileError            a checksum or a validation failed
         └── StorageError                the disk said no: full, read-only, input/output error
-
-    PlanWarning                         also UserWarning: what a plan may hold and hardly anybody means
 """
 
 from __future__ import annotations
@@ -104,13 +102,6 @@ class NotAllowedError(PlanError):
 
 class PlanFormatError(PlanError, ValueError):
     """A plan that cannot be written as JSON, or text that is not a plan, or a plan that needs functions that you did not pass."""
-
-
-class PlanWarning(UserWarning):
-    """A plan holds something that is allowed, and that hardly anybody means: a prompt that is the same for every row, an argument that is not used.
-
-    It is said once, at the line that wrote it. What is meant is silenced by `warnings.filterwarnings("ignore", category=dr.PlanWarning)`.
-    """
 
 
 class MissingExtraError(DreamframeError, ImportError):

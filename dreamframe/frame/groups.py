@@ -12,6 +12,7 @@ from dreamframe.frame.ask import as_llm
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_list, warn_of_system
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
 from dreamframe.plan.model_columns import gathered, into_exprs
@@ -22,6 +23,7 @@ from dreamframe.prompts.base import Prompt
 F = TypeVar("F", bound=Verbs)
 
 
+@short_in
 class GroupBy(Generic[F]):
     """Groups that wait for `.agg(...)` or `.reduce_by(...)`."""
 

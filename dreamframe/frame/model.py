@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
 
+@short_in
 class Model:
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 

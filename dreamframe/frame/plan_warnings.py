@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 
-from dreamframe.errors import PlanWarning, did_you_mean, listed
+from dreamframe.errors import did_you_mean, listed
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.step import Step
@@ -16,6 +16,13 @@ from dreamframe.redaction.visible import in_line
 
 BLANK = re.compile(r"(?<![\w\\$}\]{])\{\s*[A-Za-z_]\w*\s*\}(?!\})|\{\{")  # `{name}` that nobody fills; not JSON, nor LaTeX's `\boxed{answer}`
 INSTRUCTIONS = ("instruction", "criteria")  # fields of prompt values that are plain text, and no template
+
+
+class PlanWarning(UserWarning):
+    """A plan holds something that is allowed, and that hardly anybody means: a prompt that is the same for every row, an argument that is not used.
+
+    It is said once, at the line that wrote it. What is meant is silenced by `warnings.filterwarnings("ignore", category=dr.PlanWarning)`.
+    """
 
 
 def warn(what: str) -> None:

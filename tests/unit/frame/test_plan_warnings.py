@@ -40,7 +40,7 @@ MEANT_OTHERWISE: dict[str, tuple[Callable[[], Any], str]] = {
     "braces in a judge's criteria": (lambda: ROWS.judge(LLM, a="text", b="k", criteria="{persona}", swap="both"), "^judge: criteria= is plain text"),
     "braces in a rubric": (lambda: ROWS.score(LLM, {"tone": "as of {persona}"}, "text"), "^score: what 'tone' means is plain text"),
     "an aggregation that asks each row": (
-        lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "Sum up:\n{text}", into="sum")), r"^group_by: dr.prompt in .agg\(\) asks once for each row.*'sum'.*reduce",
+        lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "Sum up:\n{text}", into="sum")), r"^group_by: dr.prompt in .agg\(\) asks once for each row.*'sum'",
     ),
     "one that goes on with each answer": (
         lambda: ROWS.group_by("k").agg(n=dr.prompt(LLM, "Sum up:\n{text}").str.len_chars()), "asks once for each row, so 'n' is a list",
