@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
@@ -166,6 +166,10 @@ class Step(ABC):
         """The models that it asks, the one that its progress is shown under first. What a step does not say: all that stand in its fields."""
         held = [getattr(self, f.name) for f in fields(self)]
         return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""
+        return ()
 
     @property
     def label(self) -> str:

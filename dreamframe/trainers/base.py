@@ -56,6 +56,10 @@ class Trainer(Reach, ABC):
     kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to train so, beside the libraries that `check` looks for: packages with weights, a key, what its judges need."""
+        return ()
+
     def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
         with_edges(self)

@@ -51,6 +51,7 @@ class Transformers(LocalSettings, LLM):
     concurrency: int = steering(128)
 
     provider: ClassVar[str] = "transformers"
+    needs_to_hold: ClassVar[tuple[str, ...]] = ("llguidance",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

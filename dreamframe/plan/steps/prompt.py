@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
+from dreamframe.errors import AnswerError, DreamframeError, MissingExtraError, ParseError, SettingError, TruncatedError
 from dreamframe.identity.whose_code import is_library, is_own
 from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
@@ -71,6 +72,11 @@ class PromptStep(RowStep):
 
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        held = getattr(self.llm, "needs_to_hold", ()) if self.schema_ is not None and self.parse is None else ()
+        wanted = [library for library in held if importlib.util.find_spec(library) is None]
+        return tuple(MissingExtraError(m, extra="local", needed_for=f"schema= with {self.llm.label}") for m in wanted)
 
     @property
     def dtype(self) -> pl.DataType:

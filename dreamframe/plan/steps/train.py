@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dreamframe.errors import DreamframeError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import is_place
 from dreamframe.models.edges import Trained
@@ -24,6 +25,9 @@ class Train(ModelStep):
         """The weights on this machine that the trainer names: what is made with the model depends on them. None where there are none."""
         held = self.trainer.weights_here()
         return fingerprint(held) if held else None
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return self.trainer.missing()
 
     @property
     def label(self) -> str:
