@@ -84,7 +84,9 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if (found := _named(name)) is None:
+    if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
+        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
+    if found is None:
         raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
     return _short_when_made(found)
 

@@ -10,7 +10,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
-from dreamframe.frame.plan_warnings import warn_of_prompt, warn_of_system, warn_of_unread
+from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
 from dreamframe.models.llms.names import llm as named_llm
@@ -145,6 +145,7 @@ class AskVerbs(Verbs):
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
         warn_of_prompt(asked, step=made.where, below=self.step)
         warn_of_system(system, model, step=made.where, below=self.step)
+        warn_of_copies(made, n, step=made.where)
         return self._over(made)
 
     def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:

@@ -86,6 +86,8 @@ class OutputVerbs(Verbs):
     def failures(self) -> pl.DataFrame:
         """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
 
+        Raises SettingError where it has not run: nobody knows yet.
+
         >>> df = dr.frame({"t": ["x"]}).prompt(dr.testing.Failing(), "{t}", on_error="null")
         >>> _ = df.collect()
         >>> df.failures().select("step", "row", "error").to_dicts()

@@ -11,6 +11,7 @@ from dreamframe.errors import did_you_mean, listed
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
 from dreamframe.redaction.visible import in_line
 
@@ -97,6 +98,12 @@ def warn_of_no_scale(*, step: str) -> None:
         f"{step}: without scale= the score is the first number of the answer, whichever that is: 1 of '1. Tone is bad. Overall 8/10'. "
         "Give scale=(1, 10) and the model is held to it, or parse=, which reads the score."
     )
+
+
+def warn_of_copies(asked: PromptStep, n: int, *, step: str) -> None:
+    """Several samples where the model is asked to give the likeliest answer each time."""
+    if n > 1 and asked.sampling.over(asked.llm.sampling).is_greedy:
+        warn(f"{step}: n={n} at temperature=0 is one answer, {n} times. For {n} different ones give a temperature above 0, such as temperature=1.0.")
 
 
 def warn_of_list(columns: Iterable[str], *, step: str) -> None:

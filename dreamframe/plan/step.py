@@ -17,6 +17,7 @@ from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+from dreamframe.redaction.visible import HALF
 
 if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
@@ -268,6 +269,8 @@ def check_names(schema: pl.Schema, *, step: str) -> None:
     for name, dtype in schema.items():
         if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
             raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if HALF.search(name):
+            raise PlanError(f"{step}: the name {name!r} holds half of a surrogate pair, which no column can be called. {RENAME}")
         if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
             raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
 

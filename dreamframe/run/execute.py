@@ -19,6 +19,7 @@ from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
+from dreamframe.redaction.visible import in_line
 from dreamframe.run import ready, same_rows
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
 from dreamframe.run.events import Events
@@ -166,6 +167,8 @@ class Run:
                 self.state.need_whole(step, needed_by=step)
             except DreamframeError as failed:
                 raise failed from exc
+            if isinstance(exc, pl.exceptions.PolarsError):
+                exc.add_note(f"dreamframe: while the rows of these steps were made: {', '.join(in_one_query(step))}")
             raise
 
     async def _made(self, step: Step) -> pl.LazyFrame:
@@ -262,6 +265,18 @@ class Run:
         """Whether the models of a segment may be loaded together. Else each answers all rows before the next is loaded."""
         here = [m for s in steps for m in s.models() if hasattr(m, "unload")]
         return self.options.max_models is None or len({m.pool_key() for m in here}) <= self.options.max_models
+
+
+def in_one_query(step: Step) -> list[str]:
+    """What the steps are called that polars runs together up to a step, the last one first."""
+    labels: dict[str, None] = {}
+    waiting = [step]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, PolarsStep) or node is step:
+            labels[in_line(node.label)] = None
+            waiting += node.inputs
+    return list(labels)
 
 
 async def every(*awaited: Awaitable[Any]) -> list[Any]:

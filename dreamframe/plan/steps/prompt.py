@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar
 
 import polars as pl
@@ -19,6 +20,8 @@ from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import Rule
+from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
@@ -61,8 +64,17 @@ class PromptStep(RowStep):
         where = self.where
         if self.n < 1:
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
+        self._need_whole_texts(where)
         self.prompt.check(self.inputs[0].schema, step=where)
         self.adds(self.into)
+
+    def _need_whole_texts(self, where: str) -> None:
+        of_model = f"of {self.llm.label}" if self.llm.label.isprintable() else "of the model"
+        held: list[object] = [getattr(self.prompt, f.name) for f in fields(self.prompt)] if is_dataclass(self.prompt) else []
+        texts = {"name=": self.name, "the prompt": held, "system=": self.system, "sampling": self.sampling.given()}
+        texts |= {f"model {of_model}": self.llm.model, f"system= {of_model}": self.llm.system, f"sampling {of_model}": self.llm.sampling.given()}
+        for what, value in texts.items():
+            need_whole(value, what, step=where)
 
     def reads(self) -> frozenset[str]:
         return frozenset(self.prompt.columns)
@@ -250,7 +262,8 @@ class PromptStep(RowStep):
         try:
             value = self.parse(verdict(text) if is_own(self.parse) else text)
         except BaseException as exc:  # it may raise anything, SystemExit too
-            raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
+            what = f"{self.label} wants {self.parse.wants}" if isinstance(self.parse, Rule) else f"parse= refused the answer: {type(exc).__name__}"
+            raise ParseError(f"{what}: {exc}", text=text) from exc
         if value is None:
             return None
         if self.schema_ is not None:

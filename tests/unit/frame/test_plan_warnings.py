@@ -49,6 +49,8 @@ MEANT_OTHERWISE: dict[str, tuple[Callable[[], Any], str]] = {
     "the best without a scale": (lambda: ROWS.top_k_by(LLM, "Rate {text}", 2), "^top_k_by: without scale="),
     "a pair of which one side is read": (lambda: ROWS.join_by(RIGHT, LLM, "Does {text} fit?"), "^join_by: the prompt reads 'text' and nothing of the right"),
     "a pair of which the other side is read": (lambda: ROWS.join_by(RIGHT, LLM, "Is {job} hard?"), "nothing of the left frame"),
+    "samples that cannot differ": (lambda: ROWS.prompt(LLM, "{text}", n=3, temperature=0), "^prompt: n=3 at temperature=0 is one answer"),
+    "rows that cannot differ": (lambda: dr.generate(dr.testing.Echo(temperature=0), "A haiku.", n=5), "^generate: n=5 at temperature=0"),
     "extracting from another column": (lambda: ROWS.extract(LLM, SHAPE, "text", prompt="Of {k}"), "^extract: .*not 'text'"),
     "classifying another column": (lambda: ROWS.classify(LLM, ["a", "b"], "text", prompt="Which is {k}?"), "^classify: .*not 'text'"),
     "scoring another column": (lambda: ROWS.score(LLM, {"tone": "polite"}, "text", prompt="Score {k}"), "^score: .*not 'text'"),
@@ -71,6 +73,7 @@ def test_it_is_said_once_at_the_line_that_wrote_it(name: str):
 AS_IT_IS_MEANT: dict[str, Callable[[], Any]] = {
     "samples of one prompt": lambda: dr.generate(LLM, "Write a haiku.", n=3, temperature=1.0),
     "samples until there are enough": lambda: dr.generate(LLM, "Write a haiku.", n=3).until(2, where=pl.col("text").is_not_null()),
+    "one sample at temperature 0": lambda: dr.generate(dr.testing.Echo(temperature=0), "Write a haiku.", n=1),
     "JSON in a system prompt": lambda: ROWS.prompt(LLM, "{text}", system='Answer as {"answer": {"a": 1}}.'),
     "LaTeX in a system prompt": lambda: ROWS.prompt(LLM, "{text}", system=r"Put the result into \boxed{answer}, f_{x} or $\frac{a}{b}$."),
     "a code block in a system prompt": lambda: ROWS.prompt(LLM, "{text}", system="Write C: int main() {\n return 0; }"),

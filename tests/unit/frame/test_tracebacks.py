@@ -64,7 +64,7 @@ WRONG: dict[str, tuple[type[BaseException], Callable[[], Any]]] = {
     "awaited": (dr.errors.RowsFailedError, lambda: asyncio.run(ROWS.prompt(FAILING, "{text}").collect_async())),
     "several plans": (dr.errors.RowsFailedError, lambda: dr.collect_all([ROWS.prompt(FAILING, "{text}")])),
     "no key": (dr.errors.AuthenticationError, lambda: ROWS.prompt("openai/gpt-4o-mini", "{text}").collect()),
-    "polars' own": (pl.exceptions.ComputeError, lambda: ROWS.filter(pl.col("text") > 1).collect()),
+    "polars' own": (pl.exceptions.InvalidOperationError, lambda: ROWS.with_columns(pl.col("text").cast(pl.Int64)).collect()),
     "a model that is not there": (dr.errors.DreamframeError, lambda: ROWS.prompt(dr.LlamaCpp("nowhere.gguf"), "{text}").collect()),
 }  # fmt: skip
 

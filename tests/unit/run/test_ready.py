@@ -149,7 +149,7 @@ def test_packages_beside_and_without_an_extra():
 def test_what_is_kept_needs_no_key_and_no_library(how: str, bare: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     with Loopback(lambda body: "yes") as server:
-        monkeypatch.setattr(dr.OpenAI, "address", f"{server.url}/v1")
+        monkeypatch.setattr(dr.OpenAI, "address", server.url)
         plan = ROWS.prompt(KEYED, "{t}", into="a").prompt(KEYED, "{a}", into="b")
         with dr.Session(tmp_path):
             plan.collect()
