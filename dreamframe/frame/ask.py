@@ -49,6 +49,12 @@ def prompt_fields(
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
+    for argument, value in sampling.items():
+        if isinstance(value, pl.Expr):
+            raise SettingError(
+                f"{where}: {argument}= is an expression, and stands for a name of the template only in dr.prompt: "
+                f"df.with_columns(dr.prompt(llm, '... {{{argument}}} ...', {argument}=..., into=...))."
+            )
     for argument, value in (("n", n), ("repairs", repairs)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise SettingError(f"{where}: {argument}= is a whole number, not a {type(value).__name__}. A template's name must be another than {argument!r}.")

@@ -15,7 +15,7 @@ from dreamframe.frame.plan_warnings import warn_of_list, warn_of_system
 from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
-from dreamframe.plan.model_columns import gathered, into_exprs
+from dreamframe.plan.model_columns import gathered, into_exprs, over_all_rows
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.reduce import Reduce
 from dreamframe.prompts.base import Prompt
@@ -43,7 +43,7 @@ class GroupBy(Generic[F]):
 
     def _aggregated(self, values: Sequence[pl.Expr], *, verb: str = "group_by") -> F:
         frame, given, _ = self._frame._hoisted(verb, [*self._by, *values])
-        warn_of_list(gathered(given[len(self._by) :]), step=verb)
+        warn_of_list(gathered(values), over_all_rows(values), step=verb)
         return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :], named=verb)
 
     def len(self, name: str = "len") -> F:

@@ -100,14 +100,22 @@ def warn_of_no_scale(*, step: str) -> None:
     )
 
 
+def warn_of_one_text(a: str, b: str, *, step: str) -> None:
+    """A judge who is shown one text twice."""
+    if a == b:
+        warn(f"{step}: a= and b= are one column, {a!r}: a text is compared with itself.")
+
+
 def warn_of_copies(asked: PromptStep, n: int, *, step: str) -> None:
     """Several samples where the model is asked to give the likeliest answer each time."""
     if n > 1 and asked.sampling.over(asked.llm.sampling).is_greedy:
         warn(f"{step}: n={n} at temperature=0 is one answer, {n} times. For {n} different ones give a temperature above 0, such as temperature=1.0.")
 
 
-def warn_of_list(columns: Iterable[str], *, step: str) -> None:
-    """Answers that an aggregation only gathers: a model was meant to read the group, and reads each of its rows."""
+def warn_of_list(columns: Iterable[str], over_all: Iterable[str], *, step: str) -> None:
+    """Answers that an aggregation only gathers: a model was meant to read the group, and reads each of its rows, or (`over_all`) all rows there are."""
+    for name in over_all:
+        warn(f"{step}: {name}= of dr.prompt is computed over all rows, and not over each group. One answer about a group: .reduce_by(llm, prompt, into=...).")
     for name in columns:
         warn(
             f"{step}: dr.prompt in .agg() asks once for each row, so {name!r} is a list of answers for each group. For one answer about a group: "

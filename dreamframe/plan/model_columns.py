@@ -142,6 +142,12 @@ def gathered(exprs: Iterable[pl.Expr]) -> list[str]:
     return [e.meta.output_name() for e in asked if is_separable(e)]
 
 
+def over_all_rows(exprs: Iterable[pl.Expr]) -> list[str]:
+    """The named expressions of model columns that look at more than one row: they are computed over the whole frame, before any verb groups it."""
+    columns = [PLACEHOLDERS[n] for e in exprs for n in placeholders_in(e)]
+    return list(dict.fromkeys(name for column in columns for name, expr in column.columns if not is_separable(expr)))
+
+
 def hoist(below: Step, exprs: Iterable[pl.Expr], *, verb: str) -> tuple[Step, list[str]]:
     """Put the steps of all placeholders in `exprs` over `below`, for a verb of that name. Returns the new step and the columns to drop afterwards."""
     added: list[str] = []

@@ -22,7 +22,7 @@ def lacking(plans: Iterable[Step], *, is_done: Callable[[Step], bool] = lambda _
         seen.add(id(step))
         models = [model for model in step.models() if id(model) not in seen]  # most plans ask one model again and again
         seen.update(map(id, models))
-        found += [*step.missing(), *(error for model in models for error in model.missing())]
+        found[:0] = [*step.missing(), *(error for model in models for error in model.missing())]  # as they were written: what runs first comes first
         waiting += step.inputs
     return found
 

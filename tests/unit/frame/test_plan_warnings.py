@@ -45,6 +45,10 @@ MEANT_OTHERWISE: dict[str, tuple[Callable[[], Any], str]] = {
     "one that goes on with each answer": (
         lambda: ROWS.group_by("k").agg(n=dr.prompt(LLM, "Sum up:\n{text}").str.len_chars()), "asks once for each row, so 'n' is a list",
     ),
+    "a text of the group that is one of all rows": (
+        lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "{all}", all=pl.col("text").str.join(", ")).first()), "^group_by: all= of dr.prompt is computed over all",
+    ),
+    "a text that is judged against itself": (lambda: ROWS.judge(LLM, a="text", b="text"), "^judge: a= and b= are one column, 'text'"),
     "a rank without a scale": (lambda: ROWS.rank_by(LLM, "Rate {text} from 1 to 10"), r"^rank_by: without scale= the score is the first number"),
     "the best without a scale": (lambda: ROWS.top_k_by(LLM, "Rate {text}", 2), "^top_k_by: without scale="),
     "a pair of which one side is read": (lambda: ROWS.join_by(RIGHT, LLM, "Does {text} fit?"), "^join_by: the prompt reads 'text' and nothing of the right"),
@@ -99,6 +103,11 @@ def test_what_is_meant_is_not_warned_of(name: str):
     with warnings.catch_warnings():
         warnings.simplefilter("error", dr.PlanWarning)
         AS_IT_IS_MEANT[name]()
+
+
+def test_an_expression_for_a_name_belongs_to_the_expression():
+    with pytest.raises(dr.errors.SettingError, match=r"prompt: t= is an expression.*dr\.prompt\(llm, '\.\.\. \{t\}"):
+        ROWS.prompt(LLM, "A {t}", t=pl.col("text"))
 
 
 def test_a_plan_that_is_run_and_read_again_says_it_no_second_time(session: dr.Session):
