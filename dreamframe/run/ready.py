@@ -6,7 +6,8 @@ import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 
 from dreamframe.errors import AuthenticationError, DreamframeError, MissingExtraError, MissingWeightsError
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import Source, Step
+from dreamframe.plan.steps.source import Table
 from dreamframe.store.stores import Stores
 
 
@@ -32,6 +33,12 @@ def need(library: str, *, needed_for: str, extra: str = "") -> None:
     if importlib.util.find_spec(library) is None:
         said = None if extra else f"{needed_for} needs {library}, which is not installed. Install it with: pip install {library}"
         raise MissingExtraError(library, extra=extra, needed_for=needed_for, said=said)
+
+
+def has_rows(plans: Iterable[Step]) -> bool:
+    """Whether there may be a row to ask about."""
+    sources = (node for plan in plans for node in plan.walk() if isinstance(node, Source))
+    return any(not isinstance(source, Table) or source.data.height for source in sources)
 
 
 def holds_something(stores: Stores) -> bool:

@@ -84,6 +84,10 @@ def test_it_is_said_before_the_first_row_is_read_or_paid(
     assert asked == []
 
 
+def test_where_there_is_no_row_nothing_is_needed(session: dr.Session):
+    assert dr.frame({"t": []}, schema={"t": pl.String}).prompt(KEYED, "{t}").collect().height == 0
+
+
 def test_no_function_of_the_users_runs_before(session: dr.Session):
     seen = Seen()
     with pytest.raises(dr.errors.AuthenticationError):
