@@ -28,6 +28,7 @@ from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
 from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
 from dreamframe.frame.tracebacks import short as _short
+from dreamframe.frame.tracebacks import short_in as _short_in
 from dreamframe.frame.tracebacks import short_when_made as _short_when_made
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
@@ -96,6 +97,7 @@ def __dir__() -> list[str]:
     return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
 
 
+_short_when_made(_short_in(Session))
 for _room in (globals(), vars(recipes)):
     _room |= {n: _short(f) for n, f in _room.items() if isinstance(f, _Function) and not n.startswith("_")}
 _register_accessors()

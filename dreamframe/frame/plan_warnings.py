@@ -23,6 +23,13 @@ class PlanWarning(UserWarning):
     """A plan holds something that is allowed, and that hardly anybody means: a prompt that is the same for every row, an argument that is not used.
 
     It is said once, at the line that wrote it. What is meant is silenced by `warnings.filterwarnings("ignore", category=dr.PlanWarning)`.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as said:
+    ...     warnings.simplefilter("always")
+    ...     _ = dr.frame({"text": ["tea"]}).prompt(dr.testing.Echo(), "Sum up {{text}}")
+    >>> str(said[0].message).partition(",")[0]
+    "prompt: the prompt reads no column ('text')"
     """
 
 

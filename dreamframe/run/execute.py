@@ -13,6 +13,7 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, StorageError
 from dreamframe.models.base import Artefact
+from dreamframe.models.lacking import together
 from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import optimise
@@ -106,9 +107,9 @@ class Run:
         except (MissingExtraError, SettingError) as exc:  # nobody can say what was asked before of models whose weights are not here
             if (self.options.offline and not isinstance(exc, MissingExtraError)) or not (missing := ready.lacking(steps)):
                 raise
-            raise ready.together(missing) from exc
+            raise together(missing) from exc
         if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored)):
-            self.state.asking.lacking = ready.together(missing)  # what is kept may be enough: said when the first thing is not
+            self.state.asking.lacking = together(missing)  # what is kept may be enough: said when the first thing is not
             if ready.has_rows(plans) and not ready.holds_something(self.stores):
                 self.state.asking.check_ready()
         return plans

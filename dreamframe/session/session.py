@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError
-from dreamframe.frame.tracebacks import short_in, short_when_made
 from dreamframe.models.base import Artefact
 from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.step import ModelStep, Step
@@ -48,8 +47,6 @@ class HasStep(Protocol):
     def step(self) -> Step: ...
 
 
-@short_when_made
-@short_in
 class Session:
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 

