@@ -110,7 +110,7 @@ class Run:
             raise together(missing) from exc
         if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored)):
             self.state.asking.lacking = together(missing)  # what is kept may be enough: said when the first thing is not
-            if ready.has_rows(plans) and not ready.holds_something(self.stores):
+            if not ready.holds_something(self.stores):
                 self.state.asking.check_ready()
         return plans
 

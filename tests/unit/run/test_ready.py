@@ -86,6 +86,10 @@ def test_it_is_said_before_the_first_row_is_read_or_paid(
 
 def test_where_there_is_no_row_nothing_is_needed(session: dr.Session):
     assert dr.frame({"t": []}, schema={"t": pl.String}).prompt(KEYED, "{t}").collect().height == 0
+    asked = ROWS.prompt(KEYED, "{t}").prompt(KEYED, "{answer}", into="b")
+    assert asked.head(0).collect().columns == ["t", "v", "answer", "b"]
+    with pytest.raises(dr.errors.AuthenticationError):
+        asked.head(1).collect()
 
 
 def test_no_function_of_the_users_runs_before(session: dr.Session):
