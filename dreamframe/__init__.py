@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
@@ -26,6 +27,10 @@ from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
+from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
+from dreamframe.frame.tracebacks import short as _short
+from dreamframe.frame.tracebacks import short_in as _short_in
+from dreamframe.frame.tracebacks import short_when_made as _short_when_made
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
 from dreamframe.identity.fingerprint import versioned as versioned
@@ -83,9 +88,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if (found := _named(name)) is None:
+    if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
+        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
+    if found is None:
         raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
-    return found
+    return _short_when_made(found)
 
 
 def __dir__() -> list[str]:
@@ -93,4 +100,7 @@ def __dir__() -> list[str]:
     return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
 
 
+_short_when_made(_short_in(Session))
+for _room in (globals(), vars(recipes)):
+    _room |= {n: _short(f) for n, f in _room.items() if isinstance(f, _Function) and not n.startswith("_")}
 _register_accessors()

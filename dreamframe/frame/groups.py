@@ -11,9 +11,11 @@ from dreamframe.errors import ColumnNotFoundError, TemplateError, listed
 from dreamframe.frame.ask import as_llm
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_list, warn_of_system
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
-from dreamframe.plan.model_columns import into_exprs
+from dreamframe.plan.model_columns import gathered, into_exprs, over_all_rows
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.reduce import Reduce
 from dreamframe.prompts.base import Prompt
@@ -21,6 +23,7 @@ from dreamframe.prompts.base import Prompt
 F = TypeVar("F", bound=Verbs)
 
 
+@short_in
 class GroupBy(Generic[F]):
     """Groups that wait for `.agg(...)` or `.reduce_by(...)`."""
 
@@ -28,7 +31,8 @@ class GroupBy(Generic[F]):
         self._frame, self._by = frame, list(by)
 
     def agg(self, *exprs: Any, **named: Any) -> F:
-        """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated.
+        """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated; for one answer a group use
+        `reduce_by`.
 
         >>> llm = dr.testing.Echo()
         >>> df = dr.frame({"k": ["a", "a"], "t": ["x", "yy"]})
@@ -39,6 +43,7 @@ class GroupBy(Generic[F]):
 
     def _aggregated(self, values: Sequence[pl.Expr], *, verb: str = "group_by") -> F:
         frame, given, _ = self._frame._hoisted(verb, [*self._by, *values])
+        warn_of_list(gathered(values), over_all_rows(values), step=verb)
         return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :], named=verb)
 
     def len(self, name: str = "len") -> F:
@@ -93,8 +98,10 @@ class GroupBy(Generic[F]):
                 f"and may read what is grouped by ({listed(keys)})."
             )
         grouped = self._aggregated([pl.col(texts[0])], verb=label)
+        model = as_llm(llm)
+        warn_of_system(system, model, step=label, below=self._frame.step)
         made = Reduce(
-            inputs=(grouped.step, *(e.step for e in as_llm(llm).edges())), llm=as_llm(llm), prompt=asked, column=texts[0], into=into, context=context,
+            inputs=(grouped.step, *(e.step for e in model.edges())), llm=model, prompt=asked, column=texts[0], into=into, context=context,
             count=count, sep=sep, system=system, sampling=Sampling.of(step=label, **sampling, seed=seed), on_error=on_error, name=name,
         )  # fmt: skip
         return grouped._over(made)

@@ -11,6 +11,7 @@ from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Prompt
@@ -52,7 +53,10 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
         label = name or "join_by"
         if not isinstance(other, Verbs):
             raise SettingError(f"{label}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
-        return self._pairs(other, block, suffix, label).filter_by(llm, prompt, parse=parse, free_text=free_text, name=label, **settings)
+        pairs = self._pairs(other, block, suffix, label)
+        made = pairs.filter_by(llm, prompt, parse=parse, free_text=free_text, name=label, **settings)
+        warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
+        return made
 
     def _pairs(self, other: Verbs, block: Block, suffix: str, label: str) -> Self:
         """The pairs of rows that are worth a question."""

@@ -9,6 +9,7 @@ import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_one_text
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import hidden
@@ -63,6 +64,7 @@ class JudgeVerbs(RateVerbs):
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
+        warn_of_one_text(a, b, step=label)
         first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
         fields = {"schema": WINNER, "name": label, **settings, "to": asked.verdicts, "reader": Winner(), "parse": parse, "free_text": free_text}
         frame = self

@@ -9,12 +9,14 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.cite import cited
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
+from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
 
+@short_in
 class Model:
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
@@ -84,6 +87,7 @@ class Model:
         """The losses (and the reward, if there is one) over the steps, as a matplotlib figure. Raises MissingExtraError without matplotlib."""
         from dreamframe.trainers.plot import curves
 
+        need("matplotlib", needed_for="model.plot()", extra="viz")
         return curves(self.metrics(), title=self.step.trainer.summary)
 
     def export(self, path: str | Path, *, merge: bool = True) -> Path:
@@ -121,6 +125,8 @@ class Model:
         """
         from dreamframe.hub import push as publish
 
+        if not dry_run:
+            need("huggingface_hub", needed_for="push_to_hub", extra="hub")
         folder, readme = self.path, self.card(repo) if card else None
         if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
             raise SettingError("push_to_hub: adapter_only=True, but whole weights would be published: the model is not an adapter, or merge=True.")

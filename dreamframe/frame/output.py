@@ -19,6 +19,7 @@ from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
 from dreamframe.run.options import Mode, Retry
+from dreamframe.run.ready import need
 from dreamframe.store.whole_files import whole_file
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class OutputVerbs(Verbs):
     def failures(self) -> pl.DataFrame:
         """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
 
+        Raises SettingError where it has not run: nobody knows yet.
+
         >>> df = dr.frame({"t": ["x"]}).prompt(dr.testing.Failing(), "{t}", on_error="null")
         >>> _ = df.collect()
         >>> df.failures().select("step", "row", "error").to_dicts()
@@ -113,11 +116,12 @@ class OutputVerbs(Verbs):
         return self.collect().to_arrow()
 
     def to_pandas(self) -> pd.DataFrame:
-        """Run and give a pandas frame. Needs pandas.
+        """Run and give a pandas frame. Raises MissingExtraError without pandas, before anything is run.
 
         >>> type(dr.frame({"a": [1]}).to_pandas()).__name__
         'DataFrame'
         """
+        need("pandas", needed_for="to_pandas")
         return self.collect().to_pandas()
 
     def to_hf_dataset(self) -> datasets.Dataset:
@@ -126,6 +130,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1]}).to_hf_dataset().num_rows
         1
         """
+        need("datasets", needed_for="to_hf_dataset", extra="hub")
         return as_dataset(self.collect())
 
     # To files
@@ -268,6 +273,8 @@ class OutputVerbs(Verbs):
         """
         from dreamframe.hub import push as publish
 
+        if not dry_run:
+            need("huggingface_hub", needed_for="push_to_hub", extra="hub")
         made = publish.named_splits(self, splits)
         publish.same_columns({name: frame.schema for name, frame in made.items()})
         rows = {name: frame.collect() for name, frame in made.items()}

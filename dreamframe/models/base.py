@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
 from dreamframe.models.measure import Measure
 from dreamframe.models.prices import FREE, Price
@@ -142,6 +142,10 @@ class ModelSettings(Reach, ABC):
     def price(self) -> Price | None:
         """What its calls cost; nothing in this process. None where nobody knows."""
         return FREE
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to ask it: libraries, packages with weights, a key. Opens and loads nothing."""
+        return ()
 
     @abstractmethod
     def pool_key(self) -> str:

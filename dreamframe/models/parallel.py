@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.identity.fingerprint import canonical
 from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
@@ -73,6 +73,9 @@ class Parallel(LLM):
 
     def measure(self) -> Measure | None:
         return Measure.of_all([part.measure() for part in self.llms])
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return tuple(error for part in self.llms for error in part.missing())
 
     def check_reach(self) -> None:
         for part in self.llms:

@@ -25,7 +25,7 @@ from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.steps.relational import root_names
+from dreamframe.plan.steps.relational import is_separable, root_names
 from dreamframe.prompts.base import Prompt
 
 
@@ -134,6 +134,18 @@ def bare(expr: pl.Expr) -> Column | None:
     if len(names) != 1 or not expr.meta.is_column_selection(allow_aliasing=True):
         return None
     return PLACEHOLDERS[names[0]]
+
+
+def gathered(exprs: Iterable[pl.Expr]) -> list[str]:
+    """The columns of an aggregation that only gather what a language model answers for each row: nothing in them makes one value of a group, or a list."""
+    asked = [e for e in exprs if any(isinstance(PLACEHOLDERS[n], ModelColumn) for n in placeholders_in(e))]
+    return [e.meta.output_name() for e in asked if is_separable(e)]
+
+
+def over_all_rows(exprs: Iterable[pl.Expr]) -> list[str]:
+    """The named expressions of model columns that look at more than one row: they are computed over the whole frame, before any verb groups it."""
+    columns = [PLACEHOLDERS[n] for e in exprs for n in placeholders_in(e)]
+    return list(dict.fromkeys(name for column in columns for name, expr in column.columns if not is_separable(expr)))
 
 
 def hoist(below: Step, exprs: Iterable[pl.Expr], *, verb: str) -> tuple[Step, list[str]]:

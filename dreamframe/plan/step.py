@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+from dreamframe.redaction.visible import HALF
 
 if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
@@ -168,6 +169,10 @@ class Step(ABC):
         held = [getattr(self, f.name) for f in fields(self)]
         return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""
+        return ()
+
     @property
     def label(self) -> str:
         """What progress and failures call this step."""
@@ -265,6 +270,8 @@ def check_names(schema: pl.Schema, *, step: str) -> None:
     for name, dtype in schema.items():
         if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
             raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if HALF.search(name):
+            raise PlanError(f"{step}: the name {name!r} holds half of a surrogate pair, which no column can be called. {RENAME}")
         if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
             raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
 

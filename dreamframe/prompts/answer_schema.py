@@ -26,6 +26,7 @@ from dreamframe.prompts.json_schema import (
     resolved,
     without_nulls,
 )
+from dreamframe.prompts.templates import need_whole
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCED = re.compile(r"[a-zA-Z]*[^\S\n]*(?:\n|(?=[\[{\"]))")  # what may follow the opening of a code fence
@@ -60,6 +61,7 @@ class AnswerSchema:
             return None
         try:
             made = cls(shape, of_shape(shape, step))
+            need_whole(made.schema, "schema=", step=step)
             dtype = made.dtype
         except RecursionError as exc:
             raise SchemaError(f"{step}: schema= is nested too deeply for a column.") from exc

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SchemaError, TemplateError
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, TemplateError
+from dreamframe.redaction.visible import HALF, visible
 
 BRACE = re.compile(r"[{}]")
 HELP = "Write {column}; for a brace itself write {{ or }}."
@@ -126,6 +127,21 @@ def as_text(column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.Duration):  # polars casts none
         return column.dt.to_string("polars")
     return column.cast(pl.String)
+
+
+def need_whole(value: object, what: str, *, step: str) -> None:
+    """Raise SettingError for a text that holds half of a surrogate pair: no server, no file and no key takes it. Looks into lists and dicts."""
+    if isinstance(value, str):
+        if not value.isascii() and (half := HALF.search(value)) is not None:
+            raise SettingError(
+                f"{step}: {what} holds half of a surrogate pair ({visible(half.group())} at position {half.start()}), which is no character. "
+                "Read the text as UTF-8, or leave it out: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
+            )
+    elif isinstance(value, Mapping):
+        need_whole((*value, *value.values()), what, step=step)
+    elif isinstance(value, (tuple, list)):
+        for held in value:
+            need_whole(held, what, step=step)
 
 
 def literal(text: str) -> str:

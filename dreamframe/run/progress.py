@@ -5,6 +5,7 @@ The lines go to `logging.getLogger("dreamframe")` as INFO; where a program has s
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 import threading
@@ -81,6 +82,8 @@ class Progress:
         from rich.live import Live
 
         console = Console(stderr=True)
+        if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
+            return  # without it rich leaves a warning and an empty field in the notebook, and shows nothing
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not self._over.wait(EVERY_S):
                 live.update(render(self._stats, time.monotonic()), refresh=True)

@@ -67,6 +67,7 @@ class Trainings:
         if (folder := models.find(key)) is not None:
             self._state.stats.reused += 1
             return Artefact(str(folder), key)
+        self._state.asking.check_ready()
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
         while not models.lease(key):  # another session trains it now: its model is ours, too

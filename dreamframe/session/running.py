@@ -133,8 +133,10 @@ class Running:
             plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
 
     def failures(self, step: Step) -> pl.DataFrame:
-        """The failed rows of a plan's last run."""
+        """The failed rows of a plan's last run. Raises SettingError for one that has not run."""
         failed = self._failed.get(step)
         if failed is None:
-            failed = self._failures.get(step.key({}), [])
+            failed = self._failures.get(step.key({}))
+        if failed is None:  # an empty frame would say that all is well
+            raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)

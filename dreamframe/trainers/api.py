@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
+from dreamframe.errors import AuthenticationError, DreamframeError, NotAllowedError, SettingError, TrainingError, TransientCallError
 from dreamframe.models.api.address import without_login
 from dreamframe.models.api.environment import address_variable, named_address
 from dreamframe.models.api.headers import check_key, plain_key
@@ -73,6 +74,10 @@ class Tuned(LLM):
     def resolve(self, trained: Callable[[Trained], Artefact]) -> LLM:  # type: ignore[override]  # it becomes the provider's own LLM
         made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
         return made
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        found: tuple[DreamframeError, ...] = self.of.missing()
+        return found
 
     def pool_key(self) -> str:
         return str(self.of.pool_key())
@@ -154,6 +159,14 @@ class ApiTrainer(Trainer):
         place = str(self.base_url)
         is_own = self.base_url is None or is_below(place, self.address)
         return () if is_own else (shown(f"{place.partition('://')[0]}://{place.rpartition('@')[2]}" if "@" in place else place),)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        with contextlib.suppress(NotAllowedError):
+            try:
+                self.key()
+            except AuthenticationError as exc:
+                return (exc,)
+        return ()
 
     def key(self) -> str:
         """The API key as it is now, for where it may go. Raises NotAllowedError, and AuthenticationError where there is none."""

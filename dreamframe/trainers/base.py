@@ -62,6 +62,10 @@ class Trainer(Reach, ABC):
         refuse_unknown(cls, given)
         return super().__new__(cls)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to train so, beside the libraries that `check` looks for: packages with weights, a key, what its judges need."""
+        return ()
+
     def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
         with_edges(self)

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import MissingExtraError, SettingError, TrainingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
 from dreamframe.models.llms.transformers import Transformers
-from dreamframe.models.local.weights import content_digest
+from dreamframe.models.local.weights import content_digest, missing_weights
 from dreamframe.trainers import distributed, kinds
 from dreamframe.trainers.adapters import check_adapter, peft_text
 from dreamframe.trainers.base import Trainer, json_text
@@ -152,6 +152,13 @@ class LocalTrainer(Trainer):
         if self.authority is None:
             refuse_architecture(config_here(self.base), self.kind, self.label, is_new=self.init is not None)
         super().check(columns, schema)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        named = [getattr(self, f.name) for f in fields(self) if f.name in NAMING]
+        weights = [getattr(v, "model", v) for v in named]
+        judges = [v for held in named if isinstance(held, tuple) for v in held]
+        asked = [model for judge in judges if isinstance(model := getattr(judge, "llm", None), ModelSettings)]
+        return (*missing_weights(*weights), *(error for model in asked for error in model.missing()))
 
     def settings(self) -> dict[str, Any]:
         """The further config fields of args= as a dict."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib.util
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,7 +12,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestError, PermanentCallError, ServerError, SettingError
+from dreamframe.errors import (
+    AuthenticationError,
+    BadReplyError,
+    BadRequestError,
+    DreamframeError,
+    MissingExtraError,
+    NotAllowedError,
+    PermanentCallError,
+    ServerError,
+    SettingError,
+)
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
 from dreamframe.models.api.adaptation import Adapted
@@ -79,6 +91,7 @@ class ApiSettings(ModelSettings):
     is_named_by_host: ClassVar[bool] = False  # scheme and port too
     key_variable: ClassVar[str]
     needs_key: ClassVar[bool] = True  # at its own address
+    library: ClassVar[str] = "aiohttp"  # that carries the bytes
     pip_extra: ClassVar[str] = "openai"
     has_batches: ClassVar[bool] = False  # whether `batches` gives an API
     dialect: ClassVar[Dialect] = Dialect()
@@ -206,6 +219,17 @@ class ApiSettings(ModelSettings):
     def url(self, path: str) -> str:
         """The address of one operation."""
         return f"{self.endpoint}{path}" + (f"?{self.query}" if self.query else "")
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        lacking: list[DreamframeError] = []
+        if importlib.util.find_spec(self.library) is None:
+            lacking.append(MissingExtraError(self.library, extra=self.pip_extra, needed_for=f"dr.{type(self).__name__}"))
+        with contextlib.suppress(NotAllowedError):  # said when it is asked: what is kept needs no leave
+            try:
+                self.key()
+            except AuthenticationError as exc:
+                lacking.append(exc)
+        return tuple(lacking)
 
     def open(self) -> Client:
         return ApiClient(self)

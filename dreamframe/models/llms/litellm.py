@@ -57,6 +57,7 @@ class LiteLLM(OpenAI):
     address: ClassVar[str] = ""
     key_variable: ClassVar[str] = "LITELLM_API_KEY"
     needs_key: ClassVar[bool] = False
+    library: ClassVar[str] = "litellm"
     pip_extra: ClassVar[str] = "litellm"
 
     def identity_fields(self) -> Mapping[str, object]:

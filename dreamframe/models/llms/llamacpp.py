@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
+from dreamframe.errors import (
+    BadReplyError,
+    BadRequestError,
+    CallError,
+    ContextLengthError,
+    DreamframeError,
+    MissingExtraError,
+    ServerError,
+    SettingError,
+)
 from dreamframe.models.base import LLM, Client, ModelSettings, setting, steering
 from dreamframe.models.local.chat_template import read_in, without_clock
 from dreamframe.models.local.constrained import grammar, refusal
@@ -19,7 +29,7 @@ from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check
 from dreamframe.models.local.gguf import gguf_header
 from dreamframe.models.local.measured import of_gguf
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
-from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, weights_path
+from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, missing_weights, weights_path
 from dreamframe.models.measure import Measure
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.request import Completion, Request, Sampling
@@ -57,6 +67,10 @@ class InGguf(OfWeights):
     def content(self) -> str:
         """What the file holds, as a digest."""
         return gguf_identity(self.model, type(self).__name__)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        here = importlib.util.find_spec("xllamacpp") is not None
+        return (*(() if here else (no_xllamacpp(type(self).__name__),)), *missing_weights(self.model))
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -129,7 +143,11 @@ def need_xllamacpp(who: str) -> None:
     try:
         import xllamacpp  # noqa: F401
     except ImportError as exc:
-        raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who) from exc
+        raise no_xllamacpp(who) from exc
+
+
+def no_xllamacpp(who: str) -> MissingExtraError:
+    return MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who)
 
 
 def gguf_file(name: str, who: str) -> Path:

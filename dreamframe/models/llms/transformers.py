@@ -72,6 +72,7 @@ class Transformers(LocalSettings, LLM):
 
     handed_on: ClassVar[tuple[str, ...]] = ("load",)
     provider: ClassVar[str] = "transformers"
+    needs_to_hold: ClassVar[tuple[str, ...]] = ("llguidance",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

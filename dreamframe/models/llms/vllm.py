@@ -62,6 +62,7 @@ class VLLM(LocalSettings, LLM):
     counts: ClassVar[tuple[str, ...]] = ("n_ctx", "tensor_parallel", "concurrency")
     needs: ClassVar[tuple[str, ...]] = ("vllm",)
     pip_extra: ClassVar[str] = "vllm"
+    needs_peft: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models.base import Artefact, Client, ModelSettings
 from dreamframe.models.local.memory import n_bytes_of, unload
 from dreamframe.models.local.replicas import Replicas, devices_of
-from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, missing_weights, weights_identity, weights_path
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.provenance import is_repo_id
 
@@ -48,6 +48,8 @@ class LocalSettings(OfWeights, ModelSettings):
     counts: ClassVar[tuple[str, ...]] = ("batch_tokens", "concurrency", "threads")  # fields that are whole numbers of 1 or more, or None
     needs: ClassVar[tuple[str, ...]] = ("torch", "transformers")
     pip_extra: ClassVar[str] = "local"
+    needs_peft: ClassVar[bool] = True  # for adapters
+    needs_to_hold: ClassVar[tuple[str, ...]] = ()  # libraries that hold answers to a schema
 
     revision: str | None
     dtype: str | None
@@ -93,11 +95,20 @@ class LocalSettings(OfWeights, ModelSettings):
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
         return unload(self)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        who = f"dr.{type(self).__name__}"
+        wanted = [(library, self.pip_extra, who) for library in self.needs]
+        if getattr(self, "adapter", None) is not None and self.needs_peft:
+            wanted.append(("peft", "train", f"adapter= of {type(self).__name__}"))
+        if getattr(self, "quantization", None) is not None:
+            wanted.append(("bitsandbytes", "quant", f"quantization= of {type(self).__name__}"))
+        lacking = [MissingExtraError(m.replace("_", "-"), extra=e, needed_for=w) for m, e, w in wanted if importlib.util.find_spec(m) is None]
+        return (*lacking, *missing_weights(*(getattr(self, name, None) for name in self.named)))
+
     def open(self) -> Client:
         """The client. Raises MissingExtraError where a library is not installed."""
-        for library in self.needs:
-            if importlib.util.find_spec(library) is None:
-                raise MissingExtraError(library.replace("_", "-"), extra=self.pip_extra, needed_for=f"dr.{type(self).__name__}")
+        for error in self.missing():
+            raise error
         device = getattr(self, "device", None)
         return Replicas(self, device) if isinstance(device, tuple) else self.client()
 

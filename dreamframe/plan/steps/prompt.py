@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
+from dreamframe.errors import AnswerError, DreamframeError, MissingExtraError, ParseError, SettingError, TruncatedError
 from dreamframe.identity.whose_code import is_library, is_own
 from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
@@ -18,7 +20,9 @@ from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import Rule
 from dreamframe.prompts.room import offer_room
+from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
@@ -63,9 +67,18 @@ class PromptStep(RowStep):
         where = self.where
         if self.n < 1:
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
+        self._need_whole_texts(where)
         self.prompt.check(self.inputs[0].schema, step=where)
         self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
         self.adds(self.into, *(column for _, column in self.keep))
+
+    def _need_whole_texts(self, where: str) -> None:
+        of_model = f"of {self.llm.label}" if self.llm.label.isprintable() else "of the model"
+        held: list[object] = [getattr(self.prompt, f.name) for f in fields(self.prompt)] if is_dataclass(self.prompt) else []
+        texts = {"name=": self.name, "the prompt": held, "system=": self.system, "sampling": self.sampling.given()}
+        texts |= {f"model {of_model}": self.llm.model, f"system= {of_model}": self.llm.system, f"sampling {of_model}": self.llm.sampling.given()}
+        for what, value in texts.items():
+            need_whole(value, what, step=where)
 
     def reads(self) -> frozenset[str]:
         return frozenset(self.prompt.columns)
@@ -75,6 +88,11 @@ class PromptStep(RowStep):
 
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        held = getattr(self.llm, "needs_to_hold", ()) if self.schema_ is not None and self.parse is None else ()
+        wanted = [library for library in held if importlib.util.find_spec(library) is None]
+        return tuple(MissingExtraError(m, extra="local", needed_for=f"schema= with {self.llm.label}") for m in wanted)
 
     @property
     def dtype(self) -> pl.DataType:
@@ -278,9 +296,8 @@ class PromptStep(RowStep):
         except ParseError:
             raise
         except BaseException as exc:  # it may raise anything, SystemExit too
-            if is_own(self.parse) and isinstance(exc, ValueError):  # the verb's own reader, which the user did not name
-                raise ParseError(str(exc), text=text) from exc
-            raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
+            what = f"{self.label} wants {self.parse.wants}" if isinstance(self.parse, Rule) else f"parse= refused the answer: {type(exc).__name__}"
+            raise ParseError(f"{what}: {exc}", text=text) from exc
         if value is None:
             return None
         if self.schema_ is not None:

@@ -18,6 +18,8 @@ from dreamframe.redaction.visible import harmless
 
 TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
 
+COMPUTED = frozenset({"filter", "select", "with_columns"})  # those that compute: a number that is compared with a text is wrong whatever the rows are
+
 
 @step
 class Relational(PolarsStep):
@@ -68,6 +70,8 @@ class Relational(PolarsStep):
             made = super().output_schema()
             if self.verb in TRIED:  # on a row of nulls
                 self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
+            elif self.verb in COMPUTED and not self._together and not all(e.meta.is_column_selection(allow_aliasing=True) for e in self.expressions()):
+                self.apply(pl.LazyFrame(schema=self.inputs[0].schema)).collect()  # on no row: polars compares types when it computes
             return made
         except pl.exceptions.ColumnNotFoundError as exc:
             missing = _missing_name(str(exc))
@@ -75,6 +79,8 @@ class Relational(PolarsStep):
                 raise
             names = [n for i in self.inputs for n in i.schema.names()]
             raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from harmless(exc)
+        except UnicodeEncodeError as exc:
+            raise PlanError(f"{self.label}: a name or a text holds half of a surrogate pair, which is no character: {exc}") from exc
         except pl.exceptions.DuplicateError as exc:
             raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
         except pl.exceptions.PolarsError as exc:

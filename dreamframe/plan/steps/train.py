@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dreamframe.errors import DreamframeError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import is_place
 from dreamframe.models.edges import Trained
@@ -26,6 +27,9 @@ class Train(ModelStep):
         kept = self.trainer.kept_by_validation() if self.has_validation else None
         held = {**self.trainer.weights_here(), **({"kept": kept} if kept else {})}
         return fingerprint(held) if held else None
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return self.trainer.missing()
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,13 @@ def test_a_job_with_a_redirected_stderr_is_not_mute(how: str, says: bool, tmp_pa
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": root})
     assert ("dreamframe: " in done.stderr) is says
     assert ("cached" in done.stderr) is (how == "True")  # the head of the table at the end
+
+
+def test_a_notebook_without_widgets_gets_no_warning_and_no_empty_field(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    monkeypatch.setattr(progress, "SHOW_AFTER_S", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        progress.Progress(RunStats(), True)._show()
+    assert capsys.readouterr() == ("", "")
