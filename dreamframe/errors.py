@@ -273,6 +273,6 @@ def did_you_mean(name: str, possible: Sequence[str]) -> str:
     >>> did_you_mean("topik", ["topic", "level"])
     " Did you mean 'topic'?"
     """
-    lower = {p.lower(): p for p in possible}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
+    lower = {p.strip().lower(): p for p in possible}
+    close = difflib.get_close_matches(name.strip().lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""

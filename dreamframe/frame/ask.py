@@ -22,7 +22,7 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
 
 def as_llm(llm: LLM | Model | str) -> LLM:
@@ -148,7 +148,7 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["I live in Bern."]}).extract(llm, shape, "text").to_dicts()
         [{'text': 'I live in Bern.', 'extracted': {'city': 'Bern'}}]
         """
-        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
+        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
@@ -178,7 +178,7 @@ class AskVerbs(Verbs):
             return self._over(Classify.over(self.step, llm, **fields))
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
+        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(

@@ -15,7 +15,7 @@ from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import FirstNumber
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
@@ -93,7 +93,7 @@ class RateVerbs(AskVerbs):
         points = {"type": "integer", "enum": list(range(low, high + 1))}
         shape = {"type": "object", "properties": dict.fromkeys(rubric, points), "required": list(rubric), "additionalProperties": False}
         criteria = "\n".join(f"- {literal(name)}: {literal(meaning)}" for name, meaning in rubric.items())
-        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {{{column}}}"
+        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=shape, **{"name": "score", **settings})._citing(JUDGING, RUBRIC)
 
     def _citing(self, *papers: str) -> Self:

@@ -118,7 +118,7 @@ WRONG = {
     "role": (lambda: dr.Chat([("robot", "Hi")]), dr.errors.SettingError, "'robot' is not one of"),
     "last turn": (lambda: dr.Chat([("user", "Hi"), ("assistant", "Hello")]), dr.errors.SettingError, "last turn must be the user's"),
     "no turn": (lambda: dr.Chat([]), dr.errors.SettingError, "last turn must be the user's"),
-    "template": (lambda: dr.Chat([("user", "{a.b}")]), dr.errors.TemplateError, "an attribute"),
+    "template": (lambda: dr.Chat([("user", "{a")]), dr.errors.TemplateError, "is not closed"),
     "column": (lambda: dr.frame({"a": ["x"]}).prompt(dr.testing.Echo(), dr.Chat([("user", "{b}")])), dr.errors.ColumnNotFoundError, "no column 'b'"),
     "image": (lambda: dr.frame({"language": ["x"]}).prompt(dr.testing.Echo(), SEE), dr.errors.ColumnNotFoundError, "no column 'image'"),
     "kind of image": (lambda: dr.frame({"language": ["x"], "image": [1]}).prompt(dr.testing.Echo(), SEE), dr.errors.SchemaError, "give bytes, URLs or paths"),
