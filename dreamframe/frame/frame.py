@@ -15,6 +15,7 @@ from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.output import OutputVerbs
 from dreamframe.frame.rows import RowVerbs
+from dreamframe.frame.summary import SummaryVerbs
 from dreamframe.frame.train import TrainVerbs
 from dreamframe.frame.until import UntilVerbs
 from dreamframe.frame.vectors import VectorVerbs
@@ -28,7 +29,7 @@ from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
 
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.
@@ -160,17 +161,22 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
 
 
-def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
-    """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null).
+def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = False, strict: bool | None = None) -> Frame:  # noqa: ARG001  polars' own
+    """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null); with "_relaxed" at
+    the end, types are widened until they agree. With `strict=True`, frames side by side must have as many rows each. `rechunk` changes no row.
 
     >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
     [{'a': 1}, {'a': 2}]
     """
+    if isinstance(frames, Frame):
+        raise SettingError("concat: this is one frame; pass a list of frames: dr.concat([a, b]).")
+    frames = list(frames)
     if not frames:
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
     if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
         raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
-    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=(("how", how),)))
+    options = (("how", how),) if strict is None else (("how", how), ("strict", strict))
+    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=options))
 
 
 class Dream:

@@ -89,10 +89,8 @@ class Relational(PolarsStep):
                 return grouped.agg(list(values))
             case "concat":
                 return pl.concat(list(frames), **options)
-            case "join":
-                return frames[0].join(frames[1], *self.args, **options)
             case _:
-                result = getattr(frames[0], self.verb)(*self.args, **options)
+                result = getattr(frames[0], self.verb)(*frames[1:], *self.args, **options)
                 assert isinstance(result, pl.LazyFrame)
                 return result
 
