@@ -23,6 +23,7 @@ from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import SAMPLE
+from dreamframe.plan.steps.ailing import unlike
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.relational import RepeatTo
 from dreamframe.plan.steps.source import Scan, Table
@@ -175,6 +176,11 @@ def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = Fa
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
     if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
         raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
+    first = frames[0].schema
+    for place, other in enumerate(frames[1:], 2):
+        if how == "vertical" and (differs := unlike(other.schema, first)):
+            ways = "how='vertical_relaxed' widens types, 'diagonal' fills missing columns with null, and 'diagonal_relaxed' does both"
+            raise PlanError(f"concat: frame {place} has other columns than frame 1: {differs}. {ways}.")
     options = (("how", how),) if strict is None else (("how", how), ("strict", strict))
     return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=options))
 

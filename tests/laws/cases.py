@@ -23,7 +23,7 @@ from dreamframe.plan.steps.judge import Coin, Judge
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
-from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, Scan, Table
+from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -192,6 +192,7 @@ class NearStream(HubStream):
 
 CASES: dict[str, Case] = {
     "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
+    "ReadTable": Case(lambda _: ReadTable(data=ROWS, origin="https://host/x.csv"), {"name": "other", "data": rechunked(), "origin": "a spreadsheet"}),
     "HubTable": Case(
         lambda _: HubTable(data=ROWS, repo="org/name", revision="0" * 40),
         {

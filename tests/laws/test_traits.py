@@ -96,7 +96,7 @@ VERBS: dict[str, Callable[[dr.Frame], dr.Frame]] = {
     "sample with replacement": lambda df: df.sample(3, with_replacement=True, seed=1),
 }
 STEPS: dict[str, Callable[[Step], Step]] = {
-    **{n: c.over for n, c in CASES.items() if n not in ("Table", "HubTable", "HubStream", "KeptScan")},
+    **{n: c.over for n, c in CASES.items() if n not in ("Table", "ReadTable", "HubTable", "HubStream", "KeptScan")},
     **{n: lambda below, verb=verb: verb(dr.Frame(below)).step for n, verb in VERBS.items()},  # type: ignore[misc]
 }
 

@@ -12,7 +12,7 @@ from dreamframe.names import named
 # Beside the public names (names.py): module → classes
 MODULES: Mapping[str, tuple[str, ...]] = {
     "models.request": ("Sampling",),
-    "plan.steps.source": ("Table", "HubTable", "HubStream", "Scan", "KeptScan"),
+    "plan.steps.source": ("Table", "ReadTable", "HubTable", "HubStream", "Scan", "KeptScan"),
     "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "SplitPart"),
     "plan.steps.apply": ("MapRows", "MapBatches"),
     "plan.steps.prompt": ("PromptStep",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -53,16 +54,55 @@ def _lines(files: Sequence[str], options: Mapping[str, Any]) -> pl.LazyFrame:
 
 
 def _json(files: Sequence[str], options: Mapping[str, Any]) -> pl.LazyFrame:
-    """Polars reads JSON arrays whole."""
-    tables = [pl.read_json(f, **options) for f in files]
-    for file, table in zip(files, tables, strict=True):
-        if table.schema != tables[0].schema:
-            one, other = (", ".join(f"{n}: {t}" for n, t in t.schema.items()) for t in (tables[0], table))
-            raise PlanError(f"scan_json: {file} has other columns than {files[0]}: {other} instead of {one}. Say what they are with schema=.")
-    return pl.concat(tables).lazy()
+    """JSON arrays, which polars reads whole: columns are found in all rows. `field` is where in an object the array stands."""
+    return pl.concat([json_table(Path(f).read_bytes(), dict(options), who=f) for f in files]).lazy()
+
+
+def json_table(held: bytes, options: dict[str, Any], *, who: str) -> pl.DataFrame:
+    """The rows of one JSON array. Raises PlanError for a field that is not there."""
+    field = options.pop("field", None)
+    if field is not None:
+        whole = json.loads(held)
+        if not isinstance(whole, dict) or not isinstance(whole.get(field), list):
+            there = ", ".join(repr(k) for k in whole) if isinstance(whole, dict) else f"a {type(whole).__name__}"
+            raise PlanError(f"scan_json: {who} has no list {field!r}; there is {there}.")
+        held = json.dumps(whole[field], ensure_ascii=False).encode()
+    return pl.read_json(io.BytesIO(held.removeprefix(MARK)), **{"infer_schema_length": None, **options})
 
 
 def _json_lines(files: Sequence[str], options: Mapping[str, Any]) -> pl.LazyFrame:
+    """Objects of a line each: columns are found in all lines of all files, unless options say what they are, or how many lines to look at."""
+    if not says_columns(options):
+        found = [_json_lines_as_told([file], {**options, "infer_schema_length": None}).collect_schema() for file in files]
+        options = {**options, "schema": _of_all(found, options)} if any(schema != found[0] for schema in found) else {**options, "infer_schema_length": None}
+    return _json_lines_as_told(files, options)
+
+
+def says_columns(options: Mapping[str, Any]) -> bool:
+    """Whether options of a scan say what the columns are, or where to look for them."""
+    return any(name in options for name in ("schema", "infer_schema_length"))
+
+
+def widened(format: str, files: Sequence[str], options: Mapping[str, Any], schema: pl.Schema) -> bool:
+    """Whether the columns of JSON files are not those that their first 100 rows have, which was once all that was looked at."""
+    if format not in ("json", "ndjson") or says_columns(options) or "field" in options:
+        return False
+    try:
+        if format == "json":
+            return any(json_table(Path(f).read_bytes(), {**options, "infer_schema_length": 100}, who=f).schema != schema for f in files)
+        return _json_lines_as_told(files, options).collect_schema() != schema
+    except pl.exceptions.PolarsError:
+        return False  # nothing was ever kept of it
+
+
+def _of_all(found: Sequence[pl.Schema], options: Mapping[str, Any]) -> pl.Schema:
+    """The columns of several files, each of the type that holds what all of them have."""
+    made = pl.concat([pl.LazyFrame(schema=schema) for schema in found], how="diagonal_relaxed").collect_schema()
+    added = {options.get("row_index_name"), options.get("include_file_paths")}
+    return pl.Schema({name: dtype for name, dtype in made.items() if name not in added})
+
+
+def _json_lines_as_told(files: Sequence[str], options: Mapping[str, Any]) -> pl.LazyFrame:
     if not any(map(is_marked, files)):
         return pl.scan_ndjson([glob.escape(f) for f in files], **options)
     if options.get("include_file_paths") is not None:
