@@ -25,6 +25,9 @@ from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
+from dreamframe.frame.read import scan_database as scan_database
+from dreamframe.frame.read import scan_delta as scan_delta
+from dreamframe.frame.read import scan_excel as scan_excel
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
 from dreamframe.identity.fingerprint import versioned as versioned

@@ -107,8 +107,10 @@ class PlanFormatError(PlanError, ValueError):
 class MissingExtraError(DreamframeError, ImportError):
     """An optional library is not installed; the message holds the one pip line."""
 
-    def __init__(self, library: str, *, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs {library}, which is not installed. Install it with: pip install 'dreamframe[{extra}]'")
+    def __init__(self, library: str, *, extra: str | None, needed_for: str) -> None:
+        """`extra` is the extra of dreamframe that the library belongs to; None for one that belongs to none."""
+        pip = library if extra is None else f"'dreamframe[{extra}]'"
+        super().__init__(f"{needed_for} needs {library}, which is not installed. Install it with: pip install {pip}")
         self.library, self.extra = library, extra
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
-from dreamframe.frame.output import OutputVerbs
 from dreamframe.frame.rows import RowVerbs
 from dreamframe.frame.summary import SummaryVerbs
 from dreamframe.frame.train import TrainVerbs
 from dreamframe.frame.until import UntilVerbs
 from dreamframe.frame.vectors import VectorVerbs
+from dreamframe.frame.write import WriteVerbs
 from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
@@ -26,11 +29,14 @@ from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.steps.ailing import unlike
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.relational import RepeatTo
+from dreamframe.plan.steps.scanners import options_of
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.prompts.base import Prompt
 
+Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a path, a glob, a folder or an address; what a file holds; an open file
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, OutputVerbs):
+
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, WriteVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.
@@ -64,18 +70,28 @@ def frame(data: Any, *, schema: Any = None) -> Frame:
 
 
 def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
-    if isinstance(source, (bytes, bytearray)) or hasattr(source, "read"):
-        raise PlanError(f"scan_{format}: this is a {type(source).__name__}, not the path of a file. Read it with polars, and pass the rows: dr.frame(...).")
-    paths = [source] if isinstance(source, (str, Path)) else source
-    named = tuple(str(p) for p in paths)
-    return Frame(Scan(format=format, paths=tuple(sorted(named)) if isinstance(paths, (set, frozenset)) else named, options=own(tuple(sorted(options.items())))))
+    if unknown := [name for name in options if name not in options_of(format)]:
+        raise SettingError.unknown(unknown[0], possible=options_of(format), where=f"scan_{format}")
+    paths = [source] if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read") else source
+    if not isinstance(paths, Iterable):
+        raise PlanError(f"scan_{format}: {source!r} is not the path of a file, nor several.")
+    given = [local_path(p) for p in (sorted(paths, key=str) if isinstance(paths, (set, frozenset)) else paths)]
+    if any(is_elsewhere(p) for p in given):
+        return Frame(read_elsewhere(format, given, options))
+    if wrong := [p for p in given if not isinstance(p, str)]:
+        raise PlanError(f"scan_{format}: {wrong[0]!r} is not the path of a file.")
+    return Frame(Scan(format=format, paths=tuple(given), options=own(tuple(sorted(options.items())))))
 
 
-def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
+def scan_csv(source: Source | Sequence[Source], **options: Any) -> Frame:
     """Read CSV files lazily: a path, a glob or a folder (files sorted by name), or a list. Options as polars' scan_csv.
 
     The plan is keyed by the files' content: an edited file is read again, a touched or moved one is not, unless `include_file_paths=` or partitions of
-    folders put its path into the rows. Raises PlanError where there is no file.
+    folders put its path into the rows. What is not on this disk is read now and whole, and keyed by its rows: an address (http, https, s3, gs, az, hf;
+    a public one, or with polars' `storage_options=`), bytes, an open file.
+
+    Raises PlanError where there is no file, or one that cannot be read; SettingError for an option that polars' reader has not; OfflineError for an
+    address in an offline session.
 
     >>> pl.DataFrame({"a": [1]}).write_csv("rows.csv")
     >>> dr.scan_csv("rows.csv").to_dicts()
@@ -84,8 +100,8 @@ def scan_csv(source: str | Path | Sequence[str | Path], **options: Any) -> Frame
     return _scan("csv", source, options)
 
 
-def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read Parquet files lazily: a path, a glob, a folder or a list. Options as polars' scan_parquet; the `key=value` of a folder's own folders are columns.
+def scan_parquet(source: Source | Sequence[Source], **options: Any) -> Frame:
+    """Read Parquet files lazily; sources as in `scan_csv`. Options as polars' scan_parquet; the `key=value` of a folder's own folders are columns.
 
     >>> pl.DataFrame({"a": [1]}).write_parquet("rows.parquet")
     >>> dr.scan_parquet("*.parquet").to_dicts()
@@ -94,8 +110,10 @@ def scan_parquet(source: str | Path | Sequence[str | Path], **options: Any) -> F
     return _scan("parquet", source, options)
 
 
-def scan_ndjson(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read files of one JSON object a line lazily; options as polars' scan_ndjson.
+def scan_ndjson(source: Source | Sequence[Source], **options: Any) -> Frame:
+    """Read files of one JSON object a line lazily; sources as in `scan_csv`, options as polars' scan_ndjson.
+
+    Columns are found in all lines of all files, unless `schema=` or `infer_schema_length=` is given.
 
     >>> pl.DataFrame({"a": [1]}).write_ndjson("rows.ndjson")
     >>> dr.scan_ndjson("rows.ndjson").to_dicts()
@@ -104,8 +122,10 @@ def scan_ndjson(source: str | Path | Sequence[str | Path], **options: Any) -> Fr
     return _scan("ndjson", source, options)
 
 
-def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read files that hold a JSON array of objects; options as polars' read_json.
+def scan_json(source: Source | Sequence[Source], **options: Any) -> Frame:
+    """Read files that hold a JSON array of objects; sources as in `scan_csv`, options as polars' read_json. Columns are found in all rows.
+
+    `field` names where in an object the array stands: `{"data": […]}` is read with `field="data"`.
 
     >>> pl.DataFrame({"a": [1]}).write_json("rows.json")
     >>> dr.scan_json("rows.json").to_dicts()
@@ -114,8 +134,8 @@ def scan_json(source: str | Path | Sequence[str | Path], **options: Any) -> Fram
     return _scan("json", source, options)
 
 
-def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read text files lazily, one row a line, in a column `text`. The byte order mark that a file may begin with is left out.
+def scan_text(source: Source | Sequence[Source], **options: Any) -> Frame:
+    """Read text files lazily, one row a line, in a column `text`; sources as in `scan_csv`. The byte order mark that a file may begin with is left out.
 
     >>> pl.DataFrame({"a": ["tea"]}).write_csv("rows.txt")
     >>> dr.scan_text("rows.txt").to_dicts()
@@ -124,8 +144,8 @@ def scan_text(source: str | Path | Sequence[str | Path], **options: Any) -> Fram
     return _scan("text", source, options)
 
 
-def scan_ipc(source: str | Path | Sequence[str | Path], **options: Any) -> Frame:
-    """Read Arrow IPC (Feather v2) files lazily; options as polars' scan_ipc.
+def scan_ipc(source: Source | Sequence[Source], **options: Any) -> Frame:
+    """Read Arrow IPC (Feather v2) files lazily; sources as in `scan_csv`, options as polars' scan_ipc.
 
     >>> pl.DataFrame({"a": [1]}).write_ipc("rows.arrow")
     >>> dr.scan_ipc("rows.arrow").to_dicts()
@@ -186,17 +206,48 @@ def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = Fa
 
 
 class Dream:
-    """The accessor `df.dream` of polars frames: all dreamframe verbs, on these rows."""
+    """The accessor `df.dream` of polars and pandas frames: all dreamframe verbs, on these rows."""
 
     def __new__(cls, data: pl.DataFrame | pl.LazyFrame) -> Frame:  # type: ignore[misc]
         return frame(data)
 
 
 def register_accessors() -> None:
-    """Give polars frames `.dream`; pandas frames get it when pandas is there already (importing it here would cost every user)."""
-    import sys
-
+    """Give polars frames `.dream`, and pandas frames and series: now, or when pandas is imported (importing it here would cost every user)."""
     pl.api.register_dataframe_namespace("dream")(Dream)
     pl.api.register_lazyframe_namespace("dream")(Dream)
     if "pandas" in sys.modules:
-        sys.modules["pandas"].api.extensions.register_dataframe_accessor("dream")(frame)
+        _register_with_pandas(sys.modules["pandas"])
+    elif not any(isinstance(finder, _Pandas) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Pandas())
+
+
+def _register_with_pandas(pandas: Any) -> None:
+    pandas.api.extensions.register_dataframe_accessor("dream")(frame)
+    pandas.api.extensions.register_series_accessor("dream")(frame)
+
+
+class _Pandas:
+    """Python asks it for modules before all others: it knows none, but when pandas is found, pandas frames get `.dream` as soon as they are there."""
+
+    is_looking = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:  # noqa: ARG002  the protocol of sys.meta_path
+        if name != "pandas" or self.is_looking:
+            return None
+        self.is_looking = True
+        try:
+            spec = importlib.util.find_spec("pandas")
+        finally:
+            self.is_looking = False
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                run(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
+                _register_with_pandas(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec

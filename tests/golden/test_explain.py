@@ -114,6 +114,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "sample": lambda: rows().sample(2, seed=1),
     "shuffle": lambda: rows().shuffle(seed=1),
     "shard": lambda: rows().shard(2, 1),
+    "shard, contiguous": lambda: rows().shard(2, 1, contiguous=True),
+    "split by numbers": lambda: rows().split(train=2, test=1)["train"],
     "until": lambda: dr.generate(ECHO, "Write a haiku.", n=3).prompt(ECHO, "Rate {text}", schema=int, into="score").until(9, where=pl.col("score") > 3),
     "until over a table": lambda: rows().sort("t").prompt(ECHO, "{t}", into="said").until(2, where=pl.col("said") != "x", max_candidates=5),
     "repeat_to": lambda: rows().repeat_to(7),
@@ -158,7 +160,10 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "a model as an edge": tuned,
 }
 # Verbs that make no frame.
-RUN_OR_LOOK = ("card", "push_to_hub", "collect", "retry", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")
+RUN_OR_LOOK = (
+    *("card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
+    *("schema", "columns", "step", "explain", "show", "preview", "failures"),
+)
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -72,6 +72,9 @@ VERBS: dict[str, Callable[[], Any]] = {
     "sample": lambda: rows().sample(2, seed=1),
     "shuffle": lambda: rows().shuffle(seed=1),
     "shard": lambda: rows().shard(2, 1),
+    "shard, contiguous": lambda: rows().shard(2, 1, contiguous=True),
+    "split by numbers": lambda: rows().split(train=2, test=1)["train"],
+    "map_batches in batches": lambda: rows().map_batches(shortest_first, batch_size=2),
     "until": lambda: rows().repeat_to(5).prompt(ECHO, "{v}", schema=int, into="score").until(2, where=pl.col("score") > 1),
     "repeat_to": lambda: rows().repeat_to(7),
     "split": lambda: rows().split(train=0.5, test=0.5, seed=3)["test"],
@@ -101,7 +104,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "grid": lambda: dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}),
     "scan_csv": lambda: scanned("rows.csv", dr.scan_csv),
 }
-FUNCTIONS = {"map": [twice], "map_batches": [shortest_first]}  # the user's own, which no text can hold
+FUNCTIONS = {"map_batches in batches": [shortest_first], "map": [twice], "map_batches": [shortest_first]}  # the user's own, which no text can hold
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from dreamframe.names import named
 MODULES: Mapping[str, tuple[str, ...]] = {
     "models.request": ("Sampling",),
     "plan.steps.source": ("Table", "ReadTable", "HubTable", "HubStream", "Scan", "KeptScan"),
-    "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "SplitPart"),
+    "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "Shard", "SplitPart"),
     "plan.steps.apply": ("MapRows", "MapBatches"),
     "plan.steps.prompt": ("PromptStep",),
     "plan.steps.judge": ("Coin", "Judge"),

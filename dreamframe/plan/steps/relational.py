@@ -258,8 +258,37 @@ class RepeatTo(Pick):
 
 
 @step
+class Shard(Pick):
+    """One of n parts of equal size, one after the other; where they cannot be equal, the first have a row more."""
+
+    n: int
+    i: int
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        return None if n_in[0] is None else len(self._places(n_in[0]))
+
+    def _places(self, height: int) -> range:
+        size, more = divmod(height, self.n)
+        start = self.i * size + min(self.i, more)
+        return range(start, start + size + (self.i < more))
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        return self._places(table.height)
+
+    def describe(self) -> str:
+        return f"SHARD {self.i} of {self.n}, one after the other"
+
+
+@step
 class SplitPart(Pick):
-    """One named part of a split: the rows shuffled with a seed and cut by fractions, within each stratum if there are strata.
+    """One named part of a split: the rows shuffled with a seed and cut by fractions (or by numbers of rows), within each stratum if there are strata.
 
     Every row falls into exactly one part. Sizes are rounded so that they add up (largest remainder), with strata as without; every stratum is in every
     part where that can be. Rows keep their input order.
@@ -287,17 +316,29 @@ class SplitPart(Pick):
 
     def n_out(self, *n_in: int | None) -> int | None:
         at = [n for n, _ in self.fractions].index(self.part)
-        return None if n_in[0] is None else apportion(n_in[0], [f for _, f in self.fractions])[at]
+        return None if n_in[0] is None else self._sizes(n_in[0])[at]
+
+    def _sizes(self, height: int) -> list[int]:
+        """The rows of each part, of so many."""
+        sizes = [f for _, f in self.fractions]
+        return [int(s) for s in sizes] if self._are_counts else apportion(height, sizes)
+
+    @property
+    def _are_counts(self) -> bool:
+        return any(f > 1 for _, f in self.fractions)
 
     @property
     def _strata(self) -> tuple[str, ...]:
         return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
-        fractions = [f for _, f in self.fractions]
+        parts = self._sizes(table.height)
+        if self._are_counts and sum(parts) > table.height:
+            raise SettingError(f"{self.label}: {' + '.join(map(str, parts))} rows asked of {table.height}.")
         if not self.stratify:
-            return sorted(self._cut(list(range(table.height)), apportion(table.height, fractions), salt=0))
-        for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
+            return sorted(self._cut(list(range(table.height)), parts, salt=0))
+        fractions = [size / table.height for size in parts] if self._are_counts else [f for _, f in self.fractions]
+        for (name, fraction), size in zip(self.fractions, parts, strict=True):
             if table.height and not size:
                 raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
         keys = table.select(pl.struct(self._strata).alias("key")).with_row_index("row")

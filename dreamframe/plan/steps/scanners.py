@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import inspect
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,35 @@ def scan(format: str, paths: Sequence[str], files: Sequence[str], options: Mappi
             return pl.scan_csv(list(files), **{**options, "glob": False})
         case _:
             return _partitioned(format, paths, files, {**options, "glob": False})
+
+
+def scan_held(format: str, held: Sequence[bytes | str], options: dict[str, Any]) -> pl.DataFrame:
+    """The rows of files whose content is given, or whose address polars can reach."""
+    contents: list[Any] = [io.BytesIO(h.removeprefix(MARK) if format in ("text", "json", "ndjson") else h) if isinstance(h, bytes) else h for h in held]
+    match format:
+        case "json":
+            return pl.concat([json_table(c.getvalue(), dict(options), who="it") for c in contents])
+        case "text":
+            return pl.scan_lines(contents, name="text", **options).collect()
+        case "ndjson" if not says_columns(options):
+            found = [pl.scan_ndjson(c, **{**options, "infer_schema_length": None}).collect_schema() for c in contents]
+            return pl.scan_ndjson(_again(contents), **{**options, "schema": _of_all(found, options)}).collect()
+    read: dict[str, Callable[..., pl.LazyFrame]] = {"csv": pl.scan_csv, "parquet": pl.scan_parquet, "ipc": pl.scan_ipc, "ndjson": pl.scan_ndjson}
+    return read[format](contents, **options).collect()
+
+
+def _again(contents: Sequence[Any]) -> list[Any]:
+    """Contents from their beginnings: who has looked at them may have read on."""
+    return [io.BytesIO(c.getvalue()) if isinstance(c, io.BytesIO) else c for c in contents]
+
+
+def options_of(format: str) -> frozenset[str]:
+    """The options that polars' reader of a format has."""
+    readers: dict[str, Callable[..., Any]] = {
+        "csv": pl.scan_csv, "parquet": pl.scan_parquet, "ipc": pl.scan_ipc, "ndjson": pl.scan_ndjson, "json": pl.read_json, "text": pl.scan_lines
+    }  # fmt: skip
+    own = {"field"} if format == "json" else set()
+    return frozenset(inspect.signature(readers[format]).parameters) - {"source", "name" if format == "text" else "source"} | own
 
 
 def _partitioned(format: str, paths: Sequence[str], files: Sequence[str], options: dict[str, Any]) -> pl.LazyFrame:

@@ -56,6 +56,15 @@ def test_an_image_by_its_bytes(kind: str):
     ]
 
 
+def test_an_image_as_the_datasets_library_holds_it(tmp_path: Path):
+    (tmp_path / "picture").write_bytes(IMAGES["gif"])
+    held = [{"bytes": PNG, "path": "anywhere.png"}, {"bytes": None, "path": str(tmp_path / "picture")}, {"bytes": None, "path": None}, None]
+    prompts = asked({"language": ["a"] * 4, "image": held}, SEE)
+    assert [parts(p)[1]["image_url"]["url"] for p in prompts] == [url(PNG), url(IMAGES["gif"], "gif")]
+    with pytest.raises(dr.errors.SchemaError, match="give bytes, URLs or paths"):
+        dr.frame({"language": ["a"], "image": [{"b": PNG}]}).prompt(dr.testing.Echo(), SEE)
+
+
 def test_an_image_by_its_path(tmp_path: Path):
     (tmp_path / "picture").write_bytes(PNG)
     (prompt,) = asked({"language": ["German"], "image": [str(tmp_path / "picture")]}, SEE)
