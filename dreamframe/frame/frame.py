@@ -182,9 +182,10 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
 
 
-def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = False, strict: bool | None = None) -> Frame:  # noqa: ARG001  polars' own
+def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = False) -> Frame:  # noqa: ARG001  polars' own
     """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null); with "_relaxed" at
-    the end, types are widened until they agree. With `strict=True`, frames side by side must have as many rows each. `rechunk` changes no row.
+    the end, types are widened until they agree. Frames side by side have as many rows each; with "horizontal_extend" nulls fill up the
+    shorter ones. `rechunk` changes no row.
 
     >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
     [{'a': 1}, {'a': 2}]
@@ -201,8 +202,7 @@ def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = Fa
         if how == "vertical" and (differs := unlike(other.schema, first)):
             ways = "how='vertical_relaxed' widens types, 'diagonal' fills missing columns with null, and 'diagonal_relaxed' does both"
             raise PlanError(f"concat: frame {place} has other columns than frame 1: {differs}. {ways}.")
-    options = (("how", how),) if strict is None else (("how", how), ("strict", strict))
-    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=options))
+    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=(("how", how),)))
 
 
 class Dream:

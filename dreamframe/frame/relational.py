@@ -277,5 +277,5 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _predicates(given: Sequence[Any], constraints: Mapping[str, Any]) -> list[pl.Expr]:
     """The arguments of `filter` as expressions: a list of truth values is a value for each row."""
-    masks = [pl.Series(p, dtype=pl.Boolean) if isinstance(p, list) and p and all(isinstance(v, bool) for v in p) else p for p in given]
+    masks = [pl.Series(p, dtype=pl.Boolean) if isinstance(p, (list, tuple)) and p and all(isinstance(v, bool) for v in p) else p for p in given]
     return into_exprs([*masks, *(pl.col(k) == v for k, v in constraints.items())], {})

@@ -112,13 +112,13 @@ class WriteVerbs(OutputVerbs):
 
     def _write(self, method: str, path: Target, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
         """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
-        check_written(method, self.schema, options, of=pl.DataFrame)
+        check_written(method, path, self.schema, options, of=pl.DataFrame)
         rows = self.collect() if made is None else made(self.collect())
         _whole(path, options, lambda target: getattr(rows, method)(target, **options))
 
     def _sink(self, method: str, path: Target, options: dict[str, Any]) -> None:
         """As `_write`, of rows that come batch by batch."""
-        check_written(method, self.schema, options, of=pl.LazyFrame)
+        check_written(method, path, self.schema, options, of=pl.LazyFrame)
         _whole(path, options, lambda target: sunk(self.collect_batches(), self.schema, method, target, options))
 
 
@@ -157,8 +157,10 @@ def _whole(path: Target, options: Mapping[str, Any], write: Callable[[Any], obje
         write(beside)
 
 
-def check_written(method: str, schema: pl.Schema, options: Mapping[str, Any], *, of: type) -> None:
+def check_written(method: str, path: object, schema: pl.Schema, options: Mapping[str, Any], *, of: type) -> None:
     """Raise SettingError or SchemaError for what a writer would refuse when all rows are there and paid for."""
+    if path is None:
+        raise SettingError(f"{method}: name a file, or pass one that is open. The text itself is .collect().write_csv() and the like.")
     known = set(inspect.signature(getattr(of, method)).parameters) - {"self", "file", "path", "lazy"}
     if unknown := [name for name in options if name not in known]:
         raise SettingError.unknown(unknown[0], possible=known, where=method)

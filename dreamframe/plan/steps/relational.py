@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
@@ -69,7 +69,9 @@ class Relational(PolarsStep):
             if self.verb in TRIED:  # on a row of nulls
                 self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
             return made
-        except pl.exceptions.ColumnNotFoundError as exc:
+        except DreamframeError:
+            raise
+        except (pl.exceptions.ColumnNotFoundError, pl.exceptions.SchemaFieldNotFoundError) as exc:
             missing = _missing_name(str(exc))
             if missing is None:
                 raise
@@ -79,6 +81,8 @@ class Relational(PolarsStep):
             raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
         except pl.exceptions.PolarsError as exc:
             raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from harmless(exc)
+        except (ValueError, TypeError, OverflowError) as exc:  # what polars says of an argument
+            raise SettingError(f"{self.label}: {_said(exc)}") from harmless(exc)
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)

@@ -109,8 +109,8 @@ def _json_lines(files: Sequence[str], options: Mapping[str, Any]) -> pl.LazyFram
 
 
 def says_columns(options: Mapping[str, Any]) -> bool:
-    """Whether options of a scan say what the columns are, or where to look for them."""
-    return any(name in options for name in ("schema", "infer_schema_length"))
+    """Whether options of a scan say what the columns are, or where to look for them; with `ignore_errors`, only lines that are well may be looked at."""
+    return any(name in options for name in ("schema", "infer_schema_length")) or bool(options.get("ignore_errors"))
 
 
 def widened(format: str, files: Sequence[str], options: Mapping[str, Any], schema: pl.Schema) -> bool:

@@ -50,6 +50,11 @@ VERBS: dict[str, tuple[Callable[[dr.Frame], dr.Frame], Callable[[pl.DataFrame], 
     "remove": (lambda d: d.remove(pl.col("v") > 1, k="b"), lambda p: p.remove(pl.col("v") > 1, k="b")),
     "remove what is null": (lambda d: d.remove(NULL_OR_2 == 2), lambda p: p.remove(NULL_OR_2 == 2)),
     "filter by truth values": (lambda d: d.filter([True, False, True, False]), lambda p: p.filter([True, False, True, False])),
+    "filter by a tuple": (lambda d: d.filter((True, False, True, False)), lambda p: p.filter([True, False, True, False])),
+    "concat side by side, of other lengths": (
+        lambda d: dr.concat([d, d.head(1).select(w="v")], how="horizontal_extend"),
+        lambda p: pl.concat([p, p.head(1).select(w="v")], how="horizontal_extend"),
+    ),
     "rename by a function": (lambda d: d.rename(str.upper), lambda p: p.rename(str.upper)),
     "rename what may not be there": (lambda d: d.rename({"k": "x", "z": "y"}, strict=False), lambda p: p.rename({"k": "x", "z": "y"}, strict=False)),
     "explode empty lists": (lambda d: d.with_columns(EMPTY).explode("l", empty_as_null=True), lambda p: p.with_columns(EMPTY).explode("l", empty_as_null=True)),
@@ -320,6 +325,15 @@ WRONG: dict[str, tuple[Callable[[dr.Frame], object], str]] = {
     "join_asof": (lambda d: d.join_asof(DATA, on="v"), "join_asof: the other side is a DataFrame"),  # type: ignore[arg-type]
     "join": (lambda d: d.join(d, on="k", maintain_order="up"), "join: maintain_order='up' is not one of"),
     "join_where": (lambda d: d.join_where(d), "join_where: give at least one predicate"),
+    "sort": (lambda d: d.sort("k", "v", descending=[True]), "sort: the length of `descending`"),
+    "join without columns": (lambda d: d.join(d), "join: must specify `on`"),
+    "join of the past": (lambda d: d.join(d, on="k", how="outer"), "join: .*how='full'"),
+    "join_asof without columns": (lambda d: d.join_asof(d), "join_asof: you should pass the column"),
+    "fill_null": (lambda d: d.fill_null(strategy="foward"), "fill_null: `strategy` must be one of"),
+    "fill_null without a value": (lambda d: d.fill_null(), "fill_null: must specify either"),
+    "unique": (lambda d: d.unique(keep="best"), "unique: `keep` must be one of"),
+    "update": (lambda d: d.update(d, on="zz"), "update: .*'zz' not found"),
+    "concat to the side": (lambda d: dr.concat([d, d], how="sideways"), "concat: .*'horizontal'"),
     "concat": (dr.concat, "concat: this is one frame"),  # type: ignore[arg-type]
 }
 

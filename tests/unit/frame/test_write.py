@@ -104,6 +104,14 @@ def test_an_impossible_option_is_refused_before_anything_is_asked(tmp_path: Path
     assert llm.calls == 0
 
 
+def test_no_path_is_refused() -> None:
+    frame, llm = asks()
+    for method in ("write_csv", "sink_parquet"):
+        with pytest.raises(SettingError, match=f"^{method}: name a file"):
+            getattr(frame, method)(None)
+    assert llm.calls == 0
+
+
 def test_ids_of_128_bits_leave_by_every_door(tmp_path: Path) -> None:
     frame = dr.frame(WIDE.to_frame().with_columns(inside=pl.concat_list("id")))
     text = {"id": ["10000000000000000000000000", None], "inside": [["10000000000000000000000000"], [None]]}

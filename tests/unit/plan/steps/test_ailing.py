@@ -108,6 +108,13 @@ def test_columns_of_json_are_found_in_all_rows_of_all_files(tmp_path: Path) -> N
     assert both["i"].to_list() == list(range(152))
 
 
+def test_lines_that_are_to_be_passed_over_are() -> None:
+    Path("some.ndjson").write_text('{"a": 1}\n' * 150 + "xx\n")
+    assert dr.scan_ndjson("some.ndjson", ignore_errors=True).columns == ["a"]
+    with pytest.raises(PlanError, match=r"some\.ndjson"):
+        dr.scan_ndjson("some.ndjson")
+
+
 def test_only_files_with_late_columns_have_another_key_than_they_had(tmp_path: Path) -> None:
     """Rows that were kept while late columns were left out must not be found for rows that have them."""
     early, late = tmp_path / "early.ndjson", tmp_path / "late.ndjson"
