@@ -34,7 +34,7 @@ def ailing(format: str, paths: Sequence[str], files: Sequence[str], options: Map
         try:
             rows = scan(format, paths, [file], dict(options))
             schema = rows.collect_schema()
-            if "\0" in "".join(schema):
+            if format == "csv" and "\0" in "".join(schema):
                 return f"{file}: {_advice(format, file) or 'its header holds NUL characters.'}"
             if is_read:
                 for _ in rows.collect_batches():
@@ -71,7 +71,7 @@ def _advice(format: str, file: str) -> str:
     if start.startswith(UTF16):
         return "It is text of 16 bits (UTF-16), as spreadsheets export it. Save it as UTF-8, or read it yourself: dr.frame(...)."
     for begins, kind in KINDS.items():
-        if start.startswith(begins):
+        if start.startswith(begins) and f"dr.scan_{format}." not in kind:
             return kind
     text = start.lstrip()
     if format == "ndjson" and text.startswith(b"["):

@@ -201,7 +201,7 @@ class Scan(Source):
             what = f"scan_{self.format}: the plan does not say which columns {', '.join(map(shown, unlisted))} has, and reading it opens no file to find out"
             raise NotAllowedError(f"{what}. If it may be opened: allow=[{', '.join(map(shown, unlisted))}].")
         schema = self._whole(lambda: self._read().collect_schema())
-        if any("\0" in name for name in schema):  # text of 16 bits, read as if it were of 8
+        if self.format == "csv" and any("\0" in name for name in schema):  # text of 16 bits, read as if it were of 8
             raise PlanError(f"scan_{self.format}: {ailing(self.format, self.paths, self.files(), dict(self.options))}")
         return schema
 
