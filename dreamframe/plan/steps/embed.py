@@ -85,8 +85,7 @@ class Embedding(RowStep):
 def need_embedder(by: Any, *, where: str) -> Embedder:
     """The embedder itself, or SettingError where it is something else."""
     if not isinstance(by, Embedder):
-        hint = f" For a model of this name: dr.SentenceTransformer({by!r})." if isinstance(by, str) else ""
-        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.{hint}")
+        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
     return by
 
 
