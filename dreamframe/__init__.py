@@ -28,6 +28,9 @@ from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
 from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
+from dreamframe.frame.read import scan_database as scan_database
+from dreamframe.frame.read import scan_delta as scan_delta
+from dreamframe.frame.read import scan_excel as scan_excel
 from dreamframe.frame.tracebacks import short as _short
 from dreamframe.frame.tracebacks import short_in as _short_in
 from dreamframe.frame.tracebacks import short_when_made as _short_when_made

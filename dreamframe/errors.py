@@ -108,9 +108,11 @@ class PlanFormatError(PlanError, ValueError):
 class MissingExtraError(DreamframeError, ImportError):
     """An optional library is not installed, or a package that carries weights; the message holds the one pip line."""
 
-    def __init__(self, library: str, *, extra: str, needed_for: str, said: str | None = None) -> None:
+    def __init__(self, library: str, *, extra: str | None, needed_for: str, said: str | None = None) -> None:
+        """`extra` is the extra of dreamframe that the library belongs to; None for one that belongs to none."""
         self.missing = f"{needed_for} needs {library}, which is not installed."
-        super().__init__(said or f"{self.missing} Install it with: pip install 'dreamframe[{extra}]'")
+        pip = library if extra is None else f"'dreamframe[{extra}]'"
+        super().__init__(said or f"{self.missing} Install it with: pip install {pip}")
         self.library, self.extra = library, extra
 
 
@@ -285,6 +287,6 @@ def did_you_mean(name: str, possible: Sequence[str]) -> str:
     >>> did_you_mean("topik", ["topic", "level"])
     " Did you mean 'topic'?"
     """
-    lower = {p.lower(): p for p in possible}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
+    lower = {p.strip().lower(): p for p in possible}
+    close = difflib.get_close_matches(name.strip().lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""

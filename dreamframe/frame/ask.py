@@ -24,7 +24,7 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
@@ -183,7 +183,7 @@ class AskVerbs(Verbs):
         """
         if prompt is not None:
             warn_of_unread(column, prompt, step=settings.get("name") or "extract")
-        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
+        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
@@ -218,7 +218,7 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
+        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(

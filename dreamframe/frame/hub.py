@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.errors import PlanFormatError
+from dreamframe.errors import PlanFormatError, SettingError
 from dreamframe.frame.frame import Frame
 from dreamframe.frame.from_json import as_users_see
 from dreamframe.hub.datasets import HubSplit, saved_to_disk
@@ -33,8 +33,8 @@ def scan_hub(
     runs again without a network. Labels of a `ClassLabel` are their names, also in lists and structs. With `streaming=True` no more rows are read than a
     `head(n)` or `slice` needs: for data sets that are larger than this machine's disk.
 
-    Raises MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached, without the token in it, and
-    OfflineError for what is not in an offline session.
+    Raises SettingError for what names no split, MissingExtraError without datasets, HubError where the Hub has no such data set or cannot be reached,
+    without the token in it, and OfflineError for what is not in an offline session.
 
     >>> with dr.Session("./run", offline=True):
     ...     try:
@@ -43,6 +43,8 @@ def scan_hub(
     ...         print(exc)
     scan_hub: org/reviews is not in the session, and offline=True allows no download.
     """
+    if not isinstance(split, str) or not split:
+        raise SettingError(f"scan_hub: split={split!r} is not the name of a split. Name one, such as 'train'; several are several frames.")
     hub = HubSplit(repo, config, split, current().source_context, token=token)
     if not streaming and (kept := hub.kept_rows(revision)) is not None:
         rows, record = kept

@@ -10,9 +10,9 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_one_side
-from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Prompt
 
@@ -20,7 +20,7 @@ JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
 Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
 
 
-class MeaningVerbs(RelationalVerbs, AskVerbs):
+class MeaningVerbs(JoinVerbs, AskVerbs):
     """join_by."""
 
     __slots__ = ()

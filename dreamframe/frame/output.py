@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.arrow import shared
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs
 from dreamframe.hub.datasets import as_dataset
+from dreamframe.hub.tables import as_pandas
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
 from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.secrets import plan_redactor
@@ -20,7 +21,6 @@ from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
 from dreamframe.run.options import Mode, Retry
 from dreamframe.run.ready import need
-from dreamframe.store.whole_files import whole_file
 
 if TYPE_CHECKING:
     import datasets
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class OutputVerbs(Verbs):
-    """collect, write_*, to_*, explain, show."""
+    """collect, to_*, explain, show."""
 
     __slots__ = ()
 
@@ -108,21 +108,69 @@ class OutputVerbs(Verbs):
         return self.collect().to_dicts()
 
     def to_arrow(self) -> pa.Table:
-        """Run and give an Arrow table.
+        """Run and give an Arrow table. Integers of 128 bits, which Arrow has not, are texts in it.
 
         >>> dr.frame({"a": [1]}).to_arrow().num_rows
         1
         """
-        return self.collect().to_arrow()
+        return shared(self.collect()).to_arrow()
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Run and give a pandas frame. Raises MissingExtraError without pandas, before anything is run.
+    def to_pandas(self, **options: Any) -> pd.DataFrame:
+        """Run and give a pandas frame; options as polars' to_pandas. Raises MissingExtraError without pandas, before anything is run.
+
+        Whole numbers and truth values of which some are null are of pandas' types that have nulls (Int64, boolean): as floats, large ones would change.
 
         >>> type(dr.frame({"a": [1]}).to_pandas()).__name__
         'DataFrame'
         """
         need("pandas", needed_for="to_pandas")
-        return self.collect().to_pandas()
+        made: pd.DataFrame = as_pandas(shared(self.collect()), **options)
+        return made
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Run, and hand the rows to any library that reads Arrow: `pl.DataFrame(df)`, `pyarrow.table(df)`, DuckDB, …"""
+        return shared(self.collect()).__arrow_c_stream__(requested_schema)
+
+    def lazy(self) -> pl.LazyFrame:
+        """Give a lazy polars frame that runs this plan when it is collected, in the session that is active now.
+
+        A `head` over it asks only about the rows that it needs.
+
+        >>> dr.frame({"a": [1, 2]}).lazy().select(pl.col("a").sum()).collect().to_dicts()
+        [{'a': 3}]
+        """
+        from polars.io.plugins import register_io_source
+
+        session = current(self.step)
+
+        def batches(columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None) -> Iterator[pl.DataFrame]:
+            plan = self.step if n_rows is None or predicate is not None else relational("head", inputs=(self.step,), args=(n_rows,))
+            left = n_rows
+            for batch in session.batches(plan):
+                rows = batch if predicate is None else batch.filter(predicate)
+                rows = rows if left is None else rows.head(left)
+                left = None if left is None else left - rows.height
+                yield rows if columns is None else rows.select(columns)
+                if left == 0:
+                    return
+
+        return register_io_source(batches, schema=self.schema, is_pure=True)
+
+    def describe(self, percentiles: Sequence[float] | float | None = (0.25, 0.5, 0.75), *, interpolation: str = "nearest") -> pl.DataFrame:
+        """Run and give counts, nulls, mean, spread and percentiles of each column, as polars' describe.
+
+        >>> dr.frame({"a": [1, 3]}).describe().filter(statistic="mean").to_dicts()
+        [{'statistic': 'mean', 'a': 2.0}]
+        """
+        return self.collect().describe(percentiles, interpolation=interpolation)  # type: ignore[arg-type]
+
+    def collect_schema(self) -> pl.Schema:
+        """Names and types of the columns, as `schema`; nothing is run.
+
+        >>> dr.frame({"a": [1]}).collect_schema()
+        Schema([('a', Int64)])
+        """
+        return self.step.schema
 
     def to_hf_dataset(self) -> datasets.Dataset:
         """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`.
@@ -132,59 +180,6 @@ class OutputVerbs(Verbs):
         """
         need("datasets", needed_for="to_hf_dataset", extra="hub")
         return as_dataset(self.collect())
-
-    # To files
-
-    def write_csv(self, path: str | Path, *, spreadsheet_safe: bool = False, **options: Any) -> None:
-        """Run and write a CSV file, making its folder; options as polars' write_csv. An earlier file stays whole until this one is.
-
-        A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
-        apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
-
-        >>> dr.frame({"a": [1]}).write_csv("out/a.csv")
-        >>> dr.scan_csv("out/a.csv").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
-
-    def write_parquet(self, path: str | Path, **options: Any) -> None:
-        """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
-        >>> dr.scan_parquet("a.parquet").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_parquet", path, options)
-
-    def write_ndjson(self, path: str | Path) -> None:
-        """Run and write one JSON object a line, making the folder. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
-        >>> dr.scan_ndjson("a.ndjson").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_ndjson", path, {})
-
-    def write_json(self, path: str | Path) -> None:
-        """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_json("a.json")
-        >>> dr.scan_json("a.json").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_json", path, {})
-
-    def _write(self, method: str, path: str | Path, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
-        """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
-        rows = self.collect() if made is None else made(self.collect())
-        write = getattr(rows, method)
-        if "://" in str(path) or options.get("partition_by") is not None:  # an address, which polars knows to reach; a folder of many files
-            write(path, **options)
-            return
-        target = Path(path).expanduser()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as beside:
-            write(beside, **options)
 
     # Looking
 
@@ -321,18 +316,6 @@ class OutputVerbs(Verbs):
 
     def _repr_html_(self) -> str:
         return plan_html(self.step)
-
-
-FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"  # the last four are their full-width forms, which some spreadsheets read as well
-
-
-def spreadsheet_safely(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with an apostrophe before every text, label and column name that a spreadsheet would run."""
-    texts = [name for name, dtype in rows.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
-    as_text = [pl.col(name).cast(pl.String) for name in texts]
-    safe = rows.with_columns(pl.when(text.str.contains(FORMULA)).then("'" + text).otherwise(text).alias(n) for n, text in zip(texts, as_text, strict=True))
-    is_formula = pl.Series(rows.columns, dtype=pl.String).str.contains(FORMULA).to_list()
-    return safe.rename({name: f"'{name}" for name, bad in zip(rows.columns, is_formula, strict=True) if bad})
 
 
 def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:

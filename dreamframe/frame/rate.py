@@ -16,7 +16,7 @@ from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import FirstNumber
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
@@ -110,7 +110,7 @@ class RateVerbs(AskVerbs):
             raise SettingError("score: rubric= is a dict of criteria and what they mean, e.g. {'clarity': 'easy to follow'}.")
         shape = {"type": "object", "properties": dict.fromkeys(rubric, points(scale, step="score")), "required": list(rubric), "additionalProperties": False}
         criteria = "\n".join(f"- {literal(name)}: {literal(meaning)}" for name, meaning in rubric.items())
-        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {{{column}}}"
+        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {placeholder(column)}"
         label = settings.get("name") or "score"
         if prompt is not None:
             warn_of_unread(column, prompt, step=label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import polars as pl
@@ -10,9 +10,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
-from dreamframe.identity.owned import own
 from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs
-from dreamframe.plan.steps.algebra import JOIN_ORDER, relational
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,17 +53,26 @@ class RelationalVerbs(Verbs):
         return self._over(column.over(self.step, name))
 
     def filter(self, *predicates: Any, **constraints: Any) -> Self:
-        """Keep the rows for which all predicates are true; null counts as false.
+        """Keep the rows for which all predicates are true; null counts as false. A list of truth values says it for each row.
 
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        return self._kept(into_exprs([*predicates, *(pl.col(k) == v for k, v in constraints.items())], {}))
+        return self._kept(_predicates(predicates, constraints))
 
     def _kept(self, predicates: list[pl.Expr], *, named: str | None = None) -> Self:
         """The rows for which all predicates are true, for a verb of that name."""
         frame, given, added = self._hoisted(named or "filter", predicates)
         return frame._relational("filter", given, named=named)._dropping(added, named=named or "filter")
+
+    def remove(self, *predicates: Any, **constraints: Any) -> Self:
+        """Leave out the rows for which all predicates are true: those that `filter` keeps. Null counts as false.
+
+        >>> dr.frame({"a": [1, 2, None]}).remove(pl.col("a") > 1).to_dicts()
+        [{'a': 1}, {'a': None}]
+        """
+        given = _predicates(predicates, constraints)
+        return self._kept([~pl.all_horizontal(given).fill_null(value=False)] if given else [], named="remove")
 
     def drop(self, *columns: Any, strict: bool = True) -> Self:
         """Leave columns out.
@@ -75,13 +82,14 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("drop", *columns, strict=strict)
 
-    def rename(self, mapping: Mapping[str, str]) -> Self:
-        """Give columns other names.
+    def rename(self, mapping: Mapping[str, str] | Callable[[str], str], *, strict: bool = True) -> Self:
+        """Give columns other names, by a dict or by a function of the name. With `strict=False` a dict may name columns that are not there.
 
         >>> dr.frame({"a": [1]}).rename({"a": "b"}).columns
         ['b']
         """
-        return self._relational("rename", dict(mapping))
+        names = {name: str(mapping(name)) for name in self.step.schema} if callable(mapping) else dict(mapping)
+        return self._relational("rename", names, **_given(strict=None if strict else False))
 
     def cast(self, dtypes: Any, *, strict: bool = True) -> Self:
         """Change types, by column or all to one.
@@ -91,8 +99,15 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("cast", dict(dtypes) if isinstance(dtypes, Mapping) else dtypes, strict=strict)
 
-    def sort(self, by: Any, *more_by: Any, descending: bool | Sequence[bool] = False, nulls_last: bool | Sequence[bool] = False) -> Self:
-        """Order the rows; equal ones keep their order.
+    def sort(
+        self,
+        by: Any,
+        *more_by: Any,
+        descending: bool | Sequence[bool] = False,
+        nulls_last: bool | Sequence[bool] = False,
+        maintain_order: bool = True,  # noqa: ARG002  polars' own, which it need not be asked for here
+    ) -> Self:
+        """Order the rows; equal ones keep their order, whatever `maintain_order` says.
 
         >>> dr.frame({"a": [2, 1]}).sort("a").to_dicts()
         [{'a': 1}, {'a': 2}]
@@ -106,7 +121,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).head(2).to_dicts()
         [{'a': 1}, {'a': 2}]
         """
-        return self._relational("head", n)
+        return self._relational("head", whole(n, "n", verb="head"))
 
     def limit(self, n: int = 5) -> Self:
         """Keep the first n rows: another name for head.
@@ -114,7 +129,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).limit(1).to_dicts()
         [{'a': 1}]
         """
-        return self._relational("head", n, named="limit")
+        return self._relational("head", whole(n, "n", verb="limit"), named="limit")
 
     def tail(self, n: int = 5) -> Self:
         """Keep the last n rows.
@@ -122,7 +137,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).tail(1).to_dicts()
         [{'a': 3}]
         """
-        return self._relational("tail", n)
+        return self._relational("tail", whole(n, "n", verb="tail"))
 
     def slice(self, offset: int, length: int | None = None) -> Self:
         """Keep `length` rows from an offset on; a negative offset counts from the end.
@@ -130,7 +145,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).slice(1, 1).to_dicts()
         [{'a': 2}]
         """
-        return self._relational("slice", offset, length)
+        offset = whole(offset, "offset", verb="slice", least=None)
+        return self._relational("slice", offset, None if length is None else whole(length, "length", verb="slice"))
 
     def reverse(self) -> Self:
         """Turn the rows round, last to first.
@@ -140,7 +156,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("reverse")
 
-    def unique(self, subset: Any = None, *, keep: str = "first") -> Self:
+    def unique(self, subset: Any = None, *, keep: str = "first", maintain_order: bool = True) -> Self:  # noqa: ARG002  polars' own; always kept here
         """Keep one row of each kind, in order of first appearance. `keep` is "first", "last", "none" or "any" (which is the first here).
 
         >>> dr.frame({"a": [2, 1, 2]}).unique().to_dicts()
@@ -156,37 +172,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("drop_nulls", subset)
 
-    def join(
-        self,
-        other: Verbs,
-        on: Any = None,
-        how: str = "inner",
-        *,
-        left_on: Any = None,
-        right_on: Any = None,
-        suffix: str = "_right",
-        validate: str = "m:m",
-        nulls_equal: bool = False,
-        coalesce: bool | None = None,
-    ) -> Self:
-        """Combine two frames as polars does. Rows keep the left order, then the right (for how="right": the right, then the left).
-
-        >>> a, b = dr.frame({"k": [2, 1]}), dr.frame({"k": [1, 2], "v": ["x", "y"]})
-        >>> a.join(b, on="k").to_dicts()
-        [{'k': 2, 'v': 'y'}, {'k': 1, 'v': 'x'}]
-        """
-        given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce}
-        options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
-        return self._joined(other, options)
-
-    def _joined(self, other: Verbs, options: Mapping[str, Any], *, named: str | None = None) -> Self:
-        """The join with these of polars' options, for a verb of that name."""
-        if not isinstance(other, Verbs):
-            raise SettingError(f"{named or 'join'}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
-        options = {**options, "maintain_order": JOIN_ORDER.get(options["how"], "left_right")}
-        return self._over(relational("join", inputs=(self.step, other.step), options=own(tuple(sorted(options.items()))), name=named))
-
-    def group_by(self, *by: Any, **named: Any) -> GroupBy[Self]:
+    def group_by(self, *by: Any, maintain_order: bool = True, **named: Any) -> GroupBy[Self]:  # noqa: ARG002  polars' own; always kept here
         """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.
 
         >>> dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3]}).group_by("k").agg(pl.col("v").sum()).to_dicts()
@@ -194,21 +180,48 @@ class RelationalVerbs(Verbs):
         """
         return GroupBy(self, into_exprs(by, named))
 
-    def explode(self, columns: Any, *more: Any) -> Self:
-        """Make a row of each element of list columns.
+    def explode(self, columns: Any, *more: Any, empty_as_null: bool = False, keep_nulls: bool = True) -> Self:
+        """Make a row of each element of list columns. An empty list makes none, or a null with `empty_as_null`; a null makes one if `keep_nulls`.
 
-        >>> dr.frame({"a": [[1, 2]]}).explode("a").to_dicts()
+        >>> dr.frame({"a": [[1, 2], []]}).explode("a").to_dicts()
         [{'a': 1}, {'a': 2}]
         """
-        return self._relational("explode", columns, *more)
+        other = _given(empty_as_null=empty_as_null or None, keep_nulls=None if keep_nulls else False)
+        return self._relational("explode", columns, *more, **other)
 
-    def unnest(self, columns: Any, *more: Any) -> Self:
-        """Make a column of each field of struct columns.
+    def unnest(self, columns: Any = None, *more: Any, separator: str | None = None) -> Self:
+        """Make a column of each field of struct columns (of all, if none is named); with `separator`, called by the column's name and the field's.
 
         >>> dr.frame({"s": [{"a": 1, "b": 2}]}).unnest("s").to_dicts()
         [{'a': 1, 'b': 2}]
         """
-        return self._relational("unnest", columns, *more)
+        return self._relational("unnest", columns, *more, **_given(separator=separator))
+
+    def pivot(
+        self,
+        on: Any,
+        on_columns: Sequence[Any] | pl.Series | pl.DataFrame | None = None,
+        *,
+        index: Any = None,
+        values: Any = None,
+        aggregate_function: str | pl.Expr | None = None,
+        separator: str = "_",
+        column_naming: str = "auto",
+        maintain_order: bool = True,  # noqa: ARG002  polars' own, which it need not be asked for here
+    ) -> Self:
+        """Turn long to wide: a column for each value of `on`, a row for each of `index`, in order of first appearance.
+
+        A plan knows its columns, so the values of `on` that become columns are named by `on_columns`, as in polars' lazy pivot.
+
+        >>> df = dr.frame({"who": ["a", "a", "b"], "what": ["x", "y", "x"], "n": [1, 2, 3]})
+        >>> df.pivot("what", ["x", "y"], index="who", values="n").to_dicts()
+        [{'who': 'a', 'x': 1, 'y': 2}, {'who': 'b', 'x': 3, 'y': None}]
+        """
+        if on_columns is None:
+            said = "which columns it makes depends on rows that are not there yet"
+            raise SettingError(f"pivot: {said}. Name the values of {on!r} that become columns: pivot({on!r}, on_columns=[…]).")
+        options = _given(index=index, values=values, aggregate_function=aggregate_function, separator=separator, column_naming=column_naming)
+        return self._relational("pivot", on, on_columns, maintain_order=True, **options)
 
     def unpivot(self, on: Any = None, *, index: Any = None, variable_name: str | None = None, value_name: str | None = None) -> Self:
         """Turn wide to long: a row for each of the columns `on`.
@@ -226,13 +239,27 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("with_row_index", name, offset)
 
-    def gather(self, indices: Sequence[int] | pl.Series) -> Self:
+    def gather(self, indices: int | Sequence[int] | pl.Series, *, null_on_oob: bool = False) -> Self:
         """Keep the rows at these positions, in this order; a negative one counts from the end. Rows are chosen by true and false with filter.
+
+        A position that no row has is an error of the run, or a row of nulls with `null_on_oob`.
 
         >>> dr.frame({"a": [1, 2, 3]}).gather([2, 0]).to_dicts()
         [{'a': 3}, {'a': 1}]
         """
-        return self._relational("gather", [whole(i, "index", verb="gather", least=None) for i in indices])
+        places = indices if isinstance(indices, Iterable) else [indices]
+        places = [whole(i, "index", verb="gather", least=None) for i in places]
+        return self._relational("gather", places, **_given(null_on_oob=null_on_oob or None))
+
+    def gather_every(self, n: int, offset: int = 0) -> Self:
+        """Keep every n-th row from an offset on.
+
+        >>> dr.frame({"a": [1, 2, 3]}).gather_every(2).to_dicts()
+        [{'a': 1}, {'a': 3}]
+        """
+        if whole(n, "n", verb="gather_every") < 1:
+            raise SettingError(f"gather_every: n={n} takes no row; 1 takes every one.")
+        return self._relational("gather_every", n, whole(offset, "offset", verb="gather_every"))
 
     def pipe(self, function: Callable[Concatenate[Self, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function(frame, *args, **kwargs)`, so that own verbs chain.
@@ -241,3 +268,14 @@ class RelationalVerbs(Verbs):
         [{'a': 1}]
         """
         return function(self, *args, **kwargs)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Options that differ from polars' own: one that is not given is no part of a step, whose key it would change."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _predicates(given: Sequence[Any], constraints: Mapping[str, Any]) -> list[pl.Expr]:
+    """The arguments of `filter` as expressions: a list of truth values is a value for each row."""
+    masks = [pl.Series(p, dtype=pl.Boolean) if isinstance(p, (list, tuple)) and p and all(isinstance(v, bool) for v in p) else p for p in given]
+    return into_exprs([*masks, *(pl.col(k) == v for k, v in constraints.items())], {})

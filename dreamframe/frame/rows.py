@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar
@@ -12,7 +13,7 @@ from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import MapBatches, MapRows
-from dreamframe.plan.steps.relational import RepeatTo, Sample, SplitPart
+from dreamframe.plan.steps.relational import RepeatTo, Sample, Shard, SplitPart
 
 F = TypeVar("F")
 
@@ -47,14 +48,18 @@ class RowVerbs(Verbs):
         """
         return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None), name="shuffle"))
 
-    def shard(self, n: int, i: int) -> Self:
-        """Take every n-th row from the i-th on: the n shards hold every row once.
+    def shard(self, n: int, i: int, *, contiguous: bool = False) -> Self:
+        """Take every n-th row from the i-th on: the n shards hold every row once. With `contiguous`, the i-th of n parts that follow one another.
 
         >>> dr.frame({"a": [1, 2, 3]}).shard(2, 0).to_dicts()
         [{'a': 1}, {'a': 3}]
         """
-        if not 0 <= i < n:
+        if whole(n, "n", verb="shard") < 1:
+            raise SettingError(f"shard: n={n}; there must be one shard or more.")
+        if not 0 <= whole(i, "i", verb="shard") < n:
             raise SettingError(f"shard: there are shards 0 to {n - 1} of {n}, not {i}.")
+        if contiguous:
+            return self._over(Shard(inputs=(self.step,), n=n, i=i))
         return self._relational("gather_every", n, i, named="shard")
 
     def repeat_to(self, n: int) -> Self:
@@ -66,7 +71,9 @@ class RowVerbs(Verbs):
         return self._over(RepeatTo(inputs=(self.step,), n=whole(n, "n", verb="repeat_to")))
 
     def split(self, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[Self]:
-        """Cut the frame into named parts by fractions; every row falls into exactly one, and parts keep the input order.
+        """Cut the frame into named parts by fractions, or by numbers of rows; every row falls into one at most, and parts keep the input order.
+
+        Fractions add up to 1 at most; whole numbers, of which one is above 1, count rows (train=900, test=100).
 
         With `stratify`, a column or several, each of their values is split by the same fractions: as near to them as the sizes of the parts allow, which
         are those without it, and with rows of each value in every part where that can be. Unpack the parts, or take one by name.
@@ -76,8 +83,17 @@ class RowVerbs(Verbs):
         ([{'a': 1}, {'a': 3}], [{'a': 0}, {'a': 2}])
         """
         given = {name: f for name, f in fractions.items() if f is not None}
-        if not given or any(not 0 < f <= 1 for f in given.values()) or sum(given.values()) > 1 + 1e-9:
-            raise SettingError(f"split: fractions between 0 and 1 that add up to 1 at most are needed, e.g. train=0.9, validation=0.1; got {given}.")
+        sizes: list[Any] = list(given.values())
+        are_numbers = all(isinstance(f, numbers.Real) and not isinstance(f, bool) for f in sizes)
+        are_counts = are_numbers and any(f > 1 for f in sizes) and all(isinstance(f, numbers.Integral) and int(f) > 0 for f in sizes)
+        are_fractions = are_numbers and all(0 < f <= 1 for f in sizes) and sum(sizes) <= 1 + 1e-9
+        if not given or not (are_counts or are_fractions):
+            raise SettingError(
+                f"split: fractions between 0 and 1 that add up to 1 at most are needed, e.g. train=0.9, validation=0.1, or numbers of rows for all parts, "
+                f"e.g. train=900, test=100; got {given}."
+            )
+        if are_counts:
+            given = {name: int(f) for name, f in given.items()}
         by = tuple(stratify) if isinstance(stratify, (list, tuple)) else stratify
         if by is not None and not (isinstance(by, (str, tuple)) and by and all(isinstance(column, str) for column in by)):
             raise SettingError(f"split: stratify= is the name of a column, or several names, not {stratify!r}.")
@@ -116,8 +132,17 @@ class RowVerbs(Verbs):
         )
         return self._over(made)
 
-    def map_batches(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
+    def map_batches(
+        self,
+        function: Callable[[pl.DataFrame], pl.DataFrame],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        name: str | None = None,
+    ) -> Self:
         """Replace the rows by what a function makes of the whole table, a polars frame. `schema` is the result's, if it differs.
+
+        With `batch_size` the function is called for so many rows at a time, and what it makes is put together in order.
 
         When it runs again, and what is refused, is as for `map`.
 
@@ -125,7 +150,9 @@ class RowVerbs(Verbs):
         [{'a': 2}, {'a': 1}]
         """
         columns = tuple(pl.Schema(schema).items()) if schema is not None else None
-        return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, name=name))
+        if batch_size is not None and whole(batch_size, "batch_size", verb="map_batches") < 1:
+            raise SettingError(f"map_batches: batch_size={batch_size}; there must be one row or more in a batch.")
+        return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, batch_size=batch_size, name=name))
 
 
 class Split(tuple[F, ...], Generic[F]):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.arrow import shared
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.hub.labels import named_labels
-from dreamframe.hub.tables import arrow_rows
+from dreamframe.hub.tables import arrow_rows, holds_images
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import own_rows
 from dreamframe.models.authority import Authority
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
-    """A `Dataset` over the same Arrow memory. Raises MissingExtraError where datasets is not installed.
+    """A `Dataset` over the same Arrow memory; columns of images are of its feature `Image`. Raises MissingExtraError where datasets is not installed.
 
     >>> from dreamframe.hub.datasets import as_dataset
     >>> as_dataset(pl.DataFrame({"a": [1]})).features["a"].dtype
@@ -38,7 +39,9 @@ def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
         import datasets
     except ImportError as exc:
         raise MissingExtraError("datasets", extra="hub", needed_for="to_hf_dataset") from exc
-    return datasets.Dataset(datasets.table.InMemoryTable(rows.to_arrow()))
+    made = datasets.Dataset(datasets.table.InMemoryTable(shared(rows).to_arrow()))
+    images = [name for name in rows.columns if holds_images(rows.get_column(name))]
+    return made.cast(datasets.Features({**made.features, **{name: datasets.Image() for name in images}})) if images else made
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.arrow import shared
 from dreamframe.errors import HubError, MissingExtraError, SettingError
 from dreamframe.hub.readme import merged
 from dreamframe.models.provenance import ON_THE_HUB
@@ -78,7 +79,7 @@ def _parquet(rows: pl.DataFrame) -> bytes:
 
     plain = rows.with_columns(pl.col(n).cast(pl.String) for n, t in rows.schema.items() if t in (pl.Enum, pl.Categorical))
     out = io.BytesIO()
-    pq.write_table(plain.to_arrow(), out, compression="zstd", row_group_size=10_000)
+    pq.write_table(shared(plain).to_arrow(), out, compression="zstd", row_group_size=10_000)
     return out.getvalue()
 
 

@@ -25,8 +25,8 @@ def pip_line(missing: Iterable[MissingExtraError]) -> str:
     """One line that installs all of it. What is installed without its own requirements needs a call of its own."""
     errors = list(missing)
     weights = [e for e in errors if isinstance(e, MissingWeightsError)]
-    extras = sorted({e.extra for e in errors if not isinstance(e, MissingWeightsError)})
-    beside = sorted({e.library for e in weights if not e.is_alone})
+    extras = sorted({e.extra for e in errors if e.extra is not None and not isinstance(e, MissingWeightsError)})
+    beside = sorted({e.library for e in errors if (not e.is_alone if isinstance(e, MissingWeightsError) else e.extra is None)})
     alone = sorted({e.library for e in weights if e.is_alone})
     wanted = [*([f"'dreamframe[{','.join(extras)}]'"] if extras else []), *beside]
     lines = [*([f"pip install {' '.join(wanted)}"] if wanted else []), *([f"pip install --no-deps {' '.join(alone)}"] if alone else [])]

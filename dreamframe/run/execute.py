@@ -128,7 +128,10 @@ class Run:
             try:
                 yield
             except Exception as exc:
-                self.state.redactor.error(exc)  # none leaves with a secret of the plan
+                found = await asyncio.to_thread(self.state.ailing_file) if isinstance(exc, pl.exceptions.PolarsError) else None
+                self.state.redactor.error(exc if found is None else found)  # none leaves with a secret of the plan
+                if found is not None:
+                    raise found from exc
                 raise
             finally:
                 await self._settle()

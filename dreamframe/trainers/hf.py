@@ -23,6 +23,7 @@ import torch.distributed
 from datasets.table import InMemoryTable
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
 from dreamframe.trainers.best import keeping_best
 from dreamframe.trainers.distributed import imported
@@ -40,7 +41,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-tra
 
 def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
     """Rows as a data set in memory, without a copy on disk."""
-    return None if rows is None else datasets.Dataset(InMemoryTable(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
+    return None if rows is None else datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:

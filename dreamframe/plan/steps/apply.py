@@ -117,10 +117,11 @@ def unknown_field(value: Any, dtype: Any) -> str | None:
 
 @step
 class MapBatches(TableStep):
-    """A new table from a function of the whole one."""
+    """A new table from a function of the whole one, or of so many of its rows at a time."""
 
     function: Callable[[pl.DataFrame], pl.DataFrame]
     columns: tuple[tuple[str, Any], ...] | None = None
+    batch_size: int | None = None
 
     is_expensive: ClassVar[bool] = True
 
@@ -131,6 +132,9 @@ class MapBatches(TableStep):
     def functions(self) -> object:
         return super().functions(), self.function
 
+    def key_fields(self) -> Mapping[str, object]:
+        return {n: v for n, v in super().key_fields().items() if n != "batch_size" or v is not None}  # until there was one, steps had keys without it
+
     def output_schema(self) -> pl.Schema:
         return pl.Schema(dict(self.columns)) if self.columns is not None else self.inputs[0].schema
 
@@ -138,7 +142,11 @@ class MapBatches(TableStep):
         return f"MAP BATCHES ← {getattr(self.function, '__name__', type(self.function).__name__)}"
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
-        made = await aside(lambda: self.function(tables[0]))
+        parts = [tables[0]] if self.batch_size is None else list(tables[0].iter_slices(self.batch_size)) or [tables[0]]
+        made = [self._checked(await aside(lambda part=part: self.function(part))) for part in parts]  # type: ignore[misc]
+        return pl.concat(made) if len(made) > 1 else made[0]
+
+    def _checked(self, made: pl.DataFrame) -> pl.DataFrame:
         if not isinstance(made, pl.DataFrame):
             raise SchemaError(f"{self.label}: the function gave a {type(made).__name__}, not a polars DataFrame.")
         if made.schema != self.schema:
