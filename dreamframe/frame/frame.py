@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 
-from dreamframe.errors import PlanError, SettingError
+from dreamframe.errors import PlanError, SettingError, one_of
+from dreamframe.frame.arguments import need_order
+from dreamframe.frame.base import whole
+from dreamframe.frame.concat import ConcatHow, need_alike
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
@@ -21,6 +24,7 @@ from dreamframe.frame.vectors import VectorVerbs
 from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import described
 from dreamframe.plan.hidden import SAMPLE
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.relational import RepeatTo
@@ -64,6 +68,8 @@ def frame(data: Any, *, schema: Any = None) -> Frame:
 def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
     if isinstance(source, (bytes, bytearray)) or hasattr(source, "read"):
         raise PlanError(f"scan_{format}: this is a {type(source).__name__}, not the path of a file. Read it with polars, and pass the rows: dr.frame(...).")
+    if not isinstance(source, str | Path | Iterable) or isinstance(source, Frame | Mapping | pl.DataFrame):
+        raise PlanError(f"scan_{format}: {described(source)} is not the path of a file. Rows that are in memory: dr.frame(...).")
     paths = [source] if isinstance(source, (str, Path)) else source
     named = tuple(str(p) for p in paths)
     return Frame(Scan(format=format, paths=tuple(sorted(named)) if isinstance(paths, (set, frozenset)) else named, options=own(tuple(sorted(options.items())))))
@@ -138,6 +144,10 @@ def grid(attributes: Mapping[str, Iterable[Any]]) -> Frame:
     >>> dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}).to_dicts()[1]
     {'topic': 'tea', 'level': 2}
     """
+    if not isinstance(attributes, Mapping):
+        raise SettingError(f"grid: {described(attributes)} is not a dict of attributes; write dr.grid({{'topic': ['tea', 'rain'], 'level': [1, 2]}}).")
+    if text := next((name for name, values in attributes.items() if isinstance(values, str)), None):
+        raise SettingError(f"grid: {text!r} has one text, whose letters would be its values; give a list: {{{text!r}: [{attributes[text]!r}]}}.")
     if not attributes:
         raise SettingError("grid: give at least one attribute, e.g. dr.grid({'topic': ['tea', 'rain']}).")
     names, values = list(attributes), [list(v) for v in attributes.values()]
@@ -154,37 +164,27 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     >>> dr.generate(dr.testing.Echo(), "Write a haiku.", n=2).to_dicts()
     [{'text': 'Write a haiku.'}, {'text': 'Write a haiku.'}]
     """
-    if n < 0:
-        raise SettingError(f"generate: n={n} is not a number of rows.")
+    need_order("generate", llm, prompt)
+    n = whole(n, "n", verb="generate")
     samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
     return samples.prompt(llm, prompt, into=into, **settings)._relational("drop", SAMPLE, strict=True, named="generate")
 
 
-def concat(frames: Sequence[Frame], *, how: str = "vertical") -> Frame:
+def concat(frames: Iterable[Frame], *, how: ConcatHow = "vertical") -> Frame:
     """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null).
+
+    `how` may also be any other word of polars' concat, e.g. "vertical_relaxed" for columns of unlike numbers. Raises SchemaError where columns do not fit.
 
     >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
     [{'a': 1}, {'a': 2}]
     """
-    if not frames:
+    if isinstance(frames, Frame):
+        raise SettingError("concat: one frame is given; write dr.concat([one, other]), a list of them.")
+    given = list(frames)
+    if not given:
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
-    if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
-        raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
-    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=(("how", how),)))
-
-
-class Dream:
-    """The accessor `df.dream` of polars frames: all dreamframe verbs, on these rows."""
-
-    def __new__(cls, data: pl.DataFrame | pl.LazyFrame) -> Frame:  # type: ignore[misc]
-        return frame(data)
-
-
-def register_accessors() -> None:
-    """Give polars frames `.dream`; pandas frames get it when pandas is there already (importing it here would cost every user)."""
-    import sys
-
-    pl.api.register_dataframe_namespace("dream")(Dream)
-    pl.api.register_lazyframe_namespace("dream")(Dream)
-    if "pandas" in sys.modules:
-        sys.modules["pandas"].api.extensions.register_dataframe_accessor("dream")(frame)
+    if wrong := [f for f in given if not isinstance(f, Frame)]:
+        raise SettingError(f"concat: {described(wrong[0])} is among the frames; make it a frame first with dr.frame(...).")
+    one_of(how, get_args(ConcatHow), "how", where="concat")
+    need_alike([f.schema for f in given], how)
+    return Frame(relational("concat", inputs=tuple(f.step for f in given), options=(("how", how),)))

@@ -8,11 +8,13 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.arguments import need_order
 from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import described
 from dreamframe.prompts.base import Prompt
 
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
@@ -48,8 +50,9 @@ class MeaningVerbs(RelationalVerbs, AskVerbs):
         [{'a': 'tea', 'b': 'milk'}, {'a': 'rain', 'b': 'umbrella'}]
         """
         label = name or "join_by"
+        need_order("join_by", llm, prompt, other)
         if not isinstance(other, Verbs):
-            raise SettingError(f"{label}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+            raise SettingError(f"{label}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         return self._pairs(other, block, suffix, label).filter_by(llm, prompt, parse=parse, name=label, **settings)
 
     def _pairs(self, other: Verbs, block: Block, suffix: str, label: str) -> Self:

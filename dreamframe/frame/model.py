@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.habits import ModelHabits
+from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
 
-class Model:
+class Model(Value, ModelHabits):
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
     Pass it on: `df.prompt(model, "…")`, with settings `model.llm(temperature=0)`, or `dr.Transformers(base, adapter=model)`.
@@ -38,6 +40,7 @@ class Model:
     """
 
     __slots__ = ("step",)
+    step: Train
 
     def __init__(self, step: Train) -> None:
         self.step = step

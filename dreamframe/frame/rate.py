@@ -9,7 +9,9 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.arguments import need_column, need_order
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.base import whole
 from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
@@ -30,8 +32,8 @@ class RateVerbs(AskVerbs):
         self,
         llm: LLM | Model | str,
         prompt: str | Prompt,
-        *,
         into: str = "score",
+        *,
         descending: bool = True,
         threshold: float | None = None,
         parse: Callable[[str], float] | None = None,
@@ -48,6 +50,7 @@ class RateVerbs(AskVerbs):
         [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
         """
         label = name or "rank_by"
+        need_order("rank_by", llm, prompt)
         fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
         scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         if threshold is not None:
@@ -61,8 +64,8 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points").to_dicts()
         [{'essay': 'rain', 'points': 9.0}, {'essay': 'wind', 'points': 5.0}]
         """
-        if k < 0:
-            raise SettingError(f"top_k_by: k={k} is not a number of rows.")
+        need_order("top_k_by", llm, prompt, k)
+        k = whole(k, "k", verb="top_k_by")
         label = settings.pop("name", None) or "top_k_by"
         return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
@@ -87,6 +90,8 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["On tea"]}).score(llm, rubric, "essay").to_dicts()
         [{'essay': 'On tea', 'scores': {'clarity': 4, 'depth': 2}}]
         """
+        need_order("score", llm, rubric, column)
+        need_column("score", column)
         low, high = _scale(scale)
         if not isinstance(rubric, Mapping) or not rubric:
             raise SettingError("score: rubric= is a dict of criteria and what they mean, e.g. {'clarity': 'easy to follow'}.")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 
 import polars as pl
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
 from dreamframe.identity.owned import own
-from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs
+from dreamframe.models.habits import described
+from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs, need_columns
 from dreamframe.plan.steps.algebra import JOIN_ORDER, relational
 
+JoinHow = Literal["inner", "left", "right", "full", "semi", "anti", "cross"]
+JoinValidate = Literal["m:m", "m:1", "1:m", "1:1"]
+Keep = Literal["first", "last", "any", "none"]
+JOINS, VALIDATE, KEEP = get_args(JoinHow), get_args(JoinValidate), get_args(Keep)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,7 +34,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2], "b": ["x", "y"]}).select("b", twice=pl.col("a") * 2).to_dicts()
         [{'b': 'x', 'twice': 2}, {'b': 'y', 'twice': 4}]
         """
-        frame, given, _ = self._hoisted("select", into_exprs(exprs, named))
+        frame, given, _ = self._hoisted("select", into_exprs(exprs, named, verb="select"))
         return frame._relational("select", given)
 
     def with_columns(self, *exprs: Any, **named: Any) -> Self:
@@ -40,7 +45,7 @@ class RelationalVerbs(Verbs):
         >>> df.to_dicts()
         [{'t': 'tea', 'said': 'I LIKE TEA'}]
         """
-        given = into_exprs(exprs, named)
+        given = into_exprs(exprs, named, verb="with_columns")
         if (direct := self._directly(given)) is not None:
             return direct
         frame, given, added = self._hoisted("with_columns", given)
@@ -60,7 +65,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        return self._kept(into_exprs([*predicates, *(pl.col(k) == v for k, v in constraints.items())], {}))
+        masked = [pl.Series(p, dtype=pl.Boolean) if isinstance(p, list) and p and all(isinstance(v, bool) for v in p) else p for p in predicates]
+        return self._kept(into_exprs([*masked, *(pl.col(k) == v for k, v in constraints.items())], {}, verb="filter"))
 
     def _kept(self, predicates: list[pl.Expr], *, named: str | None = None) -> Self:
         """The rows for which all predicates are true, for a verb of that name."""
@@ -81,6 +87,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1]}).rename({"a": "b"}).columns
         ['b']
         """
+        if not isinstance(mapping, Mapping):
+            raise SettingError(f"rename: {described(mapping)} is not a dict of names; write df.rename({{'old': 'new'}}).")
         return self._relational("rename", dict(mapping))
 
     def cast(self, dtypes: Any, *, strict: bool = True) -> Self:
@@ -97,7 +105,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [2, 1]}).sort("a").to_dicts()
         [{'a': 1}, {'a': 2}]
         """
-        frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}))
+        frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}, verb="sort"))
         return frame._relational("sort", given, descending=descending, nulls_last=nulls_last, maintain_order=True)._dropping(added, named="sort")
 
     def head(self, n: int = 5) -> Self:
@@ -106,7 +114,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).head(2).to_dicts()
         [{'a': 1}, {'a': 2}]
         """
-        return self._relational("head", n)
+        return self._relational("head", whole(n, "n", verb="head"))
 
     def limit(self, n: int = 5) -> Self:
         """Keep the first n rows: another name for head.
@@ -114,7 +122,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).limit(1).to_dicts()
         [{'a': 1}]
         """
-        return self._relational("head", n, named="limit")
+        return self._relational("head", whole(n, "n", verb="limit"), named="limit")
 
     def tail(self, n: int = 5) -> Self:
         """Keep the last n rows.
@@ -122,7 +130,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).tail(1).to_dicts()
         [{'a': 3}]
         """
-        return self._relational("tail", n)
+        return self._relational("tail", whole(n, "n", verb="tail"))
 
     def slice(self, offset: int, length: int | None = None) -> Self:
         """Keep `length` rows from an offset on; a negative offset counts from the end.
@@ -130,7 +138,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).slice(1, 1).to_dicts()
         [{'a': 2}]
         """
-        return self._relational("slice", offset, length)
+        offset = whole(offset, "offset", verb="slice", least=None)
+        return self._relational("slice", offset, None if length is None else whole(length, "length", verb="slice"))
 
     def reverse(self) -> Self:
         """Turn the rows round, last to first.
@@ -140,12 +149,13 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("reverse")
 
-    def unique(self, subset: Any = None, *, keep: str = "first") -> Self:
+    def unique(self, subset: Any = None, *, keep: Keep = "first") -> Self:
         """Keep one row of each kind, in order of first appearance. `keep` is "first", "last", "none" or "any" (which is the first here).
 
         >>> dr.frame({"a": [2, 1, 2]}).unique().to_dicts()
         [{'a': 2}, {'a': 1}]
         """
+        one_of(keep, KEEP, "keep", where="unique")
         return self._relational("unique", subset, keep="first" if keep == "any" else keep, maintain_order=True)
 
     def drop_nulls(self, subset: Any = None) -> Self:
@@ -160,12 +170,12 @@ class RelationalVerbs(Verbs):
         self,
         other: Verbs,
         on: Any = None,
-        how: str = "inner",
+        how: JoinHow = "inner",
         *,
         left_on: Any = None,
         right_on: Any = None,
         suffix: str = "_right",
-        validate: str = "m:m",
+        validate: JoinValidate = "m:m",
         nulls_equal: bool = False,
         coalesce: bool | None = None,
     ) -> Self:
@@ -175,6 +185,12 @@ class RelationalVerbs(Verbs):
         >>> a.join(b, on="k").to_dicts()
         [{'k': 2, 'v': 'y'}, {'k': 1, 'v': 'x'}]
         """
+        one_of(how, JOINS, "how", where="join")
+        one_of(validate, VALIDATE, "validate", where="join")
+        if on is None and left_on is None and right_on is None and how != "cross":
+            raise SettingError("join: name the columns that both frames have in common: on='key', or left_on= and right_on=; all with all: how='cross'.")
+        if how == "cross" and not on is left_on is right_on is None:
+            raise SettingError("join: how='cross' joins every row with every row, and takes no on=; leave it out, or choose another how=.")
         given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce}
         options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
         return self._joined(other, options)
@@ -182,7 +198,7 @@ class RelationalVerbs(Verbs):
     def _joined(self, other: Verbs, options: Mapping[str, Any], *, named: str | None = None) -> Self:
         """The join with these of polars' options, for a verb of that name."""
         if not isinstance(other, Verbs):
-            raise SettingError(f"{named or 'join'}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+            raise SettingError(f"{named or 'join'}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         options = {**options, "maintain_order": JOIN_ORDER.get(options["how"], "left_right")}
         return self._over(relational("join", inputs=(self.step, other.step), options=own(tuple(sorted(options.items()))), name=named))
 
@@ -192,7 +208,11 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3]}).group_by("k").agg(pl.col("v").sum()).to_dicts()
         [{'k': 'a', 'v': 4}, {'k': 'b', 'v': 2}]
         """
-        return GroupBy(self, into_exprs(by, named))
+        keys = into_exprs(by, named, verb="group_by")
+        if not keys:
+            raise SettingError("group_by: name the columns that rows of a group have in common. One row of all rows: df.select(pl.col('a').sum()).")
+        need_columns(keys, self.step.schema, step="group_by")
+        return GroupBy(self, keys)
 
     def explode(self, columns: Any, *more: Any) -> Self:
         """Make a row of each element of list columns.
@@ -232,6 +252,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).gather([2, 0]).to_dicts()
         [{'a': 3}, {'a': 1}]
         """
+        if isinstance(indices, int | str):
+            raise SettingError(f"gather: {described(indices)} is not a list of positions; write df.gather([0, 2]).")
         return self._relational("gather", [whole(i, "index", verb="gather", least=None) for i in indices])
 
     def pipe(self, function: Callable[Concatenate[Self, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,6 +10,7 @@ from dreamframe.errors import SettingError
 from dreamframe.identity.fingerprint import canonical
 from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
+from dreamframe.models.habits import called, described
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.prices import Price
 
@@ -36,6 +37,9 @@ class Parallel(LLM):
 
     def __init__(self, *llms: LLM | str) -> None:
         given = [named(part) if isinstance(part, str) else part for part in llms]
+        if wrong := [part for part in given if not isinstance(part, LLM)]:
+            way = called(wrong[0]) or " Give models or their names: dr.Parallel(one, other)."
+            raise SettingError(f"Parallel: {described(wrong[0])} is not a language model.{way}")
         made = tuple(p for part in given for p in (part.llms if isinstance(part, Parallel) else (part,)))
         if len(made) < 2:
             raise SettingError(f"Parallel: {len(made)} models; give two or more.")

@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
 from dreamframe.models.edges import Rows, as_edge
+from dreamframe.models.embedders.base import need_embedder
 from dreamframe.models.request import RowContext
 from dreamframe.models.tokens import CHARS, usual
 from dreamframe.prompts import templates as template
@@ -54,6 +55,8 @@ class FewShot(Prompt):
     def __post_init__(self) -> None:
         if (self.k is None) != (self.by is None):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
+        if self.by is not None:
+            need_embedder(self.by, where="FewShot")
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
         object.__setattr__(self, "examples", as_edge(self.examples))

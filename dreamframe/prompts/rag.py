@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.models.edges import Rows, as_edge
+from dreamframe.models.embedders.base import need_embedder
 from dreamframe.models.request import RowContext
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
@@ -43,6 +44,7 @@ class Rag(Prompt):
     def __post_init__(self) -> None:
         if self.k < 1:
             raise SettingError(f"Rag: k={self.k}; show one document or more.")
+        need_embedder(self.by, where="Rag")
         object.__setattr__(self, "docs", as_edge(self.docs))
         if not isinstance(self.docs, Rows | tuple):
             raise SettingError(f"Rag: docs= is a frame, not a {type(self.docs).__name__}; make one with dr.frame(...).")

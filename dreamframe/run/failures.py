@@ -30,7 +30,8 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
         total = _n_rows([stage for stage in stages if stage.failed])
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
         what = f"{_of(raising, step)}: {len(raising)} of {total} rows failed"
-        raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])
+        then = f"Every other answer is kept. {_next(raising, by_function)}"
+        raise RowsFailedError(listing(what, raising, then, by_function=by_function), [f.as_dict() for f in raising])
 
 
 def _n_rows(stages: Sequence[Stage]) -> int:
@@ -66,17 +67,17 @@ def _next(failed: Sequence[FailedRow], by_function: Collection[str]) -> str:
     )
 
 
-def listing(what: str, failed: Sequence[FailedRow], then: str, *, most: int = 3) -> str:
-    """A message that counts the failures by kind, shows the first few and says what to do then."""
+def listing(what: str, failed: Sequence[FailedRow], then: str, *, most: int = 3, by_function: Collection[str] = ()) -> str:
+    """A message that counts the failures by kind, shows the first few and says what to do then. `by_function` as of `_next`."""
     kinds = Counter(f.failure.error for f in failed)
     counts = ", ".join(f"{n} × {kind}" for kind, n in kinds.most_common())
     more = [f"  … and {len(failed) - most} more: df.failures() has them all"] if len(failed) > most else []
-    return "\n".join([f"{what} ({counts}).", *(_shown(f) for f in failed[:most]), *more, f"{then}."])
+    return "\n".join([f"{what} ({counts}).", *(_shown(f, "given" if f.step in by_function else "asked") for f in failed[:most]), *more, f"{then}."])
 
 
-def _shown(row: FailedRow) -> str:
+def _shown(row: FailedRow, what: str) -> str:
     f = row.failure
-    lines = [f"  row {row.row} of {row.step}: {f.error}: {_cut(f.message)}", f"    asked: {_cut(f.request, 120)}"]
+    lines = [f"  row {row.row} of {row.step}: {f.error}: {_cut(f.message)}", f"    {what}: {_cut(f.request, 120)}"]
     if f.error in UNREADABLE and f.text is not None:
         lines.append(f"    answered: {_cut(f.text, 120)!r}")
     return "\n".join(lines)

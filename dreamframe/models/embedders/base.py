@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from dreamframe.errors import NotAllowedError
+from dreamframe.errors import NotAllowedError, SettingError
 from dreamframe.models.base import ModelSettings, steering
+from dreamframe.models.habits import called, described
 from dreamframe.models.local.weights import MINILM
 from dreamframe.models.request import Question
 
@@ -37,6 +38,15 @@ class Embedder(ModelSettings):
     def question(self) -> Question:
         """What is the same for every text."""
         return Question(llm=self, form="input")
+
+
+def need_embedder(by: Any, *, where: str) -> Embedder:
+    """The embedder itself, or SettingError where it is something else."""
+    if not isinstance(by, Embedder):
+        trained = " A model that df.train gave is one as model.embedder()." if hasattr(by, "embedder") else ""
+        known = "give one such as dr.MiniLM() or dr.OpenAIEmbedder('text-embedding-3-small')"
+        raise SettingError(f"{where}: {described(by)} is not an embedder; {known}.{called(by)}{trained}")
+    return by
 
 
 @dataclass(frozen=True)
