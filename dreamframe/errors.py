@@ -281,6 +281,13 @@ def listed(names: Iterable[str], *, most: int = 12) -> str:
     return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
 
 
+def one_of(value: object, possible: Sequence[str], argument: str, *, where: str) -> None:
+    """Raise SettingError where an argument is not one of the possible words, with the nearest of them."""
+    if value not in possible:
+        near = did_you_mean(value, possible) if isinstance(value, str) else ""
+        raise SettingError(f"{where}: {argument}={value!r} is not one of {', '.join(map(repr, possible))}.{near}")
+
+
 def did_you_mean(name: str, possible: Sequence[str]) -> str:
     """` Did you mean 'x'?` for the nearest of `possible`, else nothing.
 

@@ -15,6 +15,7 @@ NAMES: Mapping[str, str] = {  # name → module
     # Language models
     "OpenAI": "models.llms.openai",
     "Anthropic": "models.llms.anthropic",
+    "FunctionLLM": "models.function",
     "LiteLLM": "models.llms.litellm",
     "LlamaCpp": "models.llms.llamacpp",
     "Mistral": "models.llms.mistral",

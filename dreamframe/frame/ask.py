@@ -9,16 +9,19 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
-from dreamframe.models.llms.names import llm as named_llm
+from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
+from dreamframe.plan.step import OnError, need_name
+from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -28,15 +31,6 @@ from dreamframe.prompts.templates import literal, placeholder
 
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
-
-
-def as_llm(llm: LLM | Model | str) -> LLM:
-    """Every verb takes a model, its name (e.g. "openai/gpt-4o-mini"), or one that a plan trains. Raises SettingError for anything else."""
-    if isinstance(llm, str | Model):
-        return named_llm(llm) if isinstance(llm, str) else llm.llm()
-    if not isinstance(llm, LLM):
-        raise SettingError(f"a {type(llm).__name__} is not a language model; give one such as dr.OpenAI('gpt-4o-mini'), its name, or what df.train gave.")
-    return llm
 
 
 def prompt_fields(
@@ -62,6 +56,9 @@ def prompt_fields(
     for argument, value in (("n", n), ("repairs", repairs)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise SettingError(f"{where}: {argument}= is a whole number, not a {type(value).__name__}. A template's name must be another than {argument!r}.")
+    if parse is not None and (not callable(parse) or is_async(parse)):
+        kind = "an async function" if callable(parse) else described(parse)
+        raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
     return {
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
@@ -77,14 +74,14 @@ def prompt_fields(
 def prompt(
     llm: LLM | Model | str,
     prompt: str | Prompt,
-    *,
     into: str = "answer",
+    *,
     schema: Any = None,
     system: str | None = None,
     n: int = 1,
     seed: int | None = None,
     parse: Callable[[str], Any] | None = None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
     repairs: int = 1,
     name: str | None = None,
     **sampling_and_columns: Any,
@@ -98,6 +95,8 @@ def prompt(
     >>> df.select(dr.prompt(llm, "Sum up {t}", t=pl.col("text").str.head(6), into="sum")).to_dicts()
     [{'sum': 'Sum up A long'}]
     """
+    need_order("prompt", llm, prompt)
+    need_name(into, step=name or "prompt")
     columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
     if "keep" in sampling:
@@ -105,7 +104,7 @@ def prompt(
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
-    model, value = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+    model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
     warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
     warn_of_system(system, model, step=name or "prompt")
     return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
@@ -129,14 +128,14 @@ class AskVerbs(Verbs):
         self,
         llm: LLM | Model | str,
         prompt: str | Prompt,
-        *,
         into: str = "answer",
+        *,
         schema: Any = None,
         system: str | None = None,
         n: int = 1,
         seed: int | None = None,
         parse: Callable[[str], Any] | None = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         repairs: int = 1,
         keep: Keep = None,
         name: str | None = None,
@@ -162,18 +161,19 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["tea"]}).prompt(llm, "Sum up: {text}", into="sum").to_dicts()
         [{'text': 'tea', 'sum': 'Sum up: tea'}]
         """
+        need_order("prompt", llm, prompt)
         fields = prompt_fields(
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
         )
         fields["keep"] = kept(keep, into, step=name or "prompt")
-        model, asked = as_llm(llm), Prompt.of(prompt, step=name or "prompt")
+        model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
         warn_of_prompt(asked, step=made.where, below=self.step)
         warn_of_system(system, model, step=made.where, below=self.step)
         warn_of_copies(made, n, step=made.where)
         return self._over(made)
 
-    def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
+    def extract(self, llm: LLM | Model | str, schema: Any, column: str, into: str = "extracted", *, prompt: str | None = None, **settings: Any) -> Self:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
 
         >>> llm = dr.testing.Scripted(['{"city": "Bern"}'])
@@ -181,13 +181,15 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["I live in Bern."]}).extract(llm, shape, "text").to_dicts()
         [{'text': 'I live in Bern.', 'extracted': {'city': 'Bern'}}]
         """
+        need_order("extract", llm, schema, column)
+        need_column("extract", column)
         if prompt is not None:
             warn_of_unread(column, prompt, step=settings.get("name") or "extract")
         ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self, llm: LLM | TaskModel | Model | str, labels: Any, column: str, *, into: str = "label", prompt: str | Prompt | None = None, **settings: Any
+        self, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
     ) -> Self:
         """Add a column with one of the labels for each text.
 
@@ -201,6 +203,8 @@ class AskVerbs(Verbs):
         [{'review': 'Lovely tea.', 'mood': 'good'}]
         """
         where = settings.get("name") or "classify"
+        need_order("classify", llm, labels, column)
+        need_column("classify", column)
         schema = AnswerSchema.of(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
@@ -228,7 +232,7 @@ class AskVerbs(Verbs):
         *,
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
     ) -> Self:
@@ -244,6 +248,7 @@ class AskVerbs(Verbs):
         >>> df.filter_by(llm, "Is it about sports? {article}").to_dicts()
         [{'article': 'Cup final'}]
         """
+        need_order("filter_by", llm, prompt)
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
         fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
         asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)

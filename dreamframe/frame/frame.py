@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import polars as pl
 
-from dreamframe.errors import PlanError, SettingError
+from dreamframe.errors import PlanError, SettingError, one_of
+from dreamframe.frame.arguments import need_order
+from dreamframe.frame.base import whole
 from dreamframe.frame.cite import CiteVerbs
+from dreamframe.frame.concat import ConcatHow, need_alike
 from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
@@ -27,8 +28,8 @@ from dreamframe.frame.write import WriteVerbs
 from dreamframe.hub.tables import rows_of
 from dreamframe.identity.owned import own
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import described
 from dreamframe.plan.hidden import SAMPLE
-from dreamframe.plan.steps.ailing import unlike
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import RepeatTo
@@ -76,8 +77,8 @@ def _scan(format: str, source: Any, options: Mapping[str, Any]) -> Frame:
     if unknown := [name for name in options if name not in options_of(format)]:
         raise SettingError.unknown(unknown[0], possible=options_of(format), where=f"scan_{format}")
     paths = [source] if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read") else source
-    if not isinstance(paths, Iterable):
-        raise PlanError(f"scan_{format}: {source!r} is not the path of a file, nor several.")
+    if not isinstance(paths, Iterable) or isinstance(source, Frame | Mapping | pl.DataFrame):
+        raise PlanError(f"scan_{format}: {described(source)} is not the path of a file. Rows that are in memory: dr.frame(...).")
     given = [local_path(p) for p in (sorted(paths, key=str) if isinstance(paths, (set, frozenset)) else paths)]
     if any(is_elsewhere(p) for p in given):
         return Frame(read_elsewhere(format, given, options))
@@ -163,6 +164,10 @@ def grid(attributes: Mapping[str, Iterable[Any]]) -> Frame:
     >>> dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}).to_dicts()[1]
     {'topic': 'tea', 'level': 2}
     """
+    if not isinstance(attributes, Mapping):
+        raise SettingError(f"grid: {described(attributes)} is not a dict of attributes; write dr.grid({{'topic': ['tea', 'rain'], 'level': [1, 2]}}).")
+    if text := next((name for name, values in attributes.items() if isinstance(values, str)), None):
+        raise SettingError(f"grid: {text!r} has one text, whose letters would be its values; give a list: {{{text!r}: [{attributes[text]!r}]}}.")
     if not attributes:
         raise SettingError("grid: give at least one attribute, e.g. dr.grid({'topic': ['tea', 'rain']}).")
     names, values = list(attributes), [list(v) for v in attributes.values()]
@@ -179,8 +184,8 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     >>> dr.generate(dr.testing.Echo(), "Write a haiku.", n=2).to_dicts()
     [{'text': 'Write a haiku.'}, {'text': 'Write a haiku.'}]
     """
-    if n < 0:
-        raise SettingError(f"generate: n={n} is not a number of rows.")
+    need_order("generate", llm, prompt)
+    n = whole(n, "n", verb="generate")
     samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
     asked = samples.prompt(llm, prompt, into=into, **settings)
     if isinstance(asked.step, PromptStep):
@@ -188,72 +193,23 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     return asked._relational("drop", SAMPLE, strict=True, named="generate")
 
 
-def concat(frames: Iterable[Frame], *, how: str = "vertical", rechunk: bool = False) -> Frame:  # noqa: ARG001  polars' own
+def concat(frames: Iterable[Frame], *, how: ConcatHow = "vertical", rechunk: bool = False) -> Frame:  # noqa: ARG001  polars' own
     """Put frames together: "vertical" (rows below rows), "horizontal" (columns side by side) or "diagonal" (missing columns are null); with "_relaxed" at
     the end, types are widened until they agree. Frames side by side have as many rows each; with "horizontal_extend" nulls fill up the
     shorter ones. `rechunk` changes no row.
+
+    `how` may also be any other word of polars' concat, e.g. "vertical_relaxed" for columns of unlike numbers. Raises SchemaError where columns do not fit.
 
     >>> dr.concat([dr.frame({"a": [1]}), dr.frame({"a": [2]})]).to_dicts()
     [{'a': 1}, {'a': 2}]
     """
     if isinstance(frames, Frame):
-        raise SettingError("concat: this is one frame; pass a list of frames: dr.concat([a, b]).")
-    frames = list(frames)
-    if not frames:
+        raise SettingError("concat: one frame is given; write dr.concat([one, other]), a list of them.")
+    given = list(frames)
+    if not given:
         raise PlanError("concat: there is nothing to put together; pass at least one frame.")
-    if wrong := [type(f).__name__ for f in frames if not isinstance(f, Frame)]:
-        raise SettingError(f"concat: there is a {wrong[0]} among the frames; make it a frame first with dr.frame(...).")
-    first = frames[0].schema
-    for place, other in enumerate(frames[1:], 2):
-        if how == "vertical" and (differs := unlike(other.schema, first)):
-            ways = "how='vertical_relaxed' widens types, 'diagonal' fills missing columns with null, and 'diagonal_relaxed' does both"
-            raise PlanError(f"concat: frame {place} has other columns than frame 1: {differs}. {ways}.")
-    return Frame(relational("concat", inputs=tuple(f.step for f in frames), options=(("how", how),)))
-
-
-class Dream:
-    """The accessor `df.dream` of polars and pandas frames: all dreamframe verbs, on these rows."""
-
-    def __new__(cls, data: pl.DataFrame | pl.LazyFrame) -> Frame:  # type: ignore[misc]
-        return frame(data)
-
-
-def register_accessors() -> None:
-    """Give polars frames `.dream`, and pandas frames and series: now, or when pandas is imported (importing it here would cost every user)."""
-    pl.api.register_dataframe_namespace("dream")(Dream)
-    pl.api.register_lazyframe_namespace("dream")(Dream)
-    if "pandas" in sys.modules:
-        _register_with_pandas(sys.modules["pandas"])
-    elif not any(isinstance(finder, _Pandas) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Pandas())
-
-
-def _register_with_pandas(pandas: Any) -> None:
-    pandas.api.extensions.register_dataframe_accessor("dream")(frame)
-    pandas.api.extensions.register_series_accessor("dream")(frame)
-
-
-class _Pandas:
-    """Python asks it for modules before all others: it knows none, but when pandas is found, pandas frames get `.dream` as soon as they are there."""
-
-    is_looking = False
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:  # noqa: ARG002  the protocol of sys.meta_path
-        if name != "pandas" or self.is_looking:
-            return None
-        self.is_looking = True
-        try:
-            spec = importlib.util.find_spec("pandas")
-        finally:
-            self.is_looking = False
-        if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                run(module)
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                _register_with_pandas(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+    if wrong := [f for f in given if not isinstance(f, Frame)]:
+        raise SettingError(f"concat: {described(wrong[0])} is among the frames; make it a frame first with dr.frame(...).")
+    one_of(how, get_args(ConcatHow), "how", where="concat")
+    need_alike([f.schema for f in given], how)
+    return Frame(relational("concat", inputs=tuple(f.step for f in given), options=(("how", how),)))

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, TemplateError, listed
-from dreamframe.frame.ask import as_llm
+from dreamframe.frame.arguments import as_llm, need_order
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.habits import GroupHabits
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_list, warn_of_system
 from dreamframe.frame.tracebacks import short_in
@@ -24,11 +25,15 @@ F = TypeVar("F", bound=Verbs)
 
 
 @short_in
-class GroupBy(Generic[F]):
+class GroupBy(GroupHabits, Generic[F]):
     """Groups that wait for `.agg(...)` or `.reduce_by(...)`."""
 
     def __init__(self, frame: F, by: Sequence[pl.Expr]) -> None:
         self._frame, self._by = frame, list(by)
+
+    def __repr__(self) -> str:
+        keys = ", ".join(map(str, self._by))
+        return f"group_by [{keys}] of\n{self._frame!r}".replace("(lazy: .collect()", "(lazy: .agg(...) makes one row of each group; .collect()")
 
     def agg(self, *exprs: Any, **named: Any) -> F:
         """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated; for one answer a group use
@@ -39,7 +44,7 @@ class GroupBy(Generic[F]):
         >>> df.group_by("k").agg(dr.prompt(llm, "{t}", into="longest").str.len_chars().max()).to_dicts()
         [{'k': 'a', 'longest': 2}]
         """
-        return self._aggregated(into_exprs(exprs, named))
+        return self._aggregated(into_exprs(exprs, named, verb="agg"))
 
     def _aggregated(self, values: Sequence[pl.Expr], *, verb: str = "group_by") -> F:
         frame, given, _ = self._frame._hoisted(verb, [*self._by, *values])
@@ -86,6 +91,8 @@ class GroupBy(Generic[F]):
         [{'k': 'a', 'n': '4'}, {'k': 'b', 'n': '3'}]
         """
         label = name or "reduce_by"
+        need_order("reduce_by", llm, prompt)
+        llm = as_llm(llm, verb=label)
         asked = Prompt.of(prompt, step=label)
         keys = [e.meta.output_name() for e in self._by]
         texts = [c for c in asked.columns if c not in keys]

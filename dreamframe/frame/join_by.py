@@ -8,12 +8,14 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.arguments import need_order
 from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import described
 from dreamframe.prompts.base import Prompt
 
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
@@ -51,8 +53,9 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         [{'a': 'tea', 'b': 'milk'}, {'a': 'rain', 'b': 'umbrella'}]
         """
         label = name or "join_by"
+        need_order("join_by", llm, prompt, other)
         if not isinstance(other, Verbs):
-            raise SettingError(f"{label}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+            raise SettingError(f"{label}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         pairs = self._pairs(other, block, suffix, label)
         made = pairs.filter_by(llm, prompt, parse=parse, free_text=free_text, name=label, **settings)
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)

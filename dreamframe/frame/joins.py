@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.identity.owned import own
+from dreamframe.models.habits import described
 from dreamframe.plan.model_columns import into_exprs
 from dreamframe.plan.steps.algebra import JOIN_ORDER, relational
 
+JoinHow = Literal["inner", "left", "right", "full", "semi", "anti", "cross"]
+JoinValidate = Literal["m:m", "m:1", "1:m", "1:1"]
+JOINS, VALIDATE = get_args(JoinHow), get_args(JoinValidate)
 ORDERS: Mapping[str, str] = {"left": "left_right", "right": "right_left", "left_right": "left_right", "right_left": "right_left"}  # asked → kept
 
 
@@ -25,12 +29,12 @@ class JoinVerbs(RelationalVerbs):
         self,
         other: Verbs,
         on: Any = None,
-        how: str = "inner",
+        how: JoinHow = "inner",
         *,
         left_on: Any = None,
         right_on: Any = None,
         suffix: str = "_right",
-        validate: str = "m:m",
+        validate: JoinValidate = "m:m",
         nulls_equal: bool = False,
         coalesce: bool | None = None,
         maintain_order: str | None = None,
@@ -43,6 +47,12 @@ class JoinVerbs(RelationalVerbs):
         >>> a.join(b, on="k").to_dicts()
         [{'k': 2, 'v': 'y'}, {'k': 1, 'v': 'x'}]
         """
+        one_of(how, JOINS, "how", where="join")
+        one_of(validate, VALIDATE, "validate", where="join")
+        if on is None and left_on is None and right_on is None and how != "cross":
+            raise SettingError("join: name the columns that both frames have in common: on='key', or left_on= and right_on=; all with all: how='cross'.")
+        if how == "cross" and not on is left_on is right_on is None:
+            raise SettingError("join: how='cross' joins every row with every row, and takes no on=; leave it out, or choose another how=.")
         given = {"on": on, "left_on": left_on, "right_on": right_on, "coalesce": coalesce}
         options = {k: v for k, v in given.items() if v is not None} | {"how": how, "suffix": suffix, "validate": validate, "nulls_equal": nulls_equal}
         if maintain_order not in (None, "none") and how not in ("semi", "anti"):
@@ -58,7 +68,7 @@ class JoinVerbs(RelationalVerbs):
     def _with(self, verb: str, other: Verbs, options: Mapping[str, Any], *args: Any, named: str | None = None) -> Self:
         """The frame that a polars verb gives over this one and another."""
         if not isinstance(other, Verbs):
-            raise SettingError(f"{named or verb}: the other side is a {type(other).__name__}; make it a frame first with dr.frame(...).")
+            raise SettingError(f"{named or verb}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         given = {k: v for k, v in options.items() if v is not None}
         return self._over(relational(verb, inputs=(self.step, other.step), args=own(args), options=own(tuple(sorted(given.items()))), name=named))
 
@@ -101,7 +111,7 @@ class JoinVerbs(RelationalVerbs):
         """
         if not predicates:
             raise SettingError("join_where: give at least one predicate; every pair of rows is join(how='cross').")
-        return self._joined(other, {"how": "cross", "suffix": suffix}, named="join_where")._kept(into_exprs(predicates, {}), named="join_where")
+        return self._joined(other, {"how": "cross", "suffix": suffix}, named="join_where")._kept(into_exprs(predicates, {}, verb="join_where"), named="join_where")
 
     def merge_sorted(self, other: Verbs, key: str) -> Self:
         """Put two frames of equal columns, each sorted by `key`, together into one that is; of equal rows those of this frame come first.

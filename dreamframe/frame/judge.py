@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import SchemaError, SettingError, one_of
+from dreamframe.frame.arguments import need_order
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_one_text
 from dreamframe.frame.rate import RateVerbs
@@ -18,7 +19,8 @@ from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
 from dreamframe.prompts.parsers import Winner
 
-SWAPS = ("random", "both", "never")
+Swap = Literal["random", "both", "never"]
+SWAPS = get_args(Swap)
 
 
 class JudgeVerbs(RateVerbs):
@@ -29,14 +31,14 @@ class JudgeVerbs(RateVerbs):
     def judge(
         self,
         llm: LLM | Model | str,
-        *,
         a: str,
         b: str,
+        *,
         prompt: str | None = None,
         criteria: str | Sequence[str] | None = None,
         instruction: str | None = None,
         into: str = "winner",
-        swap: str = "random",
+        swap: Swap = "random",
         seed: int = 0,
         parse: Callable[[str], str] | None = None,
         free_text: bool = False,
@@ -58,8 +60,8 @@ class JudgeVerbs(RateVerbs):
         [{'x': 'tea', 'y': 'rain', 'winner': 'b'}]
         """
         label = name or "judge"
-        if swap not in SWAPS:
-            raise SettingError(f"{label}: swap={swap!r} is not one of {', '.join(map(repr, SWAPS))}.")
+        need_order("judge", llm, a, b)
+        one_of(swap, SWAPS, "swap", where=label)
         if criteria is not None and instruction is not None:
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)

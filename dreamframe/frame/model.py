@@ -9,7 +9,9 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.cite import cited
+from dreamframe.frame.habits import ModelHabits
 from dreamframe.frame.tracebacks import short_in
+from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @short_in
-class Model:
+class Model(Value, ModelHabits):
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
     Pass it on: `df.prompt(model, "…")`, with settings `model.llm(temperature=0)`, or `dr.Transformers(base, adapter=model)`.
@@ -42,6 +44,7 @@ class Model:
     """
 
     __slots__ = ("step",)
+    step: Train
 
     def __init__(self, step: Train) -> None:
         self.step = step

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dreamframe.arrow import shared
 from dreamframe.errors import SettingError
-from dreamframe.frame.base import Verbs
+from dreamframe.frame.base import Verbs, whole
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
+from dreamframe.models.habits import described
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text
 from dreamframe.plan.optimizer.rules import optimise
 from dreamframe.plan.secrets import plan_redactor
@@ -308,7 +309,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
         [{'a': 1}]
         """
-        return current(self.step).collect(relational("head", inputs=(self.step,), args=(n,)))
+        return current(self.step).collect(relational("head", inputs=(self.step,), args=(whole(n, "n", verb="preview"),)))
 
     def __repr__(self) -> str:
         columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))
@@ -318,18 +319,23 @@ class OutputVerbs(Verbs):
         return plan_html(self.step)
 
 
-def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:
+def collect_all(frames: Iterable[OutputVerbs]) -> list[pl.DataFrame]:
     """Run several plans as one: what they share is computed and asked once.
 
     >>> a = dr.frame({"a": [1]})
     >>> [f.height for f in dr.collect_all([a, a.head(0)])]
     [1, 0]
     """
-    for i, frame in enumerate(frames):
+    if isinstance(frames, OutputVerbs | Mapping) or not isinstance(frames, Iterable):
+        raise SettingError(f"collect_all: {described(frames)} is not a list of frames; write dr.collect_all([one, other]), or df.collect() for one.")
+    given = list(frames)
+    for i, frame in enumerate(given):
         if isinstance(getattr(frame, "step", None), ModelStep):
             raise SettingError(
                 f"collect_all: number {i} is a model, which has no rows: model.fit() trains it. A frame that asks it (df.prompt(model.llm(), …)) trains it too."
             )
-    return current(*(f.step for f in frames)).collect_all([f.step for f in frames])
+    if wrong := [f for f in given if not isinstance(f, OutputVerbs)]:
+        raise SettingError(f"collect_all: {described(wrong[0])} is among the frames; make it a frame first with dr.frame(...).")
+    return current(*(f.step for f in given)).collect_all([f.step for f in given]) if given else []
 
 

@@ -9,7 +9,9 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.arguments import need_column, need_order
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.base import whole
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_unread
 from dreamframe.models.base import LLM
@@ -31,8 +33,8 @@ class RateVerbs(AskVerbs):
         self,
         llm: LLM | Model | str,
         prompt: str | Prompt,
-        *,
         into: str = "score",
+        *,
         descending: bool = True,
         threshold: float | None = None,
         scale: tuple[int, int] | None = None,
@@ -56,6 +58,7 @@ class RateVerbs(AskVerbs):
         [{'essay': 'On rain', 'score': 9}, {'essay': 'On tea', 'score': 3}]
         """
         label = name or "rank_by"
+        need_order("rank_by", llm, prompt)
         if scale is not None:
             if threshold is not None and threshold > scale[1]:
                 raise SettingError(f"{label}: threshold={threshold} keeps no row: no score of scale={scale!r} is as high.")
@@ -79,8 +82,8 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points", scale=(1, 10)).to_dicts()
         [{'essay': 'rain', 'points': 9}, {'essay': 'wind', 'points': 5}]
         """
-        if k < 0:
-            raise SettingError(f"top_k_by: k={k} is not a number of rows.")
+        need_order("top_k_by", llm, prompt, k)
+        k = whole(k, "k", verb="top_k_by")
         label = settings.pop("name", None) or "top_k_by"
         return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
@@ -105,6 +108,8 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["On tea"]}).score(llm, rubric, "essay").to_dicts()
         [{'essay': 'On tea', 'scores': {'clarity': 4, 'depth': 2}}]
         """
+        need_order("score", llm, rubric, column)
+        need_column("score", column)
         low, high = checked_scale(scale, step="score")
         if not isinstance(rubric, Mapping) or not rubric:
             raise SettingError("score: rubric= is a dict of criteria and what they mean, e.g. {'clarity': 'easy to follow'}.")

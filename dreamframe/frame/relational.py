@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 
 import polars as pl
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
-from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs
+from dreamframe.models.habits import described
+from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs, need_columns
 
+Keep = Literal["first", "last", "any", "none"]
+KEEP = get_args(Keep)
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2], "b": ["x", "y"]}).select("b", twice=pl.col("a") * 2).to_dicts()
         [{'b': 'x', 'twice': 2}, {'b': 'y', 'twice': 4}]
         """
-        frame, given, _ = self._hoisted("select", into_exprs(exprs, named))
+        frame, given, _ = self._hoisted("select", into_exprs(exprs, named, verb="select"))
         return frame._relational("select", given)
 
     def with_columns(self, *exprs: Any, **named: Any) -> Self:
@@ -38,7 +41,7 @@ class RelationalVerbs(Verbs):
         >>> df.to_dicts()
         [{'t': 'tea', 'said': 'I LIKE TEA'}]
         """
-        given = into_exprs(exprs, named)
+        given = into_exprs(exprs, named, verb="with_columns")
         if (direct := self._directly(given)) is not None:
             return direct
         frame, given, added = self._hoisted("with_columns", given)
@@ -58,7 +61,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        return self._kept(_predicates(predicates, constraints))
+        return self._kept(_predicates(predicates, constraints, verb="filter"))
 
     def _kept(self, predicates: list[pl.Expr], *, named: str | None = None) -> Self:
         """The rows for which all predicates are true, for a verb of that name."""
@@ -71,7 +74,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, None]}).remove(pl.col("a") > 1).to_dicts()
         [{'a': 1}, {'a': None}]
         """
-        given = _predicates(predicates, constraints)
+        given = _predicates(predicates, constraints, verb="remove")
         return self._kept([~pl.all_horizontal(given).fill_null(value=False)] if given else [], named="remove")
 
     def drop(self, *columns: Any, strict: bool = True) -> Self:
@@ -88,6 +91,8 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1]}).rename({"a": "b"}).columns
         ['b']
         """
+        if not callable(mapping) and not isinstance(mapping, Mapping):
+            raise SettingError(f"rename: {described(mapping)} is not a dict of names; write df.rename({{'old': 'new'}}).")
         names = {name: str(mapping(name)) for name in self.step.schema} if callable(mapping) else dict(mapping)
         return self._relational("rename", names, **_given(strict=None if strict else False))
 
@@ -112,7 +117,7 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [2, 1]}).sort("a").to_dicts()
         [{'a': 1}, {'a': 2}]
         """
-        frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}))
+        frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}, verb="sort"))
         return frame._relational("sort", given, descending=descending, nulls_last=nulls_last, maintain_order=True)._dropping(added, named="sort")
 
     def head(self, n: int = 5) -> Self:
@@ -156,12 +161,13 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("reverse")
 
-    def unique(self, subset: Any = None, *, keep: str = "first", maintain_order: bool = True) -> Self:  # noqa: ARG002  polars' own; always kept here
+    def unique(self, subset: Any = None, *, keep: Keep = "first", maintain_order: bool = True) -> Self:  # noqa: ARG002  polars' own; always kept here
         """Keep one row of each kind, in order of first appearance. `keep` is "first", "last", "none" or "any" (which is the first here).
 
         >>> dr.frame({"a": [2, 1, 2]}).unique().to_dicts()
         [{'a': 2}, {'a': 1}]
         """
+        one_of(keep, KEEP, "keep", where="unique")
         return self._relational("unique", subset, keep="first" if keep == "any" else keep, maintain_order=True)
 
     def drop_nulls(self, subset: Any = None) -> Self:
@@ -178,7 +184,11 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3]}).group_by("k").agg(pl.col("v").sum()).to_dicts()
         [{'k': 'a', 'v': 4}, {'k': 'b', 'v': 2}]
         """
-        return GroupBy(self, into_exprs(by, named))
+        keys = into_exprs(by, named, verb="group_by")
+        if not keys:
+            raise SettingError("group_by: name the columns that rows of a group have in common. One row of all rows: df.select(pl.col('a').sum()).")
+        need_columns(keys, self.step.schema, step="group_by")
+        return GroupBy(self, keys)
 
     def explode(self, columns: Any, *more: Any, empty_as_null: bool = False, keep_nulls: bool = True) -> Self:
         """Make a row of each element of list columns. An empty list makes none, or a null with `empty_as_null`; a null makes one if `keep_nulls`.
@@ -247,6 +257,9 @@ class RelationalVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).gather([2, 0]).to_dicts()
         [{'a': 3}, {'a': 1}]
         """
+        odd: Any = indices
+        if isinstance(odd, str):
+            raise SettingError(f"gather: {described(indices)} is not a list of positions; write df.gather([0, 2]).")
         places = indices if isinstance(indices, Iterable) else [indices]
         places = [whole(i, "index", verb="gather", least=None) for i in places]
         return self._relational("gather", places, **_given(null_on_oob=null_on_oob or None))
@@ -275,7 +288,7 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _predicates(given: Sequence[Any], constraints: Mapping[str, Any]) -> list[pl.Expr]:
+def _predicates(given: Sequence[Any], constraints: Mapping[str, Any], *, verb: str) -> list[pl.Expr]:
     """The arguments of `filter` as expressions: a list of truth values is a value for each row."""
     masks = [pl.Series(p, dtype=pl.Boolean) if isinstance(p, (list, tuple)) and p and all(isinstance(v, bool) for v in p) else p for p in given]
-    return into_exprs([*masks, *(pl.col(k) == v for k, v in constraints.items())], {})
+    return into_exprs([*masks, *(pl.col(k) == v for k, v in constraints.items())], {}, verb=verb)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, SupportsIndex, TypeVar, overload
 
 import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
+from dreamframe.frame.mapped import AWAITED, need_function, new_columns, typed_columns
 from dreamframe.plan.step import OnError
-from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.apply import MapBatches, MapRows, is_async
 from dreamframe.plan.steps.relational import RepeatTo, Sample, Shard, SplitPart
 
 F = TypeVar("F")
@@ -54,9 +55,8 @@ class RowVerbs(Verbs):
         >>> dr.frame({"a": [1, 2, 3]}).shard(2, 0).to_dicts()
         [{'a': 1}, {'a': 3}]
         """
-        if whole(n, "n", verb="shard") < 1:
-            raise SettingError(f"shard: n={n}; there must be one shard or more.")
-        if not 0 <= whole(i, "i", verb="shard") < n:
+        n, i = whole(n, "n", verb="shard", least=1), whole(i, "i", verb="shard")
+        if not 0 <= i < n:
             raise SettingError(f"shard: there are shards 0 to {n - 1} of {n}, not {i}.")
         if contiguous:
             return self._over(Shard(inputs=(self.step,), n=n, i=i))
@@ -103,15 +103,19 @@ class RowVerbs(Verbs):
 
     def map(
         self,
-        function: Callable[[dict[str, Any]], Mapping[str, Any]],
+        function: Callable[[dict[str, Any]], Any],
+        schema: Mapping[str, Any] | Any = None,
         *,
-        schema: Mapping[str, Any],
+        into: str | None = None,
         on_error: OnError = "raise",
         timeout: float | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         name: str | None = None,
     ) -> Self:
-        """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types.
+        """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types, and the function gives a dict of them.
+
+        With `into`, the function gives the value of that one column; its type is `schema`, or what the function says with `-> int`. An async function is
+        awaited, for 64 rows at a time; `workers` is another number, and for other functions the threads that call it (one, if not given).
 
         The function's code, and what it reads, is part of the plan's identity: its helpers, the values that it closes over, globals, and the version
         of each library that it uses. Change one of them and the step runs again. A row on which it raises is a failed row, like a model's; `timeout`
@@ -126,11 +130,18 @@ class RowVerbs(Verbs):
 
         >>> dr.frame({"a": [1, 2]}).map(lambda row: {"b": row["a"] + 1}, schema={"b": pl.Int64}).to_dicts()
         [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
+        >>> dr.frame({"a": [1, 2]}).map(lambda row: row["a"] + 1, into="b", schema=int).to_dicts()
+        [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
         """
-        made = MapRows(
-            inputs=(self.step,), function=function, columns=tuple(pl.Schema(schema).items()), on_error=on_error, timeout_s=timeout, workers=workers, name=name
-        )
-        return self._over(made)
+        need_function(function, name or "map")
+        columns = new_columns(function, schema, into, name or "map")
+        at_once = workers if workers is not None else AWAITED if is_async(function) else 1
+        return self._over(
+            MapRows(
+                inputs=(self.step,), function=function, columns=columns, of_value=into is not None,
+                on_error=on_error, timeout_s=timeout, workers=at_once, name=name,
+            )
+        )  # fmt: skip
 
     def map_batches(
         self,
@@ -149,9 +160,10 @@ class RowVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).map_batches(lambda df: df.reverse()).to_dicts()
         [{'a': 2}, {'a': 1}]
         """
-        columns = tuple(pl.Schema(schema).items()) if schema is not None else None
-        if batch_size is not None and whole(batch_size, "batch_size", verb="map_batches") < 1:
-            raise SettingError(f"map_batches: batch_size={batch_size}; there must be one row or more in a batch.")
+        need_function(function, name or "map_batches")
+        columns = typed_columns(schema, name or "map_batches") if schema is not None else None
+        if batch_size is not None:
+            whole(batch_size, "batch_size", verb="map_batches", least=1)
         return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, batch_size=batch_size, name=name))
 
 
@@ -166,7 +178,11 @@ class Split(tuple[F, ...], Generic[F]):
         split.names = tuple(parts)
         return split
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: str | SupportsIndex, /) -> F: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> tuple[F, ...]: ...
+    def __getitem__(self, key: Any, /) -> Any:
         if isinstance(key, str):
             if key not in self.names:
                 raise KeyError(f"split: no part {key!r}; there are {', '.join(self.names)}")

@@ -81,7 +81,7 @@ class SummaryVerbs(Verbs):
 
     def _first_by(self, verb: str, k: int, by: Any, reverse: bool | Sequence[bool], *, descending: bool) -> Self:
         k = whole(k, "k", verb=verb)
-        frame, given, added = self._hoisted(verb, into_exprs([by], {}))
+        frame, given, added = self._hoisted(verb, into_exprs([by], {}, verb=verb))
         order = descending != reverse if isinstance(reverse, bool) else [descending != r for r in reverse]
         ordered = frame._relational("sort", given, descending=order, nulls_last=True, maintain_order=True, named=verb)
         return ordered._relational("head", k, named=verb)._dropping(added, named=verb)

@@ -7,6 +7,7 @@ from typing import Self
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.base import whole
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.plan.steps.relational import is_separable
 from dreamframe.plan.steps.until import Until, with_candidates
@@ -39,6 +40,7 @@ class UntilVerbs(RelationalVerbs):
             raise SettingError(f"{label}: where= is a {type(where).__name__}; give an expression, e.g. pl.col('score') >= 4.")
         if not is_separable(where):
             raise PlanError(f"{label}: where= ({where}) looks at more than its own row, and rows are judged as they come. Compare columns of one row.")
+        n = whole(n, "n", verb=label)
         most = 10 * n if max_candidates is None else max_candidates
         passing = self._kept([where], named=label)
         return self._over(Until(inputs=(with_candidates(passing.step, most, label=label),), n=n, max_candidates=most, name=name))

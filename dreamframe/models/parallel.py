@@ -10,6 +10,7 @@ from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.identity.fingerprint import canonical
 from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
+from dreamframe.models.habits import called, described
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.measure import Measure
 from dreamframe.models.prices import Price
@@ -38,10 +39,10 @@ class Parallel(LLM):
 
     def __init__(self, *llms: LLM | str) -> None:
         given: list[Any] = [named(part) if isinstance(part, str) else part for part in llms]
-        for part in given:
-            if not isinstance(part, LLM):
-                how = "; one that stands on several devices is one model: device=['cuda:0', 'cuda:1']" if hasattr(part, "device") else ""
-                raise SettingError(f"Parallel: a {type(part).__name__} is not a language model, and only these share rows{how}.")
+        if wrong := [part for part in given if not isinstance(part, LLM)]:
+            devices = " One that stands on several devices is one model: device=['cuda:0', 'cuda:1']." if hasattr(wrong[0], "device") else ""
+            way = called(wrong[0]) or f" Only language models share rows: dr.Parallel(one, other).{devices}"
+            raise SettingError(f"Parallel: {described(wrong[0])} is not a language model.{way}")
         made = tuple(p for part in given for p in (part.llms if isinstance(part, Parallel) else (part,)))
         if len(made) < 2:
             raise SettingError(f"Parallel: {len(made)} models; give two or more.")

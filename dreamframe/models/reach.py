@@ -10,13 +10,14 @@ from typing import Any, ClassVar, TypeVar
 
 from dreamframe.errors import NotAllowedError
 from dreamframe.models.authority import Authority, is_place, lent, shown
+from dreamframe.models.habits import Settings
 
 WEIGHTS = ("model", "adapter", "base", "teacher", "rewards")  # fields that may name a file, a folder or a Hub id
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
+class Reach(Settings):
     """Settings that open files, ask servers or run libraries when they are used: all of it is checked where they stand in a plan that was read."""
 
     authority: Authority | None = lent()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError, one_of
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
@@ -97,6 +97,7 @@ class Step(ABC):
         """Raise DuplicateColumnError where a new column exists already or is named twice."""
         have = self.inputs[0].schema.names()
         for i, column in enumerate(columns):
+            need_name(column, step=self.where)
             if column in have or column in columns[:i]:
                 raise DuplicateColumnError(
                     f"{self.label}: column {column!r} exists already. Give the new one another name with into=, "
@@ -259,6 +260,12 @@ class Step(ABC):
         return self.but(inputs=tuple(inputs))
 
 
+def need_name(column: object, *, step: str) -> None:
+    """Raise SettingError where the name of a new column is not a text."""
+    if not isinstance(column, str):
+        raise SettingError(f"{step}: into={column!r} is not a name; give the new column's, e.g. into='summary'. (The type of an answer is schema=.)")
+
+
 def kept_columns(step: Step) -> dict[str, str]:
     """What `passes` says of a step that only adds columns, or only takes some away: those of the input's names and types are the input's."""
     have = step.inputs[0].schema
@@ -326,8 +333,7 @@ class RowStep(Step):
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:  # here, where no `check` of a subclass leaves it out
-            raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        one_of(self.on_error, ON_ERROR, "on_error", where=self.where)  # here, where no `check` of a subclass leaves it out
         super().__post_init__()
 
     @abstractmethod

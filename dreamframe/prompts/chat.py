@@ -23,7 +23,7 @@ MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "w
 
 @dataclass(frozen=True)
 class Chat(Prompt):
-    """Turns of (role, template); each template may read columns of the row.
+    """Turns of (role, template), or of {"role": …, "content": …}; each template may read columns of the row.
 
     `images` names columns whose values go with the last user turn: bytes, URLs (http, https, data) or paths of files, which are read when the row is
     asked, or images of the datasets library (`Image`). An image's content is part of what was asked; a row whose image is not there, or is not an
@@ -41,8 +41,8 @@ class Chat(Prompt):
 
     form: ClassVar[Form] = "messages"
 
-    def __init__(self, turns: Sequence[tuple[str, str]], *, images: Sequence[str] | str = (), authority: Authority | None = None) -> None:
-        held = tuple((str(role), str(text)) for role, text in turns)
+    def __init__(self, turns: Sequence[tuple[str, str] | Mapping[str, str]], *, images: Sequence[str] | str = (), authority: Authority | None = None) -> None:
+        held = tuple((str(turn["role"]), str(turn["content"])) if isinstance(turn, Mapping) else (str(turn[0]), str(turn[1])) for turn in turns)
         object.__setattr__(self, "turns", held)
         object.__setattr__(self, "images", (images,) if isinstance(images, str) else tuple(images))
         object.__setattr__(self, "authority", authority)

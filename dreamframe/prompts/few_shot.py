@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
 from dreamframe.models.edges import Rows, as_edge
+from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import RowContext
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
@@ -57,6 +58,8 @@ class FewShot(Prompt):
         need_texts("FewShot", instruction=self.instruction, input_label=self.input_label, output_label=self.output_label)
         if (self.k is None) != (self.by is None):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
+        if self.by is not None:
+            need_embedder(self.by, where="FewShot")
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
         object.__setattr__(self, "examples", as_edge(self.examples))

@@ -10,6 +10,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
 from dreamframe.models.edges import Rows, as_edge
+from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import RowContext
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
@@ -58,6 +59,7 @@ class Rag(Prompt):
         most = self.k if self.max_documents is None else min(self.k, self.max_documents)
         if not 0 <= self.min_documents <= most or most < 1 or not isinstance(self.sep, str):
             raise SettingError(f"Rag: k={self.k}, min_documents={self.min_documents} and max_documents={self.max_documents} do not go together.")
+        object.__setattr__(self, "by", need_embedder(self.by, where="Rag"))
         object.__setattr__(self, "docs", as_edge(self.docs))
         if not isinstance(self.docs, Rows | tuple):
             raise SettingError(f"Rag: docs= is a frame, not a {type(self.docs).__name__}; make one with dr.frame(...).")

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from weakref import WeakKeyDictionary, ref
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
+from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -45,8 +45,7 @@ class Running:
 
     def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
         """A run that counts as one of the session's."""
-        if mode not in ("calls", "batch"):
-            raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
+        one_of(mode, get_args(Mode), "mode", where="collect")
         run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, **more)
         self.stats.append(run.stats)
         return run

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dreamframe.errors import SettingError, did_you_mean
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.habits import called, described
 from dreamframe.names import named
 
 KINDS = {"sentence-transformers": "SentenceTransformer", "openai": "OpenAIEmbedder", "llamacpp": "LlamaCppEmbedder", "minilm": "MiniLM"}
@@ -28,3 +31,14 @@ def embedder(name: str, *, where: str) -> Embedder:
     given = [] if kind == "minilm" else [name if kind == "sentence-transformers" and "/" not in model else model]
     made: Embedder = named(KINDS[kind])(*given)
     return made
+
+
+def need_embedder(by: Any, *, where: str) -> Embedder:
+    """The embedder itself, or the one of a name; SettingError where it is something else."""
+    if isinstance(by, str):
+        return embedder(by, where=where)
+    if not isinstance(by, Embedder):
+        trained = " A model that df.train gave is one as model.embedder()." if hasattr(by, "embedder") else ""
+        known = "give one such as dr.MiniLM() or dr.OpenAIEmbedder('text-embedding-3-small')"
+        raise SettingError(f"{where}: {described(by)} is not an embedder; {known}.{called(by)}{trained}")
+    return by

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.plan.hidden import HINT
 from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
@@ -84,11 +85,31 @@ class Relational(PolarsStep):
         except UnicodeEncodeError as exc:
             raise PlanError(f"{self.label}: a name or a text holds half of a surrogate pair, which is no character: {exc}") from exc
         except pl.exceptions.DuplicateError as exc:
-            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
+            raise DuplicateColumnError(f"{self.label}: {self._twice() or _said(exc)}") from harmless(exc)
         except pl.exceptions.PolarsError as exc:
-            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from harmless(exc)
+            if self.verb == "with_columns" and (twice := self._twice()):
+                raise DuplicateColumnError(f"{self.label}: {twice}") from harmless(exc)
+            no_condition = self._no_condition() if self.verb == "filter" else ""
+            raise PlanError(f"{self.label}: {no_condition or f'{type(exc).__name__}: {_said(exc)}'}") from harmless(exc)
         except (ValueError, TypeError, OverflowError) as exc:  # what polars says of an argument
             raise SettingError(f"{self.label}: {_said(exc)}") from harmless(exc)
+
+    def _twice(self) -> str:
+        """Which name two of the expressions give their column, for an error."""
+        names = [e.meta.output_name(raise_if_undetermined=False) for e in self.expressions()]
+        twice = next((n for n in names if n is not None and names.count(n) > 1), None)
+        return "" if twice is None else f"two columns would be called {twice!r}. Name each: .alias('…'), a keyword, or into='…' of a model call."
+
+    def _no_condition(self) -> str:
+        """Which of a filter's expressions is neither true nor false, for an error."""
+        for expr in self.expressions():
+            dtype = pl.LazyFrame(schema=self.inputs[0].schema).select(expr).collect_schema().dtypes()
+            if dtype and dtype[0] != pl.Boolean:
+                if any(HINT in name for name in root_names(expr)):
+                    way = "Ask for a yes or no, dr.prompt(..., schema=bool), or compare the answer: dr.prompt(...) == 'good'"
+                    return f"a condition is true or false, and the model's answer is {dtype[0]}. {way}."
+                return f"a condition is true or false, and {expr} is {dtype[0]}. Compare it, e.g. pl.col('a') > 1."
+        return ""
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)

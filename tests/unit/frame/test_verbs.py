@@ -203,7 +203,7 @@ def test_a_missing_column_fails_on_its_line_and_suggests_the_near_miss(wrong: Ca
         (lambda d: d.with_columns(s=pl.struct(t=pl.lit(1))).unnest("s"), "'t' has more than one occurrence"),
         (lambda d: d.explode("t"), "not supported for dtype `str`"),
         (lambda d: d.unnest("t"), "expected 'Struct'"),
-        (lambda d: dr.concat([d, d.with_columns(v=pl.lit("x"))]), "'v' is String instead of Int64"),
+        (lambda d: dr.concat([d, d.with_columns(v=pl.lit("x"))]), "column 'v' is Int64 in frame 1 and String in frame 2"),
     ],
     ids=["names that clash", "texts exploded", "texts unnested", "types that differ"],
 )

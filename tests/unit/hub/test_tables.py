@@ -166,7 +166,7 @@ def test_a_pandas_table_that_has_no_rows_of_one_kind_is_refused_by_its_column(ki
 
 
 def test_frames_of_polars_are_made_before_they_are_put_together():
-    with pytest.raises(PlanError, match=r"a DataFrame among the frames; make it a frame first with dr.frame"):
+    with pytest.raises(PlanError, match=r"polars.DataFrame is among the frames; make it a frame first with dr.frame"):
         dr.concat([dr.frame({"a": [1]}), pl.DataFrame({"a": [2]})])  # type: ignore[list-item]
 
 
