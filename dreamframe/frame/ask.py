@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
@@ -119,13 +119,16 @@ def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
     return tuple((what, f"{into}_{what}") for what in KEPT if what in given)
 
 
+V = TypeVar("V", bound="AskVerbs")  # Self, as jedi understands it too
+
+
 class AskVerbs(Verbs):
     """prompt, extract, classify, filter_by."""
 
     __slots__ = ()
 
     def prompt(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
         into: str = "answer",
@@ -140,7 +143,7 @@ class AskVerbs(Verbs):
         keep: Keep = None,
         name: str | None = None,
         **sampling: Any,
-    ) -> Self:
+    ) -> V:
         """Add a column of answers: the prompt is filled with each row's columns and sent to the model.
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
@@ -173,7 +176,7 @@ class AskVerbs(Verbs):
         warn_of_copies(made, n, step=made.where)
         return self._over(made)
 
-    def extract(self, llm: LLM | Model | str, schema: Any, column: str, into: str = "extracted", *, prompt: str | None = None, **settings: Any) -> Self:
+    def extract(self: V, llm: LLM | Model | str, schema: Any, column: str, into: str = "extracted", *, prompt: str | None = None, **settings: Any) -> V:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
 
         >>> llm = dr.testing.Scripted(['{"city": "Bern"}'])
@@ -189,8 +192,8 @@ class AskVerbs(Verbs):
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
-    ) -> Self:
+        self: V, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
+    ) -> V:
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
@@ -226,7 +229,7 @@ class AskVerbs(Verbs):
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
@@ -235,7 +238,7 @@ class AskVerbs(Verbs):
         on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         r"""Keep the rows that the model answers with yes.
 
         The model is held to a yes or no (`schema=bool`), as far as it can be. Free text, of a model that cannot, is yes if it holds the word yes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs
@@ -11,12 +11,15 @@ from dreamframe.plan.step import Step
 S = TypeVar("S", bound=Step)
 
 
+V = TypeVar("V", bound="CiteVerbs")  # Self, as jedi understands it too
+
+
 class CiteVerbs(Verbs):
     """cite."""
 
     __slots__ = ()
 
-    def cite(self, *, license: str | None = None, citation: str | None = None, url: str | None = None, name: str | None = None) -> Self:
+    def cite(self: V, *, license: str | None = None, citation: str | None = None, url: str | None = None, name: str | None = None) -> V:
         """Say under which licence these rows stand, what to cite for them, and where they come from. Cards tell it; no row and no key changes.
 
         Right after a source it speaks of the source. Later in a plan it speaks of the rows so far: `license=` is then that of the whole, as long as no

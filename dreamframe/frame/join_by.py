@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
@@ -22,13 +22,16 @@ JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
 Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
 
 
+V = TypeVar("V", bound="MeaningVerbs")  # Self, as jedi understands it too
+
+
 class MeaningVerbs(JoinVerbs, AskVerbs):
     """join_by."""
 
     __slots__ = ()
 
     def join_by(
-        self,
+        self: V,
         other: Verbs,
         llm: LLM | Model | str,
         prompt: str | Prompt,
@@ -39,7 +42,7 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         free_text: bool = False,
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Join the pairs of rows that the model answers with yes, in the order of the left frame, then the right.
 
         Without `block` every pair is asked about: rows of the left times rows of the right. `block` cuts them before anything is asked: columns in which

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs
@@ -20,13 +20,16 @@ JOINS, VALIDATE = get_args(JoinHow), get_args(JoinValidate)
 ORDERS: Mapping[str, str] = {"left": "left_right", "right": "right_left", "left_right": "left_right", "right_left": "right_left"}  # asked → kept
 
 
+V = TypeVar("V", bound="JoinVerbs")  # Self, as jedi understands it too
+
+
 class JoinVerbs(RelationalVerbs):
     """join, join_asof, join_where, merge_sorted, update."""
 
     __slots__ = ()
 
     def join(
-        self,
+        self: V,
         other: Verbs,
         on: Any = None,
         how: JoinHow = "inner",
@@ -38,7 +41,7 @@ class JoinVerbs(RelationalVerbs):
         nulls_equal: bool = False,
         coalesce: bool | None = None,
         maintain_order: str | None = None,
-    ) -> Self:
+    ) -> V:
         """Combine two frames as polars does. Rows keep the left order, then the right (for how="right": the right, then the left).
 
         `maintain_order="right"` (or "right_left") asks for the right order first.
@@ -73,7 +76,7 @@ class JoinVerbs(RelationalVerbs):
         return self._over(relational(verb, inputs=(self.step, other.step), args=own(args), options=own(tuple(sorted(given.items()))), name=named))
 
     def join_asof(
-        self,
+        self: V,
         other: Verbs,
         *,
         on: Any = None,
@@ -88,7 +91,7 @@ class JoinVerbs(RelationalVerbs):
         coalesce: bool = True,
         allow_exact_matches: bool = True,
         check_sortedness: bool = True,
-    ) -> Self:
+    ) -> V:
         """Put beside each row the nearest one of another frame, as polars does: the last that is not greater ("backward"), the first that is not less
         ("forward"), or the "nearest". Both frames are sorted by what they are joined on.
 
@@ -102,7 +105,7 @@ class JoinVerbs(RelationalVerbs):
         }  # fmt: skip
         return self._with("join_asof", other, options)
 
-    def join_where(self, other: Verbs, *predicates: Any, suffix: str = "_right") -> Self:
+    def join_where(self: V, other: Verbs, *predicates: Any, suffix: str = "_right") -> V:
         """Combine the pairs of rows for which all predicates are true: every row of this frame with every one of the other, left order first.
 
         >>> a, b = dr.frame({"x": [1, 3]}), dr.frame({"y": [2, 4]})
@@ -111,9 +114,10 @@ class JoinVerbs(RelationalVerbs):
         """
         if not predicates:
             raise SettingError("join_where: give at least one predicate; every pair of rows is join(how='cross').")
-        return self._joined(other, {"how": "cross", "suffix": suffix}, named="join_where")._kept(into_exprs(predicates, {}, verb="join_where"), named="join_where")
+        kept = into_exprs(predicates, {}, verb="join_where")
+        return self._joined(other, {"how": "cross", "suffix": suffix}, named="join_where")._kept(kept, named="join_where")
 
-    def merge_sorted(self, other: Verbs, key: str) -> Self:
+    def merge_sorted(self: V, other: Verbs, key: str) -> V:
         """Put two frames of equal columns, each sorted by `key`, together into one that is; of equal rows those of this frame come first.
 
         >>> dr.frame({"a": [1, 4]}).merge_sorted(dr.frame({"a": [2, 5]}), "a").to_dicts()
@@ -122,7 +126,7 @@ class JoinVerbs(RelationalVerbs):
         return self._with("merge_sorted", other, {"maintain_order": True}, key)
 
     def update(
-        self,
+        self: V,
         other: Verbs,
         on: str | Sequence[str] | None = None,
         how: str = "left",
@@ -130,7 +134,7 @@ class JoinVerbs(RelationalVerbs):
         left_on: str | Sequence[str] | None = None,
         right_on: str | Sequence[str] | None = None,
         include_nulls: bool = False,
-    ) -> Self:
+    ) -> V:
         """Replace values by those that another frame has for the same key (or the same place, without `on`), where they are not null.
 
         >>> dr.frame({"k": [1, 2], "v": ["a", "b"]}).update(dr.frame({"k": [2], "v": ["c"]}), on="k").to_dicts()

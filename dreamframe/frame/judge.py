@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
 
@@ -23,13 +23,16 @@ Swap = Literal["random", "both", "never"]
 SWAPS = get_args(Swap)
 
 
+V = TypeVar("V", bound="JudgeVerbs")  # Self, as jedi understands it too
+
+
 class JudgeVerbs(RateVerbs):
     """judge, to_preferences."""
 
     __slots__ = ()
 
     def judge(
-        self,
+        self: V,
         llm: LLM | Model | str,
         a: str,
         b: str,
@@ -44,7 +47,7 @@ class JudgeVerbs(RateVerbs):
         free_text: bool = False,
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Have a model say which of two columns of texts is better: "a", "b" or "tie".
 
         `prompt` is a column of what both texts answer. `criteria` goes into the question, `instruction` replaces it. Judges prefer positions, so with
@@ -83,7 +86,7 @@ class JudgeVerbs(RateVerbs):
             )
         )  # fmt: skip
 
-    def to_preferences(self, *, winner: str | None = None, a: str | None = None, b: str | None = None, prompt: str | None = None) -> Self:
+    def to_preferences(self: V, *, winner: str | None = None, a: str | None = None, b: str | None = None, prompt: str | None = None) -> V:
         """Make preference pairs of judged rows, for training: `prompt` (if there is one), `chosen`, `rejected`. Ties and rows without a winner are dropped.
 
         Columns that are not given are those of the last `judge` of the plan.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
@@ -24,13 +24,16 @@ JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-a
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
 
 
+V = TypeVar("V", bound="RateVerbs")  # Self, as jedi understands it too
+
+
 class RateVerbs(AskVerbs):
     """rank_by, top_k_by, score."""
 
     __slots__ = ()
 
     def rank_by(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
         into: str = "score",
@@ -42,7 +45,7 @@ class RateVerbs(AskVerbs):
         free_text: bool = False,
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Score every row by a model, and order the rows by their scores; equal scores keep their order, rows without a score come last.
 
         With `scale`, the lowest and the highest whole number, the model is held to it as in `score`: an answer outside it is shown its error once, then
@@ -75,7 +78,7 @@ class RateVerbs(AskVerbs):
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)
 
-    def top_k_by(self, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
+    def top_k_by(self: V, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> V:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
 
         >>> llm = dr.testing.Scripted(["3", "9", "5"])
@@ -88,7 +91,7 @@ class RateVerbs(AskVerbs):
         return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
     def score(
-        self,
+        self: V,
         llm: LLM | Model | str,
         rubric: Mapping[str, str],
         column: str,
@@ -97,7 +100,7 @@ class RateVerbs(AskVerbs):
         into: str = "scores",
         prompt: str | Prompt | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Score a text by several criteria: a struct with a whole number for each, within the scale.
 
         `rubric` says what each criterion means. The model is held to the scale; an answer outside it is shown its error once, then the row fails.

@@ -19,12 +19,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+V = TypeVar("V", bound="RelationalVerbs")  # Self, as jedi understands it too
+
+
 class RelationalVerbs(Verbs):
     """select, with_columns, filter, …"""
 
     __slots__ = ()
 
-    def select(self, *exprs: Any, **named: Any) -> Self:
+    def select(self: V, *exprs: Any, **named: Any) -> V:
         """Keep, compute and order columns.
 
         >>> dr.frame({"a": [1, 2], "b": ["x", "y"]}).select("b", twice=pl.col("a") * 2).to_dicts()
@@ -33,7 +36,7 @@ class RelationalVerbs(Verbs):
         frame, given, _ = self._hoisted("select", into_exprs(exprs, named, verb="select"))
         return frame._relational("select", given)
 
-    def with_columns(self, *exprs: Any, **named: Any) -> Self:
+    def with_columns(self: V, *exprs: Any, **named: Any) -> V:
         """Add columns, or replace those of the same name. Model calls may stand anywhere in an expression.
 
         >>> llm = dr.testing.Echo()
@@ -55,7 +58,7 @@ class RelationalVerbs(Verbs):
             return None
         return self._over(column.over(self.step, name))
 
-    def filter(self, *predicates: Any, **constraints: Any) -> Self:
+    def filter(self: V, *predicates: Any, **constraints: Any) -> V:
         """Keep the rows for which all predicates are true; null counts as false. A list of truth values says it for each row.
 
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
@@ -68,7 +71,7 @@ class RelationalVerbs(Verbs):
         frame, given, added = self._hoisted(named or "filter", predicates)
         return frame._relational("filter", given, named=named)._dropping(added, named=named or "filter")
 
-    def remove(self, *predicates: Any, **constraints: Any) -> Self:
+    def remove(self: V, *predicates: Any, **constraints: Any) -> V:
         """Leave out the rows for which all predicates are true: those that `filter` keeps. Null counts as false.
 
         >>> dr.frame({"a": [1, 2, None]}).remove(pl.col("a") > 1).to_dicts()
@@ -77,7 +80,7 @@ class RelationalVerbs(Verbs):
         given = _predicates(predicates, constraints, verb="remove")
         return self._kept([~pl.all_horizontal(given).fill_null(value=False)] if given else [], named="remove")
 
-    def drop(self, *columns: Any, strict: bool = True) -> Self:
+    def drop(self: V, *columns: Any, strict: bool = True) -> V:
         """Leave columns out.
 
         >>> dr.frame({"a": [1], "b": [2]}).drop("b").columns
@@ -85,7 +88,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("drop", *columns, strict=strict)
 
-    def rename(self, mapping: Mapping[str, str] | Callable[[str], str], *, strict: bool = True) -> Self:
+    def rename(self: V, mapping: Mapping[str, str] | Callable[[str], str], *, strict: bool = True) -> V:
         """Give columns other names, by a dict or by a function of the name. With `strict=False` a dict may name columns that are not there.
 
         >>> dr.frame({"a": [1]}).rename({"a": "b"}).columns
@@ -96,7 +99,7 @@ class RelationalVerbs(Verbs):
         names = {name: str(mapping(name)) for name in self.step.schema} if callable(mapping) else dict(mapping)
         return self._relational("rename", names, **_given(strict=None if strict else False))
 
-    def cast(self, dtypes: Any, *, strict: bool = True) -> Self:
+    def cast(self: V, dtypes: Any, *, strict: bool = True) -> V:
         """Change types, by column or all to one.
 
         >>> dr.frame({"a": [1]}).cast({"a": pl.String}).to_dicts()
@@ -105,13 +108,13 @@ class RelationalVerbs(Verbs):
         return self._relational("cast", dict(dtypes) if isinstance(dtypes, Mapping) else dtypes, strict=strict)
 
     def sort(
-        self,
+        self: V,
         by: Any,
         *more_by: Any,
         descending: bool | Sequence[bool] = False,
         nulls_last: bool | Sequence[bool] = False,
         maintain_order: bool = True,  # noqa: ARG002  polars' own, which it need not be asked for here
-    ) -> Self:
+    ) -> V:
         """Order the rows; equal ones keep their order, whatever `maintain_order` says.
 
         >>> dr.frame({"a": [2, 1]}).sort("a").to_dicts()
@@ -120,7 +123,7 @@ class RelationalVerbs(Verbs):
         frame, given, added = self._hoisted("sort", into_exprs([by, *more_by], {}, verb="sort"))
         return frame._relational("sort", given, descending=descending, nulls_last=nulls_last, maintain_order=True)._dropping(added, named="sort")
 
-    def head(self, n: int = 5) -> Self:
+    def head(self: V, n: int = 5) -> V:
         """Keep the first n rows. Over a prompt this also saves the calls for all other rows.
 
         >>> dr.frame({"a": [1, 2, 3]}).head(2).to_dicts()
@@ -128,7 +131,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("head", whole(n, "n", verb="head"))
 
-    def limit(self, n: int = 5) -> Self:
+    def limit(self: V, n: int = 5) -> V:
         """Keep the first n rows: another name for head.
 
         >>> dr.frame({"a": [1, 2, 3]}).limit(1).to_dicts()
@@ -136,7 +139,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("head", whole(n, "n", verb="limit"), named="limit")
 
-    def tail(self, n: int = 5) -> Self:
+    def tail(self: V, n: int = 5) -> V:
         """Keep the last n rows.
 
         >>> dr.frame({"a": [1, 2, 3]}).tail(1).to_dicts()
@@ -144,7 +147,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("tail", whole(n, "n", verb="tail"))
 
-    def slice(self, offset: int, length: int | None = None) -> Self:
+    def slice(self: V, offset: int, length: int | None = None) -> V:
         """Keep `length` rows from an offset on; a negative offset counts from the end.
 
         >>> dr.frame({"a": [1, 2, 3]}).slice(1, 1).to_dicts()
@@ -153,7 +156,7 @@ class RelationalVerbs(Verbs):
         offset = whole(offset, "offset", verb="slice", least=None)
         return self._relational("slice", offset, None if length is None else whole(length, "length", verb="slice"))
 
-    def reverse(self) -> Self:
+    def reverse(self: V) -> V:
         """Turn the rows round, last to first.
 
         >>> dr.frame({"a": [1, 2]}).reverse().to_dicts()
@@ -161,7 +164,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("reverse")
 
-    def unique(self, subset: Any = None, *, keep: Keep = "first", maintain_order: bool = True) -> Self:  # noqa: ARG002  polars' own; always kept here
+    def unique(self: V, subset: Any = None, *, keep: Keep = "first", maintain_order: bool = True) -> V:  # noqa: ARG002  polars' own; always kept here
         """Keep one row of each kind, in order of first appearance. `keep` is "first", "last", "none" or "any" (which is the first here).
 
         >>> dr.frame({"a": [2, 1, 2]}).unique().to_dicts()
@@ -170,7 +173,7 @@ class RelationalVerbs(Verbs):
         one_of(keep, KEEP, "keep", where="unique")
         return self._relational("unique", subset, keep="first" if keep == "any" else keep, maintain_order=True)
 
-    def drop_nulls(self, subset: Any = None) -> Self:
+    def drop_nulls(self: V, subset: Any = None) -> V:
         """Leave out the rows with a null, in any column or in some.
 
         >>> dr.frame({"a": [1, None]}).drop_nulls().to_dicts()
@@ -178,7 +181,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("drop_nulls", subset)
 
-    def group_by(self, *by: Any, maintain_order: bool = True, **named: Any) -> GroupBy[Self]:  # noqa: ARG002  polars' own; always kept here
+    def group_by(self: V, *by: Any, maintain_order: bool = True, **named: Any) -> GroupBy[V]:  # noqa: ARG002  polars' own; always kept here
         """Group rows; `.agg(...)`, `.len()` or `.reduce_by(...)` make one row of each group, in order of first appearance.
 
         >>> dr.frame({"k": ["a", "b", "a"], "v": [1, 2, 3]}).group_by("k").agg(pl.col("v").sum()).to_dicts()
@@ -190,7 +193,7 @@ class RelationalVerbs(Verbs):
         need_columns(keys, self.step.schema, step="group_by")
         return GroupBy(self, keys)
 
-    def explode(self, columns: Any, *more: Any, empty_as_null: bool = False, keep_nulls: bool = True) -> Self:
+    def explode(self: V, columns: Any, *more: Any, empty_as_null: bool = False, keep_nulls: bool = True) -> V:
         """Make a row of each element of list columns. An empty list makes none, or a null with `empty_as_null`; a null makes one if `keep_nulls`.
 
         >>> dr.frame({"a": [[1, 2], []]}).explode("a").to_dicts()
@@ -199,7 +202,7 @@ class RelationalVerbs(Verbs):
         other = _given(empty_as_null=empty_as_null or None, keep_nulls=None if keep_nulls else False)
         return self._relational("explode", columns, *more, **other)
 
-    def unnest(self, columns: Any = None, *more: Any, separator: str | None = None) -> Self:
+    def unnest(self: V, columns: Any = None, *more: Any, separator: str | None = None) -> V:
         """Make a column of each field of struct columns (of all, if none is named); with `separator`, called by the column's name and the field's.
 
         >>> dr.frame({"s": [{"a": 1, "b": 2}]}).unnest("s").to_dicts()
@@ -208,7 +211,7 @@ class RelationalVerbs(Verbs):
         return self._relational("unnest", columns, *more, **_given(separator=separator))
 
     def pivot(
-        self,
+        self: V,
         on: Any,
         on_columns: Sequence[Any] | pl.Series | pl.DataFrame | None = None,
         *,
@@ -218,7 +221,7 @@ class RelationalVerbs(Verbs):
         separator: str = "_",
         column_naming: str = "auto",
         maintain_order: bool = True,  # noqa: ARG002  polars' own, which it need not be asked for here
-    ) -> Self:
+    ) -> V:
         """Turn long to wide: a column for each value of `on`, a row for each of `index`, in order of first appearance.
 
         A plan knows its columns, so the values of `on` that become columns are named by `on_columns`, as in polars' lazy pivot.
@@ -233,7 +236,7 @@ class RelationalVerbs(Verbs):
         options = _given(index=index, values=values, aggregate_function=aggregate_function, separator=separator, column_naming=column_naming)
         return self._relational("pivot", on, on_columns, maintain_order=True, **options)
 
-    def unpivot(self, on: Any = None, *, index: Any = None, variable_name: str | None = None, value_name: str | None = None) -> Self:
+    def unpivot(self: V, on: Any = None, *, index: Any = None, variable_name: str | None = None, value_name: str | None = None) -> V:
         """Turn wide to long: a row for each of the columns `on`.
 
         >>> dr.frame({"id": [1], "a": [2], "b": [3]}).unpivot(["a", "b"], index="id").to_dicts()
@@ -241,7 +244,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("unpivot", on, index=index, variable_name=variable_name, value_name=value_name)
 
-    def with_row_index(self, name: str = "index", offset: int = 0) -> Self:
+    def with_row_index(self: V, name: str = "index", offset: int = 0) -> V:
         """Number the rows in a first column.
 
         >>> dr.frame({"a": ["x"]}).with_row_index().to_dicts()
@@ -249,7 +252,7 @@ class RelationalVerbs(Verbs):
         """
         return self._relational("with_row_index", name, offset)
 
-    def gather(self, indices: int | Sequence[int] | pl.Series, *, null_on_oob: bool = False) -> Self:
+    def gather(self: V, indices: int | Sequence[int] | pl.Series, *, null_on_oob: bool = False) -> V:
         """Keep the rows at these positions, in this order; a negative one counts from the end. Rows are chosen by true and false with filter.
 
         A position that no row has is an error of the run, or a row of nulls with `null_on_oob`.
@@ -264,7 +267,7 @@ class RelationalVerbs(Verbs):
         places = [whole(i, "index", verb="gather", least=None) for i in places]
         return self._relational("gather", places, **_given(null_on_oob=null_on_oob or None))
 
-    def gather_every(self, n: int, offset: int = 0) -> Self:
+    def gather_every(self: V, n: int, offset: int = 0) -> V:
         """Keep every n-th row from an offset on.
 
         >>> dr.frame({"a": [1, 2, 3]}).gather_every(2).to_dicts()

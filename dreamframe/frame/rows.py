@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Self, SupportsIndex, TypeVar, overload
+from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
 import polars as pl
 
@@ -19,12 +19,15 @@ from dreamframe.plan.steps.relational import RepeatTo, Sample, Shard, SplitPart
 F = TypeVar("F")
 
 
+V = TypeVar("V", bound="RowVerbs")  # Self, as jedi understands it too
+
+
 class RowVerbs(Verbs):
     """sample, shuffle, split, shard, repeat_to, map, map_batches."""
 
     __slots__ = ()
 
-    def sample(self, n: int | None = None, *, fraction: float | None = None, with_replacement: bool = False, shuffle: bool = False, seed: int = 0) -> Self:
+    def sample(self: V, n: int | None = None, *, fraction: float | None = None, with_replacement: bool = False, shuffle: bool = False, seed: int = 0) -> V:
         """Draw n rows, or a fraction of them, with a seed; in input order unless shuffle=True.
 
         >>> dr.frame({"a": range(100)}).sample(3, seed=1).to_dicts()
@@ -41,7 +44,7 @@ class RowVerbs(Verbs):
         draw = Sample(inputs=(self.step,), n=n, fraction=fraction, with_replacement=with_replacement, in_order=not shuffle, seed=seed)
         return self._over(draw)
 
-    def shuffle(self, seed: int = 0) -> Self:
+    def shuffle(self: V, seed: int = 0) -> V:
         """Put the rows in a random order that the seed decides.
 
         >>> dr.frame({"a": [1, 2, 3]}).shuffle(seed=1).to_dicts()
@@ -49,7 +52,7 @@ class RowVerbs(Verbs):
         """
         return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None), name="shuffle"))
 
-    def shard(self, n: int, i: int, *, contiguous: bool = False) -> Self:
+    def shard(self: V, n: int, i: int, *, contiguous: bool = False) -> V:
         """Take every n-th row from the i-th on: the n shards hold every row once. With `contiguous`, the i-th of n parts that follow one another.
 
         >>> dr.frame({"a": [1, 2, 3]}).shard(2, 0).to_dicts()
@@ -62,7 +65,7 @@ class RowVerbs(Verbs):
             return self._over(Shard(inputs=(self.step,), n=n, i=i))
         return self._relational("gather_every", n, i, named="shard")
 
-    def repeat_to(self, n: int) -> Self:
+    def repeat_to(self: V, n: int) -> V:
         """Repeat the rows from the first on until there are n; fewer than there are cuts them.
 
         >>> dr.frame({"a": [1, 2]}).repeat_to(3).to_dicts()
@@ -70,7 +73,7 @@ class RowVerbs(Verbs):
         """
         return self._over(RepeatTo(inputs=(self.step,), n=whole(n, "n", verb="repeat_to")))
 
-    def split(self, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[Self]:
+    def split(self: V, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[V]:
         """Cut the frame into named parts by fractions, or by numbers of rows; every row falls into one at most, and parts keep the input order.
 
         Fractions add up to 1 at most; whole numbers, of which one is above 1, count rows (train=900, test=100).
@@ -102,7 +105,7 @@ class RowVerbs(Verbs):
         return Split.of({name: self._over(SplitPart(part=name, **common)) for name in given})
 
     def map(
-        self,
+        self: V,
         function: Callable[[dict[str, Any]], Any],
         schema: Mapping[str, Any] | Any = None,
         *,
@@ -111,7 +114,7 @@ class RowVerbs(Verbs):
         timeout: float | None = None,
         workers: int | None = None,
         name: str | None = None,
-    ) -> Self:
+    ) -> V:
         """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types, and the function gives a dict of them.
 
         With `into`, the function gives the value of that one column; its type is `schema`, or what the function says with `-> int`. An async function is
@@ -144,13 +147,13 @@ class RowVerbs(Verbs):
         )  # fmt: skip
 
     def map_batches(
-        self,
+        self: V,
         function: Callable[[pl.DataFrame], pl.DataFrame],
         *,
         schema: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
         name: str | None = None,
-    ) -> Self:
+    ) -> V:
         """Replace the rows by what a function makes of the whole table, a polars frame. `schema` is the result's, if it differs.
 
         With `batch_size` the function is called for so many rows at a time, and what it makes is put together in order.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.plan.model_columns import into_exprs
+
+V = TypeVar("V", bound="SummaryVerbs")  # Self, as jedi understands it too
 
 
 class SummaryVerbs(Verbs):
@@ -16,7 +18,7 @@ class SummaryVerbs(Verbs):
 
     __slots__ = ()
 
-    def fill_null(self, value: Any = None, strategy: str | None = None, limit: int | None = None, *, matches_supertype: bool = True) -> Self:
+    def fill_null(self: V, value: Any = None, strategy: str | None = None, limit: int | None = None, *, matches_supertype: bool = True) -> V:
         """Put a value, an expression, or what a strategy finds ("forward", "backward", "min", "max", "mean", "zero", "one") in the place of nulls.
 
         A value fills the columns of its own type and of those that it fits into, as in polars.
@@ -31,7 +33,7 @@ class SummaryVerbs(Verbs):
         frame, exprs, added = self._hoisted(verb, [value] if isinstance(value, pl.Expr) else [])
         return frame._relational(verb, exprs[0] if exprs else value, **options)._dropping(added, named=verb)
 
-    def fill_nan(self, value: float | pl.Expr | None) -> Self:
+    def fill_nan(self: V, value: float | pl.Expr | None) -> V:
         """Put a value in the place of NaN; None makes them nulls.
 
         >>> dr.frame({"a": [1.0, float("nan")]}).fill_nan(None).to_dicts()
@@ -39,7 +41,7 @@ class SummaryVerbs(Verbs):
         """
         return self._filled("fill_nan", value, {})
 
-    def drop_nans(self, subset: Any = None) -> Self:
+    def drop_nans(self: V, subset: Any = None) -> V:
         """Leave out the rows with a NaN, in any column or in some.
 
         >>> dr.frame({"a": [1.0, float("nan")]}).drop_nans().to_dicts()
@@ -47,7 +49,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("drop_nans", subset)
 
-    def interpolate(self) -> Self:
+    def interpolate(self: V) -> V:
         """Put what lies on the line between its neighbours in the place of each null in a column of numbers.
 
         >>> dr.frame({"a": [1.0, None, 3.0]}).interpolate().to_dicts()
@@ -55,7 +57,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("interpolate")
 
-    def shift(self, n: int = 1, *, fill_value: Any = None) -> Self:
+    def shift(self: V, n: int = 1, *, fill_value: Any = None) -> V:
         """Move all values n rows down (up, if negative); what becomes free is null, or `fill_value`.
 
         >>> dr.frame({"a": [1, 2]}).shift().to_dicts()
@@ -63,7 +65,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("shift", whole(n, "n", verb="shift", least=None), **({} if fill_value is None else {"fill_value": fill_value}))
 
-    def top_k(self, k: int, *, by: Any, reverse: bool | Sequence[bool] = False) -> Self:
+    def top_k(self: V, k: int, *, by: Any, reverse: bool | Sequence[bool] = False) -> V:
         """Keep the k rows with the greatest values, greatest first; equal ones keep their order, nulls come last. `reverse` takes the least.
 
         >>> dr.frame({"a": [1, 3, 2]}).top_k(2, by="a").to_dicts()
@@ -71,7 +73,7 @@ class SummaryVerbs(Verbs):
         """
         return self._first_by("top_k", k, by, reverse, descending=True)
 
-    def bottom_k(self, k: int, *, by: Any, reverse: bool | Sequence[bool] = False) -> Self:
+    def bottom_k(self: V, k: int, *, by: Any, reverse: bool | Sequence[bool] = False) -> V:
         """Keep the k rows with the least values, least first; equal ones keep their order, nulls come last. `reverse` takes the greatest.
 
         >>> dr.frame({"a": [1, 3, 2]}).bottom_k(2, by="a").to_dicts()
@@ -88,7 +90,7 @@ class SummaryVerbs(Verbs):
 
     # One row of all
 
-    def count(self) -> Self:
+    def count(self: V) -> V:
         """Count the values of each column that are not null: one row.
 
         >>> dr.frame({"a": [1, None]}).count().to_dicts()
@@ -96,7 +98,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("count")
 
-    def null_count(self) -> Self:
+    def null_count(self: V) -> V:
         """Count the nulls of each column: one row.
 
         >>> dr.frame({"a": [1, None]}).null_count().to_dicts()
@@ -104,7 +106,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("null_count")
 
-    def min(self) -> Self:
+    def min(self: V) -> V:
         """Take the least value of each column: one row.
 
         >>> dr.frame({"a": [1, 3]}).min().to_dicts()
@@ -112,7 +114,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("min")
 
-    def max(self) -> Self:
+    def max(self: V) -> V:
         """Take the greatest value of each column: one row.
 
         >>> dr.frame({"a": [1, 3]}).max().to_dicts()
@@ -120,7 +122,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("max")
 
-    def sum(self) -> Self:
+    def sum(self: V) -> V:
         """Add up each column: one row. A column that cannot be added up is null.
 
         >>> dr.frame({"a": [1, 3]}).sum().to_dicts()
@@ -128,7 +130,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("sum")
 
-    def mean(self) -> Self:
+    def mean(self: V) -> V:
         """Take the mean of each column: one row. A column that has none is null.
 
         >>> dr.frame({"a": [1, 3]}).mean().to_dicts()
@@ -136,7 +138,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("mean")
 
-    def median(self) -> Self:
+    def median(self: V) -> V:
         """Take the median of each column: one row. A column that has none is null.
 
         >>> dr.frame({"a": [1, 3]}).median().to_dicts()
@@ -144,7 +146,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("median")
 
-    def std(self, ddof: int = 1) -> Self:
+    def std(self: V, ddof: int = 1) -> V:
         """Take the standard deviation of each column: one row. `ddof` is taken from the number of rows that is divided by.
 
         >>> dr.frame({"a": [1.0, 3.0]}).std(ddof=0).to_dicts()
@@ -152,7 +154,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("std", ddof)
 
-    def var(self, ddof: int = 1) -> Self:
+    def var(self: V, ddof: int = 1) -> V:
         """Take the variance of each column: one row. `ddof` is taken from the number of rows that is divided by.
 
         >>> dr.frame({"a": [1.0, 3.0]}).var(ddof=0).to_dicts()
@@ -160,7 +162,7 @@ class SummaryVerbs(Verbs):
         """
         return self._relational("var", ddof)
 
-    def quantile(self, quantile: float, interpolation: str = "nearest") -> Self:
+    def quantile(self: V, quantile: float, interpolation: str = "nearest") -> V:
         """Take the value of each column that so large a part of the values is below of: one row.
 
         >>> dr.frame({"a": [1, 2, 3]}).quantile(0.5).to_dicts()

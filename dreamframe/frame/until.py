@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TypeVar
 
 import polars as pl
 
@@ -12,13 +12,15 @@ from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.plan.steps.relational import is_separable
 from dreamframe.plan.steps.until import Until, with_candidates
 
+V = TypeVar("V", bound="UntilVerbs")  # Self, as jedi understands it too
+
 
 class UntilVerbs(RelationalVerbs):
     """until."""
 
     __slots__ = ()
 
-    def until(self, n: int, *, where: pl.Expr, max_candidates: int | None = None, name: str | None = None) -> Self:
+    def until(self: V, n: int, *, where: pl.Expr, max_candidates: int | None = None, name: str | None = None) -> V:
         """Take candidates in rounds until n rows pass `where`, and ask about no more of them than that needs.
 
         The rows are those of `.filter(where).head(n)`; the plan below is run for n candidates first, then for as many as the rate so far calls for. A

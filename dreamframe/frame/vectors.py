@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import polars as pl
 
@@ -55,12 +55,15 @@ Method = Literal["exact", "minhash", "embedding"]
 METHODS: Mapping[Method, float] = {"exact": 1.0, "minhash": 0.65, "embedding": 0.8}  # how alike rows are that count as one
 
 
+V = TypeVar("V", bound="VectorVerbs")  # Self, as jedi understands it too
+
+
 class VectorVerbs(Verbs):
     """embed, similarity, retrieve, dedup, cluster."""
 
     __slots__ = ()
 
-    def embed(self, embedder: Embedder | str, column: str, into: str = "embedding", *, on_error: OnError = "raise", name: str | None = None) -> Self:
+    def embed(self: V, embedder: Embedder | str, column: str, into: str = "embedding", *, on_error: OnError = "raise", name: str | None = None) -> V:
         """Add a column of vectors (`pl.Array(pl.Float32, dim)`) of a text column. A null text gives null, without a call.
 
         Every vector is kept like any other answer: a text is embedded once by one embedder, in whatever plan it stands. An embedder may be given by
@@ -77,8 +80,8 @@ class VectorVerbs(Verbs):
         return self._over(Embed.over(self.step, embedder, column=column, into=into, on_error=on_error, name=name))
 
     def similarity(
-        self, a: str, b: str, *, by: Embedder | str | None = None, into: str = "similarity", on_error: OnError = "raise", name: str | None = None
-    ) -> Self:
+        self: V, a: str, b: str, *, by: Embedder | str | None = None, into: str = "similarity", on_error: OnError = "raise", name: str | None = None
+    ) -> V:
         """Add the cosine (Float32, -1 to 1) of the vectors of two text columns, or of two columns of vectors; null where one is null.
 
         >>> df = dr.frame({"a": ["hot tea"], "b": ["cold tea"]}).similarity("a", "b", by=dr.testing.WordEmbedder())
@@ -95,7 +98,7 @@ class VectorVerbs(Verbs):
         return self._over(Similarity.over(self.step, by, a=a, b=b, into=into, on_error=on_error, name=name))
 
     def retrieve(
-        self,
+        self: V,
         docs: Verbs,
         *,
         query: str,
@@ -107,7 +110,7 @@ class VectorVerbs(Verbs):
         index: Literal["exact", "usearch"] = "exact",
         on_error: OnError = "raise",
         name: str | None = None,
-    ) -> Self:
+    ) -> V:
         """Add a list of the k documents that are nearest to each row's query: structs of text, score (cosine) and index (row in `docs`), nearest first.
 
         `docs` is a frame with a text column `text`, and an edge of the plan: other documents are another plan. Their vectors are kept in the session.
@@ -132,8 +135,8 @@ class VectorVerbs(Verbs):
         return self._over(Retrieve.over(self.step, by, known, query=query, text=text, k=k, into=into, on_error=on_error, name=name))
 
     def dedup(
-        self, column: str, *, method: Method = "exact", threshold: float | None = None, by: Embedder | str | None = None, name: str | None = None
-    ) -> Self:
+        self: V, column: str, *, method: Method = "exact", threshold: float | None = None, by: Embedder | str | None = None, name: str | None = None
+    ) -> V:
         """Leave out the rows that repeat an earlier one; the others keep their order. A row without a value repeats nothing.
 
         `method="exact"`: equal values. `"minhash"`: texts that share `threshold` (0.65) of their runs of three letters and pairs of words, as texts with
@@ -161,7 +164,7 @@ class VectorVerbs(Verbs):
         made = frame._over(DedupVectors(inputs=(frame.step,), column=vector, threshold=limit, name=name))
         return made if vector == column else made._relational("drop", vector, named=where)
 
-    def cluster(self, column: str, *, k: int, by: Embedder | str | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> Self:
+    def cluster(self: V, column: str, *, k: int, by: Embedder | str | None = None, into: str = "cluster", seed: int = 0, name: str | None = None) -> V:
         """Add the number of each row's cluster, of k found by k-means among the vectors of a text column (by their angles) or a column of vectors.
 
         Clusters are numbered in the order of their first rows, so that numbers are the same in every run. A null has no cluster. Fewer different
