@@ -150,8 +150,15 @@ def _licence(found: Sequence[Provenance], stated: str | None) -> dict[str, Any]:
 
 
 def has_run(step: Step, records: Records) -> bool:
-    """Whether a plan was run, or has nothing to run: no model to ask, no function, no training."""
-    return bool(records.steps) or not any(n.is_expensive for n in step.walk())
+    """Whether one of the last steps of a plan that ask, call or train was run; or there is none."""
+    waiting, last = [step], list[Step]()
+    while waiting:
+        node = waiting.pop()
+        if node.is_expensive:
+            last.append(node)
+        else:
+            waiting += node.inputs
+    return not last or any(records.key(node) in records.steps for node in last)
 
 
 def _is_synthetic(step: Step, found: Sequence[Provenance]) -> bool:

@@ -23,16 +23,23 @@ class Dream:
 class WithPandas:
     """Waits for the import of pandas, which costs too much to be made here, and gives its frames the accessor."""
 
+    is_looking = False
+
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002
-        if name != "pandas":
+        if name != "pandas" or self.is_looking:
             return None
-        sys.meta_path.remove(self)
-        found = importlib.util.find_spec(name)
-        if found is not None and found.loader is not None:
+        self.is_looking = True
+        try:
+            found = importlib.util.find_spec(name)
+        finally:
+            self.is_looking = False
+        if found is not None and found.loader is not None:  # it may be looked for, and not imported
             run = found.loader.exec_module
 
             def run_and_register(module: ModuleType) -> None:
                 run(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
                 _register(module)
 
             found.loader.exec_module = run_and_register  # type: ignore[method-assign]

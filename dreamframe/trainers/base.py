@@ -57,10 +57,11 @@ class Trainer(Reach, ABC):
     kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
 
-    def __new__(cls, *args: Any, **given: Any) -> Self:  # noqa: ARG004  __init__ takes them
+    def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse settings that it does not have, before Python does without a hint."""
         refuse_unknown(cls, given)
-        return super().__new__(cls)
+        made: Self = super().__new__(cls, *args, **given)
+        return made
 
     def missing(self) -> tuple[DreamframeError, ...]:
         """What this machine lacks to train so, beside the libraries that `check` looks for: packages with weights, a key, what its judges need."""

@@ -41,7 +41,7 @@ IN_ARGS = ("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "local_rank
 
 
 def refuse_unknown(cls: Any, given: Mapping[str, Any]) -> None:
-    """Raise SettingError for keyword arguments that a trainer does not have."""
+    """Raise SettingError for keyword arguments that a trainer is known not to have, with what to do instead. Others are told as those of models are."""
     known = inspect.signature(cls.__init__).parameters
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
         return
@@ -51,7 +51,6 @@ def refuse_unknown(cls: Any, given: Mapping[str, Any]) -> None:
         instead = (OF_PPO if cls.__name__ == "PPO" else {}).get(name) or INSTEAD.get(name)
         if instead is not None:
             raise SettingError(f"{cls.__name__}: {name}= is not a setting here: {instead}.")
-        raise SettingError.unknown(name, possible=set(known) - {"self", "authority"}, where=cls.__name__)
 
 
 def refuse_in_args(args: Mapping[str, Any], who: str) -> None:

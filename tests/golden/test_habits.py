@@ -56,7 +56,6 @@ df.ask
 df.promt
 df.filtr
 df.swaplevel
-df.null_count
 groups.mean
 groups['text']
 groups.collect
@@ -154,7 +153,6 @@ groups.agg({'text': 'count'})
 df.group_by()
 df.group_by('nn')
 df.rename('n')
-df.gather(1)
 # numbers
 df.head('2')
 df.head(-1)

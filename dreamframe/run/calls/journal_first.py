@@ -155,8 +155,10 @@ class RunAsking:
 
     def _others(self, question: Question) -> Sequence[Asker]:
         """Who else asks for this run."""
+        if not self._askers or (len(self._askers) == 1 and id(question.llm) in self._askers):
+            return []  # most runs ask one model, and what it lacks is not looked for before something is asked
         mine = self._asker(question)
-        return [a for a in dict.fromkeys(a for _, a in self._askers.values()) if a is not mine and isinstance(a, Asker)] if len(self._askers) > 1 else []
+        return [a for a in dict.fromkeys(a for _, a in self._askers.values()) if a is not mine and isinstance(a, Asker)]
 
     async def _show_life(self) -> None:
         """Say again and again that the rows which this session claims are being asked for: an answer may take longer than others' patience."""

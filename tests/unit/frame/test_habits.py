@@ -20,7 +20,7 @@ from dreamframe.frame.habits import elsewhere
 TABLES: dict[str, Mapping[str, str]] = {"df": other_names.FRAME, "group_by": other_names.GROUPS, "model": other_names.MODEL, "dr": other_names.MODULE}
 OUTSIDE = (  # of rows that need another library, the network or a training: their names are looked up, and no more
     *("write_excel", "write_database", "read_excel", "read_database", "read_pickle", "to_markdown", ".plot", ".hist", "scan_hub", "scan_hf_disk"),
-    *("push_to_hub", ".fit", ".export", ".metrics", ".summary", "save_to_disk", "dr.Transformers", "embedder()", "dr.Session"),
+    *("push_to_hub", ".fit", ".export", ".metrics", ".summary", "df.failures", "save_to_disk", "dr.Transformers", "embedder()", "dr.Session"),
 )
 
 
@@ -74,11 +74,11 @@ def test_names_of_groups_models_and_the_module_are_answered(what: Any, table: st
 
 
 def test_a_column_is_told_before_a_habit() -> None:
-    df = dr.frame({"count": [1], "text": ["a"]})
+    df = dr.frame({"size": [1], "text": ["a"]})
     with pytest.raises(AttributeError, match=r"the column is pl\.col\('text'\)"):
         df.text  # noqa: B018
-    with pytest.raises(AttributeError, match=r"the column is pl\.col\('count'\).*Or, where no column is meant: df\.select\(pl\.len"):
-        df.count  # noqa: B018
+    with pytest.raises(AttributeError, match=r"the column is pl\.col\('size'\).*Or, where no column is meant: df\.select\(pl\.len"):
+        df.size  # noqa: B018
 
 
 def test_names_of_polars_and_pandas_are_told_where_they_are() -> None:

@@ -319,22 +319,22 @@ WRONG: dict[str, tuple[Callable[[dr.Frame], object], str]] = {
     "slice of less than none": (lambda d: d.slice(1, -2), "slice: length=-2 is not a number of rows"),
     "top_k": (lambda d: d.top_k(-1, by="v"), "top_k: k=-1 is not a number of rows"),
     "gather": (lambda d: d.gather([True, False]), "gather: index=True is not a whole number"),
-    "gather of a text": (lambda d: d.gather("ab"), "gather: index='a' is not a whole number"),  # type: ignore[arg-type]
+    "gather of a text": (lambda d: d.gather("ab"), "gather: 'ab' is not a list of positions"),  # type: ignore[arg-type]
     "gather_every": (lambda d: d.gather_every(0), "gather_every: n=0 takes no row"),
     "pivot": (lambda d: d.pivot("k", index="t", values="v"), "pivot: which columns it makes depends on rows"),
-    "join_asof": (lambda d: d.join_asof(DATA, on="v"), "join_asof: the other side is a DataFrame"),  # type: ignore[arg-type]
+    "join_asof": (lambda d: d.join_asof(DATA, on="v"), "join_asof: the other side is an object of type polars.DataFrame"),  # type: ignore[arg-type]
     "join": (lambda d: d.join(d, on="k", maintain_order="up"), "join: maintain_order='up' is not one of"),
     "join_where": (lambda d: d.join_where(d), "join_where: give at least one predicate"),
     "sort": (lambda d: d.sort("k", "v", descending=[True]), "sort: the length of `descending`"),
-    "join without columns": (lambda d: d.join(d), "join: must specify `on`"),
-    "join of the past": (lambda d: d.join(d, on="k", how="outer"), "join: .*how='full'"),
+    "join without columns": (lambda d: d.join(d), "join: name the columns that both frames have in common"),
+    "join of the past": (lambda d: d.join(d, on="k", how="outer"), "join: how='outer' is not one of .*'full'"),
     "join_asof without columns": (lambda d: d.join_asof(d), "join_asof: you should pass the column"),
     "fill_null": (lambda d: d.fill_null(strategy="foward"), "fill_null: `strategy` must be one of"),
     "fill_null without a value": (lambda d: d.fill_null(), "fill_null: must specify either"),
-    "unique": (lambda d: d.unique(keep="best"), "unique: `keep` must be one of"),
+    "unique": (lambda d: d.unique(keep="best"), "unique: keep='best' is not one of 'first'"),
     "update": (lambda d: d.update(d, on="zz"), "update: .*'zz' not found"),
     "concat to the side": (lambda d: dr.concat([d, d], how="sideways"), "concat: .*'horizontal'"),
-    "concat": (dr.concat, "concat: this is one frame"),  # type: ignore[arg-type]
+    "concat": (dr.concat, "concat: one frame is given"),  # type: ignore[arg-type]
 }
 
 

@@ -171,6 +171,7 @@ def test_what_fails_in_a_lazy_frame_is_raised_as_it_is() -> None:
 
 def test_several_plans_are_frames() -> None:
     frame = dr.frame({"prompt": ["a"], "completion": ["b"]})
-    for wrong, said in ((frame, "pass a list of frames"), ([frame.train(dr.SFT("x", steps=1))], "a Model where a list of frames"), ([3], "a int where a list")):
+    model = frame.train(dr.SFT("x", steps=1))
+    for wrong, said in ((frame, "is not a list of frames"), ([model], "is a model, which has no rows"), ([3], "the int 3 is among the frames")):
         with pytest.raises(SettingError, match=said):
             dr.collect_all(wrong)  # type: ignore[arg-type]

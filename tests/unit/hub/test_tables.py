@@ -273,6 +273,6 @@ def test_a_stream_keeps_its_types_and_labels():
 def test_pandas_frames_have_the_accessor_whichever_is_imported_first(first: str):
     code = f"import sys, {first}\nassert {first!r} == 'pandas' or 'pandas' not in sys.modules\nimport importlib.util; importlib.util.find_spec('pandas')\n"
     code += "import dreamframe, pandas as pd\nprint(pd.DataFrame({'a': [1]}).dream.to_dicts(), pd.Series([2], name='b').dream.to_dicts())\n"
-    code += "print(sum(type(f).__name__ == '_Pandas' for f in sys.meta_path))"
+    code += "print(sum(type(f).__name__ == 'WithPandas' for f in sys.meta_path))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["[{'a': 1}] [{'b': 2}]", "0"]

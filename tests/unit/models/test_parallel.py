@@ -61,9 +61,9 @@ def test_models_that_do_not_agree_are_refused() -> None:
         Parallel(OpenAI("a", temperature=0), OpenAI("b"))
     with pytest.raises(SettingError, match="two or more"):
         Parallel("openai/a")
-    with pytest.raises(SettingError, match=r"Parallel: a MiniLM is not a language model, and only these share rows; one that .* device=\['cuda:0', 'cuda:1'\]"):
+    with pytest.raises(SettingError, match=r"Parallel: a dr.MiniLM is not a language model. Only .* device=\['cuda:0', 'cuda:1'\]"):
         Parallel(dr.MiniLM(), dr.MiniLM())  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="Parallel: a NamingClassifier is not a language model, and only these share rows"):
+    with pytest.raises(SettingError, match=r"is not a language model. Only language models share rows"):
         Parallel(Echo(), dr.testing.NamingClassifier())  # type: ignore[arg-type]
 
 

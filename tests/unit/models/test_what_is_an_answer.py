@@ -392,8 +392,6 @@ def embedder(name: str, **settings: Any) -> Any:
     return dr.OpenAIEmbedder(name, dimensions=2, **settings)
 
 
-# Reducing and judging ask as prompts do
-
 
 @pytest.mark.parametrize(("reply", "error"), [(chat(None), "RefusedError"), (chat("", "length"), "TruncatedError"), (chat("x", "tool_calls"), "RefusedError")])
 def test_a_reduction_is_held_to_the_same(reply: Any, error: str) -> None:

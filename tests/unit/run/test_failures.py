@@ -58,7 +58,7 @@ def test_a_verb_names_its_own_rule_and_not_parse():
     llm = dr.testing.Echo()
     pair = ROWS.with_columns(o=pl.lit("x"))
     for plan, rule in (
-        (ROWS.filter_by(llm, "{t}"), "filter_by wants a yes or a no: neither"),
+        (ROWS.filter_by(llm, "{t}"), "filter_by wants a yes or a no: "),
         (ROWS.rank_by(llm, "{t}"), "rank_by wants a number: "),
         (ROWS.top_k_by(llm, "{t}", 2, name="best"), "best wants a number: "),
         (ROWS.join_by(ROWS.select(o="t"), llm, "{t} {o}"), "join_by wants a yes or a no: "),

@@ -81,7 +81,7 @@ def test_an_error_that_is_no_files_stays_polars_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "said"), [({"a": ["x"]}, "frame 3 has other columns than frame 1: 'a' is String instead of Int64"), ({"b": [1]}, "it has 'b'; it lacks 'a'")]
+    ("other", "said"), [({"a": ["x"]}, "is Int64 in frame 1 and String in frame 3"), ({"b": [1]}, "lacks 'a' and has 'b', which frame 1 lacks")]
 )
 def test_frames_of_other_columns_are_not_put_together(other: dict[str, list[object]], said: str) -> None:
     with pytest.raises(PlanError, match=said):
