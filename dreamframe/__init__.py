@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
 from dreamframe import recipes as recipes
 from dreamframe import testing as testing
+from dreamframe.frame.accessors import register_accessors as _register_accessors
 from dreamframe.frame.ask import prompt as prompt
 from dreamframe.frame.frame import Frame as Frame
 from dreamframe.frame.frame import concat as concat
 from dreamframe.frame.frame import frame as frame
 from dreamframe.frame.frame import generate as generate
 from dreamframe.frame.frame import grid as grid
-from dreamframe.frame.frame import register_accessors as _register_accessors
 from dreamframe.frame.frame import scan_csv as scan_csv
 from dreamframe.frame.frame import scan_ipc as scan_ipc
 from dreamframe.frame.frame import scan_json as scan_json
@@ -21,14 +22,24 @@ from dreamframe.frame.frame import scan_ndjson as scan_ndjson
 from dreamframe.frame.frame import scan_parquet as scan_parquet
 from dreamframe.frame.frame import scan_text as scan_text
 from dreamframe.frame.from_json import from_json as from_json
+from dreamframe.frame.habits import no_name as _no_name
+from dreamframe.frame.hub import from_hub as from_hub
 from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
 from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
+from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
+from dreamframe.frame.read import scan_database as scan_database
+from dreamframe.frame.read import scan_delta as scan_delta
+from dreamframe.frame.read import scan_excel as scan_excel
+from dreamframe.frame.tracebacks import short as _short
+from dreamframe.frame.tracebacks import short_in as _short_in
+from dreamframe.frame.tracebacks import short_when_made as _short_when_made
 from dreamframe.frame.vectors import embed as embed
 from dreamframe.frame.vectors import similarity as similarity
 from dreamframe.identity.fingerprint import versioned as versioned
 from dreamframe.models.llms.names import llm as llm
+from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
 from dreamframe.session.session import Session as Session
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
     from dreamframe.models.embedders.minilm import MiniLM as MiniLM
     from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
     from dreamframe.models.embedders.sentence_transformers import SentenceTransformer as SentenceTransformer
+    from dreamframe.models.function import FunctionLLM as FunctionLLM
     from dreamframe.models.llms.anthropic import Anthropic as Anthropic
     from dreamframe.models.llms.compatible import *  # noqa: F403  each preset under its own name
     from dreamframe.models.llms.litellm import LiteLLM as LiteLLM
@@ -49,6 +61,7 @@ if TYPE_CHECKING:
     from dreamframe.models.llms.vllm import VLLM as VLLM
     from dreamframe.models.parallel import Parallel as Parallel
     from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
     from dreamframe.models.task_models.trained import RewardModel as RewardModel
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.prompts.chat import Chat as Chat
@@ -79,10 +92,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    if (found := _named(name)) is None:
-        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}.{errors.did_you_mean(name, __dir__())}")
-    return found
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one
+
+    def __getattr__(name: str) -> Any:
+        if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
+            raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
+        if found is None:
+            raise _no_name(name, __dir__())
+        return _short_when_made(found)
 
 
 def __dir__() -> list[str]:
@@ -90,4 +107,7 @@ def __dir__() -> list[str]:
     return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
 
 
+_short_when_made(_short_in(Session))
+for _room in (globals(), vars(recipes)):
+    _room |= {n: _short(f) for n, f in _room.items() if isinstance(f, _Function) and not n.startswith("_")}
 _register_accessors()

@@ -25,8 +25,9 @@ NAMES: dict[Any, str] = {  # Arrow's names of types, which a digest is made of
 } | {kind: kind.__name__.lower() for kind in (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)}
 
 
-def in_arrow(dtype: Any, column: str, *, plain: bool = False) -> pl.DataType:
+def in_arrow(dtype: Any, column: str, *, plain: bool = False, enums: bool = True) -> pl.DataType:
     """The type that Arrow has for the values of a polars type: texts for an Enum and for integers of 128 bits; `plain`: for a Categorical, too.
+    Without `enums`, an Enum stays one.
 
     Raises FingerprintError for objects.
 
@@ -34,17 +35,17 @@ def in_arrow(dtype: Any, column: str, *, plain: bool = False) -> pl.DataType:
     List(String)
     """
     if isinstance(dtype, pl.List):
-        return pl.List(in_arrow(dtype.inner, column, plain=plain))
+        return pl.List(in_arrow(dtype.inner, column, plain=plain, enums=enums))
     if isinstance(dtype, MAP):
-        mapped: pl.DataType = MAP(in_arrow(dtype.key, column, plain=plain), in_arrow(dtype.value, column, plain=plain))
+        mapped: pl.DataType = MAP(in_arrow(dtype.key, column, plain=plain, enums=enums), in_arrow(dtype.value, column, plain=plain, enums=enums))
         return mapped
     if isinstance(dtype, pl.Array):
-        return pl.Array(in_arrow(dtype.inner, column, plain=plain), dtype.size)
+        return pl.Array(in_arrow(dtype.inner, column, plain=plain, enums=enums), dtype.size)
     if isinstance(dtype, pl.Struct):
-        return pl.Struct({f.name: in_arrow(f.dtype, column, plain=plain) for f in dtype.fields})
+        return pl.Struct({f.name: in_arrow(f.dtype, column, plain=plain, enums=enums) for f in dtype.fields})
     if dtype == pl.Object:
         raise FingerprintError(f"column {column!r} holds Python objects, which have no identity; write them as text, numbers or structs.")
-    if dtype in (pl.Int128, pl.UInt128) or isinstance(dtype, pl.Enum) or (plain and dtype == pl.Categorical):
+    if dtype in (pl.Int128, pl.UInt128) or (enums and isinstance(dtype, pl.Enum)) or (plain and dtype == pl.Categorical):
         return pl.String()
     return dtype if isinstance(dtype, pl.DataType) else dtype()
 
@@ -57,6 +58,16 @@ def as_arrow(rows: pl.DataFrame) -> pl.DataFrame:
     """
     others = _others(tuple(rows.schema.items()))
     return rows.cast(others) if others else rows
+
+
+def shared(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows in types that other libraries of Arrow know: integers of 128 bits as texts, all else as it is.
+
+    >>> shared(pl.DataFrame({"a": [2**100], "b": [1]}, schema={"a": pl.Int128, "b": pl.Int8})).schema
+    Schema([('a', String), ('b', Int8)])
+    """
+    wide = [name for name, dtype in rows.schema.items() if dtype.is_nested() or dtype in (pl.Int128, pl.UInt128)]
+    return rows.cast({name: in_arrow(rows.schema[name], name, enums=False) for name in wide})
 
 
 @functools.lru_cache(maxsize=256)

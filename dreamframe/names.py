@@ -15,6 +15,7 @@ NAMES: Mapping[str, str] = {  # name → module
     # Language models
     "OpenAI": "models.llms.openai",
     "Anthropic": "models.llms.anthropic",
+    "FunctionLLM": "models.function",
     "LiteLLM": "models.llms.litellm",
     "LlamaCpp": "models.llms.llamacpp",
     "Mistral": "models.llms.mistral",
@@ -29,6 +30,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "SentenceTransformer": "models.embedders.sentence_transformers",
     # Task models
     "HFClassifier": "models.task_models.hf",
+    "CrossEncoder": "models.task_models.trained",
     "RewardModel": "models.task_models.trained",
     "SentenceClassifier": "models.task_models.trained",
     # Prompts

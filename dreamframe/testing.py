@@ -21,7 +21,7 @@ from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.base import LLM, Client, steering
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import Completion, Request
-from dreamframe.models.task_models.base import TaskModel, labels_of, prediction
+from dreamframe.models.task_models.base import TaskModel, labels_of, prediction, wants_scores, with_scores
 
 
 @dataclass
@@ -198,6 +198,7 @@ class NamingClassifier(TaskModel):
     log: Log = steering()
     labels: tuple[str, ...] = field(default=("no", "yes"), kw_only=True)  # its own, for questions that name none
     provider: ClassVar[str] = "naming"
+    tells_scores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log", self.log or Log())
@@ -218,6 +219,8 @@ class NamingClassifier(TaskModel):
         labels = labels_of(request.question) or self.labels
         named = [label for label in labels if label.lower() in re.findall(r"\w+", request.prompt.lower())]
         text = prediction(named[0], 1.0) if named else prediction(labels[0], 1 / len(labels))
+        if wants_scores(request.question):
+            text = with_scores(text, [(label, float(label == named[0]) if named else 1 / len(labels)) for label in labels])
         return Completion(text, n_in=1, model=self.model)
 
 

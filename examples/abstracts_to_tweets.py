@@ -1,27 +1,34 @@
 """Make abstracts out of nothing, a tweet for each, and a model that writes such tweets. On embedded models: no key, no download.
 
-With an API: llm = dr.OpenAI("gpt-4o-mini"), n=1000, and dr.Seq2Seq("google/t5-v1_1-base", peft=LoraConfig(), epochs=30, batch_size=8).
+With an API: llm = dr.OpenAI("gpt-4o-mini"), n=1000, and dr.Seq2Seq("google/t5-v1_1-base", peft=LoraConfig(), epochs=30, batch_size=8). To publish for
+real: leave out dry_run=True, and give a token with `hf auth login`.
 """
 
 from pathlib import Path
 
-from peft import LoraConfig
-
 import dreamframe as dr
 
 output = Path(__file__).parent / "output"
-llm = dr.SmolLM2(max_tokens=30)
+llm = dr.SmolLM2(max_tokens=40)
 
-tweets = dr.generate(
+abstracts = dr.generate(
     llm, "Write an abstract of a paper on natural language processing, in one sentence. Give the abstract alone.", n=4, temperature=1.0, into="abstract"
-).prompt(llm, dr.Instruct("Given the abstract, write a tweet to summarize the work.", input="abstract"), temperature=0, into="tweet")
+)
+tweet = dr.Instruct("Given the abstract, write a tweet of one sentence in plain words to summarize the work.", input="abstract")
+tweets = abstracts.prompt(llm, tweet, temperature=0, into="tweet")
 
 train, validation = tweets.split(train=0.75, validation=0.25, seed=0)
-sft = dr.SFT(dr.SmolLM2(), peft=LoraConfig(r=4), steps=1, batch_size=1, max_length=96)
+sft = dr.SFT(dr.SmolLM2(), peft={"r": 4}, steps=1, batch_size=1, max_length=160)
 model = train.train(sft, prompt="abstract", completion="tweet", validation=validation)
 
 with dr.Session(output) as session:
-    tweets.show(2)
+    for row in tweets.preview(2).to_dicts():
+        print(f"abstract: {row['abstract']}\ntweet:    {row['tweet']}\n")
     tweets.write_parquet(output / "tweets.parquet")
-    print(f"loss on validation rows: {model.summary()['metrics']['eval_loss']:.2f}")
+    print(f"loss on tweets that it did not see: {model.summary()['metrics']['eval_loss']:.2f}")
+    for done in (
+        tweets.push_to_hub("me/abstracts_and_tweets", splits={"train": train, "validation": validation}, dry_run=True),
+        model.push_to_hub("me/abstracts_to_tweet_model", dry_run=True),
+    ):
+        print(f"would go to {done.url}: {', '.join(done.written)}")
     print(f"this run: {session.summary()}")

@@ -1,7 +1,8 @@
 """Varied texts from attributed prompts: a model names films, themes and styles; every combination asks for a review of its own.
 
 Nothing runs before the last lines: the questions, their answers cut up, the combinations and the reviews are one plan. After AttrPrompt, Yu et al.
-2023 (https://arxiv.org/abs/2306.15895). With an API: llm = dr.OpenAI("gpt-4o-mini"), ten of each and .repeat_to(1000).
+2023 (https://arxiv.org/abs/2306.15895), as the card says too. With an API: llm = dr.OpenAI("gpt-4o-mini"), ten of each and .repeat_to(1000).
+To publish for real: leave out dry_run=True.
 """
 
 from pathlib import Path
@@ -30,6 +31,9 @@ reviews = (
 
 with dr.Session(output) as session:
     print(reviews.explain(), "\n")
-    reviews.show(3)
+    for row in reviews.preview(3).to_dicts():
+        print(f"- {row['review']}\n")
     reviews.write_parquet(output / "reviews_of_films.parquet")
+    done = reviews.push_to_hub("me/movie_reviews", dry_run=True)
+    print(f"would go to {done.url}: {', '.join(done.written)}")
     print(f"this run: {session.summary()}")

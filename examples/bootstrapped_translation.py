@@ -1,7 +1,9 @@
-"""Translate with nothing to learn from: the best translations of a round are the examples that the next round is shown.
+"""Translate with nothing to learn from: the best translations of a round are the examples that the next round is shown, and the last ones those with
+which everything else is translated.
 
-The loop only builds a plan: each round's pool is an edge of the next round's prompts. After Patel et al. 2023 (https://arxiv.org/abs/2209.14500).
-With an API: llm = dr.OpenAI("gpt-4o-mini"), a multilingual embedder such as dr.SentenceTransformer("sentence-transformers/LaBSE"), and Tamil.
+The loop only builds a plan: each round's pool is an edge of the next round's prompts. After Patel et al. 2023 (https://arxiv.org/abs/2209.14500). The
+embedded model is too small to know French, so what it prints shows the steps and is no translation. With an API: llm = dr.OpenAI("gpt-4o-mini"), a
+multilingual embedder such as dr.SentenceTransformer("sentence-transformers/LaBSE"), and Tamil. To publish for real: leave out dry_run=True.
 """
 
 from pathlib import Path
@@ -12,18 +14,20 @@ here = Path(__file__).parent
 output = here / "output"
 llm = dr.SmolLM2(temperature=0, max_tokens=20, stop=["\n"])
 embedder = dr.MiniLM()
-english = dr.scan_csv(here / "english.csv")
+TASK = "Translate the sentence to French."
+english, test = dr.scan_csv(here / "english.csv").split(train=0.8, test=0.2, seed=0)
 
-pool = None
+ask = dr.Instruct(TASK, input="sentence")
 for r in range(3):
-    task = "Translate the sentence to French."
-    ask = dr.Instruct(task, input="sentence") if pool is None else dr.FewShot(task, input="sentence", output="french", examples=pool)
     translated = english.shard(3, r).prompt(llm, ask, into="french")
     pool = translated.similarity("sentence", "french", by=embedder, into="similarity").sort("similarity", descending=True).head(2)
-assert pool is not None
+    ask = dr.FewShot(TASK, input="sentence", output="french", examples=pool)
+translations = test.prompt(llm, ask, into="french")
 
 with dr.Session(output) as session:
-    print(pool.explain(), "\n")
-    pool.show(2)
-    pool.write_parquet(output / "translations.parquet")
-    print(f"this run: {session.summary()}")
+    print(translations.explain(), "\n")
+    translations.write_parquet(output / "translations.parquet")
+    for row in translations.collect().to_dicts():
+        print(f"{row['sentence']}  →  {row['french']}")
+    done = translations.push_to_hub("me/english_to_french", dry_run=True)
+    print(f"would go to {done.url}: {', '.join(done.written)}\nthis run: {session.summary()}")

@@ -15,11 +15,15 @@ gpt = dr.OpenAI("gpt-4o", base_url=server, temperature=0)
 explained = dr.scan_csv(here / "simple_questions.csv").prompt(
     gpt, dr.Instruct('Given the question, give an "Explain it like I\'m 5" answer.', input="title"), into="answer"
 )
-train, held_out = explained.split(train=0.9, held_out=0.1, seed=0)
-model = train.train(dr.OpenAIFineTune("gpt-4o-mini", base_url=server), input="title", output="answer")
-compared = held_out.prompt(model.llm(temperature=0), "{title}", into="tuned_answer")
+train, validation = explained.split(train=0.9, validation=0.1, seed=0)
+tuning = dr.OpenAIFineTune("gpt-4o-mini", base_url=server, epochs=30, batch_size=8)
+model = train.train(tuning, input="title", output="answer", validation=validation)
+compared = validation.prompt(model.llm(temperature=0), "{title}", into="tuned_answer")
 
 with dr.Session(here / "output") as session:
     compared.write_parquet(here / "output" / "explained.parquet")
-    compared.show(2)
+    for row in compared.collect().to_dicts():
+        print(f"{row['title']}\n  large model: {row['answer']}\n  tuned model: {row['tuned_answer']}")
+    done = explained.push_to_hub("me/explained_like_i_am_5", splits={"train": train, "validation": validation}, dry_run=True)
+    print(f"would go to {done.url}: {', '.join(done.written)}")
     print(f"tuned model: {model.summary()['model']}\nthis run: {session.summary()}")

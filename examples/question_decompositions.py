@@ -1,6 +1,6 @@
 """Add to a data set: for each question the simpler questions that lead to its answer, ready to be published.
 
-With an API: llm = dr.OpenAI("gpt-4o-mini"), and the questions of a data set from the Hub.
+With an API: llm = dr.OpenAI("gpt-4o-mini"), and the questions of a data set from the Hub. To publish for real: leave out dry_run=True.
 """
 
 from pathlib import Path
@@ -17,7 +17,9 @@ questions = dr.scan_csv(here / "questions.csv")
 decomposed = dr.recipes.decompose(questions, llm, "question", least=2, most=3, on_error="drop").with_columns(n=pl.col("steps").list.len())
 
 with dr.Session(output) as session:
-    decomposed.show(2)
     decomposed.write_parquet(output / "decompositions.parquet")
-    print(f"questions left out: {decomposed.failures().height}")
-    print(f"this run: {session.summary()}")
+    for row in decomposed.collect().head(2).to_dicts():
+        print(row["question"], *(f"  {i}. {step}" for i, step in enumerate(row["steps"], 1)), sep="\n")
+    done = decomposed.push_to_hub("me/question_decompositions", dry_run=True)
+    print(f"\nquestions left out, since their list was cut off: {decomposed.failures().height}")
+    print(f"would go to {done.url}: {', '.join(done.written)}\nthis run: {session.summary()}")

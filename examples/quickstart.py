@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 import polars as pl
-from peft import LoraConfig
 
 import dreamframe as dr
 
@@ -21,7 +20,7 @@ reviews = (
     .filter(pl.col("reply").str.len_chars() > 20)
 )
 train, held_out = reviews.split(train=0.9, held_out=0.1, seed=0)
-sft = dr.SFT(dr.SmolLM2(), peft=LoraConfig(r=8, target_modules="all-linear"), steps=16, batch_size=4, learning_rate=1e-3)
+sft = dr.SFT(dr.SmolLM2(), peft={"r": 8, "target_modules": "all-linear"}, steps=16, batch_size=4, learning_rate=1e-3)
 model = train.train(sft, prompt="review", completion="mood")
 tuned = held_out.prompt(model.llm(temperature=0, max_tokens=5), "{review}", into="tuned_mood")
 

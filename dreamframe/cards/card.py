@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dreamframe.cards import markdown as md
-from dreamframe.cards.lineage import conflicts, licence_of_all, lineage, training_inputs
+from dreamframe.cards.asked import settings_table
+from dreamframe.cards.citations import citation_section, is_bibtex
+from dreamframe.cards.lineage import conflicts, licence_of_all, licence_stated, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
+from dreamframe.hub.readme import marked
 from dreamframe.models.base import LLM
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.plan.explain import by_name, line
@@ -24,32 +28,31 @@ LONGEST = 1_000  # characters of a value that a card quotes
 Shown = Callable[[object], str]  # a value as a card may show it: without keys and other secrets, cut at LONGEST
 
 
-def data_card(step: Step, records: Records, *, repo: str | None = None, version: str = "") -> str:
-    """README.md of the rows that a plan makes."""
+def data_card(step: Step, records: Records, *, repo: str | None = None, version: str = "", n_rows: int | None = None) -> str:
+    """README.md of the rows that a plan makes. `n_rows`: how many are published, where they are at hand."""
     shown = _redacting(records)
     found = lineage(step)
-    n = rows_of(step, records)
+    n = rows_of(step, records) if n_rows is None else n_rows
     title = _title(repo, "Rows made with dreamframe")
     front = {
-        **_licence(found),
+        **_licence(found, licence_stated(step)),
         "pretty_name": shown(title),
         "size_categories": [size_category(n)] if n is not None else [],
         "tags": [*(["synthetic"] if _is_synthetic(step, found) else []), "dreamframe"],
         "source_datasets": [p.name for p in found if p.kind == "dataset" and p.is_on_hub],
     }
-    made = f"{n:,} row{'' if n == 1 else 's'}" if n is not None else "Planned, not run yet: rows"
+    made = f"{n:,} row{'' if n == 1 else 's'}" if n is not None else "Rows" if has_run(step, records) else "Planned, not run yet: rows"
     use = f'from datasets import load_dataset\n\nrows = load_dataset("{_repo(repo)}")'
     parts = [
-        md.yaml_text(front) + f"\n# {md.text(shown(title))}",
-        f"{made} of {len(step.schema)} columns, made with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
+        f"{made} of {len(step.schema)} column{'' if len(step.schema) == 1 else 's'}, made with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
         md.block(use, "python"),
         "## Columns",
         md.table(("column", "type"), [(md.code(shown(c), cell=True), md.code(shown(t), cell=True)) for c, t in step.schema.items()]),
         *_example(records, shown),
-        *_body(step, found, records, shown, version=version, trains=bool(training_inputs(step))),
+        *_body(step, found, records, shown, repo=repo, version=version, trains=bool(training_inputs(step))),
     ]
-    return "\n\n".join(parts) + "\n"
+    return _readme(front, shown(title), parts)
 
 
 def model_card(step: Train, records: Records, *, repo: str | None = None, version: str = "") -> str:
@@ -62,7 +65,7 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
     base = _base(trainer.base, shown)
     has_adapter = bool(getattr(trainer, "is_adapter", False))
     front = {
-        **_licence(found),
+        **_licence(found, licence_stated(step)),
         "base_model": base,
         "library_name": trainer.kind.library_of(is_adapter=has_adapter),
         "pipeline_tag": trainer.kind.pipeline_tag,
@@ -72,17 +75,28 @@ def model_card(step: Train, records: Records, *, repo: str | None = None, versio
     }
     state = "Trained" if record else "Planned, not trained yet: made"
     parts = [
-        md.yaml_text(front) + f"\n# {md.text(shown(title))}",
         f"{state} by {md.text(shown(line(step).removeprefix('TRAIN ')))}, with [dreamframe](https://pypi.org/project/dreamframe/).{_dates(records)}",
         "## Use",
-        md.block(trainer.kind.use(_repo(repo), (base or "owner/base") if has_adapter else None), "python"),
+        *_use(trainer, _repo(repo), (base or "owner/base") if has_adapter else None),
         "## Training",
         _settings(step, shown),
         *_results(step, record, records, shown),
         *_example(records, shown, what="A training row"),
-        *_body(step, found, records, shown, version=version, trains=True),
+        *_body(step, found, records, shown, repo=repo, version=version, trains=True),
     ]
-    return "\n\n".join(parts) + "\n"
+    return _readme(front, shown(title), parts)
+
+
+def _readme(front: dict[str, Any], title: str, parts: Sequence[str]) -> str:
+    """Front matter, title and our section: what a later push may write anew."""
+    section = "\n\n".join(parts)
+    return f"{md.yaml_text(front)}\n# {md.text(title)}\n\n{marked(section, md.as_read(front))}\n"
+
+
+def _use(trainer: Any, repo: str, base: str | None) -> list[str]:
+    """How the model is used: with the libraries that everybody has, and with dreamframe."""
+    ways = (("", trainer.kind.use), ("With dreamframe:", trainer.kind.ask))
+    return [part for head, use in ways if use is not None for part in (head, md.block(use(repo, base), "python")) if part]
 
 
 def _redacting(records: Records) -> Shown:
@@ -121,15 +135,30 @@ def size_category(n: int) -> str:
     return next((name for below, name in SIZES if n < below), "100M<n<1B" if n < 10**9 else "n>1B" if n < 10**12 else "n>1T")
 
 
-def _licence(found: Sequence[Provenance]) -> dict[str, Any]:
-    """Of the whole, if one licence holds for everything. Else nothing is claimed."""
-    only = licence_of_all(found)
+def _licence(found: Sequence[Provenance], stated: str | None) -> dict[str, Any]:
+    """Of the whole: what its maker says, else the one licence that holds for everything. Else nothing is claimed."""
+    only = stated or licence_of_all(found)
     if only is not None:
-        return {"license": only}
+        names = only.split(", ")
+        if all(re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", name) for name in names):
+            return {"license": only if len(names) == 1 else names}
+        return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", only.removeprefix("other")).strip("-") or "other"}
     things = [p for p in found if p.kind != "technique"]
     if things and all(p.license for p in things):
         return {"license": "other", "license_name": "several-licenses", "license_link": "README.md"}
     return {}
+
+
+def has_run(step: Step, records: Records) -> bool:
+    """Whether one of the last steps of a plan that ask, call or train was run; or there is none."""
+    waiting, last = [step], list[Step]()
+    while waiting:
+        node = waiting.pop()
+        if node.is_expensive:
+            last.append(node)
+        else:
+            waiting += node.inputs
+    return not last or any(records.key(node) in records.steps for node in last)
 
 
 def _is_synthetic(step: Step, found: Sequence[Provenance]) -> bool:
@@ -167,19 +196,23 @@ def _example(records: Records, shown: Shown, *, what: str = "A row") -> list[str
     return [f"{what}:", md.block(shown(json.dumps(dict(records.examples[0]), ensure_ascii=False, indent=1, default=str)), "json")]
 
 
-def _body(step: Step, found: Sequence[Provenance], records: Records, shown: Shown, *, version: str, trains: bool) -> list[str]:
+def _body(
+    step: Step, found: Sequence[Provenance], records: Records, shown: Shown, *, repo: str | None, version: str, trains: bool
+) -> list[str]:
     return [
-        "## How it was made" if records.steps else "## How it will be made",
+        "## How it was made" if has_run(step, records) else "## How it will be made",
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, shown),
         *_totals(step, records),
         *_prompts(step, shown),
+        *settings_table(step, shown),
         "## Sources, models and techniques",
         _things(found, shown),
         "## Licences",
-        _conflicts(found, shown, trains=trains),
+        _conflicts(found, shown, trains=trains, stated=licence_stated(step)),
+        *citation_section(found, shown),
         "## Make it again",
-        *_again(step, records, shown, version),
+        *_again(step, records, shown, repo, version),
     ]
 
 
@@ -249,7 +282,8 @@ def _things(found: Sequence[Provenance], shown: Shown) -> str:
         name = md.text(shown(p.name)) + (f" at {md.code(shown(p.revision), cell=True)}" if p.revision else "")
         licence = "–" if p.kind == "technique" else md.text(shown(p.license or ("the provider's terms" if p.terms else "unknown")))
         address = p.terms or p.url or ""
-        cite = " ".join(dict.fromkeys(md.text(shown(c)) if not c.startswith("https://") else _link(c, shown) for c in (address, p.citation or "") if c))
+        paper = "" if is_bibtex(p.citation) else p.citation or ""
+        cite = " ".join(dict.fromkeys(md.text(shown(c)) if not c.startswith("https://") else _link(c, shown) for c in (address, paper) if c))
         rows.append([p.kind, name, licence, cite or "–"])
     return md.table(("kind", "name", "licence", "terms, page or paper"), rows)
 
@@ -260,9 +294,13 @@ def _link(url: str, shown: Shown) -> str:
     return f"<{clean}>" if plain else md.text(clean)
 
 
-def _conflicts(found: Sequence[Provenance], shown: Shown, *, trains: bool) -> str:
+def _conflicts(found: Sequence[Provenance], shown: Shown, *, trains: bool, stated: str | None) -> str:
     only = licence_of_all(found)
     told = conflicts(found, trains=trains)
+    if stated is not None:
+        head = f"Whoever made this publishes it under {md.text(shown(stated))}."
+        lines = [f"- **{md.text(shown(name))}** ({_link(what, shown) if '://' in what else md.text(shown(what))}): {why}." for name, what, why in told]
+        return "\n".join([f"{head} What its sources and models say:", "", *lines]) if lines else head
     if only is not None and not told:
         return f"Every source and model is under {md.text(shown(only))}."
     lines = [f"- **{md.text(shown(name))}** ({_link(what, shown) if '://' in what else md.text(shown(what))}): {why}." for name, what, why in told]
@@ -270,15 +308,18 @@ def _conflicts(found: Sequence[Provenance], shown: Shown, *, trains: bool) -> st
     return "\n".join([head, "", *lines]) if lines else head + " The table above lists the licence of each source and model."
 
 
-def _again(step: Step, records: Records, shown: Shown, version: str) -> list[str]:
+def _again(step: Step, records: Records, shown: Shown, repo: str | None, version: str) -> list[str]:
+    made = "model" if isinstance(step, Train) else "rows"
     script = [
         f"# pip install dreamframe=={version}",
         "import dreamframe as dr",
         "",
-        '# run.tar.zst: what session.export("run.tar.zst") wrote; the frame is built by the same script',
-        'with dr.Session.load("run.tar.zst", "./replayed", offline=True) as session:',
-        "    model.fit()" if isinstance(step, Train) else "    df.collect()",
-        "    # without the script: session.plans() names what ran, session.plan(name) is one of them",
+        f'{made} = dr.from_hub("{_repo(repo)}")  # dreamframe.json: the plan; rows=[…] hands over what it began with, where that was not published',
+        f"print({made}.explain())",
+        "",
+        '# With what session.export("run.tar.zst") wrote, the same again without a call:',
+        'with dr.Session.load("run.tar.zst", "./replayed", offline=True):',
+        "    model.fit()" if isinstance(step, Train) else "    rows.collect()",
     ]
     told = [md.block("\n".join(script), "python"), f"Fingerprint of the plan: {md.code(records.key(step) or 'known when its models are on this machine')}"]
     if records.versions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,16 +17,28 @@ from dreamframe.cards.records import Records, together
 from dreamframe.errors import CorruptFileError
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep, Step
+from dreamframe.plan.steps.source import HubStream, HubTable
 from dreamframe.plan.steps.train import Train
 from dreamframe.store.layout import warn
 from dreamframe.store.models import metrics_of
+from dreamframe.trainers.kinds import HOSTED
 
 if TYPE_CHECKING:
     from dreamframe.run.stats import RunStats
     from dreamframe.store.stores import Stores
 
 LIBRARIES = ("dreamframe", "polars", "pyarrow")
-FOR_TRAINING = ("torch", "transformers", "trl", "peft", "sentence-transformers", "setfit")
+FOR_TRAINING = ("torch", "transformers", "accelerate", "trl", "peft", "sentence-transformers", "setfit")
+WRITES = {  # a part of the name of what asks → the libraries that write its rows
+    "llamacpp": ("xllamacpp",),
+    "vllm": ("vllm", "torch", "transformers"),
+    "transformers": ("torch", "transformers", "tokenizers", "peft"),
+    "hf-classifier": ("torch", "transformers", "tokenizers", "peft"),
+    "reward-model": ("torch", "transformers", "tokenizers", "peft"),
+    "sentence-classifier": ("torch", "transformers", "setfit", "sentence-transformers"),
+    "sentence-transformers": ("torch", "transformers", "tokenizers", "sentence-transformers", "onnxruntime"),
+    "litellm": ("litellm",),
+}
 OTHERS: tuple[str, ...] = ("accelerate", "aiohttp", "anthropic", "bitsandbytes", "datasets", "huggingface_hub", "litellm", "mistralai", "numpy")
 OTHERS += ("onnxruntime", "openai", "pydantic", "tokenizers", "usearch", "vllm", "xllamacpp", "xxhash")
 SHOWN = 3  # rows
@@ -39,10 +52,11 @@ def records_of(
     memo: dict[Any, Any] = {}
     nodes = step.walk()
     secrets = plan_redactor([step])
-    libraries = dict(versions(LIBRARIES + (FOR_TRAINING if any(isinstance(n, Train) for n in nodes) else ())))
+    libraries = {"Python": platform.python_version(), **dict(versions(tuple(dict.fromkeys(_that_write(nodes)))))}
     if stores is None:
         return Records(secrets=secrets, versions=libraries, memo=memo)
     known = Records(memo=memo)
+    libraries |= _as_it_ran(stores, known.key(step), libraries)
     keys = {known.key(n) for n in nodes} - {""}
     events = [e for e in events if e.get("key") in keys]
     by_key: dict[str, list[Mapping[str, Any]]] = {}
@@ -65,6 +79,31 @@ def records_of(
     return Records(facts, trainings, curves, examples, libraries, [*days[:1], *days[-1:]], secrets, memo)
 
 
+def _that_write(nodes: Iterable[Step]) -> Iterator[str]:
+    """The libraries that have a hand in the rows of these steps."""
+    yield from LIBRARIES
+    for node in nodes:
+        if isinstance(node, Train) and node.trainer.kind is not HOSTED:
+            own = {"sentence-transformers": node.trainer.kind.library, "setfit": node.trainer.label.lower()}
+            yield from (name for name in FOR_TRAINING if own.get(name, name) == name)
+            yield from ("bitsandbytes",) if getattr(node.trainer, "quantization", None) else ()
+        if isinstance(node, HubTable | HubStream):
+            yield "datasets"
+        for model in node.models():
+            for asked in getattr(model, "llms", None) or (model,):
+                yield from next((names for provider, names in WRITES.items() if asked.provider.startswith(provider)), ())
+                yield from ("aiohttp",) if hasattr(asked, "base_url") and asked.provider != "litellm" else ()
+    yield from ("usearch",) if any(type(node).__name__ == "SearchGraph" for node in nodes) else ()
+
+
+def _as_it_ran(stores: Stores, key: str, named: Mapping[str, str]) -> dict[str, str]:
+    """The versions of these libraries when the plan ran, where the session kept it."""
+    kept = next((r for r in stores.plans.all() if key and r.get("key") == key), {})
+    libraries = kept.get("libraries")
+    found = {**libraries, "Python": kept.get("python")} if isinstance(libraries, Mapping) else {}
+    return {name: str(version) for name, version in found.items() if name in named and isinstance(version, str)}
+
+
 def events_of(runs: Iterable[RunStats]) -> Iterator[dict[str, Any]]:
     """The events of runs of this day that no log holds."""
     for i, run in enumerate(runs):
@@ -84,7 +123,7 @@ def _curves(folder: Path | None) -> Mapping[str, list[float]]:
     return {c: [v for v in log[c].cast(pl.Float64, strict=False).to_list() if v is not None and math.isfinite(v)] for c in named[:12]}
 
 
-def versions(names: tuple[str, ...] = (*LIBRARIES, *FOR_TRAINING, *OTHERS)) -> Iterator[tuple[str, str]]:
+def versions(names: tuple[str, ...] = tuple(dict.fromkeys((*LIBRARIES, *FOR_TRAINING, *OTHERS)))) -> Iterator[tuple[str, str]]:
     """Name and version of each of these libraries that is installed."""
     for name in names:
         try:

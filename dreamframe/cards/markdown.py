@@ -95,6 +95,17 @@ def yaml_text(values: dict[str, Any]) -> str:
     return "---\n" + "".join(_entry(key, value, "") for key, value in values.items() if value not in (None, [], {})) + "---\n"
 
 
+def as_read(value: Any) -> Any:
+    """Values as a reader of `yaml_text` has them.
+
+    >>> as_read({"a": ["x", None], "b": chr(7)})
+    {'a': ['x', None], 'b': '\\\\x07'}
+    """
+    if isinstance(value, dict):
+        return {k: as_read(v) for k, v in value.items()}
+    return [as_read(v) for v in value] if isinstance(value, list) else shown(value) if isinstance(value, str) else value
+
+
 def _entry(key: str, value: Any, indent: str) -> str:
     if isinstance(value, list):
         return f"{indent}{key}:\n" + "".join(_item(v, indent) for v in value)

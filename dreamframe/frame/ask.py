@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
-from dreamframe.models.llms.names import llm as named_llm
+from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
+from dreamframe.plan.step import OnError, need_name
+from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
-
-def as_llm(llm: LLM | Model | str) -> LLM:
-    """Every verb takes a model, its name (e.g. "openai/gpt-4o-mini"), or one that a plan trains. Raises SettingError for anything else."""
-    if isinstance(llm, str | Model):
-        return named_llm(llm) if isinstance(llm, str) else llm.llm()
-    if not isinstance(llm, LLM):
-        raise SettingError(f"a {type(llm).__name__} is not a language model; give one such as dr.OpenAI('gpt-4o-mini'), its name, or what df.train gave.")
-    return llm
+KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
+Keep = str | Sequence[str] | None
 
 
 def prompt_fields(
@@ -48,9 +47,18 @@ def prompt_fields(
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
+    for argument, value in sampling.items():
+        if isinstance(value, pl.Expr):
+            raise SettingError(
+                f"{where}: {argument}= is an expression, and stands for a name of the template only in dr.prompt: "
+                f"df.with_columns(dr.prompt(llm, '... {{{argument}}} ...', {argument}=..., into=...))."
+            )
     for argument, value in (("n", n), ("repairs", repairs)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise SettingError(f"{where}: {argument}= is a whole number, not a {type(value).__name__}. A template's name must be another than {argument!r}.")
+    if parse is not None and (not callable(parse) or is_async(parse)):
+        kind = "an async function" if callable(parse) else described(parse)
+        raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
     return {
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
@@ -66,14 +74,14 @@ def prompt_fields(
 def prompt(
     llm: LLM | Model | str,
     prompt: str | Prompt,
-    *,
     into: str = "answer",
+    *,
     schema: Any = None,
     system: str | None = None,
     n: int = 1,
     seed: int | None = None,
     parse: Callable[[str], Any] | None = None,
-    on_error: str = "raise",
+    on_error: OnError = "raise",
     repairs: int = 1,
     name: str | None = None,
     **sampling_and_columns: Any,
@@ -87,13 +95,31 @@ def prompt(
     >>> df.select(dr.prompt(llm, "Sum up {t}", t=pl.col("text").str.head(6), into="sum")).to_dicts()
     [{'sum': 'Sum up A long'}]
     """
+    need_order("prompt", llm, prompt)
+    need_name(into, step=name or "prompt")
     columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
+    if "keep" in sampling:
+        raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
-    value = Prompt.of(prompt, step=name or "prompt")
-    return model_column(ModelColumn(as_llm(llm), value, tuple(fields.items()), columns, into))
+    model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
+    warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
+    warn_of_system(system, model, step=name or "prompt")
+    return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
+
+
+def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
+    """What `keep=` names, each with its column. Raises SettingError for anything else."""
+    given = () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
+    for what in given:
+        if what not in KEPT or given.count(what) > 1:
+            raise SettingError(f"{step}: keep={keep!r}; give 'prompt' (as it was sent), 'answer' (as it came), or both in a list.")
+    return tuple((what, f"{into}_{what}") for what in KEPT if what in given)
+
+
+V = TypeVar("V", bound="AskVerbs")  # Self, as jedi understands it too
 
 
 class AskVerbs(Verbs):
@@ -102,27 +128,30 @@ class AskVerbs(Verbs):
     __slots__ = ()
 
     def prompt(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
-        *,
         into: str = "answer",
+        *,
         schema: Any = None,
         system: str | None = None,
         n: int = 1,
         seed: int | None = None,
         parse: Callable[[str], Any] | None = None,
-        on_error: str = "raise",
+        on_error: OnError = "raise",
         repairs: int = 1,
+        keep: Keep = None,
         name: str | None = None,
         **sampling: Any,
-    ) -> Self:
+    ) -> V:
         """Add a column of answers: the prompt is filled with each row's columns and sent to the model.
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
         it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
-        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. Sampling arguments: max_tokens temperature top_p stop
-        logit_bias presence_penalty frequency_penalty extra.
+        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. `keep` ("prompt", "answer" or both) adds what was really
+        sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as `<into>_answer` (the last one, after
+        repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
+        top_p stop logit_bias presence_penalty frequency_penalty extra.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
@@ -135,12 +164,19 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["tea"]}).prompt(llm, "Sum up: {text}", into="sum").to_dicts()
         [{'text': 'tea', 'sum': 'Sum up: tea'}]
         """
+        need_order("prompt", llm, prompt)
         fields = prompt_fields(
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
         )
-        return self._over(PromptStep.over(self.step, as_llm(llm), Prompt.of(prompt, step=name or "prompt"), into=into, **fields))
+        fields["keep"] = kept(keep, into, step=name or "prompt")
+        model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
+        made = PromptStep.over(self.step, model, asked, into=into, **fields)
+        warn_of_prompt(asked, step=made.where, below=self.step)
+        warn_of_system(system, model, step=made.where, below=self.step)
+        warn_of_copies(made, n, step=made.where)
+        return self._over(made)
 
-    def extract(self, llm: LLM | Model | str, schema: Any, column: str, *, into: str = "extracted", prompt: str | None = None, **settings: Any) -> Self:
+    def extract(self: V, llm: LLM | Model | str, schema: Any, column: str, into: str = "extracted", *, prompt: str | None = None, **settings: Any) -> V:
         """Add a struct column with what the model finds in a text column, in the shape of a pydantic model or JSON schema.
 
         >>> llm = dr.testing.Scripted(['{"city": "Bern"}'])
@@ -148,23 +184,30 @@ class AskVerbs(Verbs):
         >>> dr.frame({"text": ["I live in Bern."]}).extract(llm, shape, "text").to_dicts()
         [{'text': 'I live in Bern.', 'extracted': {'city': 'Bern'}}]
         """
-        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {{{column}}}"
+        need_order("extract", llm, schema, column)
+        need_column("extract", column)
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=settings.get("name") or "extract")
+        ask = prompt if prompt is not None else f"Extract the fields that the schema names from the text.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self, llm: LLM | TaskModel | Model | str, labels: Any, column: str, *, into: str = "label", prompt: str | Prompt | None = None, **settings: Any
-    ) -> Self:
+        self: V, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
+    ) -> V:
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own. An answer that is not one of the labels is a failed row.
+        among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
+        score. An answer that is not one of the labels is a failed row.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
         [{'review': 'Lovely tea.', 'mood': 'good'}]
         """
         where = settings.get("name") or "classify"
+        need_order("classify", llm, labels, column)
+        need_column("classify", column)
         schema = AnswerSchema.of(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
@@ -172,39 +215,74 @@ class AskVerbs(Verbs):
                 raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in ("on_error", "name")]:
-                raise SettingError.unknown(unknown[0], possible=("on_error", "name"), where=f"{where} by {llm.label}")
+            if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
+                raise SettingError.unknown(unknown[0], possible=("on_error", "name", "scores"), where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
+        if "scores" in settings:
+            raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {{{column}}}"
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=where)
+        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
         *,
         parse: Callable[[str], bool] | None = None,
-        on_error: str = "raise",
+        free_text: bool = False,
+        on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         r"""Keep the rows that the model answers with yes.
 
-        Without `parse`, an answer is yes if it holds the word yes (`\byes\b`, ignoring case) and not the word no, and no the other way round; any
-        other answer is a failed row, never a yes.
+        The model is held to a yes or no (`schema=bool`), as far as it can be. Free text, of a model that cannot, is yes if it holds the word yes
+        (`\byes\b`, ignoring case) and not the word no, and no the other way round; any other answer is a failed row, never a yes. `free_text=True`
+        sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
+        the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
         >>> df.filter_by(llm, "Is it about sports? {article}").to_dicts()
         [{'article': 'Cup final'}]
         """
+        need_order("filter_by", llm, prompt)
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
-        fields = {"schema": bool, "parse": parse or YesNo(), "on_error": on_error, "name": label, "repairs": 0, **settings}
-        asked = self.prompt(llm, prompt, into=verdict, **fields)
+        fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
+        asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _held(
+        self,
+        llm: LLM | Model | str,
+        prompt: str | Prompt,
+        *,
+        into: str,
+        called: str | None = None,
+        to: Any,
+        reader: Callable[[str], Any],
+        parse: Callable[[str], Any] | None,
+        free_text: bool,
+        keep: Keep = None,
+        **fields: Any,
+    ) -> Self:
+        """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
+        in words all the same. With `free_text` or `parse` it is not held. Columns of `keep` are named after `called`."""
+        where = fields["name"]
+        if not isinstance(free_text, bool):
+            raise SettingError(f"{where}: free_text={free_text!r} is True or False.")
+        if free_text and parse is not None:
+            raise SettingError(f"{where}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")
+        is_held = not free_text and parse is None
+        asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
+        assert isinstance(asked.step, PromptStep)
+        held = AnswerSchema.of(to, step=where) if is_held else None
+        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where)))
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

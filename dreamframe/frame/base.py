@@ -9,6 +9,9 @@ from typing import Any, Self
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.habits import Habits
+from dreamframe.frame.tracebacks import short_in
+from dreamframe.frame.value import Value
 from dreamframe.identity.owned import own
 from dreamframe.models.edges import Rows, as_edge
 from dreamframe.plan.model_columns import hoist, need_columns, placeholders_in
@@ -16,7 +19,7 @@ from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 
 
-class Verbs:
+class Verbs(Value, Habits):
     """Holds the step; a frame never changes after it was made."""
 
     __slots__ = ("step",)
@@ -25,17 +28,12 @@ class Verbs:
     def __init__(self, step: Step) -> None:
         object.__setattr__(self, "step", step)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        short_in(cls)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a frame is immutable: verbs give new frames (tried to set {name!r}). To add a column: df.with_columns(...)")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.step,)
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
     def _over(self, step: Step) -> Self:
         return type(self)(step)

@@ -8,12 +8,15 @@ from typing import Any, Generic, TypeVar
 import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, TemplateError, listed
-from dreamframe.frame.ask import as_llm
+from dreamframe.frame.arguments import as_llm, need_order
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.habits import GroupHabits
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_list, warn_of_system
+from dreamframe.frame.tracebacks import short_in
 from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
-from dreamframe.plan.model_columns import into_exprs
+from dreamframe.plan.model_columns import gathered, into_exprs, over_all_rows
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.reduce import Reduce
 from dreamframe.prompts.base import Prompt
@@ -21,24 +24,31 @@ from dreamframe.prompts.base import Prompt
 F = TypeVar("F", bound=Verbs)
 
 
-class GroupBy(Generic[F]):
+@short_in
+class GroupBy(GroupHabits, Generic[F]):
     """Groups that wait for `.agg(...)` or `.reduce_by(...)`."""
 
     def __init__(self, frame: F, by: Sequence[pl.Expr]) -> None:
         self._frame, self._by = frame, list(by)
 
+    def __repr__(self) -> str:
+        keys = ", ".join(map(str, self._by))
+        return f"group_by [{keys}] of\n{self._frame!r}".replace("(lazy: .collect()", "(lazy: .agg(...) makes one row of each group; .collect()")
+
     def agg(self, *exprs: Any, **named: Any) -> F:
-        """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated.
+        """Make one row of each group. A model call inside is asked for every row of the frame, before it is aggregated; for one answer a group use
+        `reduce_by`.
 
         >>> llm = dr.testing.Echo()
         >>> df = dr.frame({"k": ["a", "a"], "t": ["x", "yy"]})
         >>> df.group_by("k").agg(dr.prompt(llm, "{t}", into="longest").str.len_chars().max()).to_dicts()
         [{'k': 'a', 'longest': 2}]
         """
-        return self._aggregated(into_exprs(exprs, named))
+        return self._aggregated(into_exprs(exprs, named, verb="agg"))
 
     def _aggregated(self, values: Sequence[pl.Expr], *, verb: str = "group_by") -> F:
         frame, given, _ = self._frame._hoisted(verb, [*self._by, *values])
+        warn_of_list(gathered(values), over_all_rows(values), step=verb)
         return frame._relational("aggregate", given[: len(self._by)], given[len(self._by) :], named=verb)
 
     def len(self, name: str = "len") -> F:
@@ -81,6 +91,8 @@ class GroupBy(Generic[F]):
         [{'k': 'a', 'n': '4'}, {'k': 'b', 'n': '3'}]
         """
         label = name or "reduce_by"
+        need_order("reduce_by", llm, prompt)
+        llm = as_llm(llm, verb=label)
         asked = Prompt.of(prompt, step=label)
         keys = [e.meta.output_name() for e in self._by]
         texts = [c for c in asked.columns if c not in keys]
@@ -93,8 +105,10 @@ class GroupBy(Generic[F]):
                 f"and may read what is grouped by ({listed(keys)})."
             )
         grouped = self._aggregated([pl.col(texts[0])], verb=label)
+        model = as_llm(llm)
+        warn_of_system(system, model, step=label, below=self._frame.step)
         made = Reduce(
-            inputs=(grouped.step, *(e.step for e in as_llm(llm).edges())), llm=as_llm(llm), prompt=asked, column=texts[0], into=into, context=context,
+            inputs=(grouped.step, *(e.step for e in model.edges())), llm=model, prompt=asked, column=texts[0], into=into, context=context,
             count=count, sep=sep, system=system, sampling=Sampling.of(step=label, **sampling, seed=seed), on_error=on_error, name=name,
         )  # fmt: skip
         return grouped._over(made)

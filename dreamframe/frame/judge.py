@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Literal, TypeVar, get_args
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import SchemaError, SettingError, one_of
+from dreamframe.frame.arguments import need_order
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_one_text
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
 from dreamframe.plan.hidden import hidden
@@ -17,7 +19,11 @@ from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
 from dreamframe.prompts.parsers import Winner
 
-SWAPS = ("random", "both", "never")
+Swap = Literal["random", "both", "never"]
+SWAPS = get_args(Swap)
+
+
+V = TypeVar("V", bound="JudgeVerbs")  # Self, as jedi understands it too
 
 
 class JudgeVerbs(RateVerbs):
@@ -26,48 +32,53 @@ class JudgeVerbs(RateVerbs):
     __slots__ = ()
 
     def judge(
-        self,
+        self: V,
         llm: LLM | Model | str,
-        *,
         a: str,
         b: str,
+        *,
         prompt: str | None = None,
         criteria: str | Sequence[str] | None = None,
         instruction: str | None = None,
         into: str = "winner",
-        swap: str = "random",
+        swap: Swap = "random",
         seed: int = 0,
         parse: Callable[[str], str] | None = None,
+        free_text: bool = False,
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Have a model say which of two columns of texts is better: "a", "b" or "tie".
 
         `prompt` is a column of what both texts answer. `criteria` goes into the question, `instruction` replaces it. Judges prefer positions, so with
         `swap="random"` the order is drawn for each row (from `seed` and the row's texts alone) and mapped back; "both" asks each way round and calls a
-        disagreement a tie; "never" shows a first. An answer that names neither text or both is a failed row. `parse` reads it otherwise: it gives
-        "a" for the text that was shown first, "b" for the other, or "tie". Further settings as in `df.prompt`.
+        disagreement a tie; "never" shows a first. The model is held to the two names of the question ("Input A", "Input B"; with `instruction` also
+        "tie"), as far as it can be; free text, of a model that cannot, which names neither text or both is a failed row. `free_text=True` sends the
+        question without a schema, as DataDreamer does. `parse` reads free text otherwise: it gives "a" for the text that was shown first, "b" for the
+        other, or "tie". With `keep` (see `df.prompt`) and "both", the columns of the second question are `<into>_swapped_prompt` and
+        `<into>_swapped_answer`. Further settings as in `df.prompt`.
 
         >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked.index("rain") < asked.index("tea") else "Input B")
         >>> dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y").to_dicts()
         [{'x': 'tea', 'y': 'rain', 'winner': 'b'}]
         """
         label = name or "judge"
-        if swap not in SWAPS:
-            raise SettingError(f"{label}: swap={swap!r} is not one of {', '.join(map(repr, SWAPS))}.")
+        need_order("judge", llm, a, b)
+        one_of(swap, SWAPS, "swap", where=label)
         if criteria is not None and instruction is not None:
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)
         asked.check(self.step.schema, step=label)
+        warn_of_one_text(a, b, step=label)
         first, second, coin = (hidden(what, n=len(self.step.schema)) for what in ("verdict", "other_verdict", "swapped"))
-        fields = {"schema": WINNER, "parse": parse or Winner(), "repairs": 0, "name": label, **settings}
+        fields = {"schema": WINNER, "name": label, **settings, "to": asked.verdicts, "reader": Winner(), "parse": parse, "free_text": free_text}
         frame = self
         if swap == "random":
             frame = self._over(Coin(inputs=(self.step,), columns=asked.columns, into=coin, seed=seed, name=label))
             asked = asked.with_order(swapped=coin)
-        frame = frame.prompt(llm, asked, into=first, **fields)
+        frame = frame._held(llm, asked, into=first, called=into, **fields)
         if swap == "both":
-            frame = frame.prompt(llm, asked.with_order(always_swapped=True), into=second, **fields)
+            frame = frame._held(llm, asked.with_order(always_swapped=True), into=second, called=f"{into}_swapped", **fields)
         return frame._over(
             Judge(
                 inputs=(frame.step,), a=a, b=b, prompt=prompt, into=into, name=name,
@@ -75,7 +86,7 @@ class JudgeVerbs(RateVerbs):
             )
         )  # fmt: skip
 
-    def to_preferences(self, *, winner: str | None = None, a: str | None = None, b: str | None = None, prompt: str | None = None) -> Self:
+    def to_preferences(self: V, *, winner: str | None = None, a: str | None = None, b: str | None = None, prompt: str | None = None) -> V:
         """Make preference pairs of judged rows, for training: `prompt` (if there is one), `chosen`, `rejected`. Ties and rows without a winner are dropped.
 
         Columns that are not given are those of the last `judge` of the plan.

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.cite import cited
+from dreamframe.frame.habits import ModelHabits
+from dreamframe.frame.tracebacks import short_in
+from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
+from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +28,8 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
 
-class Model:
+@short_in
+class Model(Value, ModelHabits):
     """The result of `df.train(...)`. Nothing is trained until `.fit()`, or until a plan that asks it is collected.
 
     Pass it on: `df.prompt(model, "…")`, with settings `model.llm(temperature=0)`, or `dr.Transformers(base, adapter=model)`.
@@ -38,6 +44,7 @@ class Model:
     """
 
     __slots__ = ("step",)
+    step: Train
 
     def __init__(self, step: Train) -> None:
         self.step = step
@@ -83,6 +90,7 @@ class Model:
         """The losses (and the reward, if there is one) over the steps, as a matplotlib figure. Raises MissingExtraError without matplotlib."""
         from dreamframe.trainers.plot import curves
 
+        need("matplotlib", needed_for="model.plot()", extra="viz")
         return curves(self.metrics(), title=self.step.trainer.summary)
 
     def export(self, path: str | Path, *, merge: bool = True) -> Path:
@@ -105,6 +113,7 @@ class Model:
         adapter_only: bool = False,
         private: bool = False,
         card: bool = True,
+        plan: bool = True,
         branch: str | None = None,
         dry_run: bool = False,
         token: str | None = None,
@@ -112,22 +121,35 @@ class Model:
         """Publish the model on the Hub; trains if need be. An adapter is published as one, or, with `merge`, laid into its weights.
 
         `adapter_only` refuses to publish whole weights. Left out are training_args.bin (a pickle), checkpoints and every path of this machine; the
-        README is that of `model.card`. One commit, as of `df.push_to_hub`, whose other arguments these are.
+        README is that of `model.card`, and with `plan` the plan goes along as dreamframe.json, for `dr.from_hub`. One commit, as of
+        `df.push_to_hub`, whose other arguments these are.
 
         Raises SettingError for `adapter_only` of whole weights, MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
         """
         from dreamframe.hub import push as publish
 
+        if not dry_run:
+            need("huggingface_hub", needed_for="push_to_hub", extra="hub")
         folder, readme = self.path, self.card(repo) if card else None
         if adapter_only and (merge or not (folder / "adapter_config.json").exists()):
             raise SettingError("push_to_hub: adapter_only=True, but whole weights would be published: the model is not an adapter, or merge=True.")
         base = getattr(self.step.trainer, "base_name", None)
         send: dict[str, Any] = {"kind": "model", "private": private, "branch": branch, "token": token, "dry_run": dry_run}
         send["message"] = "Upload a model trained with dreamframe"
+        beside = current(self.step).published(self.step) if plan else {}
         if not merge:
-            return publish.push(publish.model_files(folder, readme, base=base), repo, **send)
+            return publish.push({**publish.model_files(folder, readme, base=base), **beside}, repo, **send)
         with publish.merged_folder() as whole:
-            return publish.push(publish.model_files(self.export(whole, merge=True), readme, base=base), repo, **send)
+            return publish.push({**publish.model_files(self.export(whole, merge=True), readme, base=base), **beside}, repo, **send)
+
+    def cite(self, *, license: str | None = None, citation: str | None = None, url: str | None = None, name: str | None = None) -> Model:
+        """Say under which licence this model stands, what to cite for it, and where it comes from, as `df.cite` does of rows. No key changes.
+
+        >>> model = dr.frame({"q": ["2+2?"], "a": ["4"]}).train(dr.SFT("gpt2", steps=2), prompt="q", completion="a").cite(license="apache-2.0")
+        >>> model.card("me/adder").splitlines()[1]
+        'license: "apache-2.0"'
+        """
+        return Model(cited(self.step, license=license, citation=citation, url=url, name=name))
 
     def card(self, repo: str | None = None) -> str:
         """README.md of the model, with YAML front matter for the Hub: its training, its rows, their sources and licences. Trains nothing.

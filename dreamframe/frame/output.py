@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.frame.base import Verbs
+from dreamframe.arrow import shared
+from dreamframe.errors import SettingError
+from dreamframe.frame.base import Verbs, whole
 from dreamframe.hub.datasets import as_dataset
+from dreamframe.hub.tables import as_pandas
+from dreamframe.models.habits import described
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text, rules_text
 from dreamframe.plan.optimizer.rules import Optimize, optimise
 from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
 from dreamframe.run.options import Mode, Retry
-from dreamframe.store.whole_files import whole_file
+from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class OutputVerbs(Verbs):
-    """collect, write_*, to_*, explain, show."""
+    """collect, to_*, explain, show."""
 
     __slots__ = ()
 
@@ -94,6 +98,8 @@ class OutputVerbs(Verbs):
     def failures(self) -> pl.DataFrame:
         """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
 
+        Raises SettingError where it has not run: nobody knows yet.
+
         >>> df = dr.frame({"t": ["x"]}).prompt(dr.testing.Failing(), "{t}", on_error="null")
         >>> _ = df.collect()
         >>> df.failures().select("step", "row", "error").to_dicts()
@@ -112,20 +118,69 @@ class OutputVerbs(Verbs):
         return self.collect().to_dicts()
 
     def to_arrow(self) -> pa.Table:
-        """Run and give an Arrow table.
+        """Run and give an Arrow table. Integers of 128 bits, which Arrow has not, are texts in it.
 
         >>> dr.frame({"a": [1]}).to_arrow().num_rows
         1
         """
-        return self.collect().to_arrow()
+        return shared(self.collect()).to_arrow()
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Run and give a pandas frame. Needs pandas.
+    def to_pandas(self, **options: Any) -> pd.DataFrame:
+        """Run and give a pandas frame; options as polars' to_pandas. Raises MissingExtraError without pandas, before anything is run.
+
+        Whole numbers and truth values of which some are null are of pandas' types that have nulls (Int64, boolean): as floats, large ones would change.
 
         >>> type(dr.frame({"a": [1]}).to_pandas()).__name__
         'DataFrame'
         """
-        return self.collect().to_pandas()
+        need("pandas", needed_for="to_pandas")
+        made: pd.DataFrame = as_pandas(shared(self.collect()), **options)
+        return made
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Run, and hand the rows to any library that reads Arrow: `pl.DataFrame(df)`, `pyarrow.table(df)`, DuckDB, …"""
+        return shared(self.collect()).__arrow_c_stream__(requested_schema)
+
+    def lazy(self) -> pl.LazyFrame:
+        """Give a lazy polars frame that runs this plan when it is collected, in the session that is active now.
+
+        A `head` over it asks only about the rows that it needs.
+
+        >>> dr.frame({"a": [1, 2]}).lazy().select(pl.col("a").sum()).collect().to_dicts()
+        [{'a': 3}]
+        """
+        from polars.io.plugins import register_io_source
+
+        session = current(self.step)
+
+        def batches(columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None) -> Iterator[pl.DataFrame]:
+            plan = self.step if n_rows is None or predicate is not None else relational("head", inputs=(self.step,), args=(n_rows,))
+            left = n_rows
+            for batch in session.batches(plan):
+                rows = batch if predicate is None else batch.filter(predicate)
+                rows = rows if left is None else rows.head(left)
+                left = None if left is None else left - rows.height
+                yield rows if columns is None else rows.select(columns)
+                if left == 0:
+                    return
+
+        return register_io_source(batches, schema=self.schema, is_pure=True)
+
+    def describe(self, percentiles: Sequence[float] | float | None = (0.25, 0.5, 0.75), *, interpolation: str = "nearest") -> pl.DataFrame:
+        """Run and give counts, nulls, mean, spread and percentiles of each column, as polars' describe.
+
+        >>> dr.frame({"a": [1, 3]}).describe().filter(statistic="mean").to_dicts()
+        [{'statistic': 'mean', 'a': 2.0}]
+        """
+        return self.collect().describe(percentiles, interpolation=interpolation)  # type: ignore[arg-type]
+
+    def collect_schema(self) -> pl.Schema:
+        """Names and types of the columns, as `schema`; nothing is run.
+
+        >>> dr.frame({"a": [1]}).collect_schema()
+        Schema([('a', Int64)])
+        """
+        return self.step.schema
 
     def to_hf_dataset(self) -> datasets.Dataset:
         """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`.
@@ -133,60 +188,8 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1]}).to_hf_dataset().num_rows
         1
         """
+        need("datasets", needed_for="to_hf_dataset", extra="hub")
         return as_dataset(self.collect())
-
-    # To files
-
-    def write_csv(self, path: str | Path, *, spreadsheet_safe: bool = False, **options: Any) -> None:
-        """Run and write a CSV file, making its folder; options as polars' write_csv. An earlier file stays whole until this one is.
-
-        A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
-        apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
-
-        >>> dr.frame({"a": [1]}).write_csv("out/a.csv")
-        >>> dr.scan_csv("out/a.csv").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
-
-    def write_parquet(self, path: str | Path, **options: Any) -> None:
-        """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
-        >>> dr.scan_parquet("a.parquet").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_parquet", path, options)
-
-    def write_ndjson(self, path: str | Path) -> None:
-        """Run and write one JSON object a line, making the folder. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
-        >>> dr.scan_ndjson("a.ndjson").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_ndjson", path, {})
-
-    def write_json(self, path: str | Path) -> None:
-        """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
-
-        >>> dr.frame({"a": [1]}).write_json("a.json")
-        >>> dr.scan_json("a.json").to_dicts()
-        [{'a': 1}]
-        """
-        self._write("write_json", path, {})
-
-    def _write(self, method: str, path: str | Path, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
-        """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
-        rows = self.collect() if made is None else made(self.collect())
-        write = getattr(rows, method)
-        if "://" in str(path) or options.get("partition_by") is not None:  # an address, which polars knows to reach; a folder of many files
-            write(path, **options)
-            return
-        target = Path(path).expanduser()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as beside:
-            write(beside, **options)
 
     # Looking
 
@@ -259,28 +262,36 @@ class OutputVerbs(Verbs):
         private: bool = False,
         splits: Mapping[str, Any] | None = None,
         card: bool = True,
+        plan: bool = True,
         branch: str | None = None,
         dry_run: bool = False,
         token: str | None = None,
     ) -> Published:
-        """Run, and publish the rows as a data set of the Hub: Parquet shards and, with `card`, the README of `df.card`.
+        """Run, and publish the rows as a data set of the Hub: Parquet shards, with `card` the README of `df.card`, and with `plan` the plan as
+        dreamframe.json, which `dr.from_hub` reads: without the rows that it began with, without keys, and with the script where the session keeps it.
 
         `splits` names shares, like `{"train": 0.9, "test": 0.1}` (drawn as by `df.split` with seed 0), or frames that stand beside one another; without,
-        all rows are "train". One commit makes the repository hold these rows; pushing them again makes none, and shards of an earlier push go. A push
-        that is killed leaves the repository as it was. With `dry_run` nothing is sent: the result lists what would be.
+        all rows are "train"; all splits have the same columns. One commit makes the repository hold these rows; pushing them again makes none,
+        and shards of an earlier push go. What others wrote into the README stays: one marked section is written anew. A push that
+        is killed leaves the repository as it was. With `dry_run` nothing is sent: the result lists what would be.
 
         The token is `token` or what `hf auth login` or HF_TOKEN set. Raises MissingExtraError without huggingface_hub, HubError for what the Hub refuses.
 
         >>> dr.frame({"a": [1, 2]}).push_to_hub("me/ones", dry_run=True).written
-        ('README.md', 'data/train-00000-of-00001.parquet')
+        ('README.md', 'data/train-00000-of-00001.parquet', 'dreamframe.json')
         """
         from dreamframe.hub import push as publish
 
+        if not dry_run:
+            need("huggingface_hub", needed_for="push_to_hub", extra="hub")
         made = publish.named_splits(self, splits)
+        publish.same_columns({name: frame.schema for name, frame in made.items()})
         rows = {name: frame.collect() for name, frame in made.items()}
-        files = publish.dataset_files(rows, self.card(repo) if card else None)
+        n_rows = sum(part.height for part in rows.values())
+        files = publish.dataset_files(rows, current(self.step).card(self.step, repo=repo, n_rows=n_rows) if card else None)
+        beside = current(self.step).published(self.step) if plan else {}
         what = "Upload rows made with dreamframe"
-        return publish.push(files, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
+        return publish.push({**files, **beside}, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
     def show_graph(self) -> str:
         """The plan in Graphviz' DOT language.
@@ -311,7 +322,7 @@ class OutputVerbs(Verbs):
         >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
         [{'a': 1}]
         """
-        return current(self.step).collect(relational("head", inputs=(self.step,), args=(n,)))
+        return current(self.step).collect(relational("head", inputs=(self.step,), args=(whole(n, "n", verb="preview"),)))
 
     def __repr__(self) -> str:
         columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))
@@ -321,25 +332,23 @@ class OutputVerbs(Verbs):
         return plan_html(self.step)
 
 
-FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"  # the last four are their full-width forms, which some spreadsheets read as well
-
-
-def spreadsheet_safely(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with an apostrophe before every text, label and column name that a spreadsheet would run."""
-    texts = [name for name, dtype in rows.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
-    as_text = [pl.col(name).cast(pl.String) for name in texts]
-    safe = rows.with_columns(pl.when(text.str.contains(FORMULA)).then("'" + text).otherwise(text).alias(n) for n, text in zip(texts, as_text, strict=True))
-    is_formula = pl.Series(rows.columns, dtype=pl.String).str.contains(FORMULA).to_list()
-    return safe.rename({name: f"'{name}" for name, bad in zip(rows.columns, is_formula, strict=True) if bad})
-
-
-def collect_all(frames: list[OutputVerbs]) -> list[pl.DataFrame]:
+def collect_all(frames: Iterable[OutputVerbs]) -> list[pl.DataFrame]:
     """Run several plans as one: what they share is computed and asked once.
 
     >>> a = dr.frame({"a": [1]})
     >>> [f.height for f in dr.collect_all([a, a.head(0)])]
     [1, 0]
     """
-    return current(*(f.step for f in frames)).collect_all([f.step for f in frames])
+    if isinstance(frames, OutputVerbs | Mapping) or not isinstance(frames, Iterable):
+        raise SettingError(f"collect_all: {described(frames)} is not a list of frames; write dr.collect_all([one, other]), or df.collect() for one.")
+    given = list(frames)
+    for i, frame in enumerate(given):
+        if isinstance(getattr(frame, "step", None), ModelStep):
+            raise SettingError(
+                f"collect_all: number {i} is a model, which has no rows: model.fit() trains it. A frame that asks it (df.prompt(model.llm(), …)) trains it too."
+            )
+    if wrong := [f for f in given if not isinstance(f, OutputVerbs)]:
+        raise SettingError(f"collect_all: {described(wrong[0])} is among the frames; make it a frame first with dr.frame(...).")
+    return current(*(f.step for f in given)).collect_all([f.step for f in given]) if given else []
 
 

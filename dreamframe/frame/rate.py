@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.arguments import need_column, need_order
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.base import whole
 from dreamframe.frame.model import Model
+from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_unread
 from dreamframe.models.base import LLM
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import FirstNumber
-from dreamframe.prompts.templates import literal
+from dreamframe.prompts.templates import literal, placeholder
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
+
+
+V = TypeVar("V", bound="RateVerbs")  # Self, as jedi understands it too
 
 
 class RateVerbs(AskVerbs):
@@ -27,47 +33,65 @@ class RateVerbs(AskVerbs):
     __slots__ = ()
 
     def rank_by(
-        self,
+        self: V,
         llm: LLM | Model | str,
         prompt: str | Prompt,
-        *,
         into: str = "score",
+        *,
         descending: bool = True,
         threshold: float | None = None,
+        scale: tuple[int, int] | None = None,
         parse: Callable[[str], float] | None = None,
+        free_text: bool = False,
         name: str | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Score every row by a model, and order the rows by their scores; equal scores keep their order, rows without a score come last.
 
-        The score is the first number of the answer; an answer without one is a failed row. `parse` reads it otherwise. `threshold` keeps the rows
-        with a score of at least so much. Further settings as in `df.prompt`.
+        With `scale`, the lowest and the highest whole number, the model is held to it as in `score`: an answer outside it is shown its error once, then
+        the row fails. Without, it is held to a number, as far as it can be, and a PlanWarning says that no scale is given. Of free text, from a model that
+        cannot be held, the score is the first number, as DataDreamer read it: of "1. Tone is bad. Overall 8/10" that is 1; an answer without one is a
+        failed row. `free_text=True` sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise;
+        with a scale, what they give must be within it. `threshold` keeps the rows with a score of at least so much. Further settings as in `df.prompt`.
 
-        >>> llm = dr.testing.Scripted(["I'd say 3.", "9 of 10"])
-        >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}").to_dicts()
-        [{'essay': 'On rain', 'score': 9.0}, {'essay': 'On tea', 'score': 3.0}]
+        Raises SettingError for a scale that is none, or a threshold that no score of it reaches.
+
+        >>> llm = dr.testing.Scripted(["3", "9"])
+        >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}", scale=(1, 10)).to_dicts()
+        [{'essay': 'On rain', 'score': 9}, {'essay': 'On tea', 'score': 3}]
         """
         label = name or "rank_by"
-        fields = {"schema": float, "parse": parse or FirstNumber(), "repairs": 0, "name": label, **settings}
-        scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
+        need_order("rank_by", llm, prompt)
+        if scale is not None:
+            if threshold is not None and threshold > scale[1]:
+                raise SettingError(f"{label}: threshold={threshold} keeps no row: no score of scale={scale!r} is as high.")
+            read: dict[str, Any] = {"parse": FirstNumber(), "repairs": 0} if free_text and parse is None else {"parse": parse}
+            fields = {"schema": points(scale, step=label), **read, "name": label, **settings}
+            scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
+        else:
+            fields = {"schema": float, "name": label, **settings}
+            held = self._held(llm, prompt, into=into, to=fields["schema"], reader=FirstNumber(), parse=parse, free_text=free_text, **fields)
+            scored = held._citing(JUDGING)
+            if parse is None and "schema" not in settings:
+                warn_of_no_scale(step=label)
         if threshold is not None:
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)
 
-    def top_k_by(self, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> Self:
+    def top_k_by(self: V, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> V:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
 
         >>> llm = dr.testing.Scripted(["3", "9", "5"])
-        >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points").to_dicts()
-        [{'essay': 'rain', 'points': 9.0}, {'essay': 'wind', 'points': 5.0}]
+        >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points", scale=(1, 10)).to_dicts()
+        [{'essay': 'rain', 'points': 9}, {'essay': 'wind', 'points': 5}]
         """
-        if k < 0:
-            raise SettingError(f"top_k_by: k={k} is not a number of rows.")
+        need_order("top_k_by", llm, prompt, k)
+        k = whole(k, "k", verb="top_k_by")
         label = settings.pop("name", None) or "top_k_by"
         return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
 
     def score(
-        self,
+        self: V,
         llm: LLM | Model | str,
         rubric: Mapping[str, str],
         column: str,
@@ -76,7 +100,7 @@ class RateVerbs(AskVerbs):
         into: str = "scores",
         prompt: str | Prompt | None = None,
         **settings: Any,
-    ) -> Self:
+    ) -> V:
         """Score a text by several criteria: a struct with a whole number for each, within the scale.
 
         `rubric` says what each criterion means. The model is held to the scale; an answer outside it is shown its error once, then the row fails.
@@ -87,13 +111,19 @@ class RateVerbs(AskVerbs):
         >>> dr.frame({"essay": ["On tea"]}).score(llm, rubric, "essay").to_dicts()
         [{'essay': 'On tea', 'scores': {'clarity': 4, 'depth': 2}}]
         """
-        low, high = _scale(scale)
+        need_order("score", llm, rubric, column)
+        need_column("score", column)
+        low, high = checked_scale(scale, step="score")
         if not isinstance(rubric, Mapping) or not rubric:
             raise SettingError("score: rubric= is a dict of criteria and what they mean, e.g. {'clarity': 'easy to follow'}.")
-        points = {"type": "integer", "enum": list(range(low, high + 1))}
-        shape = {"type": "object", "properties": dict.fromkeys(rubric, points), "required": list(rubric), "additionalProperties": False}
+        shape = {"type": "object", "properties": dict.fromkeys(rubric, points(scale, step="score")), "required": list(rubric), "additionalProperties": False}
         criteria = "\n".join(f"- {literal(name)}: {literal(meaning)}" for name, meaning in rubric.items())
-        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {{{column}}}"
+        ask = f"Score the text by each criterion with a whole number from {low} (worst) to {high} (best).\n\n{criteria}\n\nText: {placeholder(column)}"
+        label = settings.get("name") or "score"
+        if prompt is not None:
+            warn_of_unread(column, prompt, step=label)
+        for criterion, meaning in rubric.items():
+            warn_of_criterion(criterion, meaning, step=label)
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=shape, **{"name": "score", **settings})._citing(JUDGING, RUBRIC)
 
     def _citing(self, *papers: str) -> Self:
@@ -102,8 +132,15 @@ class RateVerbs(AskVerbs):
         return self._over(replace(self.step, techniques=papers))
 
 
-def _scale(scale: tuple[int, int]) -> tuple[int, int]:
-    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in scale)
-    if not whole or len(scale) != 2 or not scale[0] < scale[1] <= scale[0] + 100:
-        raise SettingError(f"score: scale={scale!r}; give the lowest and the highest whole number, at most 100 apart, e.g. (1, 5).")
-    return scale
+def points(scale: tuple[int, int], *, step: str) -> dict[str, Any]:
+    """The whole numbers of a scale as a JSON schema, which a server can hold a model to. Raises SettingError for a scale that is none."""
+    low, high = checked_scale(scale, step=step)
+    return {"type": "integer", "enum": list(range(low, high + 1))}
+
+
+def checked_scale(scale: tuple[int, int], *, step: str) -> tuple[int, int]:
+    """The lowest and the highest number. Raises SettingError for anything else."""
+    is_pair = isinstance(scale, (tuple, list)) and len(scale) == 2 and all(isinstance(v, int) and not isinstance(v, bool) for v in scale)
+    if not is_pair or not scale[0] < scale[1] <= scale[0] + 100:
+        raise SettingError(f"{step}: scale={scale!r}; give the lowest and the highest whole number, at most 100 apart, e.g. (1, 5).")
+    return scale[0], scale[1]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import numbers
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, SupportsIndex, TypeVar, overload
 
 import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
+from dreamframe.frame.mapped import AWAITED, need_function, new_columns, typed_columns
 from dreamframe.plan.step import OnError
-from dreamframe.plan.steps.apply import MapBatches, MapRows
-from dreamframe.plan.steps.relational import RepeatTo, Sample, SplitPart
+from dreamframe.plan.steps.apply import MapBatches, MapRows, is_async
+from dreamframe.plan.steps.relational import RepeatTo, Sample, Shard, SplitPart
 
 F = TypeVar("F")
+
+
+V = TypeVar("V", bound="RowVerbs")  # Self, as jedi understands it too
 
 
 class RowVerbs(Verbs):
@@ -22,7 +27,7 @@ class RowVerbs(Verbs):
 
     __slots__ = ()
 
-    def sample(self, n: int | None = None, *, fraction: float | None = None, with_replacement: bool = False, shuffle: bool = False, seed: int = 0) -> Self:
+    def sample(self: V, n: int | None = None, *, fraction: float | None = None, with_replacement: bool = False, shuffle: bool = False, seed: int = 0) -> V:
         """Draw n rows, or a fraction of them, with a seed; in input order unless shuffle=True.
 
         >>> dr.frame({"a": range(100)}).sample(3, seed=1).to_dicts()
@@ -39,7 +44,7 @@ class RowVerbs(Verbs):
         draw = Sample(inputs=(self.step,), n=n, fraction=fraction, with_replacement=with_replacement, in_order=not shuffle, seed=seed)
         return self._over(draw)
 
-    def shuffle(self, seed: int = 0) -> Self:
+    def shuffle(self: V, seed: int = 0) -> V:
         """Put the rows in a random order that the seed decides.
 
         >>> dr.frame({"a": [1, 2, 3]}).shuffle(seed=1).to_dicts()
@@ -47,17 +52,20 @@ class RowVerbs(Verbs):
         """
         return self._over(Sample(inputs=(self.step,), fraction=1.0, in_order=False, seed=whole(seed, "seed", verb="shuffle", least=None), name="shuffle"))
 
-    def shard(self, n: int, i: int) -> Self:
-        """Take every n-th row from the i-th on: the n shards hold every row once.
+    def shard(self: V, n: int, i: int, *, contiguous: bool = False) -> V:
+        """Take every n-th row from the i-th on: the n shards hold every row once. With `contiguous`, the i-th of n parts that follow one another.
 
         >>> dr.frame({"a": [1, 2, 3]}).shard(2, 0).to_dicts()
         [{'a': 1}, {'a': 3}]
         """
+        n, i = whole(n, "n", verb="shard", least=1), whole(i, "i", verb="shard")
         if not 0 <= i < n:
             raise SettingError(f"shard: there are shards 0 to {n - 1} of {n}, not {i}.")
+        if contiguous:
+            return self._over(Shard(inputs=(self.step,), n=n, i=i))
         return self._relational("gather_every", n, i, named="shard")
 
-    def repeat_to(self, n: int) -> Self:
+    def repeat_to(self: V, n: int) -> V:
         """Repeat the rows from the first on until there are n; fewer than there are cuts them.
 
         >>> dr.frame({"a": [1, 2]}).repeat_to(3).to_dicts()
@@ -65,8 +73,10 @@ class RowVerbs(Verbs):
         """
         return self._over(RepeatTo(inputs=(self.step,), n=whole(n, "n", verb="repeat_to")))
 
-    def split(self, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[Self]:
-        """Cut the frame into named parts by fractions; every row falls into exactly one, and parts keep the input order.
+    def split(self: V, *, stratify: str | Sequence[str] | None = None, seed: int = 0, shuffle: bool = True, **fractions: float) -> Split[V]:
+        """Cut the frame into named parts by fractions, or by numbers of rows; every row falls into one at most, and parts keep the input order.
+
+        Fractions add up to 1 at most; whole numbers, of which one is above 1, count rows (train=900, test=100).
 
         With `stratify`, a column or several, each of their values is split by the same fractions: as near to them as the sizes of the parts allow, which
         are those without it, and with rows of each value in every part where that can be. Unpack the parts, or take one by name.
@@ -76,8 +86,17 @@ class RowVerbs(Verbs):
         ([{'a': 1}, {'a': 3}], [{'a': 0}, {'a': 2}])
         """
         given = {name: f for name, f in fractions.items() if f is not None}
-        if not given or any(not 0 < f <= 1 for f in given.values()) or sum(given.values()) > 1 + 1e-9:
-            raise SettingError(f"split: fractions between 0 and 1 that add up to 1 at most are needed, e.g. train=0.9, validation=0.1; got {given}.")
+        sizes: list[Any] = list(given.values())
+        are_numbers = all(isinstance(f, numbers.Real) and not isinstance(f, bool) for f in sizes)
+        are_counts = are_numbers and any(f > 1 for f in sizes) and all(isinstance(f, numbers.Integral) and int(f) > 0 for f in sizes)
+        are_fractions = are_numbers and all(0 < f <= 1 for f in sizes) and sum(sizes) <= 1 + 1e-9
+        if not given or not (are_counts or are_fractions):
+            raise SettingError(
+                f"split: fractions between 0 and 1 that add up to 1 at most are needed, e.g. train=0.9, validation=0.1, or numbers of rows for all parts, "
+                f"e.g. train=900, test=100; got {given}."
+            )
+        if are_counts:
+            given = {name: int(f) for name, f in given.items()}
         by = tuple(stratify) if isinstance(stratify, (list, tuple)) else stratify
         if by is not None and not (isinstance(by, (str, tuple)) and by and all(isinstance(column, str) for column in by)):
             raise SettingError(f"split: stratify= is the name of a column, or several names, not {stratify!r}.")
@@ -86,16 +105,20 @@ class RowVerbs(Verbs):
         return Split.of({name: self._over(SplitPart(part=name, **common)) for name in given})
 
     def map(
-        self,
-        function: Callable[[dict[str, Any]], Mapping[str, Any]],
+        self: V,
+        function: Callable[[dict[str, Any]], Any],
+        schema: Mapping[str, Any] | Any = None,
         *,
-        schema: Mapping[str, Any],
+        into: str | None = None,
         on_error: OnError = "raise",
         timeout: float | None = None,
-        workers: int = 1,
+        workers: int | None = None,
         name: str | None = None,
-    ) -> Self:
-        """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types.
+    ) -> V:
+        """Add columns that a function makes of each row (a dict). `schema` names the new columns and their types, and the function gives a dict of them.
+
+        With `into`, the function gives the value of that one column; its type is `schema`, or what the function says with `-> int`. An async function is
+        awaited, for 64 rows at a time; `workers` is another number, and for other functions the threads that call it (one, if not given).
 
         The function's code, and what it reads, is part of the plan's identity: its helpers, the values that it closes over, globals, and the version
         of each library that it uses. Change one of them and the step runs again. A row on which it raises is a failed row, like a model's; `timeout`
@@ -110,22 +133,41 @@ class RowVerbs(Verbs):
 
         >>> dr.frame({"a": [1, 2]}).map(lambda row: {"b": row["a"] + 1}, schema={"b": pl.Int64}).to_dicts()
         [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
+        >>> dr.frame({"a": [1, 2]}).map(lambda row: row["a"] + 1, into="b", schema=int).to_dicts()
+        [{'a': 1, 'b': 2}, {'a': 2, 'b': 3}]
         """
-        made = MapRows(
-            inputs=(self.step,), function=function, columns=tuple(pl.Schema(schema).items()), on_error=on_error, timeout_s=timeout, workers=workers, name=name
-        )
-        return self._over(made)
+        need_function(function, name or "map")
+        columns = new_columns(function, schema, into, name or "map")
+        at_once = workers if workers is not None else AWAITED if is_async(function) else 1
+        return self._over(
+            MapRows(
+                inputs=(self.step,), function=function, columns=columns, of_value=into is not None,
+                on_error=on_error, timeout_s=timeout, workers=at_once, name=name,
+            )
+        )  # fmt: skip
 
-    def map_batches(self, function: Callable[[pl.DataFrame], pl.DataFrame], *, schema: Mapping[str, Any] | None = None, name: str | None = None) -> Self:
+    def map_batches(
+        self: V,
+        function: Callable[[pl.DataFrame], pl.DataFrame],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        batch_size: int | None = None,
+        name: str | None = None,
+    ) -> V:
         """Replace the rows by what a function makes of the whole table, a polars frame. `schema` is the result's, if it differs.
+
+        With `batch_size` the function is called for so many rows at a time, and what it makes is put together in order.
 
         When it runs again, and what is refused, is as for `map`.
 
         >>> dr.frame({"a": [1, 2]}).map_batches(lambda df: df.reverse()).to_dicts()
         [{'a': 2}, {'a': 1}]
         """
-        columns = tuple(pl.Schema(schema).items()) if schema is not None else None
-        return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, name=name))
+        need_function(function, name or "map_batches")
+        columns = typed_columns(schema, name or "map_batches") if schema is not None else None
+        if batch_size is not None:
+            whole(batch_size, "batch_size", verb="map_batches", least=1)
+        return self._over(MapBatches(inputs=(self.step,), function=function, columns=columns, batch_size=batch_size, name=name))
 
 
 class Split(tuple[F, ...], Generic[F]):
@@ -139,7 +181,11 @@ class Split(tuple[F, ...], Generic[F]):
         split.names = tuple(parts)
         return split
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: str | SupportsIndex, /) -> F: ...
+    @overload
+    def __getitem__(self, key: slice, /) -> tuple[F, ...]: ...
+    def __getitem__(self, key: Any, /) -> Any:
         if isinstance(key, str):
             if key not in self.names:
                 raise KeyError(f"split: no part {key!r}; there are {', '.join(self.names)}")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SchemaError
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError
+from dreamframe.frame.arguments import need_trainer
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
+from dreamframe.models.habits import described
 from dreamframe.plan.steps.train import Train
 from dreamframe.trainers.base import Trainer
 
@@ -31,6 +33,9 @@ class TrainVerbs(Verbs):
         TRAIN SFT base on completion=a prompt=q
           TABLE 1 rows
         """
+        need_trainer(trainer)
+        if validation is not None and not isinstance(validation, Verbs):
+            raise SettingError(f"train: validation= is {described(validation)}; make it a frame first with dr.frame(...).")
         trainer.check(columns, self.step.schema, has_validation=validation is not None)
         roles = trainer.roles(columns, self.step.schema)
         if validation is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TypeVar
 
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
+from dreamframe.frame.base import whole
 from dreamframe.frame.relational import RelationalVerbs
 from dreamframe.plan.steps.relational import is_separable
 from dreamframe.plan.steps.until import Until, with_candidates
+
+V = TypeVar("V", bound="UntilVerbs")  # Self, as jedi understands it too
 
 
 class UntilVerbs(RelationalVerbs):
@@ -17,7 +20,7 @@ class UntilVerbs(RelationalVerbs):
 
     __slots__ = ()
 
-    def until(self, n: int, *, where: pl.Expr, max_candidates: int | None = None, name: str | None = None) -> Self:
+    def until(self: V, n: int, *, where: pl.Expr, max_candidates: int | None = None, name: str | None = None) -> V:
         """Take candidates in rounds until n rows pass `where`, and ask about no more of them than that needs.
 
         The rows are those of `.filter(where).head(n)`; the plan below is run for n candidates first, then for as many as the rate so far calls for. A
@@ -39,6 +42,7 @@ class UntilVerbs(RelationalVerbs):
             raise SettingError(f"{label}: where= is a {type(where).__name__}; give an expression, e.g. pl.col('score') >= 4.")
         if not is_separable(where):
             raise PlanError(f"{label}: where= ({where}) looks at more than its own row, and rows are judged as they come. Compare columns of one row.")
+        n = whole(n, "n", verb=label)
         most = 10 * n if max_candidates is None else max_candidates
         passing = self._kept([where], named=label)
         return self._over(Until(inputs=(with_candidates(passing.step, most, label=label),), n=n, max_candidates=most, name=name))

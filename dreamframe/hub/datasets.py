@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.arrow import shared
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.hub.labels import named_labels
-from dreamframe.hub.tables import arrow_rows
+from dreamframe.hub.tables import arrow_rows, holds_images
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import own_rows
 from dreamframe.models.authority import Authority
+from dreamframe.models.readme import citation_in, licence_in
 from dreamframe.models.secrets import redactor_of
 from dreamframe.store.foreign import to_frame
 from dreamframe.store.ipc import check_stream
@@ -26,11 +27,9 @@ from dreamframe.store.sources import SourceContext
 if TYPE_CHECKING:
     import datasets
 
-BIBTEX = re.compile(r"```(?:bibtex)?\s*\n(@\w+\{.*?)```", re.DOTALL)
-
 
 def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
-    """A `Dataset` over the same Arrow memory. Raises MissingExtraError where datasets is not installed.
+    """A `Dataset` over the same Arrow memory; columns of images are of its feature `Image`. Raises MissingExtraError where datasets is not installed.
 
     >>> from dreamframe.hub.datasets import as_dataset
     >>> as_dataset(pl.DataFrame({"a": [1]})).features["a"].dtype
@@ -40,7 +39,9 @@ def as_dataset(rows: pl.DataFrame) -> datasets.Dataset:
         import datasets
     except ImportError as exc:
         raise MissingExtraError("datasets", extra="hub", needed_for="to_hf_dataset") from exc
-    return datasets.Dataset(datasets.table.InMemoryTable(rows.to_arrow()))
+    made = datasets.Dataset(datasets.table.InMemoryTable(shared(rows).to_arrow()))
+    images = [name for name in rows.columns if holds_images(rows.get_column(name))]
+    return made.cast(datasets.Features({**made.features, **{name: datasets.Image() for name in images}})) if images else made
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class HubSplit:
         has_card = any(s.rfilename == "README.md" for s in info.siblings or ())
         card = huggingface_hub.DatasetCard.load(self.repo, token=self.token).content if has_card else ""
         named = {"repo": self.repo, "config": self.config, "split": self.split, "revision": info.sha}
-        return {**named, "license": _license(card), "citation": _citation(card)}
+        return {**named, "license": licence_in(card), "citation": citation_in(card)}
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
@@ -211,21 +212,3 @@ def _rows(made: Any, door: str) -> pl.DataFrame:
             raise
         rows = arrow_rows(table)
     return named_labels(rows, made.features, door=door)
-
-
-def _license(card: str) -> str | None:
-    """The licence in a card's front matter, lower case; several as one text."""
-    import huggingface_hub
-
-    try:
-        named = huggingface_hub.RepoCard(card, ignore_metadata_errors=True).data.to_dict().get("license")
-    except Exception:  # noqa: BLE001  YAML of a stranger: whatever is wrong with it, it names no licence
-        return None
-    names = named if isinstance(named, list) else [named]
-    return ", ".join(str(n).lower() for n in names if n) or None
-
-
-def _citation(card: str) -> str | None:
-    """The first BibTeX entry of a card."""
-    found = BIBTEX.search(card)
-    return found[1].strip() if found else None

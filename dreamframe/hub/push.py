@@ -9,7 +9,7 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from dreamframe.arrow import shared
 from dreamframe.errors import HubError, MissingExtraError, SettingError
+from dreamframe.hub.readme import merged
 from dreamframe.models.provenance import ON_THE_HUB
 from dreamframe.models.secrets import redactor_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
+README = "README.md"
+PLAN = "dreamframe.json"  # what dr.from_hub reads
 SHARD_BYTES = 400 << 20  # of rows in memory; Parquet is smaller
 REPO = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 SPLIT = re.compile(r"\w+(\.\w+)*")  # what the datasets library takes as a name
 SHARDS = re.compile(r"data/[\w.]+-\d{5}-of-\d{5}\.parquet")
 PICKLES = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state*.pth")
-LEFT_OUT = (*PICKLES, "training.json", "metrics.arrow", "checkpoints", "checkpoint-*", ".*", "README.md")
+OURS = (PLAN, "dreamframe.py")  # of an earlier push: they go where no plan goes along
+LEFT_OUT = (*PICKLES, "training.json", "metrics.arrow", "checkpoints", "checkpoint-*", ".*", README)
 WEIGHTS = re.compile(r"[^/]*\.(safetensors|safetensors\.index\.json|json|txt|model|jinja)|\d+_\w+/[^/]+")  # what a model's repository of ours may hold
 
 
@@ -65,7 +70,7 @@ def dataset_files(splits: Mapping[str, pl.DataFrame], readme: str | None) -> dic
     if readme is not None:
         found = [{"split": name, "path": f"data/{name}-*"} for name in splits]
         configs = "configs:\n- config_name: default\n  data_files:\n" + "".join(f"  - split: {f['split']}\n    path: {f['path']}\n" for f in found)
-        files["README.md"] = _with_front_matter(readme, configs).encode()
+        files[README] = _with_front_matter(readme, configs).encode()
     return files
 
 
@@ -74,7 +79,7 @@ def _parquet(rows: pl.DataFrame) -> bytes:
 
     plain = rows.with_columns(pl.col(n).cast(pl.String) for n, t in rows.schema.items() if t in (pl.Enum, pl.Categorical))
     out = io.BytesIO()
-    pq.write_table(plain.to_arrow(), out, compression="zstd", row_group_size=10_000)
+    pq.write_table(shared(plain).to_arrow(), out, compression="zstd", row_group_size=10_000)
     return out.getvalue()
 
 
@@ -100,7 +105,7 @@ def model_files(folder: Path, readme: str | None, *, base: str | None) -> dict[s
         if isinstance(held, dict) and (changed := _without_paths(held, base)) != held:
             files[name] = (json.dumps(changed, indent=2, ensure_ascii=False) + "\n").encode()
     if readme is not None:
-        files["README.md"] = readme.encode()
+        files[README] = readme.encode()
     return files
 
 
@@ -119,6 +124,8 @@ def push(
 ) -> Published:
     """Make the repository hold these files, in one commit. Files of the same kind that an earlier push left are removed by it; others stay.
 
+    What others wrote into its README stays.
+
     A push that is killed leaves the repository as it was: what it uploaded is not sent again. Raises HubError, without the token in it.
     """
     if not REPO.fullmatch(repo):
@@ -134,9 +141,10 @@ def push(
         revision = branch or "main"
         head = api.repo_info(repo, repo_type=kind, revision=revision).sha
         there = {f.path: f for f in api.list_repo_tree(repo, repo_type=kind, revision=head, recursive=True) if hasattr(f, "blob_id")}
+        files = _beside_theirs(files, there, lambda: api.hf_hub_download(repo, README, repo_type=kind, revision=head))
         adds = [CommitOperationAdd(path, content) for path, content in sorted(files.items()) if not _is_same(there.get(path), content)]
         ours = SHARDS if kind == "dataset" else WEIGHTS
-        gone = sorted(path for path in there if path not in files and ours.fullmatch(path))
+        gone = sorted(path for path in there if path not in files and (ours.fullmatch(path) or path in OURS))
         if not adds and not gone:
             return Published(repo, kind, head, (), (), is_new=False)
         operations = [*adds, *(CommitOperationDelete(path) for path in gone)]
@@ -144,19 +152,42 @@ def push(
         return Published(repo, kind, done.oid, tuple(a.path_in_repo for a in adds), tuple(gone), is_new=True)
 
 
+def _beside_theirs(files: Mapping[str, bytes | Path], there: Mapping[str, Any], download: Callable[[], str]) -> Mapping[str, bytes | Path]:
+    """The files, the README with what others wrote into the one that is there."""
+    ours = files.get(README)
+    if not isinstance(ours, bytes) or README not in there:
+        return files
+    return {**files, README: merged(ours.decode(), Path(download()).read_bytes().decode("utf-8", "replace")).encode()}
+
+
+def plan_file(repo: str, *, revision: str | None, token: str | None) -> str:
+    """The text of the plan in a repository, of a data set or else of a model. Raises HubError where there is none."""
+    if not REPO.fullmatch(repo):
+        raise SettingError(f"from_hub: {repo!r} is not the name of a repository; write 'owner/name'.")
+    with _hub(repo, token, who="from_hub") as api:
+        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
+
+        for kind in ("dataset", "model"):
+            try:
+                return Path(api.hf_hub_download(repo, PLAN, repo_type=kind, revision=revision)).read_text("utf-8")
+            except (EntryNotFoundError, RepositoryNotFoundError):
+                continue
+    raise HubError(f"from_hub: {repo}: there is no {PLAN} in a data set or a model of that name; push_to_hub writes it.")
+
+
 @contextmanager
-def _hub(repo: str, token: str | None) -> Iterator[HfApi]:
+def _hub(repo: str, token: str | None, *, who: str = "push_to_hub") -> Iterator[HfApi]:
     try:
         import huggingface_hub
         from huggingface_hub.errors import HTTPError
     except ImportError as exc:
-        raise MissingExtraError("huggingface_hub", extra="hub", needed_for="push_to_hub") from exc
+        raise MissingExtraError("huggingface_hub", extra="hub", needed_for=who) from exc
     try:
         yield huggingface_hub.HfApi(token=token)
     except (HTTPError, OSError, ValueError) as exc:
         hides = redactor_of((), token, huggingface_hub.get_token())
         said = " ".join(hides.text(str(hides.error(exc))).split())
-        raise HubError(f"push_to_hub: {repo}: {type(exc).__name__}: {said[:500]}") from None
+        raise HubError(f"{who}: {repo}: {type(exc).__name__}: {said[:500]}") from None
 
 
 def _is_same(there: Any, content: bytes | Path) -> bool:
@@ -184,6 +215,24 @@ def merged_folder() -> Iterator[Path]:
     """Where an adapter laid into its weights is written for the upload."""
     with tempfile.TemporaryDirectory(prefix="dreamframe-push-") as folder:
         yield Path(folder) / "model"
+
+
+def same_columns(schemas: Mapping[str, pl.Schema]) -> None:
+    """Raise SettingError where splits differ in a column or its type: the datasets library loads no such data set."""
+    (first, held), *others = ((name, _plain(schema)) for name, schema in schemas.items())
+    for name, other in others:
+        what = [f"{c!r} is {held.get(c, 'not')} in {first!r} and {other.get(c, 'not')} in {name!r}" for c in {**held, **other} if held.get(c) != other.get(c)]
+        if what:
+            said = ", ".join(what[:3]) + (f" and {len(what) - 3} more" if len(what) > 3 else "")
+            raise SettingError(
+                f"push_to_hub: the splits {first!r} and {name!r} have different columns, and the datasets library loads no such data set: {said}. "
+                "Give all splits the same with select(...) and cast(...), or push them to repositories of their own."
+            )
+
+
+def _plain(schema: pl.Schema) -> dict[str, pl.DataType]:
+    """Types as they are published: labels are texts."""
+    return {name: pl.String() if dtype in (pl.Enum, pl.Categorical) else dtype for name, dtype in schema.items()}
 
 
 def named_splits(frame: Any, splits: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:

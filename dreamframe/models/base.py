@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.edges import Trained, as_edge, numbered, with_edges
+from dreamframe.models.measure import Measure
 from dreamframe.models.prices import FREE, Price
 from dreamframe.models.provenance import Provenance, model_provenance
 from dreamframe.models.reach import Reach
@@ -55,9 +57,10 @@ class Artefact:
         return {"key": self.key}
 
 
-def setting(default: Any = None) -> Any:
-    """A field that is part of a model's identity (the default for every field)."""
-    return field(default=default, kw_only=True)
+def setting(default: Any = None, *, is_later: bool = False) -> Any:
+    """A field that is part of a model's identity (the default for every field). `is_later`: a trainer was given it later, and while it is None it is no
+    part, so that what was kept before is found."""
+    return field(default=default, kw_only=True, metadata={"is_later": True} if is_later else None)
 
 
 def steering(default: Any = None, *, written_as: str | None = None) -> Any:
@@ -133,12 +136,16 @@ class ModelSettings(Reach, ABC):
         if self.edges() or isinstance(self.model, Artefact):
             return ()
         hosted = hasattr(self, "base_url")
-        return (model_provenance(self.label, provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
+        return (model_provenance(str(self.model), provider=self.provider, is_hosted=hosted, revision=getattr(self, "revision", None)),)
 
     @property
     def price(self) -> Price | None:
         """What its calls cost; nothing in this process. None where nobody knows."""
         return FREE
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to ask it: libraries, packages with weights, a key. Opens and loads nothing."""
+        return ()
 
     @abstractmethod
     def pool_key(self) -> str:
@@ -175,6 +182,34 @@ class LLM(ModelSettings):
         super().__post_init__()
         for name, value in self.sampling.given().items():  # lists become tuples, dicts sorted pairs: a value is frozen
             object.__setattr__(self, name, value)
+        self.check_asked(self.sampling, step=type(self).__name__)
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # an API judges for itself
+        """Raise SettingError, before anything is asked, for sampling settings that this model does not know. `is_held`: to a schema."""
+
+    def measure(self) -> Measure | None:  # what is behind an API is not known here
+        """How this model counts tokens, and how many it reads; None where that is not known on this machine."""
+        return None
+
+    def count_tokens(self, text: str) -> int:
+        """The tokens of a text, by the model's own tokenizer, which is loaded without the weights. Raises SettingError for a model behind an API."""
+        return self._measured().count(text)
+
+    @property
+    def context_length(self) -> int | None:
+        """The tokens of a request with its answer; None where there is no limit. Raises SettingError for a model behind an API.
+
+        >>> dr.SmolLM2(n_ctx=1024).context_length
+        1024
+        """
+        return self._measured().context
+
+    def _measured(self) -> Measure:
+        if self.edges():
+            raise SettingError(f"{self.label} is trained by the plan; fit the model first, and ask model.llm() then.")
+        if (found := self.measure()) is None:
+            raise SettingError(f"{self.label}: its tokenizer is not on this machine, so tokens cannot be counted and its context is not known.")
+        return found
 
     @property
     def sampling(self) -> Sampling:

@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.identity.fingerprint import canonical
 from dreamframe.models.base import LLM, SAMPLING_FIELDS, Artefact, Client
 from dreamframe.models.edges import Trained
+from dreamframe.models.habits import called, described
 from dreamframe.models.llms.names import llm as named
+from dreamframe.models.measure import Measure
 from dreamframe.models.prices import Price
+from dreamframe.models.request import Sampling
 
 AGREED = (*SAMPLING_FIELDS, "system")
 
@@ -35,7 +38,11 @@ class Parallel(LLM):
     provider: ClassVar[str] = "parallel"
 
     def __init__(self, *llms: LLM | str) -> None:
-        given = [named(part) if isinstance(part, str) else part for part in llms]
+        given: list[Any] = [named(part) if isinstance(part, str) else part for part in llms]
+        if wrong := [part for part in given if not isinstance(part, LLM)]:
+            devices = " One that stands on several devices is one model: device=['cuda:0', 'cuda:1']." if hasattr(wrong[0], "device") else ""
+            way = called(wrong[0]) or f" Only language models share rows: dr.Parallel(one, other).{devices}"
+            raise SettingError(f"Parallel: {described(wrong[0])} is not a language model.{way}")
         made = tuple(p for part in given for p in (part.llms if isinstance(part, Parallel) else (part,)))
         if len(made) < 2:
             raise SettingError(f"Parallel: {len(made)} models; give two or more.")
@@ -60,6 +67,16 @@ class Parallel(LLM):
     def places(self) -> tuple[str, ...]:
         """Each of its models answers for itself."""
         return ()
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        for part in self.llms:
+            part.check_asked(sampling, step=step, is_held=is_held)
+
+    def measure(self) -> Measure | None:
+        return Measure.of_all([part.measure() for part in self.llms])
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return tuple(error for part in self.llms for error in part.missing())
 
     def check_reach(self) -> None:
         for part in self.llms:

@@ -12,7 +12,9 @@ from dreamframe.errors import SourceChangedError
 from dreamframe.identity.fingerprint import file_digest, fingerprint
 from dreamframe.models.base import Artefact
 from dreamframe.models.edges import Trained
+from dreamframe.models.local.stated import weights_provenance
 from dreamframe.models.local.weights import KeptWeights, Pinned, file_memo
+from dreamframe.models.provenance import Provenance
 
 
 class OfWeights:
@@ -32,6 +34,12 @@ class OfWeights:
         for name in loose:
             object.__setattr__(made, name, Pinned.of(getattr(self, name), seen[name]))
         return made
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        """Of each of its weights what they are, for the cards: their README says it, or their name. Models of the plan speak for themselves."""
+        told: dict[str, Any] = {"token": self.hub_token, "may_open": self.may_open}  # type: ignore[attr-defined]
+        held = [(f, v) for f in self.named if isinstance(v := getattr(self, f, None), str)]
+        return tuple(weights_provenance(v, revision=getattr(self, "revision", None) if f == "model" else None, **told) for f, v in held)
 
     def weights_names(self) -> tuple[str, ...]:
         """The names of its weights, whatever they stand for: what was loaded from them once is not what is loaded from them later."""

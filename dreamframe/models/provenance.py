@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dreamframe.models.papers import short_name
+
 UNKNOWN = None
 
 
@@ -53,28 +55,6 @@ TERMS = {  # providers whose terms restrict training competing models on what th
     "gemini": "https://ai.google.dev/gemini-api/terms",
 }
 SERVED_BY = {"google": "gemini"}  # what routers call them
-PAPERS = {  # titles of pages that steps, prompts and models cite by their address alone
-    "2212.10560": "Self-Instruct (Wang et al. 2022)",
-    "2304.12244": "Evol-Instruct (Xu et al. 2023)",
-    "2308.06259": "Instruction backtranslation (Li et al. 2023)",
-    "2205.10625": "Least-to-most prompting (Zhou et al. 2022)",
-    "2106.09685": "LoRA (Hu et al. 2021)",
-    "2305.14314": "QLoRA (Dettmers et al. 2023)",
-    "1908.10084": "Sentence-BERT (Reimers and Gurevych 2019)",
-    "2203.02155": "Instruction tuning with human feedback (Ouyang et al. 2022)",
-    "2005.14165": "Few-shot prompting (Brown et al. 2020)",
-    "2101.06804": "Nearest examples for few-shot prompts (Liu et al. 2021)",
-    "2306.05685": "LLM as a judge (Zheng et al. 2023)",
-    "2305.17926": "Judging in both orders (Wang et al. 2023)",
-    "2005.11401": "Retrieval-augmented generation (Lewis et al. 2020)",
-    "1603.09320": "HNSW search (Malkov and Yashunin 2016)",
-    "2004.04906": "Dense passage retrieval (Karpukhin et al. 2020)",
-    "2109.10862": "Recursive summaries (Wu et al. 2021)",
-    "2303.09540": "SemDeDup (Abbas et al. 2023)",
-    "10.1109/SEQUEN.1997.666900": "MinHash (Broder 1997)",
-    "10.1109/TIT.1982.1056489": "k-means (Lloyd 1982)",
-    "10.5555/1283383.1283494": "k-means++ (Arthur and Vassilvitskii 2007)",
-}
 
 
 def model_provenance(name: str, *, provider: str = "", is_hosted: bool = False, revision: str | None = None) -> Provenance:
@@ -90,7 +70,7 @@ def model_provenance(name: str, *, provider: str = "", is_hosted: bool = False, 
     terms = TERMS.get(served)
     known = next(((lic, cite) for pattern, lic, cite in MODELS if re.match(pattern, name, re.IGNORECASE)), None) if terms is None else None
     on_hub = provider in ("transformers", "vllm", "sentence-transformers", "hf-classifier", "hf", "trainer") and is_repo_id(name)
-    url = f"https://huggingface.co/{name}" if on_hub else None
+    url = f"https://huggingface.co/{ON_THE_HUB.get(name, name)}" if on_hub or name in ON_THE_HUB else None
     licence, citation = known if known is not None else (UNKNOWN, None)
     return Provenance("model", name, revision=revision, license=licence, citation=citation, url=url, terms=terms, is_on_hub=on_hub)
 
@@ -110,8 +90,7 @@ def technique(cite: str) -> Provenance:
     """
     title, _, address = cite.rpartition(" ")
     url = f"https://arxiv.org/abs/{address[6:]}" if address.startswith("arXiv:") else address
-    short = url.removeprefix("https://arxiv.org/abs/").removeprefix("https://doi.org/")
-    return Provenance("technique", title or PAPERS.get(short, short), citation=url, url=url)
+    return Provenance("technique", title or short_name(url) or url, citation=url, url=url)
 
 
 def once(found: Iterable[Provenance]) -> list[Provenance]:

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from dreamframe.errors import NotAllowedError
 from dreamframe.models.authority import Authority, is_place, lent, shown
+from dreamframe.models.habits import Settings
 
 WEIGHTS = ("model", "adapter", "base", "teacher", "rewards")  # fields that may name a file, a folder or a Hub id
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reach:
+class Reach(Settings):
     """Settings that open files, ask servers or run libraries when they are used: all of it is checked where they stand in a plan that was read."""
 
     authority: Authority | None = lent()
@@ -36,6 +38,15 @@ class Reach:
         if self.authority is not None:
             for place in self.places():
                 self.authority.weights(place, who=self.label)
+
+    @property
+    def may_open(self) -> bool:
+        """Whether it may open its weights: the user's own may, those of a plan that was read only where that was allowed."""
+        try:
+            self.check_places()
+        except NotAllowedError:
+            return False
+        return True
 
     def check_reach(self) -> None:
         """Raise NotAllowedError where a plan that was read may not use it. Called before its client is opened, or its training begins."""

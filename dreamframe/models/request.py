@@ -20,6 +20,9 @@ from dreamframe.models.answer import clean, has_mark, without_thoughts
 from dreamframe.redaction.secret import hidden, hidden_json, plain_json
 from dreamframe.store.ends import STOP, THOUGHTS, end_of
 
+PASSED = frozenset(  # what some engines and APIs know beside the settings that all of them share
+    "top_k min_p typical_p repetition_penalty repeat_penalty no_repeat_ngram_size num_beams length_penalty min_new_tokens min_tokens best_of".split()  # noqa: SIM905
+)
 T = TypeVar("T")
 Form = Literal["text", "messages", "input"]
 
@@ -51,6 +54,8 @@ class Sampling:
         """Make one from plain arguments: lists to tuples, dicts to sorted pairs, numbers to their types. Unknown names raise SettingError."""
         known = {f.name for f in fields(cls)}
         for name in settings:
+            if name in PASSED:
+                raise SettingError(f"{step}: {name}= is not a setting of every model; where a model has it, it is given as extra={{{name!r}: …}}.")
             if name not in known:
                 raise SettingError.unknown(name, possible=known, where=step)
         return cls(**{name: _plain(name, value, step) for name, value in settings.items() if value is not None})

@@ -39,7 +39,7 @@ def secrets_in(record: Any) -> Iterator[str]:
         else:
             yield from (s for s in _strings(value) if s.lower() not in NO_KEYS)
     if found := os.environ.get(str(getattr(record, "key_variable", "") or "")):
-        yield found
+        yield found.strip()  # as it travels
 
 
 def of_headers(headers: Mapping[Any, Any]) -> Iterator[str]:
@@ -90,11 +90,11 @@ def secrets_around() -> Iterator[str]:
     """What the environment calls a key, passwords in its addresses, and those of the proxies."""
     for name, value in os.environ.items():
         if len(value) >= WINDOW and _may_be_secret(name) and not value.startswith(("/", "~", ".")):
-            yield from _of_json(value) if value.lstrip().startswith("{") else (value,)
+            yield from _of_json(value) if value.lstrip().startswith("{") else (value.strip(),)
         if "@" in value and "://" in value:
             yield from of_user(_user_of(value))
     for proxy in urllib.request.getproxies().values():
-        yield from of_user(_user_of(proxy))
+        yield from of_user(_user_of(proxy if "://" in proxy else f"http://{proxy}"))
 
 
 @functools.cache

@@ -13,19 +13,20 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError
+from dreamframe.errors import ColumnNotFoundError, FingerprintError, PlanError, SettingError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import in_order, own_expr
 from dreamframe.identity.whose_code import recorded
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Edge, as_edge
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.habits import described
 from dreamframe.plan.hidden import HINT, readable
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.steps.relational import root_names
+from dreamframe.plan.steps.relational import is_separable, root_names
 from dreamframe.prompts.base import Prompt
 
 
@@ -95,6 +96,7 @@ class VectorColumn:
 
 
 Column = ModelColumn | VectorColumn
+INSTEAD_OF_DICT = ("Columns are given by name: c=pl.col('a') + 1.", "Write .agg(pl.col('a').sum(), largest=pl.col('b').max()).")  # in agg
 PLACEHOLDERS: dict[str, Column] = {}  # keyed by content: the same call is the same column
 ALIKE: dict[str, list[tuple[Any, ...]]] = {}  # digest → the calls of this process that have it, in the order of their making
 
@@ -136,6 +138,18 @@ def bare(expr: pl.Expr) -> Column | None:
     return PLACEHOLDERS[names[0]]
 
 
+def gathered(exprs: Iterable[pl.Expr]) -> list[str]:
+    """The columns of an aggregation that only gather what a language model answers for each row: nothing in them makes one value of a group, or a list."""
+    asked = [e for e in exprs if any(isinstance(PLACEHOLDERS[n], ModelColumn) for n in placeholders_in(e))]
+    return [e.meta.output_name() for e in asked if is_separable(e)]
+
+
+def over_all_rows(exprs: Iterable[pl.Expr]) -> list[str]:
+    """The named expressions of model columns that look at more than one row: they are computed over the whole frame, before any verb groups it."""
+    columns = [PLACEHOLDERS[n] for e in exprs for n in placeholders_in(e)]
+    return list(dict.fromkeys(name for column in columns for name, expr in column.columns if not is_separable(expr)))
+
+
 def hoist(below: Step, exprs: Iterable[pl.Expr], *, verb: str) -> tuple[Step, list[str]]:
     """Put the steps of all placeholders in `exprs` over `below`, for a verb of that name. Returns the new step and the columns to drop afterwards."""
     added: list[str] = []
@@ -170,21 +184,42 @@ def _called(made: Step, column: Column) -> Step:
     return made if made.name is not None else replace(made, name=column.into)
 
 
-def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, strings: str = "columns") -> list[pl.Expr]:
-    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals; columns of values are copied."""
+def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, verb: str) -> list[pl.Expr]:
+    """What polars accepts as expressions, as a list of them: strings are columns, other plain values literals; columns of values are copied.
+
+    Raises SettingError for what is neither, as a function is.
+    """
     out: list[pl.Expr] = []
     for value in map(in_order, values):
         if isinstance(value, (list, tuple)):
-            out += into_exprs(value, {}, strings=strings)
+            out += into_exprs(value, {}, verb=verb)
         else:
-            out.append(_as_expr(value))
-    return out + [_as_expr(v).alias(k) for k, v in named.items()]
+            out.append(_as_expr(value, verb))
+    return out + [_as_expr(v, verb).alias(k) for k, v in named.items()]
 
 
-def _as_expr(value: Any) -> pl.Expr:
+def _as_expr(value: Any, verb: str) -> pl.Expr:
     if isinstance(value, str):
         return pl.col(value)
-    return own_expr(value if isinstance(value, pl.Expr) else pl.lit(value))
+    if isinstance(value, pl.Expr):
+        return own_expr(value)
+    if isinstance(value, Mapping):
+        raise SettingError(f"{verb}: {described(value)} is not an expression. {INSTEAD_OF_DICT[verb == 'agg']} (A struct of values is pl.lit({{…}}).)")
+    try:
+        return own_expr(pl.lit(value))
+    except (TypeError, pl.exceptions.PolarsError) as exc:
+        raise SettingError(f"{verb}: {described(value)} is not an expression. {_instead(value)}") from exc
+
+
+def _instead(value: Any) -> str:
+    """What to write for what is no expression."""
+    if isinstance(value, LLM):
+        return "To ask it, write dr.prompt(llm, '{text}', into='answer')."
+    if isinstance(as_edge(value), Edge):
+        return "Frames are put together by df.join(other, on='key') and dr.concat([df, other]); a column is pl.col('a')."
+    if callable(value):
+        return "Write it with columns, e.g. pl.col('a') > 1. A function of each row is df.map(function, into='b', schema=int), whose column can be used next."
+    return "Give columns by name, expressions such as pl.col('a') + 1, or values."
 
 
 def need_columns(exprs: Iterable[pl.Expr], schema: pl.Schema, *, step: str) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError, one_of
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+from dreamframe.redaction.visible import HALF
 
 if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
@@ -39,7 +40,7 @@ def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = 
     ...     def output_schema(self): return self.inputs[0].schema
     ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
     >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
-    (1, ['name', 'authority', 'batch_size'])
+    (1, ['name', 'authority', 'cited', 'batch_size'])
     """
     if default_factory is not None:
         return field(default_factory=default_factory, metadata={"runtime": True})
@@ -62,6 +63,7 @@ class Step(ABC):
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
     authority: Authority | None = lent()  # what a plan that was read may reach; None: the user wrote it
+    cited: tuple[tuple[str, str], ...] = field(default=(), metadata={"runtime": True, "is_written_if_given": True})  # what df.cite said, for the cards
 
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
@@ -95,6 +97,7 @@ class Step(ABC):
         """Raise DuplicateColumnError where a new column exists already or is named twice."""
         have = self.inputs[0].schema.names()
         for i, column in enumerate(columns):
+            need_name(column, step=self.where)
             if column in have or column in columns[:i]:
                 raise DuplicateColumnError(
                     f"{self.label}: column {column!r} exists already. Give the new one another name with into=, "
@@ -166,6 +169,10 @@ class Step(ABC):
         """The models that it asks, the one that its progress is shown under first. What a step does not say: all that stand in its fields."""
         held = [getattr(self, f.name) for f in fields(self)]
         return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""
+        return ()
 
     @property
     def label(self) -> str:
@@ -253,6 +260,12 @@ class Step(ABC):
         return self.but(inputs=tuple(inputs))
 
 
+def need_name(column: object, *, step: str) -> None:
+    """Raise SettingError where the name of a new column is not a text."""
+    if not isinstance(column, str):
+        raise SettingError(f"{step}: into={column!r} is not a name; give the new column's, e.g. into='summary'. (The type of an answer is schema=.)")
+
+
 def kept_columns(step: Step) -> dict[str, str]:
     """What `passes` says of a step that only adds columns, or only takes some away: those of the input's names and types are the input's."""
     have = step.inputs[0].schema
@@ -264,6 +277,8 @@ def check_names(schema: pl.Schema, *, step: str) -> None:
     for name, dtype in schema.items():
         if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
             raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
+        if HALF.search(name):
+            raise PlanError(f"{step}: the name {name!r} holds half of a surrogate pair, which no column can be called. {RENAME}")
         if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
             raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
 
@@ -318,8 +333,7 @@ class RowStep(Step):
     on_error: OnError = "raise"
 
     def __post_init__(self) -> None:
-        if self.on_error not in ON_ERROR:  # here, where no `check` of a subclass leaves it out
-            raise SettingError(f"{self.where}: on_error={self.on_error!r} is not one of {', '.join(map(repr, ON_ERROR))}.")
+        one_of(self.on_error, ON_ERROR, "on_error", where=self.where)  # here, where no `check` of a subclass leaves it out
         super().__post_init__()
 
     @abstractmethod

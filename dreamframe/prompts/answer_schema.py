@@ -18,6 +18,7 @@ from dreamframe.prompts.json_schema import (
     dtype_of,
     given_back,
     instance,
+    is_fields,
     is_polars_type,
     is_pydantic,
     of_shape,
@@ -26,6 +27,7 @@ from dreamframe.prompts.json_schema import (
     resolved,
     without_nulls,
 )
+from dreamframe.prompts.templates import need_whole
 
 WRAPPED = "answer"  # providers want an object at the root: any other shape is one field of it
 FENCED = re.compile(r"[a-zA-Z]*[^\S\n]*(?:\n|(?=[\[{\"]))")  # what may follow the opening of a code fence
@@ -49,7 +51,7 @@ class AnswerSchema:
 
     @classmethod
     def of(cls, shape: Any, *, step: str = "prompt") -> AnswerSchema | None:
-        """The schema of bool, int, float, a Literal, an Enum, a list of labels, a polars type, any type that pydantic knows, or JSON Schema.
+        """The schema of bool, int, float, a Literal, an Enum, a list of labels, fields and their types, a polars type, what pydantic knows, or JSON Schema.
 
         None and str are not schemas. Raises SchemaError for what has no column type.
 
@@ -59,7 +61,8 @@ class AnswerSchema:
         if shape is None or shape is str or shape == pl.String:
             return None
         try:
-            made = cls(shape, of_shape(shape, step))
+            made = cls(of_shape(shape, step) if is_fields(shape) else shape, of_shape(shape, step))
+            need_whole(made.schema, "schema=", step=step)
             dtype = made.dtype
         except RecursionError as exc:
             raise SchemaError(f"{step}: schema= is nested too deeply for a column.") from exc

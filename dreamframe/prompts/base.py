@@ -11,11 +11,12 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, NotAllowedError, SettingError
 from dreamframe.models.edges import Edge, as_edge, numbered
+from dreamframe.models.habits import Settings, called, described
 from dreamframe.models.request import Failure, Form, RowContext
 from dreamframe.prompts import templates
 
 
-class Prompt(ABC):
+class Prompt(Settings, ABC):
     """A frozen record that turns rows into prompts. A subclass is a frozen dataclass; all its fields are part of the step's identity."""
 
     form: ClassVar[Form] = "text"  # "messages": the strings are JSON arrays of chat messages
@@ -28,7 +29,8 @@ class Prompt(ABC):
             return Template.parsed(value, step=step)
         if isinstance(value, Prompt):
             return value
-        raise SettingError(f"{step}: a prompt is a template string or a prompt value such as dr.Instruct(...), not a {type(value).__name__}.")
+        way = called(value) or _way(value)
+        raise SettingError(f"{step}: a prompt is a template string or a prompt value such as dr.Instruct(...), not {described(value)}.{way}")
 
     @property
     @abstractmethod
@@ -113,6 +115,15 @@ class Template(Prompt):
 
     def renamed(self, names: Mapping[str, str]) -> Template:
         return replace(self, text=templates.renamed(self.text, names))
+
+
+def _way(value: object) -> str:
+    """What to write for what is not a prompt."""
+    if isinstance(value, list):
+        return " Messages of a chat: dr.Chat([('system', 'Be brief.'), ('user', 'Sum up {text}')])."
+    if isinstance(value, pl.Expr):
+        return " Expressions go in by name: dr.prompt(llm, 'Sum up {t}', t=pl.col('text').str.head(100))."
+    return " Text that a function makes: make it a column with df.map first, and ask '{column}'." if callable(value) and not isinstance(value, type) else ""
 
 
 def written(n_rows: int, write: Callable[[int], str | None], ctx: RowContext) -> pl.Series:

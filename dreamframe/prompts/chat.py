@@ -23,10 +23,11 @@ MAGIC = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "w
 
 @dataclass(frozen=True)
 class Chat(Prompt):
-    """Turns of (role, template); each template may read columns of the row.
+    """Turns of (role, template), or of {"role": …, "content": …}; each template may read columns of the row.
 
     `images` names columns whose values go with the last user turn: bytes, URLs (http, https, data) or paths of files, which are read when the row is
-    asked. An image's content is part of what was asked; a row whose image is not there, or is not an image, is a failed row.
+    asked, or images of the datasets library (`Image`). An image's content is part of what was asked; a row whose image is not there, or is not an
+    image, is a failed row.
 
     >>> talk = dr.Chat([("system", "Answer as a {role}."), ("user", "What is {x}?")])
     >>> df = dr.frame({"role": ["cook"], "x": ["tea"]})
@@ -40,8 +41,8 @@ class Chat(Prompt):
 
     form: ClassVar[Form] = "messages"
 
-    def __init__(self, turns: Sequence[tuple[str, str]], *, images: Sequence[str] | str = (), authority: Authority | None = None) -> None:
-        held = tuple((str(role), str(text)) for role, text in turns)
+    def __init__(self, turns: Sequence[tuple[str, str] | Mapping[str, str]], *, images: Sequence[str] | str = (), authority: Authority | None = None) -> None:
+        held = tuple((str(turn["role"]), str(turn["content"])) if isinstance(turn, Mapping) else (str(turn[0]), str(turn[1])) for turn in turns)
         object.__setattr__(self, "turns", held)
         object.__setattr__(self, "images", (images,) if isinstance(images, str) else tuple(images))
         object.__setattr__(self, "authority", authority)
@@ -67,14 +68,14 @@ class Chat(Prompt):
         for column in self.images:
             if column not in schema:
                 raise ColumnNotFoundError(column, columns=schema.names(), step=step)
-            if schema[column] not in (pl.Binary, pl.String):
+            if schema[column] not in (pl.Binary, pl.String) and not _is_image(schema[column]):
                 raise SchemaError(f"{step}: images column {column!r} has type {schema[column]}; give bytes, URLs or paths.")
 
     async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
         return written(rows.height, self._writer(rows), ctx)
 
     def reads_files(self, schema: pl.Schema) -> bool:
-        return any(schema[c] == pl.String for c in self.images)
+        return any(schema[c] == pl.String or _is_image(schema[c]) for c in self.images)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
         write = self._writer(rows)
@@ -100,11 +101,18 @@ class Chat(Prompt):
         return Chat(turns, images=[names.get(c, c) for c in self.images], authority=self.authority)
 
 
-def image_url(value: bytes | str | None, authority: Authority | None = None) -> str | None:
+def _is_image(dtype: Any) -> bool:
+    """Whether values are images as the datasets library holds them: their bytes, or else the path of a file."""
+    return isinstance(dtype, pl.Struct) and {f.name: f.dtype for f in dtype.fields} in ({"bytes": pl.Binary, "path": pl.String}, {"bytes": pl.Binary})
+
+
+def image_url(value: bytes | str | Mapping[str, Any] | None, authority: Authority | None = None) -> str | None:
     """An image as the URL of a chat part: bytes and files as data URLs. Raises OSError for a file that cannot be read.
 
     Raises NotAllowedError for a file or an address that a plan that was read may not show: an address is fetched by the provider, with all that it tells.
     """
+    if isinstance(value, Mapping):
+        value = value["bytes"] if value["bytes"] is not None else value.get("path")
     if value is None:
         return None
     if isinstance(value, str):

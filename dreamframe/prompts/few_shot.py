@@ -10,12 +10,13 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, ContextLengthError, SettingError
 from dreamframe.models.edges import Rows, as_edge
+from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import RowContext
-from dreamframe.models.tokens import CHARS, usual
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
+from dreamframe.prompts.room import Room, in_room, labelled, need_texts
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class FewShot(Prompt):
     r"""Instruction, examples, then the row: `{i}\n\nInput: a\nOutput: b\n…\nInput: x\nOutput:`.
 
     `examples` is a frame with the columns `input` and `output` (an edge of the plan), or a list of dicts. With `k` and `by` (an embedder), each row is
-    shown its k nearest examples, nearest first. `max_examples` cuts the pool; with `context` (tokens, estimated at three characters each), examples
-    that do not fit are left out from the end, and fewer than `min_examples` fail the row.
+    shown its k nearest examples, nearest first. `max_examples` cuts the pool. Examples that do not fit into what the model reads are left out from the
+    end, counted by its own tokenizer, so that max_tokens= of an answer have room (256 or a quarter where none are set); fewer than `min_examples` fail
+    the row. `context` (tokens of the prompt) is a limit of your own; for a model behind an API, whose tokenizer is not here, it is the only one, and a
+    token is taken to have three characters. An instruction or a label that is None is left out.
 
     The technique is that of Brown et al. 2020 (https://arxiv.org/abs/2005.14165), nearest examples that of Liu et al. 2021
     (https://arxiv.org/abs/2101.06804); the strings are DataDreamer's.
@@ -35,7 +38,7 @@ class FewShot(Prompt):
     ['Translate.\n\nInput: tea\nOutput: Tee\nInput: rain\nOutput:']
     """
 
-    instruction: str
+    instruction: str | None
     input: str = field(kw_only=True)  # column, of the rows and of the examples
     output: str = field(kw_only=True)  # column of the examples
     examples: Any = field(kw_only=True)
@@ -44,16 +47,19 @@ class FewShot(Prompt):
     max_examples: int | None = field(default=None, kw_only=True)
     min_examples: int = field(default=1, kw_only=True)
     context: int | None = field(default=None, kw_only=True)  # tokens
-    input_label: str = field(default="Input:", kw_only=True)
-    output_label: str = field(default="Output:", kw_only=True)
+    input_label: str | None = field(default="Input:", kw_only=True)
+    output_label: str | None = field(default="Output:", kw_only=True)
     sep: str = field(default="\n", kw_only=True)
     source_input: str | None = field(default=None, kw_only=True)  # the examples' column, where the rows' has another name
 
     cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/2005.14165", "https://arxiv.org/abs/2101.06804")
 
     def __post_init__(self) -> None:
+        need_texts("FewShot", instruction=self.instruction, input_label=self.input_label, output_label=self.output_label)
         if (self.k is None) != (self.by is None):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
+        if self.by is not None:
+            need_embedder(self.by, where="FewShot")
         if self.min_examples < 0 or (self.k is not None and self.k < max(1, self.min_examples)):
             raise SettingError(f"FewShot: k={self.k} and min_examples={self.min_examples} do not go together; show each row at least min_examples.")
         object.__setattr__(self, "examples", as_edge(self.examples))
@@ -81,7 +87,7 @@ class FewShot(Prompt):
     @property
     def summary(self) -> str:
         how = f", {self.k} nearest by {self.by.label}" if self.k else ""
-        return f"FewShot({self.instruction[:40]!r}, input={self.input!r}{how})"
+        return f"FewShot({(self.instruction or '')[:40]!r}, input={self.input!r}{how})"
 
     def check(self, schema: pl.Schema, *, step: str) -> None:
         need_writable(self.input, schema, step=step)
@@ -105,33 +111,33 @@ class FewShot(Prompt):
             pool = ctx.once("pool of examples", lambda: Pool(self.by, [source for source, _ in pairs]))
             near = await pool.nearest(texts, self.k or 1, ctx)
             chosen = [[pairs[i] for i in found] for found in near]
-        return written(len(texts), lambda i: self._fitted(texts[i], chosen[i]), ctx)
+        return await in_room(lambda room: written(len(texts), lambda i: self._fitted(texts[i], chosen[i], room), ctx), ctx)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
         pairs, texts = self._pairs(), template.as_text(rows.get_column(self.input)).to_list()
-        return pl.Series("prompt", [self._fitted(t, pairs) for t in texts], dtype=pl.String)
+        return pl.Series("prompt", [self._fitted(t, pairs, Room()) for t in texts], dtype=pl.String)
 
     def _pairs(self) -> list[tuple[str, str]]:
         return list(self.examples)[: self.max_examples]
 
-    def _fitted(self, text: str | None, shots: list[tuple[str, str]]) -> str | None:
+    def _fitted(self, text: str | None, shots: list[tuple[str, str]], room: Room) -> str | None:
         """The prompt with as many of the examples, from the first, as the context allows."""
         if text is None:
             return None
         if len(shots) < self.min_examples:
             raise SettingError(f"FewShot: there are {len(shots)} examples, and min_examples={self.min_examples}. Give more, or lower min_examples=.")
-        for n in range(len(shots), self.min_examples - 1, -1):
-            prompt = self._prompt(text, shots[:n])
-            if self.context is None or usual(prompt) <= self.context:
-                return prompt
+        prompt = room.longest(lambda n: self._prompt(text, shots[:n]), len(shots), self.min_examples, self.context)
+        if prompt is not None:
+            return prompt
         raise ContextLengthError(
-            f"FewShot: with min_examples={self.min_examples} the prompt has {len(prompt)} characters, and context={self.context} tokens are counted as "
-            f"{self.context * CHARS}. Shorten the examples, raise context=, or lower min_examples=."  # type: ignore[operator]
+            f"FewShot: with min_examples={self.min_examples} the prompt has {len(self._prompt(text, shots[: self.min_examples]))} characters, which is too "
+            f"much: {room.told(self.context)}. Shorten the examples, raise context=, or lower min_examples= or max_tokens=."
         )
 
     def _prompt(self, text: str, shots: list[tuple[str, str]]) -> str:
-        lines = [f"{self.input_label} {a}{self.sep}{self.output_label} {b}" for a, b in shots]
-        return f"{self.instruction}\n\n" + self.sep.join([*lines, f"{self.input_label} {text}{self.sep}{self.output_label}"])
+        lines = [f"{labelled(self.input_label, a)}{self.sep}{labelled(self.output_label, b)}" for a, b in shots]
+        last = [labelled(self.input_label, text), *([self.output_label] if self.output_label else [])]
+        return (f"{self.instruction}\n\n" if self.instruction else "") + self.sep.join([*lines, *last])
 
     def renamed(self, names: Mapping[str, str]) -> FewShot:
         return replace(self, input=names.get(self.input, self.input), source_input=self._source)

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError
+from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.room import labelled, need_texts
 
 
 @dataclass(frozen=True)
 class Instruct(Prompt):
     r"""The input, then the instruction: `Input: {x}\n\nInstruction: {i}`.
 
-    The instruction is plain text: braces in it stand for themselves. The strings are those of DataDreamer 0.46 (https://datadreamer.dev), so that
-    published recipes reproduce.
+    A label that is None is left out. The instruction is plain text: braces in it stand for themselves. The strings are those of DataDreamer 0.46
+    (https://datadreamer.dev), so that published recipes reproduce.
 
     >>> df = dr.frame({"abstract": ["We study tea."]})
     >>> df.prompt(dr.testing.Echo(), dr.Instruct("Write a tweet.", input="abstract"), into="tweet").collect()["tweet"].to_list()
@@ -26,9 +27,14 @@ class Instruct(Prompt):
 
     instruction: str
     input: str = field(kw_only=True)  # column
-    input_label: str = field(default="Input:", kw_only=True)
-    instruction_label: str = field(default="Instruction:", kw_only=True)
+    input_label: str | None = field(default="Input:", kw_only=True)
+    instruction_label: str | None = field(default="Instruction:", kw_only=True)
     sep: str = field(default="\n\n", kw_only=True)
+
+    def __post_init__(self) -> None:
+        need_texts("Instruct", input_label=self.input_label, instruction_label=self.instruction_label)
+        if not isinstance(self.instruction, str) or not isinstance(self.sep, str):
+            raise SettingError(f"Instruct: instruction={self.instruction!r} and sep={self.sep!r} are texts.")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -42,8 +48,8 @@ class Instruct(Prompt):
         need_writable(self.input, schema, step=step)
 
     def render(self, rows: pl.DataFrame) -> pl.Series:
-        tail = f"{self.sep}{self.instruction_label} {self.instruction}"
-        return framed(rows.get_column(self.input), f"{self.input_label} ", tail)
+        tail = f"{self.sep}{labelled(self.instruction_label, self.instruction)}"
+        return framed(rows.get_column(self.input), labelled(self.input_label, ""), tail)
 
     def renamed(self, names: Mapping[str, str]) -> Instruct:
         return replace(self, input=names.get(self.input, self.input))

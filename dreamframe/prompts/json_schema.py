@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,7 +18,15 @@ from dreamframe.errors import SchemaError
 
 SAYS_TYPE = {"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties"}
 SCALARS: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
-POSSIBLE = "Possible: bool, int, float, a Literal, an Enum, a list of labels, a polars type, a pydantic model or another type that pydantic knows, JSON Schema."
+POSSIBLE = (
+    "Possible: bool, int, float, a Literal, an Enum, a list of labels, fields and their types such as {'city': str}, a polars type, a pydantic model or "
+    "another type that pydantic knows, JSON Schema."
+)
+WORDS = SAYS_TYPE | {"title", "description", "default", "examples", "items", "required", "additionalProperties", "$schema", "$id", "$defs", "definitions"}
+BARE: dict[Any, str] = {  # types that say nothing of what is in them
+    dict: "name its fields, e.g. schema={'city': str, 'year': int}, or give a pydantic model",
+    **dict.fromkeys((list, tuple, set), "name the type of its elements, e.g. schema=list[str]"),
+}
 MAY_LACK = "x-may-lack"
 LARGEST = sys.float_info.max
 Definitions = Mapping[str, Any]  # the root of the schema, in which references point
@@ -47,10 +56,43 @@ def of_shape(shape: Any, step: str) -> dict[str, Any]:
     if typing.get_origin(shape) is typing.Literal:
         return _labels(list(typing.get_args(shape)), step)
     if isinstance(shape, Mapping):
-        return _checked(dict(shape), step)
+        return _of_fields(shape, step) if is_fields(shape) else _checked(dict(shape), step)
+    if isinstance(shape, type) and shape in BARE:
+        raise SchemaError(f"{step}: schema={shape.__name__} does not say what is in it; {BARE[shape]}.")
     if is_polars_type(shape):
         return _of_polars(shape, step)
     return _of_pydantic(shape, step)
+
+
+def is_fields(shape: Any) -> bool:
+    """Whether a dict names fields and their types, as in {"city": str}: of JSON Schema all values are JSON, and one of its own words is among the keys.
+
+    >>> is_fields({"city": str}), is_fields({"mood": ["good", "bad"]}), is_fields({"type": "object"}), is_fields({"enum": ["a"]})
+    (True, True, False, False)
+    """
+    if not isinstance(shape, Mapping) or not shape or not all(isinstance(name, str) for name in shape):
+        return False
+    if any(not isinstance(v, str | int | float | list | tuple | Mapping | None) or is_fields(v) for v in shape.values()):
+        return not shape.keys() & {"properties", "$defs", "anyOf", "oneOf", "allOf"}
+    return not shape.keys() & WORDS and all(isinstance(v, list | tuple) for v in shape.values())
+
+
+def _of_fields(fields: Mapping[str, Any], step: str) -> dict[str, Any]:
+    """The JSON Schema of an object with these fields."""
+    made = {name: of_shape(shape, f"{step}: {name!r}") for name, shape in fields.items() if _is_plain(name, shape, step)}
+    return {"type": "object", "properties": made, "required": list(made), "additionalProperties": False}
+
+
+def _is_plain(name: str, shape: Any, step: str) -> bool:
+    """Whether JSON Schema says all there is to say of a field's shape. Raises SchemaError for types that pydantic alone can check."""
+    given = [a for a in typing.get_args(shape) if a is not type(None)]
+    is_union = typing.get_origin(shape) in (types.UnionType, typing.Union) and len(given) == 1
+    if typing.get_origin(shape) is list or is_union:
+        return all(_is_plain(name, a, step) for a in given)
+    if isinstance(shape, str) or (is_pydantic(shape) and not (isinstance(shape, type) and shape in BARE)):
+        say = "write the whole as a pydantic model" if not isinstance(shape, str) else "write the type itself, e.g. str, int, bool, or a list of labels"
+        raise SchemaError(f"{step}: the field {name!r} of schema= is {shape!r}; {say}.")
+    return True
 
 
 def _labels(values: list[Any], step: str) -> dict[str, Any]:
@@ -69,9 +111,10 @@ def _checked(schema: dict[str, Any], step: str) -> dict[str, Any]:
     except jsonschema.SchemaError as exc:
         raise SchemaError(f"{step}: schema= is not valid JSON Schema: {exc.message}") from exc
     except (TypeError, ValueError) as exc:
-        raise SchemaError(f"{step}: schema= is not JSON: {exc}") from exc
+        raise SchemaError(f"{step}: schema= is not JSON: {exc}. Types of Python stand in fields, {{'city': str}}, not in JSON Schema.") from exc
     if not schema.keys() & SAYS_TYPE:
-        raise SchemaError(f"{step}: schema= says no type; write JSON Schema such as {{'type': 'object', 'properties': …}}, or a pydantic model.")
+        ways = "fields and their types, e.g. {'city': str}, a pydantic model, or JSON Schema such as {'type': 'object', 'properties': …}"
+        raise SchemaError(f"{step}: schema= says no type; write {ways}.")
     made = {"type": "object", **schema} if "properties" in schema else schema
     for reference in _references(made):
         resolved({"$ref": reference}, made, step)

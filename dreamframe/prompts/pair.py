@@ -48,6 +48,11 @@ class Pair(Prompt):
         return f"Which {self.kind.lower()} is better{by}? Respond with '{self.kind} A' or '{self.kind} B'."
 
     @property
+    def verdicts(self) -> list[str]:
+        """What a model that is held to the question may answer: what the usual question asks for; one of the user's own may also offer a tie."""
+        return [f"{self.kind} A", f"{self.kind} B", *(["tie"] if self.instruction is not None else [])]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         named = (self.prompt, self.a, self.b, self.swapped)
         return tuple(dict.fromkeys(c for c in named if c is not None))

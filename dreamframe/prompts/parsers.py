@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import ClassVar
 
 VERDICTS = ("a", "b", "tie")
 
 
+class Rule:
+    """How a verb reads answers by itself; a `parse=` of the user's is none."""
+
+    wants: ClassVar[str]
+
+
 @dataclass(frozen=True)
-class YesNo:
+class YesNo(Rule):
     r"""Reads a yes or a no out of an answer.
 
     DataDreamer's filter searched `\byes\W*\b` alone, so that "no, yesterday…" was no and "yes and no" was yes; here an answer must hold exactly one.
@@ -17,6 +24,8 @@ class YesNo:
     >>> YesNo()("Yes, it is."), YesNo()("no")
     (True, False)
     """
+
+    wants: ClassVar[str] = "a yes or a no"
 
     def __call__(self, text: str) -> bool:
         """True for a yes. Raises ValueError for an answer with neither, or both."""
@@ -27,12 +36,14 @@ class YesNo:
 
 
 @dataclass(frozen=True)
-class FirstNumber:
+class FirstNumber(Rule):
     r"""Reads the first number out of an answer: the first of `[0-9\.]+` that holds a digit, as DataDreamer's ranking did. A sign is not read.
 
     >>> FirstNumber()("I give it 8.5 out of 10."), FirstNumber()("Well... 7.")
     (8.5, 7.0)
     """
+
+    wants: ClassVar[str] = "a number"
 
     def __call__(self, text: str) -> float:
         """The number. Raises ValueError for an answer without one."""
@@ -43,12 +54,14 @@ class FirstNumber:
 
 
 @dataclass(frozen=True)
-class Winner:
+class Winner(Rule):
     """Reads the verdict of a pairwise judge: "a", "b" or "tie". An answer that names both texts, or neither, is not a verdict.
 
     >>> Winner()("Input B."), Winner()("A"), Winner()("I prefer Response A!")
     ('b', 'a', 'a')
     """
+
+    wants: ClassVar[str] = "a verdict about two texts"
 
     def __call__(self, text: str) -> str:
         """One of VERDICTS. Raises ValueError for an answer that names both texts, or neither."""

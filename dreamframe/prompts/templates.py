@@ -11,10 +11,18 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SchemaError, TemplateError
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, TemplateError
+from dreamframe.redaction.visible import HALF, visible
 
 BRACE = re.compile(r"[{}]")
+QUOTED = re.compile(r'\{("(?:[^"\\]|\\.)*")\}')  # a column whose name holds braces, or nothing but blanks: its name as JSON
 HELP = "Write {column}; for a brace itself write {{ or }}."
+SIGNS = (  # what str.format would do with a name, and what to write instead
+    (":", "a format", "Format the column first, e.g. .with_columns(pl.col('x').round(2)), or pass x=pl.col('x').… to dr.prompt."),
+    ("!", "a conversion", "Values are written as text already."),
+    (".", "an attribute", "Take the field out first: dr.prompt(llm, '{x}', x=pl.col('s').struct.field('x')), or .unnest('s')."),
+    ("[", "an index", "Take the element out first: dr.prompt(llm, '{x}', x=pl.col('l').list.get(0))."),
+)
 
 
 class Piece(NamedTuple):
@@ -26,7 +34,7 @@ class Piece(NamedTuple):
 
 @cache
 def pieces(template: str, step: str = "prompt") -> tuple[Piece, ...]:
-    """Cut a template into literal texts and columns. Raises TemplateError for anything but `{column}`.
+    """Cut a template into literal texts and columns. Raises TemplateError for anything but `{column}`, or `{"column"}` where a name holds braces.
 
     >>> pieces("Sum up {body} as {{json}}.")
     (Piece(text='Sum up ', is_column=False), Piece(text='body', is_column=True), Piece(text=' as {json}.', is_column=False))
@@ -41,6 +49,10 @@ def pieces(template: str, step: str = "prompt") -> tuple[Piece, ...]:
             continue
         if template[start] == "}":
             raise TemplateError(f"{step}: a single }} stands at {_near(template, start)}. {HELP}")
+        if (quoted := QUOTED.match(template, start)) is not None and (name := _quoted(quoted[1])) is not None:
+            found += [Piece(text, False)] * bool(text) + [Piece(name, True)]
+            text, at = "", quoted.end()
+            continue
         end = BRACE.search(template, start + 1)
         if end is None:
             raise TemplateError(f"{step}: a {{ is not closed at {_near(template, start)}. {HELP}")
@@ -58,15 +70,25 @@ def pieces(template: str, step: str = "prompt") -> tuple[Piece, ...]:
 def _name(name: str, template: str, at: int, step: str) -> str:
     if not name.strip():
         raise TemplateError(f"{step}: {{}} at {_near(template, at)} names no column. {HELP}")
-    for sign, what, instead in (
-        (":", "a format", "Format the column first, e.g. .with_columns(pl.col('x').round(2)), or pass x=pl.col('x').… to dr.prompt."),
-        ("!", "a conversion", "Values are written as text already."),
-        (".", "an attribute", "Take the field out first: dr.prompt(llm, '{x}', x=pl.col('s').struct.field('x')), or .unnest('s')."),
-        ("[", "an index", "Take the element out first: dr.prompt(llm, '{x}', x=pl.col('l').list.get(0))."),
-    ):
-        if sign in name:
-            raise TemplateError(f"{step}: {{{name}}} holds {what}, and a template takes columns only. {instead}")
     return name
+
+
+def _quoted(text: str) -> str | None:
+    """The name that stands in quotes, if it can stand in no other way."""
+    try:
+        name = str(json.loads(text))
+    except ValueError:
+        return None
+    return name if BRACE.search(name) or not name.strip() else None
+
+
+def placeholder(column: str) -> str:
+    """What stands for a column in a template, whatever the column is called.
+
+    >>> placeholder("review.text"), placeholder("a}b")
+    ('{review.text}', '{"a}b"}')
+    """
+    return f"{{{json.dumps(column, ensure_ascii=False)}}}" if BRACE.search(column) or not column.strip() else f"{{{column}}}"
 
 
 def _near(template: str, at: int) -> str:
@@ -86,6 +108,8 @@ def check(template: str, schema: pl.Schema, *, step: str) -> None:
     """Raise TemplateError, ColumnNotFoundError or SchemaError where rows of a schema cannot fill a template."""
     for name in columns(template, step):
         if name not in schema:
+            for what in (f"{{{name}}} holds {what}, and a template takes columns only. {instead}" for sign, what, instead in SIGNS if sign in name):
+                raise TemplateError(f"{step}: {what}")
             raise ColumnNotFoundError(name, columns=schema.names(), step=step)
         if not _is_writable(schema[name]):
             raise SchemaError(f"{step}: column {name!r} has type {schema[name]}, which is not text. Cast it first, or give images in dr.Chat.")
@@ -128,6 +152,21 @@ def as_text(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
+def need_whole(value: object, what: str, *, step: str) -> None:
+    """Raise SettingError for a text that holds half of a surrogate pair: no server, no file and no key takes it. Looks into lists and dicts."""
+    if isinstance(value, str):
+        if not value.isascii() and (half := HALF.search(value)) is not None:
+            raise SettingError(
+                f"{step}: {what} holds half of a surrogate pair ({visible(half.group())} at position {half.start()}), which is no character. "
+                "Read the text as UTF-8, or leave it out: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
+            )
+    elif isinstance(value, Mapping):
+        need_whole((*value, *value.values()), what, step=step)
+    elif isinstance(value, (tuple, list)):
+        for held in value:
+            need_whole(held, what, step=step)
+
+
 def literal(text: str) -> str:
     """A text as a template that gives it word for word.
 
@@ -140,6 +179,6 @@ def literal(text: str) -> str:
 def renamed(template: str, names: Mapping[str, str]) -> str:
     """The template with columns read under other names."""
     made = [
-        f"{{{names.get(p.text, p.text)}}}" if p.is_column else literal(p.text) for p in pieces(template)
+        placeholder(names.get(p.text, p.text)) if p.is_column else literal(p.text) for p in pieces(template)
     ]
     return "".join(made)

@@ -10,18 +10,19 @@ from dreamframe.errors import SettingError
 from dreamframe.frame.frame import Frame
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Template
+from dreamframe.prompts.templates import placeholder
 
 ASK = """The text below was written by an expert in answer to an instruction or a question, which is lost. \
 Write the instruction. It must stand on its own and not mention the text. Give the instruction alone.
 
-Text: {{{column}}}"""
+Text: {column}"""
 JUDGE = """How good an answer to the instruction is the text?
 1: it is about something else, or is no answer. 2: it answers a part. 3: it answers, with gaps, or with much that was not asked for.
 4: it is a good answer. 5: it is what an expert would write, to the point and complete. Say the number.
 
-Instruction: {{{into}}}
+Instruction: {into}
 
-Text: {{{column}}}"""
+Text: {column}"""
 
 
 class Backtranslation(Template):
@@ -52,10 +53,10 @@ def backtranslate(
     """
     if threshold is not None and not 1 <= threshold <= 5:
         raise SettingError(f"backtranslate: threshold={threshold}; points go from 1 to 5.")
-    ask = Backtranslation.parsed(ASK.format(column=column), step="backtranslate")
+    ask = Backtranslation.parsed(ASK.format(column=placeholder(column)), step="backtranslate")
     made = df.prompt(llm, ask, into=into, **{"name": "backtranslate", **settings})
     if threshold is None:
         return made
     points = {"type": "integer", "minimum": 1, "maximum": 5}
-    ask = Backtranslation.parsed(JUDGE.format(column=column, into=into), step="backtranslate")
+    ask = Backtranslation.parsed(JUDGE.format(column=placeholder(column), into=placeholder(into)), step="backtranslate")
     return made.prompt(judge or llm, ask, into="fit", schema=points, name="backtranslate judge").filter(pl.col("fit") >= threshold)

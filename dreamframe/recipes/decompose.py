@@ -8,11 +8,12 @@ from dreamframe.errors import SettingError
 from dreamframe.frame.frame import Frame
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Template
+from dreamframe.prompts.templates import placeholder
 
 ASK = """Cut the question into simpler questions that, answered one after the other, lead to its answer. \
 Use {least} to {most} of them; a later one may build on the answers of those before it.
 
-Question: {{{column}}}"""
+Question: {column}"""
 
 
 class Decomposition(Template):
@@ -34,6 +35,6 @@ def decompose(df: Frame, llm: LLM | str, column: str = "question", *, into: str 
     """
     if not 1 <= least <= most:
         raise SettingError(f"decompose: least={least} and most={most}; there must be one question or more.")
-    ask = Decomposition.parsed(ASK.format(least=least, most=most, column=column), step="decompose")
+    ask = Decomposition.parsed(ASK.format(least=least, most=most, column=placeholder(column)), step="decompose")
     shape = {"type": "array", "items": {"type": "string"}, "minItems": least, "maxItems": most}
     return df.prompt(llm, ask, into=into, **{"schema": shape, "name": "decompose", **settings})

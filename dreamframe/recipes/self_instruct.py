@@ -10,6 +10,7 @@ from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.frame.frame import Frame, concat
 from dreamframe.models.base import LLM
 from dreamframe.prompts.base import Template
+from dreamframe.prompts.templates import placeholder
 
 ASK = """Below are tasks that people give an assistant. Write {more} new ones of other kinds and on other subjects, one a line and numbered. \
 Each must be clear without anything further, and answerable in writing. Give the tasks alone.
@@ -67,4 +68,4 @@ def self_instruct(
         fit = (pl.col(column).str.count_matches(r"\w+") >= 3) & ~pl.col(column).str.contains(UNFIT)
         pool = concat([pool, tasks.filter(fit)]).dedup(column, method="minhash", threshold=threshold)
     made = pool.filter(pl.col("round") > 0)
-    return made if into is None else made.prompt(llm, Template.parsed(f"{{{column}}}", step="self_instruct"), into=into, **settings)
+    return made if into is None else made.prompt(llm, Template.parsed(placeholder(column), step="self_instruct"), into=into, **settings)

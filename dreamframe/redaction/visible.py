@@ -10,6 +10,8 @@ HIDDEN = re.compile(  # C0 without tab and line feed, C1, direction marks, what 
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: no character, and nothing that UTF-8 can write
+
 
 def visible(text: str) -> str:
     r"""The text with nothing in it that a terminal would obey: ESC is shown as `\x1b`. Line ends and tabs stay.

@@ -52,7 +52,9 @@ class ActiveSession(Protocol):
 
     def training_record(self, step: ModelStep) -> dict[str, Any]: ...
 
-    def card(self, step: Step, *, repo: str | None = None) -> str: ...
+    def card(self, step: Step, *, repo: str | None = None, n_rows: int | None = None) -> str: ...
+
+    def published(self, step: Step) -> dict[str, bytes]: ...
 
     def close(self) -> None: ...
 
@@ -167,7 +169,16 @@ def remember(step: Step, session: ActiveSession) -> None:
 def last_of(step: Step) -> ActiveSession | None:
     """The session in which a plan, or the nearest part of it that was paid for, ran last."""
     with _lock:
-        return next((found for node in reversed(step.walk()) if (found := _ran_in.get(node)) is not None), None)
+        return next((found for node in reversed(step.walk()) if (found := _session_of(node)) is not None), None)
+
+
+def _session_of(node: Step) -> ActiveSession | None:
+    """The session in which a step ran last; of one that is cited since, that of the step as it was."""
+    found = _ran_in.get(node)
+    while found is None and node.cited and node.made_from is not None:
+        node = node.made_from
+        found = _ran_in.get(node)
+    return found
 
 
 def current(*plans: Step) -> ActiveSession:

@@ -11,15 +11,17 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, StorageError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, StorageError
 from dreamframe.models.base import Artefact
+from dreamframe.models.lacking import together
 from dreamframe.models.local.memory import loaded_models
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
-from dreamframe.run import same_rows
+from dreamframe.redaction.visible import in_line
+from dreamframe.run import ready, same_rows
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
 from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
@@ -67,21 +69,21 @@ class Run:
         """All rows of each step, in order. Raises RowsFailedError once every other row is done and kept."""
         async with self._running(steps):
             await self._forget_refreshed(steps)
-            frames = await every(*(self._frame(plan) for plan in self.planned(*steps)))
+            frames = await every(*(self._frame(plan) for plan in self._ready(*steps)))
             self.state.finish(steps[-1])
         return frames
 
     async def fit(self, step: ModelStep) -> Artefact:
         """The folder of a trained model."""
         async with self._running([step]):
-            (plan,) = self.planned(step)
+            (plan,) = self._ready(step)
             assert isinstance(plan, ModelStep)
             return await self._trainings.artefact(plan)
 
     async def batches(self, step: Step) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows of a step as they become ready, in order, without keeping them."""
         async with self._running([step]):
-            (plan,) = self.planned(step)
+            (plan,) = self._ready(step)
             if (opened := await self._opened(plan)) is not None:
                 async with contextlib.aclosing(opened.rows()) as rows:
                     async for batch in rows:
@@ -102,6 +104,20 @@ class Run:
         """What the rules make of plans. A stored step is a leaf: nothing moves in or out of it."""
         return optimise(steps, Facts(self._outputs.is_stored, self.state.key), rules=chosen(self.options.optimize))
 
+    def _ready(self, *steps: Step) -> list[Step]:
+        """The plans as they will run, on a machine that has what they need: see `run.ready`."""
+        try:
+            plans = self.planned(*steps)
+        except (MissingExtraError, SettingError) as exc:  # nobody can say what was asked before of models whose weights are not here
+            if (self.options.offline and not isinstance(exc, MissingExtraError)) or not (missing := ready.lacking(steps)):
+                raise
+            raise together(missing) from exc
+        if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored)):
+            self.state.asking.lacking = together(missing)  # what is kept may be enough: said when the first thing is not
+            if not ready.holds_something(self.stores):
+                self.state.asking.check_ready()
+        return plans
+
     async def _forget_refreshed(self, steps: Sequence[Step]) -> None:
         """Take away the stored outputs of all plans that hold a step which is to run anew: they would be found instead of it."""
         if self.options.refresh:
@@ -116,7 +132,10 @@ class Run:
             try:
                 yield
             except Exception as exc:
-                self.state.redactor.error(exc)  # none leaves with a secret of the plan
+                found = await asyncio.to_thread(self.state.ailing_file) if isinstance(exc, pl.exceptions.PolarsError) else None
+                self.state.redactor.error(exc if found is None else found)  # none leaves with a secret of the plan
+                if found is not None:
+                    raise found from exc
                 raise
             finally:
                 await self._settle()
@@ -156,6 +175,8 @@ class Run:
                 self.state.need_whole(step, needed_by=step)
             except DreamframeError as failed:
                 raise failed from exc
+            if isinstance(exc, pl.exceptions.PolarsError):
+                exc.add_note(f"dreamframe: while the rows of these steps were made: {', '.join(in_one_query(step))}")
             raise
 
     async def _made(self, step: Step) -> pl.LazyFrame:
@@ -252,6 +273,18 @@ class Run:
         """Whether the models of a segment may be loaded together. Else each answers all rows before the next is loaded."""
         here = [m for s in steps for m in s.models() if hasattr(m, "unload")]
         return self.options.max_models is None or len({m.pool_key() for m in here}) <= self.options.max_models
+
+
+def in_one_query(step: Step) -> list[str]:
+    """What the steps are called that polars runs together up to a step, the last one first."""
+    labels: dict[str, None] = {}
+    waiting = [step]
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, PolarsStep) or node is step:
+            labels[in_line(node.label)] = None
+            waiting += node.inputs
+    return list(labels)
 
 
 async def every(*awaited: Awaitable[Any]) -> list[Any]:

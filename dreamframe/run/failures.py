@@ -30,7 +30,8 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
         total = _n_rows([stage for stage in stages if stage.failed])
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
         what = f"{_of(raising, step)}: {len(raising)} of {total} rows failed"
-        raise RowsFailedError(listing(what, raising, f"Every other answer is kept. {_next(raising, by_function)}"), [f.as_dict() for f in raising])
+        then = f"Every other answer is kept. {_next(raising, by_function)}"
+        raise RowsFailedError(listing(what, raising, then, by_function=by_function), [f.as_dict() for f in raising])
 
 
 def _n_rows(stages: Sequence[Stage]) -> int:
@@ -66,17 +67,26 @@ def _next(failed: Sequence[FailedRow], by_function: Collection[str]) -> str:
     )
 
 
-def listing(what: str, failed: Sequence[FailedRow], then: str, *, most: int = 3) -> str:
-    """A message that counts the failures by kind, shows the first few and says what to do then."""
+def listing(what: str, failed: Sequence[FailedRow], then: str, *, most: int = 3, by_function: Collection[str] = ()) -> str:
+    """A message that counts the failures by kind, shows the first few and says what to do then. What failed alike is shown once."""
     kinds = Counter(f.failure.error for f in failed)
-    counts = ", ".join(f"{n} × {kind}" for kind, n in kinds.most_common())
-    more = [f"  … and {len(failed) - most} more: df.failures() has them all"] if len(failed) > most else []
-    return "\n".join([f"{what} ({counts}).", *(_shown(f) for f in failed[:most]), *more, f"{then}."])
+    counts = ", ".join(f"{n:,} × {kind}" for kind, n in kinds.most_common())
+    alike: dict[tuple[object, ...], list[FailedRow]] = {}
+    for f in failed:
+        alike.setdefault((f.step, f.failure.error, f.failure.message, f.failure.text if f.failure.error in UNREADABLE else None), []).append(f)
+    shown = list(alike.values())[:most]
+    left = len(failed) - sum(map(len, shown))
+    more = [f"  … and {left:,} more: df.failures() has them all"] if left else []
+    return "\n".join([f"{what} ({counts}).", *(_shown(rows, is_given=rows[0].step in by_function) for rows in shown), *more, f"{then}."])
 
 
-def _shown(row: FailedRow) -> str:
-    f = row.failure
-    lines = [f"  row {row.row} of {row.step}: {f.error}: {_cut(f.message)}", f"    asked: {_cut(f.request, 120)}"]
+def _shown(alike: Sequence[FailedRow], *, is_given: bool) -> str:
+    """Rows that failed in the same way, with what the first of them was asked; a function is given its row."""
+    f, n = alike[0].failure, len(alike)
+    numbers = ", ".join(str(row.row) for row in alike[:3])
+    rows = f"row {numbers}" if n == 1 else f"rows {numbers}{f' and {n - 3:,} more' if n > 3 else ''}"
+    word = ("given" if is_given else "asked") if n == 1 else ("first given" if is_given else "first asked")
+    lines = [f"  {rows} of {alike[0].step}: {f.error}: {_cut(f.message)}", f"    {word}: {_cut(f.request, 120)}"]
     if f.error in UNREADABLE and f.text is not None:
         lines.append(f"    answered: {_cut(f.text, 120)!r}")
     return "\n".join(lines)

@@ -68,8 +68,18 @@ class Job(Generic[T]):
     async def _tracked(self) -> T:
         try:
             return await self._coroutine
+        except Exception:
+            if self.is_given_up:  # nobody is there to hear of it, and asyncio would print it
+                raise asyncio.CancelledError from None
+            raise
         finally:
             self._is_over.set()
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether whoever waited for it has cancelled it."""
+        future: Future[T] | None = getattr(self, "future", None)  # it may run before it has one
+        return future is not None and future.cancelled()
 
     def result(self) -> T:
         """The result, awaited in short turns: a signal that another thread receives does not wake a thread that waits for ever."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from dreamframe.errors import SettingError, did_you_mean, listed
+from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.models.prices import Price
 from dreamframe.plan.optimizer.rules import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
@@ -51,8 +51,8 @@ class RunOptions:
 
 def check_retry(retry: Retry | None) -> None:
     """Raise SettingError for another word."""
-    if retry is not None and retry not in get_args(Retry):
-        raise SettingError(f"collect: retry={retry!r} is not one of {', '.join(map(repr, get_args(Retry)))}.")
+    if retry is not None:
+        one_of(retry, get_args(Retry), "retry", where="collect")
 
 
 def names_to_refresh(plans: Sequence[Step], names: Sequence[str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from dreamframe.errors import ParseError
+from dreamframe.errors import ParseError, RunError
 from dreamframe.models.base import Artefact
 from dreamframe.models.parallel import Parallel
 from dreamframe.models.pinned import OfWeights, changed
@@ -92,6 +92,15 @@ class RunState:
         """Raise SourceChangedError if a file is no longer what it was when the run began. Nothing is kept under a key that is not its content's."""
         for scan in self.scans:
             scan.check_unchanged(self.memo)
+
+    def ailing_file(self) -> RunError | None:
+        """After an error of polars: one that names the file, if there is one that cannot be read to its end, or that changed."""
+        try:
+            self.check_sources()
+        except RunError as changed_since:
+            return changed_since
+        found = ((scan, scan.ailing()) for scan in self.scans)
+        return next((RunError(f"scan_{scan.format}: {said}") for scan, said in found if said), None)
 
     def has_failed_below(self, step: Step) -> bool:
         """Whether rows failed in a step or below it. What failed in another plan of the run is that plan's own."""

@@ -62,11 +62,12 @@ class Trainings:
         identity = await asyncio.to_thread(trainer.identity_fields)
         if step.key_now(self._state.memo) != self._state.key(step):
             raise changed(step, "that it starts from")
-        key = fingerprint((identity, digests, step.has_validation))
+        key = fingerprint((identity, digests, (trainer.kept_by_validation() or True) if step.has_validation else False))
         models = self._state.stores.models
         if (folder := models.find(key)) is not None:
             self._state.stats.reused += 1
             return Artefact(str(folder), key)
+        self._state.asking.check_ready()
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
         while not models.lease(key):  # another session trains it now: its model is ours, too

@@ -40,12 +40,12 @@ def reachable(stores: Stores, plans: Sequence[Step]) -> Kept:
     return Kept(steps=steps, models=set(known.values()) if trained <= known.keys() else None, files=files)
 
 
-def pack(stores: Stores, folder: Path, archive: str | Path) -> Path:
-    """Write the whole folder into one file."""
+def pack(stores: Stores, folder: Path, archive: str | Path, *, models: bool) -> Path:
+    """Write the whole folder into one file, with the trained models or without."""
     from dreamframe.store.archive import export
 
     stores.answers.flush()
-    return export(folder, Path(archive).absolute())
+    return export(folder, Path(archive).absolute(), models=models)
 
 
 def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) -> None:

@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from weakref import WeakKeyDictionary, ref
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError
+from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.optimizer.rules import chosen
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -46,8 +46,7 @@ class Running:
 
     def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
         """A run that counts as one of the session's."""
-        if mode not in ("calls", "batch"):
-            raise SettingError(f"collect: mode={mode!r} is not one of 'calls', 'batch'.")
+        one_of(mode, get_args(Mode), "mode", where="collect")
         chosen(more.get("optimize", True))
         run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, **more)
         self.stats.append(run.stats)
@@ -135,8 +134,10 @@ class Running:
             plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
 
     def failures(self, step: Step) -> pl.DataFrame:
-        """The failed rows of a plan's last run."""
+        """The failed rows of a plan's last run. Raises SettingError for one that has not run."""
         failed = self._failed.get(step)
         if failed is None:
-            failed = self._failures.get(step.key({}), [])
+            failed = self._failures.get(step.key({}))
+        if failed is None:  # an empty frame would say that all is well
+            raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, SettingError
+from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
 from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
-from dreamframe.plan.steps.algebra import relational
-from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
@@ -27,7 +25,6 @@ from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepR
 from dreamframe.session.running import Running
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
-from dreamframe.store.layout import version_of
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
 
@@ -235,24 +232,18 @@ class Session:
         """Where the rows of sources that are far away are kept, and whether more may be fetched."""
         return SourceContext(self.stores.sources, is_offline=self.is_offline)
 
-    def card(self, step: Step, *, repo: str | None = None) -> str:
-        """README.md of the rows or the model that a plan makes: see `df.card` and `model.card`."""
-        from dreamframe.cards.card import data_card, model_card
-        from dreamframe.cards.gather import records_of
+    def card(self, step: Step, *, repo: str | None = None, n_rows: int | None = None) -> str:
+        """README.md of the rows or the model that a plan makes: see `df.card` and `model.card`. `n_rows`: how many are published."""
+        from dreamframe.session.published import card
 
         stores = self.stores if self._opening.is_there else None
-        records = records_of(step, stores=stores, events=self._events(), first_rows=self._first_rows)
-        if isinstance(step, Train):
-            return model_card(step, records, repo=repo, version=version_of("dreamframe"))
-        return data_card(step, records, repo=repo, version=version_of("dreamframe"))
+        return card(step, stores, self._events(), self._running, repo=repo, n_rows=n_rows)
 
-    def _first_rows(self, step: Step, n: int) -> list[dict[str, Any]]:
-        """The first rows of a plan, if the session has them: nothing is asked for."""
-        run = self._running.look(offline=True)
-        try:
-            return loop.run(run.collect_all([relational("head", inputs=(step,), args=(n,))]))[0].to_dicts()
-        except DreamframeError:
-            return []  # not all of them were answered: a card shows none rather than ask
+    def published(self, step: Step) -> dict[str, bytes]:
+        """The files that go to the Hub beside rows or a model: the plan, which `dr.from_hub` reads, and the script where the session kept it."""
+        from dreamframe.session.published import published
+
+        return published(step, self.stores if self._opening.is_there else None)
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """The lines of all runs, oldest first."""
@@ -362,16 +353,18 @@ class Session:
         kept = None if keep is None else [plan for frame in keep for plan in (frame.step, self.optimised(frame.step).plans[0])]
         return folders.tidy(self._opening.looked_at(), keep=kept, dry_run=dry_run)
 
-    def export(self, archive: str | Path) -> Path:
+    def export(self, archive: str | Path, *, models: bool = True) -> Path:
         """Write the whole session into one file that ends in .tar, .tar.gz or .tar.zst; the same session gives the same bytes.
 
         Whoever loads it replays every run over the same data without a key: `dr.Session.load(archive, folder)`, then the same script, or
         `session.plan(name).collect()`. It holds no key and no path of this machine, but every prompt and answer, the rows, the plans and the scripts
-        that were kept. Files that no session writes are left out, with a warning. Raises SettingError for a session in memory.
+        that were kept. With `models=False` the trained models stay here, which may be most of the bytes: rows that were made with them are replayed all
+        the same, and a model that is asked about new rows is trained anew. Files that no session writes are left out, with a warning. Raises SettingError
+        for a session in memory.
         """
         if self.folder is None:
             raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
-        return folders.pack(self._opening.looked_at(), self.folder, archive)
+        return folders.pack(self._opening.looked_at(), self.folder, archive, models=models)
 
     @classmethod
     def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Session:

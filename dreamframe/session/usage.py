@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,14 +21,24 @@ def used(runs: Sequence[RunStats]) -> dict[str, Any]:
         "tokens_cached": sum(s.n_cached for s in steps),
         "tokens_reasoning": sum(s.n_reasoning for s in steps),
         "cost": None if any(s.cost is None for s in steps) else sum(s.cost or 0.0 for s in steps),
-        "failed": sum(s.failed for s in steps),
+        "failed": failed(runs),
         "trained": sum(run.trained for run in runs),
         "reused": sum(run.reused for run in runs),
     }
+
+
+def failed(runs: Sequence[RunStats]) -> int:
+    """Rows that failed. A row that failed in several runs, by the same answer, is one row."""
+    most: Counter[object] = Counter()
+    untold = 0  # of runs that go on
+    for i, run in enumerate(runs):
+        most |= Counter((f.step, f.failure.keys) if f.failure.keys else (i, f.step, f.row) for f in run.failures)
+        untold += max(0, sum(s.failed for s in run.steps) - len(run.failures))
+    return most.total() + untold
 
 
 def in_a_line(runs: Sequence[RunStats]) -> str:
     """What runs have done, in one line."""
     whole = RunStats(steps=[s for run in runs for s in run.steps])
     whole.trained, whole.reused = sum(run.trained for run in runs), sum(run.reused for run in runs)
-    return summary(whole)
+    return summary(whole, failed=failed(runs))

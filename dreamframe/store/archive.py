@@ -22,8 +22,9 @@ SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
 CONTENTS = "contents.json"  # the last member: files → bytes and checksum. Archives of former versions have none
 
 
-def export(folder: Path, target: Path) -> Path:
-    """Write everything that a stranger needs into one archive: `.tar`, `.tar.gz` or `.tar.zst`. No lock, no half-written file, no checkpoint.
+def export(folder: Path, target: Path, *, models: bool = True) -> Path:
+    """Write everything that a stranger needs into one archive: `.tar`, `.tar.gz` or `.tar.zst`. No lock, no half-written file, no checkpoint; without
+    `models`, no trained model.
 
     Files that no session writes are left out, with one warning.
     """
@@ -35,6 +36,8 @@ def export(folder: Path, target: Path) -> Path:
         with whole_file(target) as made, made.open("wb") as raw, _writing(raw, kind) as tar:
             for path in _walk(files, files.root):
                 name = path.relative_to(files.root).as_posix()
+                if not models and name.startswith("models/"):
+                    continue
                 if is_member(name):
                     listed[name] = _add(tar, files, path, name)
                 else:

@@ -51,6 +51,9 @@ class NoPlans(Plans):
     def all(self) -> list[dict[str, Any]]:
         return []
 
+    def script(self, file: str) -> bytes | None:  # noqa: ARG002
+        return None
+
 
 class NoSources(Sources):
     """No rows that came from elsewhere: they are fetched again."""

@@ -40,6 +40,11 @@ class Plans:
         self._files.write_new(self._layout.scripts / file, data)
         return file
 
+    def script(self, file: str) -> bytes | None:
+        """The text of a kept script; None where it is gone."""
+        path = self._layout.scripts / file
+        return self._files.read_bytes(path) if SCRIPT.fullmatch(file) and self._files.kind(path) is not None else None
+
     def all(self) -> list[dict[str, Any]]:
         """The records of all plans, by name. What is damaged is left out with a warning."""
         found = []

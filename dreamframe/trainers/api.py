@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,8 +14,10 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
-from dreamframe.errors import AuthenticationError, SettingError, TrainingError, TransientCallError
+from dreamframe.errors import AuthenticationError, DreamframeError, NotAllowedError, SettingError, TrainingError, TransientCallError
 from dreamframe.models.api.address import without_login
+from dreamframe.models.api.environment import address_variable, named_address
+from dreamframe.models.api.headers import check_key, plain_key
 from dreamframe.models.authority import is_below, shown
 from dreamframe.models.base import LLM, Artefact, Client, secret, setting, steering
 from dreamframe.models.edges import Trained
@@ -24,7 +27,7 @@ from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import HOSTED, Kind
-from dreamframe.trainers.roles import CHAT, Roles
+from dreamframe.trainers.roles import CHAT, MESSAGES, Roles
 
 T = TypeVar("T")
 MODEL_FILE = "model.json"
@@ -72,11 +75,23 @@ class Tuned(LLM):
         made: LLM = replace(self.of, model=tuned_name(trained(self.tuned)))
         return made
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        found: tuple[DreamframeError, ...] = self.of.missing()
+        return found
+
     def pool_key(self) -> str:
         return str(self.of.pool_key())
 
     def open(self) -> Client:
         raise SettingError(f"{self.label} has no name before it is trained; ask it in a plan: df.prompt(model.llm(), …).")
+
+
+def _whole(named: str, trainer: ApiTrainer) -> str:
+    """An address of the environment, if a plan can hold it."""
+    if getattr(named, "userinfo", None) or getattr(named, "query", None):
+        variable = address_variable(type(trainer))
+        raise SettingError(f"{trainer.label}: {variable} has a user or a query in it, which the plan would hold. Give base_url= without it, and api_key=.")
+    return str(named)
 
 
 def tuned_name(artefact: Artefact) -> str:
@@ -102,14 +117,18 @@ class ApiTrainer(Trainer):
 
     handed_on: ClassVar[tuple[str, ...]] = ("args",)
     address: ClassVar[str] = ""  # the provider's own
+    address_variable: ClassVar[str] = ""  # read where no base_url is given
     kind: ClassVar[Kind] = HOSTED
-    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}))
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES}))
     key_variable: ClassVar[str] = ""
     fields_of_job: ClassVar[frozenset[str]] = frozenset()  # what args= may hold
     above_zero: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.base_url is None and self.authority is None and (named := named_address(type(self))) is not None:
+            object.__setattr__(self, "base_url", _whole(named, self))  # as if it were given
+        object.__setattr__(self, "api_key", plain_key(self.api_key, who=self.label))
         object.__setattr__(self, "args", json_text(self.args, f"{self.label} args"))
         hide_fields(self)
         if self.base_url is not None and ("@" in self.base_url or "?" in self.base_url):
@@ -141,12 +160,21 @@ class ApiTrainer(Trainer):
         is_own = self.base_url is None or is_below(place, self.address)
         return () if is_own else (shown(f"{place.partition('://')[0]}://{place.rpartition('@')[2]}" if "@" in place else place),)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        with contextlib.suppress(NotAllowedError):
+            try:
+                self.key()
+            except AuthenticationError as exc:
+                return (exc,)
+        return ()
+
     def key(self) -> str:
         """The API key as it is now, for where it may go. Raises NotAllowedError, and AuthenticationError where there is none."""
         self.check_reach()
-        found = self.api_key or os.environ.get(self.key_variable)
+        found = self.api_key or os.environ.get(self.key_variable, "").strip()
         if not found:
             raise AuthenticationError(f"{self.label}: no API key. Set the environment variable {self.key_variable}, or pass api_key=.")
+        check_key(found, who=self.label, variable="" if self.api_key else self.key_variable)
         return found
 
     @abstractmethod
@@ -254,6 +282,8 @@ class ApiJob:
             try:
                 return call()
             except TransientCallError as exc:
+                if exc.stops_run:
+                    raise TrainingError(f"{self.settings.label}: {exc}") from exc
                 if attempt == TRIES - 1:
                     raise TrainingError(f"{self.settings.label}: {exc} (tried {TRIES} times). Running again goes on from here.") from exc
                 self._pause("the provider does not answer", seconds=min(self.settings.poll_s, 0.5 * 2**attempt))

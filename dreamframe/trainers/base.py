@@ -8,7 +8,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import polars as pl
 
@@ -21,6 +21,7 @@ from dreamframe.trainers import kinds
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.kinds import Kind
 from dreamframe.trainers.roles import Roles, assign
+from dreamframe.trainers.unknown_settings import refuse_unknown
 
 if TYPE_CHECKING:
     from dreamframe.models.embedders.base import Embedder
@@ -55,6 +56,16 @@ class Trainer(Reach, ABC):
     cites: ClassVar[tuple[str, ...]] = ()  # papers, for the model card: "DPO (Rafailov et al. 2023) https://arxiv.org/abs/2305.18290"
     kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Refuse settings that it does not have, before Python does without a hint."""
+        refuse_unknown(cls, given)
+        made: Self = super().__new__(cls, *args, **given)
+        return made
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        """What this machine lacks to train so, beside the libraries that `check` looks for: packages with weights, a key, what its judges need."""
+        return ()
 
     def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
@@ -106,7 +117,9 @@ class Trainer(Reach, ABC):
     def key_fields(self) -> Mapping[str, object]:
         """What a step's fingerprint sees. Models of the plan are keyed through the plan."""
         edges = self.edges()
-        return {f.name: numbered(as_edge(getattr(self, f.name)), edges) for f in fields(self) if not f.metadata.get("runtime")}
+        held = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("runtime")}
+        unsaid = {f.name for f in fields(self) if f.metadata.get("is_later") and held.get(f.name) is None}
+        return {name: numbered(as_edge(value), edges) for name, value in held.items() if name not in unsaid}
 
     def weights_here(self) -> Mapping[str, object]:
         """Field → digests of the weights that it names on this machine. Reads the disk."""
@@ -116,6 +129,10 @@ class Trainer(Reach, ABC):
         """What decides the weights besides the rows: the settings, with the base by content. Reads the disk; call it on resolved settings."""
         self.check_places()
         return {"trainer": self.label, "version": self.version, **self.key_fields()}
+
+    def kept_by_validation(self) -> str | None:
+        """What validation rows decide about the weights that are kept, as part of the model's key; None where they only measure."""
+        return None
 
     def train(self, job: TrainJob) -> dict[str, Any]:
         """Train, and leave the artefact in `job.out`. Gives a summary: counts, losses, metrics, log, notes, versions.
@@ -128,6 +145,10 @@ class Trainer(Reach, ABC):
         job.checkpoints.mkdir(parents=True, exist_ok=True)
         try:
             summary = self.run(job)
+        except TrainingError as exc:
+            if job.notes and len(exc.args) == 1:  # which rows were left out before often says why
+                exc.args = ("\n".join((f"{exc}", "Before that:", *job.notes)),)
+            raise
         except DreamframeError:
             raise
         except Exception as exc:  # the one place where another library's error is wrapped
@@ -144,6 +165,19 @@ def refuse_unless(value: str, possible: tuple[str, ...], *, name: str, who: str)
     """Raise SettingError where a setting is not one of the possible words."""
     if value not in possible:
         raise SettingError(f"{who}: {name}={value!r} is not possible.{did_you_mean(value, possible)} Possible: {listed(possible, most=40)}.")
+
+
+ALGORITHMS = {  # losses of other libraries' DPO and CPO, and the trainers that have them here
+    "kto_pair": "dr.KTO (columns prompt, completion, label; a pair is two rows, one liked and one not)", "kto": "dr.KTO", "bco": "dr.DPO(loss='bco_pair')",
+    "orpo": "dr.ORPO", "simpo": "dr.CPO(loss='simpo', cpo_alpha=0.0)", "cpo": "dr.CPO", "rso": "dr.DPO(loss='hinge')", "ppo": "dr.PPO", "grpo": "dr.GRPO",
+    "dpo": "dr.DPO", "sppo": "dr.DPO(loss='sppo_hard')", "apo": "dr.DPO(loss='apo_zero')",
+}  # fmt: skip
+
+
+def refuse_algorithm(loss: str, *, who: str) -> None:
+    """Raise SettingError where a loss is an algorithm of its own, naming its trainer."""
+    if loss in ALGORITHMS and not (who == "CPO" and loss == "simpo"):
+        raise SettingError(f"{who}: loss={loss!r} is not one of its losses; use {ALGORITHMS[loss]}.")
 
 
 def finite(value: Any) -> Any:

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import TrainingError
+from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
-from dreamframe.models.local.chat_template import chat_template, lost, read_in
-from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.models.local.chat_template import chat_template, closing_token, lost, read_in
+from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.odd_texts import once, remark
 
 SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
+SPOKEN = (*SPEAKERS, "messages")
 
 
 def as_messages(rows: pl.DataFrame, **roles: str) -> pl.DataFrame:
@@ -32,16 +34,28 @@ def as_text(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(c).cast(pl.String) for c, t in rows.schema.items() if isinstance(t, pl.Enum | pl.Categorical))
 
 
-def token_lengths(tokenizer: Any, rows: pl.DataFrame, *columns: str) -> list[int]:
-    """Tokens of each row, its columns in sequence: one chat if they hold messages, else one text."""
-    return [len(ids) for ids in tokens(tokenizer, rows.select(columns))]
+class RefusedChatError(Exception):
+    """A chat that the template refuses, by its position."""
+
+    def __init__(self, position: int, said: str) -> None:
+        super().__init__(said)
+        self.position = position
 
 
-def tokens(tokenizer: Any, rows: pl.DataFrame, *, limit: int | None = None, ends: bool = False) -> list[list[int]]:
-    """The token ids of each row, its columns in sequence, cut to `limit`. `ends` closes texts with the end token, as a chat template closes chats."""
+def tokens(tokenizer: Any, rows: pl.DataFrame, *, limit: int | None = None, ends: bool = False, asks: bool = False) -> list[list[int]]:
+    """The token ids of each row, its columns in sequence, cut to `limit`. `ends` closes texts with the end token, as a chat template closes chats.
+
+    `asks` opens the answer after each chat, as where a model is asked. Raises RefusedChatError for a chat that the template refuses.
+    """
     if any(isinstance(t, pl.List) for t in rows.dtypes):
-        chats = [[m for part in row for m in part] for row in rows.iter_rows()]
-        return [tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False)[:limit] for chat in chats]
+        made = []
+        for position, row in enumerate(rows.iter_rows()):
+            chat = [m for part in row for m in part]
+            try:
+                made.append(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False, add_generation_prompt=asks)[:limit])
+            except Exception as exc:  # a template is a program of the model's maker: it may refuse roles, orders, anything
+                raise RefusedChatError(position, str(exc)) from exc
+        return made
     texts: list[str] = rows.select(pl.concat_str(pl.all().cast(pl.String)).alias("text"))["text"].to_list()
     end = tokenizer.eos_token or ""
     closed = [t if t.endswith(end) else t + end for t in texts] if ends else texts
@@ -62,6 +76,7 @@ class ChatTrainer(LocalTrainer):
 
     chat_template: str | bool | None = setting()  # None: the tokenizer's, where it has one; a template; False: raw text
 
+    adds_start: ClassVar[bool] = False  # whether its library puts the start token before prompts that have none
     owned: ClassVar[Mapping[str, str]] = {**LocalTrainer.owned, "chat_template_path": "chat_template="}
 
     def chat_tokenizer(self, job: TrainJob, *, padding_side: str | None = None) -> Any:
@@ -71,12 +86,32 @@ class ChatTrainer(LocalTrainer):
         tokenizer = load_tokenizer(self, job, padding_side=padding_side)
         if isinstance(self.chat_template, str):
             tokenizer.chat_template = chat_template(self.chat_template)
-        if isinstance(tokenizer.chat_template, str) and self.chat_template is not False:
+        if self.chat_template is False:
+            tokenizer.chat_template = None  # it is saved like this: what was trained on raw texts is asked with raw texts
+        if isinstance(tokenizer.chat_template, str):
             refuse_losing(tokenizer, self.label)
+            if _reads_chats(job):
+                self._end_as_the_template(tokenizer, job)
         return tokenizer
+
+    def _end_as_the_template(self, tokenizer: Any, job: TrainJob) -> None:
+        """Take the token that closes an answer in the template as the end token, so that the trained model is known to end with it."""
+        closing = closing_token(tokenizer, tokenizer.chat_template)
+        if closing is not None and closing != tokenizer.eos_token:
+            ends = f"the chat template ends an answer with {closing!r} and the base with {tokenizer.eos_token!r}"
+            job.note(f"{self.label}: {ends}; the trained model ends with both.")
+            tokenizer.eos_token = closing
+
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        super().check(columns, schema, has_validation=has_validation)
+        chats = [c for role, c in self.roles(columns, schema).items() if role in SPOKEN and isinstance(schema[c], pl.List)]
+        if chats and self.chat_template is False:
+            raise SettingError(f"{self.label}: chat_template=False learns raw texts, and {chats[0]!r} holds chats; leave it out, or give texts.")
 
     def identity_fields(self) -> Mapping[str, object]:
         seen = super().identity_fields()
+        if self.chat_template is False:
+            return {**seen, "saved_template": None}  # it was once saved with the base's template
         if isinstance(self.chat_template, str) and "system_prompt" in read_in(self.chat_template):  # it was once read as a template without one
             return {**seen, "chat_template": chat_template(self.chat_template)}
         return seen
@@ -91,9 +126,37 @@ class ChatTrainer(LocalTrainer):
         if rows is None:
             return None
         rows = as_text(rows)
-        if tokenizer.chat_template and self.chat_template is not False:
+        if tokenizer.chat_template:
             speaking = {column: role for column, role in SPEAKERS.items() if column in rows.columns}
             rows = as_messages(rows, **(speaking if "prompt" in rows.columns else {}))
+        is_chat = any(isinstance(rows.schema[c], pl.List) for c in rows.columns if c in SPOKEN)
+        if is_chat and not tokenizer.chat_template:
+            raise TrainingError(f"{who}: the rows hold chats, and the base has no chat template; give one: chat_template='### {{{{prompt}}}}\n### '.")
+        rows = once(rows, tokenizer)
+        remark(rows, tokenizer, is_chat=is_chat, who=who, job=job)
         read = [[c for c in s if c in rows.columns] for s in sequences or [rows.columns] if s[-1] in rows.columns]
-        counts = [token_lengths(tokenizer, rows, *columns) for columns in read]
-        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=who, job=job)
+        try:
+            lengths = [max(n) for n in zip(*([len(ids) for ids in tokens(tokenizer, rows.select(c))] for c in read), strict=True)]
+        except RefusedChatError as exc:
+            raise TrainingError(f"{who}: the chat template refuses row {job.rows_at([exc.position], who=who)}: {exc}") from exc
+        rows = fit_length(rows, lengths, limit=limit, policy=self.too_long, who=who, job=job)
+        answers = any("prompt" in columns and len(columns) > 1 for columns in read)
+        return self._answerable(rows, lengths, tokenizer, limit, who=who, job=job) if answers and rows.height == len(lengths) else rows
+
+    def _answerable(self, rows: pl.DataFrame, lengths: Sequence[int], tokenizer: Any, limit: int, *, who: str, job: TrainJob) -> pl.DataFrame:
+        """The rows without those whose prompt leaves no room for a token of the answer: once cut, there is nothing to learn in them."""
+        long = [i for i, n in enumerate(lengths) if n >= limit - 1]
+        if not long:
+            return rows
+        asked = tokens(tokenizer, rows[long].select("prompt"), asks=True)
+        start = tokenizer.bos_token_id if self.adds_start else None
+        full = [i for i, ids in zip(long, asked, strict=True) if len(ids) + (start is not None and ids[:1] != [start]) >= limit]
+        if len(full) == rows.height:
+            raise TrainingError(f"{who}: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
+        return leave_out(rows, full, why="had nothing left to learn from when they were cut", who=who, job=job)
+
+
+def _reads_chats(job: TrainJob) -> bool:
+    """Whether the rows become chats: they have prompts, or hold messages."""
+    schema = pl.read_ipc_schema(job.rows)
+    return "prompt" in schema or any(isinstance(schema[c], pl.List) for c in schema if c in SPOKEN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +13,7 @@ from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.hf import HFClassifier
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
-from dreamframe.trainers.job import TrainJob, fit_length, numbered, read_rows
+from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
@@ -105,7 +105,8 @@ class Classifier(LocalTrainer):
             limit = row_limit(self, model, tokenizer, default=512)
             made = [None if t is None else self._encoded(t, tokenizer, labels, limit, job, w) for t, w in ((rows, ""), (validation, " validation"))]
             trainer = self._trainer(job, with_adapter(self, model, task=task), tokenizer, made, column=column, several=several)
-            return hf.run(trainer, self, job, n_rows=rows.height, labels=list(labels))
+            assert made[0] is not None
+            return hf.run(trainer, self, job, n_rows=made[0].height, labels=list(labels))
 
     def _trainer(self, job: TrainJob, model: Any, tokenizer: Any, made: list[pl.DataFrame | None], *, column: str, several: bool) -> Any:
         from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding, Trainer, TrainingArguments
@@ -133,8 +134,7 @@ class Classifier(LocalTrainer):
         if self.labels is not None:
             return tuple(self.labels)
         ordered = values.dtype.categories.to_list() if isinstance(values.dtype, pl.Enum) else plain(values.unique()).sort().to_list()
-        if len(ordered) < 2:
-            raise TrainingError(f"{self.label}: the rows have only one label ({listed(map(named, ordered))}); a classifier needs two or more.")
+        need_two(tuple(named(v) for v in ordered), who=self.label)
         return tuple(named(v) for v in ordered)
 
     def _encoded(self, rows: pl.DataFrame, tokenizer: Any, labels: tuple[str, ...], limit: int, job: TrainJob, which: str) -> pl.DataFrame:
@@ -146,7 +146,9 @@ class Classifier(LocalTrainer):
         rows = rows.with_columns(pl.Series("names", names))
         if column == "tags":
             return self._words(rows, tokenizer, number, limit, job, who)
-        rows = fit_length(rows, [len(i) for i in tokenizer(*_texts(rows))["input_ids"]], limit=limit, policy=self.too_long, who=who, job=job)
+        lengths = [len(i) for i in tokenizer(*_texts(rows))["input_ids"]]
+        rows = leave_out(rows, [i for i, n in enumerate(lengths) if n == 0], why="hold an empty text, which is no token", who=who, job=job)
+        rows = fit_length(rows, [n for n in lengths if n], limit=limit, policy=self.too_long, who=who, job=job)
         encoded = tokenizer(*_texts(rows), truncation=True, max_length=limit)
         several = isinstance(rows.schema["label"], pl.List)
         marks = [[float(n in row) for n in labels] for row in rows["names"].to_list()] if several else [number[n] for n in rows["names"]]
@@ -156,7 +158,7 @@ class Classifier(LocalTrainer):
         """Each word's tag at its first token; further tokens of a word do not count."""
         uneven = rows.with_row_index("row").filter(pl.col("tokens").list.len() != pl.col("tags").list.len())["row"].to_list()
         if uneven:
-            raise TrainingError(f"{who}: tokens and tags of a row must be of one length; they are not in rows {numbered(uneven)}.")
+            raise TrainingError(f"{who}: tokens and tags of a row must be of one length; they are not in rows {job.rows_at(uneven, who=who)}.")
         lengths = [len(i) for i in tokenizer(rows["tokens"].to_list(), is_split_into_words=True)["input_ids"]]
         rows = fit_length(rows, lengths, limit=limit, policy=self.too_long, who=who, job=job)
         encoded = tokenizer(rows["tokens"].to_list(), is_split_into_words=True, truncation=True, max_length=limit)
@@ -182,6 +184,13 @@ def _texts(rows: pl.DataFrame) -> list[list[str]]:
 def plain(values: pl.Series) -> pl.Series:
     """Categories as text, so that they sort by their names."""
     return values.cast(pl.String) if isinstance(values.dtype, pl.Categorical | pl.Enum) else values
+
+
+def need_two(labels: Sequence[str], *, who: str) -> None:
+    """Raise TrainingError where there are not two labels to be told apart."""
+    if len(labels) < 2:
+        seen = f"only one label ({listed(labels)})" if labels else "no label at all"
+        raise TrainingError(f"{who}: the rows have {seen}; a classifier needs two or more.")
 
 
 def named(value: Any) -> str:

@@ -34,11 +34,26 @@ def package_folder(package: str) -> Path | None:
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
+def init_arguments(file: Path, name: str) -> dict[str, str] | None:
+    """The arguments of a class's `__init__` after the first one, with their defaults as source text, empty for none. None where it takes any."""
+    tree = _parsed(file)
+    cls = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), None)
+    if cls is None:
+        elsewhere = _origin(tree, file, name)
+        return None if elsewhere == (file, name) else init_arguments(*elsewhere)
+    made = next((n for n in cls.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
+    if made is None or made.args.kwarg is not None:
+        return None
+    named, given = [a.arg for a in made.args.args[2:]], [ast.unparse(d) for d in made.args.defaults]
+    return dict(zip(named, [""] * (len(named) - len(given)) + given[-len(named) :], strict=True)) if named else {}
+
+
 def _fields(file: Path, name: str) -> set[str]:
     tree = _parsed(file)
     cls = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name), None)
     if cls is None:
-        return set()
+        elsewhere = _origin(tree, file, name)  # a package's __init__ names what stands in one of its modules
+        return set() if elsewhere == (file, name) else _fields(*elsewhere)
     own = {n.target.id for n in cls.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name) and not n.target.id.startswith("_")}
     for base in cls.bases:
         if isinstance(base, ast.Name):
@@ -63,9 +78,8 @@ def _origin(tree: ast.Module, file: Path, name: str) -> tuple[Path, str]:
 
 def _module_file(node: ast.ImportFrom, file: Path) -> Path:
     parts = (node.module or "").split(".")
-    if node.level:
-        return file.parents[node.level - 1].joinpath(*parts).with_suffix(".py")
-    return (package_folder(parts[0]) or Path()).joinpath(*parts[1:]).with_suffix(".py")
+    found = file.parents[node.level - 1].joinpath(*parts) if node.level else (package_folder(parts[0]) or Path()).joinpath(*parts[1:])
+    return found / "__init__.py" if found.is_dir() else found.with_suffix(".py")
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import refuse_unless
+from dreamframe.trainers.base import refuse_algorithm, refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIRS
 from dreamframe.trainers.job import TrainJob
@@ -34,6 +34,7 @@ class CPO(ChatTrainer):
     simpo_gamma: float = setting(0.5)  # target margin of SimPO
 
     config: ClassVar[str] = "trl.experimental.cpo.cpo_config:CPOConfig"
+    adds_start: ClassVar[bool] = True
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]
     cites: ClassVar[tuple[str, ...]] = ("CPO (Xu et al. 2024) https://arxiv.org/abs/2401.08417", "SimPO (Meng et al. 2024) https://arxiv.org/abs/2405.14734")
     owned: ClassVar[Mapping[str, str]] = {
@@ -42,6 +43,7 @@ class CPO(ChatTrainer):
 
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
+        refuse_algorithm(self.loss, who=self.label)
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
@@ -51,4 +53,4 @@ class CPO(ChatTrainer):
             from trl.experimental.cpo import CPOConfig, CPOTrainer
 
             own = {"loss_type": self.loss, "beta": self.beta, "cpo_alpha": self.cpo_alpha, "simpo_gamma": self.simpo_gamma}
-            return fit_without_reference(self, job, CPOTrainer, CPOConfig, **own)
+            return fit_without_reference(self, job, CPOTrainer, CPOConfig, prefers_only=self.cpo_alpha == 0, **own)

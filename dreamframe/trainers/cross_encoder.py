@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import TrainingError, listed
+from dreamframe.errors import SettingError, TrainingError, listed
+from dreamframe.models.edges import Trained
+from dreamframe.models.task_models.trained import CrossEncoder
+from dreamframe.trainers.bases import config_here, config_in, sentences_here, sentences_in
+from dreamframe.trainers.classifier import need_two
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
+from dreamframe.trainers.nothing_to_learn import note_one_value, refuse_beyond_one
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
+
+if TYPE_CHECKING:
+    from dreamframe.models.task_models.base import TaskModel
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,21 @@ class CrossEncoderTrainer(SentenceTrainer):
         order = order_of_head(self.base, None) if self.init is None else None
         return {**super().identity_fields(), **({"head": order} if order is not None else {})}
 
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        super().check(columns, schema, has_validation=has_validation)
+        if self.authority is None:
+            refuse_writer(config_here(self.base), sentences_here(self.base))
+
+    def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:
+        """`dr.CrossEncoder` over what was trained: it reads a column of lists of two texts."""
+        return CrossEncoder(model, **settings)
+
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
         from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
-        _need_encoder(job.base)
+        refuse_writer(config_in(job.base), sentences_in(job.base))
         with alone():
             from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainingArguments
             from sentence_transformers.cross_encoder import CrossEncoderTrainer as Underlying
@@ -64,6 +79,8 @@ class CrossEncoderTrainer(SentenceTrainer):
             if is_named:
                 labels = list(in_heads_order(labels, known_labels(job.base))) if self.init is None else labels
                 config["config_kwargs"] = {"id2label": dict(enumerate(labels)), "label2id": {v: i for i, v in enumerate(labels)}}
+            if not labels and (config_in(job.base) or {}).get("problem_type") == "single_label_classification":
+                config["config_kwargs"] = {"problem_type": "regression"}  # the base told classes, and one score is learnt
             model = self.open_base(job, CrossEncoder, **config)
             if model.tokenizer.pad_token is None:
                 model.tokenizer.pad_token = model.tokenizer.eos_token
@@ -71,6 +88,10 @@ class CrossEncoderTrainer(SentenceTrainer):
             rows, validation = (_numbered(self.texts(path, job, model), labels if is_named else None, self.label) for path in (job.rows, job.validation))
             assert rows is not None
             columns = tuple(rows.columns)
+            if "score" in columns and self.loss_of(columns) == "BinaryCrossEntropyLoss":
+                refuse_beyond_one(rows["score"], who=self.label, job=job)
+            if columns[-1] in ("score", "label"):
+                note_one_value(rows[columns[-1]], columns[-1], who=self.label, job=job)
             named = ("sentence1", "sentence2", "score") if "label" in columns and not labels else columns
             trainer = without_card(Underlying)(
                 model=model,
@@ -89,17 +110,19 @@ class CrossEncoderTrainer(SentenceTrainer):
             return []
         numbers = as_numbers(rows["label"])
         if not rows["label"].dtype.is_integer():
-            return list(rows["label"].cast(pl.String).unique().sort())
+            names = list(rows["label"].cast(pl.String).unique().sort())
+            need_two(names, who=self.label)
+            return names
         top = numbers.max()
         assert isinstance(top, int)
         return [str(i) for i in range(max(2, top + 1))]
 
 
-def _need_encoder(folder: Path) -> None:
+def refuse_writer(config: Mapping[str, Any] | None, modules: str | None) -> None:
     """Raise where the library would compare the probabilities of the words "1" and "0" of a language model without saying so."""
-    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
-    if any(n.endswith("ForCausalLM") for n in named) and not (folder / "modules.json").exists():
-        raise TrainingError(f"CrossEncoderTrainer: the base must be an encoder or a cross-encoder; this one writes text ({named[0]}). For it: dr.Reward.")
+    named = (config or {}).get("architectures") or []
+    if any(n.endswith("ForCausalLM") for n in named) and modules is None:
+        raise SettingError(f"CrossEncoderTrainer: the base must be an encoder or a cross-encoder; this one writes text ({named[0]}). For it: dr.Reward.")
 
 
 def _numbered(rows: pl.DataFrame | None, labels: Sequence[str] | None, who: str) -> pl.DataFrame | None:

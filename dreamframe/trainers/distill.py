@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers.bases import refuse_no_weights
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.rewards import prompts_that_fit
+from dreamframe.trainers.rewards import need_prompts, prompts_that_fit
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.weights import base_identity, locate
 
@@ -32,6 +33,7 @@ class Distill(ChatTrainer):
     temperature: float = setting(1.0)
     max_new_tokens: int = setting(256)
 
+    shows_predictions: ClassVar[bool] = False
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
     cites: ClassVar[tuple[str, ...]] = ("On-policy distillation (Agarwal et al. 2023) https://arxiv.org/abs/2306.13649",)
@@ -44,6 +46,7 @@ class Distill(ChatTrainer):
         super()._refuse_impossible()
         if self.teacher is None:
             raise SettingError("Distill: teacher= is missing: a Hub id, a folder, or a model of this plan.")
+        refuse_no_weights(self.teacher, self.label, name="teacher")
         if not 0 <= self.beta <= 1:
             raise SettingError(f"Distill: beta={self.beta} must lie between 0 (forward KL) and 1 (reverse KL).")
 
@@ -70,6 +73,8 @@ class Distill(ChatTrainer):
                 raise TrainingError(f"Distill: the teacher knows {theirs} tokens and the student {ours}; both must have the same tokenizer.")
             rows = prompts_that_fit(self, job.rows, job, model, tokenizer, room=self.max_new_tokens)
             args = hf.arguments(self, job, beta=self.beta, temperature=self.temperature, max_completion_length=self.max_new_tokens)
+            assert rows is not None
+            need_prompts(rows, self.batch_size, per="", settings=self, job=job)
             trainer = DistillationTrainer(
                 model=model,
                 teacher_model=teacher,
@@ -80,5 +85,4 @@ class Distill(ChatTrainer):
                 peft_config=adapter_config(self, task="CAUSAL_LM"),
                 callbacks=hf.callbacks(self, job),
             )
-            assert rows is not None
             return hf.run(trainer, self, job, n_rows=rows.height)

@@ -68,6 +68,11 @@ def launch(settings: Distributed, job: TrainJob) -> dict[str, Any]:
     return result_of(settings, job, workers.returncode)
 
 
+def is_elsewhere(device: Any) -> bool:
+    """Whether one GPU is asked for that is not the first: the library would take the first, so a process that sees no other trains."""
+    return isinstance(device, str) and device.startswith("cuda:") and device != "cuda:0"
+
+
 def _follow(workers: subprocess.Popen[bytes], job: TrainJob) -> None:
     seen = job.workdir / "progress.jsonl"
     seen.touch()
@@ -110,8 +115,11 @@ def _environment(settings: Distributed) -> dict[str, str]:
     own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HF_HUB_DISABLE_TELEMETRY": "1"}
     if "OMP_NUM_THREADS" not in os.environ:
         own["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // settings.processes))
-    if isinstance(settings.device, tuple) and settings.device[0].startswith("cuda"):
-        own["CUDA_VISIBLE_DEVICES"] = ",".join(d.partition(":")[2] or str(i) for i, d in enumerate(settings.device))
+    named = settings.device if isinstance(settings.device, tuple) else (settings.device,)
+    if named[0] is not None and named[0].startswith("cuda"):
+        seen = [v for v in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if v]  # numbers count within what this process may see
+        numbers = [int(d.partition(":")[2] or i) for i, d in enumerate(named)]
+        own["CUDA_VISIBLE_DEVICES"] = ",".join(seen[n] if n < len(seen) else str(n) for n in numbers)
     return {**os.environ, **own}
 
 
@@ -128,6 +136,7 @@ def from_spec(spec: Mapping[str, Any]) -> tuple[Distributed, TrainJob]:
     cls = imported(spec["trainer"])
     held = {name: restored(value) for name, value in spec["fields"].items()}
     paths = {name: Path(path) if path else None for name, path in spec["job"].items()}
+    held["base"] = held["base"] or spec["job"]["base"]  # weights without a public name, by where they lie
     return cls(**held), TrainJob(**paths)  # type: ignore[arg-type]
 
 

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
-from dreamframe.trainers.base import refuse_unless
+from dreamframe.trainers.base import refuse_algorithm, refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.nothing_to_learn import DIFFERENCES, look_for_ties
 from dreamframe.trainers.roles import CHAT, Roles
 
 LOSSES = (
@@ -52,6 +53,7 @@ class DPO(ChatTrainer):
     def _refuse_impossible(self) -> None:
         super()._refuse_impossible()
         for loss in self.loss:
+            refuse_algorithm(loss, who=self.label)
             refuse_unless(loss, LOSSES, name="loss", who=self.label)
         if self.init:
             raise SettingError("DPO: init='scratch' has no reference to be held to; train a model with dr.SFT first.")
@@ -71,6 +73,7 @@ class DPO(ChatTrainer):
             limit = row_limit(self, model, tokenizer, default=1024)
             rows = self.chat_rows(job.rows, job, tokenizer, limit, *PAIR_SEQUENCES)
             validation = self.chat_rows(job.validation, job, tokenizer, limit, *PAIR_SEQUENCES)
+            look_for_ties(rows, who=self.label, job=job, prefers_only=set(self.loss) <= set(DIFFERENCES))
             smoothing = self.label_smoothing if self.label_smoothing is not None else 1e-3 if "exo_pair" in self.loss else 0.0
             args = hf.arguments(self, job, max_length=limit, loss_type=list(self.loss), beta=self.beta, label_smoothing=smoothing)
             trainer = DPOTrainer(

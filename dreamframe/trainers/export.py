@@ -9,6 +9,7 @@ from typing import Any
 
 from dreamframe.models.base import Artefact
 from dreamframe.store.whole_files import whole_folder
+from dreamframe.trainers.adapters import refuse_prompts
 from dreamframe.trainers.base import Chained, Trainer
 from dreamframe.trainers.saving import save
 from dreamframe.trainers.weights import locate
@@ -40,9 +41,11 @@ def merge_adapter(weights: Path, adapter: Path, out: Path, *, base_name: str | N
 
     from dreamframe.trainers.quiet import alone
 
+    refuse_prompts(adapter, who="export")
     with alone():
         auto, config = _loader(adapter)
-        loaded = auto.from_pretrained(str(weights), trust_remote_code=False, dtype=torch.float32, **config)
+        heads = {"ignore_mismatched_sizes": True} if "id2label" in config else {}  # the adapter brings its own head
+        loaded = auto.from_pretrained(str(weights), trust_remote_code=False, dtype=torch.float32, **heads, **config)
         model = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
         holder = adapter if (adapter / "tokenizer_config.json").exists() else weights
         save(model, AutoTokenizer.from_pretrained(str(holder), trust_remote_code=False), out, base_name=base_name)

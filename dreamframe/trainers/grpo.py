@@ -11,7 +11,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.rewards import PolicyTrainer, library_rewards
+from dreamframe.trainers.rewards import PolicyTrainer, library_rewards, need_prompts
 from dreamframe.trainers.roles import CHAT, Roles
 
 LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo")
@@ -54,17 +54,19 @@ class GroupTrainer(PolicyTrainer):
             self, job, num_generations=self.generations, max_completion_length=self.max_new_tokens, temperature=self.temperature, beta=self.beta,
             reward_weights=None if self.reward_weights is None else list(self.reward_weights), **own,
         )  # fmt: skip
+        assert rows is not None
+        config = config_class(**args)
+        need_prompts(rows, config.generation_batch_size // self.generations, per=f" of {self.generations} completions each", settings=self, job=job)
         trainer = trainer_class(
             model=model,
             reward_funcs=library_rewards(self, job),
-            args=config_class(**args),
+            args=config,
             train_dataset=hf.dataset(rows),
             eval_dataset=hf.dataset(self.prompts(job.validation, job, model, tokenizer)),
             processing_class=tokenizer,
             peft_config=adapter_config(self, task="CAUSAL_LM"),
             callbacks=hf.callbacks(self, job),
         )
-        assert rows is not None
         return hf.run(trainer, self, job, n_rows=rows.height)
 
 

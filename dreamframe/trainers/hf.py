@@ -11,7 +11,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,15 @@ import torch.distributed
 from datasets.table import InMemoryTable
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
+from dreamframe.trainers.best import keeping_best
 from dreamframe.trainers.distributed import imported
+from dreamframe.trainers.hooked import hook, own_callbacks
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, merges
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
@@ -37,7 +41,7 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-tra
 
 def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
     """Rows as a data set in memory, without a copy on disk."""
-    return None if rows is None else datasets.Dataset(InMemoryTable(rows.to_arrow(compat_level=pl.CompatLevel.oldest())))
+    return None if rows is None else datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:
@@ -52,13 +56,14 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
         "seed": settings.seed, "report_to": "none", "disable_tqdm": True, "logging_strategy": "steps", "logging_steps": 1,
         "save_strategy": "no", "save_total_limit": 2, "use_cpu": cpu, "bf16": not cpu and torch.cuda.is_bf16_supported(),
         "activation_checkpointing": given.pop("gradient_checkpointing", False), "dataloader_pin_memory": not cpu, "include_num_input_tokens_seen": False,
+        "logging_nan_inf_filter": False,
     }  # fmt: skip
     if settings.steps is not None:
         made["max_steps"] = settings.steps
     else:
         made["num_train_epochs"] = settings.epochs or 3.0
     made["learning_rate"] = settings.learning_rate or _usual_rate(settings)
-    return {**made, **_validation(settings, job), **own, **given}
+    return {**made, **_validation(settings, job, given), **own, **given}
 
 
 def _usual_rate(settings: LocalTrainer) -> float:
@@ -67,16 +72,12 @@ def _usual_rate(settings: LocalTrainer) -> float:
     return rate * 10 if settings.peft else rate
 
 
-def _validation(settings: LocalTrainer, job: TrainJob) -> dict[str, Any]:
+def _validation(settings: LocalTrainer, job: TrainJob, given: dict[str, Any]) -> dict[str, Any]:
     if job.validation is None:
         return {}
     every = settings.eval_every or (math.ceil(settings.steps / 10) if settings.steps else None)
     when = {"eval_strategy": "steps", "eval_steps": every} if every else {"eval_strategy": "epoch"}
-    if settings.early_stopping is None:
-        return when
-    name, more_is_better = settings.best
-    keep = {"save_strategy": when["eval_strategy"], "load_best_model_at_end": True, "metric_for_best_model": name, "greater_is_better": more_is_better}
-    return {**when, **keep, **({"save_steps": every} if every else {})}
+    return {**when, **keeping_best(when, given, settings.best)}
 
 
 class Watch(TrainerCallback):
@@ -84,8 +85,18 @@ class Watch(TrainerCallback):
 
     def __init__(self, settings: LocalTrainer, job: TrainJob) -> None:
         self.settings, self.job = settings, job
+        self.outcome: Outcome | None = None
         self.saved_at, self.stopped = time.monotonic(), False
         self.seen: dict[str, float] = {}
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
+        if (planned := getattr(ranks_of(kwargs.get("model")), "total_step", state.max_steps)) != state.max_steps:
+            self.job.note(f"{self.settings.label}: peft=ADALORA plans for total_step={planned} steps, and the training has {state.max_steps}.")
+
+    def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
+        if ranks_of(model := kwargs.get("model")) is not None:  # AdaLoRA shares out its ranks by the gradients of each step
+            whole: Any = getattr(model, "module", model)
+            whole.base_model.update_and_allocate(state.global_step)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
         is_last = state.global_step >= state.max_steps
@@ -105,10 +116,18 @@ class Watch(TrainerCallback):
         return control
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
+        if self.outcome is not None:
+            self.outcome.see(state.global_step, kwargs.get("logs") or {}, moved_before=state.global_step > 1)
         if state.is_world_process_zero:
             self.seen |= {k: float(v) for k, v in (kwargs.get("logs") or {}).items() if isinstance(v, int | float)}
             self.job.progress({**self.seen, "step": float(state.global_step), "total": float(state.max_steps)})
         return control
+
+
+def ranks_of(model: Any) -> Any:
+    """The config of an AdaLoRA adapter, which must be told of every step; None for any other model."""
+    held = getattr(getattr(model, "module", model), "base_model", None)
+    return getattr(held, "peft_config", {}).get(getattr(held, "trainable_adapter_name", None)) if hasattr(held, "update_and_allocate") else None
 
 
 def agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
@@ -145,8 +164,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
     """What every trainer of the family is given to call."""
-    stopping = [EarlyStoppingCallback(early_stopping_patience=settings.early_stopping)] if settings.early_stopping and job.validation else []
-    return [Watch(settings, job), *stopping]
+    stopping = []
+    if settings.early_stopping and job.validation:
+        stopping = [EarlyStoppingCallback(settings.early_stopping, settings.early_stopping_threshold or 0.0)]
+    return [Watch(settings, job), *stopping, *own_callbacks(settings)]
 
 
 def run(
@@ -157,17 +178,29 @@ def run(
     `row_by_row`: whether the data set that was made ready has a row for each of ours, so that a lost one can be told.
     """
     if row_by_row and (lost := n_rows - len(prepared(trainer))) > 0:
+        if lost == n_rows:
+            raise TrainingError(f"{settings.label}: none of the {n_rows} rows has anything left to learn from once it is cut; raise max_length.")
         job.note(f"{settings.label}: {lost} of {n_rows} rows had nothing left to learn from when they were cut, and were left out.")
+        n_rows -= lost
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
+    hook(trainer, settings)
+    if trainer.args.n_gpu > 1:  # the library would spread each batch over all of them, and take one such batch for each
+        trainer.args._n_gpu, trainer._train_batch_size = 1, trainer.args.per_device_train_batch_size
+    counts = {"n_parameters": _n(trainer.model.parameters()), "n_trained_parameters": _n(p for p in trainer.model.parameters() if p.requires_grad)}
+    note_merged(settings, job)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
     checkpoint = last_checkpoint(job.checkpoints)
     start = time.monotonic()
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    watch.outcome = outcome = Outcome(settings, job, trainer.model)
+    with outcome.watched():
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
     if watch.stopped:
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
-    metrics = _evaluated(trainer, settings) if job.validation else {}
+    outcome.check(steps=state.global_step, log=state.log_history, n_rows=n_rows)
+    best = state.best_global_step if trainer.args.load_best_model_at_end else None
+    metrics = _evaluated(trainer, best or state.global_step) if job.validation else {}
     if trainer.is_world_process_zero():
         if keep is None:
             save_trained(trainer, settings, job)
@@ -180,24 +213,30 @@ def run(
         "train_loss": result.training_loss,
         "losses": _first_and_last([row["loss"] for row in state.log_history if "loss" in row]),
         "metrics": {k: v for k, v in metrics.items() if isinstance(v, int | float)},
-        "best_step": state.best_global_step if settings.early_stopping else None,
+        "best_step": best,
         "resumed_from_step": int(checkpoint.name.rpartition("-")[2]) if checkpoint else None,
         "train_s": round(time.monotonic() - start, 3),
         "log": state.log_history,
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "n_trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        **counts,
         **about(settings),
         **more,
     }
 
 
-def _evaluated(trainer: Any, settings: LocalTrainer) -> dict[str, Any]:
-    """The metrics of the weights that are kept: as just logged, or of the best ones that were brought back."""
-    step = trainer.state.global_step
-    last = next((row for row in reversed(trainer.state.log_history) if "eval_loss" in row), None)
-    if last is not None and last["step"] == step and not settings.early_stopping:
-        return {k: v for k, v in last.items() if k.startswith("eval_")}
-    return dict(trainer.evaluate())
+def note_merged(settings: LocalTrainer, job: TrainJob) -> None:
+    """Say so where an adapter over an adapter is not kept as one."""
+    if merges(settings, job):
+        job.note(f"{settings.label}: the base is an adapter; it was laid into its weights, and what is kept is whole weights with both adapters in them.")
+
+
+def _n(parameters: Iterable[Any]) -> int:
+    return sum(p.numel() for p in parameters)
+
+
+def _evaluated(trainer: Any, step: int) -> dict[str, Any]:
+    """The metrics of the weights that are kept: as they were logged at the step that left them, else looked at now."""
+    logged = next((row for row in reversed(trainer.state.log_history) if "eval_loss" in row and row["step"] == step), None)
+    return dict(trainer.evaluate()) if logged is None else {k: v for k, v in logged.items() if k.startswith("eval_")}
 
 
 def _first_and_last(losses: list[float]) -> list[float]:

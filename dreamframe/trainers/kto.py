@@ -11,6 +11,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.nothing_to_learn import note_one_value
 from dreamframe.trainers.roles import BOOL, CHAT, Roles
 
 LOSSES = ("kto", "apo_zero_unpaired")
@@ -65,6 +66,7 @@ class KTO(ChatTrainer):
             validation = self.chat_rows(job.validation, job, tokenizer, limit, ("prompt", "completion"))
             if rows.height < 2:
                 raise TrainingError("KTO: its KL term pairs rows, and there is only one.")
+            note_one_value(rows["label"], "label", who=self.label, job=job)
             args = hf.arguments(
                 self, job, max_length=limit, loss_type=self.loss, beta=self.beta,
                 desirable_weight=self.desirable_weight, undesirable_weight=self.undesirable_weight,

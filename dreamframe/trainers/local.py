@@ -11,17 +11,24 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import MissingExtraError, SettingError, TrainingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
 from dreamframe.models.llms.transformers import Transformers
-from dreamframe.models.local.weights import content_digest
+from dreamframe.models.local.weights import content_digest, missing_weights
 from dreamframe.trainers import distributed, kinds
+from dreamframe.trainers.adapters import check_adapter, peft_text
 from dreamframe.trainers.base import Trainer, json_text
+from dreamframe.trainers.bases import config_here, config_in, refuse_architecture, refuse_kind, refuse_no_weights
+from dreamframe.trainers.best import LOADS, check_best
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.export import merge_adapter, task_of
+from dreamframe.trainers.head_labels import known_labels
+from dreamframe.trainers.hooks import check_hooks
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import Kind
+from dreamframe.trainers.quantization import dtype_text, quantization_text
+from dreamframe.trainers.unknown_settings import refuse_in_args
 from dreamframe.trainers.weights import base_identity, digests_here, locate
 
 NAMING = ("base", "teacher", "rewards")  # fields that may name weights
@@ -33,12 +40,20 @@ class LocalTrainer(Trainer):
     """A trainer of weights on this machine; the settings that all of these share.
 
     `batch_size` counts the rows of one optimiser step over all processes. With neither `epochs` nor `steps` it makes 3 epochs.
-    `early_stopping=k` stops after k evaluations without a better validation loss and keeps the best weights.
+    With `train(validation=…)` the weights of the best validation loss are kept (of the best reward, where rewards teach), and `best_step` in the
+    summary says which; `early_stopping=k` also stops after k evaluations without a better one (by `early_stopping_threshold` at least).
+    A base that is an adapter is trained on as one; with `peft=` it is laid into its weights first, and whole weights are what is kept.
     `args` takes anything else that the underlying config knows.
+    Rows that cannot be learnt from (null, NaN, nothing left once cut) are left out, and `summary()` counts them in its notes; `n_rows` counts those
+    that are left. A training that diverges, or makes no step, is a TrainingError and nothing is kept; one whose rows taught nothing is noted.
+
+    `callbacks`: classes of transformers' TrainerCallback, or functions that make one. `compute_metrics`: a function of the library's EvalPrediction
+    (`predictions`, `label_ids`) → dict of numbers, of each validation. `optimizer`: a function of the trained `parameters` (and `learning_rate`,
+    `model`, as it names them) → a torch optimizer. Functions are part of the model's key by their code, as rewards are.
     """
 
-    peft: Any = setting()  # one of peft's configs, or a dict of its fields
-    quantization: str | None = setting()  # of the base, under an adapter: "8bit" | "4bit"
+    peft: Any = setting()  # one of peft's configs, or a dict of its fields; LoRA lies over every linear layer where it does not say where
+    quantization: Any = setting()  # of the base, under an adapter: "8bit" | "4bit", or a transformers.BitsAndBytesConfig
     init: str | None = setting()  # "scratch": the base's architecture with new weights
     epochs: float | None = setting()
     steps: int | None = setting()
@@ -53,11 +68,16 @@ class LocalTrainer(Trainer):
     processes: int = setting(1)
     trust_remote_code: bool = setting(False)
     args: Any = setting()
+    early_stopping_threshold: float | None = setting(is_later=True)  # how much better counts as better
+    callbacks: Any = setting(is_later=True)
+    compute_metrics: Any = setting(is_later=True)
+    optimizer: Any = setting(is_later=True)
     device: Any = steering()  # "cpu", "cuda:0", or a list: one process each. None: a GPU if there is one
     checkpoint_s: float = steering(60.0)  # seconds between checkpoints: what a kill may cost
 
     handed_on: ClassVar[tuple[str, ...]] = ("args", "peft")
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
+    shows_predictions: ClassVar[bool] = True  # whether the library hands its predictions to compute_metrics=
     best: ClassVar[tuple[str, bool]] = ("eval_loss", False)  # what early stopping watches, and whether more is better
     owned: ClassVar[Mapping[str, str]] = {  # config fields that have another name here
         "output_dir": "the session's folder", "num_train_epochs": "epochs=", "max_steps": "steps=", "per_device_train_batch_size": "batch_size=",
@@ -69,20 +89,23 @@ class LocalTrainer(Trainer):
         for name, value in {
             "peft": peft_text(self.peft, self.label),
             "args": json_text(self.args, f"{self.label} args"),
-            "dtype": None if self.dtype is None else str(self.dtype).removeprefix("torch."),
+            "dtype": dtype_text(self.dtype, self.label),
+            "quantization": quantization_text(self.quantization, self.label),
             "device": tuple(map(str, self.device)) if isinstance(self.device, list | tuple) else None if self.device is None else str(self.device),
         }.items():
             object.__setattr__(self, name, value)
         if isinstance(self.device, tuple) and self.processes == 1:
             object.__setattr__(self, "processes", len(self.device))
+        if self.callbacks is not None:
+            object.__setattr__(self, "callbacks", tuple(self.callbacks) if isinstance(self.callbacks, list | tuple) else (self.callbacks,))
+        refuse_no_weights(self.base, self.label)
+        refuse_kind(self.base, self.kind, self.label)
         self._refuse_impossible()
 
     def _refuse_impossible(self) -> None:
         def refuse(why: str) -> None:
             raise SettingError(f"{self.label}: {why}")
 
-        if self.quantization not in (None, "8bit", "4bit"):
-            refuse(f"quantization={self.quantization!r} is not '8bit' or '4bit'.")
         if self.quantization and not self.peft:
             refuse("quantised weights cannot be trained themselves; add an adapter: peft=LoraConfig().")
         if self.init not in (None, "scratch"):
@@ -105,6 +128,9 @@ class LocalTrainer(Trainer):
     def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
         if self.early_stopping and not has_validation:
             raise SettingError(f"{self.label}: early_stopping= watches the validation loss; give train(validation=…) a frame.")
+        refuse_in_args(self.settings(), self.label)
+        check_best(self.settings(), self.label, has_validation=has_validation, stops_early=self.early_stopping is not None)
+        check_hooks(self)
         package = self.config.split(".")[0]
         possible = config_fields(self.config)
         if possible is None:
@@ -116,7 +142,23 @@ class LocalTrainer(Trainer):
                 raise SettingError.unknown(name, possible=possible, where=f"{self.label} args")
         if self.peft and package_folder("peft") is None:
             raise MissingExtraError("peft", extra="train", needed_for="peft=")
+        accumulated = self.settings().get("gradient_accumulation_steps", 1)
+        if isinstance(accumulated, int) and accumulated > 0 and self.batch_size % (accumulated * self.processes):
+            raise SettingError(
+                f"{self.label}: batch_size={self.batch_size} counts the rows of one step, and gradient_accumulation_steps={accumulated} "
+                f"in {self.processes} process(es) cannot share it evenly; give a multiple of {accumulated * self.processes}."
+            )
+        check_adapter(self.peft, self.label, stays=self.is_adapter)
+        if self.authority is None:
+            refuse_architecture(config_here(self.base), self.kind, self.label, is_new=self.init is not None)
         super().check(columns, schema)
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        named = [getattr(self, f.name) for f in fields(self) if f.name in NAMING]
+        weights = [getattr(v, "model", v) for v in named]
+        judges = [v for held in named if isinstance(held, tuple) for v in held]
+        asked = [model for judge in judges if isinstance(model := getattr(judge, "llm", None), ModelSettings)]
+        return (*missing_weights(*weights), *(error for model in asked for error in model.missing()))
 
     def settings(self) -> dict[str, Any]:
         """The further config fields of args= as a dict."""
@@ -124,6 +166,10 @@ class LocalTrainer(Trainer):
 
     def identity_fields(self) -> Mapping[str, object]:
         return {**super().identity_fields(), "base": base_identity(self.base, self.hub_token)}
+
+    def kept_by_validation(self) -> str | None:
+        """That the best weights are kept. With early stopping they always were, and by `load_best_model_at_end` whoever writes it decides: keys stay."""
+        return None if self.early_stopping or LOADS in self.settings() else "best"
 
     def weights_here(self) -> Mapping[str, object]:
         self.check_places()
@@ -136,11 +182,13 @@ class LocalTrainer(Trainer):
             at = locate(self.base, who=self.label, token=self.hub_token)
             job.base, job.adapter = at.weights, at.adapter
             job.base_digest = content_digest(at.weights) if self.weights_here() else None  # those of the Hub are at a commit
-        if job.adapter is not None and self.kind.adapter_task != task_of(job.adapter):
+        if job.base is not None:
+            refuse_architecture(config_in(job.base), self.kind, self.label, is_new=self.init is not None)
+        if job.adapter is not None and (self.kind.adapter_task != task_of(job.adapter) or (self.kind is kinds.REWARD and len(known_labels(job.adapter)) > 1)):
             merge_adapter(job.base, job.adapter, job.workdir / "merged")  # another kind of model: it starts from whole weights
             job.check_base()
             job.base, job.adapter, job.base_digest = job.workdir / "merged", None, None
-        if self.processes > 1:
+        if self.processes > 1 or distributed.is_elsewhere(self.device):
             summary = distributed.launch(self, job)
             job.check_base()
             return summary
@@ -190,18 +238,3 @@ def root(base: Any) -> Any:
     if isinstance(base, ModelSettings):
         return base.model
     return root(base.step.trainer.base) if has_adapter(base) else base
-
-
-def peft_text(config: Any, who: str) -> str | None:
-    """An adapter config as canonical JSON: its type and the fields that differ from that type's defaults, so that a new peft changes no key."""
-    if config is None or isinstance(config, str):
-        return config
-    if isinstance(config, Mapping):
-        return json.dumps({"peft_type": "LORA", **config}, sort_keys=True, separators=(",", ":"), default=sorted)
-    if not hasattr(config, "peft_type") or not hasattr(config, "to_dict"):
-        raise SettingError(f"{who}: peft={type(config).__name__} is not one of peft's configs, such as peft.LoraConfig().")
-    plain, usual = config.to_dict(), type(config)().to_dict()
-    ours = {"base_model_name_or_path", "inference_mode", "task_type", "revision", "auto_mapping", "peft_version"}
-    given = {k: v for k, v in plain.items() if k not in ours and v != usual.get(k)}
-    kind = str(getattr(config.peft_type, "value", config.peft_type))
-    return json.dumps({**given, "peft_type": kind}, sort_keys=True, separators=(",", ":"), default=sorted)

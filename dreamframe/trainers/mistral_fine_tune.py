@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dreamframe.errors import AuthenticationError, BadReplyError, ConnectionFailedError, ServerError, SettingError, TrainingError
+from dreamframe.errors import AuthenticationError, ConnectionFailedError, SettingError, TrainingError, TransientCallError
+from dreamframe.models.api.batch_api import parsed
+from dreamframe.models.api.error_replies import ErrorReply
+from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.base import LLM, setting
 from dreamframe.models.llms.mistral import Mistral
 from dreamframe.models.secrets import redactor_of
@@ -20,14 +22,7 @@ ADDRESS = "https://api.mistral.ai/v1"
 STATES = {"SUCCESS": "succeeded", "FAILED": "failed", "FAILED_VALIDATION": "failed", "CANCELLED": "cancelled"}
 TIMEOUT_S = 120.0
 PAGE = 100
-MOST_SAID = 1 << 18  # bytes of a refusal that are read
-
-
-class Stays(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the key would go with it, to whatever address the server names."""
-
-    def redirect_request(self, *_: Any) -> None:  # the redirect is then an error like others
-        return None
+MOST_SAID = 32 << 20  # bytes of an answer that are read
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,6 @@ class MistralApi:
     def __init__(self, settings: MistralFineTune) -> None:
         self.settings, self.key = settings, Secret(settings.key())
         self.hides = redactor_of([settings])
-        self.opener = urllib.request.build_opener(Stays)
         self.address = (settings.base_url or ADDRESS).rstrip("/")
 
     def find_file(self, name: str) -> str | None:
@@ -135,23 +129,28 @@ class MistralApi:
                 return
 
     def _asked(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> dict[str, Any]:
-        request = urllib.request.Request(self.address + path, data=body, method=method)
-        request.add_header("Authorization", f"Bearer {self.key}")
-        request.add_header("Content-Type", kind)
-        try:
-            with self.opener.open(request, timeout=TIMEOUT_S) as reply:
-                return dict(json.loads(reply.read()))
-        except urllib.error.HTTPError as exc:
-            raise self._refused(exc) from self.hides.cause(exc)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as exc:
-            raise ConnectionFailedError(self.hides.text(f"Mistral: {method} {path.partition('?')[0]}: {exc}")) from self.hides.cause(exc)
-        except ValueError as exc:
-            raise BadReplyError(f"Mistral: {method} {path.partition('?')[0]} answered something that is not a JSON object") from exc
+        place = f"Mistral: {method} {self.address}{path.partition('?')[0]}"
+        found: dict[str, Any] = parsed(asyncio.run(self._sent(method, path, body, kind, place)), place=place)
+        return found
 
-    def _refused(self, exc: urllib.error.HTTPError) -> Exception:
-        said = self.hides.data(exc.read(MOST_SAID)).decode(errors="replace")[:2000]
-        if exc.code in (401, 403):
-            return AuthenticationError(f"Mistral refused the key: status {exc.code}.")
-        if exc.code == 429 or exc.code >= 500:
-            return ServerError(f"Mistral: status {exc.code}: {said}", status=exc.code)
-        return TrainingError(f"MistralFineTune: status {exc.code}: {said}")
+    async def _sent(self, method: str, path: str, body: bytes | None, kind: str, place: str) -> Reply:
+        keeps: dict[str, Any] = {"needed_for": "dr.MistralFineTune", "extra": "mistral", "hides": self.hides}
+        http = Http(self.address, {"Authorization": Secret(f"Bearer {self.key}")}, concurrency=1, max_bytes=MOST_SAID, **keeps)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                reply = await http.send(method, self.address + path, body, {"Content-Type": kind})
+        except TimeoutError as exc:
+            raise ConnectionFailedError(f"{place}: no whole answer within {TIMEOUT_S:g} s") from exc
+        finally:
+            await http.close()
+        if reply.status >= 300:
+            raise refused(reply, place)
+        return reply
+
+
+def refused(reply: Reply, place: str) -> Exception:
+    """What an error reply means for a training."""
+    error = ErrorReply(reply).error(place=place)
+    if isinstance(error, AuthenticationError):
+        return AuthenticationError(f"Mistral refused the key: status {reply.status}.")
+    return error if isinstance(error, TransientCallError) else TrainingError(f"MistralFineTune: {error}")

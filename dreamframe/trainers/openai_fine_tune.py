@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import AuthenticationError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
+from dreamframe.errors import AuthenticationError, ConnectionFailedError, MissingExtraError, SchemaError, ServerError, SettingError, TrainingError
+from dreamframe.models.api.certificates import named_context, untrusted
+from dreamframe.models.api.proxies import proxy_of
 from dreamframe.models.base import LLM, setting
 from dreamframe.models.llms.openai import OpenAI
 from dreamframe.models.secrets import redactor_of
@@ -23,6 +26,7 @@ from dreamframe.trainers.roles import CHAT, Roles, assign
 METHODS = ("supervised", "dpo")
 SUPERVISED = ApiTrainer.ways
 PAIRS = (Roles({"prompt": CHAT, "chosen": CHAT, "rejected": CHAT}),)
+ELSEWHERE = (301, 302, 303, 307, 308, 404, 405)  # most likely the wrong address
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -31,7 +35,7 @@ class OpenAIFineTune(ApiTrainer):
     """Fine-tune a model at OpenAI, or at a server that speaks its protocol (`base_url=`).
 
     Columns: `prompt, completion` or `messages`; with `method="dpo"` `prompt, chosen, rejected`. The key is `api_key` or the environment variable
-    OPENAI_API_KEY. `model.llm()` is the tuned model as a `dr.OpenAI`.
+    OPENAI_API_KEY, the address `base_url` or OPENAI_BASE_URL. `model.llm()` is the tuned model as a `dr.OpenAI`.
 
     >>> dr.OpenAIFineTune("gpt-4o-mini", epochs=2).roles({"input": "title", "output": "answer"}, pl.Schema({"title": pl.String, "answer": pl.String}))
     {'prompt': 'title', 'completion': 'answer'}
@@ -44,6 +48,7 @@ class OpenAIFineTune(ApiTrainer):
     seed: int = setting(0)
 
     address: ClassVar[str] = "https://api.openai.com/v1"
+    address_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
     fields_of_job: ClassVar[frozenset[str]] = frozenset({"integrations", "hyperparameters"})
     above_zero: ClassVar[tuple[str, ...]] = ("batch_size", "learning_rate_multiplier", "beta")
@@ -96,7 +101,8 @@ class OpenAIApi:
 
         self.settings = settings
         self.hides = redactor_of([settings])
-        self.client = openai.OpenAI(api_key=settings.key(), base_url=settings.base_url, max_retries=0, timeout=120.0)
+        base_url = settings.base_url or settings.address  # never what the environment says by now
+        self.client = openai.OpenAI(api_key=settings.key(), base_url=base_url, max_retries=0, timeout=120.0, http_client=http_client(openai, base_url))
 
     def find_file(self, name: str) -> str | None:
         with told(self.hides):
@@ -146,6 +152,24 @@ class OpenAIApi:
         return [{("total" if k == "total_steps" else k): v for k, v in d.items()} for d in sorted(data, key=lambda d: d["step"])]
 
 
+def http_client(openai: Any, base_url: str) -> Any:
+    """The connections of OpenAI's client, through the proxy and with the certificates that every other request here uses."""
+    proxy = proxy_of(base_url)
+    context = named_context(base_url, proxy and proxy.url)
+    more = {} if context is None else {"verify": context}
+    try:
+        return openai.DefaultHttpxClient(proxy=None if proxy is None else proxy.url, trust_env=False, follow_redirects=False, **more)
+    except ImportError as exc:
+        raise MissingExtraError("socksio", extra="socks", needed_for=f"the SOCKS proxy {proxy!r}") from exc
+
+
+def causes_of(exc: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what it came of, the last one first."""
+    while exc is not None:
+        yield exc
+        exc = exc.__cause__ or exc.__context__
+
+
 @contextmanager
 def told(hides: Redactor) -> Iterator[None]:
     """The client's errors as ours, without the key: worth another try, or not."""
@@ -153,7 +177,13 @@ def told(hides: Redactor) -> Iterator[None]:
 
     try:
         yield
-    except (openai.APIConnectionError, openai.InternalServerError) as exc:
+    except openai.APIConnectionError as exc:
+        refused = next((cause for cause in causes_of(exc) if isinstance(cause, ssl.SSLCertVerificationError)), None)
+        why = untrusted(refused) if refused is not None else f"{exc} {exc.__cause__}"
+        error = ConnectionFailedError(hides.text(f"OpenAI: {exc.request.url}: {why}"))
+        error.stops_run = refused is not None
+        raise error from hides.cause(exc)
+    except openai.InternalServerError as exc:
         raise ServerError(hides.text(f"OpenAI: {type(exc).__name__}: {exc}")) from hides.cause(exc)
     except openai.RateLimitError as exc:
         if exc.code == "insufficient_quota":
@@ -162,4 +192,5 @@ def told(hides: Redactor) -> Iterator[None]:
     except (openai.AuthenticationError, openai.PermissionDeniedError) as exc:
         raise AuthenticationError(f"OpenAI refused the key: status {exc.status_code}.") from hides.cause(exc)
     except openai.APIError as exc:
-        raise TrainingError(hides.text(f"OpenAIFineTune: {exc.message}")) from hides.cause(exc)
+        where = f" (asked: {exc.request.method} {exc.request.url})" if getattr(exc, "status_code", None) in ELSEWHERE else ""
+        raise TrainingError(hides.text(f"OpenAIFineTune: {exc.message}{where}")) from hides.cause(exc)

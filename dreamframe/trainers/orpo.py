@@ -10,6 +10,7 @@ from dreamframe.models.base import setting
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES, PAIRS
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.nothing_to_learn import look_for_ties
 from dreamframe.trainers.roles import Roles
 
 
@@ -27,6 +28,7 @@ class ORPO(ChatTrainer):
     beta: float = setting(0.1)  # weight of the preference beside the likelihood (λ of the paper)
 
     config: ClassVar[str] = "trl.experimental.orpo.orpo_config:ORPOConfig"
+    adds_start: ClassVar[bool] = True
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]
     cites: ClassVar[tuple[str, ...]] = ("ORPO (Hong et al. 2024) https://arxiv.org/abs/2403.07691",)
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "beta": "beta="}
@@ -40,8 +42,10 @@ class ORPO(ChatTrainer):
             return fit_without_reference(self, job, ORPOTrainer, ORPOConfig, beta=self.beta)
 
 
-def fit_without_reference(settings: ChatTrainer, job: TrainJob, trainer_class: Any, config_class: Any, **own: Any) -> dict[str, Any]:
-    """What ORPO and CPO do alike: pairs, a policy, and no reference."""
+def fit_without_reference(
+    settings: ChatTrainer, job: TrainJob, trainer_class: Any, config_class: Any, *, prefers_only: bool = False, **own: Any
+) -> dict[str, Any]:
+    """What ORPO and CPO do alike: pairs, a policy, and no reference. `prefers_only`: whether the chosen answers are not learnt by themselves."""
     from transformers import AutoModelForCausalLM
 
     from dreamframe.trainers import hf
@@ -50,12 +54,13 @@ def fit_without_reference(settings: ChatTrainer, job: TrainJob, trainer_class: A
     tokenizer = settings.chat_tokenizer(job)
     model = load_model(settings, job, AutoModelForCausalLM)
     limit = row_limit(settings, model, tokenizer, default=1024)
-    rows = settings.chat_rows(job.rows, job, tokenizer, limit, *PAIR_SEQUENCES)
+    rows, validation = (settings.chat_rows(path, job, tokenizer, limit, *PAIR_SEQUENCES) for path in (job.rows, job.validation))
+    look_for_ties(rows, who=settings.label, job=job, prefers_only=prefers_only)
     trainer = trainer_class(
         model=model,
         args=config_class(**hf.arguments(settings, job, max_length=limit, remove_unused_columns=False, **own)),
         train_dataset=hf.dataset(rows),
-        eval_dataset=hf.dataset(settings.chat_rows(job.validation, job, tokenizer, limit, *PAIR_SEQUENCES)),
+        eval_dataset=hf.dataset(validation),
         processing_class=tokenizer,
         peft_config=adapter_config(settings, task="CAUSAL_LM"),
         callbacks=hf.callbacks(settings, job),

@@ -21,6 +21,7 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.rewards import PolicyTrainer, texts
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.saving import save
@@ -45,6 +46,7 @@ class PPO(PolicyTrainer):
     gae_lambda: float = setting(0.95)
     value_weight: float = setting(0.1)
     max_grad_norm: float = setting(1.0)
+    max_kl: float | None = setting(is_later=True)  # ends the training, with the weights that it has, once it has moved further away than this
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
@@ -59,8 +61,16 @@ class PPO(PolicyTrainer):
             raise SettingError("PPO: it has no underlying config, so args= is not possible; its settings are beta, clip, passes, gamma, gae_lambda, …")
         if self.early_stopping:
             raise SettingError("PPO: early_stopping= is not possible; give steps= and look at model.metrics().")
+        for name in ("callbacks", "compute_metrics", "optimizer", "early_stopping_threshold"):
+            if getattr(self, name) is not None:
+                raise SettingError(f"PPO: its loop is its own, so {name}= is not possible; dr.GRPO and dr.RLOO take it.")
+        if self.max_kl is not None and self.max_kl <= 0:
+            raise SettingError(f"PPO: max_kl={self.max_kl} must be more than 0.")
         if self.passes < 1:
             raise SettingError(f"PPO: passes={self.passes} must be 1 or more.")
+
+    def kept_by_validation(self) -> str | None:
+        return None  # it keeps the last weights: rewards are noisy, and its loop looks at the validation rows once
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
@@ -111,30 +121,40 @@ class Loop:
         from dreamframe.trainers import hf
         from dreamframe.trainers.loading import merges
 
+        hf.note_merged(self.settings, self.job)
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
+        outcome = Outcome(self.settings, self.job, self.net.policy)
         while self.step < self.total:
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * (1 - self.step / self.total)
             torch.manual_seed(self.settings.seed * 1_000_003 + self.step * 1009 + self.accelerator.process_index)
-            seen = self._learn(self._batch(self.step))
+            with outcome.watched():
+                seen = self._learn(self._batch(self.step))
             self.step += 1
+            outcome.see(self.step, seen)
             self.log.append({"step": self.step, "epoch": self.step * self.settings.batch_size / self.rows.height, **seen})
             if self.accelerator.is_main_process:
                 self.job.progress({**seen, "step": float(self.step), "total": float(self.total)})
-            is_last = self.step == self.total
+            if too_far := self.settings.max_kl is not None and seen["kl"] > self.settings.max_kl:
+                over = f"the KL to the model as it was is {seen['kl']:.3g}, over max_kl={self.settings.max_kl:g}"
+                self.job.note(f"PPO: ended at step {self.step} of {self.total}: {over}.")
+            is_last = self.step == self.total or too_far
             due = not is_last and time.monotonic() - saved_at >= self.settings.checkpoint_s
             stop, due = hf.agreed(self.job.stop.is_set() and not is_last, due, device=self.accelerator.device)
             if due or stop:
                 self._checkpoint()
                 saved_at = time.monotonic()
+            if too_far:
+                break
             if stop:
                 raise TrainingError(f"PPO: stopped at step {self.step} of {self.total}; run it again to go on from there.")
+        outcome.check(steps=self.total, log=self.log, n_rows=self.rows.height)
         metrics = {} if validation is None else self._evaluated(validation)
         if self.accelerator.is_main_process:
             save(self.net.policy, self.tokenizer, self.job.out, base_name=self.settings.base_name, merge=merges(self.settings, self.job))
         losses = [row["loss"] for row in self.log]
         return {
-            "n_rows": self.rows.height, "steps": self.total, "epochs": self.log[-1]["epoch"], "train_loss": sum(losses) / len(losses),
+            "n_rows": self.rows.height, "steps": self.step, "epochs": self.log[-1]["epoch"], "train_loss": sum(losses) / len(losses),
             "losses": [losses[0], losses[-1]], "metrics": metrics, "best_step": None, "resumed_from_step": resumed, "log": self.log,
             "train_s": round(time.monotonic() - began, 3), "n_parameters": sum(p.numel() for p in self.net.parameters()),
             "n_trained_parameters": sum(p.numel() for p in self.trained), **hf.about(self.settings),

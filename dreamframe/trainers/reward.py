@@ -15,6 +15,7 @@ from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import REWARD, Kind
+from dreamframe.trainers.nothing_to_learn import look_for_ties, note_one_value
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
 
 if TYPE_CHECKING:
@@ -72,12 +73,17 @@ class Reward(ChatTrainer):
         rows = self.chat_rows(path, job, tokenizer, limit, *PAIR_SEQUENCES, ("prompt", "completion"))
         if rows is None:
             return None
+        who = self.label if path == job.rows else f"{self.label} validation"
         prompt = ["prompt"] if "prompt" in rows.columns else []
         if "score" in rows.columns:
+            note_one_value(rows["score"], "score", who=who, job=job)
             ids = tokens(tokenizer, rows.select(*prompt, "completion"), limit=limit, ends=True)
             return pl.DataFrame({"input_ids": ids, "labels": rows["score"].cast(pl.Float32)})
         made = {f"{c}_ids": tokens(tokenizer, rows.select(*prompt, c), limit=limit, ends=True) for c in ("chosen", "rejected")}
-        return pl.DataFrame({**made, **({"margin": rows["margin"].cast(pl.Float32)} if "margin" in rows.columns else {})})
+        cut = pl.DataFrame({**made, **({"margin": rows["margin"].cast(pl.Float32)} if "margin" in rows.columns else {})})
+        if path == job.rows:
+            look_for_ties(cut, who=who, job=job, prefers_only=not self.center_rewards, columns=("chosen_ids", "rejected_ids"))
+        return cut
 
     def _of_pairs(self, job: TrainJob, model: Any, tokenizer: Any, limit: int, rows: Any, validation: Any) -> Any:
         from trl.trainer.reward_config import RewardConfig

@@ -19,6 +19,7 @@ from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.templates import columns as template_columns
 from dreamframe.prompts.templates import render
 from dreamframe.trainers.chat import ChatTrainer, as_messages, tokens
+from dreamframe.trainers.distributed import is_elsewhere
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.weights import base_identity, locate
 
@@ -76,6 +77,7 @@ class PolicyTrainer(ChatTrainer):
     temperature: float = setting(1.0)
 
     extra_roles: ClassVar[bool] = True
+    shows_predictions: ClassVar[bool] = False
     best: ClassVar[tuple[str, bool]] = ("eval_reward", True)
 
     def __post_init__(self) -> None:
@@ -96,8 +98,8 @@ class PolicyTrainer(ChatTrainer):
         for reward in self.rewards:
             if isinstance(reward, LLM):
                 raise SettingError(f"{self.label}: say what {reward.label} is to judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
-            if isinstance(reward, LLMReward) and self.processes > 1:
-                raise SettingError(f"{self.label}: an LLM's reward is asked by the run's own process; train with processes=1.")
+            if isinstance(reward, LLMReward) and (self.processes > 1 or is_elsewhere(self.device)):
+                raise SettingError(f"{self.label}: an LLM's reward is asked by the run's own process; train with processes=1, on the first device it sees.")
         for name in ("max_new_tokens", "temperature"):
             if getattr(self, name) <= 0:
                 raise SettingError(f"{self.label}: {name}={getattr(self, name)} must be more than 0.")
@@ -135,13 +137,24 @@ def prompts_that_fit(settings: ChatTrainer, path: Any, job: TrainJob, model: Any
     """The prompts of a file that leave room for `room` new tokens. Longer ones are left out: a prompt that is cut is another question."""
     from dreamframe.trainers.loading import context_length
 
-    limit = context_length(model, tokenizer) - room
+    limit = context_length(model, tokenizer, who=settings.label) - room
     if limit < 1:
         raise TrainingError(f"{settings.label}: max_new_tokens={room} fill the whole context of the base; give fewer.")
     leaving = settings if settings.too_long == "error" else replace(settings, too_long="drop")
     further = [] if path is None else [c for c in pl.read_ipc_schema(path) if c != "prompt"]
     rows: pl.DataFrame | None = leaving.chat_rows(path, job, tokenizer, min(limit, settings.max_length or limit), ("prompt",), nullable=further)
     return rows
+
+
+def need_prompts(rows: pl.DataFrame, needed: int, *, per: str, settings: ChatTrainer, job: TrainJob) -> None:
+    """Raise TrainingError where the prompts do not make one step, and note those that each epoch leaves over: the library takes whole steps only."""
+    if rows.height < needed:
+        raise TrainingError(
+            f"{settings.label}: a step of batch_size={settings.batch_size} needs {needed} prompts{per}, and there are {rows.height}. "
+            "Give more prompts, or a smaller batch_size."
+        )
+    if over := rows.height % needed:
+        job.note(f"{settings.label}: {over} of {rows.height} prompts are left over in each epoch, other ones each time: a step takes {needed} of them.")
 
 
 def _reads(reward: Any) -> dict[str, bool]:

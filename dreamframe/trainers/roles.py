@@ -11,6 +11,7 @@ from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, di
 
 TEXT = "text"
 CHAT = "chat"  # text or a list of {role, content}
+MESSAGES = "messages"  # a list of {role, content}
 BOOL = "bool"
 NUMBER = "number"
 LABEL = "label"  # text, bool, integer or enum
@@ -69,6 +70,7 @@ def need_kind(dtype: pl.DataType, kind: str, *, role: str, column: str, who: str
     """Raise SchemaError where a column's type cannot play the role."""
     if not _fits(dtype, kind):
         wanted = {
+            MESSAGES: "a list of messages (structs of role and content; text of JSON becomes one with .str.json_decode)",
             TEXT: "text", CHAT: "text or a list of messages (structs of role and content)", BOOL: "true or false", NUMBER: "a number",
             LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels", WORDS: "a list of words",
             TAGS: "a list of labels, one a word",
@@ -82,6 +84,8 @@ def _fits(dtype: pl.DataType, kind: str) -> bool:
         return is_text
     if kind == CHAT:
         return is_text or _is_messages(dtype)
+    if kind == MESSAGES:
+        return _is_messages(dtype)
     if kind == BOOL:
         return dtype == pl.Boolean
     if kind == NUMBER:

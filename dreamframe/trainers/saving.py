@@ -6,17 +6,30 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dreamframe.trainers.adapters import merged
+
 
 def save(model: Any, tokenizer: Any, out: Path, *, base_name: str | None, merge: bool = False) -> None:
     """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
-    if merge and hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
+    if merge and hasattr(model, "peft_config"):
+        model = merged(model, "merging")
+    end_with(model, tokenizer)
     adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
     model.save_pretrained(str(out), **adapters)
     if adapters and "CLS" in str(model.peft_config["default"].task_type):
         model.config.save_pretrained(str(out))  # an adapter's own config does not know the labels
     tokenizer.save_pretrained(str(out))
     strip(out, base_name)
+
+
+def end_with(model: Any, tokenizer: Any) -> None:
+    """Let the model's generation config end answers at the tokenizer's end token, too: programs that read only one of them stop as well."""
+    config, end = getattr(model, "generation_config", None), tokenizer.eos_token_id
+    if config is None or end is None:
+        return
+    ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [i for i in (config.eos_token_id,) if i is not None]
+    if end not in ends:
+        config.eos_token_id = [end, *ends] if ends else end
 
 
 def strip(folder: Path, base_name: str | None) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import SettingError, TrainingError
+from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import EMBEDDER, Kind
+from dreamframe.trainers.nothing_to_learn import SAME_OR_NOT, of_labels_with_company, same_and_different
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, retrieval_of, without_card
 
@@ -74,8 +75,9 @@ class SentenceTransformerTrainer(SentenceTrainer):
             from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
 
             model = self.open_base(job, SentenceTransformer)
-            rows, validation = (self._numbered(self.texts(path, job, model)) for path in (job.rows, job.validation))
+            rows, validation = (self.texts(path, job, model) for path in (job.rows, job.validation))
             assert rows is not None
+            rows, validation = self._numbered(rows, validation, job)
             columns = tuple(rows.columns)
             sampler = {"text": "group_by_label", "anchor": "no_duplicates"}.get(columns[0], "batch_sampler")
             trainer = without_card(Underlying)(
@@ -89,8 +91,26 @@ class SentenceTransformerTrainer(SentenceTrainer):
             )
             return hf.run(trainer, self, job, n_rows=rows.height, keep=lambda trained: self.keep(trained, job, SentenceTransformer))
 
-    def _numbered(self, rows: pl.DataFrame | None) -> pl.DataFrame | None:
-        return rows if rows is None or "label" not in rows.columns else rows.with_columns(as_numbers(rows["label"]))
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        super().check(columns, schema, has_validation=has_validation)
+        if "text" in self.roles(columns, schema) and (self.share < 4 or self.share % 2):
+            raise SettingError(f"{self.label}: batch_size={self.batch_size}: texts of one label are drawn in twos, so a batch holds 4, 6, 8 or more.")
+
+    def _numbered(self, rows: pl.DataFrame, validation: pl.DataFrame | None, job: TrainJob) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """The rows with numbers as labels."""
+        if "label" not in rows.columns:
+            return rows, validation
+        given = [t for t in (rows, validation) if t is not None]
+        of_pairs = "sentence1" in rows.columns and self.loss_of(tuple(rows.columns)) in SAME_OR_NOT
+        if of_pairs and (sides := same_and_different(rows["label"], who=self.label, job=job)):
+            if strange := sorted({str(v) for t in given for v in t["label"].to_list()} - set(sides)):
+                raise TrainingError(f"{self.label}: the validation rows have labels outside the set: {listed(strange)}. The labels are {listed(sides)}.")
+            made = [t.with_columns(pl.col("label").cast(pl.String).replace_strict(sides, return_dtype=pl.Int64)) for t in given]
+        else:
+            if "text" in rows.columns:
+                given[0] = of_labels_with_company(rows, who=self.label, job=job)
+            made = [t.with_columns(as_numbers(t["label"])) for t in given]
+        return made[0], made[1] if validation is not None else None
 
     def _loss(self, model: Any, columns: tuple[str, ...]) -> Any:
         loss = self.loss_over(model, columns)

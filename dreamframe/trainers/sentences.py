@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import setting
 from dreamframe.trainers.base import json_text
 from dreamframe.trainers.config_fields import package_folder
-from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.heads import note_new_head, other_head
+from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.loss_args import check_loss_args, made_args
+from dreamframe.trainers.nothing_to_learn import learns_from_others, refuse_alone
 from dreamframe.trainers.roles import LABEL, NUMBER, TEXT, Roles
 from dreamframe.trainers.saving import strip
 
@@ -28,11 +32,16 @@ LABELLED = (Roles({"sentence1": TEXT, "sentence2": TEXT, "label": LABEL}),)
 
 @dataclass(frozen=True)
 class SentenceTrainer(LocalTrainer):
-    """Settings that the trainers of the family share. `loss` is the name of one of its losses; None: the usual one for the columns."""
+    """Settings that the trainers of the family share. `loss` is the name of one of its losses; None: the usual one for the columns.
+
+    `loss_args` are its further arguments; distances and similarities go by name: `{"distance_metric": "cosine", "margin": 0.5}` (cosine, euclidean,
+    manhattan), `{"similarity_fct": "dot"}`.
+    """
 
     loss: str | None = setting()
     loss_args: Any = setting()  # a dict of further arguments of the loss
 
+    shows_predictions: ClassVar[bool] = False
     family: ClassVar[str] = "sentence_transformer"  # the sub-package of sentence_transformers
     usual: ClassVar[Mapping[tuple[str, ...], str]] = {}  # columns → loss
     aliases: ClassVar[Mapping[str, str]] = {"input": "anchor", "output": "positive"}
@@ -52,6 +61,21 @@ class SentenceTrainer(LocalTrainer):
         super().check(columns, schema, has_validation=has_validation)
         if self.loss is not None and self.loss not in (names := losses_of(self.family)):
             raise SettingError(f"{self.label}: no loss {self.loss!r}.{did_you_mean(self.loss, names)} Possible: {listed(names, most=60)}.")
+        given = tuple(self.roles(columns, schema))
+        if loss := self.loss_of(given):
+            check_loss_args(self.family, loss, json.loads(self.loss_args or "{}"), self.label)
+        if self.share == 1 and learns_from_others(loss, given):
+            alone = f"batch_size={self.batch_size} leaves each row alone in its batch"
+            raise SettingError(f"{self.label}: {alone}, and {loss} compares the rows of a batch: 2 or more.")
+
+    @property
+    def share(self) -> int:
+        """Rows that are read at once: of one process, in one part of a step."""
+        return self.batch_size // (self.processes * int(self.settings().get("gradient_accumulation_steps", 1)))
+
+    def loss_of(self, columns: tuple[str, ...]) -> str:
+        """The name of the loss that was asked for, or the usual one of the columns."""
+        return self.loss or next((loss for usual, loss in self.usual.items() if set(usual) == set(columns)), "")
 
     @property
     def is_adapter(self) -> bool:
@@ -61,14 +85,18 @@ class SentenceTrainer(LocalTrainer):
         """The base, with the adapter of `peft=` over it."""
         from transformers import set_seed
 
-        from dreamframe.trainers.loading import adapter_config
+        from dreamframe.trainers import loading
 
         set_seed(self.seed)  # new heads are drawn here
         model = self._opened(job.base, cls, **config)
         job.check_base()
+        if job.base is not None and (sizes := other_head(job.base, config)) is not None:
+            note_new_head(sizes, job, self.label)
+        with contextlib.suppress(AttributeError, KeyError):  # modules of other kinds have neither
+            loading.need_embeddings(self.label, model[0].auto_model, model.tokenizer)
         if self.max_length:
             model.max_seq_length = self.max_length
-        if (adapter := adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
+        if (adapter := loading.adapter_config(self, task="FEATURE_EXTRACTION")) is not None:
             # Heads that were just drawn must be the same ones in a checkpoint, and when the adapter is merged: they are kept in a folder.
             model.save_pretrained(str(job.workdir / "base"), create_model_card=False)
             model = self._opened(job.workdir / "base", cls, **config)
@@ -79,11 +107,12 @@ class SentenceTrainer(LocalTrainer):
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
         from dreamframe.models.local.loading import own_memory
-        from dreamframe.trainers.loading import dtype_of
+        from dreamframe.trainers import loading
 
-        device = self.device[0] if isinstance(self.device, tuple) else self.device
-        options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": dtype_of(self)}
-        return own_memory(cls(str(folder), device=device, **options, **config))
+        loading.need_device(self)
+        heads = {"ignore_mismatched_sizes": True} if folder is not None and other_head(folder, config) is not None else {}
+        options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": {**loading.dtype_of(self), **heads}}
+        return own_memory(cls(str(folder), device=loading.device_named(self), **options, **config))
 
     def texts(self, path: Path | None, job: TrainJob, model: Any) -> pl.DataFrame | None:
         """The rows of a file, columns in the order that the losses read, with overlong texts treated as `too_long` says."""
@@ -96,10 +125,14 @@ class SentenceTrainer(LocalTrainer):
         if "score" in rows.columns:
             rows = rows.with_columns(pl.col("score").cast(pl.Float32))
         limit = model.max_seq_length
-        if limit is None:
-            return rows
-        counts = [[len(i) for i in model.tokenizer(rows[c].to_list())["input_ids"]] for c in rows.columns if c in TEXTS]
-        return fit_length(rows, [max(n) for n in zip(*counts, strict=True)], limit=limit, policy=self.too_long, who=who, job=job)
+        counts = list(zip(*([len(i) for i in model.tokenizer(rows[c].to_list())["input_ids"]] for c in rows.columns if c in TEXTS), strict=True))
+        rows = leave_out(rows, [i for i, n in enumerate(counts) if min(n) == 0], why="hold an empty text, which is no token", who=who, job=job)
+        longest = [max(n) for n in counts if min(n)]
+        if limit is not None:
+            rows = fit_length(rows, longest, limit=limit, policy=self.too_long, who=who, job=job)
+        if path == job.rows:
+            refuse_alone(self.loss_of(tuple(rows.columns)), rows, who=who)
+        return rows
 
     def loss_over(self, model: Any, columns: tuple[str, ...], **own: Any) -> Any:
         """The loss that was asked for, or the usual one."""
@@ -109,7 +142,7 @@ class SentenceTrainer(LocalTrainer):
         module = importlib.import_module(f"sentence_transformers.{self.family}.losses")
         given = json.loads(self.loss_args) if self.loss_args else {}
         try:
-            return getattr(module, name)(model, **{**own, **given})
+            return getattr(module, name)(model, **{**own, **made_args(self.family, name, given)})
         except TypeError as exc:
             raise TrainingError(f"{self.label}: {name} cannot be made from loss_args={given}: {exc}") from exc
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
-from dreamframe.trainers.job import TrainJob, fit_length, read_rows
+from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.kinds import SEQ2SEQ, Kind
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.roles import TEXT, Roles
@@ -70,7 +70,8 @@ class Seq2Seq(LocalTrainer):
         for column, wanted in (("prompt", self.max_length), ("completion", self.max_target_length)):
             limit = self._limit(wanted, model, tokenizer)
             ids = [len(i) for i in tokenizer(rows[column].cast(pl.String).to_list())["input_ids"]]
-            rows = fit_length(rows, ids, limit=limit, policy=self.too_long, who=f"{who} {column}", job=job)
+            rows = leave_out(rows, [i for i, n in enumerate(ids) if n == 0], why=f"have an empty {column}, which is no token", who=who, job=job)
+            rows = fit_length(rows, [n for n in ids if n], limit=limit, policy=self.too_long, who=who, job=job, column=column)
             made[column] = limit
         texts = {c: rows[c].cast(pl.String).to_list() for c in made}
         inputs = tokenizer(texts["prompt"], truncation=True, max_length=made["prompt"])["input_ids"]
@@ -80,7 +81,7 @@ class Seq2Seq(LocalTrainer):
     def _limit(self, wanted: int | None, model: Any, tokenizer: Any) -> int:
         from dreamframe.trainers.loading import context_length
 
-        context = context_length(model, tokenizer)
+        context = context_length(model, tokenizer, who=self.label)
         if wanted is None:
             return min(512, context)
         is_relative = getattr(model.config, "relative_attention_num_buckets", None) is not None  # as in T5: any length can be read

@@ -14,7 +14,7 @@ from dreamframe.errors import MissingExtraError, SettingError, TrainingError, li
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import SentenceClassifier
-from dreamframe.trainers.classifier import named, plain
+from dreamframe.trainers.classifier import named, need_two, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
@@ -104,9 +104,9 @@ class SetFit(SentenceTrainer):
 
     def _labels(self, given: pl.Series) -> list[str]:
         values = plain(given.explode().drop_nulls() if isinstance(given.dtype, pl.List) else given).unique().sort()
-        if values.len() < 2:
-            raise TrainingError(f"SetFit: the rows have only one label ({listed(map(named, values))}); a classifier needs two or more.")
-        return [named(v) for v in values]
+        names = [named(v) for v in values]
+        need_two(names, who="SetFit")
+        return names
 
     def _marks(self, given: pl.Series, labels: list[str]) -> Any:
         """Numbers of the labels (rows,), or for lists of labels 0 and 1 for each label (rows, labels)."""

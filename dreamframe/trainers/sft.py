@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
+
+import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
-from dreamframe.trainers.chat import ChatTrainer
-from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.roles import CHAT, TEXT, Roles
+from dreamframe.trainers.chat import ChatTrainer, tokens
+from dreamframe.trainers.job import TrainJob, leave_out
+from dreamframe.trainers.roles import CHAT, MESSAGES, TEXT, Roles
+
+FEW_CHARACTERS = 200  # more than any token has
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class SFT(ChatTrainer):
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
     config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
-    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": CHAT}), Roles({"text": TEXT}))
+    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES}), Roles({"text": TEXT}))
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "packing": "packing=", "neftune_noise_alpha": "neftune=", "assistant_only_loss": "loss_on="}
 
     def _refuse_impossible(self) -> None:
@@ -54,8 +59,8 @@ class SFT(ChatTrainer):
             self._need_marks(tokenizer)
             model = load_model(self, job, AutoModelForCausalLM)
             limit = row_limit(self, model, tokenizer, default=1024)
-            rows = self.chat_rows(job.rows, job, tokenizer, limit)
-            validation = self.chat_rows(job.validation, job, tokenizer, limit)
+            rows, validation = (self._learnable(path, job, tokenizer, limit) for path in (job.rows, job.validation))
+            assert rows is not None
             args = hf.arguments(
                 self, job, max_length=limit, packing=self.packing, neftune_noise_alpha=self.neftune,
                 assistant_only_loss=self.loss_on == "assistant", completion_only_loss=None if self.loss_on == "completion" else False,
@@ -72,6 +77,20 @@ class SFT(ChatTrainer):
             if len(hf.prepared(trainer)) == 0:
                 raise TrainingError(f"SFT: in every row the prompt alone fills the {limit} tokens; raise max_length or shorten the prompts.")
             return hf.run(trainer, self, job, n_rows=rows.height, row_by_row=not self.packing)
+
+    def _learnable(self, path: Path | None, job: TrainJob, tokenizer: Any, limit: int) -> pl.DataFrame | None:
+        """The rows of a file without those in which no token follows another, or in which the assistant, whose turns alone are learnt, says nothing."""
+        rows: pl.DataFrame | None = self.chat_rows(path, job, tokenizer, limit)
+        who = self.label if path == job.rows else f"{self.label} validation"
+        if rows is not None and "text" in rows.columns and not self.packing:
+            few = (rows["text"].str.len_chars() < FEW_CHARACTERS).arg_true().to_list()  # the others have two tokens for certain
+            read = tokens(tokenizer, rows[few].select("text"), ends=True) if few else []
+            short = [i for i, ids in zip(few, read, strict=True) if len(ids) < 2] if limit > 1 else list(range(rows.height))
+            return leave_out(rows, short, why="hold no two tokens, of which the second could be learnt", who=who, job=job)
+        if rows is not None and "messages" in rows.columns and self.loss_on == "assistant":
+            silent = [i for i, chat in enumerate(rows["messages"].to_list()) if all(m["role"] != "assistant" for m in chat)]
+            return leave_out(rows, silent, why="hold no turn of the assistant", who=who, job=job)
+        return rows
 
     def _need_marks(self, tokenizer: Any) -> None:
         """Raise where the assistant's turns cannot be told from the others."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import TrainingError
+from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
+from dreamframe.models.edges import Trained
+from dreamframe.trainers.bases import config_here, config_in, sentences_here, sentences_in
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import SPARSE_EMBEDDER, Kind
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import RANKED, SCORED, SentenceTrainer, retrieval_of, without_card
+
+if TYPE_CHECKING:
+    from dreamframe.models.embedders.base import Embedder
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,23 @@ class SparseEncoderTrainer(SentenceTrainer):
     }
     cites: ClassVar[tuple[str, ...]] = ("SPLADE (Formal et al. 2021) https://arxiv.org/abs/2107.05720",)
 
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        super().check(columns, schema, has_validation=has_validation)
+        if self.authority is None:
+            refuse_no_words(config_here(self.base), sentences_here(self.base))
+
+    def as_embedder(self, model: Trained, **settings: Any) -> Embedder:  # noqa: ARG002  it always raises
+        raise SettingError(
+            "SparseEncoderTrainer: its vectors have a number for every token of the vocabulary, nearly all of them 0, and dreamframe has no column for that. "
+            "Ask it with its library: from sentence_transformers import SparseEncoder; SparseEncoder(str(model.path)).encode(texts)."
+        )
+
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from dreamframe.trainers import hf
         from dreamframe.trainers.quiet import alone
 
         assert job.base is not None
-        _need_masked_language_model(job.base)
+        refuse_no_words(config_in(job.base), sentences_in(job.base))
         with alone():
             from sentence_transformers.sparse_encoder import SparseEncoder, SparseEncoderTrainingArguments, losses
             from sentence_transformers.sparse_encoder import SparseEncoderTrainer as Underlying
@@ -72,14 +86,13 @@ class SparseEncoderTrainer(SentenceTrainer):
             return hf.run(trainer, self, job, n_rows=rows.height, keep=lambda trained: self.keep(trained, job, SparseEncoder))
 
 
-def _need_masked_language_model(folder: Path) -> None:
+def refuse_no_words(config: Mapping[str, Any] | None, modules: str | None) -> None:
     """Raise where the library would make another kind of sparse model without saying so."""
-    modules = folder / "modules.json"
-    if modules.exists() and "Splade" in modules.read_text():
+    if config is None or "Splade" in (modules or ""):
         return
-    named = json.loads((folder / "config.json").read_text()).get("architectures") or []
+    named = config.get("architectures") or []
     if not any(n.endswith("ForMaskedLM") for n in named):
-        raise TrainingError(
+        raise SettingError(
             f"SparseEncoderTrainer: the base must be a sparse encoder or a masked language model (architectures: ….ForMaskedLM); this one is {named}."
         )
 

@@ -1,6 +1,6 @@
 """Publishing to a Hub, and loading from it, as a process of its own: HF_ENDPOINT is read when the libraries are imported.
 
-    python -m tests.faults.publisher rows|edited|model|merged|load|stream|unreachable[,…] FOLDER [BASE]
+    python -m tests.faults.publisher rows|edited|model|merged|load|stream|unreachable|edited by hand[,…] FOLDER [BASE]
 
 Does one thing after the other, each in a session of its own, and prints a line of JSON for each: the libraries are imported once.
 """
@@ -48,6 +48,8 @@ def do(what: str, folder: str, base: str) -> None:
             print(json.dumps({"errors": [error_of(f) for f in unreachable(df)]}))
         elif what == "stream":
             stream()
+        elif what == "edited by hand":
+            edited_by_hand()
         else:
             load(base)
 
@@ -81,6 +83,24 @@ def stream() -> None:
         again = dr.scan_hub("me/reviews", split="train", streaming=True).prompt(dr.testing.Echo(), "{mood}", into="x").head(2).collect()
         kept = session.plan("head").collect()  # type: ignore[union-attr]
     print(json.dumps({"rows": rows.to_dicts(), "explain": explained, "whole": whole, "offline": again.equals(rows), "kept": kept.equals(rows)}))
+
+
+def edited_by_hand() -> None:
+    """Cards of models of the Hub; and rows that are pushed again after somebody edited their README."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    asked = [dr.frame({"q": ["a"]}).prompt(llm, "{q}").card() for llm in (dr.Transformers("org/micro"), dr.VLLM("org/micro"))]
+    trained = dr.frame({"prompt": ["a"], "completion": ["b"]}).train(dr.SFT("org/micro", steps=1)).card("me/tuned")
+    rows = dr.frame({"a": [1, 2]}).cite(license="cc0-1.0")
+    done = [said(rows.push_to_hub("me/ones", token=TOKEN))]
+    text = Path(hf_hub_download("me/ones", "README.md", repo_type="dataset")).read_text()
+    head = "annotations_creators:\n- found\nlicense: mit  # by hand: "
+    edited = text.replace("license: ", head).replace("# ones", "# Ones\n\nBy hand, above.") + "\nBy hand, below.\n"
+    HfApi(token=TOKEN).upload_file(path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/ones", repo_type="dataset")
+    done += [said(frame.push_to_hub("me/ones", token=TOKEN)) for frame in (rows, rows, dr.concat([rows, rows]))]
+    plan, other = dr.from_hub("me/ones", token=TOKEN), dr.from_hub("me/ones", rows=[dr.frame({"a": [5]})], token=TOKEN)
+    read = {"explain": plan.explain(), "rows": other.collect()["a"].to_list(), "errors": [error_of(c) for c in (plan.collect, lambda: dr.from_hub("me/no"))]}
+    print(json.dumps({"asked": asked, "trained": trained, "done": done, "read": read}))
 
 
 def load(base: str) -> None:

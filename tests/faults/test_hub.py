@@ -13,15 +13,17 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 
 import dreamframe as dr
 from dreamframe.errors import SettingError
 from dreamframe.hub.push import Published, dataset_files, model_files
 from tests.faults.publisher import ROWS, TOKEN
-from tests.loopback.hub import Hub
+from tests.loopback.hub import Hub, Repo
 from tests.micro import micro_causal
 
 ROOT = Path(__file__).parents[2]
+PARTS = ("README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet")
 
 
 def start(hub: Hub, *arguments: str, home: Path) -> subprocess.Popen[str]:
@@ -132,6 +134,28 @@ def test_a_push_that_is_killed_half_way_and_a_second_one_end_in_one_whole_reposi
     assert sorted(rows.get_column("stars").to_list()) == ROWS["stars"]
 
 
+def test_cards_read_the_readme_of_a_model_and_a_push_keeps_what_was_written_by_hand(tmp_path: Path) -> None:
+    base = "---\nlicense: CC-BY-NC-4.0\n---\n\n# Micro\n\n```bibtex\n@misc{micro, title={Micro}}\n```\n"
+    with Hub() as hub:
+        hub.repos["models/org/micro"] = Repo()
+        commit = hub.repos["models/org/micro"].commit("main", {"config.json": b"{}", "README.md": base.encode()}, [])
+        told = run(hub, "edited by hand", str(tmp_path), home=tmp_path)
+        readme = hub.tree("datasets/me/ones")["README.md"].decode()
+    for card in (*told["asked"], told["trained"]):
+        assert f"| model | org/micro at `{commit}` | cc-by-nc-4.0 | <https://huggingface.co/org/micro> |" in card
+        assert "@misc{micro, title={Micro}}" in card
+        assert "no commercial use" in card
+    assert [done["written"] for done in told["done"][1:]] == [[], [], ["README.md", "data/train-00000-of-00001.parquet", "dreamframe.json"]]
+    assert told["read"]["explain"].count("ROWS that were not published [1 columns]") == 1
+    assert told["read"]["rows"] == [5, 5]
+    assert [kind for kind, _ in told["read"]["errors"]] == ["PlanError", "HubError"]
+    front = yaml.safe_load(readme.split("---\n")[1])
+    assert (front["license"], front["annotations_creators"], front["configs"][0]["config_name"]) == ("mit", ["found"], "default")
+    assert "license: mit  # by hand" in readme, "as it was written"
+    assert readme.index("# Ones\n\nBy hand, above.") < readme.index("4 rows of 1 column") < readme.index("\nBy hand, below.\n")
+    assert readme.count("## Use") == 1
+
+
 def test_a_hub_that_is_not_there_is_said_in_one_line_without_the_token(tmp_path: Path) -> None:
     with Hub() as hub:
         pass  # gone
@@ -170,6 +194,8 @@ def test_no_pickle_no_checkpoint_and_no_path_of_this_machine_is_published(tmp_pa
         ({"repo": "me/x", "splits": ["train"]}, "splits= is a dict"),
         ({"repo": "me/x", "splits": {"train": 0.9, "test": 0.1}}, "split 'test' has no rows"),
         ({"repo": "me/x", "splits": {"train": 5, "test": "x"}}, "is a int"),
+        ({"repo": "me/x", "splits": {"train": dr.frame({"a": [1]}), "test": dr.frame({"b": [1]})}}, "'a' is Int64 in 'train' and not in 'test'"),
+        ({"repo": "me/x", "splits": {"train": dr.frame({"a": [1]}), "test": dr.frame({"a": ["x"]})}}, "'a' is Int64 in 'train' and String in 'test'"),
     ],
     ids=str,
 )
@@ -180,7 +206,7 @@ def test_what_cannot_be_published_is_said_before_anything_leaves(arguments: dict
 
 def test_a_dry_run_lists_what_would_be_written() -> None:
     done = dr.frame({"a": [1, 2, 3, 4]}).push_to_hub("me/x", splits={"train": 0.5, "test": 0.5}, dry_run=True)
-    assert done == Published("me/x", "dataset", None, ("README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"), (), is_new=True)
+    assert done == Published("me/x", "dataset", None, (*PARTS, "dreamframe.json"), (), is_new=True)
     assert done.url == "https://huggingface.co/datasets/me/x"
 
 
@@ -198,13 +224,13 @@ def test_what_save_to_disk_wrote_is_read(tmp_path: Path) -> None:
             dr.scan_hf_disk(tmp_path / folder, split=split)
 
 
-def test_a_card_tells_its_licence_and_citation() -> None:
-    from dreamframe.hub.datasets import _citation, _license
+def test_a_card_tells_its_licence_andcitation_in() -> None:
+    from dreamframe.models.readme import citation_in, licence_in
 
     card = "---\nlicense: CC-BY-4.0\n---\n\n# x\n\n```bibtex\n@misc{x, title={Y}}\n```\n"
-    assert (_license(card), _citation(card)) == ("cc-by-4.0", "@misc{x, title={Y}}")
-    assert _license("---\nlicense:\n- mit\n- other\n---\n") == "mit, other"
-    assert [_license(c) for c in ("", "# no front matter", "---\n: [\n---\n", "---\n- a\n---\n", "---\nlicense:\n---\n")] == [None] * 5
+    assert (licence_in(card), citation_in(card)) == ("cc-by-4.0", "@misc{x, title={Y}}")
+    assert licence_in("---\nlicense:\n- mit\n- other\n---\n") == "mit, other"
+    assert [licence_in(c) for c in ("", "# no front matter", "---\n: [\n---\n", "---\n- a\n---\n", "---\nlicense:\n---\n")] == [None] * 5
 
 
 def test_rows_that_were_kept_are_read_until_they_are_damaged(tmp_path: Path) -> None:

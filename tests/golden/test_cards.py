@@ -110,6 +110,7 @@ RECIPES: dict[str, Callable[[], dr.Frame | dr.Model]] = {
 def settled(card: str) -> str:
     """Without what differs between machines and days."""
     card = re.sub(r"\d{4}-\d\d-\d\d", "<day>", card)
+    card = re.sub(r"dreamframe:(begin|end) [0-9a-f]{12}( \w+=[0-9a-f]{12})*", r"dreamframe:\1 <digests>", card)
     card = re.sub(r"Fingerprint of the plan: `\w+`", "Fingerprint of the plan: `<key>`", card)
     return re.sub(r"Versions: .*", "Versions: <versions>", re.sub(r"dreamframe==\S+", "dreamframe==<version>", card))
 

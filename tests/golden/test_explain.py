@@ -81,6 +81,31 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "explode": lambda: rows().explode("l"),
     "unnest": lambda: rows().unnest("s"),
     "unpivot": lambda: rows().unpivot(["v"], index="k"),
+    "pivot": lambda: rows().pivot("k", ["a", "b"], index="t", values="v", aggregate_function="sum"),
+    "join_asof": lambda: rows().join_asof(dr.frame({"v": [0, 2], "w": [8, 9]}), on="v"),
+    "join_where": lambda: rows().join_where(dr.frame({"w": [2, 3]}), pl.col("v") < pl.col("w")),
+    "merge_sorted": lambda: rows().select("v").merge_sorted(dr.frame({"v": [0, 2]}), "v"),
+    "update": lambda: rows().update(dr.frame({"v": [1], "t": ["new"]}), on="v"),
+    "remove": lambda: rows().remove(pl.col("v") > 1, k="a"),
+    "fill_null": lambda: rows().fill_null("none"),
+    "fill_null by a strategy": lambda: rows().fill_null(strategy="forward", limit=1),
+    "fill_nan": lambda: rows().fill_nan(0),
+    "drop_nans": lambda: rows().drop_nans(),
+    "interpolate": lambda: rows().select("v").interpolate(),
+    "shift": lambda: rows().select("v").shift(-1, fill_value=0),
+    "top_k": lambda: rows().top_k(2, by="v"),
+    "bottom_k": lambda: rows().bottom_k(2, by=["k", "v"], reverse=[True, False]),
+    "gather_every": lambda: rows().gather_every(2, 1),
+    "count": lambda: rows().count(),
+    "null_count": lambda: rows().null_count(),
+    "min": lambda: rows().select("v").min(),
+    "max": lambda: rows().select("v").max(),
+    "sum": lambda: rows().select("v").sum(),
+    "mean": lambda: rows().select("v").mean(),
+    "median": lambda: rows().select("v").median(),
+    "std": lambda: rows().select("v").std(ddof=0),
+    "var": lambda: rows().select("v").var(),
+    "quantile": lambda: rows().select("v").quantile(0.5, "linear"),
     "with_row_index": lambda: rows().with_row_index("i", 1),
     "gather": lambda: rows().gather([2, 0]),
     "pipe": lambda: rows().pipe(lambda df, n: df.head(n), 1),
@@ -89,6 +114,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "sample": lambda: rows().sample(2, seed=1),
     "shuffle": lambda: rows().shuffle(seed=1),
     "shard": lambda: rows().shard(2, 1),
+    "shard, contiguous": lambda: rows().shard(2, 1, contiguous=True),
+    "split by numbers": lambda: rows().split(train=2, test=1)["train"],
     "until": lambda: dr.generate(ECHO, "Write a haiku.", n=3).prompt(ECHO, "Rate {text}", schema=int, into="score").until(9, where=pl.col("score") > 3),
     "until over a table": lambda: rows().sort("t").prompt(ECHO, "{t}", into="said").until(2, where=pl.col("said") != "x", max_candidates=5),
     "repeat_to": lambda: rows().repeat_to(7),
@@ -131,9 +158,13 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "train": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k"),
     "train with validation": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k", validation=rows().head(1)),
     "a model as an edge": tuned,
+    "cite": lambda: rows().cite(license="mit"),
 }
 # Verbs that make no frame.
-RUN_OR_LOOK = ("card", "push_to_hub", "collect", "retry", "to_", "write_", "schema", "columns", "step", "explain", "show", "preview", "failures")
+RUN_OR_LOOK = (
+    *("card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
+    *("schema", "columns", "step", "explain", "show", "preview", "failures"),
+)
 
 
 @pytest.mark.parametrize("name", PLANS)

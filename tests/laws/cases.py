@@ -21,9 +21,9 @@ from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, SplitPart
+from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
-from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, Scan, Table
+from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -156,6 +156,8 @@ def file(name: str) -> str:
 LLM = Ordinal(max_tokens=5)
 TEMPLATE = Prompt.of("Say {t}", step="prompt")
 PROMPT_CHANGES: dict[str, Any] = {
+    "held": AnswerSchema.of(bool),
+    "keep": (("answer", "said_answer"),),
     "name": "other",
     "on_error": "null",
     "llm": Ordinal(max_tokens=6),
@@ -192,6 +194,7 @@ class NearStream(HubStream):
 
 CASES: dict[str, Case] = {
     "Table": Case(lambda _: table(), {"name": "other", "data": rechunked()}),
+    "ReadTable": Case(lambda _: ReadTable(data=ROWS, origin="https://host/x.csv"), {"name": "other", "data": rechunked(), "origin": "a spreadsheet"}),
     "HubTable": Case(
         lambda _: HubTable(data=ROWS, repo="org/name", revision="0" * 40),
         {
@@ -238,6 +241,7 @@ CASES: dict[str, Case] = {
         {**POSITIONS, "n": 2, "fraction": 0.3, "with_replacement": True, "in_order": False, "seed": 2},
     ),
     "RepeatTo": Case(lambda below: RepeatTo(inputs=(below,), n=5), {**POSITIONS, "n": 6}),
+    "Shard": Case(lambda below: Shard(inputs=(below,), n=3, i=1), {**POSITIONS, "n": 2, "i": 0}),
     "SplitPart": Case(
         lambda below: SplitPart(inputs=(below,), part="train", fractions=(("train", 0.5), ("test", 0.5)), seed=1),
         {**POSITIONS, "part": "test", "fractions": (("train", 0.4), ("test", 0.6)), "stratify": "k", "seed": 2, "shuffle": False},
@@ -248,7 +252,7 @@ CASES: dict[str, Case] = {
     ),
     "MapBatches": Case(
         lambda below: MapBatches(inputs=(below,), function=backwards),
-        {"name": "other", "function": sorted_by_v, "columns": tuple(SCHEMA.items())},
+        {"name": "other", "function": sorted_by_v, "columns": tuple(SCHEMA.items()), "batch_size": 2},
     ),
     "PromptStep": Case(
         lambda below: PromptStep.over(below, LLM, TEMPLATE, into="said"),
@@ -293,6 +297,7 @@ CASES: dict[str, Case] = {
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
         {
             "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
+            "scores": True,
         },
     ),
     "Coin": Case(

@@ -24,7 +24,7 @@ from dreamframe.plan.step import Step
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
 
 OWN = {"Scan": scan, "Train": train}
-CONTENT = {("Table", "data"), ("HubTable", "data"), ("Scan", "paths")}  # where rows come from: the key sees what is there, not where it lies
+CONTENT = {("Table", "data"), ("ReadTable", "data"), ("HubTable", "data"), ("Scan", "paths")}  # the key sees what is there, not where it lies
 
 
 def case_of(name: str) -> Case:
@@ -70,7 +70,7 @@ def test_the_same_step_made_again_has_the_same_key(name: str):
     assert case_of(name).over(table()).key({}) == case_of(name).over(table()).key({})
 
 
-@pytest.mark.parametrize("name", [n for n in [*CASES, "Train"] if n not in ("Table", "HubTable", "HubStream", "KeptScan")])
+@pytest.mark.parametrize("name", [n for n in [*CASES, "Train"] if n not in ("Table", "ReadTable", "HubTable", "HubStream", "KeptScan")])
 def test_other_rows_below_change_the_key(name: str):
     other = table(ROWS.with_columns(v=pl.col("v") + 1))
     assert case_of(name).over(table()).key({}) != case_of(name).over(other).key({})

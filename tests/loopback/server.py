@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -107,9 +108,11 @@ class Loopback:
         rate: Bucket | None = None,
         keep: bool = True,
         desk: Any = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.reply, self.fault, self.latency_s, self.rate, self.keep = reply, fault, latency_s, rate, keep
         self.desk = desk  # of batches
+        self.tls = tls
         self.calls: list[Call] = []
         self.port = 0
         self.n_calls = self.n_connections = self.open_connections = self.in_flight = self.most_in_flight = 0
@@ -127,7 +130,7 @@ class Loopback:
     @property
     def url(self) -> str:
         """The base URL, as OpenAI's clients want it."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     @property
     def prompts(self) -> list[str]:
@@ -162,7 +165,7 @@ class Loopback:
     async def serve(self, ready: threading.Event | None = None, port: int = 0) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._server = await self._loop.create_server(lambda: Connection(self), "127.0.0.1", port, backlog=4096)
+        self._server = await self._loop.create_server(lambda: Connection(self), "127.0.0.1", port, backlog=4096, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         if ready is not None:
             ready.set()

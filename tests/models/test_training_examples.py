@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MADE = {  # example → the rows that it writes: file, columns
     "instruction_tuning": ("instructed", ["instruction", "output", "tuned_output"]),
-    "aligning": ("aligned", ["question", "answer"]),
+    "aligning": ("aligned", ["question", "chosen", "rejected", "answer"]),
     "self_rewarding": ("rewarded", ["question", "answer"]),
 }
 TRAINING = {*MADE, "distillation_by_api"}
@@ -41,9 +41,11 @@ def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pyte
     assert first.columns == columns
     assert first.height > 1
     runpy.run_path(f"examples/{name}.py")
-    printed = capsys.readouterr().out
-    assert "0 model calls" in printed
-    assert "trained nothing" in printed
+    printed = capsys.readouterr()
+    assert "this run: 0 model calls" in printed.out
+    assert "trained nothing" in printed.out
+    assert "would go to https://huggingface.co/me/" in printed.out
+    assert printed.err == ""
     assert pl.read_parquet(f"examples/output/{file}.parquet").equals(first)
 
 
@@ -56,5 +58,5 @@ def test_the_recipe_by_api_tunes_once(capsys: pytest.CaptureFixture[str], monkey
         printed = capsys.readouterr().out
     answers = pl.read_parquet("examples/output/explained.parquet")
     assert answers["tuned_answer"][0] == f"ft:gpt-4o-mini:x:ftjob-1 says {answers['title'][0]}"
-    assert (tuning.count("POST /files"), tuning.count("POST /fine_tuning/jobs")) == (1, 1)
-    assert printed.count("tuned model: ft:gpt-4o-mini:x:ftjob-1") == 2
+    assert (tuning.count("POST /files"), tuning.count("POST /fine_tuning/jobs")) == (2, 1), "rows and validation rows; one job"
+    assert printed.count("\ntuned model: ft:gpt-4o-mini:x:ftjob-1") == 2

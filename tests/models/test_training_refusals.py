@@ -83,7 +83,7 @@ def test_a_limit_beyond_the_context_is_refused() -> None:
 
 def test_rows_whose_prompt_fills_the_context_are_left_out_and_counted() -> None:
     notes = sft({"prompt": [*TEXTS[:5], LONG], "completion": TEXTS}).summary()["notes"]
-    assert notes[1] == "SFT: 1 of 6 rows had nothing left to learn from when they were cut, and were left out."
+    assert notes[1] == "SFT: 1 of 6 rows had nothing left to learn from when they were cut, and were left out (rows 5)."
 
 
 def test_assistants_turns_that_the_template_does_not_mark_are_refused() -> None:
@@ -101,10 +101,10 @@ def test_prompts_that_fill_the_context_are_refused() -> None:
 @pytest.mark.parametrize(
     ("trainer", "rows"),
     [
-        (dr.DPO, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS}),
+        (dr.DPO, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS[::-1]}),
         (dr.KTO, {"prompt": TEXTS, "completion": [*TEXTS[:5], LONG], "label": [True, False] * 3}),
-        (dr.ORPO, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS}),
-        (dr.Reward, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS}),
+        (dr.ORPO, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS[::-1]}),
+        (dr.Reward, {"prompt": TEXTS, "chosen": [*TEXTS[:5], LONG], "rejected": TEXTS[::-1]}),
     ],
     ids=["dpo", "kto", "orpo", "reward"],
 )
@@ -190,8 +190,8 @@ def test_a_judge_that_never_gives_a_number_stops_the_training_and_one_that_somet
     ids=["cross-encoder", "sparse encoder"],
 )
 def test_a_base_of_another_kind_is_refused(trainer: Any, said: str) -> None:
-    with pytest.raises(TrainingError, match=said):
-        dr.frame({"anchor": TEXTS, "positive": TEXTS}).train(trainer(str(micro_causal()), **FEW)).fit()
+    with pytest.raises(SettingError, match=said):
+        dr.frame({"anchor": TEXTS, "positive": TEXTS}).train(trainer(str(micro_causal()), **FEW))
 
 
 def test_matryoshka_beyond_the_vectors_is_refused() -> None:

@@ -110,7 +110,7 @@ def test_it_is_one_file_and_at_most_one_row(addition: Addition, tmp_path: Path):
 
 def test_without_its_row_a_new_file_is_not_found(tmp_path: Path):
     done = works(Addition("Twice", "prompts/twice.py", "", None), tmp_path)
-    assert "module 'dreamframe' has no attribute 'Twice'" in done.stderr
+    assert "dreamframe has no 'Twice'" in done.stderr
 
 
 def works(addition: Addition, folder: Path) -> subprocess.CompletedProcess[str]:

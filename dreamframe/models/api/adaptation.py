@@ -17,6 +17,10 @@ REFUSES = (
 ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "output_config", "output_format", "structured output", "tool")
 NAMES_IT = ("response_format", "text.format", "json_schema", "json schema", "output_config", "output_format", "structured output", "grammar", "guided_json")
 """What a server calls the way to ask for JSON, in words that mean nothing else."""
+STREAMS = re.compile(
+    r"only\b.{0,25}stream|stream.{0,30}(must|needs?|has)\b.{0,12}(true|enabled)|stream\w*.{0,20}(required|mandatory|to true)|enable.{0,25}stream|non-?stream"
+)
+"""How servers say that they only stream."""
 DISPENSABLE = {"encoding_format": ("encoding_format", "base64"), "dimensions": ("dimensions", "matryoshka")}  # of an embedder, and what refusals call them
 
 
@@ -51,7 +55,7 @@ class Adapted:
         if (api := _api(words, wire.dialect.api)) is not None:
             self._apis[model] = api
             return True
-        found = _without(words, wire) if reply.status < 500 else _less_firm(wire.dialect)
+        found = _streamed(words, wire) or _without(words, wire) if reply.status < 500 else _less_firm(wire.dialect)
         if found is None:
             return False
         known = self._models.get(model, self._first)
@@ -93,6 +97,15 @@ def _without(words: str, wire: Wire) -> Dialect | None:
         warnings.warn("the server takes no seed; answers are kept all the same, but another server would answer differently", stacklevel=2)
         return replace(now, seed=None)
     return None
+
+
+def _streamed(words: str, wire: Wire) -> Dialect | None:
+    """The dialect that has replies streamed, where a server gives no others, and then without counting, where it does not know how to."""
+    now = wire.dialect
+    if now.stream == "counted" and ("stream_options" in words or "include_usage" in words):
+        return replace(now, stream="bare")
+    can = now.stream == "no" and "counted" in now.streams and wire.question.form != "input"
+    return replace(now, stream="counted") if can and STREAMS.search(words) else None
 
 
 def _most_tokens(words: str, now: Dialect) -> int | None:

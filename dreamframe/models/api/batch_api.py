@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from dreamframe.errors import BadReplyError, BadRequestError, CallError, RateLimitedError
 from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
+from dreamframe.models.api.openai_format import error_in, in_body
 
 DISCOUNT = 0.5  # of the price of a call by itself
 MOST_RESULT_BYTES = 1 << 30
@@ -196,7 +197,20 @@ def parsed(reply: Reply, *, place: str) -> Any:
         raise BadReplyError(f"{place}: the reply is not JSON: {exc}", status=reply.status) from exc
     if not isinstance(found, dict):
         raise BadReplyError(f"{place}: the reply is not a JSON object", status=reply.status)
-    return found
+    if (error := error_in(found)) is not None:  # routers send them with 200
+        raise in_body(error, reply.body, place=place)
+    return Told(found, place)
+
+
+class Told(dict[str, Any]):
+    """A JSON object of a server: what it must hold and lacks is the server's fault, in words. Raises BadReplyError."""
+
+    def __init__(self, found: dict[str, Any], place: str) -> None:
+        super().__init__(found)
+        self._place = place
+
+    def __missing__(self, name: str) -> Any:
+        raise BadReplyError(f"{self._place}: the reply has no {name!r}: {json.dumps(self)[:300]}", status=200)
 
 
 def plain(name: Any) -> str:

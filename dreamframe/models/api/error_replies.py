@@ -87,10 +87,10 @@ class ErrorReply:
         """Whether the server is there, and its model is not yet."""
         return self.status in (502, 503, 504) and bool("estimated_time" in self.found or LOADING.search(self.message or _plain(self.text)))
 
-    def error(self, *, place: str) -> CallError:
-        """The error of the tree."""
+    def error(self, *, place: str, hint: str = "") -> CallError:
+        """The error of the tree. `hint` is what to do."""
         said = " ".join((self.message or _plain(self.text)).split())[:SHOWN] or "no reason given"
-        message, status, text = f"{place}: {self.status}: {said}", self.status, self.text
+        message, status, text = f"{place}: {self.status}: {said}{'.' if hint and said[-1] not in '.!?' else ''}{hint}", self.status, self.text
         meaning = meaning_of([*self.codes, *google_reasons(self.found)])
         if status == 402 or (meaning == "empty" and 400 <= status < 500) or self._sounds_empty(meaning):
             return QuotaExhaustedError(message, status=status, text=text)
@@ -153,6 +153,8 @@ def status_of(error: Any) -> int:
     meaning = meaning_of([*codes_of(found), *google_reasons(found)])
     if meaning is not None:
         return MEANS[meaning]
+    if message_of(found).lower().startswith("unexpected endpoint"):  # LM Studio's 404
+        return 404
     words = " ".join(codes_of(found)).lower().replace("invalid_request_error", "")  # routers call anything so
     return next((status for name, status in SAYS.items() if name in words), 500)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
+import ssl
 from collections.abc import Coroutine, Mapping
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
+from dreamframe.models.api.certificates import named_context, untrusted
+from dreamframe.models.api.proxies import Proxy, proxy_of
 from dreamframe.models.api.unfold import TooLongError, UnknownEncodingError, unfold
 from dreamframe.redaction.redactor import Redactor
 
@@ -65,13 +67,17 @@ class Http:
         self._max_bytes, self._hides = max_bytes, hides
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
         self._urls: dict[str, Any] = {}  # text → parsed
+        proxy = proxy_of(base_url)
+        steers: dict[str, Any] = {"limit": concurrency, "keepalive_timeout": KEEP_ALIVE_S, "ssl": named_context(base_url, proxy and proxy.url) or True}
+        self._mishaps: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)  # ValueError: what cannot be read as HTTP, or unpacked
+        is_socks = proxy is not None and proxy.is_socks
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=concurrency, keepalive_timeout=KEEP_ALIVE_S),
+            connector=self._through(proxy, steers) if proxy is not None and is_socks else aiohttp.TCPConnector(**steers),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),  # the asker holds the deadline of the whole call
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json", "User-Agent": "dreamframe", "Accept-Encoding": "gzip, deflate", **headers},
             auto_decompress=False,  # so that the limit holds for what comes out
-            proxy=_proxy(base_url),  # looked up once: trust_env= looks it up for every request
+            proxy=proxy.url if proxy is not None and not is_socks else None,  # looked up once: trust_env= looks it up for every request
         )
 
     def post(self, url: str, body: bytes) -> Coroutine[Any, Any, Reply]:
@@ -95,8 +101,20 @@ class Http:
             return Reply(reply.status, reply.headers, whole).without(self._hides)
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
-        except (self._aiohttp.ClientError, ConnectionError, ValueError) as exc:  # ValueError: headers, chunks or packed bytes that cannot be read
+        except (self._aiohttp.ClientSSLError, ssl.SSLError) as exc:
+            raise self._not_safe(exc) from self._hides.cause(exc)
+        except self._mishaps as exc:
             raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}")) from self._hides.cause(exc)
+
+    def _not_safe(self, exc: Exception) -> ConnectionFailedError:
+        """The error of a connection that could not be made safe: where no other try can mend it, it stops the run."""
+        inner: Any = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
+        is_certificate = isinstance(inner, ssl.CertificateError)
+        is_plain = "WRONG_VERSION_NUMBER" in str(inner) or "HTTP_REQUEST" in str(inner)
+        words = untrusted(inner) if is_certificate else f"{said(exc)}. The server speaks no TLS here: is its address http://?" if is_plain else said(exc)
+        error = ConnectionFailedError(self._hides.text(f"{self._place}: {words}"))
+        error.stops_run = is_certificate or is_plain
+        return error
 
     async def _read(self, reply: Any, most: int) -> bytes:
         whole = bytearray()
@@ -120,6 +138,17 @@ class Http:
     def _too_long(self, most: int, status: int) -> BadReplyError:
         return BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=status)
 
+    def _through(self, proxy: Proxy, steers: dict[str, Any]) -> Any:
+        """Connections through a SOCKS proxy. Raises MissingExtraError without the library that speaks it."""
+        try:
+            from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
+        except ImportError as exc:
+            raise MissingExtraError("aiohttp-socks", extra="socks", needed_for=f"the SOCKS proxy {proxy!r}") from exc
+        self._mishaps += (ProxyError, ProxyConnectionError, ProxyTimeoutError)
+        kind, _, rest = proxy.url.partition("://")
+        looks_up = kind in ("socks5h", "socks4a")  # the proxy, and not this machine
+        return ProxyConnector.from_url(f"{kind.rstrip('ah')}://{rest}", rdns=looks_up, **steers)
+
     async def close(self) -> None:
         await self._session.close()
 
@@ -128,11 +157,3 @@ def said(exc: BaseException) -> str:
     """An exception in words, also where it has none of its own."""
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
 
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this address."""
-    parts = urlsplit(url)
-    proxies = urllib.request.getproxies()
-    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
-        return None
-    return proxies.get(parts.scheme)

@@ -10,14 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dreamframe.errors import BadReplyError
+from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.models.answer import clean
 from dreamframe.models.api.error_replies import ErrorReply, status_of
 from dreamframe.models.api.http import Reply
+from dreamframe.models.api.misplaced import calls_of, put_right
 from dreamframe.models.api.structured import instruction, is_strictable, strict
 from dreamframe.models.api.wire import Api, Dialect
 from dreamframe.models.request import Completion, Question, Request
-from dreamframe.store.ends import FILTERED, LENGTH, REFUSED, TOOLS, end_of
+from dreamframe.store.ends import FILTERED, LENGTH, REFUSED, STOP, TOOLS, end_of
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
 MOST_TOKENS = 10**12
@@ -32,6 +33,7 @@ class OpenAIFormat:
     def __init__(self, question: Question, dialect: Dialect, *, model: str, more: Mapping[str, Any]) -> None:
         self.question, self.dialect = question, dialect
         self.path = PATHS[dialect.api]
+        refuse_several(question.sampling.extras(), who=model)
         self._seed = question.sampling.seed if dialect.seed else None
         schema = json.loads(question.json_schema) if question.json_schema else None
         system = question.system or ""
@@ -39,7 +41,7 @@ class OpenAIFormat:
             system = f"{system}\n\n{instruction(encode(schema))}".strip()
         self._merged = system if dialect.system == "user" or dialect.api == "completions" else ""
         self._system = "" if self._merged else system
-        settings = {"model": model, **self._sampling(), **self._format(schema), **more, **question.sampling.extras()}
+        settings = {"model": model, **self._sampling(), **self._format(schema), **more, **streaming(dialect), **question.sampling.extras()}
         self._head = encode(settings)[:-1] + self._opening()
 
     @property
@@ -111,21 +113,53 @@ class OpenAIFormat:
         if (error := error_in(found)) is not None:
             raise in_body(error, body, place=place)
         try:
-            return _response(found) if self.dialect.api == "responses" else _choice(found)
+            return self._response(found) if self.dialect.api == "responses" else self._choice(found)
         except ErrorInReplyError as exc:
             raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
             raise unreadable(exc, found, body, place=place, what="answer") from exc
+
+    def _choice(self, found: Any) -> Completion:
+        done = _choice(found)
+        if self.question.json_schema is None or (done.text and done.finish == STOP):
+            return done
+        return put_right(done, self.question, calls_of(first(found["choices"]).get("message") or {}))
+
+    def _response(self, found: Any) -> Completion:
+        done = _response(found)
+        if self.question.json_schema is None or (done.text and done.finish == STOP):
+            return done
+        calls = [item.get("arguments") for item in found["output"] if item["type"] == "function_call"]
+        return put_right(done, self.question, calls)
+
+
+def refuse_several(extra: Mapping[str, Any], *, who: str) -> None:
+    """Raise SettingError for settings that have several answers made of which one is kept: they would be paid for nothing."""
+    for name in ("n", "best_of"):
+        if extra.get(name) not in (None, 1):
+            raise SettingError(f"{who}: extra={{{name!r}: {extra[name]!r}}} pays for answers that are not kept. Give n= to the verb: each sample is then kept.")
+
+
+def streaming(dialect: Dialect) -> dict[str, Any]:
+    """What asks for a streamed reply, where the server gives no other."""
+    if dialect.stream == "no":
+        return {}
+    counts = dialect.stream == "counted" and dialect.api != "responses"  # which counts anyway
+    return {"stream": True, **({"stream_options": {"include_usage": True}} if counts else {})}
 
 
 class ErrorInReplyError(Exception):
     """What a gateway says of an answer that broke off."""
 
 
+def first(choices: list[dict[str, Any]]) -> dict[str, Any]:
+    """The choice that is the answer."""
+    return choices[0] if len(choices) == 1 else min(choices, key=lambda c: c.get("index") or 0)
+
+
 def _choice(found: Any) -> Completion:
     """The first choice of a chat or text completion."""
-    choices = found["choices"]
-    choice = choices[0] if len(choices) == 1 else min(choices, key=lambda c: c.get("index") or 0)
+    choice = first(found["choices"])
     if choice.get("error"):
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}

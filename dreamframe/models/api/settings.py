@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import importlib.util
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from dreamframe.errors import AuthenticationError, BadRequestError, PermanentCallError, ServerError, SettingError
+from dreamframe.errors import (
+    AuthenticationError,
+    BadReplyError,
+    BadRequestError,
+    DreamframeError,
+    MissingExtraError,
+    NotAllowedError,
+    PermanentCallError,
+    ServerError,
+    SettingError,
+)
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
 from dreamframe.models.api.adaptation import Adapted
 from dreamframe.models.api.address import Address, Untold, address_of, identity_of
 from dreamframe.models.api.batch_api import BatchApi
+from dreamframe.models.api.environment import named_address
 from dreamframe.models.api.error_replies import ErrorReply
+from dreamframe.models.api.event_stream import is_stream, whole
+from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
+from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
+from dreamframe.models.api.openai_format import refuse_several
 from dreamframe.models.api.rate_headers import room_of
 from dreamframe.models.api.variant import variant_of
 from dreamframe.models.api.wire import Api, Dialect, Wire
@@ -69,21 +86,30 @@ class ApiSettings(ModelSettings):
     batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
 
     address: ClassVar[str]
+    address_variable: ClassVar[str] = ""  # read where no base_url is given, as the provider's own client does; counts for the class that has the address
+    adds_path: ClassVar[bool] = False  # the path may be left out of it
+    is_named_by_host: ClassVar[bool] = False  # scheme and port too
     key_variable: ClassVar[str]
     needs_key: ClassVar[bool] = True  # at its own address
+    library: ClassVar[str] = "aiohttp"  # that carries the bytes
     pip_extra: ClassVar[str] = "openai"
     has_batches: ClassVar[bool] = False  # whether `batches` gives an API
     dialect: ClassVar[Dialect] = Dialect()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.base_url is None and (named := named_address(type(self))) is not None:
+            object.__setattr__(self, "base_url", named)  # as if it were given
+            if self.authority is not None and self.identity is None:  # a plan that was read means the provider's own: it stays the same plan
+                object.__setattr__(self, "identity", self.own_address or None)
         if self.base_url is not None:
             object.__setattr__(self, "base_url", address_of(self.base_url, who=type(self).__name__))
         if self.identity is not None and not isinstance(self.identity, SecretPart):
             object.__setattr__(self, "identity", identity_of(self.identity, who=type(self).__name__) or None)
         told = self.headers.variant if isinstance(self.headers, Untold) else None
         if self.headers is not None and told is None:  # frozen: a dict may be changed afterwards
-            object.__setattr__(self, "headers", tuple((str(name), str(value)) for name, value in dict(self.headers).items()))
+            object.__setattr__(self, "headers", header_fields(self.headers, who=type(self).__name__))
+        object.__setattr__(self, "api_key", plain_key(self.api_key, who=type(self).__name__))
         object.__setattr__(self, "variant", self.asks_for() or told)
         self._hide_secrets()
         hide_fields(self)
@@ -147,12 +173,18 @@ class ApiSettings(ModelSettings):
         return self.base_url is None or (bool(self.own_address) and is_below(self.base_url, self.own_address))
 
     @property
+    def is_users_address(self) -> bool:
+        """Whether the user's own environment sends everything for this provider there, whoever wrote the plan."""
+        named = named_address(type(self)) if self.base_url is not None else None
+        return named is not None and str(named) == str(self.base_url) and self.identity in (None, self.own_address, str(named))
+
+    @property
     def own_address(self) -> str:
         """The provider's own address; empty where there is none that is the same for everybody."""
         return str(getattr(type(self), "address", ""))
 
     def check_reach(self) -> None:
-        if self.authority is None:
+        if self.authority is None or self.is_users_address:
             return
         if not self.is_own_address:
             self.authority.address(self.endpoint, who=self.label, own=self.own_address)
@@ -166,9 +198,10 @@ class ApiSettings(ModelSettings):
         """The API key as it is now, for where it may go. Raises NotAllowedError where it may not, AuthenticationError where there is none and the
         provider's own server wants one."""
         self.check_reach()
-        found = self.api_key or os.environ.get(self.key_variable)
+        found = self.api_key or os.environ.get(self.key_variable, "").strip()
         if not found and self.base_url is None and self.needs_key:
             raise no_key(self)
+        check_key(found or "", who=self.label, variable="" if self.api_key else self.key_variable)
         return found or None
 
     def auth(self, key: str | None) -> Mapping[str, str]:
@@ -186,6 +219,17 @@ class ApiSettings(ModelSettings):
     def url(self, path: str) -> str:
         """The address of one operation."""
         return f"{self.endpoint}{path}" + (f"?{self.query}" if self.query else "")
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        lacking: list[DreamframeError] = []
+        if importlib.util.find_spec(self.library) is None:
+            lacking.append(MissingExtraError(self.library, extra=self.pip_extra, needed_for=f"dr.{type(self).__name__}"))
+        with contextlib.suppress(NotAllowedError):  # said when it is asked: what is kept needs no leave
+            try:
+                self.key()
+            except AuthenticationError as exc:
+                lacking.append(exc)
+        return tuple(lacking)
 
     def open(self) -> Client:
         return ApiClient(self)
@@ -212,6 +256,10 @@ class ApiSettings(ModelSettings):
 @dataclass(frozen=True)
 class ApiLLM(ApiSettings, LLM):
     """Settings of a language model behind an HTTP API."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_several(self.sampling.extras(), who=type(self).__name__)
 
 
 def no_key(llm: ApiSettings) -> AuthenticationError:
@@ -240,7 +288,7 @@ class ApiClient:
     def _headers(self) -> dict[str, str]:
         headers = dict(self._llm.auth(self._key))
         if self._llm.userinfo:
-            headers = {"Authorization": "Basic " + base64.b64encode(self._llm.userinfo.encode()).decode()}
+            headers["Authorization"] = "Basic " + base64.b64encode(unquote_to_bytes(self._llm.userinfo)).decode()
         headers |= dict(self._llm.headers or {})
         return {name: Secret(value) if isinstance(value, str) else value for name, value in headers.items()}
 
@@ -268,19 +316,28 @@ class ApiClient:
         """The answer in a reply. Raises CallErrors; AdaptedError where the same request in another dialect may do."""
         if reply.status == 200:
             try:
-                return wire.read(reply.body, place=self._place)
+                streamed = is_stream(reply.body, reply.headers)
+                return wire.read(whole(reply.body, place=self._place) if streamed else reply.body, place=self._place)
+            except BadReplyError as exc:
+                if reply.body.lstrip()[:1] == b"<":
+                    raise BadReplyError(f"{exc}. It is a web page.{self._hint(wire)}", status=200, text=exc.text) from exc
+                raise
             except PermanentCallError as exc:  # a router's, which came with 200
-                if not ErrorReply(reply._replace(status=exc.status or 200)).is_moderated:
-                    raise
                 reply = reply._replace(status=exc.status or 200)
+                if not (ErrorReply(reply).is_moderated or is_lost(ErrorReply(reply))):
+                    raise
         refused = ErrorReply(reply)
         if refused.is_moderated:
             return Completion(clean(refused.filtered_for), finish="content_filter")
-        error = refused.error(place=self._place)
+        place = asked_at(self._llm.endpoint, wire.path) if refused.status in LOST else self._place
+        error = refused.error(place=place, hint=self._hint(wire) if is_lost(refused) else "")
         if isinstance(error, BadRequestError | ServerError) and self._adapted.adapt(wire, refused):
             self._wires.clear()
             raise AdaptedError(str(error)) from error
         raise error
+
+    def _hint(self, wire: Wire) -> str:
+        return "" if self._llm.is_own_address else hint(self._llm.endpoint, wire.path)
 
     async def complete(self, request: Request) -> Completion:
         refused: AdaptedError | None = None

@@ -23,6 +23,9 @@ class Dialect:
     schema: str = "strict"  # the one in use
     seed: str | None = "seed"  # its name; None: the server has no seed
     refused: tuple[str, ...] = ()  # settings of an embedder that the server does without
+    # Ways to reply: whole, or streamed with its usage or without. They change how an answer travels, and nothing that is asked.
+    streams: tuple[str, ...] = field(default=("no", "counted", "bare"), metadata={"runtime": True})
+    stream: str = field(default="no", metadata={"runtime": True})  # the one in use
 
 
 class Wire(Protocol):

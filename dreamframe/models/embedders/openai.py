@@ -36,7 +36,7 @@ class OpenAIEmbedder(ApiSettings, Embedder):
 
     `dimensions` is the length of the vectors; OpenAI's own models have theirs without it, and shorten them to it. A server that does not know the
     setting gets requests without it, and its vectors must have that length all the same. The key is `api_key` or the environment variable
-    OPENAI_API_KEY, read when the first call is made.
+    OPENAI_API_KEY, read when the first call is made; the address is `base_url` or OPENAI_BASE_URL.
 
     Raises SettingError for a model of unknown length without `dimensions`; when asked, AuthenticationError without a key and MissingExtraError without
     aiohttp. The tokens of a request are shared out over its texts by their lengths.
@@ -54,6 +54,7 @@ class OpenAIEmbedder(ApiSettings, Embedder):
 
     provider: ClassVar[str] = "openai"
     address: ClassVar[str] = "https://api.openai.com/v1"
+    address_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
 
     def __post_init__(self) -> None:

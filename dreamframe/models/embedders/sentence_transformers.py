@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import MissingWeightsError, SettingError
 from dreamframe.models.base import Client, setting, steering
 from dreamframe.models.embedders.base import Embedder, Encoding
 from dreamframe.models.embedders.dimensions import vector_length
+from dreamframe.models.lacking import together
 from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
@@ -74,7 +75,10 @@ class SentenceTransformer(LocalSettings, Embedder):
             return self.dimensions
         if (told := self.told()) is not None:
             return told
-        return vector_length(self.model, revision=self.revision, who=type(self).__name__)
+        try:
+            return vector_length(self.model, revision=self.revision, who=type(self).__name__)
+        except MissingWeightsError as exc:
+            raise together(self.missing()) from exc  # with the libraries, which would be asked for next
 
     def client(self) -> Client:
         return SentenceTransformerClient(self)

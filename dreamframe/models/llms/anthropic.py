@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
+from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.answer import clean
 from dreamframe.models.api.batch_api import AnthropicBatches, BatchApi
+from dreamframe.models.api.headers import check_key
 from dreamframe.models.api.http import Http
+from dreamframe.models.api.misplaced import put_right
 from dreamframe.models.api.openai_format import count, encode, error_in, in_body, parsed, part, unreadable, word
 from dreamframe.models.api.settings import ApiLLM
 from dreamframe.models.api.structured import instruction, is_strictable, strict
@@ -19,6 +23,7 @@ from dreamframe.models.base import setting, steering
 from dreamframe.models.request import Completion, Question, Request
 from dreamframe.store.ends import LENGTH, STOP, TOOLS, end_of
 
+TOKEN_VARIABLE = "ANTHROPIC_AUTH_TOKEN"
 VERSION = "2023-06-01"  # of the API
 MOST_TOKENS = 8192  # the API wants a number; smaller models say theirs, and are asked for that
 NAMES_LIMIT = r"max_tokens: \d+ > (\d+)"
@@ -27,7 +32,7 @@ HAS_NOT = ("logit_bias", "presence_penalty", "frequency_penalty")
 
 @dataclass(frozen=True)
 class Anthropic(ApiLLM):
-    """A model behind Anthropic's Messages API. Key: ANTHROPIC_API_KEY.
+    """A model behind Anthropic's Messages API. Key: ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN; address: ANTHROPIC_BASE_URL, if any.
 
     A schema is asked for as an output format, or as a tool where the model has none. The system prompt is marked for Anthropic's prompt cache
     (`cache`), which makes a long one cheaper from the second row on. The API has no seed: `seed=` only keeps answers apart.
@@ -43,6 +48,7 @@ class Anthropic(ApiLLM):
     provider: ClassVar[str] = "anthropic"
     has_batches: ClassVar[bool] = True
     address: ClassVar[str] = "https://api.anthropic.com"
+    address_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
     pip_extra: ClassVar[str] = "anthropic"
     dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS, names_limit=NAMES_LIMIT)
@@ -50,8 +56,23 @@ class Anthropic(ApiLLM):
     def identity_fields(self) -> Mapping[str, object]:
         return {k: v for k, v in super().identity_fields().items() if k != "effort" or v is not None}
 
+    def key(self) -> str | None:
+        if self.api_key or os.environ.get(self.key_variable) or not self._token():
+            return super().key()
+        self.check_reach()
+        check_key(self._token(), who=self.label, variable=TOKEN_VARIABLE)
+        return None
+
     def auth(self, key: str | None) -> Mapping[str, str]:
-        return {"anthropic-version": VERSION, **({"x-api-key": key} if key else {})}
+        asks: dict[str, str] = {"x-api-key": key} if key else {"Authorization": f"Bearer {self._token()}"} if self._token() else {}
+        return {"anthropic-version": VERSION, **asks}
+
+    def pool_key(self) -> str:
+        return f"{super().pool_key()} {fingerprint(self._token())}"
+
+    def _token(self) -> str:
+        """What the environment has where there is no key, as for Anthropic's own client; "" where it has none."""
+        return os.environ.get(TOKEN_VARIABLE, "").strip()
 
     def batches(self, http: Http, place: str) -> BatchApi:
         return AnthropicBatches(http, self.url, place=place)
@@ -80,7 +101,7 @@ class Messages:
         settings |= {k: given[k] for k in ("temperature", "top_p") if k in given}
         if "stop" in given:
             settings["stop_sequences"] = list(given["stop"])
-        settings |= self._format(schema, llm.effort)
+        settings |= self._format(schema, llm.effort) | ({"stream": True} if dialect.stream != "no" else {})
         self._settings = {**settings, **question.sampling.extras()}
         self._head = encode({**self._settings, **self._system_block(self._system)})[:-1] + ',"messages":'
 
@@ -119,7 +140,10 @@ class Messages:
         if (error := error_in(found)) is not None:
             raise in_body(error, body, place=place)
         try:
-            return _message(found)
+            done = _message(found)
+            if self.question.json_schema is None or (done.text and done.finish == STOP):
+                return done
+            return put_right(done, self.question, [b["input"] for b in found["content"] if b["type"] == "tool_use"])
         except (KeyError, TypeError, AttributeError) as exc:
             raise unreadable(exc, found, body, place=place, what="answer") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,7 +18,7 @@ from dreamframe.models.llms.openai import OpenAI
 
 @dataclass(frozen=True)
 class Together(OpenAI):
-    """A model at together.ai. Key: TOGETHER_API_KEY.
+    """A model at together.ai. Key: TOGETHER_API_KEY; address: TOGETHER_BASE_URL, if any.
 
     >>> dr.Together("meta-llama/Llama-3.3-70B-Instruct-Turbo").endpoint
     'https://api.together.xyz/v1'
@@ -25,12 +26,13 @@ class Together(OpenAI):
 
     provider: ClassVar[str] = "together"
     address: ClassVar[str] = "https://api.together.xyz/v1"
+    address_variable: ClassVar[str] = "TOGETHER_BASE_URL"
     key_variable: ClassVar[str] = "TOGETHER_API_KEY"
 
 
 @dataclass(frozen=True)
 class Groq(OpenAI):
-    """A model at groq.com. Key: GROQ_API_KEY.
+    """A model at groq.com. Key: GROQ_API_KEY; address: GROQ_BASE_URL, if any.
 
     >>> dr.Groq("llama-3.1-8b-instant").endpoint
     'https://api.groq.com/openai/v1'
@@ -38,6 +40,8 @@ class Groq(OpenAI):
 
     provider: ClassVar[str] = "groq"
     address: ClassVar[str] = "https://api.groq.com/openai/v1"
+    address_variable: ClassVar[str] = "GROQ_BASE_URL"
+    adds_path: ClassVar[bool] = True
     key_variable: ClassVar[str] = "GROQ_API_KEY"
 
 
@@ -70,7 +74,7 @@ class DeepSeek(OpenAI):
 
 @dataclass(frozen=True)
 class Fireworks(OpenAI):
-    """A model at fireworks.ai. Key: FIREWORKS_API_KEY.
+    """A model at fireworks.ai. Key: FIREWORKS_API_KEY; address: FIREWORKS_BASE_URL, if any.
 
     >>> dr.Fireworks("accounts/fireworks/models/llama-v3p1-8b-instruct").endpoint
     'https://api.fireworks.ai/inference/v1'
@@ -78,12 +82,14 @@ class Fireworks(OpenAI):
 
     provider: ClassVar[str] = "fireworks"
     address: ClassVar[str] = "https://api.fireworks.ai/inference/v1"
+    address_variable: ClassVar[str] = "FIREWORKS_BASE_URL"
+    adds_path: ClassVar[bool] = True
     key_variable: ClassVar[str] = "FIREWORKS_API_KEY"
 
 
 @dataclass(frozen=True)
 class Gemini(OpenAI):
-    """A Gemini model by Google's OpenAI-compatible endpoint. Key: GEMINI_API_KEY.
+    """A Gemini model by Google's OpenAI-compatible endpoint. Key: GEMINI_API_KEY; address: GOOGLE_GEMINI_BASE_URL, if any.
 
     >>> dr.Gemini("gemini-2.5-flash").endpoint
     'https://generativelanguage.googleapis.com/v1beta/openai'
@@ -91,6 +97,8 @@ class Gemini(OpenAI):
 
     provider: ClassVar[str] = "gemini"
     address: ClassVar[str] = "https://generativelanguage.googleapis.com/v1beta/openai"
+    address_variable: ClassVar[str] = "GOOGLE_GEMINI_BASE_URL"
+    adds_path: ClassVar[bool] = True
     key_variable: ClassVar[str] = "GEMINI_API_KEY"
 
 
@@ -109,7 +117,7 @@ class HFInference(OpenAI):
 
 @dataclass(frozen=True)
 class Ollama(OpenAI):
-    """A model in an Ollama server, by default on this machine. It needs no key.
+    """A model in an Ollama server, by default on this machine or where OLLAMA_HOST says. It needs no key.
 
     >>> dr.Ollama("llama3.2").endpoint
     'http://localhost:11434/v1'
@@ -117,6 +125,9 @@ class Ollama(OpenAI):
 
     provider: ClassVar[str] = "ollama"
     address: ClassVar[str] = "http://localhost:11434/v1"
+    address_variable: ClassVar[str] = "OLLAMA_HOST"
+    adds_path: ClassVar[bool] = True
+    is_named_by_host: ClassVar[bool] = True
     key_variable: ClassVar[str] = "OLLAMA_API_KEY"
     needs_key: ClassVar[bool] = False
 
@@ -151,9 +162,10 @@ class LlamaCppServer(OpenAI):
 
 @dataclass(frozen=True)
 class AzureOpenAI(OpenAI):
-    """A deployment at Azure: `model` is its name, `base_url` the resource, such as "https://my-resource.openai.azure.com". Key: AZURE_OPENAI_API_KEY.
+    """A deployment at Azure: `model` is its name, `base_url` the resource, such as "https://my-resource.openai.azure.com" (or AZURE_OPENAI_ENDPOINT). Key:
+    AZURE_OPENAI_API_KEY.
 
-    Without `api_version`, Azure's v1 API is spoken; with one, the older API of that date. Raises SettingError without `base_url`.
+    Without `api_version`, Azure's v1 API is spoken; with one (or OPENAI_API_VERSION), the older API of that date. Raises SettingError without an address.
 
     >>> dr.AzureOpenAI("my-gpt", base_url="https://mine.openai.azure.com").url("/chat/completions")
     'https://mine.openai.azure.com/openai/v1/chat/completions'
@@ -162,12 +174,17 @@ class AzureOpenAI(OpenAI):
     api_version: str | None = setting()
 
     provider: ClassVar[str] = "azure"
+    address_variable: ClassVar[str] = "AZURE_OPENAI_ENDPOINT"
     key_variable: ClassVar[str] = "AZURE_OPENAI_API_KEY"
 
     def __post_init__(self) -> None:
+        is_told = self.base_url is not None
         super().__post_init__()
+        if not is_told and self.api_version is None and (version := os.environ.get("OPENAI_API_VERSION", "").strip()):
+            object.__setattr__(self, "api_version", version)
         if self.base_url is None:
-            raise SettingError("AzureOpenAI: base_url is missing. Give the address of your resource, like 'https://my-resource.openai.azure.com'.")
+            like = "'https://my-resource.openai.azure.com'"
+            raise SettingError(f"AzureOpenAI: base_url is missing. Give the address of your resource, like {like}, or set AZURE_OPENAI_ENDPOINT.")
 
     def key(self) -> str | None:
         if (found := super().key()) is None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from dreamframe.errors import MissingExtraError, NotAllowedError, SettingError
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.settings import Connection
+from dreamframe.models.api.wire import Dialect
 from dreamframe.models.base import steering
 from dreamframe.models.llms.openai import OpenAI
 from dreamframe.models.prices import Price
@@ -40,8 +41,8 @@ SECRET = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)(_|$)")
 class LiteLLM(OpenAI):
     """A model by its litellm name, like "bedrock/anthropic.claude-3-haiku-20240307-v1:0". Keys are those that litellm reads from the environment.
 
-    Needs `pip install 'dreamframe[litellm]'`, in an environment without openai 3. Its calls cost more CPU than those of a class of our own: prefer that
-    where there is one. Retries and limits are ours, not litellm's.
+    Needs `pip install 'dreamframe[litellm]'`. Its calls cost more CPU than those of a class of our own: prefer that where there is one. Retries and
+    limits are ours, not litellm's.
 
     >>> dr.LiteLLM("cohere/command-r", temperature=0).label
     'cohere/command-r'
@@ -52,9 +53,11 @@ class LiteLLM(OpenAI):
 
     provider: ClassVar[str] = "litellm"
     has_batches: ClassVar[bool] = False
+    dialect: ClassVar[Dialect] = Dialect(streams=("no",))  # litellm streams for servers that want it
     address: ClassVar[str] = ""
     key_variable: ClassVar[str] = "LITELLM_API_KEY"
     needs_key: ClassVar[bool] = False
+    library: ClassVar[str] = "litellm"
     pip_extra: ClassVar[str] = "litellm"
 
     def identity_fields(self) -> Mapping[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,19 +11,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, ServerError, SettingError
+from dreamframe.errors import (
+    BadReplyError,
+    BadRequestError,
+    CallError,
+    ContextLengthError,
+    DreamframeError,
+    MissingExtraError,
+    ServerError,
+    SettingError,
+)
 from dreamframe.models.base import LLM, Client, ModelSettings, setting, steering
 from dreamframe.models.local.chat_template import read_in, without_clock
 from dreamframe.models.local.constrained import grammar, refusal
 from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check_extras
 from dreamframe.models.local.gguf import gguf_header
+from dreamframe.models.local.measured import of_gguf
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
-from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, weights_path
+from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, missing_weights, weights_path
+from dreamframe.models.measure import Measure
 from dreamframe.models.pinned import OfWeights
-from dreamframe.models.request import Completion, Request
+from dreamframe.models.request import Completion, Request, Sampling
 
 DEFAULT_CONTEXT = 4096  # tokens of a request, where the model reads as many
 DEFAULT_SLOTS = 4
+EXTRAS = {  # of llama.cpp's server, for one request
+    **dict.fromkeys(("top_k", "min_keep", "repeat_last_n", "dry_penalty_last_n", "n_keep", "n_discard", "n_indent", "id_slot", "n_cache_reuse"), NUMBER),
+    **dict.fromkeys(("min_p", "typical_p", "xtc_probability", "xtc_threshold", "adaptive_target", "adaptive_decay"), NUMBER),
+    **dict.fromkeys(("top_n_sigma", "dynatemp_range", "dynatemp_exponent", "dry_multiplier", "dry_base", "dry_allowed_length", "repeat_penalty"), NUMBER),
+    **dict.fromkeys(("mirostat", "mirostat_tau", "mirostat_eta", "n_probs", "top_logprobs", "t_max_predict_ms"), NUMBER),
+    **dict.fromkeys(("reasoning_budget_tokens", "thinking_budget_tokens"), NUMBER),
+    **dict.fromkeys(("ignore_eos", "logprobs", "post_sampling_probs", "cache_prompt", "backend_sampling", "add_generation_prompt"), YES_NO),
+    **dict.fromkeys(("continue_final_message", "parallel_tool_calls", "timings_per_token", "return_tokens"), YES_NO),
+    **dict.fromkeys(("samplers", "dry_sequence_breakers", "tools", "tool_choice", "reasoning_format", "reasoning_effort", "lora", "grammar"), ANYTHING),
+    "chat_template_kwargs": DICT,
+}
 
 
 class InGguf(OfWeights):
@@ -44,6 +68,10 @@ class InGguf(OfWeights):
         """What the file holds, as a digest."""
         return gguf_identity(self.model, type(self).__name__)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        here = importlib.util.find_spec("xllamacpp") is not None
+        return (*(() if here else (no_xllamacpp(type(self).__name__),)), *missing_weights(self.model))
+
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
         assert isinstance(self, ModelSettings)
@@ -58,7 +86,8 @@ class LlamaCpp(InGguf, LLM):
     llama.cpp rounds it up to a multiple of 256). `slots` requests are decoded together;
     `threads` are chosen from the cores that are free when the model is loaded. `adapter` is a LoRA adapter in a GGUF file.
     The same request gives the same answer, but for rounding where requests are decoded together: a near tie may fall the other way.
-    A file without a chat template is a base model: it continues the prompt.
+    A file without a chat template is a base model: it continues the prompt. `extra` takes what llama.cpp's server takes beside the usual settings, such
+    as top_k, min_p and repeat_penalty; what it does not know is refused.
 
     >>> dr.LlamaCpp("model.gguf", temperature=0, max_tokens=64).label
     'model.gguf'
@@ -82,10 +111,19 @@ class LlamaCpp(InGguf, LLM):
             value = getattr(self, name)
             object.__setattr__(self, name, value if value is None or isinstance(value, str) else str(value))
 
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        check_extras(sampling, EXTRAS, who=step)
+        if is_held and "grammar" in sampling.extras():
+            raise SettingError(f"{step}: extra={{'grammar': …}} and schema= both say what an answer must be; give one of them.")
+
     @property
     def concurrency(self) -> int:
         """Requests that are decoded together."""
         return self.slots
+
+    def measure(self) -> Measure | None:
+        self.check_reach()
+        return of_gguf(self.gguf, context=context_of(self.gguf, self.n_ctx), who=self.label)
 
     def identity_fields(self) -> Mapping[str, object]:
         own = super().identity_fields()  # which asks whether they may be opened
@@ -105,7 +143,11 @@ def need_xllamacpp(who: str) -> None:
     try:
         import xllamacpp  # noqa: F401
     except ImportError as exc:
-        raise MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who) from exc
+        raise no_xllamacpp(who) from exc
+
+
+def no_xllamacpp(who: str) -> MissingExtraError:
+    return MissingExtraError("xllamacpp", extra="llamacpp", needed_for=who)
 
 
 def gguf_file(name: str, who: str) -> Path:

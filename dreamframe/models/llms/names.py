@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamframe.errors import SettingError, did_you_mean
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import called, described
 from dreamframe.names import named, providers
 
 EXAMPLE = 'dr.llm("openai/gpt-4o-mini")'
@@ -20,6 +21,8 @@ def llm(name: str, **settings: Any) -> LLM:
     >>> dr.llm("openai/gpt-4o-mini", temperature=0).model
     'gpt-4o-mini'
     """
+    if not isinstance(name, str):
+        raise SettingError(f"llm: {described(name)} is not a name such as 'openai/gpt-4o-mini'; a model is given to a verb as it is.{called(name)}")
     provider, slash, model = name.partition("/")
     places = providers()
     known = list(places)

@@ -19,7 +19,8 @@ from dreamframe.models.request import Question
 class OpenAI(ApiLLM):
     """A model behind OpenAI's API, or behind any server that speaks it (`base_url=`).
 
-    The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none.
+    The key is `api_key` or the environment variable OPENAI_API_KEY, read when the first call is made; a server of your own may need none. Without
+    `base_url`, OPENAI_BASE_URL is read when the settings are made, as if it were given.
     `identity` stands for the address: give the old one, and the answers are kept when a server moves. `api` is "chat", "completions" for base models, or
     "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is left out after its first refusal.
 
@@ -35,6 +36,7 @@ class OpenAI(ApiLLM):
     provider: ClassVar[str] = "openai"
     has_batches: ClassVar[bool] = True
     address: ClassVar[str] = "https://api.openai.com/v1"
+    address_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
 
     def identity_fields(self) -> Mapping[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,15 +10,29 @@ from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.batching import Batcher
 from dreamframe.models.local.chat_template import given_template
+from dreamframe.models.local.extras import COUNT, DICT, NUMBER, POSITIVE, SHARE, SOME, Kind, check_extras
+from dreamframe.models.local.load_settings import is_config, load_text, quantization_text
+from dreamframe.models.local.measured import of_folder
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
-from dreamframe.models.request import Completion, Request
+from dreamframe.models.measure import Measure
+from dreamframe.models.request import Completion, Request, Sampling
 
 if TYPE_CHECKING:
     from dreamframe.models.local.batching import Batcher
     from dreamframe.models.local.decoder import Decoder, Prepared
 
-QUANTIZATIONS = ("8bit", "4bit")
+BEAMS = {"length_penalty": NUMBER, "early_stopping": Kind("True, False or 'never'", lambda v: isinstance(v, bool) or v == "never")}  # beside num_beams
+EXTRAS = {
+    "top_k": COUNT,
+    "min_p": SHARE,
+    "repetition_penalty": POSITIVE,
+    "no_repeat_ngram_size": COUNT,
+    "min_new_tokens": COUNT,
+    "num_beams": SOME,
+    **BEAMS,
+    "chat_template_kwargs": DICT,
+}
 
 
 @dataclass(frozen=True)
@@ -25,14 +40,18 @@ class Transformers(LocalSettings, LLM):
     """A language model in this process. Needs `pip install 'dreamframe[local]'`.
 
     `model` is a folder, a GGUF file (converted once), a Hub id (its `revision` resolved to a commit), or a model that the plan trains. `adapter` is a
-    folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes. `dtype` is float32 on a CPU and the weights' own
-    elsewhere. `chat_template` replaces the model's own: one over `messages`, or one of a prompt, such as "Q: {{prompt}} A:" (`{{system_prompt}}` where
-    that shall go), as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code
-    that it comes with.
+    folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes, or a configuration object of transformers such as
+    `BitsAndBytesConfig(…)`. `dtype` ("bfloat16", torch.bfloat16, "auto") is float32 on a CPU and the weights' own elsewhere. `load` takes
+    attn_implementation, max_memory, device_map, low_cpu_mem_usage and use_safetensors for `from_pretrained`: where and how fast, never what.
+    `chat_template` replaces the model's own: one over `messages`, or one of a prompt, such as "Q: {{prompt}} A:" (`{{system_prompt}}` where that shall go),
+    as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code that it comes with.
 
     Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
     that budget halves when memory runs out. A request's answer does not depend on its batch but for rounding, where two tokens are all but
-    equally likely. `extra` knows top_k, min_p, repetition_penalty and chat_template_kwargs.
+    equally likely. `extra` knows top_k, min_p, repetition_penalty, no_repeat_ngram_size and min_new_tokens (tokens), chat_template_kwargs, and for beam
+    search num_beams with length_penalty and early_stopping, all as transformers' generate means them; what it does not know is refused. Beams are greedy
+    and write free text: SettingError where a temperature, top_p, a bias or a schema shall hold as well. Of a model's own generation config the
+    temperature and its kin are used, its num_beams is not.
 
     >>> dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", temperature=0).label
     'SmolLM2-135M-Instruct'
@@ -40,8 +59,8 @@ class Transformers(LocalSettings, LLM):
 
     model: Any
     adapter: Any = setting()
-    quantization: str | None = setting()
-    dtype: str | None = setting()
+    quantization: Any = setting()
+    dtype: Any = setting()
     revision: str | None = setting()
     chat_template: str | None = setting()
     trust_remote_code: bool = setting(False)
@@ -49,8 +68,11 @@ class Transformers(LocalSettings, LLM):
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(128)
+    load: Any = steering()  # a dict, with the keys of models/local/load_settings.py
 
+    handed_on: ClassVar[tuple[str, ...]] = ("load",)
     provider: ClassVar[str] = "transformers"
+    needs_to_hold: ClassVar[tuple[str, ...]] = ("llguidance",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,8 +80,33 @@ class Transformers(LocalSettings, LLM):
             object.__setattr__(self, "model", self.model.model)
         object.__setattr__(self, "chat_template", given_template(self.chat_template, "Transformers"))
         self.check_local()
-        if self.quantization not in (None, *QUANTIZATIONS):
-            raise SettingError(f"Transformers: quantization={self.quantization!r} is not one of {', '.join(map(repr, QUANTIZATIONS))}.")
+        object.__setattr__(self, "quantization", quantization_text(self.quantization, who="Transformers"))
+        if self.load is not None:
+            object.__setattr__(self, "load", load_text(self.load, self.device, who="Transformers"))
+
+    def check_reach(self) -> None:
+        super().check_reach()
+        if self.authority is not None and is_config(self.quantization):
+            self.authority.arguments(json.loads(self.quantization), who=f"{self.label} quantization=")
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:
+        check_extras(sampling, EXTRAS, who=step)
+        given = sampling.extras()
+        limits = [n for n in ("no_repeat_ngram_size", "min_new_tokens") if given.get(n)]
+        if limits and is_held:
+            raise SettingError(f"{step}: extra={{{limits[0]!r}: …}} cannot be held together with schema=: leave one of them out.")
+        if given.get("num_beams", 1) > 1:
+            names = ("top_p", "logit_bias", "presence_penalty", "frequency_penalty")
+            against = [f"{n}=" for n in names if getattr(sampling, n)] + [f"extra={{{n!r}: …}}" for n in ("top_k", "min_p") if given.get(n)]
+            against += ["temperature="] * bool(sampling.temperature) + ["schema="] * is_held
+            if against:
+                raise SettingError(f"{step}: num_beams searches for the likeliest text, and {against[0]} has no meaning there: leave one of them out.")
+        elif lonely := [n for n in BEAMS if n in given]:
+            raise SettingError(f"{step}: extra={{{lonely[0]!r}: …}} belongs to beam search; give num_beams too.")
+
+    def measure(self) -> Measure | None:
+        self.check_reach()
+        return of_folder(self.to_load(), chat_template=self.chat_template, context=None)
 
     def client(self) -> Client:
         return TransformersClient(self)

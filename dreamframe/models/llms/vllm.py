@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -13,8 +14,11 @@ from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError
 from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.chat_template import drops_system, given_template, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
+from dreamframe.models.local.extras import ANYTHING, check_extras
+from dreamframe.models.local.measured import of_folder
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
+from dreamframe.models.measure import Measure
 from dreamframe.models.request import Completion, Request
 
 HOW = {  # engine arguments that steer where and how fast, never what
@@ -58,6 +62,7 @@ class VLLM(LocalSettings, LLM):
     counts: ClassVar[tuple[str, ...]] = ("n_ctx", "tensor_parallel", "concurrency")
     needs: ClassVar[tuple[str, ...]] = ("vllm",)
     pip_extra: ClassVar[str] = "vllm"
+    needs_peft: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -72,6 +77,10 @@ class VLLM(LocalSettings, LLM):
         seen = super().identity_fields()
         chosen = {k: v for k, v in json.loads(self.engine or "{}").items() if k not in HOW}
         return {**seen, "engine": chosen} if chosen else seen
+
+    def measure(self) -> Measure | None:
+        self.check_reach()
+        return of_folder(self.to_load(), chat_template=self.chat_template, context=self.n_ctx)
 
     def client(self) -> Client:
         return VLLMClient(self)
@@ -169,6 +178,7 @@ def sampling_params(request: Request, engine: Running, *, room: int) -> Any:
     sampling = question.sampling
     extras = {k: v for k, v in sampling.extras().items() if k != "chat_template_kwargs"}
     given = {n: getattr(sampling, n) for n in ("temperature", "top_p", "presence_penalty", "frequency_penalty")}
+    check_extras(sampling, dict.fromkeys((*inspect.signature(SamplingParams).parameters, "chat_template_kwargs"), ANYTHING), who="VLLM")
     params: dict[str, Any] = {**engine.defaults, **{k: v for k, v in given.items() if v is not None}, **extras}
     params["max_tokens"] = min(sampling.max_tokens or params.get("max_tokens") or room, room)
     params["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal

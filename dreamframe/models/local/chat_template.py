@@ -98,3 +98,15 @@ def lost(tokenizer: Any, template: str, *roles: str) -> frozenset[str]:
 def drops_system(tokenizer: Any, template: str | None) -> bool:
     """Whether a template takes a system prompt and says nothing of it to the model."""
     return template is not None and "system" in lost(tokenizer, template, "system", "user")
+
+
+def closing_token(tokenizer: Any, template: str) -> str | None:
+    """The token of its own with which a template closes an answer, told by trying; None where it closes with none, or refuses to be tried."""
+    messages = [{"role": role, "content": PROBES[role]} for role in ("user", "assistant")]
+    try:
+        text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False)
+    except Exception:  # noqa: BLE001  as above
+        return None
+    after = text.rpartition(PROBES["assistant"])[2].lstrip() if PROBES["assistant"] in text else ""
+    own = [token.content for token in tokenizer.added_tokens_decoder.values()]
+    return max((token for token in own if token and after.startswith(token)), key=len, default=None)

@@ -35,8 +35,11 @@ def refusal(json_schema: str) -> str:
 
 
 def _bounded(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema with whole numbers kept within 64 bits, where nothing else bounds them."""
+    """The schema with whole numbers kept within 64 bits, where nothing else bounds them, and no fields but those it names, where it says nothing of
+    others: as the strict modes of APIs take it. Small models make up fields without end."""
     held = {k: _inside(k, v) for k, v in schema.items()}
+    if "properties" in held:
+        held.setdefault("additionalProperties", False)
     if held.get("type") == "integer" and not BOUNDS & set(held):
         held |= {"minimum": -MOST, "maximum": MOST}
     return held

@@ -29,6 +29,9 @@ class Row:
     top_k: int = 0  # 0: all
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    min_new: int = 0
+    ngram: int = 0  # tokens of a run that must not come twice; 0: any may
+    read: Sequence[int] = ()  # tokens before the answer that count among such runs
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     bias: dict[int, float] = field(default_factory=dict)
@@ -192,12 +195,25 @@ def _adjust(logits: torch.Tensor, row: Row) -> None:
     if row.tokens and (row.presence_penalty or row.frequency_penalty):
         written, counts = torch.tensor(row.tokens, device=logits.device).unique(return_counts=True)
         logits[written] -= row.presence_penalty + row.frequency_penalty * counts
+    if row.ngram and (spent := _spent(row)):
+        logits[spent] = -torch.inf
+    if len(row.tokens) < row.min_new:
+        logits[sorted(row.ends)] = -torch.inf
     for token, bias in row.bias.items():
         logits[token] += bias
     if row.grammar is not None:
         allowed = torch.frombuffer(bytearray(row.grammar.compute_logit_bias()), dtype=torch.uint8).to(logits.device)
         logits[len(allowed) :] = -torch.inf  # rows of the embedding that no token has
         logits[: len(allowed)].masked_fill_(allowed[: len(logits)] == 0, -torch.inf)
+
+
+def _spent(row: Row) -> list[int]:
+    """The tokens that would end a run of `ngram` tokens which was there before."""
+    seen = [*row.read, *row.tokens]
+    if len(seen) < row.ngram:
+        return []
+    begun = seen[len(seen) - row.ngram + 1 :]
+    return sorted({seen[i + row.ngram - 1] for i in range(len(seen) - row.ngram + 1) if seen[i : i + row.ngram - 1] == begun})
 
 
 def _sample(logits: torch.Tensor, row: Row) -> int:

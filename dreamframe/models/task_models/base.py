@@ -22,15 +22,17 @@ class TaskModel(ModelSettings):
     model: Any
 
     provider: ClassVar[str] = "task model"
+    tells_scores: ClassVar[bool] = False  # whether its answers can tell the scores of all labels: `wants_scores(request.question)`, `with_scores`
 
     @property
     def gives_many(self) -> bool:
         """Whether a text gets any number of labels, as `predictions`, rather than one."""
         return bool(getattr(self, "multi_label", False))
 
-    def question(self, labels: Sequence[str] | None = None) -> Question:
-        """What is the same for every text."""
-        schema = None if labels is None else json.dumps({"enum": list(labels)}, ensure_ascii=False, separators=(",", ":"))
+    def question(self, labels: Sequence[str] | None = None, *, scores: bool = False) -> Question:
+        """What is the same for every text. With `scores`, the answer tells those of all labels."""
+        asked = {**({"enum": list(labels)} if labels is not None else {}), **({"scores": True} if scores else {})}
+        schema = json.dumps(asked, ensure_ascii=False, separators=(",", ":")) if asked else None
         return Question(llm=self, form="input", json_schema=schema)
 
 
@@ -48,7 +50,33 @@ class Reading:
 
 def labels_of(question: Question) -> list[str] | None:
     """The labels that a model is to choose among; None: its own."""
-    return None if question.json_schema is None else list(json.loads(question.json_schema)["enum"])
+    labels = None if question.json_schema is None else json.loads(question.json_schema).get("enum")
+    return None if labels is None else list(labels)
+
+
+def wants_scores(question: Question) -> bool:
+    """Whether the answer tells the scores of all labels."""
+    return question.json_schema is not None and bool(json.loads(question.json_schema).get("scores"))
+
+
+def with_scores(answer: str, scores: Sequence[tuple[str, float]]) -> str:
+    """A `prediction`, or `predictions`, with the scores of all labels.
+
+    >>> with_scores('{"label": "good", "score": 0.75}', [("good", 0.75), ("bad", 0.25)])
+    '{"label": "good", "score": 0.75, "all": [["good", 0.75], ["bad", 0.25]]}'
+    """
+    return json.dumps({**json.loads(answer), "all": [[label, float(score)] for label, score in scores]}, ensure_ascii=False)
+
+
+def read_scores(text: str | None, labels: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The scores of all labels, the highest first. Raises ParseError where the answer does not tell them, or tells those of other labels."""
+    try:
+        found = [(str(label), float(score)) for label, score in json.loads(text or "")["all"]]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ParseError(f"not the scores of all labels: {exc}", text=text) from exc
+    if labels is not None and {label for label, _ in found} != set(labels):
+        raise ParseError(f"the model told scores of {', '.join(repr(label) for label, _ in found)}, and was asked for others", text=text)
+    return [{"label": label, "score": score} for label, score in sorted(found, key=lambda pair: -pair[1])]
 
 
 def prediction(label: str, score: float) -> str:

@@ -48,6 +48,7 @@ class HFClassifier(LocalSettings, TaskModel):
     concurrency: int = steering(256)
 
     provider: ClassVar[str] = "hf-classifier"
+    tells_scores: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

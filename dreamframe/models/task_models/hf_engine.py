@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from dreamframe.models.local.loading import best_device, context_of, free_memory
 from dreamframe.models.local.quiet import quiet
 from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.request import Completion, Request
-from dreamframe.models.task_models.base import Reading, labels_of, prediction, predictions
+from dreamframe.models.task_models.base import Reading, labels_of, prediction, predictions, wants_scores, with_scores
 
 CPU_TOKENS, GPU_TOKENS = 1024, 16384  # a batch's budget, padding included
 
@@ -31,12 +31,14 @@ class Text:
     labels: tuple[str, ...]  # those that it may get
     outputs: tuple[int, ...]  # where the model answers about them; empty for zero-shot
     n_tokens: int
+    has_scores: bool = False  # whether the answer tells those of all labels
 
 
 class Reader:
     """The model, its labels and its limits."""
 
     is_out_of_memory = staticmethod(is_out_of_memory)
+    cut = "only_first"  # of a text and a hypothesis: the text
 
     def __init__(self, model: Any, tokenizer: Any, reading: Reading, labels: Sequence[str]) -> None:
         self._model, self._tokenizer, self._reading = model, tokenizer, reading
@@ -62,7 +64,8 @@ class Reader:
             named = {"id2label": dict(enumerate(labels)), "label2id": {v: i for i, v in enumerate(labels)}} if labels else {}
             config = AutoConfig.from_pretrained(folder, **trust, **named)
             dtype = weights.dtype or ("float32" if device == "cpu" else "auto")
-            model, missing = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, output_loading_info=True, **trust)
+            options = {"output_loading_info": True, "ignore_mismatched_sizes": adapter is not None}  # an adapter brings its own head
+            model, missing = AutoModelForSequenceClassification.from_pretrained(folder, config=config, dtype=dtype, **options, **trust)
             if adapter is None and missing["missing_keys"]:
                 raise SettingError(
                     f"{weights.who}: {reading.label} is not a classifier: it has no weights for {listed(sorted(missing['missing_keys']), most=3)}."
@@ -78,6 +81,9 @@ class Reader:
 
     def prepare(self, request: Request) -> Text:
         """The text as tokens. Raises SettingError for labels that the model does not know, ContextLengthError for a text that is too long."""
+        return replace(self._prepared(request), has_scores=wants_scores(request.question))
+
+    def _prepared(self, request: Request) -> Text:
         asked = labels_of(request.question)
         if asked is None:
             return self._text([self._encoded(request.prompt)], self._labels, tuple(range(len(self._labels))))
@@ -95,7 +101,7 @@ class Reader:
                 raise ContextLengthError(
                     f"{self._reading.label}: the text has {n_tokens} tokens, and the model reads {self._limit}; truncate=True reads its beginning"
                 )
-            inputs = dict(self._tokenizer(text, pair, truncation="only_first", max_length=self._limit))
+            inputs = dict(self._tokenizer(text, pair, truncation=self.cut, max_length=self._limit))
         return inputs
 
     def _text(self, inputs: list[dict[str, list[int]]], labels: tuple[str, ...], outputs: tuple[int, ...]) -> Text:
@@ -136,11 +142,13 @@ class Reader:
             alone = torch.stack([against, values]).softmax(0)[1]
         if reading.multi_label:
             chosen = [(label, float(s)) for label, s in zip(text.labels, alone, strict=True) if s >= reading.threshold]
-            answer = predictions(chosen)
+            answer, scores = predictions(chosen), alone
         else:
             shares = values.softmax(-1) if len(text.labels) > 1 else alone
             best = int(shares.argmax())
-            answer = prediction(text.labels[best], float(shares[best]))
+            answer, scores = prediction(text.labels[best], float(shares[best])), shares
+        if text.has_scores:
+            answer = with_scores(answer, list(zip(text.labels, scores.tolist(), strict=True)))
         return Completion(answer, n_in=text.n_tokens, model=reading.label)
 
     def release(self) -> None:

@@ -1,4 +1,4 @@
-"""Task models that only trainings make: reward models, and few-shot classifiers over an embedder."""
+"""Task models that only trainings make: reward models, cross-encoders, and few-shot classifiers over an embedder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,27 @@ class RewardModel(HFClassifier):
     """
 
     provider: ClassVar[str] = "reward-model"
+    tells_scores: ClassVar[bool] = False
 
     def client(self) -> Client:
         return RewardClient(self)
+
+
+@dataclass(frozen=True)
+class CrossEncoder(HFClassifier):
+    """A cross-encoder in this process, as `dr.CrossEncoderTrainer` trains it: it reads two texts together.
+
+    The column it reads holds lists of two texts: `df.with_columns(pair=pl.concat_list("query", "doc")).classify(model, None, "pair", into="fit")` puts the
+    score, from 0 to 1, into `fit_score`; of one that tells classes, the class into `fit`. With `truncate=True` the longer text of a pair is cut.
+
+    >>> dr.CrossEncoder("me/reranker").label
+    'reranker'
+    """
+
+    provider: ClassVar[str] = "cross-encoder"
+
+    def client(self) -> Client:
+        return PairClient(self)
 
 
 @dataclass(frozen=True)
@@ -47,19 +65,30 @@ class SentenceClassifier(HFClassifier):
         return SentenceClient(self)
 
 
-class RewardClient(HFClassifierClient):
+class TrainedClient(HFClassifierClient):
+    """The loaded model; `reader` is the class that reads for it."""
+
+    reader: ClassVar[str]
+
+    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
+        from dreamframe.models.task_models import trained_engine
+
+        return self.batched(getattr(trained_engine, self.reader).of(self.settings.to_load(), self.settings.reading))
+
+
+class RewardClient(TrainedClient):
     """The loaded reward model."""
 
-    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
-        from dreamframe.models.task_models.trained_engine import RewardReader
-
-        return self.batched(RewardReader.of(self.settings.to_load(), self.settings.reading))
+    reader = "RewardReader"
 
 
-class SentenceClient(HFClassifierClient):
+class PairClient(TrainedClient):
+    """The loaded cross-encoder."""
+
+    reader = "PairReader"
+
+
+class SentenceClient(TrainedClient):
     """The loaded embedder with its head."""
 
-    def load(self) -> tuple[Reader, Batcher[Text, Completion]]:
-        from dreamframe.models.task_models.trained_engine import SentenceReader
-
-        return self.batched(SentenceReader.of(self.settings.to_load(), self.settings.reading))
+    reader = "SentenceReader"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from dreamframe.errors import ContextLengthError, SettingError
+from dreamframe.errors import BadRequestError, ContextLengthError, SettingError
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.loading import best_device, own_memory
 from dreamframe.models.local.quiet import quiet
@@ -44,6 +45,21 @@ class RewardReader(Reader):
         return Completion(prediction("reward", float(logits[0, 0])), n_in=text.n_tokens, model=self._reading.label)
 
 
+class PairReader(Reader):
+    """A sequence classifier that reads two texts together; with one output, that is a score from 0 to 1."""
+
+    cut = "longest_first"
+
+    def _encoded(self, text: str, pair: str | None = None) -> dict[str, list[int]]:  # noqa: ARG002  the text holds both
+        first, second = _pair(text, self._reading.label)
+        return super()._encoded(first, second)
+
+    def _completion(self, text: Text, logits: torch.Tensor) -> Completion:
+        if len(self._labels) > 1:
+            return super()._completion(text, logits)
+        return Completion(prediction("score", float(logits[0, 0].sigmoid())), n_in=text.n_tokens, model=self._reading.label)
+
+
 class SentenceReader(Reader):
     """A sentence-transformers model whose last layer gives a logit for each label of `labels.json`."""
 
@@ -72,6 +88,15 @@ class SentenceReader(Reader):
         with torch.inference_mode():
             logits: torch.Tensor = self._model(dict(padded))["sentence_embedding"]
         return logits.float().cpu()
+
+
+def _pair(text: str, who: str) -> tuple[str, str]:
+    """The two texts of a JSON list. Raises BadRequestError for anything else."""
+    with contextlib.suppress(ValueError):
+        held = json.loads(text)
+        if isinstance(held, list) and len(held) == 2 and all(isinstance(t, str) for t in held):
+            return held[0], held[1]
+    raise BadRequestError(f'{who} reads pairs of texts; give a column of lists of two, such as pl.concat_list("query", "doc")')
 
 
 def _chat(text: str) -> list[dict[str, str]] | None:

@@ -30,7 +30,7 @@ from dreamframe.plan.json.write import FORMAT, TYPES
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import VERBS, relational
 from dreamframe.plan.steps.relational import Relational
-from dreamframe.plan.steps.source import HubStream, KeptScan, Scan
+from dreamframe.plan.steps.source import HubStream, KeptScan, LeftOut, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.parsers import WERE_FUNCTIONS
@@ -48,7 +48,7 @@ def plan_of(
     *,
     functions: Given = (),
     allow: Iterable[str | os.PathLike[str]] = (),
-    rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None = None,
+    rows: Callable[[Mapping[str, Any]], pl.DataFrame | None] | None = None,
     trust_remote_code: bool = False,
 ) -> Step:
     """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold. `allow` lists what it may reach.
@@ -118,7 +118,7 @@ class Reader:
     def __init__(
         self,
         given: Mapping[str, object],
-        rows: Callable[[Mapping[str, Any]], pl.DataFrame] | None,
+        rows: Callable[[Mapping[str, Any]], pl.DataFrame | None] | None,
         trust_remote_code: bool,
         authority: Authority = NONE,
     ) -> None:
@@ -135,7 +135,9 @@ class Reader:
         fields["inputs"] = tuple(self._below(n) for n in held["inputs"])
         if issubclass(cls, Relational) and fields.get("verb") not in VERBS:
             raise PlanFormatError(f"{fields.get('verb')!r} is no verb of frames")
-        if "rows" in held:
+        if "rows" in held and "elsewhere" in held["rows"]:
+            cls, fields = self._elsewhere(held["rows"], fields)
+        elif "rows" in held:
             fields["data"] = self._source(held["rows"])
         if issubclass(cls, HubStream):
             fields |= {name: str(fields[name]) for name in ("repo", "split", "revision")}
@@ -157,8 +159,20 @@ class Reader:
         elif self._rows is None:
             raise PlanFormatError("the plan's rows are kept in a session: read it there, with session.plan(...)")
         else:
-            found = self._rows(rows)
+            handed = self._rows(rows)
+            if handed is None:
+                raise PlanFormatError("the plan's rows are not here")
+            found = handed
         return found.cast({str(name): expressions.type_read(tree) for name, tree in rows.get("types", {}).items()})
+
+    def _elsewhere(self, rows: Mapping[str, Any], fields: dict[str, Any]) -> tuple[type[Step], dict[str, Any]]:
+        """A table whose rows were not published: over rows that the reader hands over, else a step that has none."""
+        columns = tuple((str(name), expressions.type_read(tree)) for name, tree in rows["columns"])
+        found = None if self._rows is None else self._rows({"elsewhere": pl.Schema(dict(columns))})
+        kept: dict[str, Any] = {name: fields[name] for name in ("name", "authority", "cited") if name in fields}
+        if found is not None:
+            return Table, {**kept, "data": found}
+        return LeftOut, {**kept, "columns": columns, "kept_key": str(rows["elsewhere"]), "n_rows": int(rows["n_rows"])}
 
     def _class(self, name: Any) -> type:
         if isinstance(name, Mapping):

@@ -12,8 +12,8 @@ from dreamframe.names import named
 # Beside the public names (names.py): module → classes
 MODULES: Mapping[str, tuple[str, ...]] = {
     "models.request": ("Sampling",),
-    "plan.steps.source": ("Table", "HubTable", "HubStream", "Scan", "KeptScan"),
-    "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "SplitPart"),
+    "plan.steps.source": ("Table", "ReadTable", "HubTable", "HubStream", "Scan", "KeptScan", "LeftOut"),
+    "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "Shard", "SplitPart"),
     "plan.steps.apply": ("MapRows", "MapBatches"),
     "plan.steps.prompt": ("PromptStep",),
     "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),

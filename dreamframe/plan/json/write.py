@@ -110,6 +110,8 @@ class Writer:
             if f.name in without or f.metadata.get("secret") or f.metadata.get("is_lent") or not (f.init or f.metadata.get("is_written")):
                 continue
             value = getattr(record, f.name)
+            if f.metadata.get("is_written_if_given") and value == f.default:
+                continue
             if not f.metadata.get("runtime") or _is_plain(value):
                 fields[f.metadata.get("written_as", f.name)] = self.value(value)
         return {"fields": fields | self._told(record) | (_weights(record) if self._is_for_strangers else {})}

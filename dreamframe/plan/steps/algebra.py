@@ -244,6 +244,32 @@ class Join(Relational):
         return n_in[0] * n_in[1] if self.how == "cross" and n_in[0] is not None and n_in[1] is not None else None
 
 
+class JoinNearest(Relational):
+    """Each row of the left input beside the nearest one of the right: polars' `join_asof`."""
+
+    recorded_as: ClassVar[type] = Relational
+
+    def passes(self) -> Mapping[str, str]:
+        return {c: c for c in self.inputs[0].schema}
+
+    @property
+    def rows(self) -> Rows:
+        return "same"
+
+
+class Refill(RowVerb):
+    """All rows in their places, with other values in them: `fill_null`, `fill_nan`, `interpolate` and `shift`."""
+
+    @property
+    def rows(self) -> Rows:
+        return "same"
+
+    @cached_property
+    def is_streamed(self) -> bool:  # what is filled by a strategy is filled from other rows
+        options = dict(self.options)
+        return self.verb in ("fill_null", "fill_nan") and options.get("strategy") is None and super().is_streamed
+
+
 class Aggregate(Relational):
     """A row for each group, in order of first appearance. The arguments are the groups' keys, and their values."""
 
@@ -267,8 +293,11 @@ VERBS: Mapping[str, type[Relational]] = {
     "select": Project, "with_columns": WithColumns, "filter": Filter, "drop": Drop, "rename": Rename, "cast": Cast,
     **dict.fromkeys(("head", "limit", "tail", "slice"), Limit),
     "sort": Sort, "join": Join, "aggregate": Aggregate, "concat": Concat,
-    **dict.fromkeys(("explode", "unnest", "drop_nulls", "fill_null", "fill_nan"), RowVerb),
+    **dict.fromkeys(("explode", "unnest", "drop_nulls"), RowVerb),
+    **dict.fromkeys(("fill_null", "fill_nan", "interpolate", "shift"), Refill),
+    "join_asof": JoinNearest,
     **dict.fromkeys(("drop_nans", "gather", "gather_every", "reverse", "unique", "unpivot", "with_row_index"), Relational),
+    **dict.fromkeys(("pivot", "merge_sorted", "update", "count", "null_count", "min", "max", "sum", "mean", "median", "std", "var", "quantile"), Relational),
 }
 
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import ParseError
+from dreamframe.errors import ParseError, SettingError
 from dreamframe.models.request import Failure, Replies, RowContext
-from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions
+from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions, read_scores
 from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.instruct import need_writable
@@ -23,6 +23,7 @@ class Classify(RowStep):
     labels: tuple[str, ...] | None  # None: the model's own
     column: str
     into: str = "label"
+    scores: bool = False  # whether there is a third column, of the scores of all labels
 
     is_expensive: ClassVar[bool] = True
 
@@ -42,7 +43,18 @@ class Classify(RowStep):
 
     def check(self) -> None:
         need_writable(self.column, self.inputs[0].schema, step=self.label)
-        self.adds(self.into, self.score)
+        if self.scores and not self.llm.tells_scores:
+            raise SettingError(f"{self.label}: scores=True needs a model that tells the scores of all labels, and {self.llm.label} does not.")
+        self.adds(self.into, self.score, *([self.all_scores] if self.scores else []))
+
+    def key_fields(self) -> Mapping[str, object]:
+        own = super().key_fields()
+        return own if self.scores else {name: value for name, value in own.items() if name != "scores"}
+
+    @property
+    def all_scores(self) -> str:
+        """The name of the column of the scores of all labels."""
+        return f"{self.into}_scores"
 
     def reads(self) -> frozenset[str]:
         return frozenset({self.column})
@@ -55,6 +67,8 @@ class Classify(RowStep):
         columns: dict[str, pl.DataType] = {self.into: kind, self.score: pl.Float64()}
         if self.llm.gives_many:
             columns = {name: pl.List(dtype) for name, dtype in columns.items()}
+        if self.scores:
+            columns[self.all_scores] = pl.List(pl.Struct({"label": kind, "score": pl.Float64()}))
         return pl.Schema({**self.inputs[0].schema, **columns})
 
     @property
@@ -66,15 +80,16 @@ class Classify(RowStep):
         return f"CLASSIFY {self.into}{among} ← {self.llm.label} {self.column!r}"
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
-        question = ctx.once("question", lambda: ctx.resolve(self.llm).question(self.labels))
+        asked = {"scores": True} if self.scores else {}
+        question = ctx.once("question", lambda: ctx.resolve(self.llm).question(self.labels, **asked))
         texts = template.as_text(rows.get_column(self.column))
         made = self._read(await ctx.ask(question, texts), texts, ctx)
-        columns = ((self.into, 0), (self.score, 1))
+        columns = ((self.into, 0), (self.score, 1), *([(self.all_scores, 2)] if self.scores else []))
         return rows.with_columns(pl.Series(name, [m and m[i] for m in made], dtype=self.schema[name]) for name, i in columns)
 
-    def _read(self, replies: Replies, texts: pl.Series, ctx: RowContext) -> list[tuple[Any, Any] | None]:
+    def _read(self, replies: Replies, texts: pl.Series, ctx: RowContext) -> list[tuple[Any, ...] | None]:
         """Label and score by position; what is neither is reported to `ctx`."""
-        made: list[tuple[Any, Any] | None] = []
+        made: list[tuple[Any, ...] | None] = []
         read = read_predictions if self.llm.gives_many else read_prediction
         for position, failure in replies.failures.items():
             ctx.fail(position, failure)
@@ -83,7 +98,7 @@ class Classify(RowStep):
             if finish is None:  # not asked, or failed
                 continue
             try:
-                made[position] = read(text, self.labels)
+                made[position] = (*read(text, self.labels), *([read_scores(text, self.labels)] if self.scores else []))
             except ParseError as exc:
                 ctx.fail(position, Failure.of(exc, request=texts[position], keys=replies.keys_of(position)))
         return made

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import Failure, Question, RowContext
-from dreamframe.plan.step import RowStep, Step, kept_columns, step
+from dreamframe.plan.step import RowStep, Step, kept_columns, need_name, step
 from dreamframe.prompts import templates as template
 
 TEXT = (pl.String, pl.Categorical, pl.Enum)
@@ -30,7 +31,7 @@ class Embedding(RowStep):
     @classmethod
     def over(cls, below: Step, by: Any, *more: Step, **fields: Any) -> Self:
         """The step over `below` and further tables, its edges also being the models that the embedder waits for."""
-        need_embedder(by, where=fields.get("name") or cls.__name__.lower())
+        by = need_embedder(by, where=fields.get("name") or cls.__name__.lower())
         return cls(inputs=(below, *more, *(e.step for e in by.edges())), by=by, **fields)
 
     @property
@@ -42,6 +43,7 @@ class Embedding(RowStep):
         return self.name or type(self).__name__.lower()
 
     def check(self) -> None:
+        need_name(self.into, step=self.where)
         for column in sorted(self.reads()):
             need_string(self.inputs[0], column, where=self.where)
         if self.into in self.inputs[0].schema:
@@ -80,13 +82,6 @@ class Embedding(RowStep):
             exc = ParseError(f"the vector has {len(data[position]) // 4} numbers, not the {self.by.dim} that {self.by.label} promised")
             ctx.fail(position % rows, Failure.of(exc, request=texts[position], keys=replies.keys_of(position)))
         return vectors.column(data, self.by.dim)
-
-
-def need_embedder(by: Any, *, where: str) -> Embedder:
-    """The embedder itself, or SettingError where it is something else."""
-    if not isinstance(by, Embedder):
-        raise SettingError(f"{where}: by= is an embedder such as dr.MiniLM(), not a {type(by).__name__}.")
-    return by
 
 
 def need_string(below: Step, column: str, *, where: str) -> None:

@@ -30,11 +30,9 @@ def files_of(format: str, paths: Sequence[str], *, as_they_are: bool = False) ->
     if missing or not files:
         what = f"no such file: {missing[0]!r}" if missing else f"no file matches {', '.join(map(repr, paths))}"
         near = sorted(p.name for p in Path(missing[0] if missing else ".").absolute().parent.glob(f"*.{format}"))[:5] if missing else []
-        is_far = any("://" in f for f in missing)
         raise PlanError(
             f"scan_{format}: {what}."
             + (f" The folder has {', '.join(near)}." if near else "")
-            + (" Files elsewhere are read by polars: dr.frame(pl.scan_csv(...)) and the like." if is_far else "")
         )
     return files
 

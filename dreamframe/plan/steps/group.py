@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import Rows, TableStep, kept_columns, step
@@ -162,6 +163,9 @@ class Cluster(TableStep):
     def output_schema(self) -> pl.Schema:
         return pl.Schema({**self.inputs[0].schema, self.into: pl.UInt32()})
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return () if importlib.util.find_spec("sklearn") else (no_sklearn(),)
+
     def describe(self) -> str:
         return f"CLUSTER {self.into}: {self.k} groups of {self.column!r} (k-means, seed {self.seed})"
 
@@ -177,7 +181,7 @@ class Cluster(TableStep):
             from sklearn.cluster import KMeans
             from threadpoolctl import threadpool_limits
         except ImportError as exc:
-            raise MissingExtraError("scikit-learn", extra="embed", needed_for="cluster") from exc
+            raise no_sklearn() from exc
         import numpy as np
 
         points = vectors.rows_of(values)
@@ -187,3 +191,7 @@ class Cluster(TableStep):
             labels = KMeans(n_clusters=k, n_init=10, random_state=self.seed).fit_predict(points)
         numbers: dict[int, int] = {}
         return [numbers.setdefault(int(label), len(numbers)) for label in labels]
+
+
+def no_sklearn() -> MissingExtraError:
+    return MissingExtraError("scikit-learn", extra="embed", needed_for="cluster")

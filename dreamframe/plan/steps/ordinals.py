@@ -16,6 +16,7 @@ from dreamframe.models.request import RowContext
 from dreamframe.plan.hidden import ORDINAL
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.room import offer_room
 
 
 @step
@@ -35,6 +36,7 @@ class Ordinals(PromptStep):
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
+        offer_room(question, ctx)
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
         ctx.failures.clear()  # a prompt that cannot be written fails where it is asked
         numbers = await ctx.number(question, self.each_sample(prompts))
@@ -74,7 +76,7 @@ def in_two(prompt: PromptStep, below: Step) -> tuple[Ordinals, NumberedPrompt] |
     if column in below.schema:
         return None
     held: Mapping[str, object] = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "inputs"}
-    numbers = Ordinals(inputs=(below,), **{**held, "into": column, "on_error": "null"})  # type: ignore[arg-type]
+    numbers = Ordinals(inputs=(below,), **{**held, "into": column, "on_error": "null", "keep": ()})  # type: ignore[arg-type]
     asks = NumberedPrompt(inputs=(numbers,), **held, ordinals=column)  # type: ignore[arg-type]
     for made in (numbers, asks):
         object.__setattr__(made, "made_from", prompt)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import AnswerError, ParseError, SettingError, TruncatedError
+from dreamframe.errors import AnswerError, DreamframeError, MissingExtraError, ParseError, SettingError, TruncatedError
 from dreamframe.identity.whose_code import is_library, is_own
 from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
 from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
-from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.parsers import Rule
+from dreamframe.prompts.room import offer_room
+from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
@@ -37,6 +42,8 @@ class PromptStep(RowStep):
     sampling: Sampling = Sampling()
     n: int = 1  # samples for each row; more than one gives a list column
     parse: Callable[[str], Any] | None = None
+    held: AnswerSchema | None = None  # what the model is held to where parse= reads its answers; None: parse= reads free text
+    keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column ("prompt", as it was sent; "answer", as it came), and the column's name
     techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
     repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
 
@@ -60,8 +67,18 @@ class PromptStep(RowStep):
         where = self.where
         if self.n < 1:
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
+        self._need_whole_texts(where)
         self.prompt.check(self.inputs[0].schema, step=where)
-        self.adds(self.into)
+        self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
+        self.adds(self.into, *(column for _, column in self.keep))
+
+    def _need_whole_texts(self, where: str) -> None:
+        of_model = f"of {self.llm.label}" if self.llm.label.isprintable() else "of the model"
+        held: list[object] = [getattr(self.prompt, f.name) for f in fields(self.prompt)] if is_dataclass(self.prompt) else []
+        texts = {"name=": self.name, "the prompt": held, "system=": self.system, "sampling": self.sampling.given()}
+        texts |= {f"model {of_model}": self.llm.model, f"system= {of_model}": self.llm.system, f"sampling {of_model}": self.llm.sampling.given()}
+        for what, value in texts.items():
+            need_whole(value, what, step=where)
 
     def reads(self) -> frozenset[str]:
         return frozenset(self.prompt.columns)
@@ -72,6 +89,11 @@ class PromptStep(RowStep):
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        held = getattr(self.llm, "needs_to_hold", ()) if self.schema_ is not None and self.parse is None else ()
+        wanted = [library for library in held if importlib.util.find_spec(library) is None]
+        return tuple(MissingExtraError(m, extra="local", needed_for=f"schema= with {self.llm.label}") for m in wanted)
+
     @property
     def dtype(self) -> pl.DataType:
         """The type of one answer."""
@@ -79,10 +101,15 @@ class PromptStep(RowStep):
 
     def output_schema(self) -> pl.Schema:
         column = pl.List(self.dtype) if self.n > 1 else self.dtype
-        return pl.Schema({**self.inputs[0].schema, self.into: column})
+        many = pl.List(pl.String()) if self.n > 1 else pl.String()
+        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
+        return pl.Schema({**self.inputs[0].schema, self.into: column, **kept})
 
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())
+        for name in ("held", "keep"):  # what is asked of none is no part of it: steps that were kept before these fields are found
+            if not own[name]:
+                own.pop(name)
         if self.sampling == Sampling():  # settings given to the model or to the verb are the same question
             own.pop("sampling")
         return own
@@ -110,6 +137,11 @@ class PromptStep(RowStep):
     def _sampling(self) -> Sampling:
         return self.sampling.over(self.llm.sampling)
 
+    @property
+    def _asked_for(self) -> AnswerSchema | None:
+        """What the model is held to."""
+        return self.held if self.parse is not None else self.schema_
+
     def describe(self) -> str:
         kind = f" → {self.dtype}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
@@ -118,12 +150,12 @@ class PromptStep(RowStep):
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
         llm = ctx.resolve(self.llm)
-        constrain = self.schema_ is not None and self.parse is None
+        held = self._asked_for
         return Question(
             llm=llm,
             system=self.system if self.system is not None else llm.system,
             sampling=self._sampling,
-            json_schema=self.schema_.json_schema if self.schema_ is not None and constrain else None,
+            json_schema=held.json_schema if held is not None else None,
             form=self.prompt.form,
         )
 
@@ -132,14 +164,22 @@ class PromptStep(RowStep):
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
+        offer_room(question, ctx)
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
         prompts = self.each_sample(prompts)
         replies = await ctx.ask(question, prompts, self.samples(rows))
-        values = await self._values(question, prompts, replies, ctx)
+        said = replies.answers.get_column("text").to_list() if self.keep else [None] * len(prompts)
+        values = await self._values(question, prompts, replies, ctx, said)
         column = self._column(values)
         if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
             column = self._lists(column, rows.height, ctx)
-        return rows.hstack([column])
+        return rows.hstack([column, *self._kept(prompts, said)])
+
+    def _kept(self, prompts: pl.Series, said: list[str | None]) -> list[pl.Series]:
+        """The columns of `keep`: failed rows have them too, as far as they came."""
+        texts = said if self.n == 1 else [said[i : i + self.n] for i in range(0, len(said), self.n)]
+        made = {"prompt": prompts.gather_every(self.n).to_list(), "answer": texts}
+        return [pl.Series(name, made[what], dtype=self.schema[name]) for what, name in self.keep]
 
     def each_sample(self, prompts: pl.Series) -> pl.Series:
         """The prompts, one for each sample that is asked for."""
@@ -162,8 +202,8 @@ class PromptStep(RowStep):
         whole = pl.Series([i not in ctx.failures for i in range(height)], dtype=pl.Boolean)
         return pl.select(pl.when(whole).then(lists).otherwise(None).alias(self.into)).to_series().cast(pl.List(self.dtype))
 
-    async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext) -> pl.Series | list[Any]:
-        """Answers as values of the column's type; what cannot be one is reported to `ctx`."""
+    async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext, said: list[str | None]) -> pl.Series | list[Any]:
+        """Answers as values of the column's type; what cannot be one is reported to `ctx`. `said` has the texts, the repaired ones at the end."""
         answers = replies.answers
         for position, failure in replies.failures.items():
             ctx.fail(position // self.n, failure)
@@ -173,7 +213,7 @@ class PromptStep(RowStep):
         read = await self._read(question, answers, ctx)
         keys = {p: replies.keys_of(p) for p in range(len(prompts))}
         values, again = self._settled(question, prompts, read, keys, ctx, last=self.repairs == 0)
-        return await self._repair(question, prompts, replies, values, again, keys, ctx)
+        return await self._repair(question, prompts, replies, values, again, keys, ctx, said=said)
 
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
         """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
@@ -199,7 +239,16 @@ class PromptStep(RowStep):
         return values, again
 
     async def _repair(
-        self, question: Question, prompts: pl.Series, replies: Replies, values: list[Any], again: dict[int, ParseError], keys: Asked, ctx: RowContext
+        self,
+        question: Question,
+        prompts: pl.Series,
+        replies: Replies,
+        values: list[Any],
+        again: dict[int, ParseError],
+        keys: Asked,
+        ctx: RowContext,
+        *,
+        said: list[str | None],
     ) -> list[Any]:
         """Show the model its error, up to `repairs` times. Each turn is a request like any other, so it is paid once."""
         talks = {p: turns(prompts[p], question) for p in again}
@@ -218,8 +267,9 @@ class PromptStep(RowStep):
             read = await self._read(form, reply.answers, ctx)
             keys = {p: (*keys[p], *reply.keys_of(i)) for i, p in enumerate(asked)}
             repaired, again = self._settled(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
-            for p, value in zip(asked, repaired, strict=True):
+            for p, value, text in zip(asked, repaired, reply.answers.get_column("text"), strict=True):
                 values[p] = value
+                said[p] = text if text is not None else said[p]
         return values
 
     def _value_or_error(self, text: str | None, finish: str | None, question: Question) -> Any:
@@ -249,9 +299,12 @@ class PromptStep(RowStep):
     def _parsed(self, text: str) -> Any:
         assert self.parse is not None
         try:
-            value = self.parse(verdict(text) if is_own(self.parse) else text)
+            value = self._through_parse(verdict(text) if is_own(self.parse) else text)
+        except ParseError:
+            raise
         except BaseException as exc:  # it may raise anything, SystemExit too
-            raise ParseError(f"parse= refused the answer: {type(exc).__name__}: {exc}", text=text) from exc
+            what = f"{self.label} wants {self.parse.wants}" if isinstance(self.parse, Rule) else f"parse= refused the answer: {type(exc).__name__}"
+            raise ParseError(f"{what}: {exc}", text=text) from exc
         if value is None:
             return None
         if self.schema_ is not None:
@@ -259,6 +312,20 @@ class PromptStep(RowStep):
         if not isinstance(value, str):
             raise ParseError(f"parse= gave a {type(value).__name__}; say so with schema=, e.g. schema={type(value).__name__}", text=text)
         return value
+
+    def _through_parse(self, text: str) -> Any:
+        """What parse= makes of a text. Of JSON that the model was held to, the value; a text in it, and an answer in free text (of a model that cannot
+        be held), go through parse= as they would alone."""
+        assert self.parse is not None
+        if self.held is None:
+            return self.parse(text)
+        try:
+            value = self.held.parse(text)
+        except ParseError:
+            if unfenced(text).lstrip().startswith("{"):  # JSON of another shape: words and numbers in it are names of fields
+                raise
+            value = text
+        return self.parse(value) if isinstance(value, str) else value
 
 
 def turns(prompt: str, question: Question) -> list[dict[str, Any]]:

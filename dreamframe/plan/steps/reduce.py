@@ -56,6 +56,7 @@ class Reduce(RowStep):
         if self.prompt.models or self.prompt.inputs:
             raise SettingError(f"{self.label}: {self.prompt.summary} looks things up for each row; give a template such as 'Summarise {{{self.column}}}'.")
         self.need(self.column)
+        self.llm.check_asked(self.sampling.over(self.llm.sampling), step=self.label)
         self.prompt.check(pl.Schema({**have, self.column: pl.String()}), step=self.label)
         if self.into in have and self.into != self.column:
             raise DuplicateColumnError(f"{self.label}: the rows are grouped by {self.into!r}. Give the new column another name with into=.")

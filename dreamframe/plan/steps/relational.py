@@ -11,12 +11,15 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
+from dreamframe.plan.hidden import HINT
 from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.redaction.visible import harmless
 
 TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
+
+COMPUTED = frozenset({"filter", "select", "with_columns"})  # those that compute: a number that is compared with a text is wrong whatever the rows are
 
 
 @step
@@ -68,17 +71,45 @@ class Relational(PolarsStep):
             made = super().output_schema()
             if self.verb in TRIED:  # on a row of nulls
                 self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
+            elif self.verb in COMPUTED and not self._together and not all(e.meta.is_column_selection(allow_aliasing=True) for e in self.expressions()):
+                self.apply(pl.LazyFrame(schema=self.inputs[0].schema)).collect()  # on no row: polars compares types when it computes
             return made
-        except pl.exceptions.ColumnNotFoundError as exc:
+        except DreamframeError:
+            raise
+        except (pl.exceptions.ColumnNotFoundError, pl.exceptions.SchemaFieldNotFoundError) as exc:
             missing = _missing_name(str(exc))
             if missing is None:
                 raise
             names = [n for i in self.inputs for n in i.schema.names()]
             raise ColumnNotFoundError(missing, columns=list(dict.fromkeys(names)), step=self.label) from harmless(exc)
+        except UnicodeEncodeError as exc:
+            raise PlanError(f"{self.label}: a name or a text holds half of a surrogate pair, which is no character: {exc}") from exc
         except pl.exceptions.DuplicateError as exc:
-            raise DuplicateColumnError(f"{self.label}: {_said(exc)}") from harmless(exc)
+            raise DuplicateColumnError(f"{self.label}: {self._twice() or _said(exc)}") from harmless(exc)
         except pl.exceptions.PolarsError as exc:
-            raise PlanError(f"{self.label}: {type(exc).__name__}: {_said(exc)}") from harmless(exc)
+            if self.verb == "with_columns" and (twice := self._twice()):
+                raise DuplicateColumnError(f"{self.label}: {twice}") from harmless(exc)
+            no_condition = self._no_condition() if self.verb == "filter" else ""
+            raise PlanError(f"{self.label}: {no_condition or f'{type(exc).__name__}: {_said(exc)}'}") from harmless(exc)
+        except (ValueError, TypeError, OverflowError) as exc:  # what polars says of an argument
+            raise SettingError(f"{self.label}: {_said(exc)}") from harmless(exc)
+
+    def _twice(self) -> str:
+        """Which name two of the expressions give their column, for an error."""
+        names = [e.meta.output_name(raise_if_undetermined=False) for e in self.expressions()]
+        twice = next((n for n in names if n is not None and names.count(n) > 1), None)
+        return "" if twice is None else f"two columns would be called {twice!r}. Name each: .alias('…'), a keyword, or into='…' of a model call."
+
+    def _no_condition(self) -> str:
+        """Which of a filter's expressions is neither true nor false, for an error."""
+        for expr in self.expressions():
+            dtype = pl.LazyFrame(schema=self.inputs[0].schema).select(expr).collect_schema().dtypes()
+            if dtype and dtype[0] != pl.Boolean:
+                if any(HINT in name for name in root_names(expr)):
+                    way = "Ask for a yes or no, dr.prompt(..., schema=bool), or compare the answer: dr.prompt(...) == 'good'"
+                    return f"a condition is true or false, and the model's answer is {dtype[0]}. {way}."
+                return f"a condition is true or false, and {expr} is {dtype[0]}. Compare it, e.g. pl.col('a') > 1."
+        return ""
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         options = dict(self.options)
@@ -89,10 +120,8 @@ class Relational(PolarsStep):
                 return grouped.agg(list(values))
             case "concat":
                 return pl.concat(list(frames), **options)
-            case "join":
-                return frames[0].join(frames[1], *self.args, **options)
             case _:
-                result = getattr(frames[0], self.verb)(*self.args, **options)
+                result = getattr(frames[0], self.verb)(*frames[1:], *self.args, **options)
                 assert isinstance(result, pl.LazyFrame)
                 return result
 
@@ -260,8 +289,37 @@ class RepeatTo(Pick):
 
 
 @step
+class Shard(Pick):
+    """One of n parts of equal size, one after the other; where they cannot be equal, the first have a row more."""
+
+    n: int
+    i: int
+
+    def reads(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def rows(self) -> Rows:
+        return "fewer"
+
+    def n_out(self, *n_in: int | None) -> int | None:
+        return None if n_in[0] is None else len(self._places(n_in[0]))
+
+    def _places(self, height: int) -> range:
+        size, more = divmod(height, self.n)
+        start = self.i * size + min(self.i, more)
+        return range(start, start + size + (self.i < more))
+
+    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+        return self._places(table.height)
+
+    def describe(self) -> str:
+        return f"SHARD {self.i} of {self.n}, one after the other"
+
+
+@step
 class SplitPart(Pick):
-    """One named part of a split: the rows shuffled with a seed and cut by fractions, within each stratum if there are strata.
+    """One named part of a split: the rows shuffled with a seed and cut by fractions (or by numbers of rows), within each stratum if there are strata.
 
     Every row falls into exactly one part. Sizes are rounded so that they add up (largest remainder), with strata as without; every stratum is in every
     part where that can be. Rows keep their input order.
@@ -289,17 +347,29 @@ class SplitPart(Pick):
 
     def n_out(self, *n_in: int | None) -> int | None:
         at = [n for n, _ in self.fractions].index(self.part)
-        return None if n_in[0] is None else apportion(n_in[0], [f for _, f in self.fractions])[at]
+        return None if n_in[0] is None else self._sizes(n_in[0])[at]
+
+    def _sizes(self, height: int) -> list[int]:
+        """The rows of each part, of so many."""
+        sizes = [f for _, f in self.fractions]
+        return [int(s) for s in sizes] if self._are_counts else apportion(height, sizes)
+
+    @property
+    def _are_counts(self) -> bool:
+        return any(f > 1 for _, f in self.fractions)
 
     @property
     def _strata(self) -> tuple[str, ...]:
         return (self.stratify,) if isinstance(self.stratify, str) else self.stratify or ()
 
     def positions(self, table: pl.DataFrame) -> Sequence[int]:
-        fractions = [f for _, f in self.fractions]
+        parts = self._sizes(table.height)
+        if self._are_counts and sum(parts) > table.height:
+            raise SettingError(f"{self.label}: {' + '.join(map(str, parts))} rows asked of {table.height}.")
         if not self.stratify:
-            return sorted(self._cut(list(range(table.height)), apportion(table.height, fractions), salt=0))
-        for (name, fraction), size in zip(self.fractions, apportion(table.height, fractions), strict=True):
+            return sorted(self._cut(list(range(table.height)), parts, salt=0))
+        fractions = [size / table.height for size in parts] if self._are_counts else [f for _, f in self.fractions]
+        for (name, fraction), size in zip(self.fractions, parts, strict=True):
             if table.height and not size:
                 raise SettingError(f"{self.label}: {name}={fraction:g} of {table.height} rows is no row at all. Give it a larger fraction, or more rows.")
         keys = table.select(pl.struct(self._strata).alias("key")).with_row_index("row")

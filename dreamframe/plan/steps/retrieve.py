@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
-from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import RowContext
@@ -51,6 +52,9 @@ class SearchGraph(TableStep):
     def describe(self) -> str:
         return f"SEARCH GRAPH over {VECTOR} (usearch)"
 
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return () if importlib.util.find_spec("usearch") else (no_usearch(),)
+
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
         rows = tables[0]
         graph = await asyncio.to_thread(self._graph, rows) if rows.height else None
@@ -71,8 +75,12 @@ def empty_graph(dim: int) -> Any:
     try:
         from usearch.index import Index
     except ImportError as exc:
-        raise MissingExtraError("usearch", extra="embed", needed_for="retrieve(index='usearch')") from exc
+        raise no_usearch() from exc
     return Index(ndim=dim, metric="ip", dtype="f32", expansion_add=EXPANSION_ADD, expansion_search=EXPANSION_SEARCH)
+
+
+def no_usearch() -> MissingExtraError:
+    return MissingExtraError("usearch", extra="embed", needed_for="retrieve(index='usearch')")
 
 
 class Documents:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -18,11 +18,14 @@ from dreamframe.identity.fingerprint import FileMemo, file_digest, fingerprint, 
 from dreamframe.models.authority import shown
 from dreamframe.models.provenance import Provenance
 from dreamframe.plan.step import Memo, Source, runtime, step
+from dreamframe.plan.steps.ailing import ailing, said
 from dreamframe.plan.steps.files import files_of, is_marked, names_in_rows
-from dreamframe.plan.steps.scanners import scan
+from dreamframe.plan.steps.scanners import scan, widened
 from dreamframe.redaction.secret import hidden, is_secret_name
+from dreamframe.redaction.visible import harmless
 from dreamframe.store.sources import SourceContext
 
+T = TypeVar("T")
 FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
 FILES = FileMemo(rest_s=WRITEBACK_S)  # digests of unchanged files, so that a large one is not read twice
 
@@ -58,6 +61,19 @@ class Table(Source):
 
     def describe(self) -> str:
         return f"TABLE {self.data.height} rows"
+
+
+@step
+class ReadTable(Table):
+    """Rows that polars read from elsewhere when the plan was built: an address, an open file, a spreadsheet, a database. Their identity is their content."""
+
+    origin: str = runtime()  # for people: where they were
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        return (Provenance("dataset", self.origin),)
+
+    def describe(self) -> str:
+        return f"READ {self.origin} [{self.data.height} rows]"
 
 
 def of_the_hub(repo: str, revision: str, license: str | None, citation: str | None) -> Provenance:
@@ -157,9 +173,12 @@ class Scan(Source):
     def content(self, memo: Memo) -> str:  # noqa: ARG002
         files = self.files()
         digests = [file_digest(f, FILES) for f in files]
+        has_late = widened(self.format, files, dict(self.options), self.schema)
         names = names_in_rows(self.format, self.paths, files, dict(self.options))
         if self.format == "text" and any(map(is_marked, files)):
             names.append("without marks")  # read with them once, which rows that were kept then would still be
+        if has_late:
+            names.append("all columns")  # those that the first 100 lines did not name were left out once
         return fingerprint([digests, *names] if names else digests)
 
     def check_unchanged(self, memo: Memo) -> None:
@@ -181,11 +200,26 @@ class Scan(Source):
         if unlisted:
             what = f"scan_{self.format}: the plan does not say which columns {', '.join(map(shown, unlisted))} has, and reading it opens no file to find out"
             raise NotAllowedError(f"{what}. If it may be opened: allow=[{', '.join(map(shown, unlisted))}].")
-        return self._read().collect_schema()
+        schema = self._whole(lambda: self._read().collect_schema())
+        if self.format == "csv" and any("\0" in name for name in schema):  # text of 16 bits, read as if it were of 8
+            raise PlanError(f"scan_{self.format}: {ailing(self.format, self.paths, self.files(), dict(self.options))}")
+        return schema
+
+    def _whole(self, read: Callable[[], T]) -> T:
+        """What a reader gives; its error as a PlanError that names the file."""
+        try:
+            return read()
+        except (pl.exceptions.PolarsError, UnicodeDecodeError) as exc:
+            found = ailing(self.format, self.paths, self.files(), dict(self.options)) or f"{', '.join(self.paths)}: {said(exc)}"
+            raise PlanError(f"scan_{self.format}: {found}") from harmless(exc)
+
+    def ailing(self) -> str:
+        """What is wrong with a file, found by reading each whole; nothing if each can be read."""
+        return ailing(self.format, self.paths, self.files(), dict(self.options), is_read=True)
 
     def lazy(self) -> pl.LazyFrame:
-        rows = self._read()
-        if (now := rows.collect_schema()) != self.schema:
+        rows = self._whole(self._read)
+        if (now := self._whole(rows.collect_schema)) != self.schema:
             raise SourceChangedError(
                 f"scan_{self.format}: {', '.join(self.paths)} has other columns than when the plan was made: {_columns(now)} instead of "
                 f"{_columns(self.schema)}. Make the frame anew."
@@ -246,3 +280,35 @@ class KeptScan(Source):
 
     def describe(self) -> str:
         return f"KEPT {self.described} [{len(self.schema)} columns]"
+
+
+@step
+class LeftOut(Source):
+    """Rows that were not published with their plan. It has their key, so that what a session holds of them is found, and no rows."""
+
+    columns: tuple[tuple[str, Any], ...] = runtime(default=())  # (name, polars type)
+    n_rows: int = runtime(default=0)
+    kept_key: str
+
+    def check(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
+            raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")
+
+    def key_now(self, memo: Memo) -> str:  # noqa: ARG002  known since the plan was published
+        return self.kept_key
+
+    def output_schema(self) -> pl.Schema:
+        return pl.Schema(dict(self.columns))
+
+    def lazy(self) -> pl.LazyFrame:
+        wanted = ", ".join(f"{name}: {dtype}" for name, dtype in self.columns)
+        raise PlanError(
+            f"{self.label}: the {self.n_rows} rows that this plan began with were not published with it, and the session does not hold what was made of "
+            f"them. Hand over rows of your own with the columns {wanted}: dr.from_hub(…, rows=[frame])."
+        )
+
+    def provenance(self) -> tuple[Provenance, ...]:
+        return (Provenance("dataset", f"rows in memory ({', '.join(name for name, _ in self.columns)})"),)
+
+    def describe(self) -> str:
+        return f"ROWS that were not published [{len(self.columns)} columns]"

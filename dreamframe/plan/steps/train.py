@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dreamframe.errors import DreamframeError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import is_place
 from dreamframe.models.edges import Trained
@@ -21,9 +22,14 @@ class Train(ModelStep):
     has_validation: bool = False
 
     def content(self, memo: Memo) -> str | None:  # noqa: ARG002  a trainer reads them by itself
-        """The weights on this machine that the trainer names: what is made with the model depends on them. None where there are none."""
-        held = self.trainer.weights_here()
+        """The weights on this machine that the trainer names, and which weights validation rows make it keep: what is made with the model depends on both.
+        None where there is neither."""
+        kept = self.trainer.kept_by_validation() if self.has_validation else None
+        held = {**self.trainer.weights_here(), **({"kept": kept} if kept else {})}
         return fingerprint(held) if held else None
+
+    def missing(self) -> tuple[DreamframeError, ...]:
+        return self.trainer.missing()
 
     @property
     def label(self) -> str:

@@ -309,7 +309,7 @@ class BatchAsker:
                     return found
                 return await ask()
             except TransientCallError as exc:
-                if attempt == PATIENT_TRIES:
+                if attempt == PATIENT_TRIES or exc.stops_run:
                     raise
                 await asyncio.sleep(max(exc.retry_after_s or 0.0, min(self._poll_s, 2.0 ** (attempt - 1))))
         raise AssertionError("unreachable")

@@ -312,6 +312,10 @@ class Asker:
         if ticket.is_left_behind:
             self._failed(ticket, error)  # nobody is there to hear of another try
             return
+        if error.stops_run:  # a certificate that is not trusted
+            self._stop(error)
+            self._failed(ticket, error)
+            return
         now = self._loop.time()
         wait_s = self._limiter.retry_s(error, attempts=ticket.attempts, tried_s=now - ticket.began)
         is_over = self._patience.is_over(error, ticket.model, ticket.request, now)

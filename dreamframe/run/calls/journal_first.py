@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import CallError, OfflineError
+from dreamframe.errors import CallError, DreamframeError, OfflineError
 from dreamframe.models.answer import as_read
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.run.calls.batch_api import AnyAsker, BatchAskers
@@ -36,6 +36,7 @@ class RunAsking:
         self._stats = stats
         self._options = options
         self._spend = spend
+        self.lacking: DreamframeError | None = None  # what this machine lacks to ask, or to train
         self._batches: BatchAskers | None = None
         self._askers: dict[int, tuple[Any, AnyAsker]] = {}  # id(settings) → they, and whom this run asks
         self._left: list[bytes] = []  # claimed for requests whose asker was cancelled: some may be in flight
@@ -48,6 +49,11 @@ class RunAsking:
         if stores.batch_askers is None:
             stores.batch_askers = BatchAskers(stores, keep=self._keep)
         self._batches = stores.batch_askers
+
+    def check_ready(self) -> None:
+        """Raise what this machine lacks, before the first call leaves or the first training begins."""
+        if self.lacking is not None:
+            raise self.lacking
 
     async def close(self) -> None:
         """The run is over: nothing of it waits any more. Calls that are in flight are paid for, and may come back yet."""
@@ -131,6 +137,7 @@ class RunAsking:
         return [i for i, is_found in zip(positions, found, strict=True) if not is_found]
 
     async def _ask(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int) -> dict[int, Failure]:
+        self.check_ready()
         if stats.first_asked is None:
             stats.first_asked = time.monotonic()
         failures = await self._asker(question).ask(requests, self, order=order)
@@ -148,8 +155,10 @@ class RunAsking:
 
     def _others(self, question: Question) -> Sequence[Asker]:
         """Who else asks for this run."""
+        if not self._askers or (len(self._askers) == 1 and id(question.llm) in self._askers):
+            return []  # most runs ask one model, and what it lacks is not looked for before something is asked
         mine = self._asker(question)
-        return [a for a in dict.fromkeys(a for _, a in self._askers.values()) if a is not mine and isinstance(a, Asker)] if len(self._askers) > 1 else []
+        return [a for a in dict.fromkeys(a for _, a in self._askers.values()) if a is not mine and isinstance(a, Asker)]
 
     async def _show_life(self) -> None:
         """Say again and again that the rows which this session claims are being asked for: an answer may take longer than others' patience."""

@@ -59,7 +59,7 @@ def model_card(value: str, name: str, label: str) -> str:
         return rows.train(trainer, prompt=name, completion="__said").card("me/made")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(value=NASTY, name=NASTY.map(lambda n: n.replace("\0", "\1")), label=NASTY)
 def test_no_text_breaks_the_card_of_a_model(value: str, name: str, label: str):
     front, tokens = parsed(model_card(value + SECRET, name, label + SECRET))

@@ -100,3 +100,9 @@ def test_a_plan_as_text_names_the_data_set_and_holds_neither_rows_nor_token(read
         assert again.collect().equals(rows)
         assert session.plan("x").collect().equals(rows)  # type: ignore[union-attr]
     assert len(reads) == read, "what the session holds is not read again"
+
+
+@pytest.mark.parametrize("split", [None, "", 3, ["train"]])
+def test_what_names_no_split_is_refused_before_the_hub_is_asked(split: Any) -> None:
+    with pytest.raises(dr.errors.SettingError, match="is not the name of a split"):
+        dr.scan_hub("org/name", split=split)

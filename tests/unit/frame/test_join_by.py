@@ -86,11 +86,11 @@ def test_columns_of_both_sides_get_a_suffix():
 
 def test_an_answer_that_is_neither_yes_nor_no_is_a_failed_row_and_no_match():
     llm = dr.testing.Scripted(lambda asked: "perhaps" if "pilot" in asked else "no")
-    rows = joined(llm, on_error="null")
+    rows = joined(llm, on_error="null", repairs=0)
     assert rows.collect().height == 0
     assert rows.failures().height == 3
     with pytest.raises(dr.errors.RowsFailedError, match="neither a yes nor a no"):
-        joined(llm).collect()
+        joined(llm, repairs=0).collect()
 
 
 def test_a_second_run_and_a_longer_right_side_ask_for_new_pairs_only(tmp_path: Path):
@@ -106,7 +106,7 @@ def test_a_second_run_and_a_longer_right_side_ask_for_new_pairs_only(tmp_path: P
 
 WRONG: dict[str, tuple[Callable[[], dr.Frame], type[Exception], str]] = {
     "a column": (lambda: dr.frame(CVS).join_by(dr.frame(JOBS), fitting(), "{cv} {jobb}"), dr.errors.ColumnNotFoundError, "join_by: no column 'jobb'"),
-    "the other side": (lambda: dr.frame(CVS).join_by(JOBS, fitting(), "{cv} {job}"), dr.errors.SettingError, "the other side is a dict"),
+    "the other side": (lambda: dr.frame(CVS).join_by(JOBS, fitting(), "{cv} {job}"), dr.errors.SettingError, "the other side is the dict"),
     "no block": (lambda: joined(fitting(), block=[]), dr.errors.SettingError, "names no column"),
     "a block of a wrong kind": (lambda: joined(fitting(), block=3), dr.errors.SettingError, "block= is a int"),
     "a block's column": (lambda: joined(fitting(), block="twon"), dr.errors.ColumnNotFoundError, "Did you mean 'town'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import polars as pl
 import pytest
 
@@ -43,11 +45,11 @@ def test_a_row_without_a_text_has_no_score_and_comes_last():
 
 def test_an_answer_without_a_number_is_a_failed_row_and_no_default():
     with pytest.raises(dr.errors.RowsFailedError, match=r"1 of 3 rows failed.*ParseError"):
-        rated(["5", "superb", "4"]).collect()
-    kept = rated(["5", "superb", "4"], on_error="null")
+        rated(["5", "superb", "4"], repairs=0).collect()
+    kept = rated(["5", "superb", "4"], repairs=0, on_error="null")
     assert kept.collect().rows() == [("tea", 5.0), ("wind", 4.0), ("rain", None)]
     assert kept.failures()["text"].to_list() == ["superb"]
-    assert rated(["5", "superb", "4"], on_error="drop").collect()["essay"].to_list() == ["tea", "wind"]
+    assert rated(["5", "superb", "4"], repairs=0, on_error="drop").collect()["essay"].to_list() == ["tea", "wind"]
 
 
 def test_parse_reads_the_score_otherwise():
@@ -66,6 +68,41 @@ def test_the_plan_is_checked_on_its_line():
     with pytest.raises(dr.errors.SettingError, match="k=-1"):
         rows.top_k_by(llm, "Rate {essay}", -1)
     assert rows.rank_by(llm, "Rate {essay}", into="points").schema == {"essay": pl.String, "score": pl.Int64, "points": pl.Float64}
+
+
+def test_with_a_scale_only_its_numbers_are_scores():
+    llm = dr.testing.Scripted(["3", '{"answer": 9}', "12", "Overall 8/10", "5.805545e6"])
+    ranked = dr.frame({"e": ["a", "b", "c", "d", "f"]}).rank_by(llm, "Rate {e}", scale=(1, 10), repairs=0, on_error="null")
+    assert ranked.collect().rows() == [("b", 9), ("a", 3), ("c", None), ("d", None), ("f", None)]
+    assert ranked.failures()["error"].to_list() == ["ParseError"] * 3
+    assert ranked.schema["score"] == pl.Int64
+
+
+def test_the_model_is_held_to_the_scale_as_in_score():
+    held, free = rated(["1"], scale=(0, 3)), dr.frame({"essay": ["a"]}).rank_by("openai/m", "{essay}")
+    schemas = [json.loads(ranked.step.walk()[-2].schema_.json_schema) for ranked in (held, free)]
+    assert schemas[0]["properties"]["answer"] == {"type": "integer", "enum": [0, 1, 2, 3]}
+    assert "enum" not in schemas[1]["properties"]["answer"]
+
+
+def test_what_parse_gives_must_be_within_the_scale():
+    ranked = rated(["I say 7", "8.0", "99"], scale=(1, 10), parse=lambda text: float(text.split()[-1]), on_error="null")
+    assert ranked.collect().rows() == [("rain", 8), ("tea", 7), ("wind", None)]
+
+
+def test_the_best_by_a_scale():
+    llm = dr.testing.Scripted({f"Rate {e}": str(n) for n, e in enumerate(ESSAYS)})
+    assert dr.frame({"e": ESSAYS}).top_k_by(llm, "Rate {e}", 2, scale=(0, 3)).collect().rows() == [("snow", 3), ("wind", 2)]
+
+
+@pytest.mark.parametrize("scale", [(5, 1), (1, 2.5), (0, 1000), (1, 2, 3), 5, "15"], ids=repr)
+def test_a_scale_to_rank_by_that_is_none_is_refused(scale: object):
+    with pytest.raises(dr.errors.SettingError, match="rank_by: scale="):
+        rated(["1"], scale=scale)
+    with pytest.raises(dr.errors.SettingError, match="top_k_by: scale="):
+        dr.frame({"e": ESSAYS}).top_k_by(dr.testing.Echo(), "{e}", 1, scale=scale)
+    with pytest.raises(dr.errors.SettingError, match="rank_by: threshold=11 keeps no row"):
+        rated(["1"], scale=(1, 10), threshold=11)
 
 
 def test_top_k_keeps_the_best_and_asks_nothing_twice(tmp_path):

@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -160,6 +161,53 @@ def test_shards_hold_every_row_once():
     assert sorted(i for s in range(3) for i in df.shard(3, s).collect()["i"]) == list(range(11))
     with pytest.raises(dr.errors.SettingError, match="0 to 2"):
         df.shard(3, 3)
+
+
+@pytest.mark.parametrize("n", [0, 1, 10, 11])
+def test_contiguous_shards_follow_one_another_and_the_first_are_the_larger(n: int) -> None:
+    shards = [dr.frame({"i": range(n)}).shard(3, s, contiguous=True).collect()["i"].to_list() for s in range(3)]
+    assert [i for shard in shards for i in shard] == list(range(n))
+    assert [len(shard) for shard in shards] == [n // 3 + (s < n % 3) for s in range(3)], "as the datasets library cuts them"
+
+
+def test_a_split_may_count_rows() -> None:
+    df = dr.frame({"i": range(10), "k": ["a", "b"] * 5})
+    parts = df.split(train=7, test=2, seed=1)
+    train, test = (set(p.collect()["i"]) for p in parts)
+    assert (len(train), len(test)) == (7, 2)
+    assert not train & test
+    by_kind = df.split(train=6, test=4, stratify="k")
+    assert [p.collect()["k"].value_counts(sort=True)["count"].to_list() for p in by_kind] == [[3, 3], [2, 2]]
+    assert df.split(train=1)["train"].collect().height == 10, "one by itself is all rows, as 1.0 is"
+    with dr.Session(None), pytest.raises(dr.errors.SettingError, match=r"split: 8 \+ 4 rows asked of 10"):
+        df.split(train=8, test=4)["test"].collect()
+
+
+@pytest.mark.parametrize("parts", [{"train": 7, "test": 0.3}, {"train": 7, "test": -1}, {"train": True, "test": 5}, {"train": "7"}, {"train": 2.5}])
+def test_rows_and_fractions_are_not_mixed(parts: dict[str, Any]) -> None:
+    with pytest.raises(dr.errors.SettingError, match="or numbers of rows for all parts"):
+        dr.frame({"i": range(10)}).split(**parts)
+
+
+def test_map_batches_may_see_some_rows_at_a_time() -> None:
+    df = dr.frame({"i": range(5)})
+
+    def first(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(i=pl.lit(rows.height, dtype=pl.Int64))
+
+    assert df.map_batches(first, batch_size=2).collect()["i"].to_list() == [2, 2, 2, 2, 1]
+    assert df.head(0).map_batches(first, batch_size=2).collect().height == 0
+    assert df.map_batches(first).step.key({}) != df.map_batches(first, batch_size=2).step.key({})
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(dr.errors.SettingError, match="map_batches: batch_size="):
+            df.map_batches(first, batch_size=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("n", "i"), [(0, 0), (3, 3), (3, -1), (3, 0.5), (2.5, 0), (True, 0)])
+def test_shards_are_counted_by_whole_numbers(n: Any, i: Any) -> None:
+    for contiguous in (False, True):
+        with pytest.raises(dr.errors.SettingError, match=r"^shard: "):
+            dr.frame({"i": range(3)}).shard(n, i, contiguous=contiguous)
 
 
 def test_a_sample_is_drawn_by_its_seed_and_keeps_order():

@@ -206,7 +206,7 @@ WRONG: dict[str, tuple[Callable[[], dr.Frame], type[Exception], str]] = {
     "condition": (lambda: ROWS.until(1, where="a > 0"), dr.errors.SettingError, "where= is a str"),
     "column": (lambda: ROWS.until(1, where=pl.col("b") > 0), dr.errors.ColumnNotFoundError, "no column 'b'"),
     "whole column": (lambda: ROWS.until(1, where=pl.col("a") > pl.col("a").mean()), dr.errors.PlanError, "more than its own row"),
-    "no condition": (lambda: ROWS.until(1, where=pl.col("a") + 1), dr.errors.PlanError, "filter"),
+    "no condition": (lambda: ROWS.until(1, where=pl.col("a") + 1), dr.errors.PlanError, "until: a condition is true or false"),
 }
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import io
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
+import numpy as np
 import pandas as pd
+import PIL.Image
 import polars as pl
 import pyarrow as pa
+import pydantic
 import pytest
 from datasets import ClassLabel, Features, LargeList, List, Value
 
@@ -159,7 +166,7 @@ def test_a_pandas_table_that_has_no_rows_of_one_kind_is_refused_by_its_column(ki
 
 
 def test_frames_of_polars_are_made_before_they_are_put_together():
-    with pytest.raises(PlanError, match=r"a DataFrame among the frames; make it a frame first with dr.frame"):
+    with pytest.raises(PlanError, match=r"polars.DataFrame is among the frames; make it a frame first with dr.frame"):
         dr.concat([dr.frame({"a": [1]}), pl.DataFrame({"a": [2]})])  # type: ignore[list-item]
 
 
@@ -169,3 +176,103 @@ def test_a_data_set_with_a_transform_is_refused_since_its_rows_are_not_those_tha
     with pytest.raises(PlanError, match="has a transform"):
         dr.frame(seen)
     assert dr.frame(seen.with_format(None)).to_dicts() == [{"t": "a"}]
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: str
+
+
+class Named(NamedTuple):
+    x: int
+    y: str
+
+
+class Model(pydantic.BaseModel):
+    x: int
+    y: str
+
+
+XY = pl.DataFrame({"x": [1, 2], "y": ["a", "b"]})
+RECORDS: dict[str, Callable[[], Any]] = {
+    "dataclasses": lambda: [Point(1, "a"), Point(2, "b")],
+    "named tuples": lambda: (Named(i, t) for i, t in ((1, "a"), (2, "b"))),
+    "pydantic": lambda: [Model(x=1, y="a"), Model(x=2, y="b")],
+    "structured array": lambda: np.array([(1, "a"), (2, "b")], dtype=[("x", "i8"), ("y", "U1")]),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_records_are_rows(kind: str):
+    assert dr.frame(RECORDS[kind]()).collect().equals(XY)
+
+
+def test_rows_without_names_are_given_them_by_a_schema():
+    assert dr.frame([(1, "a"), (2, "b")], schema=["x", "y"]).collect().equals(XY)
+    assert dr.frame(np.array([[1, 2], [3, 4]]), schema=["x", "y"]).to_dicts() == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
+    assert dr.frame(pl.Series("x", [1, 2])).to_dicts() == dr.frame(pd.Series([1, 2], name="x")).to_dicts()
+
+
+NO_TABLE: dict[str, tuple[Callable[[], Any], str]] = {
+    "mixed column": (lambda: {"ok": [1, 2], "m": ["x", 3]}, "frame: column 'm': .*Int64: 3"),
+    "unequal columns": (lambda: {"ok": [1, 2], "m": ["x"]}, "column 'm' .1. does not match height of column 'ok'"),
+    "tuples": (lambda: [(1, 2)], r"a builtins.list that holds a tuple.*schema=\["),
+    "texts": (lambda: ["a", "b"], "a builtins.list that holds a str"),
+    "a class": (lambda: [Point], "that holds a type"),
+    "array": (lambda: np.array([[1, 2]]), "numpy.ndarray have no names"),
+    "cube": (lambda: np.zeros((1, 1, 1)), "numpy.ndarray have no names"),
+    "function": (lambda: iter, "cannot make rows of a"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_TABLE)
+def test_what_is_no_table_is_refused_by_what_it_is(kind: str):
+    make, said = NO_TABLE[kind]
+    with pytest.raises(PlanError, match=said):
+        dr.frame(make())
+
+
+def picture(kind: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    PIL.Image.new("RGB", (2, 2)).save(out, kind)
+    return out.getvalue()
+
+
+def test_images_go_through_and_come_back_as_images():
+    held = datasets.Dataset.from_dict(
+        {"i": [{"bytes": picture(), "path": None}, {"bytes": picture("JPEG"), "path": "x.jpg"}, None]}, features=Features({"i": datasets.Image()})
+    )
+    frame = dr.frame(held)
+    assert frame.step.key({}) == dr.frame(held.to_iterable_dataset()).step.key({}), "a stream has the same bytes"
+    back = frame.to_hf_dataset()
+    assert back.features == held.features
+    assert back[0]["i"].size == (2, 2)
+    assert back[2]["i"] is None
+
+
+@pytest.mark.parametrize("held", [b"RIFF1234WAVE", b"OggS", None, b""])
+def test_sounds_and_other_bytes_are_not_called_images(held: bytes | None):
+    frame = dr.frame({"i": [{"bytes": held, "path": "x"}]}, schema={"i": pl.Struct({"bytes": pl.Binary, "path": pl.String})})
+    assert not isinstance(frame.to_hf_dataset().features["i"], datasets.Image)
+
+
+def test_a_stream_keeps_its_types_and_labels():
+    held = datasets.Dataset.from_list(ROWS, features=FEATURES)
+    assert dr.frame(held.to_iterable_dataset()).step.key({}) == dr.frame(held).step.key({})
+    empty = datasets.IterableDataset.from_generator(lambda: iter(()), features=Features({"a": Value("int8")}))
+    assert dr.frame(empty).schema == pl.Schema({"a": pl.Int8})
+
+    def rows() -> Iterator[dict[str, int]]:
+        yield from ({"a": i} for i in range(3))
+
+    assert dr.frame(datasets.IterableDataset.from_generator(rows)).to_dicts() == [{"a": 0}, {"a": 1}, {"a": 2}]
+
+
+@pytest.mark.parametrize("first", ["dreamframe", "pandas"])
+def test_pandas_frames_have_the_accessor_whichever_is_imported_first(first: str):
+    code = f"import sys, {first}\nassert {first!r} == 'pandas' or 'pandas' not in sys.modules\nimport importlib.util; importlib.util.find_spec('pandas')\n"
+    code += "import dreamframe, pandas as pd\nprint(pd.DataFrame({'a': [1]}).dream.to_dicts(), pd.Series([2], name='b').dream.to_dicts())\n"
+    code += "print(sum(type(f).__name__ == 'WithPandas' for f in sys.meta_path))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[{'a': 1}] [{'b': 2}]", "0"]

@@ -61,6 +61,10 @@ def test_models_that_do_not_agree_are_refused() -> None:
         Parallel(OpenAI("a", temperature=0), OpenAI("b"))
     with pytest.raises(SettingError, match="two or more"):
         Parallel("openai/a")
+    with pytest.raises(SettingError, match=r"Parallel: a dr.MiniLM is not a language model. Only .* device=\['cuda:0', 'cuda:1'\]"):
+        Parallel(dr.MiniLM(), dr.MiniLM())  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=r"is not a language model. Only language models share rows"):
+        Parallel(Echo(), dr.testing.NamingClassifier())  # type: ignore[arg-type]
 
 
 def test_a_frame_asks_both() -> None:

@@ -324,8 +324,11 @@ def test_a_tools_input_that_was_cut_is_no_answer() -> None:
     ids=["reasoning_content", "reasoning", "tags", "tool_calls", "a forced tool", "function_call", "words before a tool"],
 )
 @pytest.mark.parametrize("schema", [None, int], ids=["plain", "schema"])
-def test_what_is_in_thoughts_or_tool_calls_is_no_answer_and_the_error_says_where_it_is(reply: Any, says: str, schema: Any) -> None:
+def test_what_is_in_thoughts_or_tool_calls_is_no_answer_in_words_and_the_error_says_where_it_is(reply: Any, says: str, schema: Any) -> None:
     seen = run(lambda n, b: reply, schema=schema)
+    if schema is not None and "Let me look" not in str(reply):  # the JSON that was asked for, and nothing else: see api/test_misplaced.py
+        assert seen.answers == [4]
+        return
     assert only(seen)[0] == "RefusedError"
     assert says in only(seen)[1]
 
@@ -388,8 +391,6 @@ def test_what_is_no_vector_is_a_failed_row(reply: Any, error: str, says: str) ->
 def embedder(name: str, **settings: Any) -> Any:
     return dr.OpenAIEmbedder(name, dimensions=2, **settings)
 
-
-# Reducing and judging ask as prompts do
 
 
 @pytest.mark.parametrize(("reply", "error"), [(chat(None), "RefusedError"), (chat("", "length"), "TruncatedError"), (chat("x", "tool_calls"), "RefusedError")])

@@ -56,6 +56,15 @@ def test_an_image_by_its_bytes(kind: str):
     ]
 
 
+def test_an_image_as_the_datasets_library_holds_it(tmp_path: Path):
+    (tmp_path / "picture").write_bytes(IMAGES["gif"])
+    held = [{"bytes": PNG, "path": "anywhere.png"}, {"bytes": None, "path": str(tmp_path / "picture")}, {"bytes": None, "path": None}, None]
+    prompts = asked({"language": ["a"] * 4, "image": held}, SEE)
+    assert [parts(p)[1]["image_url"]["url"] for p in prompts] == [url(PNG), url(IMAGES["gif"], "gif")]
+    with pytest.raises(dr.errors.SchemaError, match="give bytes, URLs or paths"):
+        dr.frame({"language": ["a"], "image": [{"b": PNG}]}).prompt(dr.testing.Echo(), SEE)
+
+
 def test_an_image_by_its_path(tmp_path: Path):
     (tmp_path / "picture").write_bytes(PNG)
     (prompt,) = asked({"language": ["German"], "image": [str(tmp_path / "picture")]}, SEE)
@@ -118,7 +127,7 @@ WRONG = {
     "role": (lambda: dr.Chat([("robot", "Hi")]), dr.errors.SettingError, "'robot' is not one of"),
     "last turn": (lambda: dr.Chat([("user", "Hi"), ("assistant", "Hello")]), dr.errors.SettingError, "last turn must be the user's"),
     "no turn": (lambda: dr.Chat([]), dr.errors.SettingError, "last turn must be the user's"),
-    "template": (lambda: dr.Chat([("user", "{a.b}")]), dr.errors.TemplateError, "an attribute"),
+    "template": (lambda: dr.Chat([("user", "{a")]), dr.errors.TemplateError, "is not closed"),
     "column": (lambda: dr.frame({"a": ["x"]}).prompt(dr.testing.Echo(), dr.Chat([("user", "{b}")])), dr.errors.ColumnNotFoundError, "no column 'b'"),
     "image": (lambda: dr.frame({"language": ["x"]}).prompt(dr.testing.Echo(), SEE), dr.errors.ColumnNotFoundError, "no column 'image'"),
     "kind of image": (lambda: dr.frame({"language": ["x"], "image": [1]}).prompt(dr.testing.Echo(), SEE), dr.errors.SchemaError, "give bytes, URLs or paths"),

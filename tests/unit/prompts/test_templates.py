@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -53,6 +54,8 @@ WRONG = {
     "{a {{b}} }": "a brace stands inside {…} at position 0",
     "{}": "{} at position 0: '{}' names no column.",
     "{ }": "{} at position 0: '{ }' names no column.",
+}
+NO_SUCH_COLUMN = {  # names that a column may have; where the frame has none such, what str.format would do
     "{x:>9}": "{x:>9} holds a format, and a template takes columns only. Format the column first",
     "{x!r}": "{x!r} holds a conversion, and a template takes columns only. Values are written as text already.",
     "{x.attr}": "{x.attr} holds an attribute, and a template takes columns only. Take the field out first: dr.prompt(llm, '{x}', x=pl.col('s')",
@@ -66,6 +69,15 @@ def test_a_wrong_template_fails_with_the_place_and_what_to_write(template: str):
     with pytest.raises(TemplateError) as caught:
         pieces(template, "sum")
     assert str(caught.value).startswith(f"sum: {WRONG[template]}")
+
+
+@pytest.mark.parametrize("template", NO_SUCH_COLUMN)
+def test_a_name_that_no_column_has_fails_with_what_to_write_where_the_frame_is_known(template: str):
+    said = f"^sum: {re.escape(NO_SUCH_COLUMN[template])}"
+    with pytest.raises(TemplateError, match=said):
+        check(template, pl.Schema({"x": pl.String}), step="sum")
+    with pytest.raises(TemplateError, match=said):
+        dr.frame({"x": ["a"]}).with_columns(dr.prompt(dr.testing.Echo(), template, name="sum"))
 
 
 @pytest.mark.parametrize("template", WRONG)

@@ -30,6 +30,22 @@ def test_a_loaded_session_replays_every_row_offline(suffix: str, tmp_path: Path)
     assert run(tmp_path / "b", offline=True) == (0, rows)
 
 
+def test_a_session_goes_without_its_models_and_replays_its_rows(tmp_path: Path):
+    _, rows = run(tmp_path / "a")
+    weights = tmp_path / "a" / "models" / "sft-0123456789ab" / "model.safetensors"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"x" * 1000)
+    with dr.Session(tmp_path / "a") as session:
+        written = [session.export(tmp_path / f"{m}.tar", models=m) for m in (True, False)]
+    names = []
+    for archive in written:
+        with tarfile.open(archive) as tar:
+            names.append(tar.getnames())
+    assert [n for n in names[0] if n not in names[1]] == ["models/sft-0123456789ab/model.safetensors"]
+    dr.Session.load(tmp_path / "False.tar", tmp_path / "b").close()
+    assert run(tmp_path / "b", offline=True) == (0, rows)
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.zst"])
 def test_the_same_session_gives_the_same_bytes(suffix: str, tmp_path: Path):
     run(tmp_path / "a")

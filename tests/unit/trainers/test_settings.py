@@ -17,10 +17,21 @@ from dreamframe.trainers.config_fields import config_fields
 
 ROWS = dr.frame({"prompt": ["a"], "completion": ["b"]})
 PROMPTS = dr.frame({"prompt": ["a"]})
+
+
+def accuracy(seen: Any) -> dict[str, float]:
+    return {"right": float(len(seen))}
+
+
+def sgd(parameters: Any) -> Any:
+    return parameters
+
+
 SETTINGS: dict[str, Any] = {
     "peft": {"r": 4}, "quantization": "8bit", "init": "scratch", "epochs": 2.0, "steps": 7, "batch_size": 2, "learning_rate": 1e-3, "early_stopping": 2,
     "eval_every": 3, "max_length": 64, "too_long": "drop", "dtype": "bfloat16", "seed": 1, "processes": 2, "trust_remote_code": True,
     "args": {"weight_decay": 0.1}, "packing": True, "loss_on": "all", "chat_template": "{{prompt}}", "neftune": 5.0,
+    "early_stopping_threshold": 0.1, "callbacks": dict, "compute_metrics": accuracy, "optimizer": sgd,
 }  # fmt: skip
 STEERING: dict[str, Any] = {"device": "cpu", "checkpoint_s": 1.0, "authority": Authority()}
 
@@ -71,7 +82,7 @@ def test_an_adapter_config_and_its_fields_are_one_setting() -> None:
     from peft import LoraConfig
 
     assert dr.SFT("base", peft=LoraConfig(r=4, target_modules=["q", "v"])) == dr.SFT("base", peft={"r": 4, "target_modules": ["q", "v"]})
-    assert json.loads(dr.SFT("base", peft=LoraConfig(use_dora=True)).peft) == {"peft_type": "LORA", "use_dora": True}
+    assert json.loads(dr.SFT("base", peft=LoraConfig(use_dora=True)).peft) == {"peft_type": "LORA", "use_dora": True, "target_modules": "all-linear"}
 
 
 def test_a_model_of_the_plan_is_an_edge_wherever_it_stands() -> None:

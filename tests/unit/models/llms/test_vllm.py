@@ -376,3 +376,9 @@ def test_engine_arguments_that_choose_the_answer_are_identity_and_those_that_pla
     assert model(engine={"enforce_eager": True, "block_size": 32}).identity_fields() == plain
     chosen = [model(engine={"kv_cache_dtype": "fp8"}), model(engine={"hf_overrides": {"rope_theta": 7}}), model(engine={"kv_cache_dtype": "auto"})]
     assert len({str(llm.identity_fields()) for llm in (model(), *chosen)}) == 4
+
+
+@pytest.mark.usefixtures("vllm")
+def test_an_extra_that_vllm_has_not_is_named() -> None:
+    with pytest.raises(SettingError, match="extra has no 'repeat_penalty' here; the same is called 'repetition_penalty'"):
+        texts(ask_all(dr.VLLM(micro_causal(), max_tokens=2, extra={"repeat_penalty": 2.0}), ["x"]))

@@ -14,7 +14,7 @@ from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models.local.replicas import Replicas, settings_fields
 from dreamframe.models.local.settings import LocalSettings
 
-ONE_DEVICE = (dr.Transformers, dr.SentenceTransformer, dr.HFClassifier, dr.RewardModel, dr.SentenceClassifier)
+ONE_DEVICE = (dr.Transformers, dr.SentenceTransformer, dr.HFClassifier, dr.RewardModel, dr.CrossEncoder, dr.SentenceClassifier)
 KINDS = (*ONE_DEVICE, dr.VLLM)
 
 

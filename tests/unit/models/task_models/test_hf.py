@@ -168,3 +168,18 @@ def test_many_labels_travel_as_text() -> None:
     assert read_predictions(predictions([("a", 0.5), ("b", 1)]), None) == (["a", "b"], [0.5, 1.0])
     assert read_predictions(predictions([]), ["a"]) == ([], [])
     assert labels_of(classifier().question(["x", "y"])) == ["x", "y"]
+
+
+def test_all_scores_are_the_models_own_for_each_text_alone() -> None:
+    rows = frame().classify(classifier(), None, "text", into="mood", scores=True).collect()
+    expected = [dict(zip(("negative", "positive"), softmax(v), strict=True)) for v in by_hand(micro_classifier())]
+    for told, real in zip(rows["mood_scores"].to_list(), expected, strict=True):
+        assert {t["label"]: t["score"] for t in told} == pytest.approx(real, abs=1e-5)
+        assert told[0]["score"] == max(t["score"] for t in told)
+    assert [told[0]["label"] for told in rows["mood_scores"].to_list()] == rows["mood"].to_list()
+
+
+def test_with_many_labels_each_has_a_score_of_its_own_whether_it_is_given_or_not() -> None:
+    rows = frame().classify(classifier(multi_label=True, threshold=0.99), None, "text", into="mood", scores=True).collect()
+    assert all(len(told) == 2 for told in rows["mood_scores"].to_list())
+    assert rows["mood"].list.len().min() == 0

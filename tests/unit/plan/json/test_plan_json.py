@@ -272,7 +272,7 @@ def test_an_expression_without_end_is_refused(depth: int) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], Any], plan: Any = None) -> str:
-    record = json.loads((plan or frame().head(2)).to_json())
+    record = json.loads((frame().head(2) if plan is None else plan).to_json())
     change(record)
     return json.dumps(record)
 

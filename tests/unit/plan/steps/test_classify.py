@@ -102,3 +102,27 @@ def test_the_plan_is_checked_on_its_line(case: str):
     llm, labels, column, settings, error, message = WRONG[case]
     with pytest.raises(error, match=message):
         dr.frame(ROWS).classify(llm, labels, column, **settings)
+
+
+def test_the_scores_of_all_labels_are_a_column_where_they_are_asked_for():
+    model = dr.testing.NamingClassifier()
+    plain = dr.frame(ROWS).classify(model, ["good", "bad"], "text", into="mood")
+    rows = dr.frame(ROWS).classify(model, ["good", "bad"], "text", into="mood", scores=True)
+    assert rows.schema["mood_scores"] == pl.List(pl.Struct({"label": pl.Enum(["good", "bad"]), "score": pl.Float64}))
+    out = rows.collect()
+    assert out["mood_scores"].to_list() == [
+        [{"label": "good", "score": 1.0}, {"label": "bad", "score": 0.0}],
+        [{"label": "bad", "score": 1.0}, {"label": "good", "score": 0.0}],
+        None,
+        [{"label": "good", "score": 0.5}, {"label": "bad", "score": 0.5}],
+    ]
+    assert out.drop("mood_scores").equals(plain.collect())
+    own = dr.frame({"text": ["yes please"]}).classify(model, None, "text", scores=True)
+    assert own.collect()["label_scores"].to_list() == [[{"label": "yes", "score": 1.0}, {"label": "no", "score": 0.0}]]
+
+
+def test_scores_are_refused_on_their_line_where_nobody_tells_them():
+    with pytest.raises(dr.errors.SettingError, match=r"classify: scores= is told by task models such as dr\.HFClassifier; echo is a language model"):
+        dr.frame(ROWS).classify(dr.testing.Echo(), ["good", "bad"], "text", scores=True)
+    with pytest.raises(dr.errors.SettingError, match="mood: scores=True needs a model that tells the scores of all labels, and judge does not"):
+        dr.frame(ROWS).classify(dr.RewardModel("me/judge"), None, "text", scores=True, name="mood")

@@ -168,7 +168,8 @@ def test_wrong_plans_fail_where_they_are_written():
         (lambda: df.embed(words, "txt"), dr.errors.ColumnNotFoundError, "embed: no column 'txt'.*Did you mean 'text'"),
         (lambda: df.embed(words, "n"), dr.errors.SchemaError, "embed: column 'n' has type Int64, and text is needed"),
         (lambda: df.embed(words, "text", into="n"), dr.errors.DuplicateColumnError, "embed: column 'n' exists already"),
-        (lambda: df.embed("words", "text"), dr.errors.SettingError, "by= is an embedder such as dr.MiniLM"),  # type: ignore[arg-type]
+        (lambda: df.embed("words", "text"), dr.errors.SettingError, "embed: 'words' names no embedder"),
+        (lambda: df.embed(7, "text"), dr.errors.SettingError, "7 is not an embedder; give one such as dr.MiniLM"),  # type: ignore[arg-type]
         (lambda: df.embed(words, "text", on_error="skip"), dr.errors.SettingError, "on_error='skip'"),
         (lambda: df.similarity("text", "n", by=words), dr.errors.SchemaError, "similarity: column 'n'"),
         (lambda: df.similarity("text", "n"), dr.errors.SchemaError, "column 'text' has type String, not vectors.*Give by="),
@@ -180,7 +181,7 @@ def test_wrong_plans_fail_where_they_are_written():
         (lambda: df.retrieve(docs, query="q", text="body", by=words), dr.errors.ColumnNotFoundError, "retrieve: no column 'q'"),
         (lambda: df.retrieve(docs, query="text", text="body", by=words, k=0), dr.errors.SettingError, "k=0"),
         (lambda: df.retrieve(docs, query="text", text="body", by=words, index="faiss"), dr.errors.SettingError, "index='faiss' is not one of"),
-        (lambda: df.retrieve({"body": ["a"]}, query="text", text="body", by=words), dr.errors.SettingError, "docs is a frame, not a dict"),  # type: ignore[arg-type]
+        (lambda: df.retrieve({"body": ["a"]}, query="text", text="body", by=words), dr.errors.SettingError, "docs is a frame, not the dict"),  # type: ignore[arg-type]
         (lambda: df.retrieve(docs, query="text", text="body", by=words, docs_by=WordEmbedder(size=8)), dr.errors.SettingError, "of 64 numbers"),
     ):
         with pytest.raises(kind, match=says):

@@ -150,7 +150,7 @@ def test_a_tilde_is_the_home_folder_unless_a_file_is_called_so(tmp_path: Path, m
     assert scanned("csv", "~y.csv").collect()["text"].to_list() == ["here"]
 
 
-@pytest.mark.parametrize(("source", "why"), [(b"a\n1\n", "a bytes, not the path"), ("s3://b/x.csv", "read by polars"), ("gone.csv", "no such file")])
+@pytest.mark.parametrize(("source", "why"), [(3, "not the path of a file"), (["gone.csv", None], "None is not the path"), ("gone.csv", "no such file")])
 def test_what_is_not_a_file_is_refused_with_the_way_out(source: Any, why: str):
     with pytest.raises(PlanError, match=why):
         dr.scan_csv(source)

@@ -106,8 +106,8 @@ def test_an_unreadable_verdict_is_a_failed_row_and_no_coin_toss(swap: str):
     llm = dr.testing.Scripted(lambda shown: "Hard to say." if "rain" in shown else "Input A")
     rows = dr.frame({"x": ["tea", "tea", None], "y": ["rain", "wind", "snow"]})
     with pytest.raises(dr.errors.RowsFailedError, match=r"1 of . rows failed|2 of . rows failed"):
-        rows.judge(llm, a="x", b="y", swap=swap).collect()
-    kept = rows.judge(llm, a="x", b="y", swap=swap, on_error="null")
+        rows.judge(llm, a="x", b="y", swap=swap, repairs=0).collect()
+    kept = rows.judge(llm, a="x", b="y", swap=swap, repairs=0, on_error="null")
     winners = kept.collect()["winner"].to_list()
     assert winners[0] is None
     assert winners[1] is not None
@@ -117,7 +117,7 @@ def test_an_unreadable_verdict_is_a_failed_row_and_no_coin_toss(swap: str):
 
 def test_one_verdict_of_two_is_not_enough():
     llm = dr.testing.Scripted(lambda shown: "Input A" if shown.startswith("Input A: tea") else "Hard to say.")
-    rows = dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y", swap="both", on_error="null")
+    rows = dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y", swap="both", repairs=0, on_error="null")
     assert rows.collect()["winner"].to_list() == [None]
 
 

@@ -1,0 +1,201 @@
+"""Verbs that write rows to files: whole, or batch by batch as they become ready."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import polars as pl
+
+from dreamframe.errors import SchemaError, SettingError
+from dreamframe.frame.output import OutputVerbs
+from dreamframe.plan.steps.ailing import said
+from dreamframe.store.whole_files import whole_file
+
+Target = str | os.PathLike[str] | IO[bytes] | IO[str]  # a path, which is made anew, or an open file
+
+
+class WriteVerbs(OutputVerbs):
+    """write_* and sink_*."""
+
+    __slots__ = ()
+
+    def write_csv(self, path: Target, *, spreadsheet_safe: bool = False, **options: Any) -> None:
+        """Run and write a CSV file, making its folder, or into an open file; options as polars' write_csv. An earlier file stays whole until this one is.
+
+        A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
+        apostrophe stands before such texts and names of columns, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection).
+
+        >>> dr.frame({"a": [1]}).write_csv("out/a.csv")
+        >>> dr.scan_csv("out/a.csv").to_dicts()
+        [{'a': 1}]
+        """
+        self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
+
+    def write_parquet(self, path: Target, **options: Any) -> None:
+        """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
+
+        >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
+        >>> dr.scan_parquet("a.parquet").to_dicts()
+        [{'a': 1}]
+        """
+        self._write("write_parquet", path, options)
+
+    def write_ndjson(self, path: Target, **options: Any) -> None:
+        """Run and write one JSON object a line, making the folder; options as polars' write_ndjson. An earlier file stays whole until this one is.
+
+        >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
+        >>> dr.scan_ndjson("a.ndjson").to_dicts()
+        [{'a': 1}]
+        """
+        self._write("write_ndjson", path, options)
+
+    def write_json(self, path: Target) -> None:
+        """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
+
+        >>> dr.frame({"a": [1]}).write_json("a.json")
+        >>> dr.scan_json("a.json").to_dicts()
+        [{'a': 1}]
+        """
+        self._write("write_json", path, {})
+
+    def write_ipc(self, path: Target, **options: Any) -> None:
+        """Run and write an Arrow IPC file, making its folder; options as polars' write_ipc. An earlier file stays whole until this one is.
+
+        >>> dr.frame({"a": [1]}).write_ipc("a.arrow")
+        >>> dr.scan_ipc("a.arrow").to_dicts()
+        [{'a': 1}]
+        """
+        self._write("write_ipc", path, options)
+
+    # Batch by batch
+
+    def sink_csv(self, path: Target, **options: Any) -> None:
+        """Run and write a CSV file batch by batch, so that all rows need not fit into memory; options as polars' sink_csv. Otherwise as `write_csv`.
+
+        >>> dr.frame({"a": [1]}).sink_csv("a.csv")
+        >>> dr.scan_csv("a.csv").to_dicts()
+        [{'a': 1}]
+        """
+        self._sink("sink_csv", path, options)
+
+    def sink_parquet(self, path: Target, **options: Any) -> None:
+        """Run and write a Parquet file batch by batch; options as polars' sink_parquet. Otherwise as `write_parquet`.
+
+        >>> dr.frame({"a": [1]}).sink_parquet("a.parquet")
+        >>> dr.scan_parquet("a.parquet").to_dicts()
+        [{'a': 1}]
+        """
+        self._sink("sink_parquet", path, options)
+
+    def sink_ndjson(self, path: Target, **options: Any) -> None:
+        """Run and write one JSON object a line batch by batch; options as polars' sink_ndjson. Otherwise as `write_ndjson`.
+
+        >>> dr.frame({"a": [1]}).sink_ndjson("a.ndjson")
+        >>> dr.scan_ndjson("a.ndjson").to_dicts()
+        [{'a': 1}]
+        """
+        self._sink("sink_ndjson", path, options)
+
+    def sink_ipc(self, path: Target, **options: Any) -> None:
+        """Run and write an Arrow IPC file batch by batch; options as polars' sink_ipc. Otherwise as `write_ipc`.
+
+        >>> dr.frame({"a": [1]}).sink_ipc("a.arrow")
+        >>> dr.scan_ipc("a.arrow").to_dicts()
+        [{'a': 1}]
+        """
+        self._sink("sink_ipc", path, options)
+
+    def _write(self, method: str, path: Target, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
+        """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
+        check_written(method, path, self.schema, options, of=pl.DataFrame)
+        rows = self.collect() if made is None else made(self.collect())
+        _whole(path, options, lambda target: getattr(rows, method)(target, **options))
+
+    def _sink(self, method: str, path: Target, options: dict[str, Any]) -> None:
+        """As `_write`, of rows that come batch by batch."""
+        check_written(method, path, self.schema, options, of=pl.LazyFrame)
+        _whole(path, options, lambda target: sunk(self.collect_batches(), self.schema, method, target, options))
+
+
+def sunk(batches: Iterator[pl.DataFrame], schema: pl.Schema, method: str, target: Any, options: Mapping[str, Any]) -> None:
+    """Let polars write batches as they come. What they raise is raised as it is: polars would make a text of it."""
+    from polars.io.plugins import register_io_source
+
+    failed: list[BaseException] = []
+
+    def source(columns: list[str] | None, predicate: object, n_rows: object, size: object) -> Iterator[pl.DataFrame]:  # noqa: ARG001  polars calls it so
+        try:
+            for batch in batches:
+                yield batch if columns is None else batch.select(columns)
+        except GeneratorExit:
+            raise
+        except BaseException as exc:
+            failed.append(exc)
+            raise
+
+    try:
+        getattr(register_io_source(source, schema=schema), method)(target, **options)
+    except Exception:
+        if failed:
+            raise failed[0] from None
+        raise
+
+
+def _whole(path: Target, options: Mapping[str, Any], write: Callable[[Any], object]) -> None:
+    """Write to an open file, to an address or a folder of many files as polars does; to a path, so that an earlier file stays until this one is whole."""
+    if not isinstance(path, (str, os.PathLike)) or "://" in str(path) or options.get("partition_by") is not None:
+        write(path)
+        return
+    target = Path(path).expanduser()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(target) as beside:
+        write(beside)
+
+
+def check_written(method: str, path: object, schema: pl.Schema, options: Mapping[str, Any], *, of: type) -> None:
+    """Raise SettingError or SchemaError for what a writer would refuse when all rows are there and paid for."""
+    if path is None:
+        raise SettingError(f"{method}: name a file, or pass one that is open. The text itself is .collect().write_csv() and the like.")
+    known = set(inspect.signature(getattr(of, method)).parameters) - {"self", "file", "path", "lazy"}
+    if unknown := [name for name in options if name not in known]:
+        raise SettingError.unknown(unknown[0], possible=known, where=method)
+    for name, dtype in schema.items():
+        if method.endswith("json") and _holds(dtype, pl.Binary):
+            raise SchemaError(
+                f"{method}: column {name!r} holds bytes ({dtype}), which JSON has no way to write. Write them as text first, "
+                f".with_columns(pl.col({name!r}).bin.encode('base64')), or write Parquet."
+            )
+        if method.endswith("csv") and (dtype.is_nested() or dtype in (pl.Binary, pl.Duration)):
+            ways = {pl.Binary: ".bin.encode('base64')", pl.Duration: ".dt.to_string()", pl.Struct: ".struct.json_encode()", pl.List: ".list.join(', ')"}
+            way = ways.get(dtype.base_type())
+            text = f"Write it as text first, .with_columns(pl.col({name!r}){way}), or write" if way else "Write"
+            raise SchemaError(f"{method}: column {name!r} has type {dtype}, which CSV has not. {text} Parquet or JSON lines.")
+    if method.startswith("write_") and options and options.get("partition_by") is None and "storage_options" not in options:
+        try:
+            getattr(pl.DataFrame(schema=schema), method)(io.BytesIO(), **options)
+        except (TypeError, ValueError, pl.exceptions.PolarsError) as exc:
+            raise SettingError(f"{method}: {said(exc)}.") from exc
+
+
+def _holds(dtype: Any, kind: type[pl.DataType]) -> bool:
+    """Whether values of a type hold values of another."""
+    if isinstance(dtype, pl.Struct):
+        return any(_holds(f.dtype, kind) for f in dtype.fields)
+    return isinstance(dtype, kind) or (isinstance(dtype, pl.List | pl.Array) and _holds(dtype.inner, kind))
+
+
+FORMULA = r"^\s*[=+\-@\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]|^[\t\r\n]"  # the last four are their full-width forms, which some spreadsheets read as well
+
+
+def spreadsheet_safely(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with an apostrophe before every text, label and column name that a spreadsheet would run."""
+    texts = [name for name, dtype in rows.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
+    as_text = [pl.col(name).cast(pl.String) for name in texts]
+    safe = rows.with_columns(pl.when(text.str.contains(FORMULA)).then("'" + text).otherwise(text).alias(n) for n, text in zip(texts, as_text, strict=True))
+    is_formula = pl.Series(rows.columns, dtype=pl.String).str.contains(FORMULA).to_list()
+    return safe.rename({name: f"'{name}" for name, bad in zip(rows.columns, is_formula, strict=True) if bad})

@@ -1,0 +1,131 @@
+"""An ordinary function as a language model: what has no client here yet, or needs none."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dreamframe.errors import CallError, PermanentCallError, SettingError
+from dreamframe.models.base import LLM, Client, Limits, steering
+from dreamframe.models.habits import described
+from dreamframe.models.request import Completion, Request
+
+OFFERED = ("system", "messages", "json_schema")  # besides the sampling arguments
+
+
+@dataclass(frozen=True)
+class FunctionLLM(LLM):
+    """A function that takes a prompt and gives a text, as a model for every verb. An async function is awaited; others run in threads, `concurrency` of them.
+
+    Parameters of the function that are called like a sampling argument (`temperature`, `max_tokens`, …) are given it; a sampling argument that it has no
+    parameter for is refused, but for `temperature=0`, which says that equal prompts have equal answers. It may also have `messages` (a list of dicts, as
+    OpenAI's client takes them), `system` and `json_schema` (a dict, or None). A system prompt that it has no parameter for stands before the prompt.
+
+    Its code is part of the answers' identity, as of a function of `df.map`: `dr.versioned(ask, version=1)` says yourself when it changes. What it raises
+    is a failed row; a `dr.errors.TransientCallError` is tried again, `attempts` times in all. `timeout_s` is in seconds a call.
+
+    Raises SettingError for what is not a function, and for settings that it has no parameter for.
+
+    >>> def ask(prompt: str) -> str:
+    ...     return prompt.upper()
+    >>> dr.frame({"text": ["tea"]}).prompt(dr.FunctionLLM(ask), "I like {text}").to_dicts()
+    [{'text': 'tea', 'answer': 'I LIKE TEA'}]
+    """
+
+    model: Callable[..., Any]  # type: ignore[assignment]
+    concurrency: int = steering(16)
+    timeout_s: float | None = steering()
+    attempts: int = steering(3)
+
+    provider: ClassVar[str] = "function"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.model) or isinstance(self.model, LLM | type):
+            raise SettingError(f"FunctionLLM: {described(self.model)} is not a function; give one that takes a prompt and gives a text.")
+        if refused := self.refused(self.sampling.given()):
+            raise SettingError(f"FunctionLLM: {self.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
+
+    @property
+    def label(self) -> str:
+        return str(getattr(self.model, "__name__", None) or getattr(self.model, "name", None) or type(self.model).__name__)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of the function's parameters; of one that takes any, all that could be given to it."""
+        try:
+            held = inspect.signature(getattr(self.model, "function", self.model)).parameters.values()
+        except (TypeError, ValueError):  # of C
+            return frozenset()
+        first = next((p.name for p in held if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), None)
+        return frozenset(p.name for p in held if p.name != first or p.name in OFFERED)
+
+    def refused(self, given: dict[str, Any]) -> str | None:
+        """The first of some sampling arguments that the function could not be given."""
+        return next((n for n, v in given.items() if n not in self.takes and not (n == "temperature" and v == 0)), None)
+
+    def pool_key(self) -> str:
+        return f"function {id(self.model)}"
+
+    def open(self) -> Client:
+        return FunctionClient(self)
+
+
+class FunctionClient:
+    """Calls the function."""
+
+    def __init__(self, llm: FunctionLLM) -> None:
+        self._llm, self._takes = llm, llm.takes
+        self._threads = ThreadPoolExecutor(llm.concurrency, thread_name_prefix="dreamframe-function")
+        self.limits = Limits(timeout_s=llm.timeout_s, attempts=llm.attempts)
+
+    @property
+    def concurrency(self) -> int:
+        return self._llm.concurrency
+
+    async def complete(self, request: Request) -> Completion:
+        given = request.question.sampling.given()
+        if refused := self._llm.refused(given):
+            error = PermanentCallError(f"{self._llm.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
+            error.stops_run = True
+            raise error
+        made = await asyncio.get_running_loop().run_in_executor(self._threads, self._called, request, given)
+        if inspect.isawaitable(made):
+            made = await self._awaited(made)
+        if not isinstance(made, str):
+            raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not a text.")
+        return Completion(made, model=self._llm.label)
+
+    def _called(self, request: Request, given: dict[str, Any]) -> Any:
+        schema = request.question.json_schema
+        offered = {**given, "system": request.question.system, "messages": request.messages(), "json_schema": json.loads(schema) if schema else None}
+        named = {name: value for name, value in offered.items() if name in self._takes}
+        try:
+            return self._llm.model(**named) if "messages" in named else self._llm.model(_text(request, with_system="system" not in named), **named)
+        except CallError:
+            raise
+        except BaseException as exc:  # a user's function may raise anything, SystemExit too
+            raise PermanentCallError(f"{type(exc).__name__}: {exc}") from exc
+
+    async def _awaited(self, made: Any) -> Any:
+        try:
+            return await made
+        except CallError:
+            raise
+        except (Exception, SystemExit) as exc:
+            raise PermanentCallError(f"{type(exc).__name__}: {exc}") from exc
+
+    async def close(self) -> None:
+        """Give back the threads."""
+        self._threads.shutdown(wait=False)
+
+
+def _text(request: Request, *, with_system: bool) -> str:
+    """The messages as one text, a blank line between them."""
+    told = [m["content"] for m in request.messages() if with_system or m["role"] != "system"]
+    return "\n\n".join(c if isinstance(c, str) else "".join(part.get("text", "") for part in c) for c in told)

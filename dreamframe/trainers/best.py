@@ -1,0 +1,43 @@
+"""Which weights a training with validation rows keeps: those of its best evaluation, unless args= says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dreamframe.errors import SettingError
+
+LOADS = "load_best_model_at_end"
+
+
+def check_best(args: Mapping[str, Any], who: str, *, has_validation: bool, stops_early: bool) -> None:
+    """Refuse what contradicts itself in args=. Raises SettingError."""
+    if args.get(LOADS) and not has_validation:
+        raise SettingError(f"{who}: args={{{LOADS!r}: True}} compares validations; give train(validation=…) a frame.")
+    if stops_early and (args.get(LOADS) is False or str(args.get("eval_strategy", "")) == "no"):
+        raise SettingError(f"{who}: early_stopping= keeps the best weights of all validations, and args= says that there are none; leave out one of them.")
+
+
+def keeping_best(when: Mapping[str, Any], given: Mapping[str, Any], best: tuple[str, bool]) -> dict[str, Any]:
+    """Further arguments of the library's config: a checkpoint at every evaluation, and the best one brought back at the end.
+
+    `when`: how often it evaluates by our settings; `given`: args=, which come after them.
+
+    >>> keeping_best({"eval_strategy": "epoch"}, {LOADS: False}, ("eval_loss", False))
+    {}
+    >>> keeping_best({"eval_strategy": "epoch"}, {}, ("eval_loss", False))["save_strategy"]
+    'epoch'
+    """
+    whole = {**when, **given}
+    evaluates = str(whole.get("eval_strategy"))
+    if given.get(LOADS) is False or evaluates == "no":
+        return {}
+    saves = str(given.get("save_strategy", evaluates))
+    if saves not in (evaluates, "best") and not given.get(LOADS):  # what was asked for is kept as it was asked for
+        return {}
+    made: dict[str, Any] = {"save_strategy": evaluates, LOADS: True}
+    if evaluates == "steps" and "eval_steps" in whole:
+        made["save_steps"] = whole["eval_steps"]
+    if "metric_for_best_model" not in given:
+        made |= {"metric_for_best_model": best[0], "greater_is_better": best[1]}
+    return made
