@@ -18,18 +18,20 @@ from dreamframe.plan.steps.relational import root_names
 
 def branch_taken(step: Step, facts: Facts) -> Step | None:
     """Expressions over model columns that are null in the rows where no expression looks at them: a prompt with a null in it is not asked."""
-    if not isinstance(step, (WithColumns, Project)) or not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
+    if not isinstance(step, (WithColumns, Project)) or not any(isinstance(e, pl.Expr) and any(HINT in c for c in root_names(e)) for e in step.exprs):
+        return None  # in a long plan, every step would look at all below it
+    if not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
     passed: list[Step] = []
     above: Step = step
     node = step.inputs[0]
     while node.is_streamed and not facts.is_stored(node) and is_read_by(above, node, facts):
+        if node.rows != "same" or node.reads() is None:  # a prompt that leaves out the rows that fail does so in every branch
+            return None
         if type(node) is PromptStep and HINT in node.into and (made := _asked_less(step, node, passed, facts)) is not None:
             for over in reversed(passed):
                 made = over.with_inputs((made, *over.inputs[1:]))
             return step.with_inputs([made])
-        if node.rows != "same" or node.reads() is None:
-            return None
         passed.append(node)
         above, node = node, node.inputs[0]
     return None

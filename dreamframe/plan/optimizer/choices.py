@@ -10,7 +10,7 @@ import polars as pl
 
 from dreamframe.identity.whose_code import is_library
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.optimizer.reading import is_read_by
+from dreamframe.plan.optimizer.reading import is_read_by, may_fail
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.algebra import Drop, Filter, Join, Limit, RowVerb, Sort, WithColumns, relational
 from dreamframe.plan.steps.apply import MapRows
@@ -27,13 +27,16 @@ class Choice:
     reads: frozenset[str]
     is_by_row: bool  # whether each row is chosen by itself: then it does not matter which rows are gone already
     is_prefix: bool = False  # whether the rows that are left are the first ones
+    may_fail: bool = False  # whether it may raise an error on a row that is gone already
 
 
 def choice_of(step: Step) -> Choice | None:
     """What a step, or a limit with the sort below it, leaves out; None if it leaves nothing out, or nobody can tell by which columns."""
     match step:
+        case Filter() if step.is_streamed and (reads := step.reads()) is not None:
+            return Choice((step,), reads, is_by_row=True, may_fail=any(map(may_fail, step.exprs)))
         case Filter():
-            reads, is_by_row = step.reads(), step.is_streamed
+            reads, is_by_row = step.reads(), False
         case Join() if step.how in ("semi", "anti"):
             reads, is_by_row = step.reads(), True
         case Limit() if isinstance(step.inputs[0], Sort):
@@ -93,6 +96,7 @@ class _Way:
     def __init__(self, choice: Choice) -> None:
         self._choice = choice
         self._reads = choice.reads
+        self._may_fail = choice.may_fail
         self._passed: list[Step] = []  # they stay above it, highest first
         self._numbers: list[Ordinals] = []  # those that number samples, and stay below it
         self._carried: list[Step] = []  # those that make what it reads out of other columns, highest first: it takes them along
@@ -100,7 +104,7 @@ class _Way:
 
     def passes(self, step: Step) -> bool:
         """Pass a step, if every row that is left gets from it what it gets now."""
-        if not step.is_streamed or not (step.rows == "same" or (step.rows == "fewer" and self._choice.is_by_row)):
+        if not step.is_streamed or not (step.rows == "same" or (step.rows == "fewer" and self._choice.is_by_row and not self._may_fail)):
             return False
         if self._numbers and not all(_lets_through(step, number) for number in self._numbers):
             return False
@@ -125,6 +129,7 @@ class _Way:
         if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
             return False
         self._reads = (self._reads - frozenset(step.writes())) | reads
+        self._may_fail |= any(map(may_fail, step.exprs))
         self._passed.append(step)
         self._carried.append(step)
         return True
@@ -158,4 +163,3 @@ def _keeps(step: Step, reads: frozenset[str]) -> bool:
     """Whether these columns are, below a step, what they are above it."""
     passed: Mapping[str, str] = step.passes()
     return all(passed.get(column) == column for column in reads)
-

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.reading import may_fail
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.algebra import Filter, relational
 from dreamframe.plan.steps.relational import root_names
@@ -18,11 +19,16 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
         return None
     dear = _written_by_models(step.inputs[0], facts)
     parts = [part for e in step.exprs for part in conjuncts(e)] if dear else []
-    cheap = [part for part in parts if dear.isdisjoint(root_names(part))]
+    cheap = [part for part in parts if _is_cheap(part, dear)]
     if not cheap or len(cheap) == len(parts):
         return None
     first = relational("filter", inputs=step.inputs, args=tuple(cheap), name=step.name)
-    return step.but(inputs=(first,), args=tuple(part for part in parts if not dear.isdisjoint(root_names(part))))
+    return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear)))
+
+
+def _is_cheap(part: pl.Expr, dear: frozenset[str]) -> bool:
+    """Whether a condition may be looked at before those of models: it reads none of their columns, and fails on no row that they leave out."""
+    return dear.isdisjoint(root_names(part)) and not may_fail(part)
 
 
 def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
@@ -31,12 +37,14 @@ def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
     >>> [str(e) for e in conjuncts((pl.col("a") > 1) & pl.col("b"))]
     ['[(col("a")) > (dyn int: 1)]', 'col("b")']
     """
-    parts = expr.meta.pop()
-    if len(parts) == 2 and (parts[1] & parts[0]).meta.eq(expr):
-        yield from conjuncts(parts[1])
-        yield from conjuncts(parts[0])
-    else:
-        yield expr
+    waiting = [expr]
+    while waiting:
+        node = waiting.pop()
+        parts = node.meta.pop()
+        if len(parts) == 2 and (parts[1] & parts[0]).meta.eq(node):
+            waiting += parts
+        else:
+            yield node
 
 
 def _written_by_models(step: Step, facts: Facts) -> frozenset[str]:
