@@ -85,7 +85,7 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
 def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
     """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
     way = _Way(choice)
-    while not facts.is_stored(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
+    while facts.has_row_step(below, is_streamed=True) and not facts.is_stored(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
         above, below, at = below, below.inputs[0], 0
     return way.rebuilt()
 

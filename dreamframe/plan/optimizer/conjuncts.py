@@ -17,10 +17,10 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
     """The conditions that read no column of a model as a filter of their own, below the one with those that do."""
     if not isinstance(step, Filter) or not step.is_streamed or step.options or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
-    dear = _written_by_models(step.inputs[0], facts)
-    parts = [part for e in step.exprs for part in conjuncts(e)] if dear else []
+    parts = [part for e in step.exprs for part in conjuncts(e)]
+    dear = _written_by_models(step.inputs[0], facts) if len(parts) > 1 else frozenset()
     cheap = [part for part in parts if _is_cheap(part, dear)]
-    if not cheap or len(cheap) == len(parts):
+    if not dear or not cheap or len(cheap) == len(parts):
         return None
     first = relational("filter", inputs=step.inputs, args=tuple(cheap), name=step.name)
     return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear)))
@@ -50,7 +50,7 @@ def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
 def _written_by_models(step: Step, facts: Facts) -> frozenset[str]:
     """The columns that row steps write, as far as they are in these rows and not stored."""
     found: set[str] = set()
-    while step.is_streamed and not facts.is_stored(step):
+    while facts.has_row_step(step, is_streamed=True) and not facts.is_stored(step):
         if isinstance(step, RowStep):
             found.update(step.writes())
         step = step.inputs[0]

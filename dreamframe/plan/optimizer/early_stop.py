@@ -11,12 +11,12 @@ from dreamframe.plan.steps.first import FirstRows
 
 def ends_early(step: Step, facts: Facts) -> Step | None:
     """The first rows of a limit over streamed steps that ask something, and of which nobody knows how many rows they leave."""
-    if not isinstance(step, Limit) or step.n_first is None:
+    if not isinstance(step, Limit) or step.n_first is None or not facts.has_row_step(step.inputs[0], is_streamed=True):
         return None
     asks = leaves = False
     above: Step = step
     below = step.inputs[0]
-    while below.is_streamed and not facts.is_stored(below) and is_read_by(above, below, facts):
+    while not (asks and leaves) and below.is_streamed and not facts.is_stored(below) and is_read_by(above, below, facts):
         asks |= isinstance(below, RowStep)
         leaves |= below.rows != "same"
         above, below = below, below.inputs[0]

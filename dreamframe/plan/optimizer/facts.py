@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import RowStep, Step
 
 Readers = tuple[Step | None, ...]
 
@@ -18,17 +18,37 @@ class Facts:
     name: Callable[[Step], Hashable] = id
     plans: Sequence[Step] = ()
     place: Mapping[int, Step] = field(default_factory=dict)  # id of a step that rules made → the step of `plans` in whose place it is
+    over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
     _read: dict[Hashable, Readers] = field(default_factory=dict)
+    _row_steps: dict[tuple[int, bool], tuple[Step, bool]] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, _read={})
+        return replace(self, plans=plans, place=place, over={}, _read={})
 
     def readers(self, step: Step) -> Readers | None:
-        """The steps that read this one in the run, None among them being the user; None where it is not known, as for a step that a rule made."""
+        """The steps that read this one in the run, None among them being the user; None where it is not known."""
+        if id(step) not in self.place and (made := self.over.get(id(step))):
+            return tuple(made.values())
         if not self._read:
             self._read.update(self._counted())
         return self._read.get(self.name(self.place.get(id(step), step)))
+
+    def has_row_step(self, step: Step, *, is_streamed: bool) -> bool:
+        """Whether there is a row step among this one and its first inputs, as far as they are streamed if that is asked. Every step is looked at once."""
+        known = self._row_steps
+        passed: list[Step] = []
+        found = False
+        while (known_one := known.get((id(step), is_streamed))) is None:
+            passed.append(step)
+            found = isinstance(step, RowStep)
+            if found or not step.inputs or (is_streamed and not step.is_streamed):
+                break
+            step = step.inputs[0]
+        else:
+            found = known_one[1]
+        known.update(((id(s), is_streamed), (s, found)) for s in passed)
+        return found
 
     def _counted(self) -> dict[Hashable, Readers]:
         found: dict[Hashable, dict[Hashable, Step | None]] = {}

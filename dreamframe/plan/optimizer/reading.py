@@ -27,4 +27,4 @@ def is_read_by(above: Step, step: Step, facts: Facts, *, at: int = 0) -> bool:
     readers = facts.readers(step)
     name = facts.name(facts.place.get(id(above), above))
     others = (i for n, i in enumerate(above.inputs) if n != at)
-    return readers is not None and all(r is not None and facts.name(r) == name for r in readers) and all(i is not step for i in others)
+    return readers is not None and all(r is not None and (r is above or facts.name(r) == name) for r in readers) and all(i is not step for i in others)

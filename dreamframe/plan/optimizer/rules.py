@@ -90,6 +90,7 @@ class _Work:
     def __init__(self, plans: Sequence[Step], facts: Facts, rules: Sequence[Rule]) -> None:
         self.trace: list[Applied] = []
         self._facts, self._rules = facts, rules
+        self._here: set[int] = set()  # ids of the steps that the plans held when this pass began
         self._written = {id(node): node for plan in plans for node in plan.walk()}
         self._made: dict[int, tuple[Step, Step]] = {}  # id of a step that a rule made → it, and the step in whose place the rule worked
         self._numbers: dict[int, int] = {id_: n for n, id_ in enumerate(self._written)}  # by id of a step; equal ones that rules made are one
@@ -99,6 +100,7 @@ class _Work:
         """The plans after every rule looked at every step once, inputs first."""
         place: dict[int, Step] = {}
         facts = self._facts.of(plans, place)
+        self._here = {id(node) for plan in plans for node in plan.walk()}
         done: dict[int, Step] = {}
         for plan in plans:
             waiting = [(plan, False)]
@@ -128,12 +130,26 @@ class _Work:
                     if id(new) not in self._made and id(new) not in self._written and id(new) not in place:
                         self._made[id(new)] = new, node
                         waiting += new.inputs
+                is_alone = all(len(facts.readers(i) or ()) == 1 for i in step.inputs)  # else other readers are about to have the same put below them
                 step = self._shared(made)
                 if id(step) in been:
                     raise self.undone(step)
                 been.add(id(step))
                 place[id(step)] = node
+                if is_alone:
+                    self._told(step, facts)
         return step
+
+    def _told(self, step: Step, facts: Facts) -> None:
+        """Tell who reads the steps that a rule has put below this one."""
+        waiting = [step]
+        while waiting:
+            above = waiting.pop()
+            for below in above.inputs:
+                if id(below) not in self._here and id(below) not in self._written and id(below) not in facts.place:
+                    known = facts.over.setdefault(id(below), {})
+                    waiting += () if known else (below,)
+                    known[id(above)] = above
 
     def undone(self, step: Step) -> PlanError:
         """The error for rules that come to no end."""

@@ -60,12 +60,20 @@ class RowVerb(Relational):
         """Its arguments, one after the other."""
         return _flat(self.args)
 
+    @cached_property
+    def _read(self) -> frozenset[str] | None:
+        return reading(self.exprs)
+
+    @cached_property
+    def _copied(self) -> dict[str, str] | None:
+        return copying(self.exprs)
+
 
 class Filter(RowVerb):
     """The rows for which all expressions are true."""
 
     def reads(self) -> frozenset[str] | None:
-        return reading(self.exprs)
+        return self._read
 
     def passes(self) -> Mapping[str, str]:
         return kept_columns(self)
@@ -79,12 +87,12 @@ class Project(RowVerb):
     """These columns and no others."""
 
     def reads(self) -> frozenset[str] | None:
-        return reading(self.exprs)
+        return self._read
 
     def passes(self) -> Mapping[str, str]:
-        return {new: old for new, old in (copying(self.exprs) or {}).items() if old} if self.rows == "same" else {}
+        return {new: old for new, old in (self._copied or {}).items() if old} if self.rows == "same" else {}
 
-    @property
+    @cached_property
     def rows(self) -> Rows:
         has_column = any(isinstance(e, pl.Expr) and root_names(e) for e in self.exprs)  # literals alone are one row
         return "same" if has_column and gives_a_row_for_each(self.exprs) else "other"
@@ -94,10 +102,10 @@ class WithColumns(RowVerb):
     """All columns, and these, which replace those of their names."""
 
     def reads(self) -> frozenset[str] | None:
-        return None if copying(self.exprs) is None else reading(self.exprs)
+        return None if self._copied is None else reading(self.exprs)
 
     def passes(self) -> Mapping[str, str]:
-        if (made := copying(self.exprs)) is None or self.rows != "same":
+        if (made := self._copied) is None or self.rows != "same":
             return {}
         return {new: old for new, old in ({c: c for c in self.inputs[0].schema} | made).items() if old}
 
