@@ -21,11 +21,51 @@ def asked(llm: dr.testing.Echo = ECHO) -> dr.Frame:
     return dr.frame({"t": ["a", "b"], "v": [1, 2]}).prompt(llm, "{t}", into="said").with_columns(n=pl.col("said").str.len_chars())
 
 
+def rows() -> dr.Frame:
+    return dr.frame({"t": ["a", "b"], "v": [1, 2]})
+
+
+def three() -> dr.Frame:
+    return dr.frame({"v": [1, 3, 5]})
+
+
 PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what it is shown on
+    "unread_dropped": {
+        "a select that does not read the answer": lambda: [rows().prompt(ECHO, "{t}", into="said").select("v")],
+        "the number of rows": lambda: [rows().prompt(SAMPLED, "{t}", into="said").sort("v").select(pl.len())],
+        "a column made of the answer reads it": lambda: [asked().select("n")],
+        "failures that leave rows out stay": lambda: [rows().prompt(ECHO, "{t}", into="said", on_error="drop").select("v")],
+    },
+    "cheap_first": {
+        "a condition beside the model's": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("v") > 1))],
+        "one that may fail stays": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("t").cast(pl.Int64) > 1))],
+    },
+    "branch_taken": {
+        "a prompt in one branch": lambda: [rows().with_columns(x=pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}")).otherwise(pl.lit("-")))],
+        "samples keep their numbers": lambda: [rows().select(x=pl.when(pl.col("v") > 1).then(dr.prompt(SAMPLED, "{t}")))],
+        "failures that leave rows out stay": lambda: [rows().with_columns(x=pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}", on_error="drop")))],
+    },
     "limit_down": {
         "a limit over a prompt": lambda: [asked().head(1)],
         "a slice over samples stays": lambda: [asked(SAMPLED).slice(1, 1)],
         "two plans, one of which wants all": lambda: [(both := asked()).head(1), both],
+    },
+    "choices_down": {
+        "a filter of a source column": lambda: [asked().filter(pl.col("v") > 1)],
+        "a filter below samples": lambda: [asked(SAMPLED).filter(pl.col("v") > 1)],
+        "a sort and its head": lambda: [asked().sort("v", descending=True).head(1)],
+        "a filter that reads the answer stays": lambda: [asked().filter(pl.col("n") > 1)],
+        "two plans, one of which wants all": lambda: [(both := asked()).filter(pl.col("v") > 1), both],
+    },
+    "partners_first": {
+        "an inner join": lambda: [asked().join(three(), on="v")],
+        "a left join cuts the right side": lambda: [three().join(asked(), on="v", how="left")],
+        "a full join stays": lambda: [asked().join(three(), on="v", how="full")],
+    },
+    "ends_early": {
+        "a head over the model's own filter": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").head(1)],
+        "a slice": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").slice(1, 1)],
+        "a tail stays": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").tail(1)],
     },
 }
 

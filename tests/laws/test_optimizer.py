@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections import Counter
+from collections.abc import Callable, Collection
 from unittest.mock import patch
 
 import polars as pl
@@ -15,7 +17,7 @@ from dreamframe.plan.optimizer.limit import limit_down
 from tests.laws.cases import Ordinal
 from tests.laws.test_running import TABLES
 
-MANY = settings(max_examples=100, deadline=None)
+MANY, SOME = settings(max_examples=40, deadline=None), settings(max_examples=20, deadline=None)
 Verb = Callable[[dr.Frame, int], dr.Frame]
 VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
     lambda df, i: df.prompt(Ordinal(), "Say {t}", into=f"p{i}"),
@@ -59,7 +61,35 @@ VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
     lambda df, i: df.with_columns(pl.col("k").str.split("").alias("k")).explode("k"),
     lambda df, i: df.filter(dr.prompt(Ordinal(temperature=0), "Two {k}").str.len_chars() > 3).slice(1, i),
 ]
+
+
+def refused(prompt: str) -> bool:
+    return zlib.crc32(prompt.encode()) % 3 == 0
+
+
+def is_even(text: str) -> bool:
+    return len(text) % 2 == 0
+
+
+POOR, POOR_GREEDY = Ordinal(refuses=refused), Ordinal(temperature=0, refuses=refused)
+ASKED = pl.col("t") + pl.col("k")
+FAILING: list[Verb] = [  # models that refuse some prompts, with every on_error; the number makes names differ
+    lambda df, i: df.prompt(POOR, "Say {t}{k}", into=f"fa{i}", on_error="null"),
+    lambda df, i: df.prompt(POOR, "Say {t}{v}", into=f"fb{i}", on_error="drop"),
+    lambda df, i: df.prompt(POOR_GREEDY, "Say {k}{v}", into=f"fc{i}", on_error="drop"),
+    lambda df, i: df.prompt(POOR, "Three {t}", into=f"fd{i}", n=3, on_error="null"),
+    lambda df, i: df.prompt(POOR_GREEDY, "Or {v}", into=f"fe{i}", on_error="raise"),
+    lambda df, i: df.with_columns(pl.when(pl.col("v") > 2).then(dr.prompt(POOR, "If {t}", on_error="drop")).otherwise(pl.lit("-")).alias(f"ff{i}")),
+    lambda df, i: df.with_columns(pl.when(pl.col("v") > 2).then(dr.prompt(POOR, "If {x}", x=ASKED, on_error="null")).otherwise(pl.lit("-")).alias(f"fg{i}")),
+    lambda df, i: df.filter((dr.prompt(POOR, "Is {k}{v}", on_error="null").str.len_chars() % 2 == 0) & (pl.col("k") == "a")),
+    lambda df, i: df.filter_by(POOR, "Keep {t}{v}", parse=is_even, on_error="drop").head(i),
+    lambda df, i: df.join(df.unique("k").prompt(Ordinal(), "Of {k}", into=f"fh{i}").filter(pl.col("k") != "a").select("k", f"fh{i}"), on="k"),
+    lambda df, i: df.join(df.filter(pl.col("v") > i).select("k"), on="k", how="semi"),
+    lambda df, i: df.prompt(Ordinal(), dr.Jinja("{% if t %}{{ t }}{% endif %}{{ v }}"), into=f"fi{i}"),
+    lambda df, i: df.prompt(Ordinal(), dr.Chat([("system", "As {k}."), ("user", "{t}")]), into=f"fj{i}"),
+]
 NAMING = [VERBS[n] for n in (0, 1, 2, 3, 16, 17, 18, 19, 33)]  # whose number names a column
+NAMING += [FAILING[n] for n in (0, 1, 2, 3, 4, 5, 6, 9, 11, 12)]
 CHAIN = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 5)), max_size=6)
 
 
@@ -89,6 +119,68 @@ def test_optimised_plans_give_the_rows_and_samples_of_plans_as_they_are_written(
     assert all(a.equals(b) for a, b in zip(found, expected, strict=True))
     assert [a.schema for a in found] == [p.schema for p in plans]
     assert calls <= most
+
+
+ANY = st.lists(st.tuples(st.sampled_from([*VERBS, *FAILING]), st.integers(0, 5)), max_size=4)
+NAMES = [rule.__name__ for rule in rules.RULES]
+RULE = st.sampled_from(NAMES)
+Outcome = tuple[list[pl.DataFrame] | None, int, list[Counter[tuple[str, str, str]]]]
+
+
+def outcome(plans: list[dr.Frame], *, without: Collection[str] = ()) -> Outcome:
+    """The rows (None: some failed), the calls, and what failed in each plan, without the rules of these names."""
+    on = tuple(rule for rule in rules.RULES if rule.__name__ not in without)
+    with dr.Session(None, batch_rows=7) as session, patch.object(rules, "RULES", on):
+        try:
+            found = dr.collect_all(plans)
+        except dr.errors.RowsFailedError:
+            return None, session.usage()["calls"], []
+        calls = session.usage()["calls"]
+        failed = [Counter((f["step"], f["request"], f["error"]) for f in plan.failures().to_dicts()) for plan in plans]
+        again = dr.collect_all(plans)
+        assert all(a.equals(b) for a, b in zip(again, found, strict=True))
+        assert any(failed) or session.usage()["calls"] == calls, "a second run asks nothing"
+        return found, calls, failed
+
+
+@SOME
+@given(rows=TABLES, trunk=ANY, branches=st.lists(ANY, min_size=1, max_size=2), off=RULE)
+def test_plans_with_failing_models_give_the_same_rows_with_all_rules_and_without_any_one(rows, trunk, branches, off):
+    shared = grown(dr.frame(rows), trunk, 0)
+    plans = [grown(shared, branch, 100 * i) for i, branch in enumerate(branches, 1)]
+    expected, most, could_fail = outcome(plans, without=NAMES)
+    for without in ([], [off]):
+        found, calls, failed = outcome(plans, without=without)
+        if expected is None:
+            continue  # rows that nobody reads do not fail
+        assert found is not None, "nothing fails that did not fail"
+        assert all(a.equals(b) and a.schema == b.schema for a, b in zip(found, expected, strict=True))
+        assert calls <= most
+        assert all(a <= b for a, b in zip(failed, could_fail, strict=True)), "no failure twice"
+
+
+@SOME
+@given(rows=TABLES, first=ANY, second=ANY)
+def test_two_plans_that_are_collected_together_ask_no_more_than_one_after_the_other(rows, first, second):
+    plans = [grown(dr.frame(rows), chain, 100 * i) for i, chain in enumerate((first, second))]
+    expected, most, _ = outcome(plans, without=NAMES)
+    found, calls, _ = outcome(plans)
+    if expected is not None:
+        assert found is not None
+        assert all(a.equals(b) for a, b in zip(found, expected, strict=True))
+        assert calls <= most
+
+
+def test_the_law_sees_a_branch_that_forgets_whom_its_failures_leave_out():
+    """A prompt with on_error="drop" in a branch that is not taken: what the law of failing models is for."""
+    rows = pl.DataFrame({"t": ["tea", "rain", "jam"], "v": [1, 3, 1], "k": ["a", "b", "a"]})
+    plan = FAILING[5](dr.frame(rows), 0)
+    expected, _, failed = outcome([plan], without=NAMES)
+    assert failed[0], "one is refused"
+    found, _, _ = outcome([plan])
+    assert expected is not None
+    assert found is not None
+    assert found[0].equals(expected[0])
 
 
 counted = {"rows": 0}
