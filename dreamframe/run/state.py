@@ -22,7 +22,7 @@ from dreamframe.run.calls.spend import Spend
 from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stage import Stage
-from dreamframe.run.stats import FailedRow, RunStats
+from dreamframe.run.stats import FailedRow, RunStats, StepStats
 from dreamframe.run.storing import Worth
 from dreamframe.store.stores import Stores
 
@@ -72,7 +72,8 @@ class RunState:
         asked = step.models()
         model = self.redactor.text(asked[0].label) if asked else ""
         key = self.written_key(step)
-        stats = self.stats.step(self.redactor.text(step.label), model=model, key=key)
+        is_helper = any(id(step) in made.helpers for made in self.optimised)
+        stats = (StepStats if is_helper else self.stats.step)(self.redactor.text(step.label), model=model, key=key)
         stage = Stage(step, stats, self._told.setdefault(self.key(step), set()))
         stage.stats.is_refreshed = self.is_refreshed(step)
         self.stages.append(stage)

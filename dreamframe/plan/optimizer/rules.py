@@ -19,6 +19,7 @@ from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
 from dreamframe.plan.optimizer.unread import unread_dropped
 from dreamframe.plan.step import Source, Step
+from dreamframe.plan.steps.ordinals import Ordinals
 
 Rule = Callable[[Step, Facts], Step | None]
 RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, branch_taken, limit_down, choices_down, partners_first, ends_early)
@@ -42,6 +43,7 @@ class Optimised:
     plans: tuple[Step, ...]
     origin: Mapping[int, Step]  # id of a step as it runs → the step as it was written; those that no rule has touched are not in it
     trace: tuple[Applied, ...]  # in the order in which rules were used
+    helpers: frozenset[int] = frozenset()  # ids of the steps that nobody wrote: no line of progress or statistics is theirs
 
     def as_written(self, step: Step) -> Step:
         """The step that the user wrote, of one that runs."""
@@ -81,7 +83,7 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
             raise work.undone(after[-1])
         seen.add(shape)
         before, after = after, work.passed(after)
-    return Optimised(after, work.origin(after), tuple(work.trace))
+    return Optimised(after, work.origin(after), tuple(work.trace), work.helpers(after))
 
 
 class _Work:
@@ -181,6 +183,17 @@ class _Work:
     def origin(self, plans: Sequence[Step]) -> dict[int, Step]:
         """For every step that is not as it was written, the one it was made from; else the one in whose place a rule made it."""
         return {id(node): self._origin_of(node) for plan in plans for node in plan.walk() if id(node) not in self._written}
+
+    def helpers(self, plans: Sequence[Step]) -> frozenset[int]:
+        """The steps that rules put in: they are no written step over other inputs, or number the samples of one."""
+        made = (node for plan in plans for node in plan.walk() if id(node) not in self._written)
+        return frozenset(id(node) for node in made if isinstance(node, Ordinals) or not self._is_written_anew(node))
+
+    def _is_written_anew(self, step: Step) -> bool:
+        found: Step | None = step
+        while found is not None and id(found) not in self._written:
+            found = found.made_from
+        return found is not None
 
     def _origin_of(self, step: Step) -> Step:
         found: Step | None = step

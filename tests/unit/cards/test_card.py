@@ -147,7 +147,7 @@ def test_huggingface_hub_reads_the_front_matter(tmp_path):
 
 def test_step_json_keeps_counts_of_each_step(tmp_path):
     with dr.Session(tmp_path) as session:
-        asked = dr.frame({"t": ["tea", "rain"]}).prompt(dr.testing.Echo(), "{t}", into="a").filter(pl.col("t") == "tea")
+        asked = dr.frame({"t": ["tea", "rain"]}).prompt(dr.testing.Echo(), "{t}", into="a").filter(pl.col("a") == "tea")
         asked.prompt(dr.testing.Echo(), "again {a}", into="b").collect()
         record = session.steps()[-1]
     kept = {s.label: (s.rows_in, s.rows, s.calls) for s in record.ran}

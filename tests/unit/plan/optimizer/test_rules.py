@@ -148,3 +148,15 @@ def test_limits_over_one_step_share_the_first_rows():
         found = dr.collect_all([asked.head(1), asked.head(2), asked.slice(1, 2)])
     assert [f["said"].to_list() for f in found] == [["tea"], ["tea", "rain"], ["rain", "tea"]]
     assert llm.calls == 3
+
+
+def test_statistics_and_cards_speak_of_the_steps_that_were_written(tmp_path: Path):
+    sampled = dr.testing.Echo(temperature=1.0)
+    plan = rows().prompt(sampled, "{t}", into="said").with_columns(x=pl.when(pl.col("v") > 3).then(dr.prompt(sampled, "On {t}"))).filter(pl.col("v") > 2)
+    written = {step.key({}): step.label for step in plan.step.walk()}
+    with dr.Session(tmp_path) as session:
+        plan.collect()
+        told = {step.label: step for step in session.runs()[-1].steps}
+        assert all(written[step.key] == step.label for step in told.values())
+        assert (told["said"].calls, told["said"].rows, told["answer"].calls) in ((2, 2, 1), (4, 4, 1))
+        assert "__" not in str(plan.card())
