@@ -71,7 +71,7 @@ def is_even(text: str) -> bool:
     return len(text) % 2 == 0
 
 
-POOR, POOR_GREEDY = Ordinal(refuses=refused), Ordinal(temperature=0, refuses=refused)
+POOR, POOR_GREEDY = Ordinal(tone="poor", refuses=refused), Ordinal(tone="poor", temperature=0, refuses=refused)  # other models than those that answer
 ASKED = pl.col("t") + pl.col("k")
 FAILING: list[Verb] = [  # models that refuse some prompts, with every on_error; the number makes names differ
     lambda df, i: df.prompt(POOR, "Say {t}{k}", into=f"fa{i}", on_error="null"),

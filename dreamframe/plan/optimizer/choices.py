@@ -110,7 +110,9 @@ class _Way:
             return False
         if not _keeps(step, self._reads):
             return self._takes_along(step)
-        if step.needs_order and not self._choice.is_prefix:
+        if isinstance(step, Ordinals) and not self._choice.is_prefix:
+            self._numbers.append(step)
+        elif step.needs_order and not self._choice.is_prefix:
             halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
             if halves is None or any(n.into == halves[0].into for n in self._numbers):
                 return False

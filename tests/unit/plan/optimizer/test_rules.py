@@ -158,5 +158,5 @@ def test_statistics_and_cards_speak_of_the_steps_that_were_written(tmp_path: Pat
         plan.collect()
         told = {step.label: step for step in session.runs()[-1].steps}
         assert all(written[step.key] == step.label for step in told.values())
-        assert (told["said"].calls, told["said"].rows, told["answer"].calls) in ((2, 2, 1), (4, 4, 1))
+        assert (told["said"].calls, told["said"].rows, told["answer"].calls) == (2, 2, 1)
         assert "__" not in str(plan.card())
