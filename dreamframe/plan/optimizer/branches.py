@@ -20,6 +20,8 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
     """Expressions over model columns that are null in the rows where no expression looks at them: a prompt with a null in it is not asked."""
     if not isinstance(step, (WithColumns, Project)) or not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
+    if not any(HINT in column for column in step.inputs[0].schema):
+        return None
     passed: list[Step] = []
     above: Step = step
     node = step.inputs[0]

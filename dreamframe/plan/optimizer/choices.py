@@ -18,6 +18,8 @@ from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 
+MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -82,7 +84,7 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
 def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
     """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
     way = _Way(choice)
-    while not facts.is_stored(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
+    while facts.asks(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
         above, below, at = below, below.inputs[0], 0
     return way.rebuilt()
 
@@ -122,6 +124,8 @@ class _Way:
         """Pass columns that polars computes row by row, and that the choice reads: they are made below it as well, for it alone."""
         have = step.inputs[0].schema
         reads = step.reads()
+        if len(self._carried) == MOST_CARRIED:
+            return False
         if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
             return False
         self._reads = (self._reads - frozenset(step.writes())) | reads

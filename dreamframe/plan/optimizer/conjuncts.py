@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Filter, relational
 from dreamframe.plan.steps.relational import root_names
 
@@ -16,7 +16,7 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
     """The conditions that read no column of a model as a filter of their own, below the one with those that do."""
     if not isinstance(step, Filter) or not step.is_streamed or step.options or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
-    dear = _written_by_models(step.inputs[0], facts)
+    dear = facts.written(step.inputs[0])
     parts = [part for e in step.exprs for part in conjuncts(e)] if dear else []
     cheap = [part for part in parts if dear.isdisjoint(root_names(part))]
     if not cheap or len(cheap) == len(parts):
@@ -37,13 +37,3 @@ def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
         yield from conjuncts(parts[0])
     else:
         yield expr
-
-
-def _written_by_models(step: Step, facts: Facts) -> frozenset[str]:
-    """The columns that row steps write, as far as they are in these rows and not stored."""
-    found: set[str] = set()
-    while step.is_streamed and not facts.is_stored(step):
-        if isinstance(step, RowStep):
-            found.update(step.writes())
-        step = step.inputs[0]
-    return frozenset(found)

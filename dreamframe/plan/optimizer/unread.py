@@ -40,7 +40,7 @@ def _without(step: Step, at: int, needed: frozenset[str], facts: Facts) -> Step 
     """The step without the first row step below its input that nobody needs; None if there is none."""
     passed: list[Step] = []
     above, node = step, step.inputs[at]
-    while not facts.is_stored(node) and is_read_by(above, node, facts, at=at):
+    while not needed >= facts.written(node) and is_read_by(above, node, facts, at=at):
         gone = frozenset(node.writes())
         if _may_go(node) and needed.isdisjoint(gone):
             return _rebuilt(step, at, passed, node, gone) if all(_is_blind_to(s, gone) for s in passed) else None
