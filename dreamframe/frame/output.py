@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from dreamframe.arrow import shared
-from dreamframe.errors import SettingError
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
@@ -16,6 +16,7 @@ from dreamframe.models.habits import described
 from dreamframe.plan.estimate import Estimate
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text, rules_text
 from dreamframe.plan.optimizer.rules import Optimize, optimise
+from dreamframe.plan.picture import plan_svg
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.algebra import relational
@@ -323,13 +324,14 @@ class OutputVerbs(Verbs):
         what = "Upload rows made with dreamframe"
         return publish.push({**files, **beside}, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
-    def show_graph(self) -> str:
-        """The plan in Graphviz' DOT language.
+    def show_graph(self, *, format: Literal["dot", "svg"] = "dot") -> str:
+        """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz.
 
         >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
         'digraph plan {'
         """
-        return plan_dot(self.step)
+        one_of(format, ("dot", "svg"), "format", where="show_graph")
+        return plan_svg(self.step) if format == "svg" else plan_dot(self.step)
 
     def show(self, n: int = 5) -> None:
         """Run for the first n rows and print them. Over prompts, only these n rows are asked.

@@ -99,7 +99,8 @@ class Estimate:
         out = "unknown" if self.tokens_out is None else count(self.tokens_out)
         price = f"price unknown ({', '.join(self.unknown_prices)})" if self.cost is None else str(self.cost)
         took = "time unknown" if self.seconds is None else duration(self.seconds)
-        return f"{self.calls:,} calls · {count(self.tokens_in)} tokens in, {out} out · {price} · {took}"
+        calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
+        return f"{calls} · {count(self.tokens_in)} tokens in, {out} out · {price} · {took}"
 
     def __repr__(self) -> str:
         width = max((len(s.label) for s in self.steps), default=0)

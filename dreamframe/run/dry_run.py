@@ -229,7 +229,7 @@ def _step(accounts: Sequence[Asked], made: Sequence[Forecast], below: Sequence[A
 def _notes(run: DryRun, found: Mapping[str, StepEstimate]) -> list[str]:
     notes = [f"not in these figures: {problem}" for problem in run.problems]
     notes += dict.fromkeys(a.failed for a in run.dry.asked.values() if a.failed)
-    blind = [s.label for s in found.values() if s.calls and s.tokens_out is None]
+    blind = list(dict.fromkeys(s.label for s in found.values() if s.calls and s.tokens_out is None))
     if blind or any(s.rests_on for s in found.values()):
         notes.append(f"no answer of {', '.join(blind) or 'the steps below'} is known: {PROBE} how long they are and how many rows pass")
     return notes
