@@ -1,4 +1,4 @@
-"""A plan as SVG: well-formed whatever names and prompts say."""
+"""A plan as SVG and as HTML: well-formed whatever names and prompts say."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def test_no_prompt_breaks_it(text: str) -> None:
 def test_another_format_is_refused() -> None:
     with pytest.raises(SettingError, match="format='png'"):
         dr.frame({"t": ["x"]}).show_graph(format="png")  # type: ignore[arg-type]
+
+
+def test_prompts_fold_open_in_a_notebook_and_break_nothing() -> None:
+    evil = "</pre></details><script>alert(1)</script> {t}"
+    page = dr.frame({"t": ["x"]}).prompt(dr.testing.Echo(), evil, system="<b>Be brief</b>", into="said")._repr_html_()
+    drawn = ET.fromstring(page)
+    (folded,) = drawn.findall("details")
+    assert folded.findtext("summary") == "prompt of said"
+    assert [said.text for said in folded.findall(".//pre")] == ["<b>Be brief</b>", evil]
+    assert drawn.findall(".//script") == []
