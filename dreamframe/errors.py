@@ -146,7 +146,7 @@ class SourceChangedError(RunError):
 
 
 class BudgetExceededError(RunError):
-    """The next call could cost more than what is left of the budget."""
+    """The next call could cost more than what is left of the budget, or a plan more than `confirm=`, and nobody said yes."""
 
 
 class TooFewRowsError(RunError):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from dreamframe.arrow import shared
-from dreamframe.errors import SettingError
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
 from dreamframe.models.habits import described
+from dreamframe.plan.estimate import Estimate
 from dreamframe.plan.explain import plan_dot, plan_html, plan_text, rules_text
 from dreamframe.plan.optimizer.rules import Optimize, optimise
+from dreamframe.plan.picture import plan_svg
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
+from dreamframe.run.confirm import need_confirmed
 from dreamframe.run.options import Mode, Retry
 from dreamframe.run.ready import need
 
@@ -46,6 +49,7 @@ class OutputVerbs(Verbs):
         retry: Retry | None = None,
         refresh: Sequence[str] = (),
         optimize: Optimize = True,
+        confirm: float | None = None,
     ) -> pl.DataFrame:
         """Run the plan and give its rows, in order, as a polars frame.
 
@@ -61,12 +65,17 @@ class OutputVerbs(Verbs):
         A plan is optimised before it runs: it asks about no row that nobody reads, and gives the rows, order and samples of the plan as it is written.
         `optimize=False` runs it as it is written, `optimize={"limit_down": False}` without one rule; `explain(rules=True)` names those that were used.
 
+        With `confirm=5.0` the plan is estimated first, as by `estimate()`: where it may cost more than 5 US dollars, a person on the terminal is asked;
+        without one, BudgetExceededError tells the estimate, before anything is spent.
+
         Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
 
         >>> dr.frame({"a": [1]}).collect().shape
         (1, 1)
         """
-        return current(self.step).collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh, optimize=optimize)
+        session = current(self.step)
+        need_confirmed(lambda: session.estimate(self.step, mode=mode, optimize=optimize).estimate, confirm)
+        return session.collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh, optimize=optimize)
 
     def retry(self) -> pl.DataFrame:
         """Run the plan, and ask anew what was answered before and could not be read: `collect(retry="parse")`.
@@ -211,8 +220,9 @@ class OutputVerbs(Verbs):
         """
         return self.step.schema.names()
 
-    def explain(self, *, optimized: bool = True, rules: bool = False) -> str:
+    def explain(self, *, optimized: bool = True, rules: bool = False, cost: bool = False) -> str:
         """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did.
+        With `cost=True`, also what each step would ask and cost now, as `estimate()` finds it: nothing is asked, files and kept answers are read.
 
         Of models that are not at their provider's own address it names the address, of files and weights the whole path. For a plan that was read no
         file is looked at.
@@ -221,11 +231,32 @@ class OutputVerbs(Verbs):
         FILTER [[(col("a")) > (dyn int: 0)]]
           TABLE 1 rows
         """
+        if cost:
+            looked = current(self.step).estimate(self.step, optimize=optimized)
+            return looked.explain() + (f"\n\n{rules_text(optimise([self.step]).trace)}" if rules and optimized else "")
         if not optimized:
             return plan_text(self.step)
         is_read = any(step.authority is not None for step in self.step.walk())
         made = optimise([self.step]) if is_read else current(self.step).optimised(self.step)
         return plan_text(made.plans[0]) + (f"\n\n{rules_text(made.trace)}" if rules else "")
+
+    def estimate(self, *, probe: int = 0, mode: Mode = "calls") -> Estimate:
+        """What is left to pay when this plan is collected now: calls, tokens, US dollars as a range, seconds; in all and step by step.
+
+        Nothing is asked, unless `probe` says how many rows of each step may be: they are asked and kept, so that the length of answers and the part of
+        the rows that pass a filter are known; the figures are then of the rest. The plan is run as far as it goes with kept answers, functions of yours
+        too; in the place of an answer that is not there stands a kept one to the same question. `mode="batch"` counts what batches cost.
+
+        Prices are list prices and `dr.Session(prices=)`; where one is not known, `cost` is None. Raises OfflineError for probes of an offline session.
+
+        >>> with dr.Session(None):
+        ...     found = dr.frame({"t": ["tea", "jam", "rye"]}).prompt(dr.testing.Echo(), "Say {t}", into="said").estimate(probe=2)
+        >>> found.calls, found.steps[0].state
+        (1, '2 of 3 kept, 1 to ask')
+        """
+        if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
+            raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
+        return current(self.step).estimate(self.step, probe=probe, mode=mode).estimate
 
     def to_json(self) -> str:
         """The plan as text, with the rows of tables in memory; files are named. `dr.from_json` reads it. Keys are not in it.
@@ -293,13 +324,14 @@ class OutputVerbs(Verbs):
         what = "Upload rows made with dreamframe"
         return publish.push({**files, **beside}, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
-    def show_graph(self) -> str:
-        """The plan in Graphviz' DOT language.
+    def show_graph(self, *, format: Literal["dot", "svg"] = "dot") -> str:
+        """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz.
 
         >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
         'digraph plan {'
         """
-        return plan_dot(self.step)
+        one_of(format, ("dot", "svg"), "format", where="show_graph")
+        return plan_svg(self.step) if format == "svg" else plan_dot(self.step)
 
     def show(self, n: int = 5) -> None:
         """Run for the first n rows and print them. Over prompts, only these n rows are asked.

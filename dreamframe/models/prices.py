@@ -33,6 +33,14 @@ class Price(NamedTuple):
         """
         return self._of(completion.n_in, completion.n_out, completion.n_cached, completion.n_written)
 
+    def of_tokens(self, n_in: float, n_out: float, n_cached: float = 0) -> float:
+        """What a call of so many tokens costs.
+
+        >>> Price(2.0, 8.0, 0.5).of_tokens(1_000_000, 100_000, 500_000)
+        2.05
+        """
+        return self._of(n_in, n_out, n_cached, 0)
+
     def at_most(self, n_in: float, n_out: float) -> float:
         """What a call of so many tokens costs, if all of its prompt goes into the cache.
 

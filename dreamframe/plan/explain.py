@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 
 from dreamframe.plan.hidden import readable
 from dreamframe.plan.optimizer.rules import Applied
@@ -104,6 +105,19 @@ def plan_html(step: Step) -> str:
     )
     return (
         '<div class="dreamframe"><table><thead><tr><th>column</th><th>type</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table><pre>{html.escape(plan_text(step))}</pre>"
+        f"<tbody>{rows}</tbody></table><pre>{html.escape(plan_text(step))}</pre>{_prompts_html(step, hides)}"
         "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
     )
+
+
+def _prompts_html(step: Step, hides: Redactor) -> str:
+    """What each step says to its model, folded: the texts of its prompt and its system prompt, as they stand in the plan."""
+    made: list[str] = []
+    for node in step.walk():
+        prompt = getattr(node, "prompt", None)
+        held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
+        texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
+        if texts:
+            said = "".join(f"<dt>{html.escape(name)}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
+            made.append(f"<details><summary>prompt of {html.escape(in_line(hides.text(node.label)))}</summary><dl>{said}</dl></details>")
+    return "".join(made)

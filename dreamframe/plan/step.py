@@ -219,10 +219,12 @@ class Step(ABC):
         `memo` belongs to one walk, since a file may change between two runs of one plan. It keeps the steps alive whose keys it knows: the id of one
         that is gone could be given to another.
         """
-        if id(self) not in memo:
-            for node in self.walk():  # inputs first: a plan may be deeper than Python's stack
-                if id(node) not in memo:
-                    memo[id(node)] = node, node.key_now(memo)
+        waiting: list[Step] = [] if id(self) in memo else [self]
+        while waiting:  # inputs first: a plan may be deeper than Python's stack; never below what is known: rules make step after step over one plan
+            if unknown := [i for i in waiting[-1].inputs if id(i) not in memo]:
+                waiting += reversed(unknown)
+            elif id(node := waiting.pop()) not in memo:
+                memo[id(node)] = node, node.key_now(memo)
         return str(memo[id(self)][1])
 
     def key_now(self, memo: Memo) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dreamframe.errors import SettingError
+from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.visible import in_line
@@ -47,6 +48,8 @@ class ActiveSession(Protocol):
     def fit(self, step: ModelStep) -> Artefact: ...
 
     def optimised(self, step: Step) -> Optimised: ...
+
+    def estimate(self, step: Step, **settings: Any) -> Looked: ...
 
     def failures(self, step: Step) -> pl.DataFrame: ...
 

@@ -7,7 +7,7 @@ import contextlib
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -44,14 +44,17 @@ PIECE = 1_000  # polars steps of one query: polars' own walks over it take stack
 class Run:
     """One collect, write or fit. Lives in the event loop."""
 
+    _state_type: ClassVar[type[RunState]] = RunState
+    _trainings_type: ClassVar[type[Trainings]] = Trainings
+
     def __init__(self, stores: Stores, options: RunOptions | None = None, stats: RunStats | None = None, *, knows: Redactor | None = None) -> None:
-        self.state = RunState(stores, options or RunOptions(), stats or RunStats(), knows or Redactor(()))
+        self.state = self._state_type(stores, options or RunOptions(), stats or RunStats(), knows or Redactor(()))
         self.stores, self.options, self.stats = self.state.stores, self.state.options, self.state.stats
         self.memo, self.hides = self.state.memo, self.state.hides
         self._engine = engine_of(self.options.engine)
         self._outputs = Outputs(self.state)
         self._segments = Segments(self.state, self._outputs)
-        self._trainings = Trainings(self.state, self._engine, self._whole)
+        self._trainings = self._trainings_type(self.state, self._engine, self._whole)
         self._tables: dict[str, asyncio.Task[pl.LazyFrame]] = {}  # by key of the step
 
     @property

@@ -67,7 +67,7 @@ class Trainings:
         if (folder := models.find(key)) is not None:
             self._state.stats.reused += 1
             return Artefact(str(folder), key)
-        self._state.asking.check_ready()
+        self._may_train(step)
         if tables[0].height == 0:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
         while not models.lease(key):  # another session trains it now: its model is ours, too
@@ -84,6 +84,10 @@ class Trainings:
             models.release(key)
         self._state.stats.trained += 1
         return Artefact(str(folder), key)
+
+    def _may_train(self, step: Train) -> None:  # noqa: ARG002  an estimate names it
+        """Raise what speaks against a training, before it begins."""
+        self._state.asking.check_ready()
 
     def _as_roles(self, step: Train, table: pl.DataFrame) -> pl.DataFrame:
         return table.select(pl.col(column).alias(role) for role, column in step.columns)

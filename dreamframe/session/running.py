@@ -12,7 +12,8 @@ from weakref import WeakKeyDictionary, ref
 
 import polars as pl
 
-from dreamframe.errors import DreamframeError, RowsFailedError, SettingError, StorageError, one_of
+from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
+from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import chosen
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -57,6 +58,25 @@ class Running:
         from dreamframe.run.execute import Run
 
         return Run(self.opening.stores, replace(self.options, **changes), knows=self._hides)
+
+    def estimate(self, step: Step, *, probe: int = 0, **changes: Any) -> Looked:
+        """What a plan will ask and cost. Without probes nothing is asked, and no folder is made where there is none."""
+        from dreamframe.run.dry_run import estimated
+
+        one_of(changes.get("mode", "calls"), get_args(Mode), "mode", where="estimate")
+        options, stats = replace(self.options, **changes), RunStats()
+        if probe and options.offline:
+            raise OfflineError("estimate: probe= asks some rows, and offline=True allows no call; without probe= nothing is asked.")
+        seen = list(self.stats)
+        if probe:
+            self.stats.append(stats)  # they are paid for
+        opening = self.opening if probe or self.opening.is_there else Opening(None)
+        try:
+            with opening.held():
+                return loop.run(estimated(opening.stores, options, stats, step, probe=probe, seen=seen, knows=self._hides))
+        finally:
+            if opening is not self.opening:
+                opening.close()
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""

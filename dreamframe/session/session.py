@@ -12,6 +12,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
+from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.visible import visible
@@ -175,6 +176,10 @@ class Session:
     def optimised(self, step: Step) -> Optimised:
         """The plan as it would run now, and the rules that made it so. Looks at a folder that is there, and makes none."""
         return self._running.look().optimised(step) if self._opening.is_there else optimise([step])
+
+    def estimate(self, step: Step, **settings: Any) -> Looked:
+        """What a plan will ask and cost, and the plan as it would run; settings as of `df.estimate`."""
+        return self._running.estimate(step, **settings)
 
     # Looking
 

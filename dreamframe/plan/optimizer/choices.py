@@ -18,6 +18,8 @@ from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 
+MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -128,6 +130,8 @@ class _Way:
         """Pass columns that polars computes row by row, and that the choice reads: they are made below it as well, for it alone."""
         have = step.inputs[0].schema
         reads = step.reads()
+        if len(self._carried) == MOST_CARRIED:
+            return False
         if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
             return False
         self._reads = (self._reads - frozenset(step.writes())) | reads

@@ -6,8 +6,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.steps.ordinals import Ordinals
 
 Readers = tuple[Step | None, ...]
+NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Facts:
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
     _read: dict[Hashable, Readers] = field(default_factory=dict)
     _row_steps: dict[tuple[int, bool], tuple[Step, bool]] = field(default_factory=dict)  # by id of the step, which is kept alive
+    _streams: dict[int, tuple[Step, bool, frozenset[str]]] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
@@ -66,6 +69,31 @@ class Facts:
                 found.setdefault(self.name(below), {})[self.name(node)] = node
                 waiting.append(below)
         return {name: tuple(readers.values()) for name, readers in found.items()}
+
+    def asks(self, step: Step) -> bool:
+        """Whether something is asked or called for each row in the stream that ends with a step: a rule that saves such calls finds none below otherwise.
+
+        Rules ask it before they walk down a stream. What is stored ends the stream; so does what is not streamed.
+        """
+        return self._stream(step)[0]
+
+    def written(self, step: Step) -> frozenset[str]:
+        """The columns that row steps write in the stream that ends with a step."""
+        return self._stream(step)[1]
+
+    def _stream(self, step: Step) -> tuple[bool, frozenset[str]]:
+        """Both; every step is looked at once, however many rules ask at however many steps."""
+        above: list[Step] = []
+        node = step
+        while id(node) not in self._streams and node.is_streamed and not self.is_stored(node):
+            above.append(node)
+            node = node.inputs[0]
+        _, asks, written = self._streams.get(id(node), (node, False, NONE))
+        for node in reversed(above):
+            if isinstance(node, RowStep):
+                asks, written = asks or not isinstance(node, Ordinals), written.union(node.writes())
+            self._streams[id(node)] = node, asks, written
+        return asks, written
 
     def n_rows(self, step: Step) -> int | None:
         """How many rows a step will give, where the plan tells.

@@ -62,6 +62,17 @@ def test_explain_takes_time_in_proportion_to_the_steps() -> None:
     assert b < 10 * a
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_rules_over_a_prompt_take_time_in_proportion_to_the_steps(verb: str) -> None:
+    """Each rule that walked down from each step took 5 seconds for a thousand of them."""
+    asked = dr.frame(ROWS).prompt(dr.testing.Echo(), "{x}", into="said")
+    short, long = (chain(asked, verb, n).select("x", "said").head(1) for n in (500, 2_000))
+    with dr.Session(None):
+        a, b = least(short.explain, 2), least(long.explain, 2)
+    assert a < 2
+    assert b < 10 * a
+
+
 def test_collecting_a_thousand_steps_costs_a_few_times_what_polars_takes() -> None:
     assert any(measure("with_columns", 1_000, rounds=3)["ratio"] <= 5 for _ in range(5)), "in five tries, on a machine that does other things too"
 

@@ -1,0 +1,56 @@
+"""A plan as a picture: SVG without Graphviz and without scripts. Everything in it is escaped: names and prompts may hold markup."""
+
+from __future__ import annotations
+
+import html
+
+from dreamframe.plan.explain import by_name, whole_line
+from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import Step
+from dreamframe.redaction.visible import visible
+
+WIDE, HIGH, GAP = 360, 28, 20  # pixels of a box, and between boxes
+MOST = 48  # characters of a line in a box; the whole is its tooltip
+STYLE = "font:13px system-ui,sans-serif;fill:currentColor"
+
+
+def plan_svg(step: Step) -> str:
+    """The plan as SVG, data flowing downwards: a box for each step, an arrow for each input.
+
+    >>> import polars as pl
+    >>> from dreamframe.plan.steps.source import Table
+    >>> plan_svg(Table(data=pl.DataFrame({"a": [1]}))).count("<rect")
+    1
+    """
+    nodes = step.walk()
+    hides = plan_redactor([step])
+    level: dict[int, int] = {}
+    place: dict[int, tuple[int, int]] = {}  # x, y of the upper left corner
+    filled: dict[int, int] = {}  # boxes of a level so far
+    for node in nodes:
+        at = level[id(node)] = max((level[id(i)] + 1 for i in node.inputs), default=0)
+        place[id(node)] = GAP + filled.get(at, 0) * (WIDE + GAP), GAP + at * (HIGH + 2 * GAP)
+        filled[at] = filled.get(at, 0) + 1
+    wide, high = max(filled.values()) * (WIDE + GAP) + GAP, len(filled) * (HIGH + 2 * GAP)
+    arrows = [_arrow(place[id(i)], place[id(node)]) for node in nodes for i in node.inputs]
+    boxes = [_box(place[id(node)], visible(by_name(node, whole_line(node, hides), hides))) for node in nodes]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" width="{wide}" height="{high}" role="img" aria-label="plan">'
+    tip = '<defs><marker id="tip" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto"><path d="M0 0L8 4L0 8z" fill="#5f6b7a"/></marker></defs>'
+    return "\n".join([head, tip, *arrows, *boxes, "</svg>"])
+
+
+def _arrow(above: tuple[int, int], below: tuple[int, int]) -> str:
+    (x, y), (to_x, to_y) = above, below
+    return f'<path d="M{x + WIDE // 2} {y + HIGH}L{to_x + WIDE // 2} {to_y}" stroke="#5f6b7a" fill="none" marker-end="url(#tip)"/>'
+
+
+def _box(at: tuple[int, int], text: str) -> str:
+    x, y = at
+    cut = text if len(text) <= MOST else f"{text[: MOST - 1]}…"
+    rect = f'<rect x="{x}" y="{y}" width="{WIDE}" height="{HIGH}" rx="4" fill="none" stroke="#8b98a9"/>'
+    return f'<g><title>{_escaped(text)}</title>{rect}<text x="{x + 8}" y="{y + 19}" style="{STYLE}">{_escaped(cut)}</text></g>'
+
+
+def _escaped(text: str) -> str:
+    """Text that XML may hold: no markup, and none of the characters that it forbids."""
+    return html.escape("".join(c if c >= " " and c not in "\ufffe\uffff" and not "\ud800" <= c <= "\udfff" else "\ufffd" for c in text))
