@@ -30,7 +30,7 @@ from dreamframe.models.api.address import Address, Untold, address_of, identity_
 from dreamframe.models.api.batch_api import BatchApi
 from dreamframe.models.api.environment import address_variable, named_address
 from dreamframe.models.api.error_replies import ErrorReply
-from dreamframe.models.api.event_stream import is_stream, whole
+from dreamframe.models.api.event_stream import BLANK, is_stream, whole
 from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
@@ -330,12 +330,13 @@ class ApiClient:
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; AdaptedError where the same request in another dialect may do."""
         if reply.status == 200:
+            streamed = is_stream(reply.body, reply.headers)
             try:
-                streamed = is_stream(reply.body, reply.headers)
                 return wire.read(whole(reply.body, place=self._place) if streamed else reply.body, place=self._place)
             except BadReplyError as exc:
-                if reply.body.lstrip()[:1] == b"<":
-                    raise BadReplyError(f"{exc}. It is a web page.{self._hint(wire)}", status=200, text=exc.text) from exc
+                begun, hinted = reply.body.lstrip(BLANK)[:1], self._hint(wire)
+                if begun == b"<" or (hinted and not streamed and begun not in (b"{", b"[")):
+                    raise BadReplyError(f"{exc}.{' It is a web page.' if begun == b'<' else ''}{hinted}", status=200, text=exc.text) from exc
                 raise
             except PermanentCallError as exc:  # a router's, which came with 200
                 reply = reply._replace(status=exc.status or 200)
