@@ -21,8 +21,6 @@ BLANK = b"\xef\xbb\xbf \t\r\n"
 
 def is_stream(body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether a reply is a stream of events, by its header or by how it begins."""
-    if body.startswith(b"{"):
-        return False
     begun = body[:4096].lstrip(BLANK)
     return begun.startswith(STARTS) or (headers.get("Content-Type", "").lower().startswith("text/event-stream") and not begun.startswith((b"{", b"[")))
 

@@ -152,12 +152,13 @@ class ErrorInReplyError(Exception):
 
 def first(choices: list[dict[str, Any]]) -> dict[str, Any]:
     """The choice that is the answer."""
-    return choices[0] if len(choices) == 1 else min(choices, key=lambda c: c.get("index") or 0)
+    return min(choices, key=lambda c: c.get("index") or 0)
 
 
 def _choice(found: Any) -> Completion:
     """The first choice of a chat or text completion."""
-    choice = first(found["choices"])
+    choices = found["choices"]
+    choice = choices[0] if len(choices) == 1 else first(choices)
     if choice.get("error"):
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}

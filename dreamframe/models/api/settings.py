@@ -330,7 +330,7 @@ class ApiClient:
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; AdaptedError where the same request in another dialect may do."""
         if reply.status == 200:
-            streamed = is_stream(reply.body, reply.headers)
+            streamed = not reply.body.startswith(b"{") and is_stream(reply.body, reply.headers)  # most replies are an object, and cost no call
             try:
                 return wire.read(whole(reply.body, place=self._place) if streamed else reply.body, place=self._place)
             except BadReplyError as exc:
