@@ -205,6 +205,8 @@ class Reader:
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is not a record that a step may hold")
         fields = self._fields(held, cls)
+        if unknown := fields.keys() - {f.name for f in dataclasses.fields(cls)}:
+            raise PlanFormatError(f"{cls.__name__} has no {min(unknown)!r} in this dreamframe; the plan may be of a newer one: pip install -U dreamframe")
         fields |= self._lent(cls)
         return cls.of_plan(fields) if issubclass(cls, ModelSettings) else cls(**fields)
 
