@@ -62,7 +62,7 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
         made["max_steps"] = settings.steps
     else:
         made["num_train_epochs"] = settings.epochs or 3.0
-    made["learning_rate"] = settings.learning_rate or _usual_rate(settings)
+    made["learning_rate"] = _usual_rate(settings) if settings.learning_rate is None else settings.learning_rate
     return {**made, **_validation(settings, job, given), **own, **given}
 
 
