@@ -27,14 +27,12 @@ from dreamframe.trainers.head_labels import known_labels
 from dreamframe.trainers.hooks import check_hooks
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import Kind
-from dreamframe.trainers.plain_numbers import MOST_SEED, need_more_than_zero
 from dreamframe.trainers.quantization import dtype_text, quantization_text
 from dreamframe.trainers.unknown_settings import refuse_in_args
 from dreamframe.trainers.weights import base_identity, digests_here, locate
 
 NAMING = ("base", "teacher", "rewards")  # fields that may name weights
 DEVICES = ("cpu", "cuda", "mps", "xpu")
-ABOVE_ZERO = ("batch_size", "steps", "epochs", "learning_rate", "early_stopping", "eval_every", "max_length", "processes")
 
 
 @dataclass(frozen=True)
@@ -121,14 +119,10 @@ class LocalTrainer(Trainer):
         for device in self.device if isinstance(self.device, tuple) else (self.device,):
             if device is not None and (device.split(":")[0] not in DEVICES or not (device.partition(":")[2] or "0").isdecimal()):
                 refuse(f"device={device!r} is not one of {', '.join(DEVICES)}, or one of several by its number, such as 'cuda:0'.")
-        need_more_than_zero(self, ABOVE_ZERO, self.label)
         if self.steps is not None and self.epochs is not None:
             refuse(f"steps={self.steps} and epochs={self.epochs:g} both say how long it trains; give one of them.")
-        if not 0 <= self.seed <= MOST_SEED:
-            refuse(f"seed={self.seed} is not a number from 0 to {MOST_SEED}.")
-        if self.early_stopping_threshold is not None and (not self.early_stopping or self.early_stopping_threshold < 0):
-            given = f"early_stopping_threshold={self.early_stopping_threshold:g}"
-            refuse(f"{given} must not be less than 0." if self.early_stopping else f"{given} has no use without early_stopping=.")
+        if self.early_stopping_threshold is not None and not self.early_stopping:
+            refuse(f"early_stopping_threshold={self.early_stopping_threshold:g} has no use without early_stopping=.")
         if self.batch_size % self.processes:
             refuse(f"batch_size={self.batch_size} counts the rows of one step over all processes; {self.processes} processes cannot share it evenly.")
 

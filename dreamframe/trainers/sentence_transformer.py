@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -53,7 +54,11 @@ class SentenceTransformerTrainer(SentenceTrainer):
 
     def __post_init__(self) -> None:
         if self.matryoshka is not None:
-            object.__setattr__(self, "matryoshka", tuple(sorted(map(int, self.matryoshka), reverse=True)))
+            held: Any = self.matryoshka
+            given = list(held) if isinstance(held, Iterable) else [held]
+            if strange := [n for n in given if not isinstance(n, Integral)]:
+                raise SettingError(f"{self.label}: matryoshka={self.matryoshka!r} holds {strange[0]!r}; give numbers of dimensions, such as (384, 128, 64).")
+            object.__setattr__(self, "matryoshka", tuple(sorted(map(int, given), reverse=True)))
         super().__post_init__()
 
     def _refuse_impossible(self) -> None:
