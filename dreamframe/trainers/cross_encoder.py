@@ -152,7 +152,7 @@ def _numbered(rows: pl.DataFrame | None, labels: Sequence[str], who: str, *, is_
 def _evaluator(rows: pl.DataFrame, *, is_scored: bool) -> Any:
     from sentence_transformers.cross_encoder import evaluation
 
-    if "sentence1" not in rows.columns:
+    if "sentence1" not in rows.columns or rows.height < 2:  # one score correlates with nothing; the loss is told all the same
         return None
     pairs = [list(p) for p in rows.select("sentence1", "sentence2").iter_rows()]
     marks = rows[rows.columns[-1]].to_list()

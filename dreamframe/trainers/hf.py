@@ -23,7 +23,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 
 from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
-from dreamframe.trainers.best import keeping_best
+from dreamframe.trainers.best import LOADS, keeping_best
 from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
 from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.hooked import hook, own_callbacks
@@ -178,6 +178,9 @@ def run(
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
     outcome.check(steps=state.global_step, log=state.log_history, n_rows=n_rows)
     best = state.best_global_step if trainer.args.load_best_model_at_end else None
+    if job.validation and not trainer.args.load_best_model_at_end and LOADS not in settings.settings():
+        told = "by args= it is not looked for at the steps that are saved"
+        job.note(f"{settings.label}: the last weights are kept and not those of the best validation: {told} (eval_strategy, save_strategy).")
     metrics = _evaluated(trainer, best or state.global_step) if job.validation else {}
     if trainer.is_world_process_zero():
         if keep is None:

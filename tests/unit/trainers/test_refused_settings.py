@@ -104,6 +104,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "rewards without weight": (lambda: dr.GRPO("x", rewards=longest, reward_weights=[0.0]), "one for each reward and not all of them 0"),
     "rewards of text": (lambda: dr.GRPO("x", rewards=longest, reward_weights="1"), "reward_weights='1'; give a list of numbers"),
     "dimensions as text": (lambda: dr.SentenceTransformerTrainer("x", matryoshka="64"), "give numbers of dimensions, such as"),
+    "a head of labels under an embedder": (
+        lambda: dr.SentenceTransformerTrainer(LABELLED.train(dr.SetFit("x"))),
+        "a model of dr.SetFit, whose last layer tells labels; start from the embedder under it",
+    ),
     "two lengths": (lambda: dr.SFT("x", steps=5, epochs=2), "steps=5 and epochs=2 both say how long it trains"),
     "a seed below 0": (lambda: dr.SFT("x", seed=-1), "seed=-1 must not be less than 0 or more than 4294967295"),
     "a patience of nothing": (lambda: dr.SFT("x", early_stopping_threshold=0.1), "early_stopping_threshold=0.1 has no use without early_stopping="),
