@@ -20,6 +20,7 @@ from dreamframe.redaction.secret import hidden_json
 from dreamframe.trainers import kinds
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.kinds import Kind
+from dreamframe.trainers.plain_numbers import check_numbers, need_object
 from dreamframe.trainers.roles import Roles, assign
 from dreamframe.trainers.unknown_settings import refuse_unknown
 
@@ -70,6 +71,7 @@ class Trainer(Reach, ABC):
     def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
         with_edges(self)
+        check_numbers(self, self.label)
 
     @property
     def label(self) -> str:
@@ -191,11 +193,14 @@ def finite(value: Any) -> Any:
 
 def json_text(value: Any, where: str) -> str | None:
     """A dict as canonical JSON text: frozen, hashable, and fit to cross to another process."""
-    if value is None or isinstance(value, str):
-        return value if value is None else hidden_json(value, "args")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        need_object(value, where)
+        return hidden_json(value, "args")
     try:
         return hidden_json(json.dumps(dict(value), sort_keys=True, separators=(",", ":")), "args") if value else None
-    except TypeError as exc:
+    except (TypeError, ValueError) as exc:
         raise SettingError(f"{where}: every value must be plain (text, number, list, dict): {exc}") from exc
 
 
