@@ -119,6 +119,10 @@ class Relational(PolarsStep):
                 return grouped.agg(list(values))
             case "concat":
                 return pl.concat(list(frames), **options)
+            case "unpivot":  # in one piece: polars' streams mix the columns' rows
+                made = frames[0].unpivot(*self.args, **options).collect_schema()
+                pushed: Any = dict.fromkeys(("predicate_pushdown", "projection_pushdown", "slice_pushdown"), False)
+                return frames[0].map_batches(lambda rows: rows.lazy().unpivot(*self.args, **options).collect(engine="in-memory"), schema=made, **pushed)
             case _:
                 result = getattr(frames[0], self.verb)(*frames[1:], *self.args, **options)
                 assert isinstance(result, pl.LazyFrame)

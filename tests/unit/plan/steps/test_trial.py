@@ -56,3 +56,14 @@ def test_join_asof_names_the_column_that_is_missing() -> None:
     df = dr.frame({"v": [1]})
     with pytest.raises(dr.errors.ColumnNotFoundError, match="join_asof: no column 'zz'"):
         df.join_asof(df, on="v", by="zz")
+
+
+@pytest.mark.parametrize(("options", "told"), [({"percentiles": [2.0]}, "range"), ({"interpolation": "near"}, "interpolation")])
+def test_describe_says_what_it_cannot_take_before_anything_is_asked(asked: dr.Frame, options: dict[str, Any], told: str) -> None:
+    with dr.Session(None), pytest.raises(dr.errors.SettingError, match=f"^describe: .*{told}"):
+        asked.describe(**options)
+
+
+def test_describe_of_no_columns_says_so() -> None:
+    with dr.Session(None), pytest.raises(dr.errors.SettingError, match=r"describe: .*no columns"):
+        dr.frame({}).describe()
