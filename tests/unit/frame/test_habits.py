@@ -20,6 +20,7 @@ from dreamframe.frame.habits import elsewhere
 TABLES: dict[str, Mapping[str, str]] = {"df": other_names.FRAME, "group_by": other_names.GROUPS, "model": other_names.MODEL, "dr": other_names.MODULE}
 OUTSIDE = (  # of rows that need another library, the network or a training: their names are looked up, and no more
     *("write_excel", "write_database", "read_excel", "read_database", "read_pickle", "to_markdown", ".plot", ".hist", "scan_hub", "scan_hf_disk"),
+    *("scan_excel", "scan_database", "scan_delta"),
     *("push_to_hub", ".fit", ".export", ".metrics", ".summary", "df.failures", "save_to_disk", "dr.Transformers", "embedder()", "dr.Session"),
 )
 
