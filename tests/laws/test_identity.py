@@ -25,7 +25,6 @@ from dreamframe.plan.steps.source import LeftOut
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
 
 
-
 def left_out() -> Case:
     """Rows that a plan names by their key, and that it does not hold: no law of running is for them."""
     changes = {"name": "other", "columns": (("t", pl.String()),), "n_rows": 9, "kept_key": "1" * 32}
@@ -42,7 +41,8 @@ def case_of(name: str) -> Case:
 
 def fields_of(name: str) -> dict[str, bool]:
     """Field → whether it is hashed, of a step that needs no file."""
-    kind = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train, "LeftOut": LeftOut}.get(name) or type(CASES[name].over(table()))
+    own = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train, "LeftOut": LeftOut}
+    kind = own.get(name) or type(CASES[name].over(table()))
     return {f.name: not f.metadata.get("runtime") for f in fields(kind) if f.name != "inputs"}
 
 
