@@ -57,3 +57,22 @@ def test_an_error_inside_of_a_call_that_fits_is_left_alone() -> None:
 def test_what_a_row_answers_is_no_argument_of_the_verb(verb: str, argument: str) -> None:
     own = inspect.signature(getattr(dr.Frame, verb, None) or getattr(dr, verb)).parameters
     assert argument not in own or own[argument].kind is inspect.Parameter.VAR_POSITIONAL
+
+
+COUNTS: list[tuple[Callable[..., Any], dict[str, Any]]] = [
+    (lambda **own: dr.OpenAI("m", **own), {"concurrency": "8"}),
+    (lambda **own: dr.OpenAI("m", **own), {"attempts": 2.5}),
+    (lambda **own: dr.OpenAI("m", **own), {"timeout_s": "1"}),
+    (lambda **own: dr.OpenAI("m", **own), {"rpm": "60"}),
+    (lambda **own: dr.Rag("text", docs=df, text="text", by=dr.testing.WordEmbedder(), **own), {"k": "5"}),
+    (lambda **own: dr.Rag("text", docs=df, text="text", by=dr.testing.WordEmbedder(), **own), {"max_documents": "2"}),
+    (lambda **own: dr.Rag("text", docs=df, text="text", by=dr.testing.WordEmbedder(), **own), {"context": "900"}),
+    (lambda **own: dr.FewShot("So", input="text", output="text", examples=df, **own), {"max_examples": "2"}),
+    (lambda **own: dr.FewShot("So", input="text", output="text", examples=df, by=dr.testing.WordEmbedder(), **own), {"k": "2"}),
+]
+
+
+@pytest.mark.parametrize(("make", "own"), COUNTS, ids=[str(own) for _, own in COUNTS])
+def test_a_text_is_no_number(make: Callable[..., Any], own: dict[str, Any]) -> None:
+    with pytest.raises(dr.errors.SettingError, match=rf": {next(iter(own))}=.* is not a (whole )?number\.$"):
+        make(**own)
