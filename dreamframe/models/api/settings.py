@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib.util
+import numbers
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -114,8 +115,15 @@ class ApiSettings(ModelSettings):
         self._hide_secrets()
         hide_fields(self)
         for name in ("concurrency", "attempts"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r} is not a whole number.")
+            if int(value) < 1:
+                raise SettingError(f"{type(self).__name__}: {name}={value!r}; 1 is the least.")
+        for name in ("timeout_s", "backoff_s", "rpm", "tpm"):
+            value = getattr(self, name, None)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r} is not a number.")
 
     def asks_for(self) -> str | None:
         """The digest of what the query and the headers choose. `identity` stands for the whole address, and so for the query."""
