@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import CallError, PermanentCallError, SettingError
 from dreamframe.models.base import LLM, Client, Limits, steering
 from dreamframe.models.habits import described
-from dreamframe.models.request import Completion, Request
+from dreamframe.models.request import Completion, Request, Sampling
 
 OFFERED = ("system", "messages", "json_schema")  # besides the sampling arguments
 
@@ -45,11 +45,13 @@ class FunctionLLM(LLM):
     provider: ClassVar[str] = "function"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not callable(self.model) or isinstance(self.model, LLM | type):
             raise SettingError(f"FunctionLLM: {described(self.model)} is not a function; give one that takes a prompt and gives a text.")
-        if refused := self.refused(self.sampling.given()):
-            raise SettingError(f"FunctionLLM: {self.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
+        super().__post_init__()
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # noqa: ARG002  a schema is offered, not imposed
+        if refused := self.refused(sampling.given()):
+            raise SettingError(f"{step}: {self.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
 
     @property
     def label(self) -> str:

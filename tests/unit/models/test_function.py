@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
-from dreamframe.errors import PermanentCallError, RowsFailedError, SettingError, TransientCallError
+from dreamframe.errors import PermanentCallError, SettingError, TransientCallError
 
 ROWS = dr.frame({"t": ["a", "b"]})
 
@@ -84,11 +84,11 @@ def test_settings_that_it_cannot_be_given_are_refused() -> None:
     with pytest.raises(SettingError, match="shout has no parameter 'temperature'"):
         dr.FunctionLLM(shout, temperature=0.5)
     assert dr.FunctionLLM(shout, temperature=0).sampling.is_greedy
-    with pytest.raises(RowsFailedError, match="shout has no parameter 'max_tokens'"):
-        answers(dr.FunctionLLM(shout), max_tokens=9)
+    with pytest.raises(SettingError, match=r"^prompt: shout has no parameter 'max_tokens'"):
+        ROWS.prompt(dr.FunctionLLM(shout), "{t}", max_tokens=9)  # when the plan is built
     for wrong in ("shout", dr.OpenAI("m"), shout("x"), None):
         with pytest.raises(SettingError, match="is not a function"):
-            dr.FunctionLLM(wrong)  # type: ignore[arg-type]
+            dr.FunctionLLM(wrong, max_tokens=9)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("raised", "kind"), [(ValueError("no"), "ValueError: no"), (SystemExit(2), "SystemExit: 2"), (None, "gave None, not a text")])
