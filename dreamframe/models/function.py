@@ -46,9 +46,9 @@ class FunctionLLM(LLM):
     provider: ClassVar[str] = "function"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not callable(self.model) or isinstance(self.model, LLM | type):
             raise SettingError(f"FunctionLLM: {described(self.model)} is not a function; give one that takes a prompt and gives a text.")
+        super().__post_init__()
         if refused := self.refused(self.sampling.given()):
             raise SettingError(f"FunctionLLM: {self.without(refused)}")
         for name in ("concurrency", "attempts"):

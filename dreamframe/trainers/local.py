@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
+from dreamframe.models.lacking import together
 from dreamframe.models.llms.transformers import Transformers
 from dreamframe.models.local.weights import content_digest, missing_weights
 from dreamframe.trainers import distributed, kinds
@@ -133,7 +134,7 @@ class LocalTrainer(Trainer):
         package = self.config.split(".")[0]
         possible = config_fields(self.config)
         if possible is None:
-            raise MissingExtraError(package, extra="train", needed_for=f"dr.{self.label}")
+            raise together([MissingExtraError(package, extra="train", needed_for=f"dr.{self.label}"), *self.missing()])  # in one line for pip
         for name in self.settings():
             if name in self.owned:
                 raise SettingError(f"{self.label}: args={{{name!r}: …}} is given as {self.owned[name]}.")

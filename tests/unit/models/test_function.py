@@ -91,7 +91,7 @@ def test_settings_that_it_cannot_be_given_are_refused() -> None:
             dr.FunctionLLM(shout, **steering)  # type: ignore[arg-type]
     for wrong in ("shout", dr.OpenAI("m"), shout("x"), None):
         with pytest.raises(SettingError, match="is not a function"):
-            dr.FunctionLLM(wrong)  # type: ignore[arg-type]
+            dr.FunctionLLM(wrong, max_tokens=9)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("raised", "kind"), [(ValueError("no"), "ValueError: no"), (SystemExit(2), "SystemExit: 2"), (None, "gave None, not a text")])
