@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,11 +19,11 @@ from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
-from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
+from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
-from dreamframe.session.running import Running
+from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
 from dreamframe.store.records import Problem, Removed
@@ -36,13 +36,6 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
-
-
-class HasStep(Protocol):
-    """A frame or a model."""
-
-    @property
-    def step(self) -> Step: ...
 
 
 class Session:
@@ -147,26 +140,24 @@ class Session:
         """
         return self.collect_all([step], **settings)[0]
 
-    def collect_all(
-        self, steps: Sequence[Step | HasStep], *, offline: bool | None = None, mode: Mode = "calls", retry: Retry | None = None, refresh: Sequence[str] = ()
-    ) -> list[pl.DataFrame]:
-        """Run several plans as one run; `retry` and `refresh` as of `df.collect`."""
+    def collect_all(self, steps: Sequence[Step | HasStep], *, retry: Retry | None = None, refresh: Sequence[str] = (), **options: Any) -> list[pl.DataFrame]:
+        """Run several plans as one run; options as of `df.collect`."""
         check_retry(retry)
-        plans = [_step(one) for one in steps]
-        return self._running.collect(plans, retry=retry, offline=offline, mode=mode, refresh=names_to_refresh(plans, refresh))
+        plans = [step_of(one) for one in steps]
+        return self._running.collect(plans, retry=retry, refresh=names_to_refresh(plans, refresh), **options)
 
     async def collect_async(self, step: Step | HasStep, *, offline: bool | None = None) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop."""
         running = self._running
         with self._opening.held():
             run = running.begin(offline=offline)
-            plan = _step(step)
+            plan = step_of(step)
             return (await loop.run_from(running.whole([plan], run, lambda: run.collect_all([plan]))))[0]
 
     def batches(self, step: Step | HasStep) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
         with self._opening.held():
-            plan, run = _step(step), self._running.begin()
+            plan, run = step_of(step), self._running.begin()
             handed = loop.Handover[pl.DataFrame](lambda: run.batches(plan))
             job = loop.Job(self._running.whole([plan], run, handed.fill))
             try:
@@ -191,7 +182,7 @@ class Session:
 
     def failures(self, step: Step | HasStep) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
-        return self._running.failures(_step(step))
+        return self._running.failures(step_of(step))
 
     def usage(self) -> dict[str, Any]:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
@@ -398,8 +389,3 @@ class Session:
 
 
 active.open_with(Session)
-
-
-def _step(asked: Step | HasStep) -> Step:
-    """The plan of a frame, or a plan as it is."""
-    return asked if isinstance(asked, Step) else asked.step

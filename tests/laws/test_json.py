@@ -105,7 +105,6 @@ VERBS: dict[str, Callable[[], Any]] = {
     "dedup by vectors": lambda: rows().dedup("k", method="embedding", by=WORDS, threshold=0.75),
     "cluster": lambda: rows().cluster("k", k=2, by=WORDS),
     "train": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k"),
-    "cite": lambda: rows().cite(license="mit").head(2).cite(name="Two rows"),
     "frame": rows,
     "generate": lambda: dr.generate(ECHO, "Write a haiku.", n=3),
     "grid": lambda: dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}),
