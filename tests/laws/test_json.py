@@ -46,7 +46,6 @@ VERBS: dict[str, Callable[[], Any]] = {
     "join_where": lambda: rows().join_where(dr.frame({"w": [2, 3]}), pl.col("v") < pl.col("w")),
     "merge_sorted": lambda: rows().select("v").merge_sorted(dr.frame({"v": [0, 2]}), "v"),
     "update": lambda: rows().update(dr.frame({"v": [1], "t": ["new"]}), on="v"),
-    "cite": lambda: rows().cite(license="mit", citation="@misc{x, title={Y}}", name="Rows"),
     "remove": lambda: rows().remove(pl.col("v") > 1, k="a"),
     "fill_null": lambda: rows().fill_null("none"),
     "fill_null by a strategy": lambda: rows().fill_null(strategy="forward", limit=1),
