@@ -7,6 +7,7 @@
     │   ├── TemplateError               a prompt template that cannot be read
     │   ├── SchemaError                 an answer schema that has no column type
     │   ├── SettingError                an unknown or impossible setting of a model, trainer or verb
+    │   │   └── ArgumentError           also TypeError: a call with arguments that the verb does not have, or without those that it needs
     │   ├── FingerprintError            a value that has no stable identity
     │   ├── NotAllowedError             a plan that was read reaches for what its reader did not list in allow=
     │   └── PlanFormatError             a plan that cannot be written as JSON, or text that is not a plan
@@ -91,6 +92,10 @@ class SettingError(PlanError, ValueError):
     def unknown(cls, name: str, *, possible: Iterable[str], where: str) -> SettingError:
         names = sorted(possible)
         return cls(f"{where}: no setting {name!r}.{did_you_mean(name, names)} Possible: {listed(names, most=40)}.")
+
+
+class ArgumentError(SettingError, TypeError):
+    """A call with arguments that the verb does not have, with too many of them, or without those that it needs."""
 
 
 class FingerprintError(PlanError, TypeError):

@@ -26,6 +26,6 @@ with dr.Session(here / "output") as session:
     tuned.write_parquet(here / "output" / "instructed.parquet")
     for row in tuned.collect().to_dicts():
         print(f"{row['instruction']}\n  wanted: {row['output']}\n  tuned:  {row['tuned_output']}\n")
-    print(model.metrics().select("step", "loss", "eval_loss"))
+    print(model.metrics().group_by("step", maintain_order=True).agg(pl.col("loss", "eval_loss").drop_nulls().first()))
     done = model.push_to_hub("me/instructed_model", dry_run=True)
     print(f"would go to {done.url}: {', '.join(done.written)}\nthis run: {session.summary()}")

@@ -255,7 +255,9 @@ def _totals(step: Step, records: Records) -> list[str]:
         return []
     costs = [f.cost for f in facts]
     known = [c for c in costs if c is not None]
-    cost = f"${sum(known):.4f}" + (" and the price of calls that is not known" if len(known) < len(costs) else "")
+    cost = f"${sum(known):.4f}"
+    if len(known) < len(costs):  # no sum stands for a price that nobody knows
+        cost = f"{cost} and calls whose price is not known" if sum(known) else "at a price that is not known"
     return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.calls import USAGE
 from dreamframe.frame.model import Model
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.embedders.base import Embedder
@@ -15,22 +16,6 @@ from dreamframe.names import providers
 from dreamframe.prompts.base import Prompt
 from dreamframe.trainers.base import Trainer
 
-USAGE = {
-    "prompt": "df.prompt(llm, 'Sum up {text}')",
-    "extract": "df.extract(llm, {'city': str}, 'text')",
-    "classify": "df.classify(llm, ['good', 'bad'], 'text')",
-    "filter_by": "df.filter_by(llm, 'Is {text} about sports?')",
-    "rank_by": "df.rank_by(llm, 'Rate {text} from 1 to 10')",
-    "top_k_by": "df.top_k_by(llm, 'Rate {text} from 1 to 10', 3)",
-    "score": "df.score(llm, {'clarity': 'easy to follow'}, 'text')",
-    "judge": "df.judge(llm, a='one', b='other')",
-    "join_by": "df.join_by(other, llm, 'Does {cv} fit {job}?')",
-    "reduce_by": "df.group_by('key').reduce_by(llm, 'Sum up {text}')",
-    "generate": "dr.generate(llm, 'Write a haiku.', n=3)",
-    "embed": "df.embed(embedder, 'text')",
-    "similarity": "df.similarity('one', 'other', by=embedder)",
-    "train": "df.train(dr.SFT(dr.SmolLM2()), prompt='question', completion='answer')",
-}
 LANGUAGE_MODEL = "give one such as dr.OpenAI('gpt-4o-mini'), its name 'openai/gpt-4o-mini', or what df.train gave"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
@@ -101,10 +101,13 @@ def prompt(
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
     if "keep" in sampling:
         raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
+    model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
+    if plain := next((k for k in sampling if k in value.columns), None):
+        what = f"pl.col({sampling[plain]!r})" if isinstance(sampling[plain], str) else "pl.col('text')"
+        raise SettingError(f"{name or 'prompt'}: {plain}= stands for {{{plain}}} of the prompt, and is no expression. Write {plain}={what}, or pl.lit(...).")
     fields = prompt_fields(
         schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
     )
-    model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
     warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
     warn_of_system(system, model, step=name or "prompt")
     return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
@@ -112,11 +115,19 @@ def prompt(
 
 def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
     """What `keep=` names, each with its column. Raises SettingError for anything else."""
-    given = () if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
+    given = () if keep is None else tuple(keep) if isinstance(keep, Iterable) and not isinstance(keep, str) else (keep,)
     for what in given:
         if what not in KEPT or given.count(what) > 1:
             raise SettingError(f"{step}: keep={keep!r}; give 'prompt' (as it was sent), 'answer' (as it came), or both in a list.")
     return tuple((what, f"{into}_{what}") for what in KEPT if what in given)
+
+
+def need_reading(free_text: object, parse: object, *, step: str) -> None:
+    """Raise SettingError where two ways to read the answers are given."""
+    if not isinstance(free_text, bool):
+        raise SettingError(f"{step}: free_text={free_text!r} is True or False.")
+    if free_text and parse is not None:
+        raise SettingError(f"{step}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")
 
 
 V = TypeVar("V", bound="AskVerbs")  # Self, as jedi understands it too
@@ -274,10 +285,7 @@ class AskVerbs(Verbs):
         """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
         in words all the same. With `free_text` or `parse` it is not held. Columns of `keep` are named after `called`."""
         where = fields["name"]
-        if not isinstance(free_text, bool):
-            raise SettingError(f"{where}: free_text={free_text!r} is True or False.")
-        if free_text and parse is not None:
-            raise SettingError(f"{where}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")
+        need_reading(free_text, parse, step=where)
         is_held = not free_text and parse is None
         asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
         assert isinstance(asked.step, PromptStep)

@@ -32,7 +32,7 @@ def local_path(source: Any) -> Any:
     """A path as text, also one that is written as a file:// address; anything else as it is."""
     if isinstance(source, os.PathLike):
         source = os.fspath(source)
-    return unquote(urlsplit(source).path) if isinstance(source, str) and source.startswith("file://") else source
+    return unquote(urlsplit(source).path) if isinstance(source, str) and source.lower().startswith("file://") else source
 
 
 def is_elsewhere(source: Any) -> bool:
@@ -62,7 +62,9 @@ def _content(format: str, source: Any, options: Mapping[str, Any]) -> bytes | st
     if not isinstance(source, str):
         given = source.read()
         return given.encode() if isinstance(given, str) else bytes(given)
-    if source.startswith(("http://", "https://")) and "storage_options" not in options:
+    if "://" not in source:  # a file beside others that are none
+        return Path(source).expanduser().read_bytes()
+    if source.lower().startswith(("http://", "https://")) and "storage_options" not in options:
         return _downloaded(source)  # polars wants servers that send parts of files, which many do not
     if format == "json":
         raise PlanError(f"scan_json: polars reads JSON arrays from disk and from the web, not from {public(source)}. Use JSON lines, or download it first.")

@@ -9,7 +9,7 @@ from typing import IO, Any, get_args
 
 import polars as pl
 
-from dreamframe.errors import PlanError, SettingError, one_of
+from dreamframe.errors import PlanError, SettingError, TemplateError, listed, one_of
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.base import whole
 from dreamframe.frame.cite import CiteVerbs
@@ -186,6 +186,11 @@ def generate(llm: LLM | Model | str, prompt: str | Prompt, *, n: int, into: str 
     """
     need_order("generate", llm, prompt)
     n = whole(n, "n", verb="generate")
+    if read := Prompt.of(prompt, step=settings.get("name") or "generate").columns:
+        raise TemplateError(
+            f"{settings.get('name') or 'generate'}: the prompt reads {listed(read)}, and here are no rows to read from. A prompt for each of several values: "
+            f"dr.grid({{{read[0]!r}: [...]}}).prompt(llm, ...). A brace itself is written {{{{ or }}}}."
+        )
     samples = Frame(RepeatTo(inputs=(Table(data=pl.DataFrame({SAMPLE: [0]}), name="generate"),), n=n, name="generate"))  # a source that can grow: see until
     asked = samples.prompt(llm, prompt, into=into, **settings)
     if isinstance(asked.step, PromptStep):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import polars as pl
 
-from dreamframe.errors import did_you_mean
+from dreamframe.errors import did_you_mean, listed
 from dreamframe.frame.other_names import AGG, COUNT, FRAME, GROUPS, MODEL, MODULE
 from dreamframe.models.habits import instead, written
 
 
 def no_attribute(what: str, name: str, table: Mapping[str, str], have: list[str], elsewhere: str = "") -> AttributeError:
     """The error for a name that is not there: by the table, else with the near miss and with what has it. (With a `name` alone Python adds no near miss.)"""
-    said = instead(what, name, table) if name in table else f"{what} has no {name!r}.{did_you_mean(name, have)}{elsewhere}"
+    own = [n for n in have if not n.startswith("_") and n != "step"]
+    said = instead(what, name, table) if name in table else f"{what} has no {name!r}.{did_you_mean(name, own)}{elsewhere}"
     return AttributeError(said, name=name)
 
 
@@ -46,7 +48,7 @@ class Habits:
             if name.startswith("_") or hasattr(type(self), name):  # what other libraries look for; or a property of ours raised it
                 return object.__getattribute__(self, name)
             if name in self.step.schema:
-                other = f" Or, where no column is meant: {FRAME[name]}" if name in FRAME else ""
+                other = f" Or, where no column is meant: {written(FRAME[name]).removeprefix('Write ')}" if name in FRAME else ""
                 raise AttributeError(f"a frame is a plan, and has no values to give. {column_of(name)}{other}", name=name)
             raise no_attribute("a frame", name, FRAME, dir(self), elsewhere(name))
 
@@ -54,14 +56,16 @@ class Habits:
             raise TypeError(f"a frame is a plan, and has no values to give. {self._taken(key)}")
 
         def _taken(self, key: Any) -> str:
-            if isinstance(key, str):
-                return column_of(key)
-            if isinstance(key, list | tuple) and key and all(isinstance(k, str) for k in key):
-                return f"Write df.select({', '.join(map(repr, key))})."
+            names = [key] if isinstance(key, str) else list(key) if isinstance(key, list | tuple) else []
+            if names and all(isinstance(k, str) for k in names):
+                if unknown := [k for k in names if k not in self.step.schema]:
+                    have = self.step.schema.names()
+                    return f"Nor has it a column {unknown[0]!r}: there are {listed(have)}.{did_you_mean(unknown[0], have)}"
+                return column_of(key) if isinstance(key, str) else f"Write df.select({', '.join(map(repr, names))})."
             if isinstance(key, slice):
-                start, stop = key.start or 0, key.stop
-                is_plain = isinstance(start, int) and start >= 0 and key.step in (None, 1) and (stop is None or (isinstance(stop, int) and stop >= start))
-                return f"Write df.slice({start}{'' if stop is None else f', {stop - start}'})." if is_plain else "Write df.slice(offset, length)."
+                return f"Write {sliced(key)}."
+            if names and all(isinstance(k, int) and not isinstance(k, bool) for k in names) and isinstance(key, list):
+                return f"Write df.gather({names})."
             if isinstance(key, int):
                 return f"Row {key} is df.slice({key}, 1); its values, once the plan has run: df.slice({key}, 1).to_dicts()[0]."
             return "Rows are chosen by df.filter(pl.col('a') > 1), columns by df.select('a', 'b')."
@@ -78,6 +82,20 @@ class Habits:
         def __iter__(self) -> NoReturn:
             ways = "Write for row in df.to_dicts(), or for batch in df.collect_batches(). Its columns: df.columns."
             raise TypeError(f"a frame is a plan, and has no rows before it is run. {ways}")
+
+
+def sliced(key: slice) -> str:
+    """What is written for rows from one place to another."""
+    start, stop, step = key.start or 0, key.stop, key.step
+    if not all(isinstance(v, int | None) for v in (start, stop, step)):
+        return "df.slice(offset, length)"
+    if step not in (None, 1):
+        return f"df.gather_every({step})" if step > 0 and not start and stop is None else "df.slice(offset, length).gather_every(2)"
+    if start < 0 and stop is None:
+        return f"df.tail({-start})"
+    if start >= 0 and (stop is None or stop >= start):
+        return f"df.slice({start}{'' if stop is None else f', {stop - start}'})"
+    return "df.slice(offset, length)"
 
 
 def column_of(name: str) -> str:
@@ -124,6 +142,6 @@ class ModelHabits:
 
 def no_name(name: str, public: list[str]) -> AttributeError:
     """The error for a name that the module does not have."""
-    if name not in MODULE and not name.startswith("_") and hasattr(pl, name):
+    if name not in MODULE and not name.startswith("_") and not inspect.ismodule(getattr(pl, name, inspect)):  # `inspect` stands for nothing found
         return AttributeError(f"dreamframe has no {name!r}: expressions and types are polars' own. Write pl.{name}, after import polars as pl.", name=name)
     return no_attribute("dreamframe", name, MODULE, public)

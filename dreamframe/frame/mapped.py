@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -49,6 +50,14 @@ def need_function(function: object, where: str) -> None:
     """Raise SettingError for what cannot be called."""
     if not callable(function):
         raise SettingError(f"{where}: {described(function)} is not a function; give one of a row, e.g. lambda row: row['a'] + 1.")
+
+
+def need_steering(timeout: Any, workers: Any, where: str) -> None:
+    """Raise SettingError for seconds and numbers of workers that are none."""
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not float(timeout) > 0):
+        raise SettingError(f"{where}: timeout={timeout!r} is not a number of seconds above 0.")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, numbers.Integral) or int(workers) < 1):
+        raise SettingError(f"{where}: workers={workers!r} is not a whole number of 1 or more.")
 
 
 def _declared(function: Callable[..., Any], where: str) -> Any:

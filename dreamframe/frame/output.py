@@ -19,6 +19,7 @@ from dreamframe.plan.optimizer.rules import Optimize, optimise
 from dreamframe.plan.picture import plan_svg
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep
+from dreamframe.plan.steps.ailing import said
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
@@ -176,11 +177,15 @@ class OutputVerbs(Verbs):
         return register_io_source(batches, schema=self.schema, is_pure=True)
 
     def describe(self, percentiles: Sequence[float] | float | None = (0.25, 0.5, 0.75), *, interpolation: str = "nearest") -> pl.DataFrame:
-        """Run and give counts, nulls, mean, spread and percentiles of each column, as polars' describe.
+        """Run and give counts, nulls, mean, spread and percentiles of each column, as polars' describe. Raises SettingError for what it cannot take.
 
         >>> dr.frame({"a": [1, 3]}).describe().filter(statistic="mean").to_dicts()
         [{'statistic': 'mean', 'a': 2.0}]
         """
+        try:  # on no rows, before any is paid for
+            pl.DataFrame(schema=self.schema).describe(percentiles, interpolation=interpolation)  # type: ignore[arg-type]
+        except (TypeError, ValueError, pl.exceptions.PolarsError) as exc:
+            raise SettingError(f"describe: {said(exc)}.") from exc
         return self.collect().describe(percentiles, interpolation=interpolation)  # type: ignore[arg-type]
 
     def collect_schema(self) -> pl.Schema:

@@ -59,8 +59,7 @@ def warn_of_prompt(prompt: Prompt, *, step: str, below: Step | None = None, valu
             warn(f"{step}: {name}= is not used: the prompt holds no {{{name}}}; {read}.{did_you_mean(name, prompt.columns)}")
     for name in INSTRUCTIONS:
         text = getattr(prompt, name, None)
-        said = () if below is None else (getattr(getattr(s, "prompt", None), name, None) for s in below.walk())
-        if (found := _blank(text)) and text not in said:
+        if (found := _blank(text)) and not _was_said(name, text, below):
             warn(f"{step}: {name}= is plain text, so {found} in it is sent as it is. A prompt in which columns stand is a template: \"... {{column}} ...\".")
 
 
@@ -128,6 +127,11 @@ def warn_of_list(columns: Iterable[str], over_all: Iterable[str], *, step: str) 
             f"{step}: dr.prompt in .agg() asks once for each row, so {name!r} is a list of answers for each group. For one answer about a group: "
             ".reduce_by(llm, prompt, into=...). A list that is meant: dr.prompt(...).implode()."
         )
+
+
+def _was_said(name: str, text: object, below: Step | None) -> bool:
+    """Whether a prompt of the plan below has this text as well. Looked for only where there is something to say: plans may be long."""
+    return below is not None and any(getattr(getattr(s, "prompt", None), name, None) == text for s in below.walk())
 
 
 def _blank(text: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Self, TypeVar
@@ -10,7 +11,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.arguments import need_column, need_order
-from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.ask import AskVerbs, need_reading
 from dreamframe.frame.base import whole
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_unread
@@ -62,11 +63,16 @@ class RateVerbs(AskVerbs):
         """
         label = name or "rank_by"
         need_order("rank_by", llm, prompt)
+        need_reading(free_text, parse, step=label)
+        _need_number(threshold, step=label)
         if scale is not None:
-            if threshold is not None and threshold > scale[1]:
+            _, high = checked_scale(scale, step=label)
+            if settings.get("schema") is not None:
+                raise SettingError(f"{label}: scale= and schema= both say what a score may be; give one of them.")
+            if threshold is not None and threshold > high:
                 raise SettingError(f"{label}: threshold={threshold} keeps no row: no score of scale={scale!r} is as high.")
             read: dict[str, Any] = {"parse": FirstNumber(), "repairs": 0} if free_text and parse is None else {"parse": parse}
-            fields = {"schema": points(scale, step=label), **read, "name": label, **settings}
+            fields = {**read, "name": label, **settings, "schema": points(scale, step=label)}
             scored = self.prompt(llm, prompt, into=into, **fields)._citing(JUDGING)
         else:
             fields = {"schema": float, "name": label, **settings}
@@ -132,15 +138,20 @@ class RateVerbs(AskVerbs):
         return self._over(replace(self.step, techniques=papers))
 
 
+def _need_number(threshold: object, *, step: str) -> None:
+    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, numbers.Real)):
+        raise SettingError(f"{step}: threshold={threshold!r} is not a number.")
+
+
 def points(scale: tuple[int, int], *, step: str) -> dict[str, Any]:
     """The whole numbers of a scale as a JSON schema, which a server can hold a model to. Raises SettingError for a scale that is none."""
     low, high = checked_scale(scale, step=step)
     return {"type": "integer", "enum": list(range(low, high + 1))}
 
 
-def checked_scale(scale: tuple[int, int], *, step: str) -> tuple[int, int]:
+def checked_scale(scale: Any, *, step: str) -> tuple[int, int]:
     """The lowest and the highest number. Raises SettingError for anything else."""
-    is_pair = isinstance(scale, (tuple, list)) and len(scale) == 2 and all(isinstance(v, int) and not isinstance(v, bool) for v in scale)
+    is_pair = isinstance(scale, (tuple, list)) and len(scale) == 2 and all(isinstance(v, numbers.Integral) and not isinstance(v, bool) for v in scale)
     if not is_pair or not scale[0] < scale[1] <= scale[0] + 100:
         raise SettingError(f"{step}: scale={scale!r}; give the lowest and the highest whole number, at most 100 apart, e.g. (1, 5).")
-    return scale[0], scale[1]
+    return int(scale[0]), int(scale[1])

@@ -11,7 +11,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.base import Verbs, whole
-from dreamframe.frame.mapped import AWAITED, need_function, new_columns, typed_columns
+from dreamframe.frame.mapped import AWAITED, need_function, need_steering, new_columns, typed_columns
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import MapBatches, MapRows, is_async
 from dreamframe.plan.steps.relational import RepeatTo, Sample, Shard, SplitPart
@@ -138,6 +138,7 @@ class RowVerbs(Verbs):
         """
         need_function(function, name or "map")
         columns = new_columns(function, schema, into, name or "map")
+        need_steering(timeout, workers, name or "map")
         at_once = workers if workers is not None else AWAITED if is_async(function) else 1
         return self._over(
             MapRows(

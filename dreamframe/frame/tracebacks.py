@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from dreamframe.errors import DreamframeError
+from dreamframe.frame.calls import refuse_misfit
 from dreamframe.identity.whose_code import OWN, is_library_module
 
 T = TypeVar("T")
@@ -27,13 +28,18 @@ def short(function: Callable[..., T]) -> Callable[..., T]:
     """
     if getattr(function, "is_short", False):
         return function
-    raised, leave_behind, going_on = SAID_IN_FULL, _leave_behind, _going_on  # as variables of the function: its globals are those of the one it stands for
+    # as variables of the function: its globals are those of the one it stands for
+    raised, leave_behind, going_on, refuse = SAID_IN_FULL, _leave_behind, _going_on, refuse_misfit
     call: Any
     if inspect.iscoroutinefunction(function):
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                return await function(*args, **kwargs)
+                try:
+                    return await function(*args, **kwargs)
+                except TypeError as exc:
+                    refuse(exc, function, args, kwargs)
+                    raise
             except raised as exc:
                 leave_behind(exc)
                 raise  # which adds no line of this function
@@ -42,7 +48,11 @@ def short(function: Callable[..., T]) -> Callable[..., T]:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                made = function(*args, **kwargs)
+                try:
+                    made = function(*args, **kwargs)
+                except TypeError as exc:
+                    refuse(exc, function, args, kwargs)
+                    raise
             except raised as exc:
                 leave_behind(exc)
                 raise

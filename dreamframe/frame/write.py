@@ -13,6 +13,7 @@ import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.output import OutputVerbs
+from dreamframe.models.habits import described
 from dreamframe.plan.steps.ailing import said
 from dreamframe.store.whole_files import whole_file
 
@@ -158,9 +159,8 @@ def _whole(path: Target, options: Mapping[str, Any], write: Callable[[Any], obje
 
 
 def check_written(method: str, path: object, schema: pl.Schema, options: Mapping[str, Any], *, of: type) -> None:
-    """Raise SettingError or SchemaError for what a writer would refuse when all rows are there and paid for."""
-    if path is None:
-        raise SettingError(f"{method}: name a file, or pass one that is open. The text itself is .collect().write_csv() and the like.")
+    """Raise SettingError or SchemaError for what a writer would refuse when all rows are there and paid for. It is tried on no rows."""
+    _check_target(method, path, options)
     known = set(inspect.signature(getattr(of, method)).parameters) - {"self", "file", "path", "lazy"}
     if unknown := [name for name in options if name not in known]:
         raise SettingError.unknown(unknown[0], possible=known, where=method)
@@ -175,11 +175,37 @@ def check_written(method: str, path: object, schema: pl.Schema, options: Mapping
             way = ways.get(dtype.base_type())
             text = f"Write it as text first, .with_columns(pl.col({name!r}){way}), or write" if way else "Write"
             raise SchemaError(f"{method}: column {name!r} has type {dtype}, which CSV has not. {text} Parquet or JSON lines.")
-    if method.startswith("write_") and options and options.get("partition_by") is None and "storage_options" not in options:
-        try:
-            getattr(pl.DataFrame(schema=schema), method)(io.BytesIO(), **options)
-        except (TypeError, ValueError, pl.exceptions.PolarsError) as exc:
+    if options.get("partition_by") is None and "storage_options" not in options:
+        try:  # no rows at all
+            getattr(of(schema=schema), method)(io.BytesIO(), **options)
+        except (TypeError, ValueError) as exc:
             raise SettingError(f"{method}: {said(exc)}.") from exc
+        except pl.exceptions.PolarsError as exc:
+            raise (SettingError if options else SchemaError)(f"{method}: {said(exc)}.") from exc
+
+
+def _check_target(method: str, path: object, options: Mapping[str, Any]) -> None:
+    """Raise SettingError for what no file can be written to: what is no path, a folder, a place below a file, an open file that takes no bytes."""
+    if path is None:
+        raise SettingError(f"{method}: name a file, or pass one that is open. The text itself is .collect().write_csv() and the like.")
+    if hasattr(path, "write"):
+        if getattr(path, "closed", False) or (callable(can := getattr(path, "writable", None)) and not can()):
+            raise SettingError(f"{method}: {described(path)} is closed, or open for reading alone; open it with mode 'wb'.")
+        if isinstance(path, io.StringIO) and method.endswith(("parquet", "ipc")):
+            raise SettingError(f"{method}: {described(path)} holds text, and this format is bytes; pass io.BytesIO().")
+        return
+    if type(path).__module__.startswith("polars."):  # its own ways to name many files
+        return
+    if not isinstance(path, (str, os.PathLike)):
+        raise SettingError(f"{method}: {described(path)} is not the path of a file.")
+    if "://" in str(path) or options.get("partition_by") is not None:
+        return
+    target = Path(path).expanduser()
+    if not str(path) or os.path.isdir(target):
+        raise SettingError(f"{method}: {str(path)!r} is a folder; name a file in it.")
+    above = next((folder for folder in target.parents if os.path.exists(folder)), None)
+    if above is not None and not os.path.isdir(above):
+        raise SettingError(f"{method}: {str(above)!r} is a file, so there can be no {str(path)!r}.")
 
 
 def _holds(dtype: Any, kind: type[pl.DataType]) -> bool:

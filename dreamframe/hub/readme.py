@@ -45,14 +45,14 @@ def merged(ours: str, theirs: str) -> str:
     theirs = theirs.replace("\r\n", "\n")
     if not theirs.strip():
         return ours
-    our_text, their_text = (FRONT.sub("", text, count=1) for text in (ours, theirs))
+    our_text = FRONT.sub("", ours, count=1)
+    front, their_text = _front(ours, theirs)
     section = _section(our_text)
     if section is None:
         return ours
     new = our_text[section[0] : section[1]]
     at = _section(their_text) or ((old.start(), old.end()) if (old := UNMARKED.search(their_text)) else None)
     text = f"{their_text.rstrip()}\n\n{new}\n" if at is None else f"{their_text[: at[0]]}{new}{their_text[at[1] :]}"
-    front = _front(ours, theirs)
     return f"---\n{front}---\n{text if text.startswith(chr(10)) else chr(10) + text}"
 
 
@@ -65,15 +65,33 @@ def _section(text: str) -> tuple[int, int] | None:
     return None
 
 
-def _front(ours: str, theirs: str) -> str:
-    """The front matter of both. What we wrote last is ours to change; what others added or changed is theirs; what they took out stays out."""
+def _front(ours: str, theirs: str) -> tuple[str, str]:
+    """The front matter of both, and the text below theirs. Lines are kept as they were written where that can be; what is no YAML at all is kept as text."""
+    below = FRONT.sub("", theirs, count=1)
+    values = front_matter(theirs)
+    found = FRONT.match(theirs)
+    is_blank = not found or all(not line.strip() or line.lstrip().startswith("#") for line in (found[1] or "").split("\n"))
+    if values or is_blank:
+        blocks = _merged_blocks(ours, theirs)
+        if _are_plain(blocks) and _are_plain(_blocks(theirs)):
+            return "".join(blocks.values()), below
+        try:  # values in braces, anchors: lines that cannot be moved one by one
+            plain = "".join(_dumped(name, value) for name, value in json.loads(json.dumps(values, default=str)).items())
+            return "".join(_merged_blocks(ours, f"---\n{plain}---\n{below}").values()), below
+        except (ValueError, TypeError, RecursionError):
+            pass  # a value that holds itself
+    return "".join(_blocks(ours).values()), theirs.removeprefix("\ufeff")
+
+
+def _merged_blocks(ours: str, theirs: str) -> dict[str, str]:
+    """The lines of both, by key. What we wrote last is ours to change; what others added or changed is theirs; what they took out stays out."""
     mine, yours = front_matter(ours), front_matter(theirs)
     my_blocks, your_blocks = _blocks(ours), _blocks(theirs)
     found = BEGIN.search(theirs)
     wrote = dict(pair.split("=") for pair in found[2].split()) if found else {}
     kept: dict[str, str] = {}
     for name, block in your_blocks.items():
-        is_ours = wrote.get(name) == _digest(yours.get(name))
+        is_ours = name in wrote and wrote[name] == _digest(yours.get(name))
         if name in OF_THE_ROWS:
             kept |= _of_the_rows(name, mine.get(name), yours.get(name))
         elif name in my_blocks and not is_ours and name not in wrote and isinstance(mine.get(name), list) and isinstance(yours.get(name), list):
@@ -83,7 +101,7 @@ def _front(ours: str, theirs: str) -> str:
         elif name in my_blocks:
             kept[name] = my_blocks[name]
     added = {name: block for name, block in my_blocks.items() if name not in your_blocks and (name not in wrote or name in OF_THE_ROWS)}
-    return "".join({**kept, **added}.values())
+    return {**kept, **added}
 
 
 def _of_the_rows(name: str, mine: Any, yours: Any) -> dict[str, str]:
@@ -103,6 +121,11 @@ def _blocks(readme: str) -> dict[str, str]:
     return {name: text[start:end] for (name, start), (_, end) in itertools.pairwise([*starts, ("", len(text))])}
 
 
+def _are_plain(blocks: Mapping[str, str]) -> bool:
+    """Whether lines are of the keys that they seem to be of, to a reader of YAML."""
+    return {str(name) for name in front_matter(f"---\n{''.join(blocks.values())}---\n")} == blocks.keys() - {""}
+
+
 def _dumped(name: str, value: Any) -> str:
     import yaml
 
@@ -110,4 +133,8 @@ def _dumped(name: str, value: Any) -> str:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    try:
+        told = json.dumps(value, sort_keys=True, default=str)
+    except (ValueError, TypeError, RecursionError):  # one that holds itself, or keys that have no order: we wrote no such
+        return ""
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -187,6 +187,10 @@ class LLM(ModelSettings):
     def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # an API judges for itself
         """Raise SettingError, before anything is asked, for sampling settings that this model does not know. `is_held`: to a schema."""
 
+    def is_given(self, argument: str) -> bool:  # noqa: ARG002
+        """Whether a sampling argument that a verb sets by itself reaches this model: a function may have no parameter for it."""
+        return True
+
     def measure(self) -> Measure | None:  # what is behind an API is not known here
         """How this model counts tokens, and how many it reads; None where that is not known on this machine."""
         return None

@@ -7,15 +7,16 @@ import inspect
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from dreamframe.errors import CallError, PermanentCallError, SettingError
 from dreamframe.models.base import LLM, Client, Limits, steering
 from dreamframe.models.habits import described
-from dreamframe.models.request import Completion, Request
+from dreamframe.models.request import Completion, Request, Sampling
 
 OFFERED = ("system", "messages", "json_schema")  # besides the sampling arguments
+SAMPLING = tuple(f.name for f in fields(Sampling) if f.name != "extra")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,27 @@ class FunctionLLM(LLM):
     provider: ClassVar[str] = "function"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if not callable(self.model) or isinstance(self.model, LLM | type):
             raise SettingError(f"FunctionLLM: {described(self.model)} is not a function; give one that takes a prompt and gives a text.")
+        super().__post_init__()
         if refused := self.refused(self.sampling.given()):
-            raise SettingError(f"FunctionLLM: {self.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
+            raise SettingError(f"FunctionLLM: {self.without(refused)}")
+        for name in ("concurrency", "attempts"):
+            if isinstance(value := getattr(self, name), bool) or not isinstance(value, int) or value < 1:
+                raise SettingError(f"FunctionLLM: {name}={value!r} is not a whole number of 1 or more.")
+        if self.timeout_s is not None and (isinstance(self.timeout_s, bool) or not isinstance(self.timeout_s, int | float) or not self.timeout_s > 0):
+            raise SettingError(f"FunctionLLM: timeout_s={self.timeout_s!r} is not a number of seconds.")
+
+    def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # noqa: ARG002
+        if refused := self.refused(sampling.given()):
+            raise SettingError(f"{step}: {self.without(refused)}")
+
+    def is_given(self, argument: str) -> bool:
+        return argument in self.takes
+
+    def without(self, name: str) -> str:
+        """What is said of a sampling argument that the function could not be given."""
+        return f"{self.label} has no parameter {name!r}, so {name}= would do nothing. Give it one, or leave it out."
 
     @property
     def label(self) -> str:
@@ -57,13 +74,14 @@ class FunctionLLM(LLM):
 
     @property
     def takes(self) -> frozenset[str]:
-        """The names of the function's parameters; of one that takes any, all that could be given to it."""
+        """The names of the function's parameters; of one that takes any, the sampling arguments as well."""
         try:
             held = inspect.signature(getattr(self.model, "function", self.model)).parameters.values()
         except (TypeError, ValueError):  # of C
             return frozenset()
         first = next((p.name for p in held if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)), None)
-        return frozenset(p.name for p in held if p.name != first or p.name in OFFERED)
+        any_other = SAMPLING if any(p.kind is p.VAR_KEYWORD for p in held) else ()
+        return frozenset((*(p.name for p in held if p.name != first or p.name in OFFERED), *any_other))
 
     def refused(self, given: dict[str, Any]) -> str | None:
         """The first of some sampling arguments that the function could not be given."""
@@ -91,7 +109,7 @@ class FunctionClient:
     async def complete(self, request: Request) -> Completion:
         given = request.question.sampling.given()
         if refused := self._llm.refused(given):
-            error = PermanentCallError(f"{self._llm.label} has no parameter {refused!r}, so {refused}= would do nothing. Give it one, or leave it out.")
+            error = PermanentCallError(self._llm.without(refused))
             error.stops_run = True
             raise error
         made = await asyncio.get_running_loop().run_in_executor(self._threads, self._called, request, given)

@@ -72,6 +72,9 @@ class Parallel(LLM):
         for part in self.llms:
             part.check_asked(sampling, step=step, is_held=is_held)
 
+    def is_given(self, argument: str) -> bool:
+        return all(part.is_given(argument) for part in self.llms)
+
     def measure(self) -> Measure | None:
         return Measure.of_all([part.measure() for part in self.llms])
 

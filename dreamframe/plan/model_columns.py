@@ -140,8 +140,17 @@ def bare(expr: pl.Expr) -> Column | None:
 
 def gathered(exprs: Iterable[pl.Expr]) -> list[str]:
     """The columns of an aggregation that only gather what a language model answers for each row: nothing in them makes one value of a group, or a list."""
-    asked = [e for e in exprs if any(isinstance(PLACEHOLDERS[n], ModelColumn) for n in placeholders_in(e))]
+    asked = [e for e in exprs if placeholders_in(e) and _has_answers(e)]
     return [e.meta.output_name() for e in asked if is_separable(e)]
+
+
+def _has_answers(expr: pl.Expr) -> bool:
+    """Whether what a language model answers is among the values of an expression. Where it only says which values are kept, as in a filter, it is not."""
+    parts = expr.meta.pop()
+    if not parts:
+        return any(isinstance(PLACEHOLDERS[n], ModelColumn) for n in placeholders_in(expr))
+    is_filter = len(parts) == 2 and str(expr) == f"{parts[1]}.filter({parts[0]})"
+    return any(map(_has_answers, parts[1:] if is_filter else parts))
 
 
 def over_all_rows(exprs: Iterable[pl.Expr]) -> list[str]:

@@ -117,6 +117,19 @@ class AnswerSchema:
             return label
         return self.accept(held, text=text)
 
+    def words(self, text: str) -> str | None:
+        """The text that stands where the value belongs: of a server that sends JSON, and does not hold its model to the type of a field.
+
+        >>> AnswerSchema.of(bool).words('{"answer": "Yes, it is."}'), AnswerSchema.of(bool).words('{"other": "yes"}')
+        ('Yes, it is.', None)
+        """
+        try:
+            held = DECODER.decode(unfenced(text))
+        except (ValueError, RecursionError):
+            return None
+        found = held[WRAPPED] if self.is_wrapped and isinstance(held, Mapping) and set(held) == {WRAPPED} else None
+        return found if isinstance(found, str) else None
+
     def _bare(self, text: str) -> Any:
         """What a text without JSON may stand for: a label itself, or yes and no."""
         if self._labels:

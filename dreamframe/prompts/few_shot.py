@@ -16,7 +16,7 @@ from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
-from dreamframe.prompts.room import Room, in_room, labelled, need_texts
+from dreamframe.prompts.room import Room, in_room, labelled, need_counts, need_texts
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class FewShot(Prompt):
 
     def __post_init__(self) -> None:
         need_texts("FewShot", instruction=self.instruction, input_label=self.input_label, output_label=self.output_label)
+        need_counts("FewShot", k=self.k, min_examples=self.min_examples, max_examples=self.max_examples, context=self.context)
         if (self.k is None) != (self.by is None):
             raise SettingError("FewShot: k= and by= belong together: the number of nearest examples, and the embedder that finds them.")
         if self.by is not None:

@@ -16,7 +16,7 @@ from dreamframe.prompts import templates as template
 from dreamframe.prompts.base import Prompt, written
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.nearest import Pool
-from dreamframe.prompts.room import Room, in_room, labelled, need_texts
+from dreamframe.prompts.room import Room, in_room, labelled, need_counts, need_texts
 
 LATER = {"instruction": None, "sep": "\n", "min_documents": 1, "max_documents": None, "context": None}  # no part of keys where they are as before
 
@@ -53,6 +53,7 @@ class Rag(Prompt):
     cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/2005.11401",)
 
     def __post_init__(self) -> None:
+        need_counts("Rag", k=self.k, min_documents=self.min_documents, max_documents=self.max_documents, context=self.context)
         if self.k < 1:
             raise SettingError(f"Rag: k={self.k}; show one document or more.")
         need_texts("Rag", instruction=self.instruction, document_label=self.document_label, question_label=self.question_label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,3 +89,10 @@ def need_texts(who: str, **values: object) -> None:
     for name, value in values.items():
         if value is not None and not isinstance(value, str):
             raise SettingError(f"{who}: {name}={value!r} is not a text; give one, or None to leave it out.")
+
+
+def need_counts(who: str, **values: object) -> None:
+    """Raise SettingError for what is neither a whole number nor None."""
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral)):
+            raise SettingError(f"{who}: {name}={value!r} is not a whole number.")

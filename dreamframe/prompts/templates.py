@@ -91,6 +91,10 @@ def placeholder(column: str) -> str:
     return f"{{{json.dumps(column, ensure_ascii=False)}}}" if BRACE.search(column) or not column.strip() else f"{{{column}}}"
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:60]}…"
+
+
 def _near(template: str, at: int) -> str:
     return f"position {at}: {template[max(0, at - 10) : at + 20]!r}"
 
@@ -108,6 +112,9 @@ def check(template: str, schema: pl.Schema, *, step: str) -> None:
     """Raise TemplateError, ColumnNotFoundError or SchemaError where rows of a schema cannot fill a template."""
     for name in columns(template, step):
         if name not in schema:
+            if name.lstrip()[:1] in ('"', "'", "[") or "\n" in name:
+                told = f"{{{_short(name)}}}"
+                raise TemplateError(f"{step}: {told} is no column. Braces that the model is to read, as of JSON, are doubled: {{{told}}}.")
             for what in (f"{{{name}}} holds {what}, and a template takes columns only. {instead}" for sign, what, instead in SIGNS if sign in name):
                 raise TemplateError(f"{step}: {what}")
             raise ColumnNotFoundError(name, columns=schema.names(), step=step)

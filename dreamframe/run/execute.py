@@ -114,7 +114,7 @@ class Run:
         except (MissingExtraError, SettingError) as exc:  # nobody can say what was asked before of models whose weights are not here
             if (self.options.offline and not isinstance(exc, MissingExtraError)) or not (missing := ready.lacking(steps)):
                 raise
-            raise together(missing) from exc
+            raise together(missing) from (None if isinstance(exc, MissingExtraError) else exc)  # which stands in it
         if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored)):
             self.state.asking.lacking = together(missing)  # what is kept may be enough: said when the first thing is not
             if not ready.holds_something(self.stores):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 0.25
 TELL_EVERY_S = 60.0
+TELL_IN_NOTEBOOK_S = 10.0  # where a person looks, and nothing can be drawn
 log = logging.getLogger("dreamframe")
 SHOW_AFTER_S = 0.5  # a run that is over sooner shows nothing
 
@@ -62,9 +63,9 @@ class Progress:
         if self._thread is not None:
             self._thread.join()
 
-    def _tell(self) -> None:
+    def _tell(self, every_s: float | None = None) -> None:
         began = time.monotonic()
-        while not self._over.wait(TELL_EVERY_S):
+        while not self._over.wait(TELL_EVERY_S if every_s is None else every_s):
             told = line(self._stats, time.monotonic())
             if log.hasHandlers():
                 log.info("%s", told)
@@ -83,7 +84,8 @@ class Progress:
 
         console = Console(stderr=True)
         if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
-            return  # without it rich leaves a warning and an empty field in the notebook, and shows nothing
+            self._tell(TELL_IN_NOTEBOOK_S)  # without it rich leaves a warning and an empty field in the notebook, and shows nothing
+            return
         with Live(console=console, auto_refresh=False, transient=False) as live:
             while not self._over.wait(EVERY_S):
                 live.update(render(self._stats, time.monotonic()), refresh=True)
@@ -104,7 +106,8 @@ def line(stats: RunStats, now: float) -> str:
 def _told(s: StepStats, now: float) -> str:
     label, model, rows, speed, asked, cached, failed, tokens, left = cells(s, now)
     counts = {"asked": asked, "cached": cached, "failed": failed, "tokens": tokens, "left": left}
-    said = ", ".join([f"{rows} rows", f"{speed} rows/s", *(f"{n} {what}" for what, n in counts.items() if n not in ("", "0"))])
+    unit = "steps" if s.logged else "rows"  # a training counts its steps
+    said = ", ".join([f"{rows} {unit}", f"{speed} {unit}/s", *(f"{n} {what}" for what, n in counts.items() if n not in ("", "0"))])
     return f"{label}{f' ({model})' if model else ''}: {said}"
 
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
 from weakref import WeakKeyDictionary, ref
 
 import polars as pl
@@ -161,3 +161,15 @@ class Running:
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
+
+
+class HasStep(Protocol):
+    """A frame or a model."""
+
+    @property
+    def step(self) -> Step: ...
+
+
+def step_of(asked: Step | HasStep) -> Step:
+    """The plan of a frame, or a plan as it is."""
+    return asked if isinstance(asked, Step) else asked.step

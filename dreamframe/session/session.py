@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from dreamframe.models.base import Artefact
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
+from dreamframe.plan.steps.files import expanded
 from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
@@ -23,7 +24,7 @@ from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_
 from dreamframe.session import folder as folders
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
-from dreamframe.session.running import Running
+from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
 from dreamframe.store.records import Problem, Removed
@@ -36,13 +37,6 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
-
-
-class HasStep(Protocol):
-    """A frame or a model."""
-
-    @property
-    def step(self) -> Step: ...
 
 
 class Session:
@@ -84,7 +78,7 @@ class Session:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
-        self.folder = None if folder is None else Path(folder).absolute()
+        self.folder = None if folder is None else expanded(str(folder)).absolute()
         options = RunOptions(
             offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
         )
@@ -137,30 +131,36 @@ class Session:
         """Whether nothing may leave this machine."""
         return self._running.options.offline
 
-    # Running
+    # Running: a frame, or its step
 
-    def collect(self, step: Step, **settings: Any) -> pl.DataFrame:
-        """Run a plan and give its rows; settings as of `collect_all`."""
+    def collect(self, step: Step | HasStep, **settings: Any) -> pl.DataFrame:
+        """Run a frame, or its step, and give its rows; settings as of `collect_all`.
+
+        >>> dr.Session(None).collect(dr.frame({"a": [1]})).to_dicts()
+        [{'a': 1}]
+        """
         return self.collect_all([step], **settings)[0]
 
-    def collect_all(self, steps: Sequence[Step], *, retry: Retry | None = None, refresh: Sequence[str] = (), **options: Any) -> list[pl.DataFrame]:
+    def collect_all(self, steps: Sequence[Step | HasStep], *, retry: Retry | None = None, refresh: Sequence[str] = (), **options: Any) -> list[pl.DataFrame]:
         """Run several plans as one run; options as of `df.collect`."""
         check_retry(retry)
-        return self._running.collect(steps, retry=retry, refresh=names_to_refresh(steps, refresh), **options)
+        plans = [step_of(one) for one in steps]
+        return self._running.collect(plans, retry=retry, refresh=names_to_refresh(plans, refresh), **options)
 
-    async def collect_async(self, step: Step, *, offline: bool | None = None) -> pl.DataFrame:
+    async def collect_async(self, step: Step | HasStep, *, offline: bool | None = None) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop."""
         running = self._running
         with self._opening.held():
             run = running.begin(offline=offline)
-            return (await loop.run_from(running.whole([step], run, lambda: run.collect_all([step]))))[0]
+            plan = step_of(step)
+            return (await loop.run_from(running.whole([plan], run, lambda: run.collect_all([plan]))))[0]
 
-    def batches(self, step: Step) -> Iterator[pl.DataFrame]:
+    def batches(self, step: Step | HasStep) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
         with self._opening.held():
-            run = self._running.begin()
-            handed = loop.Handover[pl.DataFrame](lambda: run.batches(step))
-            job = loop.Job(self._running.whole([step], run, handed.fill))
+            plan, run = step_of(step), self._running.begin()
+            handed = loop.Handover[pl.DataFrame](lambda: run.batches(plan))
+            job = loop.Job(self._running.whole([plan], run, handed.fill))
             try:
                 yield from handed.taken(job)
             finally:
@@ -183,9 +183,9 @@ class Session:
 
     # Looking
 
-    def failures(self, step: Step) -> pl.DataFrame:
+    def failures(self, step: Step | HasStep) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
-        return self._running.failures(step)
+        return self._running.failures(step_of(step))
 
     def usage(self) -> dict[str, Any]:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
@@ -369,7 +369,7 @@ class Session:
         """
         if self.folder is None:
             raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
-        return folders.pack(self._opening.looked_at(), self.folder, archive, models=models)
+        return folders.pack(self._opening.looked_at(), self.folder, expanded(str(archive)), models=models)
 
     @classmethod
     def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Session:
@@ -384,7 +384,7 @@ class Session:
         not empty.
         """
         made = cls(folder, **settings)  # a wrong setting is said before anything is written
-        folders.unpacked(archive, folder, max_bytes=max_bytes)
+        folders.unpacked(expanded(str(archive)), expanded(str(folder)), max_bytes=max_bytes)
         return made
 
     def __repr__(self) -> str:

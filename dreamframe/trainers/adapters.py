@@ -12,6 +12,7 @@ from typing import Any
 
 from dreamframe.errors import SettingError
 from dreamframe.trainers.config_fields import config_fields, package_folder
+from dreamframe.trainers.plain_numbers import need_object
 
 OURS = {"base_model_name_or_path", "inference_mode", "task_type", "revision", "auto_mapping", "peft_version"}  # what the training fills in
 WHERE = ("target_modules", "target_parameters", "layers_to_transform", "layers_pattern")  # fields of LoRA that say where it lies
@@ -26,8 +27,11 @@ def peft_text(config: Any, who: str) -> str | None:
     >>> peft_text({"r": 8}, "SFT")
     '{"peft_type":"LORA","r":8,"target_modules":"all-linear"}'
     """
-    if config is None or isinstance(config, str):
-        return config
+    if config is None:
+        return None
+    if isinstance(config, str):
+        need_object(config, f"{who}: peft")
+        config = json.loads(config)
     if isinstance(config, Mapping):
         given = {k: v for k, v in config.items() if k not in ("task_type", "peft_type")}
         kind = str(getattr(config.get("peft_type"), "value", None) or config.get("peft_type") or "LORA").upper()

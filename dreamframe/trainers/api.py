@@ -25,8 +25,9 @@ from dreamframe.models.reach import under
 from dreamframe.redaction.secret import hide_fields
 from dreamframe.trainers.base import Chained, Trainer, json_text
 from dreamframe.trainers.chat import as_messages, as_text
-from dreamframe.trainers.job import TrainJob, read_rows
+from dreamframe.trainers.job import TrainJob, leave_out, read_rows
 from dreamframe.trainers.kinds import HOSTED, Kind
+from dreamframe.trainers.odd_texts import ASSISTANT, remark
 from dreamframe.trainers.roles import CHAT, MESSAGES, Roles
 
 T = TypeVar("T")
@@ -198,12 +199,24 @@ class ApiTrainer(Trainer):
     def _columns(self, rows: pl.DataFrame) -> list[str]:
         return [c for c in ("prompt", "completion", "messages") if c in rows.columns]
 
+    def _readable(self, path: Path | None, job: TrainJob, who: str) -> pl.DataFrame | None:
+        """The rows of a file that a provider learns from: chats end with an answer."""
+        rows = read_rows(path, job, who=who)
+        if rows is None:
+            return None
+        if "messages" in rows.columns:
+            last = pl.col("messages").list.last().struct.field("role").cast(pl.String)
+            silent = rows.select((last != ASSISTANT).alias("silent"))["silent"].arg_true().to_list()
+            rows = leave_out(rows, silent, why=f"do not end with a turn of {ASSISTANT!r}, which is what is learnt", who=who, job=job)
+        remark(rows, None, is_chat=False, who=who, job=job)
+        return rows
+
     def run(self, job: TrainJob) -> dict[str, Any]:
-        rows = read_rows(job.rows, job, who=self.label)
+        rows = self._readable(job.rows, job, self.label)
         assert rows is not None
         if rows.height < FEWEST_ROWS:
             raise TrainingError(f"{self.label}: {rows.height} rows are too few; providers want {FEWEST_ROWS} or more.")
-        validation = read_rows(job.validation, job, who=f"{self.label} validation")
+        validation = self._readable(job.validation, job, f"{self.label} validation")
         progress = ApiJob(self, job, self.provider(), as_jsonl(self.lines(rows)), as_jsonl(self.lines(validation)) if validation is not None else None)
         state, log = progress.wait()
         record = {"provider": self.label, "model": state.model, "base": self.base_name, "job": progress.held["job"]}
@@ -307,4 +320,11 @@ def digest(content: bytes) -> str:
 
 
 def as_jsonl(lines: Iterable[Mapping[str, Any]]) -> bytes:
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    return "".join(json.dumps(_said(line), ensure_ascii=False) + "\n" for line in lines).encode()
+
+
+def _said(value: Any) -> Any:
+    """The same without the fields that are null: a column of chats has the fields of all its messages, and providers refuse null for most of them."""
+    if isinstance(value, Mapping):
+        return {k: _said(v) for k, v in value.items() if v is not None}
+    return [_said(v) for v in value] if isinstance(value, list) else value

@@ -20,6 +20,7 @@ from dreamframe.redaction.secret import hidden_json
 from dreamframe.trainers import kinds
 from dreamframe.trainers.job import TrainJob, write_log
 from dreamframe.trainers.kinds import Kind
+from dreamframe.trainers.plain_numbers import check_numbers, need_object
 from dreamframe.trainers.roles import Roles, assign
 from dreamframe.trainers.unknown_settings import refuse_unknown
 
@@ -70,6 +71,7 @@ class Trainer(Reach, ABC):
     def __post_init__(self) -> None:
         """A subclass checks its settings here, and calls this one's first."""
         with_edges(self)
+        check_numbers(self, self.label)
 
     @property
     def label(self) -> str:
@@ -91,19 +93,24 @@ class Trainer(Reach, ABC):
 
     def as_llm(self, model: Trained, **settings: Any) -> LLM:  # noqa: ARG002  trainers of language models use it
         """The trained model as an LLM for prompts."""
-        raise SettingError(f"{self.label} does not make a language model (it makes: {self.kind}), so it cannot be prompted.")
+        raise self._not_asked("a language model", "llm", ", so it cannot be prompted.")
 
     def as_embedder(self, model: Trained, **settings: Any) -> Embedder:  # noqa: ARG002  trainers of embedders use it
         """The trained model as an embedder."""
-        raise SettingError(f"{self.label} does not make an embedder (it makes: {self.kind}); dr.SentenceTransformerTrainer does.")
+        raise self._not_asked("an embedder", "embedder", "; dr.SentenceTransformerTrainer does.")
 
     def as_classifier(self, model: Trained, **settings: Any) -> TaskModel:  # noqa: ARG002  trainers of classifiers use it
         """The trained model as a task model that gives labels."""
-        raise SettingError(f"{self.label} does not make a classifier (it makes: {self.kind}); dr.Classifier does.")
+        raise self._not_asked("a classifier", "classifier", "; dr.Classifier does.")
 
     def as_reward(self, model: Trained, **settings: Any) -> TaskModel:  # noqa: ARG002  dr.Reward uses it
         """The trained model as a task model that scores answers."""
-        raise SettingError(f"{self.label} does not make a reward model (it makes: {self.kind}); dr.Reward does.")
+        raise self._not_asked("a reward model", "reward", "; dr.Reward does.")
+
+    def _not_asked(self, what: str, way: str, hint: str) -> SettingError:
+        if self.kind.name == way:  # a trainer of one's own, with a kind that is here
+            return SettingError(f"{self.label} makes {what}, and does not say how it is asked: give it a method as_{way}(self, model, **settings).")
+        return SettingError(f"{self.label} does not make {what} (it makes: {self.kind}){hint}")
 
     def edges(self) -> tuple[Trained, ...]:
         """The models of the plan that must be trained before this one."""
@@ -191,11 +198,14 @@ def finite(value: Any) -> Any:
 
 def json_text(value: Any, where: str) -> str | None:
     """A dict as canonical JSON text: frozen, hashable, and fit to cross to another process."""
-    if value is None or isinstance(value, str):
-        return value if value is None else hidden_json(value, "args")
+    if value is None:
+        return None
+    if isinstance(value, str):
+        need_object(value, where)
+        return hidden_json(value, "args")
     try:
         return hidden_json(json.dumps(dict(value), sort_keys=True, separators=(",", ":")), "args") if value else None
-    except TypeError as exc:
+    except (TypeError, ValueError) as exc:
         raise SettingError(f"{where}: every value must be plain (text, number, list, dict): {exc}") from exc
 
 

@@ -53,6 +53,8 @@ def refuse_no_weights(value: Any, who: str, *, name: str = "base") -> None:
 def refuse_kind(base: Any, kind: Kind, who: str) -> None:
     """Raise SettingError for a model of the plan whose kind the trainer cannot go on from."""
     held = as_edge(base)
+    if isinstance(held, Trained) and held.step.trainer.kind.library == "setfit" and kind.library in ("sentence-transformers", "setfit"):
+        raise SettingError(f"{who}: the base is a model of dr.{held.step.trainer.label}, whose last layer tells labels; start from the embedder under it.")
     if isinstance(held, Trained) and kind.writes_text and held.step.trainer.kind.name != kind.name:
         theirs = held.step.trainer
         other = "dr.Seq2Seq" if theirs.kind is kinds.SEQ2SEQ else "dr.SFT" if theirs.kind is kinds.LLM else f"dr.{theirs.label}"

@@ -10,10 +10,21 @@ from dreamframe.errors import SettingError
 LOADS = "load_best_model_at_end"
 
 
-def check_best(args: Mapping[str, Any], who: str, *, has_validation: bool, stops_early: bool) -> None:
-    """Refuse what contradicts itself in args=. Raises SettingError."""
+ONLY_WITH = {  # settings that do nothing without validation rows: what each of them would do
+    "early_stopping": "watches the validation loss", "eval_every": "says how often it validates", "compute_metrics": "looks at each validation",
+}  # fmt: skip
+
+
+def check_best(settings: Any, args: Mapping[str, Any], *, has_validation: bool) -> None:
+    """Refuse what would do nothing without validation rows, and what contradicts itself in args=. Raises SettingError."""
+    who, stops_early = settings.label, settings.early_stopping is not None
+    for name, does in ONLY_WITH.items():
+        if getattr(settings, name) is not None and not has_validation:
+            raise SettingError(f"{who}: {name}= {does}; give train(validation=…) a frame.")
     if args.get(LOADS) and not has_validation:
         raise SettingError(f"{who}: args={{{LOADS!r}: True}} compares validations; give train(validation=…) a frame.")
+    if str(args.get("eval_strategy", "no")) != "no" and not has_validation:
+        raise SettingError(f"{who}: args={{'eval_strategy': {args['eval_strategy']!r}}} says how often it validates; give train(validation=…) a frame.")
     if stops_early and (args.get(LOADS) is False or str(args.get("eval_strategy", "")) == "no"):
         raise SettingError(f"{who}: early_stopping= keeps the best weights of all validations, and args= says that there are none; leave out one of them.")
 

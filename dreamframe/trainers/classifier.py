@@ -21,6 +21,7 @@ from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
 if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
+NOT_COUNTED = -100  # the tag of words that do not count, here and in the library
 ENCODING = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -29,9 +30,9 @@ class Classifier(LocalTrainer):
     """Fine-tune a model to tell labels.
 
     Columns: `text, label` (with `text_pair` for two texts a row); a list column as `label` means any number of labels a row. `tokens, tags` (lists
-    of equal length) means a label for each word. The labels are `labels=`, or else those of the training rows in sorted order (of an Enum: its
-    categories); where the base's head knows exactly these, they keep its order, and training goes on from what it knows.
-    Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
+    of equal length) means a label for each word; a word tagged -100 does not count, as in transformers. The labels are `labels=`, or else those of
+    the training rows in sorted order (of an Enum: its categories); where the base's head knows exactly these, they keep its order, and training goes
+    on from what it knows. Texts longer than `max_length` tokens (512, never more than the context) are cut and counted. Reports accuracy and F1.
 
     >>> dr.Classifier("me/bert", labels=["neg", "pos"]).roles({"text": "review"}, pl.Schema({"review": pl.String, "label": pl.String}))
     {'text': 'review', 'label': 'label'}
@@ -49,6 +50,8 @@ class Classifier(LocalTrainer):
 
     def __post_init__(self) -> None:
         if self.labels is not None:
+            if isinstance(self.labels, str | Mapping | set | frozenset):
+                raise SettingError(f"{self.label}: labels= is a {type(self.labels).__name__}; give a list, in the order of the model's outputs.")
             object.__setattr__(self, "labels", tuple(named(v) for v in self.labels))
         super().__post_init__()
 
@@ -56,6 +59,8 @@ class Classifier(LocalTrainer):
         super()._refuse_impossible()
         if self.labels is not None and len(set(self.labels)) != len(self.labels):
             raise SettingError(f"{self.label}: labels={list(self.labels)} names one twice.")
+        if self.labels is not None and "None" in self.labels:
+            raise SettingError(f"{self.label}: labels={list(self.labels)} holds None, which is no label; rows without one are left out.")
         if self.labels is not None and len(self.labels) < 2:
             raise SettingError(f"{self.label}: labels={list(self.labels)}; a classifier needs two or more.")
 
@@ -92,7 +97,7 @@ class Classifier(LocalTrainer):
             assert rows is not None
             validation = read_rows(job.validation, job, who=f"{self.label} validation")
             column = "tags" if "tags" in rows.columns else "label"
-            labels = self._labels(rows[column])
+            labels = self._labels(_counted(rows[column]))
             if self.init is None and job.base is not None:
                 labels = in_heads_order(labels, known_labels(job.base, heads=HEADS[:1] if column == "label" else HEADS[1:]))
             tokenizer = load_tokenizer(self, job, padding_side="right")
@@ -141,8 +146,10 @@ class Classifier(LocalTrainer):
         """Token ids and the numbers of the labels."""
         number, who = {v: i for i, v in enumerate(labels)}, self.label + which
         column = "tags" if "tags" in rows.columns else "label"
-        names = [[named(v) for v in row] if isinstance(row, list) else named(row) for row in plain(rows[column]).to_list()]
-        self._refuse_strangers({n for row in names for n in ([row] if isinstance(row, str) else row)}, where=f"the{which} rows", labels=labels)
+        given = plain(_counted(rows[column])).to_list()
+        names = [[v if v is None else named(v) for v in row] if isinstance(row, list) else named(row) for row in given]
+        seen = {n for row in names for n in ([row] if isinstance(row, str) else row) if n is not None}
+        self._refuse_strangers(seen, where=f"the{which} rows", labels=labels)
         rows = rows.with_columns(pl.Series("names", names))
         if column == "tags":
             return self._words(rows, tokenizer, number, limit, job, who)
@@ -166,8 +173,10 @@ class Classifier(LocalTrainer):
         for i, names in enumerate(rows["names"].to_list()):
             words = encoded.word_ids(i)
             firsts = [w is not None and (k == 0 or words[k - 1] != w) for k, w in enumerate(words)]
-            marks.append([number[names[w]] if first else -100 for w, first in zip(words, firsts, strict=True)])
-        return pl.DataFrame({**{k: encoded[k] for k in ENCODING if k in encoded}, "labels": marks})
+            marks.append([number.get(names[w], NOT_COUNTED) if first else NOT_COUNTED for w, first in zip(words, firsts, strict=True)])
+        silent = [i for i, row in enumerate(marks) if set(row) <= {NOT_COUNTED}]
+        made = pl.DataFrame({**{k: encoded[k] for k in ENCODING if k in encoded}, "labels": marks})
+        return leave_out(made, silent, why="hold no word that is a token and has a tag", who=who, job=job)
 
     def _refuse_strangers(self, seen: set[str], *, where: str, labels: tuple[str, ...] | None = None) -> None:
         known = labels or self.labels
@@ -179,6 +188,13 @@ class Classifier(LocalTrainer):
 def _texts(rows: pl.DataFrame) -> list[list[str]]:
     """The text, and the second one where there is one."""
     return [rows[c].cast(pl.String).to_list() for c in ("text", "text_pair") if c in rows.columns]
+
+
+def _counted(given: pl.Series) -> pl.Series:
+    """Tags with a null for each word that does not count; labels as they are."""
+    if given.name != "tags" or not getattr(given.dtype, "inner", given.dtype).is_integer():
+        return given
+    return given.list.eval(pl.when(pl.element() == NOT_COUNTED).then(None).otherwise(pl.element()))
 
 
 def plain(values: pl.Series) -> pl.Series:

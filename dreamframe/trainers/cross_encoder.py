@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
 
 
+MOST_OUTPUTS = 100  # for each whole number that is a label: beyond it they are names and not outputs
+
+
 @dataclass(frozen=True)
 class CrossEncoderTrainer(SentenceTrainer):
     """Fine-tune a cross-encoder, or make one of an encoder.
@@ -85,11 +88,13 @@ class CrossEncoderTrainer(SentenceTrainer):
             if model.tokenizer.pad_token is None:
                 model.tokenizer.pad_token = model.tokenizer.eos_token
             model[0].config.pad_token_id = model.tokenizer.pad_token_id
-            rows, validation = (_numbered(self.texts(path, job, model), labels if is_named else None, self.label) for path in (job.rows, job.validation))
+            rows, validation = (_numbered(self.texts(path, job, model), labels, self.label, is_named=is_named) for path in (job.rows, job.validation))
             assert rows is not None
             columns = tuple(rows.columns)
             if "score" in columns and self.loss_of(columns) == "BinaryCrossEntropyLoss":
                 refuse_beyond_one(rows["score"], who=self.label, job=job)
+                if validation is not None:
+                    refuse_beyond_one(validation["score"], who=f"{self.label} validation", job=job)
             if columns[-1] in ("score", "label"):
                 note_one_value(rows[columns[-1]], columns[-1], who=self.label, job=job)
             named = ("sentence1", "sentence2", "score") if "label" in columns and not labels else columns
@@ -113,8 +118,12 @@ class CrossEncoderTrainer(SentenceTrainer):
             names = list(rows["label"].cast(pl.String).unique().sort())
             need_two(names, who=self.label)
             return names
-        top = numbers.max()
+        low, top, different = numbers.min(), numbers.max(), numbers.n_unique()
+        assert isinstance(low, int)
         assert isinstance(top, int)
+        if low < 0 or top > MOST_OUTPUTS * different:
+            seen = f"{different} different numbers from {low} to {top}"
+            raise TrainingError(f"{self.label}: whole numbers as labels are the model's outputs 0, 1, 2 …, and the rows have {seen}; give such, or text.")
         return [str(i) for i in range(max(2, top + 1))]
 
 
@@ -125,14 +134,16 @@ def refuse_writer(config: Mapping[str, Any] | None, modules: str | None) -> None
         raise SettingError(f"CrossEncoderTrainer: the base must be an encoder or a cross-encoder; this one writes text ({named[0]}). For it: dr.Reward.")
 
 
-def _numbered(rows: pl.DataFrame | None, labels: Sequence[str] | None, who: str) -> pl.DataFrame | None:
+def _numbered(rows: pl.DataFrame | None, labels: Sequence[str], who: str, *, is_named: bool) -> pl.DataFrame | None:
     """The rows with numbers as labels: those of the head's outputs, also where the validation rows lack a class."""
     if rows is None or "label" not in rows.columns:
         return rows
-    if labels is not None:
+    if labels:
         names = rows["label"].cast(pl.String)
         if strange := sorted(set(names.to_list()) - set(labels)):
             raise TrainingError(f"{who}: the validation rows have labels outside the set: {listed(strange)}. The labels are {listed(labels)}.")
+        if not is_named:
+            return rows.with_columns(as_numbers(rows["label"]))
         return rows.with_columns(names.replace_strict({v: i for i, v in enumerate(labels)}, return_dtype=pl.Int64).alias("label"))
     is_score = rows["label"].dtype == pl.Boolean
     return rows.with_columns(rows["label"].cast(pl.Float32) if is_score else as_numbers(rows["label"]))
@@ -141,7 +152,7 @@ def _numbered(rows: pl.DataFrame | None, labels: Sequence[str] | None, who: str)
 def _evaluator(rows: pl.DataFrame, *, is_scored: bool) -> Any:
     from sentence_transformers.cross_encoder import evaluation
 
-    if "sentence1" not in rows.columns:
+    if "sentence1" not in rows.columns or rows.height < 2:  # one score correlates with nothing; the loss is told all the same
         return None
     pairs = [list(p) for p in rows.select("sentence1", "sentence2").iter_rows()]
     marks = rows[rows.columns[-1]].to_list()

@@ -6,10 +6,8 @@ Imports torch and transformers: import it inside a training only.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +23,8 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 
 from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
-from dreamframe.trainers.best import keeping_best
+from dreamframe.trainers.best import LOADS, keeping_best
+from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
 from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.hooked import hook, own_callbacks
 from dreamframe.trainers.job import TrainJob
@@ -34,7 +33,6 @@ from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
 
-COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 
@@ -62,7 +60,7 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
         made["max_steps"] = settings.steps
     else:
         made["num_train_epochs"] = settings.epochs or 3.0
-    made["learning_rate"] = settings.learning_rate or _usual_rate(settings)
+    made["learning_rate"] = _usual_rate(settings) if settings.learning_rate is None else settings.learning_rate
     return {**made, **_validation(settings, job, given), **own, **given}
 
 
@@ -86,12 +84,15 @@ class Watch(TrainerCallback):
     def __init__(self, settings: LocalTrainer, job: TrainJob) -> None:
         self.settings, self.job = settings, job
         self.outcome: Outcome | None = None
-        self.saved_at, self.stopped = time.monotonic(), False
+        self.saved_at, self.stopped, self.has_begun = time.monotonic(), False, False
         self.seen: dict[str, float] = {}
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
         if (planned := getattr(ranks_of(kwargs.get("model")), "total_step", state.max_steps)) != state.max_steps:
             self.job.note(f"{self.settings.label}: peft=ADALORA plans for total_step={planned} steps, and the training has {state.max_steps}.")
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
+        self.has_begun = True
 
     def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
         if ranks_of(model := kwargs.get("model")) is not None:  # AdaLoRA shares out its ranks by the gradients of each step
@@ -139,29 +140,6 @@ def agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
     return tuple(bool(v) for v in held.tolist())
 
 
-def mark_complete(folder: Path) -> None:
-    sizes = {str(f.relative_to(folder)): f.stat().st_size for f in folder.rglob("*") if f.is_file() and f.name != COMPLETE}
-    part = folder / f"{COMPLETE}.part"
-    with part.open("w") as file:
-        json.dump(sizes, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / COMPLETE)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end; torn ones are removed."""
-    whole: list[tuple[int, Path]] = []
-    for found in folder.glob("checkpoint-*"):
-        marker = found / COMPLETE
-        sizes = json.loads(marker.read_text()) if marker.exists() else None
-        if sizes is not None and all((found / f).is_file() and (found / f).stat().st_size == n for f, n in sizes.items()):
-            whole.append((int(found.name.rpartition("-")[2]), found))
-        elif os.environ.get("RANK", "0") == "0":
-            shutil.rmtree(found, ignore_errors=True)
-    return max(whole)[1] if whole else None
-
-
 def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
     """What every trainer of the family is given to call."""
     stopping = []
@@ -193,13 +171,16 @@ def run(
     checkpoint = last_checkpoint(job.checkpoints)
     start = time.monotonic()
     watch.outcome = outcome = Outcome(settings, job, trainer.model)
-    with outcome.watched():
+    with going_on_from(checkpoint, lambda: watch.has_begun, who=settings.label), outcome.watched():
         result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     state = trainer.state
     if watch.stopped:
         raise TrainingError(f"{settings.label}: stopped at step {state.global_step} of {state.max_steps}; run it again to go on from there.")
     outcome.check(steps=state.global_step, log=state.log_history, n_rows=n_rows)
     best = state.best_global_step if trainer.args.load_best_model_at_end else None
+    if job.validation and not trainer.args.load_best_model_at_end and LOADS not in settings.settings():
+        told = "by args= it is not looked for at the steps that are saved"
+        job.note(f"{settings.label}: the last weights are kept and not those of the best validation: {told} (eval_strategy, save_strategy).")
     metrics = _evaluated(trainer, best or state.global_step) if job.validation else {}
     if trainer.is_world_process_zero():
         if keep is None:

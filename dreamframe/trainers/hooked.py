@@ -54,6 +54,8 @@ def _metrics(settings: Hooked, ours: Callable[..., dict[str, float]] | None, raw
             raise
         except Exception as exc:  # the user's own code: whatever it raises is named and passed on
             raise TrainingError(f"{settings.label}: compute_metrics={name} failed: {type(exc).__name__}: {exc}") from exc
+        if own := [k for k in told if k.removeprefix("eval_") == "loss"]:
+            raise TrainingError(f"{settings.label}: compute_metrics={name} names {own[0]!r}, which is the validation loss itself; give it another name.")
         if wrong := [k for k, v in told.items() if not math.isfinite(v)]:
             raise TrainingError(f"{settings.label}: compute_metrics={name} gave {told[wrong[0]]} as {wrong[0]!r}; metrics are finite numbers.")
         return {**known, **told}

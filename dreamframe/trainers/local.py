@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, TrainingError
 from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
+from dreamframe.models.lacking import together
 from dreamframe.models.llms.transformers import Transformers
 from dreamframe.models.local.weights import content_digest, missing_weights
 from dreamframe.trainers import distributed, kinds
@@ -117,24 +118,23 @@ class LocalTrainer(Trainer):
         if isinstance(self.device, tuple) and self.processes != len(self.device):
             refuse(f"{len(self.device)} devices need processes={len(self.device)}, not {self.processes}.")
         for device in self.device if isinstance(self.device, tuple) else (self.device,):
-            if device is not None and device.split(":")[0] not in DEVICES:
-                refuse(f"device={device!r} is not one of {', '.join(DEVICES)}.")
-        for name in ("batch_size", "steps", "epochs", "early_stopping", "eval_every", "max_length", "processes"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                refuse(f"{name}={value} must be more than 0.")
+            if device is not None and (device.split(":")[0] not in DEVICES or not (device.partition(":")[2] or "0").isdecimal()):
+                refuse(f"device={device!r} is not one of {', '.join(DEVICES)}, or one of several by its number, such as 'cuda:0'.")
+        if self.steps is not None and self.epochs is not None:
+            refuse(f"steps={self.steps} and epochs={self.epochs:g} both say how long it trains; give one of them.")
+        if self.early_stopping_threshold is not None and not self.early_stopping:
+            refuse(f"early_stopping_threshold={self.early_stopping_threshold:g} has no use without early_stopping=.")
         if self.batch_size % self.processes:
             refuse(f"batch_size={self.batch_size} counts the rows of one step over all processes; {self.processes} processes cannot share it evenly.")
 
     def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
-        if self.early_stopping and not has_validation:
-            raise SettingError(f"{self.label}: early_stopping= watches the validation loss; give train(validation=…) a frame.")
         refuse_in_args(self.settings(), self.label)
-        check_best(self.settings(), self.label, has_validation=has_validation, stops_early=self.early_stopping is not None)
         check_hooks(self)
+        check_best(self, self.settings(), has_validation=has_validation)
         package = self.config.split(".")[0]
         possible = config_fields(self.config)
         if possible is None:
-            raise MissingExtraError(package, extra="train", needed_for=f"dr.{self.label}")
+            raise together([MissingExtraError(package, extra="train", needed_for=f"dr.{self.label}"), *self.missing()])  # in one line for pip
         for name in self.settings():
             if name in self.owned:
                 raise SettingError(f"{self.label}: args={{{name!r}: …}} is given as {self.owned[name]}.")
@@ -143,7 +143,9 @@ class LocalTrainer(Trainer):
         if self.peft and package_folder("peft") is None:
             raise MissingExtraError("peft", extra="train", needed_for="peft=")
         accumulated = self.settings().get("gradient_accumulation_steps", 1)
-        if isinstance(accumulated, int) and accumulated > 0 and self.batch_size % (accumulated * self.processes):
+        if isinstance(accumulated, bool) or not isinstance(accumulated, int) or accumulated < 1:
+            raise SettingError(f"{self.label}: args={{'gradient_accumulation_steps': {accumulated!r}}} must be a whole number of 1 or more.")
+        if self.batch_size % (accumulated * self.processes):
             raise SettingError(
                 f"{self.label}: batch_size={self.batch_size} counts the rows of one step, and gradient_accumulation_steps={accumulated} "
                 f"in {self.processes} process(es) cannot share it evenly; give a multiple of {accumulated * self.processes}."

@@ -1,4 +1,4 @@
-"""Texts that are learnt otherwise than they look: start and end tokens that would stand twice, whole chats inside of prompts, answers that say nothing."""
+"""Texts that are learnt otherwise than they look: start and end tokens that would stand twice, chats inside of prompts or without an answer, empty answers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.errors import listed
 from dreamframe.trainers.job import TrainJob
 
 STARTS = ("prompt", "text", "chosen", "rejected", "completion")  # the first of a row that is there begins what the model reads
 ENDS = ("text", "completion", "chosen", "rejected")
+ASSISTANT = "assistant"
 ANSWERS = ("completion", "chosen")
 
 
@@ -48,6 +50,15 @@ def remark(rows: pl.DataFrame, tokenizer: Any, *, is_chat: bool, who: str, job: 
             job.note(
                 f"{who}: {len(json)} of {rows.height} prompts are chats as JSON, and were learnt as that text (rows {job.rows_at(json, who=who)}); "
                 "make lists of messages of them with .str.json_decode(…)."
+            )
+    if "messages" in rows.columns:
+        roles = pl.col("messages").list.eval(pl.element().struct.field("role").cast(pl.String))
+        unanswered = rows.select((~roles.list.contains(ASSISTANT)).alias("alone"))["alone"].arg_true().to_list()
+        if unanswered:
+            seen = listed(rows[unanswered].select(roles.explode().unique().sort()).to_series().to_list(), most=4)
+            job.note(
+                f"{who}: {len(unanswered)} of {rows.height} rows hold no turn of {ASSISTANT!r}, which is what the model is asked for later; their roles are "
+                f"{seen} (rows {job.rows_at(unanswered, who=who)}). Rename them to 'user' and {ASSISTANT!r}, or leave such rows out."
             )
     for column in ANSWERS:
         if column in texts:

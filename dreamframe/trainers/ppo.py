@@ -13,13 +13,13 @@ import math
 import random
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.rewards import PolicyTrainer, texts
@@ -261,8 +261,6 @@ class Loop:
         """Weights and optimiser as safetensors, the log as JSON; nothing random needs keeping."""
         from safetensors.torch import save_file
 
-        from dreamframe.trainers import hf
-
         folder = self.job.checkpoints / f"checkpoint-{self.step}"
         if self.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
@@ -270,25 +268,23 @@ class Loop:
             held |= {f"{k}.{i}": v for i, p in enumerate(self.trained) for k, v in self.optimizer.state[p].items()}
             save_file(held, folder / "state.safetensors")
             (folder / "log.json").write_text(json.dumps(self.log))
-            hf.mark_complete(folder)
+            mark_complete(folder)
         self.accelerator.wait_for_everyone()
 
     def _restore(self) -> int | None:
         import torch
         from safetensors.torch import load_file
 
-        from dreamframe.trainers import hf
-
-        folder: Path | None = hf.last_checkpoint(self.job.checkpoints)
+        folder = last_checkpoint(self.job.checkpoints)
         if folder is None:
             return None
-        held = load_file(folder / "state.safetensors")
-        with torch.no_grad():
+        with going_on_from(folder, lambda: False, who=self.settings.label), torch.no_grad():
+            held = load_file(folder / "state.safetensors")
             for i, p in enumerate(self.trained):
                 p.copy_(held[f"weight.{i}"])
                 names = {k.rpartition(".")[0] for k in held if k.endswith(f".{i}")} - {"weight"}
                 self.optimizer.state[p] = {n: held[f"{n}.{i}"].to("cpu" if n == "step" else p.device) for n in names}
-        self.log = json.loads((folder / "log.json").read_text())
+            self.log = json.loads((folder / "log.json").read_text())
         self.step = int(folder.name.rpartition("-")[2])
         return self.step
 

@@ -84,7 +84,14 @@ class PolicyTrainer(ChatTrainer):
         given = tuple(self.rewards) if isinstance(self.rewards, list | tuple) else (self.rewards,)
         object.__setattr__(self, "rewards", given)
         if self.reward_weights is not None:
-            object.__setattr__(self, "reward_weights", tuple(map(float, self.reward_weights)))
+            given_weights: Any = self.reward_weights
+            try:
+                weights = () if isinstance(given_weights, str) else tuple(map(float, given_weights))
+            except (TypeError, ValueError):
+                weights = ()
+            if not weights or not all(map(math.isfinite, weights)) or not any(weights):
+                raise SettingError(f"{self.label}: reward_weights={self.reward_weights!r}; give a list of numbers, one for each reward and not all of them 0.")
+            object.__setattr__(self, "reward_weights", weights)
         super().__post_init__()
 
     def _refuse_impossible(self) -> None:
@@ -100,9 +107,6 @@ class PolicyTrainer(ChatTrainer):
                 raise SettingError(f"{self.label}: say what {reward.label} is to judge: dr.LLMReward(llm, 'Rate from 1 to 10: {{completion}}').")
             if isinstance(reward, LLMReward) and (self.processes > 1 or is_elsewhere(self.device)):
                 raise SettingError(f"{self.label}: an LLM's reward is asked by the run's own process; train with processes=1, on the first device it sees.")
-        for name in ("max_new_tokens", "temperature"):
-            if getattr(self, name) <= 0:
-                raise SettingError(f"{self.label}: {name}={getattr(self, name)} must be more than 0.")
 
     def roles(self, columns: Mapping[str, str], schema: pl.Schema) -> dict[str, str]:
         """The prompt, the columns that were named, and those that a reward reads by their own name."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -53,7 +54,11 @@ class SentenceTransformerTrainer(SentenceTrainer):
 
     def __post_init__(self) -> None:
         if self.matryoshka is not None:
-            object.__setattr__(self, "matryoshka", tuple(sorted(map(int, self.matryoshka), reverse=True)))
+            held: Any = self.matryoshka
+            given = list(held) if isinstance(held, Iterable) else [held]
+            if strange := [n for n in given if not isinstance(n, Integral)]:
+                raise SettingError(f"{self.label}: matryoshka={self.matryoshka!r} holds {strange[0]!r}; give numbers of dimensions, such as (384, 128, 64).")
+            object.__setattr__(self, "matryoshka", tuple(sorted(map(int, given), reverse=True)))
         super().__post_init__()
 
     def _refuse_impossible(self) -> None:
@@ -108,7 +113,8 @@ class SentenceTransformerTrainer(SentenceTrainer):
             made = [t.with_columns(pl.col("label").cast(pl.String).replace_strict(sides, return_dtype=pl.Int64)) for t in given]
         else:
             if "text" in rows.columns:
-                given[0] = of_labels_with_company(rows, who=self.label, job=job)
+                whose = (self.label, f"{self.label} validation")
+                given = [of_labels_with_company(t, who=who, job=job) for t, who in zip(given, whose, strict=False)]
             made = [t.with_columns(as_numbers(t["label"])) for t in given]
         return made[0], made[1] if validation is not None else None
 
@@ -128,7 +134,7 @@ def _evaluator(rows: pl.DataFrame) -> Any:
 
     if "anchor" in rows.columns:
         return evaluation.InformationRetrievalEvaluator(**retrieval_of(rows))
-    if "sentence1" not in rows.columns:
+    if "sentence1" not in rows.columns or rows.height < 2:  # one score correlates with nothing; the loss is told all the same
         return None
     pairs = rows["sentence1"].to_list(), rows["sentence2"].to_list()
     if "score" in rows.columns:

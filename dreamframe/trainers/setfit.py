@@ -83,13 +83,14 @@ class SetFit(SentenceTrainer):
             rows, validation = self.texts(job.rows, job, model), self.texts(job.validation, job, model)
             assert rows is not None
             labels = self._labels(rows["label"])
-            made = self._pairs(rows, labels)
+            refuse_everywhere(rows["label"], labels)
+            made = self._pairs(rows, labels, who=self.label)
             own = {} if self.steps or self.epochs else {"num_train_epochs": 1.0}
             trainer = without_card(SentenceTransformerTrainer)(
                 model=model,
                 args=SentenceTransformerTrainingArguments(**hf.arguments(self, job, **own)),
                 train_dataset=hf.dataset(made),
-                eval_dataset=None if validation is None else hf.dataset(self._pairs(validation, labels)),
+                eval_dataset=None if validation is None else hf.dataset(self._pairs(validation, labels, who=f"{self.label} validation")),
                 loss=self.loss_over(model, tuple(made.columns)),
                 callbacks=hf.callbacks(self, job),
             )
@@ -120,7 +121,7 @@ class SetFit(SentenceTrainer):
             return np.array([number[row[0]] for row in held])
         return np.array([[int(label in row) for label in labels] for row in held])
 
-    def _pairs(self, rows: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
+    def _pairs(self, rows: pl.DataFrame, labels: list[str], *, who: str) -> pl.DataFrame:
         """Pairs of texts with 1 for a common label and 0 for none, as SetFit draws them."""
         from setfit.sampler import ContrastiveDataset
 
@@ -131,7 +132,7 @@ class SetFit(SentenceTrainer):
             max_pairs=self.steps * self.batch_size if self.steps else -1,
         )  # fmt: skip
         if not drawn.pos_pairs or not drawn.neg_pairs:
-            raise TrainingError("SetFit: it makes pairs of rows: at least two rows must have the same label, and two another one.")
+            raise TrainingError(f"{who}: it makes pairs of rows: at least two rows must have the same label, and two another one.")
         return pl.DataFrame(list(drawn), schema={"sentence_1": pl.String, "sentence_2": pl.String, "label": pl.Float32})
 
     def _add_head(self, job: TrainJob, rows: pl.DataFrame, validation: pl.DataFrame | None, labels: list[str]) -> dict[str, float]:
@@ -156,6 +157,19 @@ class SetFit(SentenceTrainer):
         return {f"eval_{k}": v for k, v in (label_set_scores if several else class_scores)(seen).items()}
 
 
+def refuse_everywhere(given: pl.Series, labels: list[str]) -> None:
+    """Raise TrainingError where every row has a label among its own, so that there is nothing to learn about it.
+
+    >>> refuse_everywhere(pl.Series([["a", "b"], ["b"]]), ["a", "b"])
+    Traceback (most recent call last):
+    dreamframe.errors.TrainingError: SetFit: all 2 rows have the label 'b', so there is nothing that it is told from.
+    """
+    if isinstance(given.dtype, pl.List):
+        held = [{named(v) for v in row} for row in plain(given).to_list()]
+        if always := [label for label in labels if all(label in row for row in held)]:
+            raise TrainingError(f"SetFit: all {len(held)} rows have the label {listed(always)}, so there is nothing that it is told from.")
+
+
 def _linear(vectors: Any, marks: Any) -> tuple[Any, Any]:
     """Weights (labels, dim) and biases (labels,) of a logistic regression: softmax of the logits for one label a row, a sigmoid each for several."""
     import numpy as np
@@ -165,9 +179,6 @@ def _linear(vectors: Any, marks: Any) -> tuple[Any, Any]:
 
     if marks.ndim == 2:
         each = OneVsRestClassifier(LogisticRegression()).fit(vectors, marks).estimators_
-        for i, one in enumerate(each):
-            if not hasattr(one, "coef_"):
-                raise TrainingError(f"SetFit: label number {i} is in every row or in none, so there is nothing to learn about it.")
         weight, bias = np.concatenate([e.coef_ for e in each]), np.concatenate([e.intercept_ for e in each])
     else:
         head = LogisticRegression().fit(vectors, marks)

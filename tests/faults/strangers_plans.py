@@ -25,7 +25,7 @@ def home_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
     for name in ("id_a.txt", ".ssh/id_rsa", "picture.png"):
         (tmp_path / "private" / name).write_bytes((b"\x89PNG" if name.endswith("png") else b"") + SECRET.encode())
-    (tmp_path / "weights" / "config.json").write_text(json.dumps({"hidden_size": 8, "model_type": "bert"}))
+    (tmp_path / "weights" / "config.json").write_text(json.dumps({"hidden_size": 8, "model_type": "llama"}))
     (here / "own.txt").write_text("my own")
     (here / ".env").write_text(SECRET)
     (here / "way out").symlink_to(tmp_path / "private")

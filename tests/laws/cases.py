@@ -126,7 +126,8 @@ class Case:
     n_calls: Callable[[pl.DataFrame], int] = lambda _: 0  # calls that a first run makes
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "changes", {"authority": Authority(("**",)), **self.changes})  # every step has it
+        of_all = {"authority": Authority(("**",)), "cited": (("license", "mit"),)}  # every step has them
+        object.__setattr__(self, "changes", {**of_all, **self.changes})
 
     def over(self, below: Step) -> Step:
         return self.build(below)
@@ -248,7 +249,9 @@ CASES: dict[str, Case] = {
     ),
     "MapRows": Case(
         lambda below: MapRows(inputs=(below,), function=twice, columns=(("w", pl.Int64()),)),
-        {"name": "other", "on_error": "drop", "function": thrice, "columns": (("w", pl.Float64()),), "timeout_s": 9.0, "workers": 2},
+        {
+            "name": "other", "on_error": "drop", "function": thrice, "columns": (("w", pl.Float64()),), "of_value": True, "timeout_s": 9.0, "workers": 2,
+        },
     ),
     "MapBatches": Case(
         lambda below: MapBatches(inputs=(below,), function=backwards),

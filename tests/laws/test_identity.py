@@ -21,9 +21,17 @@ from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.whose_code import recorded
 from dreamframe.models.authority import Authority
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.source import LeftOut
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
 
-OWN = {"Scan": scan, "Train": train}
+
+def left_out() -> Case:
+    """Rows that a plan names by their key, and that it does not hold: no law of running is for them."""
+    changes = {"name": "other", "columns": (("t", pl.String()),), "n_rows": 9, "kept_key": "1" * 32}
+    return Case(lambda _: LeftOut(columns=tuple(ROWS.schema.items()), n_rows=4, kept_key="0" * 32), changes)
+
+
+OWN = {"Scan": scan, "Train": train, "LeftOut": left_out}
 CONTENT = {("Table", "data"), ("ReadTable", "data"), ("HubTable", "data"), ("Scan", "paths")}  # the key sees what is there, not where it lies
 
 
@@ -33,7 +41,8 @@ def case_of(name: str) -> Case:
 
 def fields_of(name: str) -> dict[str, bool]:
     """Field → whether it is hashed, of a step that needs no file."""
-    kind = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train}.get(name) or type(CASES[name].over(table()))
+    own = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train, "LeftOut": LeftOut}
+    kind = own.get(name) or type(CASES[name].over(table()))
     return {f.name: not f.metadata.get("runtime") for f in fields(kind) if f.name != "inputs"}
 
 

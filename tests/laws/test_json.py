@@ -26,6 +26,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "rename": lambda: rows().rename({"k": "key"}),
     "cast": lambda: rows().cast({"v": pl.Float64}),
     "sort": lambda: rows().sort("k", pl.col("v") % 2, descending=[True, False]),
+    "cite": lambda: rows().cite(license="mit", name="Rows"),
     "head": lambda: rows().head(2),
     "limit": lambda: rows().limit(2),
     "tail": lambda: rows().tail(2),

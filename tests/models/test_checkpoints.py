@@ -6,23 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from dreamframe.errors import TrainingError
+from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
+
 pytestmark = pytest.mark.models
 
 
 def checkpoint(folder: Path, step: int, *, whole: bool = True) -> Path:
-    from dreamframe.trainers import hf
-
     made = folder / f"checkpoint-{step}"
     made.mkdir(parents=True)
     (made / "model.safetensors").write_bytes(b"weights")
     if whole:
-        hf.mark_complete(made)
+        mark_complete(made)
     return made
 
 
 def test_the_newest_whole_checkpoint_is_taken_and_torn_ones_are_removed(tmp_path: Path) -> None:
-    from dreamframe.trainers.hf import last_checkpoint
-
     assert last_checkpoint(tmp_path) is None
     checkpoint(tmp_path, 9)
     newest = checkpoint(tmp_path, 10)
@@ -32,6 +31,29 @@ def test_the_newest_whole_checkpoint_is_taken_and_torn_ones_are_removed(tmp_path
     assert last_checkpoint(tmp_path) == newest
     assert not unmarked.exists()
     assert not cut.exists()
+
+
+@pytest.mark.parametrize("marker", ["{garbled", "[1]", "", '{"model.safetensors": "7"}'])
+def test_a_checkpoint_with_a_damaged_marker_is_a_torn_one(marker: str, tmp_path: Path) -> None:
+    whole, damaged = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    (damaged / "complete.json").write_text(marker)
+    (checkpoint(tmp_path, 3)).rename(tmp_path / "checkpoint-x")
+    assert last_checkpoint(tmp_path) == whole
+    assert not damaged.exists()
+
+
+def test_a_checkpoint_that_cannot_be_read_is_given_up_and_the_one_before_is_gone_on_from(tmp_path: Path) -> None:
+    before, newest = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    for error in (MemoryError("full"), TrainingError("stopped")):  # neither says anything against the checkpoint
+        with pytest.raises(type(error), match=str(error)), going_on_from(newest, lambda: False, who="SFT"):
+            raise error
+    with pytest.raises(ValueError, match="in a step"), going_on_from(newest, lambda: True, who="SFT"):
+        raise ValueError("in a step")
+    assert last_checkpoint(tmp_path) == newest
+    said = r"SFT: checkpoint-2 cannot be read \(ValueError: bad header\), and was removed; run again"
+    with pytest.raises(TrainingError, match=said), going_on_from(newest, lambda: False, who="SFT"):
+        raise ValueError("bad header\nand more")
+    assert last_checkpoint(tmp_path) == before
 
 
 def test_a_template_of_one_prompt_is_a_chat_template() -> None:

@@ -15,7 +15,7 @@ import dreamframe as dr
 from dreamframe.identity.fingerprint import fingerprint
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.partition("## From DataDreamer\n")[2].partition("\n## ")[0]
+SECTION = README.partition("## From DataDreamer\n")[2].partition("\n##")[0]
 LINES: dict[str, str] = dict(re.findall(r"^\| (.+?) \| `(.+)` \|$", SECTION, re.MULTILINE))
 ROWS = {"text": ["rain is wet", "tea is hot", "hot tea"], "other": ["tea", "rain is cold and wet", "tea, hot"], "n": [3, 1, 2], "question": ["?"] * 3}
 

@@ -18,7 +18,8 @@ ASKS_FOR_JSON = ("response_format", "text.format", "json_object", "schema", "out
 NAMES_IT = ("response_format", "text.format", "json_schema", "json schema", "output_config", "output_format", "structured output", "grammar", "guided_json")
 """What a server calls the way to ask for JSON, in words that mean nothing else."""
 STREAMS = re.compile(
-    r"only\b.{0,25}stream|stream.{0,30}(must|needs?|has)\b.{0,12}(true|enabled)|stream\w*.{0,20}(required|mandatory|to true)|enable.{0,25}stream|non-?stream"
+    r"only\b.{0,25}\bstream|\bstream.{0,30}(must|needs?|has)\b.{0,12}(true|enabled)|\bstream\w*.{0,20}(required|mandatory|to true)"
+    r"|enable.{0,25}\bstream|\bnon-?stream"
 )
 """How servers say that they only stream."""
 DISPENSABLE = {"encoding_format": ("encoding_format", "base64"), "dimensions": ("dimensions", "matryoshka")}  # of an embedder, and what refusals call them

@@ -98,11 +98,11 @@ def split(address: str, *, who: str) -> SplitResult:
 def without_login(address: str) -> str:
     """An address, or what was meant to be one, without user, password and query.
 
-    >>> without_login("htp:/me:pw@host/v1?key=k")
-    'htp:/***@host/v1?***'
+    >>> without_login("htp:/me:pw@host/v1?key=k"), without_login("token@host")
+    ('htp:/***@host/v1?***', '***@host')
     """
     place, mark, _ = address.partition("?")
     before, at, after = place.rpartition("@")
-    scheme = re.match(r"[a-zA-Z]*:?/*", before)
+    scheme = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:/+", before)
     shown = f"{scheme[0] if scheme else ''}{MASK}@{after}" if at else place
     return f"{shown}?{MASK}" if mark else shown

@@ -10,6 +10,8 @@ from dreamframe.errors import AuthenticationError, SettingError
 
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 KINDS = (str, bytes, int, float)
+ITS_OWN = ("content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer")  # what a connection writes itself
+AROUND = re.compile(r"""(["'])(.*)\1""")  # left by files of variables
 
 
 def plain_key(given: Any, *, who: str) -> str | None:
@@ -25,11 +27,14 @@ def plain_key(given: Any, *, who: str) -> str | None:
 
 def check_key(key: str, *, who: str, variable: str) -> None:
     """Raise AuthenticationError for a key that no request can carry, without showing it."""
+    whence = f"the environment variable {variable}" if variable else "api_key="
+    if (wrapped := AROUND.fullmatch(key)) or key.lower().startswith("bearer "):
+        what = f"stands in quotes ({wrapped[1]})" if wrapped else "begins with 'Bearer ', which is put before it anyway"
+        raise AuthenticationError(f"{who}: the API key ({whence}) {what}. Give the key alone.")
     at = next((i for i, c in enumerate(key) if not (c.isascii() and c.isprintable())), None)
     if at is None:
         return
     what = f"the character U+{ord(key[at]):04X}" if key[at].isprintable() else f"a control character (U+{ord(key[at]):04X})"
-    whence = f"the environment variable {variable}" if variable else "api_key="
     where = f"as number {at + 1} of {len(key)} characters"
     raise AuthenticationError(f"{who}: the API key ({whence}) has {what} in it, {where}. It was copied wrongly: give it anew.")
 
@@ -47,6 +52,8 @@ def _name(name: Any, who: str) -> str:
     told = name.decode("latin-1") if isinstance(name, bytes) else name
     if not isinstance(told, str) or not NAME.fullmatch(told):
         raise SettingError(f"{who}: headers= has the name {name!r}; a header's name is letters, digits and '-'.")
+    if told.lower() in ITS_OWN:
+        raise SettingError(f"{who}: headers= has {told!r}, which the connection writes itself for every request. Leave it out.")
     return told
 
 

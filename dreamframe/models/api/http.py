@@ -67,7 +67,7 @@ class Http:
         self._max_bytes, self._hides = max_bytes, hides
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
         self._urls: dict[str, Any] = {}  # text → parsed
-        proxy = proxy_of(base_url)
+        self._proxy = proxy = proxy_of(base_url)
         steers: dict[str, Any] = {"limit": concurrency, "keepalive_timeout": KEEP_ALIVE_S, "ssl": named_context(base_url, proxy and proxy.url) or True}
         self._mishaps: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)  # ValueError: what cannot be read as HTTP, or unpacked
         is_socks = proxy is not None and proxy.is_socks
@@ -98,13 +98,28 @@ class Http:
                 reply.release()  # as `async with` does, for a microsecond less
             if (encoding := reply.headers.get("Content-Encoding")) is not None:
                 whole = await self._unfolded(whole, encoding, most, reply.status)
+            if reply.status == 407:
+                raise self._locked_out()
             return Reply(reply.status, reply.headers, whole).without(self._hides)
         except self._aiohttp.InvalidURL as exc:
             raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
         except (self._aiohttp.ClientSSLError, ssl.SSLError) as exc:
             raise self._not_safe(exc) from self._hides.cause(exc)
         except self._mishaps as exc:
-            raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}")) from self._hides.cause(exc)
+            if getattr(exc, "status", None) == 407:
+                raise self._locked_out() from self._hides.cause(exc)
+            raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}{self._by}")) from self._hides.cause(exc)
+
+    @property
+    def _by(self) -> str:
+        return f" (through the proxy {self._proxy!r})" if self._proxy is not None else ""
+
+    def _locked_out(self) -> ConnectionFailedError:
+        """The error of a proxy that wants to know who asks: true for every row."""
+        whose = f"the proxy {self._proxy!r}" if self._proxy is not None else "a proxy on the way"
+        error = ConnectionFailedError(f"{self._place}: {whose} wants another login (407). Write it into the variable: http://user:password@proxy:3128.")
+        error.stops_run = True
+        return error
 
     def _not_safe(self, exc: Exception) -> ConnectionFailedError:
         """The error of a connection that could not be made safe: where no other try can mend it, it stops the run."""

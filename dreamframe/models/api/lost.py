@@ -10,7 +10,7 @@ from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.redaction.secret import SecretPart
 
 LOST = (404, 405)
-OPERATIONS = re.compile(r"(?:/v1)?/(?:chat/completions|completions|responses|embeddings|messages|chat|generate)$")
+OPERATIONS = re.compile(r"(?:/v1)?/(?:chat/completions|completions|responses|embeddings|messages|chat|generate)$|(?<=/v1)/models$")
 VERSION = re.compile(r"/v\d\w*(/|$)")
 
 

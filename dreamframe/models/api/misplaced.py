@@ -14,17 +14,23 @@ from typing import Any
 from dreamframe.models.request import Completion, Question
 from dreamframe.store.ends import STOP, THOUGHTS, TOOLS
 
+GIVEN = frozenset({"tools", "functions"})  # settings of the user's that bring tools
+
 
 def put_right(done: Completion, question: Question, calls: Iterable[Any]) -> Completion:
-    """The completion with the answer in its place, if it stands among the thoughts or is what its one tool was called with."""
+    """The completion with the answer in its place, if it stands among the thoughts or is what its one tool was called with.
+
+    Thoughts of a model that calls a tool are thoughts; and where the user gave the tools, a call of one is no answer.
+    """
     if question.json_schema is None or done.finish not in (STOP, TOOLS, THOUGHTS) or (done.text and done.text.strip()):
         return done
     called = list(calls)
-    thoughts = json.loads(done.extra).get("reasoning") if done.extra else None
-    for found in (*(called if len(called) == 1 else ()), thoughts):
-        if (text := _fitting(found, question.json_schema)) is not None:
-            done.text, done.finish, done.extra = text, STOP, None
-            break
+    if called:
+        found = called[0] if len(called) == 1 and GIVEN.isdisjoint(question.sampling.extras()) else None
+    else:
+        found = json.loads(done.extra).get("reasoning") if done.extra and done.finish != TOOLS else None
+    if (text := _fitting(found, question.json_schema)) is not None:
+        done.text, done.finish, done.extra = text, STOP, None
     return done
 
 

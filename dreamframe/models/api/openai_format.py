@@ -113,23 +113,21 @@ class OpenAIFormat:
         if (error := error_in(found)) is not None:
             raise in_body(error, body, place=place)
         try:
-            return self._response(found) if self.dialect.api == "responses" else self._choice(found)
+            done = _response(found) if self.dialect.api == "responses" else _choice(found)
+            return done if self.question.json_schema is None else self._put_right(done, found)
         except ErrorInReplyError as exc:
             raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as exc:
             raise unreadable(exc, found, body, place=place, what="answer") from exc
 
-    def _choice(self, found: Any) -> Completion:
-        done = _choice(found)
-        if self.question.json_schema is None or (done.text and done.finish == STOP):
+    def _put_right(self, done: Completion, found: Any) -> Completion:
+        """The answer of a model that was held to a schema, in its place."""
+        if done.text and done.finish == STOP:
             return done
-        return put_right(done, self.question, calls_of(first(found["choices"]).get("message") or {}))
-
-    def _response(self, found: Any) -> Completion:
-        done = _response(found)
-        if self.question.json_schema is None or (done.text and done.finish == STOP):
-            return done
-        calls = [item.get("arguments") for item in found["output"] if item["type"] == "function_call"]
+        if self.dialect.api == "responses":
+            calls = [item.get("arguments") for item in found["output"] if item["type"] == "function_call"]
+        else:
+            calls = calls_of(first(found["choices"]).get("message") or {})
         return put_right(done, self.question, calls)
 
 
@@ -154,12 +152,13 @@ class ErrorInReplyError(Exception):
 
 def first(choices: list[dict[str, Any]]) -> dict[str, Any]:
     """The choice that is the answer."""
-    return choices[0] if len(choices) == 1 else min(choices, key=lambda c: c.get("index") or 0)
+    return min(choices, key=lambda c: c.get("index") or 0)
 
 
 def _choice(found: Any) -> Completion:
     """The first choice of a chat or text completion."""
-    choice = first(found["choices"])
+    choices = found["choices"]
+    choice = choices[0] if len(choices) == 1 else first(choices)
     if choice.get("error"):
         raise ErrorInReplyError(choice["error"])
     extra: dict[str, Any] = {}

@@ -50,7 +50,8 @@ def proxy_of(url: str) -> Proxy | None:
 def _address(told: str, named_by: str) -> str:
     """The address of a proxy, with its scheme: without one it is http, as for every other tool."""
     kind, _, place = told.rstrip("/").partition("://") if "://" in told else ("http", "", told)
-    address = f"{kind.lower()}://{place}"
+    kind = "socks5" if kind.lower() == "socks" else kind.lower()  # as the settings of GNOME write it
+    address = f"{kind}://{place}"
     try:
         parts = urlsplit(address)
         is_one, port = parts.scheme in KINDS and bool(parts.hostname), parts.port
@@ -76,7 +77,7 @@ def goes_straight(no_proxy: str, host: str, port: int) -> bool:
 def _names(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    place = entry.partition("://")[2] or entry
+    place = entry.partition("://")[2].partition("/")[0] or entry
     ported = re.fullmatch(r"(\[.*\]|[^:\[\]]*):(\d+)", place)
     if ported is not None and int(ported[2]) != port:
         return False

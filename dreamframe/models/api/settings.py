@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import importlib.util
+import numbers
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -28,9 +29,9 @@ from dreamframe.models.answer import clean
 from dreamframe.models.api.adaptation import Adapted
 from dreamframe.models.api.address import Address, Untold, address_of, identity_of
 from dreamframe.models.api.batch_api import BatchApi
-from dreamframe.models.api.environment import named_address
+from dreamframe.models.api.environment import address_variable, named_address
 from dreamframe.models.api.error_replies import ErrorReply
-from dreamframe.models.api.event_stream import is_stream, whole
+from dreamframe.models.api.event_stream import BLANK, is_stream, whole
 from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
@@ -38,7 +39,7 @@ from dreamframe.models.api.openai_format import refuse_several
 from dreamframe.models.api.rate_headers import room_of
 from dreamframe.models.api.variant import variant_of
 from dreamframe.models.api.wire import Api, Dialect, Wire
-from dreamframe.models.authority import is_below, shown
+from dreamframe.models.authority import Authority, is_below, shown
 from dreamframe.models.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
 from dreamframe.models.prices import FREE, Price, listed
 from dreamframe.models.request import Completion, Question, Request
@@ -114,8 +115,15 @@ class ApiSettings(ModelSettings):
         self._hide_secrets()
         hide_fields(self)
         for name in ("concurrency", "attempts"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{type(self).__name__}: {name}={getattr(self, name)!r}; 1 is the least.")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r} is not a whole number.")
+            if int(value) < 1:
+                raise SettingError(f"{type(self).__name__}: {name}={value!r}; 1 is the least.")
+        for name in ("timeout_s", "backoff_s", "rpm", "tpm"):
+            value = getattr(self, name, None)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
+                raise SettingError(f"{type(self).__name__}: {name}={value!r} is not a number.")
 
     def asks_for(self) -> str | None:
         """The digest of what the query and the headers choose. `identity` stands for the whole address, and so for the query."""
@@ -174,9 +182,12 @@ class ApiSettings(ModelSettings):
 
     @property
     def is_users_address(self) -> bool:
-        """Whether the user's own environment sends everything for this provider there, whoever wrote the plan."""
+        """Whether the user's own environment sends everything for this provider there, whoever wrote the plan, and its answers are kept as answers of it."""
+        return self._is_named() and self.identity in (None, str(self.base_url))
+
+    def _is_named(self) -> bool:
         named = named_address(type(self)) if self.base_url is not None else None
-        return named is not None and str(named) == str(self.base_url) and self.identity in (None, self.own_address, str(named))
+        return named is not None and str(named) == str(self.base_url)
 
     @property
     def own_address(self) -> str:
@@ -186,10 +197,22 @@ class ApiSettings(ModelSettings):
     def check_reach(self) -> None:
         if self.authority is None or self.is_users_address:
             return
+        if self._is_named() and self.identity == self.own_address:
+            self._check_moved(self.authority)
+            return
         if not self.is_own_address:
             self.authority.address(self.endpoint, who=self.label, own=self.own_address)
         if self.identity is not None and self.identity != self.endpoint and self.identity not in self.authority.listed:
             self.authority.address(self.identity, who=self.label, own="", why="files what it answers as answers of")
+
+    def _check_moved(self, authority: Authority) -> None:
+        """Raise NotAllowedError where the environment sends a plan that was read away from its provider, whose answers it keeps, to a server not listed."""
+        if not authority.has_address(self.endpoint):
+            variable, seen = address_variable(type(self)), shown(self.endpoint)
+            raise NotAllowedError(
+                f"{self.label}: the plan asks {self.own_address}, and keeps what it is answered as answers of that server; {variable} sends it to {seen}. "
+                f"If the same model is asked there, say so where you read the plan: allow=[{seen}]. Else unset {variable}."
+            )
 
     def reaches(self) -> tuple[str, ...]:
         return () if self.is_own_address else (shown(self.endpoint),)
@@ -315,12 +338,13 @@ class ApiClient:
     def read(self, wire: Wire, reply: Reply) -> Completion:
         """The answer in a reply. Raises CallErrors; AdaptedError where the same request in another dialect may do."""
         if reply.status == 200:
+            streamed = not reply.body.startswith(b"{") and is_stream(reply.body, reply.headers)  # most replies are an object, and cost no call
             try:
-                streamed = is_stream(reply.body, reply.headers)
                 return wire.read(whole(reply.body, place=self._place) if streamed else reply.body, place=self._place)
             except BadReplyError as exc:
-                if reply.body.lstrip()[:1] == b"<":
-                    raise BadReplyError(f"{exc}. It is a web page.{self._hint(wire)}", status=200, text=exc.text) from exc
+                begun, hinted = reply.body.lstrip(BLANK)[:1], self._hint(wire)
+                if begun == b"<" or (hinted and not streamed and begun not in (b"{", b"[")):
+                    raise BadReplyError(f"{exc}.{' It is a web page.' if begun == b'<' else ''}{hinted}", status=200, text=exc.text) from exc
                 raise
             except PermanentCallError as exc:  # a router's, which came with 200
                 reply = reply._replace(status=exc.status or 200)

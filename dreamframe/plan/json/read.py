@@ -185,6 +185,8 @@ class Reader:
     def _fields(self, held: Mapping[str, Any], cls: type) -> dict[str, Any]:
         named = {f.metadata.get("written_as", f.name): f.name for f in dataclasses.fields(cls)}
         fields = {named.get(name, str(name)): self.value(v) for name, v in held["fields"].items()}
+        if unknown := sorted(fields.keys() - {f.name for f in dataclasses.fields(cls)}):
+            raise PlanFormatError(f"{cls.__name__} has no field {unknown[0]!r}: the plan was changed by hand, or written by a newer dreamframe")
         for name, hint in declared(cls).items():
             if name in fields and not fits(fields[name], hint):
                 raise PlanFormatError(f"{cls.__name__}.{name} is a {type(fields[name]).__name__}, which it cannot be")
@@ -205,6 +207,8 @@ class Reader:
         if not dataclasses.is_dataclass(cls) or issubclass(cls, Step):
             raise PlanFormatError(f"{cls.__name__} is not a record that a step may hold")
         fields = self._fields(held, cls)
+        if unknown := fields.keys() - {f.name for f in dataclasses.fields(cls)}:
+            raise PlanFormatError(f"{cls.__name__} has no {min(unknown)!r} in this dreamframe; the plan may be of a newer one: pip install -U dreamframe")
         fields |= self._lent(cls)
         return cls.of_plan(fields) if issubclass(cls, ModelSettings) else cls(**fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ from dreamframe.plan.steps.scanners import scan
 from dreamframe.redaction.visible import in_line
 
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
+CUT = "It is compressed, and cut off or damaged."
 KINDS: Mapping[bytes, str] = {  # how files of other formats begin
+    b"\x1f\x8b": CUT,
+    b"\x28\xb5\x2f\xfd": CUT,
     b"PAR1": "It is a Parquet file: dr.scan_parquet.",
     b"ARROW1": "It is an Arrow file: dr.scan_ipc.",
+    b"\xff\xff\xff\xff": "It is a stream of Arrow, as the datasets library saves: dr.scan_hf_disk of its folder, or dr.frame(pl.read_ipc_stream(...)).",
     b"PK\x03\x04": "It is a zip archive or a spreadsheet: unpack it, or dr.scan_excel.",
     b"version https://git-lfs": "It is a pointer of Git LFS, not the file itself: git lfs pull.",
     b"<!DOCTYPE": "It is a web page.",
     b"<html": "It is a web page.",
 }
+NO_JSON = re.compile(rb"[:\[,]\s*(?:NaN|-?Infinity)\b")
 
 
 def said(exc: Exception) -> str:
@@ -39,7 +45,7 @@ def ailing(format: str, paths: Sequence[str], files: Sequence[str], options: Map
             if is_read:
                 for _ in rows.collect_batches():
                     pass
-        except (pl.exceptions.PolarsError, UnicodeDecodeError) as exc:
+        except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as exc:
             return f"{file}: {said(exc)}. {_advice(format, file)}".strip()
         if first is not None and schema != first and (differs := unlike(schema, first)):
             return f"{file} has other columns than {files[0]}: {differs}.{_together(format)}"
@@ -64,8 +70,11 @@ def _together(format: str) -> str:
 
 def _advice(format: str, file: str) -> str:
     """What the first bytes of a file say about it."""
-    with Path(file).open("rb") as opened:
-        start = opened.read(4096)
+    try:
+        with Path(file).open("rb") as opened:
+            start = opened.read(4096)
+    except OSError:  # it is gone, or may not be read, which the error says already
+        return ""
     if not start.strip():
         return "The file is empty."
     if start.startswith(UTF16):
@@ -78,8 +87,15 @@ def _advice(format: str, file: str) -> str:
         return "It holds one JSON array, not an object a line: dr.scan_json."
     if format == "json" and text.startswith(b"{") and b"}\n{" in text.replace(b"\r", b""):
         return "It holds a JSON object a line: dr.scan_ndjson."
+    return _of_the_text(format, file)
+
+
+def _of_the_text(format: str, file: str) -> str:
+    """What a whole file says about it, as text."""
     if format in ("csv", "text", "json", "ndjson") and not _is_utf8(file):
         return "It is not UTF-8. Save it so, or read it yourself: dr.frame(...)." + (" Or pass encoding='utf8-lossy'." if format == "csv" else "")
+    if format in ("json", "ndjson") and NO_JSON.search(Path(file).read_bytes()):
+        return "NaN and Infinity are no JSON, though Python writes them so: write null instead, json.dumps(..., allow_nan=False)."
     return ""
 
 

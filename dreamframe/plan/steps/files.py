@@ -28,6 +28,8 @@ def files_of(format: str, paths: Sequence[str], *, as_they_are: bool = False) ->
     files = [file for path in paths for file in _files(format, path, as_they_are=as_they_are)]
     missing = [f for f in files if not Path(f).is_file()]
     if missing or not files:
+        if missing and (missing[0] == "-" or Path(missing[0]).is_fifo()):  # of a pipe each byte is there once, and a plan reads what it has twice
+            raise PlanError(f"scan_{format}: {missing[0]!r} is not a file; hand over what comes in: scan_{format}(sys.stdin.buffer).")
         what = f"no such file: {missing[0]!r}" if missing else f"no file matches {', '.join(map(repr, paths))}"
         near = sorted(p.name for p in Path(missing[0] if missing else ".").absolute().parent.glob(f"*.{format}"))[:5] if missing else []
         raise PlanError(

@@ -90,7 +90,7 @@ class PromptStep(RowStep):
         return (self.llm, *self.prompt.models)
 
     def missing(self) -> tuple[DreamframeError, ...]:
-        held = getattr(self.llm, "needs_to_hold", ()) if self.schema_ is not None and self.parse is None else ()
+        held = getattr(self.llm, "needs_to_hold", ()) if self._asked_for is not None else ()
         wanted = [library for library in held if importlib.util.find_spec(library) is None]
         return tuple(MissingExtraError(m, extra="local", needed_for=f"schema= with {self.llm.label}") for m in wanted)
 
@@ -322,9 +322,10 @@ class PromptStep(RowStep):
         try:
             value = self.held.parse(text)
         except ParseError:
-            if unfenced(text).lstrip().startswith("{"):  # JSON of another shape: words and numbers in it are names of fields
+            said = self.held.words(text)
+            if said is None and unfenced(text).lstrip().startswith("{"):  # JSON of another shape: words and numbers in it are names of fields
                 raise
-            value = text
+            value = text if said is None else said
         return self.parse(value) if isinstance(value, str) else value
 
 

@@ -153,7 +153,8 @@ class Reduce(RowStep):
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every request."""
         llm = ctx.resolve(self.llm)
-        sampling = replace(self.sampling.over(self.llm.sampling), max_tokens=self.max_tokens)
+        given = self.sampling.over(self.llm.sampling)
+        sampling = replace(given, max_tokens=self.max_tokens) if llm.is_given("max_tokens") else given
         return Question(llm=llm, system=self.system if self.system is not None else llm.system, sampling=sampling, form=self.prompt.form)
 
     async def _row(self, row: pl.DataFrame, texts: pl.Series | None, question: Question, ctx: RowContext) -> str | Failure | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any, ClassVar
@@ -15,11 +16,8 @@ from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateCol
 from dreamframe.plan.hidden import HINT
 from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
+from dreamframe.plan.steps.trial import trial
 from dreamframe.redaction.visible import harmless
-
-TRIED = frozenset({"explode", "unnest"})  # verbs whose mistakes polars finds only in rows, when what is below was paid for
-
-COMPUTED = frozenset({"filter", "select", "with_columns"})  # those that compute: a number that is compared with a text is wrong whatever the rows are
 
 
 @step
@@ -69,10 +67,8 @@ class Relational(PolarsStep):
     def output_schema(self) -> pl.Schema:
         try:
             made = super().output_schema()
-            if self.verb in TRIED:  # on a row of nulls
-                self.apply(pl.DataFrame(schema=self.inputs[0].schema).clear(1).lazy()).collect()
-            elif self.verb in COMPUTED and not self._together and not all(e.meta.is_column_selection(allow_aliasing=True) for e in self.expressions()):
-                self.apply(pl.LazyFrame(schema=self.inputs[0].schema)).collect()  # on no row: polars compares types when it computes
+            if len(self.inputs) == 1:
+                trial(self.verb, self.apply, self.inputs[0].schema, self.expressions(), looks_at_many=bool(self._together))
             return made
         except DreamframeError:
             raise
@@ -91,6 +87,9 @@ class Relational(PolarsStep):
                 raise DuplicateColumnError(f"{self.label}: {twice}") from harmless(exc)
             no_condition = self._no_condition() if self.verb == "filter" else ""
             raise PlanError(f"{self.label}: {no_condition or f'{type(exc).__name__}: {_said(exc)}'}") from harmless(exc)
+        except pl.exceptions.PanicException as exc:  # no Exception: it would end the process of whoever catches those
+            told = re.search(r'ErrString\("(.+)"\)', str(exc))
+            raise PlanError(f"{self.label}: {told[1] if told else str(exc)[:500]}") from None
         except (ValueError, TypeError, OverflowError) as exc:  # what polars says of an argument
             raise SettingError(f"{self.label}: {_said(exc)}") from harmless(exc)
 
@@ -120,6 +119,10 @@ class Relational(PolarsStep):
                 return grouped.agg(list(values))
             case "concat":
                 return pl.concat(list(frames), **options)
+            case "unpivot":  # in one piece: polars' streams mix the columns' rows
+                made = frames[0].unpivot(*self.args, **options).collect_schema()
+                pushed: Any = dict.fromkeys(("predicate_pushdown", "projection_pushdown", "slice_pushdown"), False)
+                return frames[0].map_batches(lambda rows: rows.lazy().unpivot(*self.args, **options).collect(engine="in-memory"), schema=made, **pushed)
             case _:
                 result = getattr(frames[0], self.verb)(*frames[1:], *self.args, **options)
                 assert isinstance(result, pl.LazyFrame)
@@ -197,7 +200,7 @@ def _all_separable(expr: pl.Expr) -> bool:
 
 def _missing_name(message: str) -> str | None:
     """The column that a polars error names, if it does."""
-    first = message.splitlines()[0] if message else ""
+    first = message.splitlines()[0].rpartition(" on column: ")[2] if message else ""
     for quote in ('"', "'"):
         if first.count(quote) >= 2:
             return first.split(quote)[1]

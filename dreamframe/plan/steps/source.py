@@ -209,7 +209,7 @@ class Scan(Source):
         """What a reader gives; its error as a PlanError that names the file."""
         try:
             return read()
-        except (pl.exceptions.PolarsError, UnicodeDecodeError) as exc:
+        except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as exc:
             found = ailing(self.format, self.paths, self.files(), dict(self.options)) or f"{', '.join(self.paths)}: {said(exc)}"
             raise PlanError(f"scan_{self.format}: {found}") from harmless(exc)
 

@@ -31,3 +31,14 @@ def test_a_model_of_the_plan_is_asked_as_its_llm(verb: str) -> None:
 def test_what_is_not_a_language_model_is_refused_on_its_line(verb: str, wrong: Any) -> None:
     with pytest.raises(SettingError, match=r"is not a language model(; give one such as|\. Call it:|, but tells labels)"):
         ASKS[verb](wrong)
+
+
+@pytest.mark.parametrize(("value", "way"), [("text", r"t=pl\.col\('text'\)"), (3, "t=pl.col"), (None, "t=pl.col")])
+def test_a_name_of_the_template_that_is_given_no_expression(value: Any, way: str) -> None:
+    with pytest.raises(SettingError, match=rf"^prompt: t= stands for {{t}} of the prompt, and is no expression. Write {way}"):
+        dr.prompt(Echo(), "Sum up {t}", t=value)
+
+
+def test_one_prompt_reads_no_column() -> None:
+    with pytest.raises(dr.errors.TemplateError, match=r"^generate: the prompt reads 'topic', and here are no rows.*dr\.grid\({'topic'"):
+        dr.generate(Echo(), "A haiku on {topic}", n=2)

@@ -158,3 +158,13 @@ def test_a_library_that_polars_needs_is_named(read: Callable[[], dr.Frame], libr
     else:
         with pytest.raises(PlanError):
             read()
+
+
+def test_files_and_bytes_are_read_together(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    assert dr.scan_csv([tmp_path / "a.csv", b"a\n2\n"]).collect()["a"].to_list() == [1, 2]
+
+
+def test_the_scheme_of_an_address_may_be_in_capitals(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    assert dr.scan_csv(f"FILE://{tmp_path}/a.csv").collect()["a"].to_list() == [1]

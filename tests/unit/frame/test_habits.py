@@ -15,11 +15,13 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.frame import other_names
+from dreamframe.frame.calls import CALLS
 from dreamframe.frame.habits import elsewhere
 
 TABLES: dict[str, Mapping[str, str]] = {"df": other_names.FRAME, "group_by": other_names.GROUPS, "model": other_names.MODEL, "dr": other_names.MODULE}
 OUTSIDE = (  # of rows that need another library, the network or a training: their names are looked up, and no more
     *("write_excel", "write_database", "read_excel", "read_database", "read_pickle", "to_markdown", ".plot", ".hist", "scan_hub", "scan_hf_disk"),
+    *("scan_excel", "scan_database", "scan_delta"),
     *("push_to_hub", ".fit", ".export", ".metrics", ".summary", "df.failures", "save_to_disk", "dr.Transformers", "embedder()", "dr.Session"),
 )
 
@@ -36,7 +38,7 @@ def names() -> dict[str, Any]:
     return {"df": df, "other": frame(), "model": model, "llm": llm, "embedder": dr.testing.WordEmbedder(), "dr": dr, "pl": pl, "print": lambda *_: None}
 
 
-ROWS = sorted({row for table in TABLES.values() for row in table.values()})
+ROWS = sorted({row for table in (*TABLES.values(), CALLS) for row in table.values()})
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -169,3 +171,37 @@ def test_a_frame_may_stand_in_a_record() -> None:
 def test_groups_say_what_they_are() -> None:
     assert repr(frame().group_by("key")).startswith('group_by [col("key")] of\ndreamframe [key: Int64')
     assert isinstance(frame().group_by("key"), Iterable)  # iter() is answered, with what to write
+
+
+TAKEN = {
+    "typo": (lambda df: df["txt"], r"Nor has it a column 'txt': there are 'key', 'a', 'b', 'text'\. Did you mean 'text'"),
+    "typo among several": (lambda df: df[["a", "txt"]], "Nor has it a column 'txt'"),
+    "the last rows": (lambda df: df[-3:], r"df\.tail\(3\)"),
+    "every second row": (lambda df: df[::2], r"df\.gather_every\(2\)"),
+    "rows by number": (lambda df: df[[0, 2]], r"df\.gather\(\[0, 2\]\)"),
+    "rows between": (lambda df: df[1:-1], r"df\.slice\(offset, length\)"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_is_taken_in_brackets_is_answered_with_what_to_write(name: str) -> None:
+    take, said = TAKEN[name]
+    with pytest.raises(TypeError, match=f"^a frame is a plan, and has no values to give.*{said}"):
+        take(frame())
+
+
+def test_no_name_of_our_own_workings_is_offered() -> None:
+    for name in ("style", "first_bye", "packed", "relationl", "hoistd"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(frame(), name)
+        assert "mean 'step'" not in str(caught.value)
+        assert "mean '_" not in str(caught.value)
+    with pytest.raises(AttributeError) as caught:
+        dr.lazyframe  # type: ignore[attr-defined]  # noqa: B018  a module of polars, and no type
+    assert "pl.lazyframe" not in str(caught.value)
+
+
+def test_a_remark_of_a_table_is_part_of_the_sentence() -> None:
+    with pytest.raises(AttributeError) as caught:
+        dr.frame({"apply": [1]}).apply  # noqa: B018
+    assert "  # " not in str(caught.value)

@@ -161,3 +161,27 @@ def test_kept_columns_have_names_that_are_free() -> None:
         twice.filter_by(llm, "Is {u} wet?", keep="answer")
     assert ROWS.score(llm, {"wit": "is it?"}, "t", keep="answer").columns == ["t", "u", "scores", "scores_answer"]
     assert ROWS.classify(llm, ["a", "b"], "t", keep="prompt").columns == ["t", "u", "label", "label_prompt"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_words_where_the_value_belongs_are_read_as_words(verb: str) -> None:
+    """Of a server that sends JSON and does not hold its model to the types of the fields."""
+    for fence in ("{}", "```json\n{}\n```"):
+        llm = dr.testing.Scripted([fence.replace("{}", json.dumps({"answer": FREE[verb]}))])
+        assert value(verb, VERBS[verb](ROWS, llm)) == GIVEN[verb]
+
+
+@pytest.mark.parametrize("wrong", [True, 3, "text", ["answer", "answer"], [1]])
+def test_what_cannot_be_kept_is_refused(wrong: Any) -> None:
+    with pytest.raises(SettingError, match=r"^prompt: keep=.*give 'prompt'"):
+        ROWS.prompt(dr.testing.Echo(), "{t}", keep=wrong)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_holds_a_model_is_looked_for_before_the_run(verb: str) -> None:
+    class Holding(dr.testing.Echo):
+        needs_to_hold = ("no_such_library",)
+
+    lacks = lambda frame: [str(error) for step in frame.step.walk() for error in step.missing()]  # noqa: E731
+    assert "no_such_library" in "".join(lacks(VERBS[verb](ROWS, Holding())))
+    assert lacks(VERBS[verb](ROWS, Holding(), free_text=True)) == []

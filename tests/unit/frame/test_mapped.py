@@ -133,3 +133,9 @@ def test_what_cannot_be_called_or_has_no_type_is_refused_on_its_line(case: str) 
     make, said = WRONG[case]
     with pytest.raises(SettingError, match=said):
         make()
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": "1"}, {"timeout": 0}, {"timeout": True}, {"workers": 0}, {"workers": "4"}, {"workers": 1.5}])
+def test_seconds_and_workers_that_are_none_are_refused(wrong: dict[str, Any]):
+    with pytest.raises(SettingError, match=f"^map: {next(iter(wrong))}="):
+        ROWS.map(lambda row: 1, into="c", schema=int, **wrong)

@@ -45,6 +45,9 @@ MEANT_OTHERWISE: dict[str, tuple[Callable[[], Any], str]] = {
     "one that goes on with each answer": (
         lambda: ROWS.group_by("k").agg(n=dr.prompt(LLM, "Sum up:\n{text}").str.len_chars()), "asks once for each row, so 'n' is a list",
     ),
+    "answers of which some are kept": (
+        lambda: ROWS.group_by("k").agg(z=dr.prompt(LLM, "Sum up {text}").filter(pl.col("persona") == "cook")), "asks once for each row, so 'z' is a list",
+    ),
     "a text of the group that is one of all rows": (
         lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "{all}", all=pl.col("text").str.join(", ")).first()), "^group_by: all= of dr.prompt is computed over all",
     ),
@@ -87,6 +90,7 @@ AS_IT_IS_MEANT: dict[str, Callable[[], Any]] = {
     "an aggregation that makes one value": lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "{text}").str.len_chars().max()),
     "a list that is asked for": lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "{text}").implode()),
     "the labels of a group": lambda: ROWS.group_by("k").agg(dr.prompt(LLM, "{text}", schema=["a", "b"]).unique()),
+    "texts of a group that a model chooses": lambda: ROWS.group_by("k").agg(pl.col("text").filter(dr.prompt(LLM, "Is {text} hot?", schema=bool))),
     "groups by what a model says": lambda: ROWS.group_by(dr.prompt(LLM, "{text}", into="m")).agg(pl.len()),
     "a rank with a scale": lambda: ROWS.rank_by(LLM, "Rate {text}", scale=(1, 5)),
     "a rank that is read otherwise": lambda: ROWS.top_k_by(LLM, "Rate {text}", 1, parse=float),
@@ -132,3 +136,11 @@ def test_a_script_shows_its_own_line(tmp_path):
     script.write_text('import dreamframe as dr\n\nrows = dr.frame({"text": ["tea"]})\nrows.prompt(dr.testing.Echo(), f"Sum up {1}")\n')
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stderr.startswith(f"{script}:4: PlanWarning: prompt: the prompt reads no column")
+
+
+def test_a_prompt_over_a_long_plan_costs_no_walk_through_it(monkeypatch: pytest.MonkeyPatch):
+    df = ROWS.prompt(LLM, "{text}").drop("answer")
+    asked = dr.Chat([("system", "As {persona}."), ("user", "{text}")]), dr.Instruct("Sum up.", input="text"), "{text}"
+    monkeypatch.setattr(type(df.step), "walk", lambda _: pytest.fail("the plan was walked"))
+    for i, prompt in enumerate(asked):
+        df.prompt(LLM, prompt, into=f"b{i}", system="Be brief.")

@@ -166,3 +166,24 @@ def test_an_example_pool_is_cited_too():
     shots = dr.FewShot("Rate.", input="e", output="n", examples=[{"e": "x", "n": 1}])
     step = dr.frame({"e": ["On tea"]}).prompt(dr.testing.Echo(), shots).step
     assert step.citations() == shots.cites
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"scale": 10, "threshold": 5}, "scale=10; give the lowest and the highest"),
+        ({"scale": (1, 10), "threshold": "5"}, "threshold='5' is not a number"),
+        ({"threshold": "5"}, "threshold='5' is not a number"),
+        ({"scale": (1, 10), "schema": int}, "scale= and schema= both say"),
+        ({"scale": (1, 10), "parse": float, "free_text": True}, "free_text=True reads the answers as"),
+        ({"scale": (1, 10), "free_text": "yes"}, "free_text='yes' is True or False"),
+    ],
+)
+def test_settings_of_a_rank_that_do_not_go_together_are_refused(settings: dict[str, object], said: str):
+    with pytest.raises(dr.errors.SettingError, match=f"^rank_by: {said}"):
+        rated(["5"], **settings)
+
+
+def test_a_scale_of_whole_numbers_of_any_kind():
+    low, high = pl.Series([1, 10]).to_numpy()
+    assert rated(["5", "9"], scale=(low, high)).collect().rows() == [("rain", 9), ("tea", 5)]

@@ -168,6 +168,15 @@ def test_a_verb_over_a_model_column_gives_the_same_rows(verb: str):
     assert ours(df).collect().equals(theirs(expected))
 
 
+def test_rows_of_several_columns_keep_their_order_in_batches():
+    df = dr.frame({"a": range(50), "b": range(50)}).unpivot(["a", "b"])
+    rows = df.collect()
+    assert pl.concat(df.collect_batches()).equals(rows)
+    assert df.lazy().collect().equals(rows)
+    assert df.prompt(dr.testing.Echo(), "{value}", into="said").drop("said").collect().equals(rows)
+    assert rows["variable"].to_list() == ["a"] * 50 + ["b"] * 50
+
+
 def test_a_frame_cannot_be_changed():
     with pytest.raises(AttributeError, match="immutable"):
         dr.frame(DATA).step = None  # type: ignore[misc]

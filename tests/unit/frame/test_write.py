@@ -175,3 +175,46 @@ def test_several_plans_are_frames() -> None:
     for wrong, said in ((frame, "is not a list of frames"), ([model], "is a model, which has no rows"), ([3], "the int 3 is among the frames")):
         with pytest.raises(SettingError, match=said):
             dr.collect_all(wrong)  # type: ignore[arg-type]
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO()
+    file.close()
+    return file
+
+
+NOWHERE: dict[str, tuple[Callable[[], Any], str]] = {
+    "a folder": (lambda: "folder", "is a folder"),
+    "no name": (lambda: "", "is a folder"),
+    "below a file": (lambda: "file/x", "'file' is a file"),
+    "a number": (lambda: 3, "int 3 is not the path"),
+    "a file that is read": (lambda: io.BufferedReader(io.FileIO("file")), "open for reading alone"),
+    "a file that was closed": (closed, "closed"),
+}
+
+
+@pytest.mark.parametrize("method", ["write_parquet", "sink_csv"])
+@pytest.mark.parametrize("place", NOWHERE)
+def test_where_nothing_can_be_written_is_said_before_anything_is_asked(place: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    frame, llm = asks()
+    make, told = NOWHERE[place]
+    with dr.Session(None), pytest.raises(SettingError, match=f"{method}: .*{told}"):
+        getattr(frame, method)(make())
+    assert llm.calls == 0
+
+
+@pytest.mark.parametrize("way", ["write", "sink"])
+def test_what_polars_would_refuse_is_refused_before_anything_is_asked(way: str) -> None:
+    frame, llm = asks()
+    with dr.Session(None):
+        with pytest.raises(SettingError, match=f"{way}_parquet: .*compression"):
+            getattr(frame, f"{way}_parquet")("x", compression="zip")
+        with pytest.raises(SettingError, match="holds text"):
+            getattr(frame, f"{way}_parquet")(io.StringIO())
+        with pytest.raises(SchemaError, match=f"{way}_parquet: .*no child field"):
+            getattr(frame.with_columns(s=pl.lit({}, dtype=pl.Struct({}))), f"{way}_parquet")("x")
+    assert llm.calls == 0
+    assert not Path("x").exists()

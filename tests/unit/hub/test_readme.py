@@ -86,3 +86,35 @@ def test_a_section_whose_end_was_taken_away_loses_nothing() -> None:
     made = merged(NEW, half)
     assert "Mine." in made
     assert "New." in made
+
+
+@pytest.mark.parametrize(
+    ("theirs", "kept"),
+    [
+        ('{"license": "gpl-3.0", "tags": ["x"]}', {"license": "gpl-3.0", "tags": ["x", "synthetic", "dreamframe"]}),
+        ("{license: gpl-3.0,\n language: [en]}", {"license": "gpl-3.0", "language": ["en"]}),
+        ("  license: gpl-3.0\n  language: en", {"license": "gpl-3.0", "language": "en"}),
+        ("? license\n: gpl-3.0", {"license": "gpl-3.0"}),
+        ("tags: &mine [x]\nothers: *mine", {"tags": ["x", "synthetic", "dreamframe"], "others": ["x"]}),
+        ("license: [gpl-3.0", {}),
+        ("- license\n- gpl-3.0", {}),
+        ("license:gpl-3.0", {}),
+        ("license: !!python/name:os.system x", {}),
+        (f"a: {'[' * 3000}{']' * 3000}", {}),
+    ],
+    ids=["json", "braces", "indented", "a complex key", "an anchor", "broken", "a list", "no space", "a tag", "deep"],
+)
+def test_front_matter_of_any_shape_gives_one_that_can_be_read_and_loses_nothing(theirs: str, kept: dict[str, object]) -> None:
+    made = merged(OLD, f"---\n{theirs}\n---\n# Theirs\n")
+    assert front(made) == {**FRONT, **kept}
+    assert "# Theirs\n" in made
+    assert kept or theirs in made, "what cannot be read stays as text"
+    assert merged(OLD, made) == made
+    again = merged(NEW, made)
+    assert front(again) == {**FRONT, "size_categories": ["1K<n<10K"], **kept}
+    assert "Old." not in again
+
+
+def test_a_value_that_holds_itself_does_not_stop_a_push() -> None:
+    made = merged(OLD, "---\nlicense: &all [x, *all]\n---\n# Theirs\n")
+    assert "license: &all [x, *all]\n" in merged(NEW, made)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
-from dreamframe.errors import PermanentCallError, RowsFailedError, SettingError, TransientCallError
+from dreamframe.errors import PermanentCallError, SettingError, TransientCallError
 
 ROWS = dr.frame({"t": ["a", "b"]})
 
@@ -84,11 +84,14 @@ def test_settings_that_it_cannot_be_given_are_refused() -> None:
     with pytest.raises(SettingError, match="shout has no parameter 'temperature'"):
         dr.FunctionLLM(shout, temperature=0.5)
     assert dr.FunctionLLM(shout, temperature=0).sampling.is_greedy
-    with pytest.raises(RowsFailedError, match="shout has no parameter 'max_tokens'"):
-        answers(dr.FunctionLLM(shout), max_tokens=9)
+    with pytest.raises(SettingError, match=r"^prompt: shout has no parameter 'max_tokens'"):
+        ROWS.prompt(dr.FunctionLLM(shout), "{t}", max_tokens=9)
+    for steering in ({"concurrency": 0}, {"concurrency": "4"}, {"attempts": 0}, {"timeout_s": 0}, {"timeout_s": "1"}):
+        with pytest.raises(SettingError, match=f"FunctionLLM: {next(iter(steering))}="):
+            dr.FunctionLLM(shout, **steering)  # type: ignore[arg-type]
     for wrong in ("shout", dr.OpenAI("m"), shout("x"), None):
         with pytest.raises(SettingError, match="is not a function"):
-            dr.FunctionLLM(wrong)  # type: ignore[arg-type]
+            dr.FunctionLLM(wrong, max_tokens=9)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("raised", "kind"), [(ValueError("no"), "ValueError: no"), (SystemExit(2), "SystemExit: 2"), (None, "gave None, not a text")])
@@ -139,3 +142,16 @@ def test_a_plan_with_it_is_written_and_read() -> None:
     df = ROWS.prompt(dr.FunctionLLM(shout), "{t}")
     assert "shout" in df.explain()
     assert dr.from_json(df.to_json(), functions=[shout]).step.key({}) == df.step.key({})
+
+
+def test_it_is_asked_by_every_verb(session: dr.Session) -> None:
+    """Also by reduce_by, which limits the answers of a model that can be told to."""
+    asked = dr.frame({"k": [1, 1], "t": ["a", "b"]}).group_by("k")
+    assert asked.reduce_by(dr.FunctionLLM(shout), "Sum up {t}", sep="+").to_dicts() == [{"k": 1, "answer": "SUM UP A+B"}]
+    limited = dr.FunctionLLM(lambda prompt, max_tokens: f"{max_tokens}")
+    assert asked.reduce_by(limited, "Sum up {t}", context=100).to_dicts() == [{"k": 1, "answer": "25"}]
+
+
+def test_a_function_of_any_arguments_is_given_those_of_sampling(session: dr.Session) -> None:
+    anything = dr.FunctionLLM(lambda prompt, **more: f"{prompt} {more}")
+    assert answers(anything, max_tokens=9) == ["a {'max_tokens': 9}", "b {'max_tokens': 9}"]

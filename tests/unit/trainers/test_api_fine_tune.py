@@ -69,6 +69,17 @@ def test_preferences_go_up_as_pairs(tmp_path: Path) -> None:
     assert tuning.jobs["ftjob-1"]["asked"]["method"] == {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 2, "beta": 0.2}}}
 
 
+def test_chats_go_up_without_fields_of_null_and_only_where_they_end_with_an_answer(tmp_path: Path) -> None:
+    good = [{"role": "user", "content": "tea?", "name": None}, {"role": "assistant", "content": "yes", "name": "x"}]
+    with tuning_server() as tuning, dr.Session(tmp_path / "s"):
+        model = dr.frame({"messages": [good] * 11 + [good[:1]]}).train(trainer("openai", tuning)).fit()
+        assert model.summary()["n_rows"] == 11
+        assert "1 of 12 rows do not end with a turn of 'assistant', which is what is learnt, and were left out (rows 11)" in model.summary()["notes"][0]
+    lines = tuning.contents["file-1"].splitlines()
+    assert json.loads(lines[0]) == {"messages": [{"role": "user", "content": "tea?"}, {"role": "assistant", "content": "yes", "name": "x"}]}
+    assert len(lines) == 11
+
+
 @WHO
 def test_validation_rows_are_a_file_of_their_own(who: str, tmp_path: Path) -> None:
     with tuning_server() as tuning, dr.Session(tmp_path / "s"):

@@ -14,7 +14,7 @@ from dreamframe.errors import SettingError
 from dreamframe.trainers import kinds
 from dreamframe.trainers.base import Trainer
 from dreamframe.trainers.job import TrainJob
-from dreamframe.trainers.kinds import Kind
+from dreamframe.trainers.kinds import CLASSIFIER, Kind
 from dreamframe.trainers.roles import TEXT, Roles
 
 
@@ -53,6 +53,15 @@ def test_a_new_kind_is_trained_and_recorded_by_its_name(tmp_path: Path) -> None:
 def test_what_a_new_kind_cannot_be_asked_for_is_said(use: Callable[[dr.Model], object]) -> None:
     with pytest.raises(SettingError, match=r"Counter does not make an? .*\(it makes: counter\)"):
         use(counted())
+
+
+def test_an_own_trainer_of_a_kind_that_is_here_is_told_what_it_lacks() -> None:
+    @dataclass(frozen=True)
+    class Mine(Counter):
+        kind: ClassVar[Kind] = CLASSIFIER
+
+    with pytest.raises(SettingError, match=r"^Mine makes a classifier, and does not say how it is asked: give it a method as_classifier\(self, model, "):
+        dr.frame({"text": ["a"]}).train(Mine("gpt2")).classifier()
 
 
 def test_an_adapter_goes_on_only_where_adapters_of_its_kind_are_trained_on() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import SettingError, TrainingError
+from dreamframe.trainers.classifier import _counted
+from dreamframe.trainers.cross_encoder import _numbered
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.nothing_to_learn import (
     look_for_ties,
@@ -19,6 +21,8 @@ from dreamframe.trainers.nothing_to_learn import (
     refuse_beyond_one,
     same_and_different,
 )
+from dreamframe.trainers.setfit import refuse_everywhere
+from tests.micro import micro_tokenizer
 
 PAIRS = pl.Schema({"anchor": pl.String, "positive": pl.String})
 TEXTS = pl.Schema({"text": pl.String, "label": pl.String})
@@ -101,3 +105,39 @@ def test_texts_alone_of_their_label_are_left_out(job: TrainJob) -> None:
     assert job.notes == ["T: 1 of 6 rows are the only ones of their label, and were left out (rows 4)."]
     with pytest.raises(TrainingError, match="two labels or more, of two texts or more each"):
         of_labels_with_company(rows.head(3), who="T", job=job)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [([-1, 0, 1], "3 different numbers from -1 to 1; give such, or text"), ([0, 10**6], "2 different numbers from 0 to 1000000"), ([1, 5], None)],
+)
+def test_numbers_that_are_no_outputs_are_no_labels_of_a_cross_encoder(labels: list[int], said: str | None) -> None:
+    rows = pl.DataFrame({"sentence1": "a", "sentence2": "b", "label": labels})
+    if said is None:
+        assert dr.CrossEncoderTrainer("x")._labels(rows) == ["0", "1", "2", "3", "4", "5"]
+        return
+    with pytest.raises(TrainingError, match=said):
+        dr.CrossEncoderTrainer("x")._labels(rows)
+
+
+def test_validation_rows_have_the_labels_of_the_training_also_as_numbers() -> None:
+    rows = pl.DataFrame({"sentence1": "a", "sentence2": "b", "label": [0, 5]})
+    with pytest.raises(TrainingError, match=r"validation rows have labels outside the set: '5'\. The labels are '0', '1'"):
+        _numbered(rows, ["0", "1"], "C", is_named=False)
+
+
+def test_a_set_of_labels_that_is_in_every_row_is_named_before_the_training() -> None:
+    with pytest.raises(TrainingError, match="all 2 rows have the label 'b'"):
+        refuse_everywhere(pl.Series([["a", "b"], ["b"]]), ["a", "b"])
+    refuse_everywhere(pl.Series([["a"], ["b"]]), ["a", "b"])
+    refuse_everywhere(pl.Series(["a", "a"]), ["a"])
+
+
+def test_words_tagged_as_not_counted_teach_no_label_and_words_without_a_token_are_left_out(job: TrainJob) -> None:
+    rows = pl.DataFrame({"tokens": [["tea", "is"], ["", ""], ["a", "b"]], "tags": [[1, -100], [0, 1], [-100, 0]]})
+    trainer = dr.Classifier("x")
+    labels = trainer._labels(_counted(rows["tags"]))
+    assert labels == ("0", "1")
+    made = trainer._encoded(rows, micro_tokenizer(), labels, 64, job, "")
+    assert [[n for n in row if n != -100] for row in made["labels"].to_list()] == [[1], [0]]
+    assert job.notes == ["Classifier: 1 of 3 rows hold no word that is a token and has a tag, and were left out (rows 1)."]

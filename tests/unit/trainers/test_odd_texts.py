@@ -37,10 +37,12 @@ def test_a_start_or_an_end_that_is_there_is_not_doubled() -> None:
     [
         ({"prompt": ["tea", "<|im_start|>user\nq"]}, True, "1 of 2 rows hold tokens of the chat template in their texts (rows 1)"),
         ({"prompt": ["<|im_start|>user\nq"]}, False, None),
-        ({"messages": [[{"role": "user", "content": "a<|im_end|>"}]]}, True, "1 of 1 rows hold tokens of the chat template"),
+        ({"messages": [[{"role": "assistant", "content": "a<|im_end|>"}]]}, True, "1 of 1 rows hold tokens of the chat template"),
         ({"prompt": ['[{"role": "user", "content": "a"}]']}, True, "1 of 1 prompts are chats as JSON, and were learnt as that text (rows 0)"),
         ({"prompt": ["[1, 2]"], "completion": [" "]}, True, "1 of 1 rows have an empty completion: from them it learns to say nothing (rows 0)"),
         ({"prompt": ["a"], "chosen": ["b"], "rejected": [""]}, True, None),
+        ({"messages": [[{"role": "human", "content": "a"}, {"role": "gpt", "content": "b"}]]}, True, "hold no turn of 'assistant'"),
+        ({"messages": [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]]}, True, None),
     ],
 )
 def test_texts_that_look_like_something_else_are_noted(rows: dict[str, list[object]], is_chat: bool, said: str | None, tmp_path: Path) -> None:

@@ -88,6 +88,39 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "metrics of what is not shown": (lambda: TRIPLES.train(dr.SentenceTransformerTrainer("x", compute_metrics=accuracy)), "shows no predictions"),
     "what an optimizer reads": (lambda: CHAT.train(dr.SFT("x", optimizer=by_momentum)), "optimizer=by_momentum reads 'momentum'; it can be given 'parameters'"),
     "the best of nothing": (lambda: CHAT.train(dr.SFT("x", args={"load_best_model_at_end": True})), r"compares validations; give train\(validation=…\)"),
+    "a rate of 0": (lambda: dr.SFT("x", learning_rate=0.0), "learning_rate=0.0 must be more than 0"),
+    "no rate": (lambda: dr.DPO("x", learning_rate=float("nan")), "learning_rate=nan; give a number"),
+    "steps as text": (lambda: dr.SFT("x", steps="2"), "SFT: steps='2', of type str; give a whole number"),
+    "parts of a step": (lambda: dr.SFT("x", steps=1e3), "steps=1000.0; give a whole number: 1000"),
+    "true steps": (lambda: dr.SFT("x", steps=True), "steps=True, of type bool"),
+    "a weight as text": (lambda: dr.DPO("x", beta="0.1"), "DPO: beta='0.1', of type str; give a number"),
+    "epochs of an API": (lambda: dr.OpenAIFineTune("gpt", epochs=1.5), "OpenAIFineTune: epochs=1.5; give a whole number"),
+    "the opposite of pairs": (lambda: dr.DPO("x", beta=-0.1), "DPO: beta=-0.1 must not be less than 0"),
+    "pairs that are mostly wrong": (lambda: dr.DPO("x", label_smoothing=2.0), "label_smoothing=2.0 must not be less than 0 or more than 0.5"),
+    "the opposite of what is liked": (lambda: dr.KTO("x", desirable_weight=-1.0), "desirable_weight=-1.0 must not be less than 0"),
+    "more than all of the future": (lambda: dr.PPO("x", rewards=longest, gamma=7.0), "gamma=7.0 must not be less than 0 or more than 1"),
+    "frozen words": (lambda: dr.Distill("x", teacher="y", temperature=0.0), "temperature=0.0 must be more than 0"),
+    "no target": (lambda: dr.Seq2Seq("x", max_target_length=0), "max_target_length=0 must be more than 0"),
+    "rewards without weight": (lambda: dr.GRPO("x", rewards=longest, reward_weights=[0.0]), "one for each reward and not all of them 0"),
+    "rewards of text": (lambda: dr.GRPO("x", rewards=longest, reward_weights="1"), "reward_weights='1'; give a list of numbers"),
+    "dimensions as text": (lambda: dr.SentenceTransformerTrainer("x", matryoshka="64"), "give numbers of dimensions, such as"),
+    "a head of labels under an embedder": (
+        lambda: dr.SentenceTransformerTrainer(LABELLED.train(dr.SetFit("x"))),
+        "a model of dr.SetFit, whose last layer tells labels; start from the embedder under it",
+    ),
+    "two lengths": (lambda: dr.SFT("x", steps=5, epochs=2), "steps=5 and epochs=2 both say how long it trains"),
+    "a seed below 0": (lambda: dr.SFT("x", seed=-1), "seed=-1 must not be less than 0 or more than 4294967295"),
+    "a patience of nothing": (lambda: dr.SFT("x", early_stopping_threshold=0.1), "early_stopping_threshold=0.1 has no use without early_stopping="),
+    "a device without a number": (lambda: dr.SFT("x", device="cuda:x"), "device='cuda:x' is not one of cpu, cuda"),
+    "args that are text": (lambda: dr.SFT("x", args="adam"), "SFT args='adam' is text, and not the JSON of a dict"),
+    "an adapter that is text": (lambda: dr.SFT("x", peft="lora"), "SFT: peft='lora' is text, and not the JSON of a dict"),
+    "no accumulation": (lambda: CHAT.train(dr.SFT("x", args={"gradient_accumulation_steps": 0})), "must be a whole number of 1 or more"),
+    "validating nothing": (lambda: CHAT.train(dr.SFT("x", eval_every=5)), r"eval_every= says how often it validates; give train\(validation=…\) a frame"),
+    "metrics of nothing": (lambda: CHAT.train(dr.SFT("x", compute_metrics=accuracy)), r"compute_metrics= looks at each validation; give train"),
+    "a strategy of nothing": (lambda: CHAT.train(dr.SFT("x", args={"eval_strategy": "epoch"})), "says how often it validates; give train"),
+    "labels as text": (lambda: dr.Classifier("x", labels="ham,spam"), "labels= is a str; give a list, in the order of the model's outputs"),
+    "labels without an order": (lambda: dr.Classifier("x", labels={"ham", "spam"}), "labels= is a set; give a list"),
+    "no label": (lambda: dr.Classifier("x", labels=["ham", None]), "holds None, which is no label"),
     "not the best": (
         lambda: CHAT.train(dr.SFT("x", early_stopping=2, args={"load_best_model_at_end": False}), validation=CHAT),
         "early_stopping= keeps the best weights of all validations",
@@ -173,7 +206,7 @@ def test_validation_that_decides_which_weights_are_kept_has_a_key_of_its_own() -
 def test_settings_that_came_later_are_no_part_of_a_key_while_they_are_none() -> None:
     later = {"early_stopping_threshold", "callbacks", "compute_metrics", "optimizer"}
     assert not later & set(dr.SFT("x").key_fields())
-    assert later <= set(dr.SFT("x", early_stopping_threshold=0.1, callbacks=dict, compute_metrics=accuracy, optimizer=longest).key_fields())
+    assert later <= set(dr.SFT("x", early_stopping=1, early_stopping_threshold=0.1, callbacks=dict, compute_metrics=accuracy, optimizer=longest).key_fields())
     assert "max_kl" not in dr.PPO("x", rewards=longest).key_fields()
 
 

@@ -46,7 +46,8 @@ def length_of(completions: list[str]) -> list[int]:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_part_of_the_key(name: str) -> None:
-    base = {"peft": {"r": 8}} if name in ("quantization",) else {}
+    needs = {"quantization": {"peft": {"r": 8}}, "early_stopping_threshold": {"early_stopping": 1}}
+    base = needs.get(name, {})
     assert key(dr.SFT("base", **base)) != key(dr.SFT("base", **{**base, name: SETTINGS[name]}))
 
 

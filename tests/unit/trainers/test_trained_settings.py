@@ -230,3 +230,16 @@ def test_a_config_of_bitsandbytes_is_taken_as_it_is() -> None:
     assert trainer.quantization == '{"bnb_4bit_compute_dtype":"bfloat16","bnb_4bit_use_double_quant":true,"load_in_4bit":true}'
     assert trainer == dr.SFT(trainer.base, peft={"r": 2}, quantization=json.loads(trainer.quantization), **FEW)
     assert trained(CHAT, trainer)[1]["n_trained_parameters"] == 4096
+
+
+def test_a_validation_of_one_scored_row_tells_its_loss_alone() -> None:
+    rows = dr.frame({"sentence1": TEXTS, "sentence2": TEXTS[::-1], "score": [i / 6 for i in range(6)]})
+    made = dr.SentenceTransformerTrainer(str(micro_encoder()), **{**FEW, "steps": 1})
+    assert trained(rows, made, validation=rows.head(1))[1]["metrics"]["eval_loss"] >= 0
+
+
+def test_that_the_best_weights_are_not_looked_for_is_said() -> None:
+    made = dr.SFT(str(micro_causal()), args={"save_strategy": "epoch"}, **{**FEW, "steps": 1})
+    _, summary = trained(CHAT, made, validation=CHAT)
+    assert summary["best_step"] is None
+    assert "the last weights are kept and not those of the best validation" in summary["notes"][0]

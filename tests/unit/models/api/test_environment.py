@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 import dreamframe as dr
-from dreamframe.errors import SettingError
+from dreamframe.errors import NotAllowedError, SettingError
 from tests.loopback import Loopback, replies
 from tests.loopback.asking import ask
 
@@ -29,6 +29,13 @@ NAMED: list[tuple[Any, str, str, str]] = [  # class, variable, what it holds, th
     (dr.Ollama, "OLLAMA_HOST", "[fe80::1]:99", "http://[fe80::1]:99/v1"),
     (dr.Ollama, "OLLAMA_HOST", "0.0.0.0", "http://localhost:11434/v1"),
     (dr.Ollama, "OLLAMA_HOST", "127.0.0.1:11434", "http://localhost:11434/v1"),
+    (dr.Ollama, "OLLAMA_HOST", "::1", "http://localhost:11434/v1"),
+    (dr.Ollama, "OLLAMA_HOST", "fe80::1", "http://[fe80::1]:11434/v1"),
+    (dr.Ollama, "OLLAMA_HOST", '"gpu1:80"', "http://gpu1:80/v1"),
+    (dr.Ollama, "OLLAMA_HOST", "HTTP://gpu1", "http://gpu1:80/v1"),
+    (dr.Ollama, "OLLAMA_HOST", "https://gpu1/behind/", "https://gpu1:443/behind/v1"),
+    (dr.Ollama, "OLLAMA_HOST", "gpu1:11434/api", "http://gpu1:11434/v1"),
+    (dr.OpenAI, "OPENAI_BASE_URL", "'http://gw:1/v1'", "http://gw:1/v1"),
 ]
 
 
@@ -71,6 +78,13 @@ def test_what_is_not_an_address_is_named_by_its_variable(monkeypatch: pytest.Mon
     assert "hush-hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("told", ["gpu1:99999", "gpu1:eleven", "gpu1, gpu2", "*", "tcp://gpu1", "http://[::1"])
+def test_a_host_that_is_none_is_named_too(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", told)
+    with pytest.raises(SettingError, match="OLLAMA_HOST="):
+        dr.Ollama("m")
+
+
 def test_rows_go_there_and_the_answers_are_found_by_the_address_that_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     rows = dr.frame({"t": ["a"]})
     with Loopback() as server, dr.Session(tmp_path, progress=False):
@@ -92,15 +106,26 @@ def test_embedders_and_fine_tuning_read_it_too(monkeypatch: pytest.MonkeyPatch) 
         dr.OpenAIFineTune("m")
 
 
-def test_a_plan_that_was_read_stays_the_same_plan_and_asks_where_its_reader_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = dr.frame({"t": ["a"]}).prompt(dr.OpenAI("m"), "{t}", into="said")
+def test_a_plan_that_was_read_stays_the_same_plan_and_asks_where_its_reader_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plan = dr.frame({"t": ["a"]}).prompt(dr.OpenAI("m", api_key="k"), "{t}", into="said")
     text = plan.to_json()
+    with Loopback() as server, dr.Session(tmp_path, progress=False):
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        moved = dr.from_json(text)
+        assert moved.step.key({}) == plan.step.key({})
+        with pytest.raises(NotAllowedError, match=r"OPENAI_BASE_URL sends it to .* allow="):  # or its answers would be found as those of OpenAI
+            moved.collect()
+        assert server.n_calls == 0
+        assert dr.from_json(text, allow=[server.url]).collect()["said"].to_list() == ["a"]
+        assert moved.collect()["said"].to_list() == ["a"]  # what is kept needs no leave
+    assert server.n_calls == 1
+
+
+def test_a_plan_that_names_the_address_of_the_environment_is_asked_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with Loopback() as server, dr.Session(None, progress=False):
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        again = dr.from_json(text)
-        assert again.step.key({}) == plan.step.key({})
-        assert again.collect()["said"].to_list() == ["a"]
-    assert server.n_calls == 1
+        text = dr.frame({"t": ["a"]}).prompt("openai/m", "{t}", into="said").to_json()
+        assert dr.from_json(text).collect()["said"].to_list() == ["a"]
 
 
 def test_anthropics_token_stands_for_a_key(monkeypatch: pytest.MonkeyPatch) -> None:

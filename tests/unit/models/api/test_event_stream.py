@@ -96,6 +96,73 @@ def test_thoughts_and_the_arguments_of_tools_come_in_pieces_too(make: Any) -> No
     assert json.loads(done.text or "") == {"answer": 4}
 
 
+def list_of(text: str, kind: str = "text") -> list[dict[str, Any]]:
+    return [{"type": kind, kind: text if kind == "text" else list_of(text)}]
+
+
+MANNERS = {  # of servers that are not as the protocol has it, and what they mean
+    "no empty line between events": events(part(content="Hel"), part("stop", content="lo")).replace(b"\n\n", b"\n"),
+    "content in parts": events(part(content=list_of("Hel")), part("stop", content=list_of("lo"))),
+    "thoughts in parts, then text": events(part(content=list_of("h", "thinking")), part(content=list_of("m", "thinking")), part("stop", content="Hello")),
+    "the message so far beside each part": events(
+        {"choices": [{"delta": {"content": "Hello"}, "message": {"content": "Hello"}}]},
+        {"choices": [{"delta": {}, "message": {"content": "Hello"}, "finish_reason": "stop"}]},
+    ),
+    "the whole message at the end": events(part(content="Hel"), {"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}),
+    "no reason yet, as a word": events(part("null", content="Hel"), part("stop", content="lo")),
+    "counts without choices": events(part("stop", content="Hello"), {"usage": {"prompt_tokens": 5}}, {"choices": None}),
+    "an event of nothing": b"data: null\n\n" + events(part("stop", content="Hello")),
+    "many blanks first": b"\n" * 200 + events(part("stop", content="Hello")),
+    "half a character in each part": events(part(content="Hello\ud83d"), part("stop", content="\ude00")),
+}
+
+
+@pytest.mark.parametrize("name", MANNERS)
+def test_bad_manners_change_no_answer(name: str) -> None:
+    done = asked(MANNERS[name])
+    assert isinstance(done, Completion), done
+    assert ((done.text or "").removesuffix("\U0001f600"), done.finish) == ("Hello", "stop")
+    assert json.loads(done.extra or "{}").get("reasoning") == ("hm" if "thoughts" in name else None)
+
+
+def test_a_response_is_put_together_from_its_items_where_its_end_has_none() -> None:
+    item = {"type": "response.output_item.done", "item": RESPONSE["output"][0]}
+    done = asked(events(item, {"type": "response.completed", "response": {**RESPONSE, "output": []}}), api="responses")
+    assert isinstance(done, Completion)
+    assert done.text == "Hello"
+
+
+def test_a_message_ends_with_its_reason_and_a_tool_that_is_cut_is_a_cut_answer() -> None:
+    done = asked(events(STARTED, *block("text", "Hello"), ended("end_turn")[0], done=False), dr.Anthropic)
+    assert isinstance(done, Completion), done
+    assert done.text == "Hello"
+    cut = asked(events(STARTED, *block("tool_use", '{"answ'), *ended("max_tokens")), dr.Anthropic, schema=INTEGER)
+    assert str(cut).startswith("TruncatedAnswerError") or (isinstance(cut, Completion) and (cut.text, cut.finish) == (None, "length")), cut
+    assert str(asked(events(STARTED, *block("tool_use", '{"answ'), *ended("tool_use")), dr.Anthropic, schema=INTEGER)).startswith("BadReplyError")
+
+
+def test_two_calls_are_two_also_without_their_numbers() -> None:
+    calls = [part(tool_calls=[{"id": name, "function": {"name": name, "arguments": "{}"}}]) for name in "ab"]
+    done = asked(events(*calls, part("tool_calls")))
+    assert isinstance(done, Completion), done
+    assert [c["function"] for c in json.loads(done.extra or "")["tool_calls"]] == [{"name": name, "arguments": "{}"} for name in "ab"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        events({"message": "upstream lost", "code": 503}),
+        events({"detail": "upstream lost"}),
+        b'event: error\ndata: {"message": "upstream lost", "code": 503}\n\ndata: [DONE]\n\n',
+        b"event: error\ndata: upstream lost\n\ndata: [DONE]\n\n",
+    ],
+)
+def test_half_an_answer_before_an_error_in_words_is_no_answer(sent: bytes) -> None:
+    said = str(asked(events(part(content="half an ans"), done=False) + sent))
+    assert said.startswith("ServerError")
+    assert "upstream lost" in said
+
+
 BROKEN = {
     "no end": (events(part(content="Hel"), done=False), dr.OpenAI, {}),
     "nothing": (events(done=False), dr.OpenAI, {}),
@@ -104,6 +171,7 @@ BROKEN = {
     "a response without its end": (events({"type": "response.output_text.delta", "delta": "Hel"}, done=False), dr.OpenAI, {"api": "responses"}),
     "bytes that are no text": (b"data: \xff\xfe\n\n", dr.OpenAI, {}),
     "an event that is a list": (b"data: [1]\n\n", dr.OpenAI, {}),
+    "a reason that is none": (events(part("null", content="Hel"), done=False), dr.OpenAI, {}),
 }
 
 
@@ -143,6 +211,13 @@ def test_a_server_that_only_streams_is_asked_to_after_its_first_refusal(words: s
     assert (failures, run.texts) == ({}, {"a": "Hello ü", "b": "Hello ü"})
     assert server.n_calls == (4 if words == WORDS[1] else 3)
     assert ("stream_options" in server.calls[-1].body) is (words != WORDS[1])
+
+
+@pytest.mark.parametrize("words", ["The upstream API key is required", "only the upstream model is allowed", "stream_options is not supported"])
+def test_words_of_other_things_have_nothing_streamed(words: str) -> None:
+    with Loopback(fault=lambda call: lambda c: c.send(400, {"error": {"message": words}})) as server:
+        _, failures = ask(dr.OpenAI("m", base_url=server.url), ["a"])
+    assert (server.n_calls, len(failures)) == (1, 1)
 
 
 def test_the_limit_of_bytes_holds_for_streams() -> None:

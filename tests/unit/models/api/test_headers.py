@@ -46,6 +46,22 @@ def test_a_key_that_cannot_travel_is_refused_before_anything_is_sent(make: Any, 
     assert "abcdef" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "said"), [('"sk-abcdef"', "stands in quotes"), ("'sk-abcdef'", "stands in quotes"), ("Bearer sk-abcdef", "begins with 'Bearer '")]
+)
+def test_a_key_with_something_around_it_is_refused(key: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(AuthenticationError, match=f"OPENAI_API_KEY.*{said}") as caught:
+        dr.OpenAI("m").key()
+    assert "abcdef" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding", "Connection"])
+def test_a_header_that_the_connection_writes_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match=f"headers= has '{name}', which the connection writes itself"):
+        dr.OpenAI("m", headers={name: "3"})
+
+
 @pytest.mark.parametrize("kind", [dr.OpenAIFineTune, lambda *a, **k: dr.MistralFineTune(*a, steps=1, **k)], ids=["OpenAI", "Mistral"])
 def test_keys_of_fine_tuning_are_looked_at_in_the_same_way(kind: Any) -> None:
     assert kind("m", api_key="sk-abc\n").key() == "sk-abc"

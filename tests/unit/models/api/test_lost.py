@@ -17,6 +17,7 @@ CASES: list[tuple[Any, str, str, str]] = [  # class, path of base_url, path that
     (dr.OpenAI, "/v1/v1", "/v1/v1/chat/completions", "/v1"),
     (dr.OpenAI, "/v1/chat/completions", "/v1/chat/completions/chat/completions", "/v1"),
     (dr.OpenAI, "/v1/responses", "/v1/responses/chat/completions", "/v1"),
+    (dr.OpenAI, "/v1/models", "/v1/models/chat/completions", "/v1"),
     (dr.OpenAI, "/api/v3", "/api/v3/chat/completions", ""),
     (dr.Ollama, "/api", "/api/chat/completions", "/v1"),
     (dr.Ollama, "/api/chat", "/api/chat/chat/completions", "/api"),
@@ -57,9 +58,10 @@ def test_embedders_tell_it_too() -> None:
         assert f"Try base_url='{host}/v1'." in df.failures()["message"][0]
 
 
-def test_a_web_page_with_200_is_told_the_same() -> None:
-    said, host = failure(dr.OpenAI, "", 200, b"<!doctype html><title>Open WebUI</title>")
-    assert "It is a web page." in said
+@pytest.mark.parametrize("page", [b"<!doctype html><title>Open WebUI</title>", b"\xef\xbb\xbf\n<html>", b"Ollama is running", b""])
+def test_a_page_with_200_is_told_the_same(page: bytes) -> None:
+    said, host = failure(dr.OpenAI, "", 200, page)
+    assert ("It is a web page." in said) is (b"<" in page)
     assert f"Try base_url='{host}/v1'." in said
 
 

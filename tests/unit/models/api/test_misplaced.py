@@ -36,6 +36,9 @@ LEFT: dict[str, tuple[Any, Any]] = {
     "cut off": (chat(None, "length", reasoning_content=JSON), dr.OpenAI),
     "two tools": (chat(None, "tool_calls", **call(JSON, JSON)), dr.OpenAI),
     "a tool with other arguments": (chat(None, "tool_calls", **call('{"city": "Rome"}')), dr.OpenAI),
+    "thoughts before two tools": (chat(None, "tool_calls", reasoning_content=JSON, **call(JSON, JSON)), dr.OpenAI),
+    "thoughts before a tool with other arguments": (chat(None, "stop", reasoning_content=JSON, **call('{"city": "Rome"}')), dr.OpenAI),
+    "thoughts before a tool that is not told": (chat(None, "tool_calls", reasoning_content=JSON), dr.OpenAI),
     "filtered": (chat(None, "content_filter", reasoning_content=JSON), dr.OpenAI),
     "Anthropic's thoughts in words": (message({"type": "thinking", "thinking": "It is 4."}), dr.Anthropic),
 }
@@ -60,6 +63,13 @@ def test_a_prompt_without_a_schema_takes_none_of_it(name: str) -> None:
     reply, make, llm = TAKEN[name]
     seen = run(lambda n, body: reply, make=make, llm=llm)
     assert (seen.answers, [error for error, _ in seen.failures]) == ([None], ["RefusedError"])
+
+
+@pytest.mark.parametrize("make", [dr.OpenAI, dr.Anthropic], ids=lambda make: make.__name__)
+def test_a_call_of_a_tool_that_the_user_gave_is_no_answer(make: Any) -> None:
+    reply = chat(None, "tool_calls", **call(JSON)) if make is dr.OpenAI else message({"type": "tool_use", "name": "f", "input": {"answer": 4}}, stop="tool_use")
+    seen = run(lambda n, body: reply, make=make, llm={"extra": {"tools": [{"name": "f"}]}}, schema=int)
+    assert (seen.answers, len(seen.failures)) == ([None], 1)
 
 
 def test_content_comes_first() -> None:

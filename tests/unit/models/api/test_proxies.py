@@ -12,9 +12,11 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models.api.proxies import goes_straight, proxy_of
+from dreamframe.models.request import Failure
 from dreamframe.models.secrets import secrets_around
 from tests.asking import ask_all
 from tests.loopback import Loopback
+from tests.loopback.asking import ask
 from tests.loopback.socks import socks_proxy
 
 FAR = "http://nowhere.invalid/v1"
@@ -30,6 +32,10 @@ def _no_proxy_around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def asked(llm: Any) -> list[Any]:
     return [getattr(a, "text", a) for a in ask_all(llm, ["a"])]
+
+
+def failed(llm: Any) -> Failure:
+    return ask(llm, ["a"])[1][0]
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
@@ -131,3 +137,30 @@ def test_a_socks_proxy_that_is_not_there_is_a_failed_connection(monkeypatch: pyt
         gone = server.port
     monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{gone}")
     assert [type(a).__name__ for a in ask_all(dr.OpenAI("m", base_url=FAR), ["a"])] == ["ConnectionFailedError"]
+
+
+def test_a_proxy_that_wants_a_login_stops_the_run_in_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(fault=lambda call: lambda c: c.send(407, b"")) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://me:hush-hush@127.0.0.1:{proxy.port}")
+        error = failed(dr.OpenAI("m", base_url=FAR, attempts=3))
+        assert (proxy.n_calls, error.error) == (1, "ConnectionFailedError")
+        assert f"http_proxy='http://***@127.0.0.1:{proxy.port}' wants another login (407)" in error.message
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+def test_a_proxy_that_is_not_there_is_named_with_its_variable(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", f"{kind}://me:hush-hush@127.0.0.1:9")
+    error = failed(dr.OpenAI("m", base_url=FAR, attempts=1))
+    assert f"(through the proxy all_proxy='{kind}://***@127.0.0.1:9')" in error.message
+
+
+def test_socks_without_a_number_is_its_fifth_as_desktops_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks://127.0.0.1:1080/")
+    found = proxy_of(FAR)
+    assert found is not None
+    assert (found.url, found.is_socks) == ("socks5://127.0.0.1:1080", True)
+
+
+@pytest.mark.parametrize("entry", ["http://gpu1/", "http://gpu1:80/v1", "HTTP://GPU1"])
+def test_an_address_in_no_proxy_may_have_a_path(entry: str) -> None:
+    assert goes_straight(entry, "gpu1", 80)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,13 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import PlanError, RunError
+
+
+def stream() -> bytes:
+    made = io.BytesIO()
+    pl.DataFrame({"a": [1]}).write_ipc_stream(made)
+    return made.getvalue()
+
 
 IN_A_PLAN: dict[str, tuple[str, dict[str, bytes], str]] = {  # format, files, what is said of the last one
     "a column is missing": ("json", {"1": b'[{"a": 1, "b": "x"}]', "2": b'[{"a": 1}]'}, "has other columns than .*1: it lacks 'b'"),
@@ -26,6 +35,10 @@ IN_A_PLAN: dict[str, tuple[str, dict[str, bytes], str]] = {  # format, files, wh
     "16 bits": ("csv", {"1": "a\n1\n".encode("utf-16")}, "UTF-16.*Save it as UTF-8"),
     "a pointer": ("parquet", {"1": b"version https://git-lfs.github.com/spec/v1\n"}, "git lfs pull"),
     "Parquet as CSV": ("ndjson", {"1": b"PAR1\x15"}, "dr.scan_parquet"),
+    "not Arrow": ("ipc", {"1": b"no"}, "1: "),
+    "a stream of Arrow": ("ipc", {"1": stream()}, "a stream of Arrow.*scan_hf_disk"),
+    "half a gzip": ("csv", {"1": gzip.compress(bytes(range(97, 123)) * 99)[:25]}, "compressed, and cut off"),
+    "NaN of Python": ("ndjson", {"1": b'{"a": NaN}\n'}, "NaN and Infinity are no JSON"),
     "no such field": ("json", {"1": b'{"rows": [{"a": 1}]}'}, "1 has no list 'data'; there is 'rows'"),
 }
 IN_A_RUN: dict[str, tuple[str, dict[str, bytes], str]] = {

@@ -156,6 +156,13 @@ def test_what_is_not_a_file_is_refused_with_the_way_out(source: Any, why: str):
         dr.scan_csv(source)
 
 
+def test_a_pipe_is_handed_over_open(tmp_path: Path):
+    os.mkfifo(tmp_path / "rows")
+    for source in (tmp_path / "rows", "-"):
+        with pytest.raises(PlanError, match=r"is not a file; hand over what comes in: scan_csv\(sys\.stdin\.buffer\)"):
+            dr.scan_csv(source)
+
+
 def test_a_byte_order_mark_is_not_text(tmp_path: Path):
     (tmp_path / "1.txt").write_bytes(b"\xef\xbb\xbfone\n\xef\xbb\xbftwo\n")
     (tmp_path / "2.txt").write_bytes(b"three\n")
