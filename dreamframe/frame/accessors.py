@@ -20,6 +20,18 @@ class Dream:
         return frame(data)
 
 
+class Forgotten:
+    """`df.prompt` of polars frames, as people write who forget `.dream`: it says where the verb is. Frames of pandas have columns as attributes, so that a
+    name of ours there would hide one of theirs."""
+
+    def __init__(self, data: pl.DataFrame | pl.LazyFrame) -> None:
+        """Looks at nothing: asking whether there is such a name is no mistake."""
+
+    def __call__(self, *_: object, **__: object) -> Frame:
+        """Raise AttributeError."""
+        raise AttributeError("a polars frame has no 'prompt'. Write df.dream.prompt(...), or dr.frame(df).prompt(...).")
+
+
 class WithPandas:
     """Waits for the import of pandas, which costs too much to be made here, and gives its frames the accessor."""
 
@@ -56,6 +68,8 @@ def register_accessors() -> None:
     """Give the frames of polars and pandas `.dream`, whichever of them was imported first."""
     pl.api.register_dataframe_namespace("dream")(Dream)
     pl.api.register_lazyframe_namespace("dream")(Dream)
+    pl.api.register_dataframe_namespace("prompt")(Forgotten)
+    pl.api.register_lazyframe_namespace("prompt")(Forgotten)
     if "pandas" in sys.modules:
         _register(sys.modules["pandas"])
     elif not any(isinstance(finder, WithPandas) for finder in sys.meta_path):

@@ -62,7 +62,7 @@ def _content(format: str, source: Any, options: Mapping[str, Any]) -> bytes | st
     if not isinstance(source, str):
         given = source.read()
         return given.encode() if isinstance(given, str) else bytes(given)
-    if "://" not in source:  # a file beside others that are none
+    if "://" not in source:  # a file beside sources that are not files
         return Path(source).expanduser().read_bytes()
     if source.lower().startswith(("http://", "https://")) and "storage_options" not in options:
         return _downloaded(source)  # polars wants servers that send parts of files, which many do not

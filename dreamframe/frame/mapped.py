@@ -53,7 +53,7 @@ def need_function(function: object, where: str) -> None:
 
 
 def need_steering(timeout: Any, workers: Any, where: str) -> None:
-    """Raise SettingError for seconds and numbers of workers that are none."""
+    """Raise SettingError for what is not a number of seconds, or of workers."""
     if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not float(timeout) > 0):
         raise SettingError(f"{where}: timeout={timeout!r} is not a number of seconds above 0.")
     if workers is not None and (isinstance(workers, bool) or not isinstance(workers, numbers.Integral) or int(workers) < 1):

@@ -55,7 +55,7 @@ class RateVerbs(AskVerbs):
         failed row. `free_text=True` sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise;
         with a scale, what they give must be within it. `threshold` keeps the rows with a score of at least so much. Further settings as in `df.prompt`.
 
-        Raises SettingError for a scale that is none, or a threshold that no score of it reaches.
+        Raises SettingError for what is not a scale, or a threshold that no score of it reaches.
 
         >>> llm = dr.testing.Scripted(["3", "9"])
         >>> dr.frame({"essay": ["On tea", "On rain"]}).rank_by(llm, "Rate from 1 to 10: {essay}", scale=(1, 10)).to_dicts()
@@ -144,7 +144,7 @@ def _need_number(threshold: object, *, step: str) -> None:
 
 
 def points(scale: tuple[int, int], *, step: str) -> dict[str, Any]:
-    """The whole numbers of a scale as a JSON schema, which a server can hold a model to. Raises SettingError for a scale that is none."""
+    """The whole numbers of a scale as a JSON schema, which a server can hold a model to. Raises SettingError for what is not a scale."""
     low, high = checked_scale(scale, step=step)
     return {"type": "integer", "enum": list(range(low, high + 1))}
 

@@ -34,7 +34,7 @@ def note_one_value(values: pl.Series, what: str, *, who: str, job: TrainJob) -> 
 
 
 def refuse_beyond_one(scores: pl.Series, *, who: str, job: TrainJob) -> None:
-    """Raise TrainingError where scores that are learnt as probabilities are none: beyond 0 and 1 the loss falls without end."""
+    """Raise TrainingError where scores that are learnt as probabilities are not probabilities: beyond 0 and 1 the loss falls without end."""
     beyond = ((scores < 0) | (scores > 1)).arg_true().to_list()
     if beyond:
         raise TrainingError(

@@ -81,7 +81,7 @@ def check(tree: Any) -> None:
 
 
 def _may_be_code(name: str, held: Any) -> bool:
-    """Whether a node is none of those that hold data alone, or a field holds code; a node without content holds none, but that of Python's objects."""
+    """Whether a node is not one of those that hold data alone, or a field holds code; a node without content holds none, but that of Python's objects."""
     if held is None:
         return name == "Object"
     if name[:1].isupper() and name not in PLAIN_NODES:

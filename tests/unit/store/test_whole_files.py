@@ -51,7 +51,11 @@ KILLED = """
 import os, signal, sys
 import polars as pl, dreamframe as dr
 
+whole = getattr(pl.DataFrame, sys.argv[1])
+
 def half(self, path, **options):
+    if not isinstance(path, (str, os.PathLike)):
+        return whole(self, path, **options)  # what the options are is tried in memory first
     with open(path, "w") as file:
         file.write("half of the ro")
     os.kill(os.getpid(), signal.SIGKILL)

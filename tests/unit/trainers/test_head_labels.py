@@ -142,8 +142,8 @@ def test_validation_rows_that_lack_a_class_have_the_same_numbers() -> None:
     from dreamframe.trainers import cross_encoder
 
     labels = ["a", "b", "c"]
-    marked = cross_encoder._numbered(pl.DataFrame({"label": ["c", "b"]}), labels, "x")
+    marked = cross_encoder._numbered(pl.DataFrame({"label": ["c", "b"]}), labels, "x", is_named=True)
     assert marked is not None
     assert marked["label"].to_list() == [2, 1]
     with pytest.raises(TrainingError, match="labels outside the set: 'd'"):
-        cross_encoder._numbered(pl.DataFrame({"label": ["d"]}), labels, "x")
+        cross_encoder._numbered(pl.DataFrame({"label": ["d"]}), labels, "x", is_named=True)
