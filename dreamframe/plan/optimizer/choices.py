@@ -36,7 +36,7 @@ def choice_of(step: Step) -> Choice | None:
     """What a step, or a limit with the sort below it, leaves out; None if it leaves nothing out, or nobody can tell by which columns."""
     match step:
         case Filter() if step.is_streamed and (reads := step.reads()) is not None:
-            return Choice((step,), reads, is_by_row=True, may_fail=any(map(may_fail, step.exprs)))
+            return Choice((step,), reads, is_by_row=True, may_fail=any(may_fail(e, step.inputs[0].schema) for e in step.exprs))
         case Filter():
             reads, is_by_row = step.reads(), False
         case Join() if step.how in ("semi", "anti"):
@@ -55,7 +55,7 @@ def choice_of(step: Step) -> Choice | None:
             reads, is_by_row = _subset(step), True
         case Relational(verb="unique"):
             reads, is_by_row = _subset(step), False
-        case Relational(verb="gather" | "gather_every"):
+        case Relational(verb="gather" | "gather_every") if not dict(step.options).get("null_on_oob"):  # that makes rows that nobody asked about
             reads, is_by_row = frozenset(), False
         case _:
             return None
@@ -135,7 +135,7 @@ class _Way:
         if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
             return False
         self._reads = (self._reads - frozenset(step.writes())) | reads
-        self._may_fail |= any(map(may_fail, step.exprs))
+        self._may_fail |= any(may_fail(e, have) for e in step.exprs)
         self._passed.append(step)
         self._carried.append(step)
         return True

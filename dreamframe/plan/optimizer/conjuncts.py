@@ -19,16 +19,16 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
         return None
     parts = [part for e in step.exprs for part in conjuncts(e)]
     dear = _written_by_models(step.inputs[0], facts) if len(parts) > 1 else frozenset()
-    cheap = [part for part in parts if _is_cheap(part, dear)]
+    cheap = [part for part in parts if _is_cheap(part, dear, step)]
     if not dear or not cheap or len(cheap) == len(parts):
         return None
     first = relational("filter", inputs=step.inputs, args=tuple(cheap), name=step.name)
-    return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear)))
+    return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear, step)))
 
 
-def _is_cheap(part: pl.Expr, dear: frozenset[str]) -> bool:
+def _is_cheap(part: pl.Expr, dear: frozenset[str], step: Step) -> bool:
     """Whether a condition may be looked at before those of models: it reads none of their columns, and fails on no row that they leave out."""
-    return dear.isdisjoint(root_names(part)) and not may_fail(part)
+    return dear.isdisjoint(root_names(part)) and not may_fail(part, step.inputs[0].schema)
 
 
 def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
