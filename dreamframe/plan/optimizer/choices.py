@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.whose_code import is_library
+from dreamframe.plan.optimizer.demand import subset
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by, may_fail
 from dreamframe.plan.step import RowStep, Step
@@ -18,6 +19,7 @@ from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 
+UNTYPED = re.compile(r"dyn (int|float)")  # a number in a key of a sort, of which polars' streams do not know the type
 MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
 
 
@@ -44,31 +46,22 @@ def choice_of(step: Step) -> Choice | None:
         case Limit() if isinstance(step.inputs[0], Sort):
             sort = step.inputs[0]
             reads = sort.reads()
-            return None if reads is None else Choice((sort, step), reads, is_by_row=False)
+            return None if reads is None or any(map(UNTYPED.search, map(str, sort.expressions()))) else Choice((sort, step), reads, is_by_row=False)
         case Limit():
             return Choice((step,), frozenset(), is_by_row=False, is_prefix=step.is_prefix)
         case Sample() | SplitPart() if step.rows == "fewer" or not getattr(step, "with_replacement", False):
             reads, is_by_row = step.reads(), False
         case RowVerb(verb="drop_nulls" | "drop_nans"):
-            reads, is_by_row = _subset(step), True
+            reads, is_by_row = subset(step), True
         case Relational(verb="drop_nans"):
-            reads, is_by_row = _subset(step), True
+            reads, is_by_row = subset(step), True
         case Relational(verb="unique"):
-            reads, is_by_row = _subset(step), False
-        case Relational(verb="gather" | "gather_every"):
+            reads, is_by_row = subset(step), False
+        case Relational(verb="gather" | "gather_every") if not dict(step.options).get("null_on_oob"):
             reads, is_by_row = frozenset(), False
         case _:
             return None
     return None if reads is None else Choice((step,), reads, is_by_row=is_by_row)
-
-
-def _subset(step: Relational) -> frozenset[str] | None:
-    """The columns that a verb was given to look at; None for all of them, and for what is not a name."""
-    given: Any = step.args[0] if step.args else dict(step.options).get("subset")
-    names = [given] if isinstance(given, str) else given
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) for n in names):
-        return None
-    return frozenset(names)
 
 
 def choices_down(step: Step, facts: Facts) -> Step | None:
@@ -87,7 +80,7 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
 def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
     """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
     way = _Way(choice)
-    while facts.has_row_step(below, is_streamed=True) and not facts.is_stored(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
+    while facts.asks(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
         above, below, at = below, below.inputs[0], 0
     return way.rebuilt()
 

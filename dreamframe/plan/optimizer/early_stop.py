@@ -11,7 +11,7 @@ from dreamframe.plan.steps.first import FirstRows
 
 def ends_early(step: Step, facts: Facts) -> Step | None:
     """The first rows of a limit over streamed steps that ask something, and of which nobody knows how many rows they leave."""
-    if not isinstance(step, Limit) or step.n_first is None or not facts.has_row_step(step.inputs[0], is_streamed=True):
+    if not isinstance(step, Limit) or step.n_first is None or not facts.asks(step.inputs[0]):
         return None
     asks = leaves = False
     above: Step = step

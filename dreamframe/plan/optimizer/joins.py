@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from dreamframe.plan.optimizer.choices import Choice, moved_down
+from dreamframe.plan.optimizer.demand import join_keys
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Join, relational
@@ -17,7 +17,7 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
     """A join over inputs that have lost the rows without a partner before a model is asked about them."""
     if not isinstance(step, Join) or dict(step.options).get("validate", "m:m") != "m:m":
         return None
-    keys = _keys(dict(step.options))
+    keys = join_keys(dict(step.options))
     for side in CUT.get(step.how, ()) if keys else ():
         mine, other = step.inputs[side], step.inputs[1 - side]
         if mine is other or _is_cut(mine, other):
@@ -30,13 +30,6 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
         if cut is not None:
             return step.with_inputs((cut, other) if side == 0 else (other, cut))
     return None
-
-
-def _keys(options: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]] | None:
-    """The columns of either side that are compared; None where they are more than names."""
-    sides = [options["on"]] * 2 if "on" in options else [options.get("left_on"), options.get("right_on")]
-    named = [tuple([side] if isinstance(side, str) else side or ()) for side in sides]
-    return (named[0], named[1]) if all(n and all(isinstance(c, str) for c in n) for n in named) else None
 
 
 def _is_cut(step: Step, other: Step) -> bool:
