@@ -68,6 +68,7 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
     "ends_early": {
         "a head over the model's own filter": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").head(1)],
         "a slice": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").slice(1, 1)],
+        "through a join": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").join(three(), on="v").head(1)],
         "a tail stays": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").tail(1)],
     },
 }

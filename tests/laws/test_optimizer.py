@@ -60,6 +60,12 @@ VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
     lambda df, i: df.filter(dr.prompt(Ordinal(), "Own {t}").str.len_chars() % 2 == 1).head(i),
     lambda df, i: df.with_columns(pl.col("k").str.split("").alias("k")).explode("k"),
     lambda df, i: df.filter(dr.prompt(Ordinal(temperature=0), "Two {k}").str.len_chars() > 3).slice(1, i),
+    lambda df, i: df.filter(dr.prompt(Ordinal(), "Own {t}").str.len_chars() % 2 == 1).join(dr.frame({"v": [i, 1, 2, 2]}), on="v").head(i),
+    lambda df, i: df.filter(dr.prompt(Ordinal(temperature=0), "Own {v}").str.len_chars() % 2 == 1).join(df.select(v="v", k=pl.lit("a")), on=["v", "k"]).head(i),
+    lambda df, i: df.with_columns(pl.col("t").str.len_chars().cast(pl.Int64).alias("n")).drop("n"),
+    lambda df, i: df.prompt(Ordinal(), "Un {t}", into="unread").with_columns(u2=pl.col("unread") + "!").drop("unread", "u2"),
+    lambda df, i: df.prompt(Ordinal(), "Un {t}", into="un").group_by("k").agg(pl.col("t").last(), pl.col("v").max(), pl.col("un").first()).drop("un"),
+    lambda df, i: df.with_columns(l=pl.concat_list("v", "v")).prompt(Ordinal(), "Un {t}", into="un").explode("l").select("t", "k", v=pl.col("l")),
 ]
 
 
