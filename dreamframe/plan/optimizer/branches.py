@@ -32,6 +32,8 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
     node = step.inputs[0]
     while wanted and facts.asks(node) and is_read_by(above, node, facts):
         if node.rows != "same" or node.reads() is None:  # a prompt that leaves out the rows that fail does so in every branch
+            if wanted.intersection(node.writes()):
+                facts.holds_back("branch_taken", step, node, "rows that fail are left out, whichever branch is taken")
             return None
         if type(node) is PromptStep and node.into in wanted and (made := _asked_less(step, node, passed, facts)) is not None:
             for over in reversed(passed):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from dreamframe.identity.whose_code import is_library
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.optimizer.demand import subset
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by, may_fail
@@ -20,6 +21,8 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 
 UNTYPED = re.compile(r"dyn (int|float)")  # a number in a key of a sort, of which polars' streams do not know the type
+WANTED = "it is wanted whole"
+OWN = "it reads what its own verb made"  # which nobody expects it to pass
 MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
 
 
@@ -80,7 +83,13 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
 def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
     """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
     way = _Way(choice)
-    while facts.asks(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
+    rule = "choices_down" if at == 0 and above is choice.steps[0] else "partners_first"
+    while facts.asks(below):
+        why = way.why_not(below) if is_read_by(above, below, facts, at=at) else WANTED
+        if why:
+            if not way.is_of_use and why != OWN:
+                facts.holds_back(rule, choice.steps[-1] if rule == "choices_down" else above, below, why)
+            break
         above, below, at = below, below.inputs[0], 0
     return way.rebuilt()
 
@@ -97,27 +106,37 @@ class _Way:
         self._carried: list[Step] = []  # those that make what it reads out of other columns, highest first: it takes them along
         self._best: tuple[list[Step], list[Ordinals], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
 
-    def passes(self, step: Step) -> bool:
-        """Pass a step, if every row that is left gets from it what it gets now."""
-        if not step.is_streamed or not (step.rows == "same" or (step.rows == "fewer" and self._choice.is_by_row and not self._may_fail)):
-            return False
+    @property
+    def is_of_use(self) -> bool:
+        """Whether a step that asks was passed."""
+        return self._best is not None
+
+    def why_not(self, step: Step) -> str:
+        """Pass a step, if every row that is left gets from it what it gets now. Else the reason that it does not; empty where it was passed."""
+        if step.rows == "other":
+            return "it gives other rows than those that come in"
+        if step.rows == "fewer" and self._may_fail:
+            return "the condition may fail on rows that it leaves out"
+        if step.rows == "fewer" and not self._choice.is_by_row:
+            return "which rows are chosen depends on those that it leaves out"
         if self._numbers and not all(_lets_through(step, number) for number in self._numbers):
-            return False
+            return "the numbers of samples that are made below would not come out above it"
         if not _keeps(step, self._reads):
-            return self._takes_along(step)
+            read = sorted(c for c in self._reads if step.passes().get(c) != c)
+            return "" if self._takes_along(step) else OWN if any(readable(c) != c for c in read) else f"{', '.join(map(repr, read))} is read, which it writes"
         if isinstance(step, Ordinals) and not self._choice.is_prefix:
             self._numbers.append(step)
         elif step.needs_order and not self._choice.is_prefix:
             halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
             if halves is None or any(n.into == halves[0].into for n in self._numbers):
-                return False
+                return "its samples are numbered from the first row on, by what other models say"
             self._numbers.append(halves[0])
             self._passed.append(halves[1])
         else:
             self._passed.append(step)
         if isinstance(step, RowStep) and not isinstance(step, Ordinals):
             self._best = [*self._passed], [*self._numbers], [*self._carried], step.inputs[0]
-        return True
+        return ""
 
     def _takes_along(self, step: Step) -> bool:
         """Pass columns that polars computes row by row, and that the choice reads: they are made below it as well, for it alone."""

@@ -20,6 +20,8 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
     parts = [part for e in step.exprs for part in conjuncts(e)]
     dear = facts.written(step.inputs[0]) if len(parts) > 1 else frozenset()
     cheap = [part for part in parts if _is_cheap(part, dear)]
+    if dear and any(dear.isdisjoint(root_names(part)) and may_fail(part) for part in parts):
+        facts.holds_back("cheap_first", step, step, "a condition may fail on rows that the model's leaves out")
     if not dear or not cheap or len(cheap) == len(parts):
         return None
     first = relational("filter", inputs=step.inputs, args=tuple(cheap), name=step.name)

@@ -24,8 +24,8 @@ class Demand:
         order = _in_order(plans, is_stored)
         self._asked = _asked(order)
         self._needed: dict[int, Columns] = {}
-        if not any(self._asked.values()):
-            return  # no model is asked: there is nothing to save
+        if not any(isinstance(s, RowStep) and (s.models() or isinstance(s, Ordinals)) for s in order):
+            return  # there is nothing to save
         for plan in plans:
             self._needed[id(plan)] = frozenset(plan.schema)
         for step in reversed(order):

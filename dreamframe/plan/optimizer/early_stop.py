@@ -19,7 +19,11 @@ def ends_early(step: Step, facts: Facts) -> Step | None:
 
     So are joins, each row of whose left input is put beside its partners, unless a model is asked about the pairs: those of one row may be many.
     """
-    if not isinstance(step, Limit) or step.n_first is None:
+    if not isinstance(step, Limit):
+        return None
+    if step.n_first is None:
+        if facts.asks(step.inputs[0]) and step.inputs[0].rows != "same":
+            facts.holds_back("ends_early", step, step.inputs[0], "it looks at the last rows")
         return None
     passed: list[Step] = []
     asks = leaves = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from dreamframe.plan.optimizer.demand import Demand
 from dreamframe.plan.step import RowStep, Step
@@ -11,6 +12,15 @@ from dreamframe.plan.steps.ordinals import Ordinals
 
 Readers = tuple[Step | None, ...]
 NONE: frozenset[str] = frozenset()
+
+
+class Held(NamedTuple):
+    """A place where a rule would save calls and would change something else."""
+
+    rule: str
+    step: Step
+    below: Step  # that it does not move below, or does not change
+    why: str
 
 
 @dataclass(frozen=True)
@@ -22,13 +32,18 @@ class Facts:
     plans: Sequence[Step] = ()
     place: Mapping[int, Step] = field(default_factory=dict)  # id of a step that rules made → the step of `plans` in whose place it is
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
+    held: dict[tuple[str, int, int], Held] = field(default_factory=dict)  # where rules did nothing in this pass, by rule and ids of both steps
     _read: dict[Hashable, Readers] = field(default_factory=dict)
     _demand: list[Demand] = field(default_factory=list)  # one, as soon as somebody asked
     _streams: dict[int, tuple[Step, bool, frozenset[str]]] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, over={}, _read={}, _demand=[])
+        return replace(self, plans=plans, place=place, over={}, held={}, _read={}, _demand=[])
+
+    def holds_back(self, rule: str, step: Step, below: Step, why: str) -> None:
+        """Note why a rule leaves a step where it is, for explain(rules=True)."""
+        self.held[rule, id(step), id(below)] = Held(rule, step, below, why)
 
     def readers(self, step: Step) -> Readers | None:
         """The steps that read this one in the run, None among them being the user; None where it is not known."""

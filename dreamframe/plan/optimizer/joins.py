@@ -15,7 +15,13 @@ CUT: Mapping[str, Sequence[int]] = {"inner": (0, 1), "left": (1,), "right": (0,)
 
 def partners_first(step: Step, facts: Facts) -> Step | None:
     """A join over inputs that have lost the rows without a partner before a model is asked about them."""
-    if not isinstance(step, Join) or dict(step.options).get("validate", "m:m") != "m:m":
+    if not isinstance(step, Join):
+        return None
+    is_checked = dict(step.options).get("validate", "m:m") != "m:m"
+    if is_checked or step.how == "full":
+        for below in step.inputs:
+            if facts.asks(below):
+                facts.holds_back("partners_first", step, below, "validate= looks at every row" if is_checked else "it keeps the rows without a partner")
         return None
     keys = join_keys(dict(step.options))
     for side in CUT.get(step.how, ()) if keys else ():

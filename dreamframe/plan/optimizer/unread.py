@@ -6,7 +6,7 @@ import polars as pl
 
 from dreamframe.plan.optimizer.demand import may_go
 from dreamframe.plan.optimizer.facts import Facts
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Project, WithColumns, relational
 from dreamframe.plan.steps.ordinals import NumberedPrompt
 
@@ -15,7 +15,11 @@ def unread_dropped(step: Step, facts: Facts) -> Step | None:
     """Nulls in the place of a column that a model would write, or that is computed of such, if no step of any plan and no user reads it."""
     if isinstance(step, (WithColumns, Project, Aggregate)):
         return _without_idle(step, facts)
-    if not may_go(step) or (needed := facts.needed(step)) is None or not needed.isdisjoint(written := step.writes()):
+    if not isinstance(step, RowStep) or (needed := facts.needed(step)) is None or not needed.isdisjoint(written := step.writes()):
+        return None
+    if not may_go(step):
+        if step.models() and step.rows != "same":
+            facts.holds_back("unread_dropped", step, step, "nobody reads it, and rows that fail are left out")
         return None
     made: Step = relational("with_columns", inputs=(step.inputs[0],), args=([_nulls(step, c) for c in written],), name=step.label)
     return relational("drop", inputs=(made,), args=(step.ordinals,)) if isinstance(step, NumberedPrompt) else made
