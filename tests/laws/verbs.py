@@ -176,7 +176,11 @@ VERBS: Mapping[str, list[Verb]] = {
             df.select(pl.col("t", "v", "k").sort_by("v", descending=True)) if n else df.select(pl.col("t").head(2), pl.col("v").head(2), pl.col("k").head(2))
         ),
     ],
-    "drop": [lambda df, n, i: df.drop([c for c in df.columns if c not in "tvk"])],
+    "drop": [
+        lambda df, n, i: df.with_columns(pl.col("t").str.len_chars().cast(pl.Int64).alias(f"n{i}")).drop(f"n{i}"),
+        lambda df, n, i: df.prompt(ASK, "Un {t}", into=f"un{i}").with_columns((pl.col(f"un{i}") + "!").alias(f"u{i}")).drop(f"un{i}", f"u{i}"),
+        lambda df, n, i: df.drop([c for c in df.columns if c not in "tvk"]),
+    ],
     "rename": [
         lambda df, n, i: df.rename({"t": "k", "k": "t"}).with_columns(pl.col("k").fill_null("r")),
         lambda df, n, i: df.prompt(ASK, "Re {t}", into=f"r{i}").rename({"v": f"o{i}"}).filter(pl.col(f"o{i}") > n).with_columns(v=f"o{i}"),
@@ -193,7 +197,11 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.sort(dr.prompt(SURE, "By {k}")).head(n),
     ],
     "reverse": [lambda df, n, i: df.reverse()],
-    "head": [lambda df, n, i: df.head(n)],
+    "head": [
+        lambda df, n, i: df.filter(dr.prompt(ASK, "Own {t}").str.len_chars() % 2 == 1).join(few(n), on="v").head(n),
+        lambda df, n, i: df.filter(dr.prompt(SURE, "Own {v}").str.len_chars() % 2 == 1).join(df.select("v", k=pl.lit("a")), on=["v", "k"]).head(n),
+        lambda df, n, i: df.head(n),
+    ],
     "limit": [lambda df, n, i: df.limit(n + 1)],
     "slice": [lambda df, n, i: df.slice(1, n), lambda df, n, i: df.slice(-2), lambda df, n, i: df.slice(-3, 2), lambda df, n, i: df.slice(n)],
     "tail": [lambda df, n, i: df.tail(n)],
@@ -238,6 +246,7 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: dr.concat([df, dr.frame({"t": ["d"], "v": [n], "k": ["a"], f"d{i}": [n]})], how="diagonal"),
     ],
     "group_by": [
+        lambda df, n, i: df.prompt(ASK, "Un {t}", into="un").group_by("k").agg(pl.col("t").last(), pl.col("v").max(), pl.col("un").first()).drop("un"),
         lambda df, n, i: df.group_by("k").agg(pl.col("t").first(), pl.col("v").sum()),
         lambda df, n, i: df.group_by("k").agg(pl.col("t").filter(pl.col("v") > n).first(), pl.len().cast(pl.Int64).alias("v")),
         lambda df, n, i: df.group_by("t").len("v").select("t", pl.col("v").cast(pl.Int64), k=pl.lit("g")),
@@ -246,6 +255,7 @@ VERBS: Mapping[str, list[Verb]] = {
         ),
     ],
     "explode": [
+        lambda df, n, i: df.with_columns(l=pl.concat_list("v", "v")).prompt(ASK, "Un {t}", into=f"un{i}").explode("l").select("t", "k", v=pl.col("l")),
         lambda df, n, i: df.with_columns(pl.col("k").str.split("").alias("k")).explode("k").with_columns(pl.col("k").fill_null("e")),
         lambda df, n, i: df.prompt(ASK, "Ex {t}", into=f"e{i}", n=3).explode(f"e{i}").head(n + 1),
     ],
