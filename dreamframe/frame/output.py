@@ -226,8 +226,9 @@ class OutputVerbs(Verbs):
         return self.step.schema.names()
 
     def explain(self, *, optimized: bool = True, rules: bool = False, cost: bool = False) -> str:
-        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did.
-        With `cost=True`, also what each step would ask and cost now, as `estimate()` finds it: nothing is asked, files and kept answers are read.
+        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did,
+        and why one that would save calls did not. With `cost=True`, also what each step would ask and cost now, as `estimate()` finds
+        it: nothing is asked, files and kept answers are read.
 
         Of models that are not at their provider's own address it names the address, of files and weights the whole path. For a plan that was read no
         file is looked at.
@@ -238,12 +239,12 @@ class OutputVerbs(Verbs):
         """
         if cost:
             looked = current(self.step).estimate(self.step, optimize=optimized)
-            return looked.explain() + (f"\n\n{rules_text(optimise([self.step]).trace)}" if rules and optimized else "")
+            return looked.explain() + (f"\n\n{rules_text(optimise([self.step]))}" if rules and optimized else "")
         if not optimized:
             return plan_text(self.step)
         is_read = any(step.authority is not None for step in self.step.walk())
         made = optimise([self.step]) if is_read else current(self.step).optimised(self.step)
-        return plan_text(made.plans[0]) + (f"\n\n{rules_text(made.trace)}" if rules else "")
+        return plan_text(made.plans[0]) + (f"\n\n{rules_text(made)}" if rules else "")
 
     def estimate(self, *, probe: int = 0, mode: Mode = "calls") -> Estimate:
         """What is left to pay when this plan is collected now: calls, tokens, US dollars as a range, seconds; in all and step by step.

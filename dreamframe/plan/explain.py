@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 
 from dreamframe.plan.hidden import readable
-from dreamframe.plan.optimizer.rules import Applied
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -39,12 +39,17 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
     return "\n".join(lines)
 
 
-def rules_text(trace: Sequence[Applied]) -> str:
-    """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place."""
-    if not trace:
-        return "rules: none was used"
-    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in trace]
-    return "\n".join(["rules, in the order in which they were used:", *uses])
+def rules_text(made: Optimised) -> str:
+    """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place. Then where a rule would
+    save calls and does not, since something else would change."""
+    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in made.trace]
+    done = ["rules, in the order in which they were used:", *uses] if made.trace else ["rules: none was used"]
+    kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for h in made.held]
+    return "\n".join([*done, *(["not used, since rows, numbers of samples or errors would be others:", *dict.fromkeys(kept)] if kept else [])])
+
+
+def _named(step: Step) -> str:
+    return f"`{in_line(plan_redactor([step]).text(readable(step.label)))}`"
 
 
 def line(step: Step, hides: Redactor | None = None) -> str:

@@ -255,11 +255,15 @@ class Step(ABC):
         """The same step over other inputs."""
         if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
             return self
-        if type(self).__post_init__ in (Step.__post_init__, RowStep.__post_init__) and [i.schema for i in inputs] == [i.schema for i in self.inputs]:
-            made = object.__new__(type(self))  # what is over inputs of the same columns was checked when this step was made
-            vars(made).update({f.name: getattr(self, f.name) for f in fields(self)}, inputs=tuple(inputs), schema=self.schema, made_from=self)
+        if type(self).__post_init__ in (Step.__post_init__, RowStep.__post_init__) and (schema := self.schema_over(inputs)) is not None:
+            made = object.__new__(type(self))  # what is over inputs of these columns was checked when this step was made
+            vars(made).update({f.name: getattr(self, f.name) for f in fields(self)}, inputs=tuple(inputs), schema=schema, made_from=self)
             return made
         return self.but(inputs=tuple(inputs))
+
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        """The columns it gives over other inputs; None where that is to be found out and checked. Here: over inputs of the same columns, the same."""
+        return self.schema if [i.schema for i in inputs] == [i.schema for i in self.inputs] else None
 
 
 def need_name(column: object, *, step: str) -> None:

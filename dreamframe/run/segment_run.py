@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import cast
@@ -13,6 +14,22 @@ from dreamframe.run.segment_context import SegmentContext
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
 
+PIECE = 1_024  # rows of a query that are made at once
+
+class Source:
+    """Rows in order, of which no more are made than are taken: those of a query come in pieces."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._pieces = iter([feed]) if isinstance(feed, pl.DataFrame) else iter(feed.collect_batches(chunk_size=PIECE, maintain_order=True))
+        self._here = pl.DataFrame()
+
+    async def take(self, n: int) -> pl.DataFrame:
+        """The next n rows, or as many as there are."""
+        while self._here.height < n and (piece := await asyncio.to_thread(next, self._pieces, None)) is not None:
+            self._here = pl.concat([self._here, piece]) if self._here.height else piece
+        taken, self._here = self._here.head(n), self._here.slice(n)
+        return taken
+
 
 class SegmentRun:
     """A segment of one run, the accounts of its steps, and the rows that feed it."""
@@ -21,9 +38,9 @@ class SegmentRun:
         self._segment, self._stages, self._source = segment, stages, source
         self._lent, self._engine, self._state = lent, engine, state
 
-    async def whole_source(self) -> pl.DataFrame:
-        """All rows that feed the segment."""
-        return self._source if isinstance(self._source, pl.DataFrame) else await self._engine.query(self._source)
+    def source(self) -> Source:
+        """The rows that feed the segment, for one who takes some at a time."""
+        return Source(self._source)
 
     async def rows(self, source: Feed | None = None) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows that leave the segment, in input order, when `source` enters (all that feeds it, if that is not said). Each is on account by then."""

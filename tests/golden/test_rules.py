@@ -34,6 +34,9 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
         "a select that does not read the answer": lambda: [rows().prompt(ECHO, "{t}", into="said").select("v")],
         "the number of rows": lambda: [rows().prompt(SAMPLED, "{t}", into="said").sort("v").select(pl.len())],
         "a column made of the answer reads it": lambda: [asked().select("n")],
+        "a column made of the answer, which nobody reads": lambda: [asked().select("v")],
+        "an aggregate that nobody reads": lambda: [asked().group_by("v").agg(pl.len(), pl.col("said").first()).select("v", "len")],
+        "through a join": lambda: [three().join(asked(), on="v").drop("said", "n")],
         "failures that leave rows out stay": lambda: [rows().prompt(ECHO, "{t}", into="said", on_error="drop").select("v")],
     },
     "cheap_first": {
@@ -65,6 +68,7 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
     "ends_early": {
         "a head over the model's own filter": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").head(1)],
         "a slice": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").slice(1, 1)],
+        "through a join": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").join(three(), on="v").head(1)],
         "a tail stays": lambda: [rows().filter(dr.prompt(ECHO, "{t}") == "a").tail(1)],
     },
 }

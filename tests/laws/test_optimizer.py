@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from unittest.mock import patch
 
 import polars as pl
@@ -16,96 +15,33 @@ from dreamframe.plan.optimizer import rules
 from dreamframe.plan.optimizer.limit import limit_down
 from tests.laws.cases import Ordinal
 from tests.laws.test_running import TABLES
+from tests.laws.verbs import FAILING, VERBS, Verb
 
-MANY, SOME = settings(max_examples=40, deadline=None), settings(max_examples=20, deadline=None)
-Verb = Callable[[dr.Frame, int], dr.Frame]
-VERBS: list[Verb] = [  # each keeps t, v and k; the number makes names differ
-    lambda df, i: df.prompt(Ordinal(), "Say {t}", into=f"p{i}"),
-    lambda df, i: df.prompt(Ordinal(temperature=0), "Name {k}", into=f"g{i}"),
-    lambda df, i: df.prompt(Ordinal(), "Drop {k}{v}", into=f"d{i}", on_error="drop", schema=int, repairs=0),
-    lambda df, i: df.prompt(Ordinal(), "Null {k}", into=f"n{i}", on_error="null", schema=int, repairs=0),
-    lambda df, i: df.map(doubled, schema={"v": pl.Int64}),
-    lambda df, i: df.with_columns(pl.col("v") + i, t=pl.col("t").fill_null("x")),
-    lambda df, i: df.with_columns(pl.col("v").rank("ordinal").cast(pl.Int64).alias("v")),
-    lambda df, i: df.with_columns(t="k", k="t"),
-    lambda df, i: df.filter(pl.col("v") > i - 3),
-    lambda df, i: df.head(i),
-    lambda df, i: df.slice(1, i),
-    lambda df, i: df.slice(-2),
-    lambda df, i: df.tail(i),
-    lambda df, i: df.sort("k"),
-    lambda df, i: df.unique("t"),
-    lambda df, i: dr.concat([df, df.head(1)]),
-    lambda df, i: df.join(df.head(2).select("k", pl.lit(i).alias(f"j{i}")).unique("k"), on="k", how="left"),
-    lambda df, i: df.embed(dr.testing.WordEmbedder(size=4), "k", into=f"e{i}"),
-    lambda df, i: df.prompt(Ordinal(), "Three {t}", into=f"x{i}", n=3),
-    lambda df, i: df.prompt(Ordinal(), "Of {v}", into=f"c{i}").with_columns(pl.col("v").alias(f"y{i}")).filter(pl.col(f"y{i}") > 1),
-    lambda df, i: df.drop([c for c in df.columns if c not in "tvk"]),
-    lambda df, i: df.select("k", "v", "t"),
-    lambda df, i: df.select(pl.col("t"), pl.col("k"), pl.len().over("t").cast(pl.Int64).alias("v")),
-    lambda df, i: df.group_by("k").agg(pl.col("t").first(), pl.col("v").sum()),
-    lambda df, i: df.sort("v", descending=True).head(i),
-    lambda df, i: df.sample(fraction=0.5, seed=i),
-    lambda df, i: df.unique("k", keep="last"),
-    lambda df, i: df.drop_nulls("t"),
-    lambda df, i: df.join(dr.frame({"v": [i, 1, 2]}), on="v", how="semi"),
-    lambda df, i: df.join(dr.frame({"v": [i, 1, 2]}), on="v", how="anti"),
-    lambda df, i: df.join(dr.frame({"w": [i, 1, 1, 7]}), left_on="v", right_on="w"),
-    lambda df, i: df.filter((pl.col("v") > i - 2) & (dr.prompt(Ordinal(), "Odd {t} {v}").str.len_chars() % 2 == 1)),
-    lambda df, i: df.filter(pl.col("v") > pl.col("v").mean()),
-    lambda df, i: df.with_row_index(f"row{i}"),
-    lambda df, i: df.reverse(),
-    lambda df, i: df.with_columns(v=pl.when(pl.col("v") > i).then(dr.prompt(Ordinal(), "If {t}").str.len_chars().cast(pl.Int64)).otherwise(pl.col("v"))),
-    lambda df, i: df.select("t", "k", v=pl.when(pl.col("k") == "a").then(dr.prompt(Ordinal(temperature=0), "B{k}").str.len_chars().cast(pl.Int64))),
-    lambda df, i: df.filter(dr.prompt(Ordinal(), "Own {t}").str.len_chars() % 2 == 1).head(i),
-    lambda df, i: df.with_columns(pl.col("k").str.split("").alias("k")).explode("k"),
-    lambda df, i: df.filter(dr.prompt(Ordinal(temperature=0), "Two {k}").str.len_chars() > 3).slice(1, i),
-]
+MANY, SOME = settings(max_examples=25, deadline=None), settings(max_examples=15, deadline=None)
+WAYS = [way for ways in VERBS.values() for way in ways]
+CHAIN = st.lists(st.tuples(st.sampled_from(WAYS), st.integers(0, 5)), max_size=5)
+FALLIBLE = [*WAYS, *FAILING * 4]  # every fourth or so
+ANY = st.lists(st.tuples(st.sampled_from(FALLIBLE), st.integers(0, 5)), max_size=4)
+NAMES = [rule.__name__ for rule in rules.RULES]
+RULE = st.sampled_from(NAMES)
+Chain = list[tuple[Verb, int]]
+Outcome = tuple[list[pl.DataFrame] | None, int, list[Counter[tuple[str, str, str]]]]
 
 
-def refused(prompt: str) -> bool:
-    return zlib.crc32(prompt.encode()) % 3 == 0
-
-
-def is_even(text: str) -> bool:
-    return len(text) % 2 == 0
-
-
-POOR, POOR_GREEDY = Ordinal(tone="poor", refuses=refused), Ordinal(tone="poor", temperature=0, refuses=refused)  # other models than those that answer
-ASKED = pl.col("t") + pl.col("k")
-FAILING: list[Verb] = [  # models that refuse some prompts, with every on_error; the number makes names differ
-    lambda df, i: df.prompt(POOR, "Say {t}{k}", into=f"fa{i}", on_error="null"),
-    lambda df, i: df.prompt(POOR, "Say {t}{v}", into=f"fb{i}", on_error="drop"),
-    lambda df, i: df.prompt(POOR_GREEDY, "Say {k}{v}", into=f"fc{i}", on_error="drop"),
-    lambda df, i: df.prompt(POOR, "Three {t}", into=f"fd{i}", n=3, on_error="null"),
-    lambda df, i: df.prompt(POOR_GREEDY, "Or {v}", into=f"fe{i}", on_error="raise"),
-    lambda df, i: df.with_columns(pl.when(pl.col("v") > 2).then(dr.prompt(POOR, "If {t}", on_error="drop")).otherwise(pl.lit("-")).alias(f"ff{i}")),
-    lambda df, i: df.with_columns(pl.when(pl.col("v") > 2).then(dr.prompt(POOR, "If {x}", x=ASKED, on_error="null")).otherwise(pl.lit("-")).alias(f"fg{i}")),
-    lambda df, i: df.filter((dr.prompt(POOR, "Is {k}{v}", on_error="null").str.len_chars() % 2 == 0) & (pl.col("k") == "a")),
-    lambda df, i: df.filter_by(POOR, "Keep {t}{v}", parse=is_even, on_error="drop").head(i),
-    lambda df, i: df.join(df.unique("k").prompt(Ordinal(), "Of {k}", into=f"fh{i}").filter(pl.col("k") != "a").select("k", f"fh{i}"), on="k"),
-    lambda df, i: df.join(df.filter(pl.col("v") > i).select("k"), on="k", how="semi"),
-    lambda df, i: df.prompt(Ordinal(), dr.Jinja("{% if t %}{{ t }}{% endif %}{{ v }}"), into=f"fi{i}"),
-    lambda df, i: df.prompt(Ordinal(), dr.Chat([("system", "As {k}."), ("user", "{t}")]), into=f"fj{i}"),
-]
-NAMING = [VERBS[n] for n in (0, 1, 2, 3, 16, 17, 18, 19, 33)]  # whose number names a column
-NAMING += [FAILING[n] for n in (0, 1, 2, 3, 4, 5, 6, 9, 11, 12)]
-CHAIN = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, 5)), max_size=6)
-
-
-def doubled(row: dict[str, int]) -> dict[str, int]:
-    return {"v": row["v"] * 2}
-
-
-def grown(df: dr.Frame, chain: list[tuple[Verb, int]], at: int) -> dr.Frame:
-    for i, (verb, n) in enumerate(chain):
-        df = verb(df, n + 10 * i + at) if verb in NAMING else verb(df, n)
+def grown(df: dr.Frame, chain: Chain, at: int) -> dr.Frame:
+    for i, (verb, n) in enumerate(chain, at):
+        df = verb(df, n, i)
     return df
 
 
 def ran(plans: list[dr.Frame], *, batch_rows: int) -> tuple[list[pl.DataFrame], int]:
     with dr.Session(None, batch_rows=batch_rows) as session:
         return dr.collect_all(plans), session.usage()["calls"]
+
+
+def test_random_plans_are_made_of_every_verb():
+    verbs = {n for n in dir(dr.Frame) if n[0] != "_" and getattr(getattr(dr.Frame, n), "__annotations__", {}).get("return") in ("V", "GroupBy[V]", "Split[V]")}
+    assert verbs <= VERBS.keys()
 
 
 @MANY
@@ -121,19 +57,13 @@ def test_optimised_plans_give_the_rows_and_samples_of_plans_as_they_are_written(
     assert calls <= most
 
 
-ANY = st.lists(st.tuples(st.sampled_from([*VERBS, *FAILING]), st.integers(0, 5)), max_size=4)
-NAMES = [rule.__name__ for rule in rules.RULES]
-RULE = st.sampled_from(NAMES)
-Outcome = tuple[list[pl.DataFrame] | None, int, list[Counter[tuple[str, str, str]]]]
-
-
 def outcome(plans: list[dr.Frame], *, without: Collection[str] = ()) -> Outcome:
-    """The rows (None: some failed), the calls, and what failed in each plan, without the rules of these names."""
+    """The rows (None: it failed), the calls, and what failed in each plan, without the rules of these names."""
     on = tuple(rule for rule in rules.RULES if rule.__name__ not in without)
     with dr.Session(None, batch_rows=7) as session, patch.object(rules, "RULES", on):
         try:
             found = dr.collect_all(plans)
-        except dr.errors.RowsFailedError:
+        except (dr.errors.DreamframeError, pl.exceptions.PolarsError):
             return None, session.usage()["calls"], []
         calls = session.usage()["calls"]
         failed = [Counter((f["step"], f["request"], f["error"]) for f in plan.failures().to_dicts()) for plan in plans]
@@ -174,7 +104,7 @@ def test_two_plans_that_are_collected_together_ask_no_more_than_one_after_the_ot
 def test_the_law_sees_a_branch_that_forgets_whom_its_failures_leave_out():
     """A prompt with on_error="drop" in a branch that is not taken: what the law of failing models is for."""
     rows = pl.DataFrame({"t": ["tea", "rain", "jam"], "v": [1, 3, 1], "k": ["a", "b", "a"]})
-    plan = FAILING[5](dr.frame(rows), 0)
+    plan = FAILING[5](dr.frame(rows), 0, 0)
     expected, _, failed = outcome([plan], without=NAMES)
     assert failed[0], "one is refused"
     found, _, _ = outcome([plan])

@@ -26,6 +26,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.train": ("Train",),
     "plan.steps.until": ("Until",),
     "plan.steps.first": ("FirstRows",),
+    "plan.steps.partners": ("JoinRows",),
     "prompts.base": ("Template",),
     "prompts.pair": ("Pair",),
     "prompts.parsers": ("YesNo", "FirstNumber", "Winner"),

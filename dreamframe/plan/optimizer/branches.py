@@ -18,8 +18,11 @@ from dreamframe.plan.steps.relational import root_names
 
 def branch_taken(step: Step, facts: Facts) -> Step | None:
     """Expressions over model columns that are null in the rows where no expression looks at them: a prompt with a null in it is not asked."""
-    if not isinstance(step, (WithColumns, Project)) or not any(isinstance(e, pl.Expr) and any(HINT in c for c in root_names(e)) for e in step.exprs):
-        return None  # in a long plan, every step would look at all below it
+    if not isinstance(step, (WithColumns, Project)):
+        return None
+    wanted = {c for e in step.exprs if isinstance(e, pl.Expr) for c in root_names(e) if HINT in c}
+    if not wanted:
+        return None
     if not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
     if not any(HINT in column for column in step.inputs[0].schema):
@@ -27,14 +30,17 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
     passed: list[Step] = []
     above: Step = step
     node = step.inputs[0]
-    while node.is_streamed and not facts.is_stored(node) and is_read_by(above, node, facts):
+    while wanted and facts.asks(node) and is_read_by(above, node, facts):
         if node.rows != "same" or node.reads() is None:  # a prompt that leaves out the rows that fail does so in every branch
+            if wanted.intersection(node.writes()):
+                facts.holds_back("branch_taken", step, node, "rows that fail are left out, whichever branch is taken")
             return None
-        if type(node) is PromptStep and HINT in node.into and (made := _asked_less(step, node, passed, facts)) is not None:
+        if type(node) is PromptStep and node.into in wanted and (made := _asked_less(step, node, passed, facts)) is not None:
             for over in reversed(passed):
                 made = over.with_inputs((made, *over.inputs[1:]))
             return step.with_inputs([made])
         passed.append(node)
+        wanted.difference_update(node.writes())
         above, node = node, node.inputs[0]
     return None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from dreamframe.identity.whose_code import is_library
+from dreamframe.plan.hidden import readable
+from dreamframe.plan.optimizer.demand import subset
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by, may_fail
 from dreamframe.plan.step import RowStep, Step
@@ -18,6 +20,9 @@ from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 
+UNTYPED = re.compile(r"dyn (int|float)")  # a number in a key of a sort, of which polars' streams do not know the type
+WANTED = "it is wanted whole"
+OWN = "it reads what its own verb made"  # which nobody expects it to pass
 MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
 
 
@@ -36,7 +41,7 @@ def choice_of(step: Step) -> Choice | None:
     """What a step, or a limit with the sort below it, leaves out; None if it leaves nothing out, or nobody can tell by which columns."""
     match step:
         case Filter() if step.is_streamed and (reads := step.reads()) is not None:
-            return Choice((step,), reads, is_by_row=True, may_fail=any(map(may_fail, step.exprs)))
+            return Choice((step,), reads, is_by_row=True, may_fail=any(may_fail(e, step.inputs[0].schema) for e in step.exprs))
         case Filter():
             reads, is_by_row = step.reads(), False
         case Join() if step.how in ("semi", "anti"):
@@ -44,31 +49,22 @@ def choice_of(step: Step) -> Choice | None:
         case Limit() if isinstance(step.inputs[0], Sort):
             sort = step.inputs[0]
             reads = sort.reads()
-            return None if reads is None else Choice((sort, step), reads, is_by_row=False)
+            return None if reads is None or any(map(UNTYPED.search, map(str, sort.expressions()))) else Choice((sort, step), reads, is_by_row=False)
         case Limit():
             return Choice((step,), frozenset(), is_by_row=False, is_prefix=step.is_prefix)
         case Sample() | SplitPart() if step.rows == "fewer" or not getattr(step, "with_replacement", False):
             reads, is_by_row = step.reads(), False
         case RowVerb(verb="drop_nulls" | "drop_nans"):
-            reads, is_by_row = _subset(step), True
+            reads, is_by_row = subset(step), True
         case Relational(verb="drop_nans"):
-            reads, is_by_row = _subset(step), True
+            reads, is_by_row = subset(step), True
         case Relational(verb="unique"):
-            reads, is_by_row = _subset(step), False
+            reads, is_by_row = subset(step), False
         case Relational(verb="gather" | "gather_every") if not dict(step.options).get("null_on_oob"):  # which makes rows of nulls
             reads, is_by_row = frozenset(), False
         case _:
             return None
     return None if reads is None else Choice((step,), reads, is_by_row=is_by_row)
-
-
-def _subset(step: Relational) -> frozenset[str] | None:
-    """The columns that a verb was given to look at; None for all of them, and for what is not a name."""
-    given: Any = step.args[0] if step.args else dict(step.options).get("subset")
-    names = [given] if isinstance(given, str) else given
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) for n in names):
-        return None
-    return frozenset(names)
 
 
 def choices_down(step: Step, facts: Facts) -> Step | None:
@@ -87,7 +83,13 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
 def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
     """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
     way = _Way(choice)
-    while facts.has_row_step(below, is_streamed=True) and not facts.is_stored(below) and is_read_by(above, below, facts, at=at) and way.passes(below):
+    rule = "choices_down" if at == 0 and above is choice.steps[0] else "partners_first"
+    while facts.asks(below):
+        why = way.why_not(below) if is_read_by(above, below, facts, at=at) else WANTED
+        if why:
+            if not way.is_of_use and why != OWN:
+                facts.holds_back(rule, choice.steps[-1] if rule == "choices_down" else above, below, why)
+            break
         above, below, at = below, below.inputs[0], 0
     return way.rebuilt()
 
@@ -104,27 +106,37 @@ class _Way:
         self._carried: list[Step] = []  # those that make what it reads out of other columns, highest first: it takes them along
         self._best: tuple[list[Step], list[Ordinals], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
 
-    def passes(self, step: Step) -> bool:
-        """Pass a step, if every row that is left gets from it what it gets now."""
-        if not step.is_streamed or not (step.rows == "same" or (step.rows == "fewer" and self._choice.is_by_row and not self._may_fail)):
-            return False
+    @property
+    def is_of_use(self) -> bool:
+        """Whether a step that asks was passed."""
+        return self._best is not None
+
+    def why_not(self, step: Step) -> str:
+        """Pass a step, if every row that is left gets from it what it gets now. Else the reason that it does not; empty where it was passed."""
+        if step.rows == "other":
+            return "it gives other rows than those that come in"
+        if step.rows == "fewer" and self._may_fail:
+            return "the condition may fail on rows that it leaves out"
+        if step.rows == "fewer" and not self._choice.is_by_row:
+            return "which rows are chosen depends on those that it leaves out"
         if self._numbers and not all(_lets_through(step, number) for number in self._numbers):
-            return False
+            return "the numbers of samples that are made below would not come out above it"
         if not _keeps(step, self._reads):
-            return self._takes_along(step)
+            read = sorted(c for c in self._reads if step.passes().get(c) != c)
+            return "" if self._takes_along(step) else OWN if any(readable(c) != c for c in read) else f"{', '.join(map(repr, read))} is read, which it writes"
         if isinstance(step, Ordinals) and not self._choice.is_prefix:
             self._numbers.append(step)
         elif step.needs_order and not self._choice.is_prefix:
             halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
             if halves is None or any(n.into == halves[0].into for n in self._numbers):
-                return False
+                return "its samples are numbered from the first row on, by what other models say"
             self._numbers.append(halves[0])
             self._passed.append(halves[1])
         else:
             self._passed.append(step)
         if isinstance(step, RowStep) and not isinstance(step, Ordinals):
             self._best = [*self._passed], [*self._numbers], [*self._carried], step.inputs[0]
-        return True
+        return ""
 
     def _takes_along(self, step: Step) -> bool:
         """Pass columns that polars computes row by row, and that the choice reads: they are made below it as well, for it alone."""
@@ -135,7 +147,7 @@ class _Way:
         if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
             return False
         self._reads = (self._reads - frozenset(step.writes())) | reads
-        self._may_fail |= any(map(may_fail, step.exprs))
+        self._may_fail |= any(may_fail(e, have) for e in step.exprs)
         self._passed.append(step)
         self._carried.append(step)
         return True

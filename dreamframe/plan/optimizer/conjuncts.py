@@ -8,7 +8,7 @@ import polars as pl
 
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import may_fail
-from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Filter, relational
 from dreamframe.plan.steps.relational import root_names
 
@@ -18,17 +18,19 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
     if not isinstance(step, Filter) or not step.is_streamed or step.options or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
     parts = [part for e in step.exprs for part in conjuncts(e)]
-    dear = _written_by_models(step.inputs[0], facts) if len(parts) > 1 else frozenset()
-    cheap = [part for part in parts if _is_cheap(part, dear)]
+    dear = facts.written(step.inputs[0]) if len(parts) > 1 else frozenset()
+    cheap = [part for part in parts if _is_cheap(part, dear, step)]
+    if dear and any(dear.isdisjoint(root_names(part)) and may_fail(part, step.inputs[0].schema) for part in parts):
+        facts.holds_back("cheap_first", step, step, "a condition may fail on rows that the model's leaves out")
     if not dear or not cheap or len(cheap) == len(parts):
         return None
     first = relational("filter", inputs=step.inputs, args=tuple(cheap), name=step.name)
-    return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear)))
+    return step.but(inputs=(first,), args=tuple(part for part in parts if not _is_cheap(part, dear, step)))
 
 
-def _is_cheap(part: pl.Expr, dear: frozenset[str]) -> bool:
+def _is_cheap(part: pl.Expr, dear: frozenset[str], step: Step) -> bool:
     """Whether a condition may be looked at before those of models: it reads none of their columns, and fails on no row that they leave out."""
-    return dear.isdisjoint(root_names(part)) and not may_fail(part)
+    return dear.isdisjoint(root_names(part)) and not may_fail(part, step.inputs[0].schema)
 
 
 def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
@@ -46,12 +48,3 @@ def conjuncts(expr: pl.Expr) -> Iterator[pl.Expr]:
         else:
             yield node
 
-
-def _written_by_models(step: Step, facts: Facts) -> frozenset[str]:
-    """The columns that row steps write, as far as they are in these rows and not stored."""
-    found: set[str] = set()
-    while facts.has_row_step(step, is_streamed=True) and not facts.is_stored(step):
-        if isinstance(step, RowStep):
-            found.update(step.writes())
-        step = step.inputs[0]
-    return frozenset(found)

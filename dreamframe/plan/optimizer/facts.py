@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from dreamframe.plan.optimizer.demand import Demand
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.ordinals import Ordinals
 
 Readers = tuple[Step | None, ...]
 NONE: frozenset[str] = frozenset()
+
+
+class Held(NamedTuple):
+    """A place where a rule would save calls and would change something else."""
+
+    rule: str
+    step: Step
+    below: Step  # that it does not move below, or does not change
+    why: str
 
 
 @dataclass(frozen=True)
@@ -21,13 +32,18 @@ class Facts:
     plans: Sequence[Step] = ()
     place: Mapping[int, Step] = field(default_factory=dict)  # id of a step that rules made → the step of `plans` in whose place it is
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
+    held: dict[tuple[str, int, int], Held] = field(default_factory=dict)  # where rules did nothing in this pass, by rule and ids of both steps
     _read: dict[Hashable, Readers] = field(default_factory=dict)
-    _row_steps: dict[tuple[int, bool], tuple[Step, bool]] = field(default_factory=dict)  # by id of the step, which is kept alive
+    _demand: list[Demand] = field(default_factory=list)  # one, as soon as somebody asked
     _streams: dict[int, tuple[Step, bool, frozenset[str]]] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, over={}, _read={})
+        return replace(self, plans=plans, place=place, over={}, held={}, _read={}, _demand=[])
+
+    def holds_back(self, rule: str, step: Step, below: Step, why: str) -> None:
+        """Note why a rule leaves a step where it is, for explain(rules=True)."""
+        self.held[rule, id(step), id(below)] = Held(rule, step, below, why)
 
     def readers(self, step: Step) -> Readers | None:
         """The steps that read this one in the run, None among them being the user; None where it is not known."""
@@ -37,21 +53,19 @@ class Facts:
             self._read.update(self._counted())
         return self._read.get(self.name(self.place.get(id(step), step)))
 
-    def has_row_step(self, step: Step, *, is_streamed: bool) -> bool:
-        """Whether there is a row step among this one and its first inputs, as far as they are streamed if that is asked. Every step is looked at once."""
-        known = self._row_steps
-        passed: list[Step] = []
-        found = False
-        while (known_one := known.get((id(step), is_streamed))) is None:
-            passed.append(step)
-            found = isinstance(step, RowStep)
-            if found or not step.inputs or (is_streamed and not step.is_streamed):
-                break
-            step = step.inputs[0]
-        else:
-            found = known_one[1]
-        known.update(((id(s), is_streamed), (s, found)) for s in passed)
-        return found
+    def needed(self, step: Step) -> frozenset[str] | None:
+        """The columns of a step that somebody reads; None for all."""
+        return self._demanded().needed(self.place.get(id(step), step))
+
+    def idle(self, step: Step) -> frozenset[str]:
+        """The columns that a step computes from those of models, and that nobody reads."""
+        return self._demanded().idle(self.place.get(id(step), step))
+
+    def _demanded(self) -> Demand:
+        """What is read of each step, looked at once for all rules of a pass."""
+        if not self._demand:
+            self._demand.append(Demand(self.plans, self.is_stored))
+        return self._demand[0]
 
     def _counted(self) -> dict[Hashable, Readers]:
         found: dict[Hashable, dict[Hashable, Step | None]] = {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from dreamframe.plan.optimizer.choices import Choice, moved_down
+from dreamframe.plan.optimizer.demand import join_keys
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Join, relational
@@ -15,9 +15,15 @@ CUT: Mapping[str, Sequence[int]] = {"inner": (0, 1), "left": (1,), "right": (0,)
 
 def partners_first(step: Step, facts: Facts) -> Step | None:
     """A join over inputs that have lost the rows without a partner before a model is asked about them."""
-    if not isinstance(step, Join) or dict(step.options).get("validate", "m:m") != "m:m":
+    if not isinstance(step, Join):
         return None
-    keys = _keys(dict(step.options))
+    is_checked = dict(step.options).get("validate", "m:m") != "m:m"
+    if is_checked or step.how == "full":
+        for below in step.inputs:
+            if facts.asks(below):
+                facts.holds_back("partners_first", step, below, "validate= looks at every row" if is_checked else "it keeps the rows without a partner")
+        return None
+    keys = join_keys(dict(step.options))
     for side in CUT.get(step.how, ()) if keys else ():
         mine, other = step.inputs[side], step.inputs[1 - side]
         if mine is other or _is_cut(mine, other):
@@ -30,13 +36,6 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
         if cut is not None:
             return step.with_inputs((cut, other) if side == 0 else (other, cut))
     return None
-
-
-def _keys(options: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]] | None:
-    """The columns of either side that are compared; None where they are more than names."""
-    sides = [options["on"]] * 2 if "on" in options else [options.get("left_on"), options.get("right_on")]
-    named = [tuple(side) if isinstance(side, (list, tuple)) else () if side is None else (side,) for side in sides]
-    return (named[0], named[1]) if all(n and all(isinstance(c, str) for c in n) for n in named) else None
 
 
 def _is_cut(step: Step, other: Step) -> bool:

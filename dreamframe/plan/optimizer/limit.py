@@ -48,6 +48,8 @@ def _moved(step: Limit, most: int | None, lowest: Step, facts: Facts) -> Step | 
     if below is reached:
         while passed and isinstance(passed[-1], PolarsStep):  # it saves nothing there, and in a long plan every limit would wander below every step
             below = passed.pop()
+    if not passed and lowest is step and below.rows == "same" and facts.asks(below) and not step.is_prefix:
+        facts.holds_back("limit_down", step, below, "its samples are numbered from the first row on")
     if below is step.inputs[0] or (lowest is not step and isinstance(below, Limit)):  # the first rows of others are its own: it was here before
         return None
     if not passed:

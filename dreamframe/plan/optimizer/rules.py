@@ -5,7 +5,7 @@ A rule is a function in a file of its own: it gives the step that is to stand in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from dreamframe.plan.optimizer.branches import branch_taken
 from dreamframe.plan.optimizer.choices import choices_down
 from dreamframe.plan.optimizer.conjuncts import cheap_first
 from dreamframe.plan.optimizer.early_stop import ends_early
-from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.optimizer.facts import Facts, Held
 from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
 from dreamframe.plan.optimizer.unread import unread_dropped
@@ -43,6 +43,7 @@ class Optimised:
     plans: tuple[Step, ...]
     origin: Mapping[int, Step]  # id of a step as it runs → the step as it was written; those that no rule has touched are not in it
     trace: tuple[Applied, ...]  # in the order in which rules were used
+    held: tuple[Held, ...] = ()  # where rules would have saved calls, and would have changed something else
     helpers: frozenset[int] = frozenset()  # ids of the steps that nobody wrote: no line of progress or statistics is theirs
     written: tuple[Step, ...] = ()  # the plans as they were written, in the same order
 
@@ -88,7 +89,7 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
             raise work.undone(after[-1])
         seen.add(shape)
         before, after = after, work.passed(after)
-    return Optimised(after, work.origin(after), tuple(work.trace), work.helpers(after), tuple(plans))
+    return Optimised(after, work.origin(after), tuple(work.trace), tuple(work.held), work.helpers(after), tuple(plans))
 
 
 class _Work:
@@ -96,6 +97,7 @@ class _Work:
 
     def __init__(self, plans: Sequence[Step], facts: Facts, rules: Sequence[Rule]) -> None:
         self.trace: list[Applied] = []
+        self.held: Iterable[Held] = ()  # of the last pass
         self._facts, self._rules = facts, rules
         self._here: set[int] = set()  # ids of the steps that the plans held when this pass began
         self._written = {id(node): node for plan in plans for node in plan.walk()}
@@ -121,6 +123,7 @@ class _Work:
                     done[id(node)] = node
                 else:
                     waiting += [(node, True), *((i, False) for i in reversed(node.inputs))]
+        self.held = facts.held.values()
         return tuple(done[id(plan)] for plan in plans)
 
     def _ruled(self, step: Step, node: Step, facts: Facts, place: dict[int, Step]) -> Step:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from dreamframe.plan.step import Rows, kept_columns
+from dreamframe.plan.step import Rows, Step, kept_columns
 from dreamframe.plan.steps.relational import Relational, is_separable, root_names
 
 # The order that each kind of join keeps: polars keeps none unless it is asked to.
@@ -45,8 +45,8 @@ def gives_a_row_for_each(exprs: Sequence[Any]) -> bool:
         return False
 
 
-def _flat(args: Sequence[Any]) -> list[Any]:
-    return [v for a in args for v in (_flat(a) if isinstance(a, (list, tuple)) else [a])]
+def flat(args: Sequence[Any]) -> list[Any]:
+    return [v for a in args for v in (flat(a) if isinstance(a, (list, tuple)) else [a])]
 
 
 class RowVerb(Relational):
@@ -58,7 +58,7 @@ class RowVerb(Relational):
     @property
     def exprs(self) -> list[Any]:
         """Its arguments, one after the other."""
-        return _flat(self.args)
+        return flat(self.args)
 
     @cached_property
     def _read(self) -> frozenset[str] | None:
@@ -69,14 +69,30 @@ class RowVerb(Relational):
         return copying(self.exprs)
 
 
-class Filter(RowVerb):
+class AddsOrLeaves(RowVerb):
+    """A verb that hands on every column as it is, except those that its own expressions make: a base, so that a wide frame costs no more than a narrow one."""
+
+    def looked_at(self) -> pl.Schema:
+        have = self.inputs[0].schema
+        return have if (reads := self._read) is None or not reads else pl.Schema({c: have[c] for c in have if c in reads})
+
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        have, had = inputs[0].schema, self.inputs[0].schema
+        if have == had:
+            return self.schema
+        if self._read is None or self._copied is None or not all(c in have and have[c] == had[c] for c in self._read):
+            return None
+        return pl.Schema({**have, **({c: self.schema[c] for c in self._copied} if isinstance(self, WithColumns) else {})})
+
+
+class Filter(AddsOrLeaves):
     """The rows for which all expressions are true."""
 
     def reads(self) -> frozenset[str] | None:
         return self._read
 
     def passes(self) -> Mapping[str, str]:
-        return kept_columns(self)
+        return {c: c for c in self.schema}
 
     @property
     def rows(self) -> Rows:
@@ -98,7 +114,7 @@ class Project(RowVerb):
         return "same" if has_column and gives_a_row_for_each(self.exprs) else "other"
 
 
-class WithColumns(RowVerb):
+class WithColumns(AddsOrLeaves):
     """All columns, and these, which replace those of their names."""
 
     def reads(self) -> frozenset[str] | None:
@@ -121,11 +137,18 @@ class WithColumns(RowVerb):
 class Drop(RowVerb):
     """All columns but some."""
 
+    def output_schema(self) -> pl.Schema:
+        have = self.inputs[0].schema
+        if not all(isinstance(c, str) and c in have for c in self.exprs) or any(c.startswith("^") for c in self.exprs):
+            return super().output_schema()
+        gone = set(self.exprs)
+        return pl.Schema({c: dtype for c, dtype in have.items() if c not in gone})
+
     def reads(self) -> frozenset[str]:
         return frozenset(self.inputs[0].schema) - frozenset(self.schema)
 
     def passes(self) -> Mapping[str, str]:
-        return kept_columns(self)
+        return {c: c for c in self.schema}
 
     @property
     def rows(self) -> Rows:
@@ -170,7 +193,7 @@ class Limit(Relational):
         return frozenset()
 
     def passes(self) -> Mapping[str, str]:
-        return kept_columns(self)
+        return {c: c for c in self.schema}
 
     @property
     def rows(self) -> Rows:
@@ -215,13 +238,13 @@ class Sort(Relational):
     recorded_as: ClassVar[type] = Relational
 
     def reads(self) -> frozenset[str] | None:
-        return reading(_flat(self.args))
+        return reading(flat(self.args))
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
         return frames[0].sort([_typed(key, frames[0]) for key in _flat(self.args)], **dict(self.options))
 
     def passes(self) -> Mapping[str, str]:
-        return kept_columns(self)
+        return {c: c for c in self.schema}
 
     def n_out(self, *n_in: int | None) -> int | None:
         return n_in[0]
@@ -248,7 +271,7 @@ class Join(Relational):
         if self.how not in OF_THE_LEFT:
             return None
         options = dict(self.options)
-        on = _flat([options[name] for name in ("on", "left_on") if options.get(name) is not None])
+        on = flat([options[name] for name in ("on", "left_on") if options.get(name) is not None])
         return frozenset(on) if all(isinstance(c, str) for c in on) else None
 
     def passes(self) -> Mapping[str, str]:
@@ -294,7 +317,7 @@ class Aggregate(Relational):
     recorded_as: ClassVar[type] = Relational
 
     def reads(self) -> frozenset[str] | None:
-        return reading(_flat(self.args))
+        return reading(flat(self.args))
 
 
 class Concat(Relational):

@@ -36,7 +36,7 @@ class FirstRows(RoundsStep):
         return "fewer"
 
     def describe(self) -> str:
-        return f"FIRST {self.n} rows, asking in rounds"
+        return f"FIRST {self.n} rows, asking in rounds (in batch mode: HEAD {self.n}, all at once)"
 
     def next_round(self, seen: int, kept: int) -> int:
         """As many rows as the rate so far calls for."""

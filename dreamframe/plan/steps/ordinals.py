@@ -56,6 +56,9 @@ class NumberedPrompt(PromptStep):
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.ordinals}
 
+    def passes(self) -> Mapping[str, str]:
+        return {c: c for c in self.inputs[0].schema if c != self.ordinals}
+
     @property
     def needs_order(self) -> bool:
         return False

@@ -17,7 +17,7 @@ from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
-from dreamframe.plan.step import RowStep, Step, kept_columns, runtime, step
+from dreamframe.plan.step import RowStep, Step, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import Rule
@@ -84,7 +84,10 @@ class PromptStep(RowStep):
         return frozenset(self.prompt.columns)
 
     def passes(self) -> Mapping[str, str]:
-        return kept_columns(self)
+        return {c: c for c in self.inputs[0].schema}
+
+    def writes(self) -> tuple[str, ...]:
+        return (self.into, *(column for _, column in self.keep))
 
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)

@@ -66,10 +66,11 @@ class Relational(PolarsStep):
 
     def output_schema(self) -> pl.Schema:
         try:
-            made = super().output_schema()
+            seen = [self.looked_at(), *(i.schema for i in self.inputs[1:])]
+            made = self.apply(*(pl.LazyFrame(schema=schema) for schema in seen)).collect_schema()
             if len(self.inputs) == 1:
-                trial(self.verb, self.apply, self.inputs[0].schema, self.expressions(), looks_at_many=bool(self._together))
-            return made
+                trial(self.verb, self.apply, seen[0], self.expressions(), looks_at_many=bool(self._together))
+            return made if seen[0] is self.inputs[0].schema else pl.Schema({**self.inputs[0].schema, **made})
         except DreamframeError:
             raise
         except (pl.exceptions.ColumnNotFoundError, pl.exceptions.SchemaFieldNotFoundError) as exc:
@@ -92,6 +93,10 @@ class Relational(PolarsStep):
             raise PlanError(f"{self.label}: {told[1] if told else str(exc)[:500]}") from None
         except (ValueError, TypeError, OverflowError) as exc:  # what polars says of an argument
             raise SettingError(f"{self.label}: {_said(exc)}") from harmless(exc)
+
+    def looked_at(self) -> pl.Schema:
+        """The columns of the first input that say which columns it gives: all, or for a verb that hands on the others as they are, those that it reads."""
+        return self.inputs[0].schema
 
     def _twice(self) -> str:
         """Which name two of the expressions give their column, for an error."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -56,6 +58,7 @@ def test_only_the_rows_that_are_left_are_asked_about(verb: Verb, n: int) -> None
         lambda df: df.unique(),
         lambda df: df.with_row_index("row").filter(pl.col("row") > 6),
         lambda df: df.sample(20, with_replacement=True, seed=1),
+        lambda df: df.gather([0, 99], null_on_oob=True),
     ],
 )
 def test_what_reads_the_answer_or_its_place_stays_above(verb: Verb) -> None:
@@ -94,3 +97,32 @@ def test_a_function_of_the_users_sees_no_column_of_ours() -> None:
     mapped = dr.versioned(noted, version=1)
     calls(lambda: said().map(mapped, schema={"w": pl.Int64}).filter(pl.col("i") > 6))
     assert seen == {"i", "t", "x", "said"}
+
+
+@pytest.mark.parametrize(
+    "may_raise",
+    [
+        pl.col("t").str.contains(pl.col("pattern")),
+        pl.col("t").str.extract(pl.col("pattern")) != "",
+        1 / pl.col("price") > 0,
+        pl.lit(2).pow(pl.col("n")) > 1,
+        pl.datetime(2020, 1, pl.col("n")).is_not_null(),
+        pl.col("day").dt.offset_by(pl.col("span")).is_not_null(),
+        pl.col("day").dt.truncate(pl.col("span")).is_not_null(),
+        pl.col("t").str.pad_start(pl.col("n")) != "",
+    ],
+    ids=["pattern", "extract", "decimal", "power", "date", "offset", "truncate", "pad"],
+)
+def test_what_raises_on_a_row_that_is_left_out_is_not_shown_it(may_raise: pl.Expr) -> None:
+    bad = {"t": "bad", "pattern": "(", "price": Decimal(0), "n": -1, "day": date(2020, 1, 1), "span": "never"}
+    table = pl.DataFrame([{**bad, "t": "good", "pattern": "g", "price": Decimal(2), "n": 1, "span": "1d"}, bad])
+    with pytest.raises((pl.exceptions.PolarsError, pl.exceptions.PanicException)):
+        table.filter(may_raise)
+    refusing = Ordinal(refuses=lambda prompt: prompt.endswith("bad"))
+    asked = dr.frame(table).prompt(refusing, "Say {t}", into="said", on_error="drop")
+    assert calls(lambda: asked.filter(may_raise)) == (1, 1)
+
+
+def test_joins_by_computed_keys_stand_as_they_are() -> None:
+    by_parity = lambda: said().join(dr.frame({"even": [0]}), left_on=pl.col("i") % 2, right_on="even")  # noqa: E731
+    assert calls(by_parity) == (10, 10)
