@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from dreamframe.plan.hidden import readable
 from dreamframe.plan.optimizer.rules import Applied
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
-from dreamframe.redaction.visible import in_line, visible
+from dreamframe.redaction.visible import in_line
 
 
 def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept: bool = False) -> str:
@@ -19,24 +18,45 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept
 
     A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path.
     """
-    seen: dict[int, int] = {}
     hides = plan_redactor([step])
+    said = line if is_kept else whole_line
+    return "\n".join("  " * one.depth + one.text(lambda node: said(node, hides), hides) + dotted(note(one.step) if one.is_first else "") for one in drawn(step))
+
+
+def dotted(note: str) -> str:
+    """What is said of a step, as its line ends with it."""
+    return f"  · {note}" if note else ""
+
+
+class Drawn(NamedTuple):
+    """A line of a plan: a step, or that it was drawn above."""
+
+    step: Step
+    depth: int
+    number: int  # of a step that is read more than once; 0 for others
+    is_first: bool
+
+    def text(self, said: Callable[[Step], str], hides: Redactor) -> str:
+        """The line, without what stands before it for its depth."""
+        if not self.is_first:
+            return f"[{self.number}] as above"
+        return (f"[{self.number}] " if self.number else "") + by_name(self.step, said(self.step), hides)
+
+
+def drawn(step: Step) -> Iterator[Drawn]:
+    """The lines of a plan, the last step first."""
+    seen: dict[int, int] = {}
     shared = _read_twice(step)
-    lines: list[str] = []
     waiting = [(step, 0)]
     while waiting:
         node, depth = waiting.pop()
-        indent = "  " * depth
         if id(node) in seen:
-            lines.append(f"{indent}[{seen[id(node)]}] as above")
+            yield Drawn(node, depth, seen[id(node)], is_first=False)
             continue
-        number = ""
         if id(node) in shared:
             seen[id(node)] = len(seen) + 1
-            number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{by_name(node, (line if is_kept else whole_line)(node, hides), hides)}{note(node)}")
+        yield Drawn(node, depth, seen.get(id(node), 0), is_first=True)
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
-    return "\n".join(lines)
 
 
 def rules_text(trace: Sequence[Applied]) -> str:
@@ -74,7 +94,7 @@ def _read_twice(step: Step) -> set[int]:
     return {i for i, n in counts.items() if n > 1}
 
 
-def plan_dot(step: Step) -> str:
+def plan_dot(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
     """The plan in Graphviz' DOT language, data flowing downwards.
 
     >>> import polars as pl
@@ -88,36 +108,10 @@ def plan_dot(step: Step) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
     hides = plan_redactor([step])
-    labels = [f"  s{i} [label={_quoted(by_name(n, whole_line(n, hides), hides))}];" for i, n in enumerate(nodes)]
+    labels = [f"  s{i} [label={_quoted(by_name(n, whole_line(n, hides), hides) + dotted(note(n)))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def plan_html(step: Step) -> str:
-    """Schema and plan for a notebook. Everything is escaped: names and prompts may hold markup."""
-    hides = plan_redactor([step])
-    rows = "".join(
-        f"<tr><td>{html.escape(visible(hides.text(name)))}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
-    )
-    return (
-        '<div class="dreamframe"><table><thead><tr><th>column</th><th>type</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table><pre>{html.escape(plan_text(step))}</pre>{_prompts_html(step, hides)}"
-        "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
-    )
-
-
-def _prompts_html(step: Step, hides: Redactor) -> str:
-    """What each step says to its model, folded: the texts of its prompt and its system prompt, as they stand in the plan."""
-    made: list[str] = []
-    for node in step.walk():
-        prompt = getattr(node, "prompt", None)
-        held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
-        texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
-        if texts:
-            said = "".join(f"<dt>{html.escape(name)}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
-            made.append(f"<details><summary>prompt of {html.escape(in_line(hides.text(node.label)))}</summary><dl>{said}</dl></details>")
-    return "".join(made)

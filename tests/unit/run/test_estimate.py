@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -202,6 +203,75 @@ def test_confirm_raises_before_anything_is_spent(server: Loopback) -> None:
         with pytest.raises(SettingError, match="confirm='5'"):
             df.collect(confirm="5")  # type: ignore[arg-type]
         assert df.collect(confirm=5.0).height == ROWS
+
+
+DOORS: dict[str, Callable[[dr.Frame, Path, float], Any]] = {
+    "collect": lambda df, _, most: df.collect(confirm=most),
+    "collect_batches": lambda df, _, most: list(df.collect_batches(confirm=most)),
+    "collect_async": lambda df, _, most: asyncio.run(df.collect_async(confirm=most)),
+    "collect_all": lambda df, _, most: dr.collect_all([df, df.head(2)], confirm=most),
+    "show": lambda df, _, most: df.show(confirm=most),
+    "preview": lambda df, _, most: df.preview(confirm=most),
+    "write_csv": lambda df, path, most: df.write_csv(path, confirm=most),
+    "write_json": lambda df, path, most: df.write_json(path, confirm=most),
+    "write_parquet": lambda df, path, most: df.write_parquet(path, confirm=most),
+    "sink_ndjson": lambda df, path, most: df.sink_ndjson(path, confirm=most),
+    "fit": lambda df, _, most: df.train(dr.SFT("base", steps=2), prompt="t", completion="said").fit(confirm=most),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_stops_before_it_spends(door: str, server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with dr.Session(None, prices=PRICES):
+        df = rows(6).prompt(model(server, max_tokens=100), "Sum up: {t}", into="said")
+        with pytest.raises(BudgetExceededError, match="confirm=0,"):
+            DOORS[door](df, tmp_path / "out", 0.0)
+        assert (server.n_calls, list(tmp_path.iterdir())) == (0, [])
+        with pytest.raises(SettingError, match=f"^{door}: confirm='5'"):
+            DOORS[door](df, tmp_path / "out", "5")  # type: ignore[arg-type]
+        if door != "fit":
+            DOORS[door](df, tmp_path / "out", 5.0)
+            assert server.n_calls == (5 if door in {"show", "preview"} else 6)
+    capsys.readouterr()
+
+
+def test_every_door_takes_the_rules(tmp_path: Path) -> None:
+    def calls(run: Callable[[dr.Frame], Any]) -> int:
+        llm = dr.testing.Echo()
+        with dr.Session(None):
+            run(dr.frame({"t": ["a", "b", "c"]}).prompt(llm, "{t}", into="said").filter(pl.col("t") == "a"))
+        return llm.calls
+
+    for optimize, n in ((True, 1), (False, 3)):
+        assert calls(lambda df, o=optimize: df.collect(optimize=o)) == n
+        assert calls(lambda df, o=optimize: list(df.collect_batches(optimize=o))) == n
+        assert calls(lambda df, o=optimize: asyncio.run(df.collect_async(optimize=o))) == n
+        assert calls(lambda df, o=optimize: dr.collect_all([df], optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.preview(optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.write_csv(tmp_path / "a.csv", optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.sink_csv(tmp_path / "a.csv", optimize=o)) == n
+        with dr.Session(None):
+            df = dr.frame({"t": ["a", "b", "c"]}).prompt(dr.testing.Echo(), "{t}", into="said").filter(pl.col("t") == "a")
+            assert df.estimate(optimize=optimize).calls == n
+
+
+def test_what_is_asked_anew_is_estimated(server: Loopback) -> None:
+    with dr.Session(None, prices=PRICES) as session:
+        df = rows(20).prompt(model(server), "Is it even? {t}", into="said", schema=bool, parse=lambda text: {"Yes": True}[text], on_error="null")
+        df.collect()
+        n, unread = server.n_calls, df.failures().height
+        assert 0 < unread < 20
+        assert df.estimate().calls == 0
+        assert session.estimate(df.step, refresh=["said"]).estimate.calls == 20  # type: ignore[union-attr]
+        assert session.estimate(df.step, retry="parse").estimate.calls == unread  # type: ignore[union-attr]
+        for again in ({"refresh": ["said"]}, {"retry": "parse"}):
+            with pytest.raises(BudgetExceededError, match="confirm=0"):
+                df.collect(confirm=0.0, **again)  # type: ignore[arg-type]
+        assert server.n_calls == n
+        df.collect(confirm=0.0)
+        df.collect(confirm=1.0, refresh=["said"])
+        assert server.n_calls == n + 20
+        assert df.estimate().calls == 0
 
 
 class Terminal(io.StringIO):
