@@ -85,7 +85,6 @@ class LookVerbs(Verbs):
         assert made is not None
         return made
 
-
     def collect_schema(self) -> pl.Schema:
         """Names and types of the columns, as `schema`; nothing is run.
 

@@ -71,4 +71,3 @@ def _counted(run: DryRun, asking: Iterable[Step]) -> dict[int, str]:
         elif mine or not run.problems:
             made[id(node)] = share(sum(a.kept for a in mine), sum(len(a.chars) for a in mine))
     return made
-
