@@ -46,14 +46,18 @@ class StepEstimate:
         """How much of it is kept, in words: "kept", "9,997 of 10,000 kept, 3 to ask" or "20 to ask"."""
         return share(self.kept + self.probed, self.calls)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What there is to say of it: the state; of what is to be asked also tokens, money, and what makes it a guess."""
+        if not self.calls:
+            return (self.state,)
+        out = "unknown" if self.tokens_out is None else count(self.tokens_out)
+        price = "price unknown" if self.cost is None else str(self.cost)
+        guess = (f"a guess: no answer of {', '.join(self.rests_on)} is known",) if self.rests_on else ()
+        return (self.state, f"{count(self.tokens_in)} tokens in, {out} out", price, *guess)
+
     def __str__(self) -> str:
-        parts = [self.state]
-        if self.calls:
-            out = "unknown" if self.tokens_out is None else count(self.tokens_out)
-            parts += [f"{count(self.tokens_in)} tokens in, {out} out", "price unknown" if self.cost is None else str(self.cost)]
-        if self.rests_on:
-            parts.append(f"a guess: no answer of {', '.join(self.rests_on)} is known")
-        return " · ".join(parts)
+        return " · ".join(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +103,7 @@ class Estimate:
         return f"{calls} · {count(self.tokens_in)} tokens in, {out} out · {price} · {took}"
 
     def __repr__(self) -> str:
-        width = max((len(s.label) for s in self.steps), default=0)
-        lines = [f"{step.label:<{width}}  {step}" for step in self.steps]
-        return "\n".join([*lines, self.total, *self.notes])
+        return "\n".join([*_aligned([(step.label, *step.parts) for step in self.steps]), self.total, *self.notes])
 
 
 def share(kept: int, calls: int) -> str:
@@ -130,10 +132,15 @@ class Looked:
         """What there is to say of a step; empty, if nothing."""
         return self.notes.get(id(step), "")
 
-    @property
-    def below(self) -> tuple[str, ...]:
-        """The lines below the plan."""
-        return self.told if self.estimate is None else (self.estimate.total, *self.estimate.notes, *self.told)
+    def state(self, step: Step) -> str:
+        """The first of what there is to say of a step: how much of it is kept."""
+        return self.note(step).partition(" · ")[0]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of words as lines, their columns below one another."""
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
+    return ["  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=False)).rstrip() for row in rows]
 
 
 def added(steps: Sequence[StepEstimate], *, notes: Sequence[str] = (), cost: Range | None, seconds: float | None) -> Estimate:

@@ -46,11 +46,13 @@ class Explained(str):
 def explained(looked: Looked, *, rules: bool = False) -> Explained:
     """What was found of a plan, as text and as a page."""
     (plan,) = looked.plans
-    parts = [plan_text(plan, note=looked.note)]
-    parts += ["\n".join(looked.below)] if looked.below else []
+    cost = looked.estimate
+    parts = [plan_text(plan, note=looked.state), *looked.told]
+    parts += [repr(cost)] if cost is not None else []
     parts += [rules_text(looked.trace)] if rules else []
     made = Explained("\n\n".join(parts))
-    below = "".join(f"<div>{html.escape(visible(line))}</div>" for line in looked.below)
+    lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
+    below = "".join(f"<div>{html.escape(visible(line))}</div>" for line in lines)
     used = f"<details><summary>rules</summary><pre>{html.escape(visible(parts[-1]))}</pre></details>" if rules else ""
     made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note)}{below}{used}</div>'
     return made

@@ -11,8 +11,8 @@ from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.visible import visible
 
-WIDE, HIGH, GAP = 360, 28, 20  # pixels of a box, and between boxes
-MOST = 48  # characters of a line in a box; the whole is its tooltip
+WIDE, HIGH, GAP = 440, 28, 20  # pixels of a box, and between boxes
+MOST = 60  # characters of a line in a box; the whole is its tooltip
 STYLE = "font:13px system-ui,sans-serif"
 ASK, DIM = "#0b6bcb", "#5f6b7a"  # what is to be asked; what is kept, and lines
 

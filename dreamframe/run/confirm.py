@@ -29,7 +29,7 @@ def need_confirmed(look: Callable[[], Looked], most: float | None, *, where: str
         print(f"{told}\nThis plan {may} more than {money(most)}. Run it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return
-        raise BudgetExceededError(f"this plan {may} more than confirm={most:g}, and the answer was not yes. Nothing was asked. The estimate:\n{told}")
+        raise BudgetExceededError(f"this plan {may} more than confirm={most:g}, and the answer was not yes. Nothing was asked.")
     learn = f" {PROBE}." if made.cost is not None and made.cost.high is None else ""
     prices = " Give prices that are not known: dr.Session(prices={...})." if made.cost is None else ""
     raise BudgetExceededError(

@@ -57,6 +57,7 @@ class Asked:
     n_rows_probed: int = 0
     chars: list[int] = field(default_factory=list)  # of each request that is not answered
     drawn: int = 0  # of them, those that were answered by another's answer
+    stand_in: Said | None = None  # what stands for an answer where none is known
     is_guess: bool = False  # no answer was known to draw from
     failed: str = ""  # why a probe has no answer
     probe_s: float = 0.0  # the longest probe took
@@ -178,7 +179,8 @@ class DryAsking:
         if not donors:
             account.is_guess = True
             account.drawn += 1
-            text, data, finish = stand_in(account.question, account.step)
+            account.stand_in = account.stand_in or stand_in(account.question, account.step)
+            text, data, finish = account.stand_in
             return (text + self._mark(account) if text and is_free(account, ()) else text), data, finish
         turns = self._turns.setdefault(digest, [])
         if not turns:
