@@ -86,7 +86,8 @@ class OutputVerbs(LookVerbs):
     async def collect_async(self, *, offline: bool | None = None, optimize: Optimize = True, confirm: float | None = None) -> pl.DataFrame:
         """Run the plan without blocking the caller's event loop; arguments as of `collect`.
 
-        >>>         >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
+        >>> import asyncio
+        >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
         (1, 1)
         """
         if confirm is not None:

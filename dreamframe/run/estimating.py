@@ -12,7 +12,7 @@ from dreamframe.plan.step import Step
 from dreamframe.run.calls.dry import Asked
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.dry_run import DryRun
-from dreamframe.run.forecast import Forecast, forecast, range_of, seconds_of
+from dreamframe.run.forecast import Forecast, forecast, pace_of, range_of, seconds_of
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -98,6 +98,7 @@ def _forecast(run: DryRun, account: Asked, spend: Spend, lower: Sequence[Asked],
     donors = run.dry.donors.get(account.question.digest, [])
     made = forecast(account, donors, spend.price(account.question), doubt=_doubt(account, lower, run))
     each_s = next((each for stats in reversed(seen) if (each := _each_s(stats, account)) is not None), None)
+    each_s = pace_of(donors, account.concurrency) if each_s is None else each_s  # of another program's, on this folder
     n_tokens = made.tokens_in + (made.tokens_out or 0.0)
     return replace(made, seconds=seconds_of(account, n_tokens, each_s=each_s, mode=run.options.mode))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ UNSEEN = 3  # times as long as the longest known answer: one that may be among t
 FEW = 8  # known requests, below which tokens are taken to be in proportion to characters
 USUAL = (2.6, 3.6, 4.8)  # characters of a token where nothing was billed yet: at the least, usually, at the most
 MARKS = 12  # characters of a chat format's marks, as tokens.MARKS is generous
+PAUSE_MS = 30_000  # between answers: nobody asked meanwhile
 BATCH_S = 86_400.0  # within which providers answer a batch
 
 
@@ -131,3 +133,13 @@ def seconds_of(asked: Asked, n_tokens: float, *, each_s: float | None, mode: str
     tpm: Any = getattr(llm, "tpm", None)
     return max(math.ceil(m / asked.concurrency) * each, 60 * m / rpm if rpm else 0.0, 60 * n_tokens / tpm if tpm else 0.0)
 
+
+def pace_of(donors: Sequence[Donor], concurrency: int) -> float | None:
+    """Seconds that a round of calls took when the kept answers came, pauses between runs left out; None where too few are known to say.
+
+    >>> pace_of([Donor(("x", None, "stop"), 1, 1, 1, 0, at_ms) for at_ms in range(0, 10_000, 100)], 8)
+    0.8
+    """
+    came = sorted(d.at_ms for d in donors)
+    gaps = [gap for one, two in itertools.pairwise(came) if (gap := two - one) < PAUSE_MS]
+    return sum(gaps) / len(gaps) * concurrency / 1_000 if len(gaps) >= 2 * FEW else None

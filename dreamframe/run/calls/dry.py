@@ -42,6 +42,7 @@ class Donor(NamedTuple):
     n_in: int
     n_out: int
     n_cached: int
+    at_ms: int = 0  # when it came
 
 
 @dataclass(eq=False)
@@ -168,7 +169,7 @@ class DryAsking:
     def _learn(self, question: Question, found: pl.DataFrame, is_there: Sequence[bool], prompts: pl.Series) -> None:
         donors = self.donors.setdefault(question.digest, [])
         if len(donors) < MOST_DONORS and any(is_there):
-            rows = found.select(*SAID, "n_in", "n_out", "n_cached").iter_rows()
+            rows = found.select(*SAID, "n_in", "n_out", "n_cached", "at_ms").iter_rows()
             pairs = zip(rows, is_there, prompts, strict=True)
             donors += [Donor(row[:3], len(p), *row[3:]) for row, there, p in pairs if there and p is not None]
 

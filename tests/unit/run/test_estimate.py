@@ -189,6 +189,18 @@ def test_a_session_that_is_offline_probes_nothing() -> None:
         df.estimate(probe=-1)
 
 
+def test_the_time_is_told_by_the_pace_of_kept_answers(tmp_path: Path) -> None:
+    with Loopback(reply, latency_s=0.05) as slow:
+        llm = model(slow, concurrency=2)
+        with dr.Session(tmp_path):
+            rows(40).prompt(llm, "Sum up: {t}", into="said").collect()
+        with dr.Session(tmp_path):
+            found = rows(140).prompt(llm, "Sum up: {t}", into="said").estimate()
+            unknown = rows(140).prompt(llm, "Something else: {t}", into="said").estimate()
+    assert found.seconds == pytest.approx(100 / 2 * 0.05, rel=0.5)
+    assert unknown.seconds is None
+
+
 def test_a_stored_output_is_a_leaf(tmp_path: Path) -> None:
     df = rows(8).prompt(dr.testing.Echo(), "{t}", into="said")
     with dr.Session(tmp_path):

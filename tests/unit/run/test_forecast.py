@@ -37,3 +37,16 @@ def test_what_is_paid_is_in_the_range(name: str) -> None:
         assert found.high is not None
         outside += not found.low <= price.of_tokens(400 * 50, sum(to_come)) <= found.high
     assert outside <= 2
+
+
+def test_what_a_providers_cache_had_is_cheaper() -> None:
+    (price,) = prices_of({"m": (1.0, 1.0, 0.1)}).values()
+    llm = dr.OpenAI("m", api_key="k")
+    asked = Asked(StepStats("said"), None, Question(llm=llm, system=None, sampling=llm.sampling), chars=[400] * 100)
+    costs = []
+    for n_cached in (0, 80):
+        made = forecast(asked, [Donor(("x", None, "stop"), 400, 100, 10, n_cached)] * 30, price)
+        assert made.rounds is not None
+        costs.append(range_of([made.rounds], is_open=False))
+    assert costs[1].low == pytest.approx(costs[0].low - 0.9 * price.of_tokens(8_000, 0))
+    assert costs[1].high == costs[0].high  # the cache may be cold
