@@ -10,14 +10,18 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.frame.cite import cited
 from dreamframe.frame.habits import ModelHabits
+from dreamframe.frame.look import looked_at
 from dreamframe.frame.tracebacks import short_in
 from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
 from dreamframe.plan.explain import plan_text
+from dreamframe.plan.optimizer.rules import Optimize, chosen
+from dreamframe.plan.page import Explained, explained
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
+from dreamframe.run.confirm import need_confirmed
 from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
@@ -49,9 +53,12 @@ class Model(Value, ModelHabits):
     def __init__(self, step: Train) -> None:
         self.step = step
 
-    def fit(self) -> Model:
-        """Train now, unless the same rows and settings were trained before. Gives the model itself."""
-        current(self.step).fit(self.step)
+    def fit(self, *, optimize: Optimize = True, confirm: float | None = None) -> Model:
+        """Train now, unless the same rows and settings were trained before. Gives the model itself. `optimize` and `confirm` as of `df.collect`: what is
+        estimated is what the rows that it is trained on cost, not what a provider takes for a training."""
+        session = current(self.step)
+        need_confirmed(lambda: session.estimate(self.step, optimize=optimize), confirm, where="fit")
+        session.fit(self.step, optimize=optimize)
         return self
 
     @property
@@ -171,9 +178,10 @@ class Model(Value, ModelHabits):
 
         return to_json(self.step)
 
-    def explain(self) -> str:
-        """The plan as text, the training first."""
-        return plan_text(self.step)
+    def explain(self, *, optimized: Optimize = True, rules: bool = False, cost: bool = False) -> Explained:
+        """The plan as text, the training first: as `df.explain`."""
+        chosen(optimized)
+        return explained(looked_at(self.step, optimized, cost=cost), rules=rules and optimized is not False)
 
     def __repr__(self) -> str:
         return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"

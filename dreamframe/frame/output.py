@@ -1,30 +1,26 @@
-"""Verbs that run the plan, and ways to look at it without running."""
+"""Verbs that run the plan, and hand its rows over."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from dreamframe.arrow import shared
-from dreamframe.errors import SettingError, one_of
-from dreamframe.frame.base import Verbs, whole
+from dreamframe.errors import SettingError
+from dreamframe.frame.look import LookVerbs
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
 from dreamframe.models.habits import described
-from dreamframe.plan.estimate import Estimate
-from dreamframe.plan.explain import plan_dot, plan_html, plan_text, rules_text
-from dreamframe.plan.optimizer.rules import Optimize, optimise
-from dreamframe.plan.picture import plan_svg
-from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.optimizer.rules import Optimize
 from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.ailing import said
 from dreamframe.plan.steps.algebra import relational
-from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
-from dreamframe.run.options import Mode, Retry
+from dreamframe.run.options import Mode, Retry, check_retry
 from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
@@ -35,8 +31,8 @@ if TYPE_CHECKING:
     from dreamframe.hub.push import Published
 
 
-class OutputVerbs(Verbs):
-    """collect, to_*, explain, show."""
+class OutputVerbs(LookVerbs):
+    """collect, to_*, push_to_hub."""
 
     __slots__ = ()
 
@@ -67,16 +63,15 @@ class OutputVerbs(Verbs):
         `optimize=False` runs it as it is written, `optimize={"limit_down": False}` without one rule; `explain(rules=True)` names those that were used.
 
         With `confirm=5.0` the plan is estimated first, as by `estimate()`: where it may cost more than 5 US dollars, a person on the terminal is asked;
-        without one, BudgetExceededError tells the estimate, before anything is spent.
+        without one, BudgetExceededError tells the estimate, before anything is spent. All verbs that run a plan take it.
 
         Raises RowsFailedError where rows failed under on_error="raise", after everything else is done and kept.
 
         >>> dr.frame({"a": [1]}).collect().shape
         (1, 1)
         """
-        session = current(self.step)
-        need_confirmed(lambda: session.estimate(self.step, mode=mode, optimize=optimize).estimate, confirm)
-        return session.collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh, optimize=optimize)
+        self._confirmed("collect", confirm, mode=mode, optimize=optimize, retry=check_retry(retry), refresh=refresh)
+        return current(self.step).collect(self.step, offline=offline, mode=mode, retry=retry, refresh=refresh, optimize=optimize)
 
     def retry(self) -> pl.DataFrame:
         """Run the plan, and ask anew what was answered before and could not be read: `collect(retry="parse")`.
@@ -88,22 +83,26 @@ class OutputVerbs(Verbs):
         """
         return self.collect(retry="parse")
 
-    async def collect_async(self, *, offline: bool | None = None) -> pl.DataFrame:
-        """Run the plan without blocking the caller's event loop.
+    async def collect_async(self, *, offline: bool | None = None, optimize: Optimize = True, confirm: float | None = None) -> pl.DataFrame:
+        """Run the plan without blocking the caller's event loop; arguments as of `collect`.
 
         >>> import asyncio
         >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
         (1, 1)
         """
-        return await current(self.step).collect_async(self.step, offline=offline)
+        if confirm is not None:
+            await asyncio.to_thread(self._confirmed, "collect_async", confirm, optimize=optimize)
+        return await current(self.step).collect_async(self.step, offline=offline, optimize=optimize)
 
-    def collect_batches(self) -> Iterator[pl.DataFrame]:
-        """Run the plan and give its rows batch by batch as they become ready, in order; memory stays bounded by the rows in flight.
+    def collect_batches(self, *, optimize: Optimize = True, confirm: float | None = None) -> Iterator[pl.DataFrame]:
+        """Run the plan and give its rows batch by batch as they become ready, in order; memory stays bounded by the rows in flight. Arguments as of
+        `collect`.
 
         >>> [b.height for b in dr.frame({"a": [1, 2]}).collect_batches()]
         [2]
         """
-        return current(self.step).batches(self.step)
+        self._confirmed("collect_batches", confirm, optimize=optimize)
+        return current(self.step).batches(self.step, optimize=optimize)
 
     def failures(self) -> pl.DataFrame:
         """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
@@ -188,14 +187,6 @@ class OutputVerbs(Verbs):
             raise SettingError(f"describe: {said(exc)}.") from exc
         return self.collect().describe(percentiles, interpolation=interpolation)  # type: ignore[arg-type]
 
-    def collect_schema(self) -> pl.Schema:
-        """Names and types of the columns, as `schema`; nothing is run.
-
-        >>> dr.frame({"a": [1]}).collect_schema()
-        Schema([('a', Int64)])
-        """
-        return self.step.schema
-
     def to_hf_dataset(self) -> datasets.Dataset:
         """Run and give a Hugging Face `Dataset` over the same Arrow memory. Needs the extra `hub`.
 
@@ -205,64 +196,7 @@ class OutputVerbs(Verbs):
         need("datasets", needed_for="to_hf_dataset", extra="hub")
         return as_dataset(self.collect())
 
-    # Looking
-
-    @property
-    def schema(self) -> pl.Schema:
-        """Names and types of the columns; nothing is run.
-
-        >>> dr.frame({"a": [1]}).schema
-        Schema([('a', Int64)])
-        """
-        return self.step.schema
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the columns.
-
-        >>> dr.frame({"a": [1]}).columns
-        ['a']
-        """
-        return self.step.schema.names()
-
-    def explain(self, *, optimized: bool = True, rules: bool = False, cost: bool = False) -> str:
-        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did,
-        and why one that would save calls did not. With `cost=True`, also what each step would ask and cost now, as `estimate()` finds
-        it: nothing is asked, files and kept answers are read.
-
-        Of models that are not at their provider's own address it names the address, of files and weights the whole path. For a plan that was read no
-        file is looked at.
-
-        >>> print(dr.frame({"a": [1]}).filter(pl.col("a") > 0).explain())
-        FILTER [[(col("a")) > (dyn int: 0)]]
-          TABLE 1 rows
-        """
-        if cost:
-            looked = current(self.step).estimate(self.step, optimize=optimized)
-            return looked.explain() + (f"\n\n{rules_text(optimise([self.step]))}" if rules and optimized else "")
-        if not optimized:
-            return plan_text(self.step)
-        is_read = any(step.authority is not None for step in self.step.walk())
-        made = optimise([self.step]) if is_read else current(self.step).optimised(self.step)
-        return plan_text(made.plans[0]) + (f"\n\n{rules_text(made)}" if rules else "")
-
-    def estimate(self, *, probe: int = 0, mode: Mode = "calls") -> Estimate:
-        """What is left to pay when this plan is collected now: calls, tokens, US dollars as a range, seconds; in all and step by step.
-
-        Nothing is asked, unless `probe` says how many rows of each step may be: they are asked and kept, so that the length of answers and the part of
-        the rows that pass a filter are known; the figures are then of the rest. The plan is run as far as it goes with kept answers, functions of yours
-        too; in the place of an answer that is not there stands a kept one to the same question. `mode="batch"` counts what batches cost.
-
-        Prices are list prices and `dr.Session(prices=)`; where one is not known, `cost` is None. Raises OfflineError for probes of an offline session.
-
-        >>> with dr.Session(None):
-        ...     found = dr.frame({"t": ["tea", "jam", "rye"]}).prompt(dr.testing.Echo(), "Say {t}", into="said").estimate(probe=2)
-        >>> found.calls, found.steps[0].state
-        (1, '2 of 3 kept, 1 to ask')
-        """
-        if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
-            raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
-        return current(self.step).estimate(self.step, probe=probe, mode=mode).estimate
+    # Publishing
 
     def to_json(self) -> str:
         """The plan as text, with the rows of tables in memory; files are named. `dr.from_json` reads it. Keys are not in it.
@@ -330,48 +264,9 @@ class OutputVerbs(Verbs):
         what = "Upload rows made with dreamframe"
         return publish.push({**files, **beside}, repo, kind="dataset", private=private, branch=branch, token=token, dry_run=dry_run, message=what)
 
-    def show_graph(self, *, format: Literal["dot", "svg"] = "dot") -> str:
-        """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz.
 
-        >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
-        'digraph plan {'
-        """
-        one_of(format, ("dot", "svg"), "format", where="show_graph")
-        return plan_svg(self.step) if format == "svg" else plan_dot(self.step)
-
-    def show(self, n: int = 5) -> None:
-        """Run for the first n rows and print them. Over prompts, only these n rows are asked.
-
-        >>> dr.frame({"a": [1, 2]}).show(1)
-        shape: (1, 1)
-        ┌─────┐
-        │ a   │
-        │ --- │
-        │ i64 │
-        ╞═════╡
-        │ 1   │
-        └─────┘
-        """
-        print(visible(str(self.preview(n))))
-
-    def preview(self, n: int = 5) -> pl.DataFrame:
-        """Run for the first n rows and give them. Over prompts, only these n rows are asked.
-
-        >>> dr.frame({"a": [1, 2]}).preview(1).to_dicts()
-        [{'a': 1}]
-        """
-        return current(self.step).collect(relational("head", inputs=(self.step,), args=(whole(n, "n", verb="preview"),)))
-
-    def __repr__(self) -> str:
-        columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))
-        return f"dreamframe [{columns}]\n{plan_text(self.step)}\n(lazy: .collect() runs it, .show() looks at some rows)"
-
-    def _repr_html_(self) -> str:
-        return plan_html(self.step)
-
-
-def collect_all(frames: Iterable[OutputVerbs]) -> list[pl.DataFrame]:
-    """Run several plans as one: what they share is computed and asked once.
+def collect_all(frames: Iterable[OutputVerbs], *, optimize: Optimize = True, confirm: float | None = None) -> list[pl.DataFrame]:
+    """Run several plans as one: what they share is computed and asked once. `optimize` and `confirm` as of `df.collect`, for all of them together.
 
     >>> a = dr.frame({"a": [1]})
     >>> [f.height for f in dr.collect_all([a, a.head(0)])]
@@ -387,6 +282,9 @@ def collect_all(frames: Iterable[OutputVerbs]) -> list[pl.DataFrame]:
             )
     if wrong := [f for f in given if not isinstance(f, OutputVerbs)]:
         raise SettingError(f"collect_all: {described(wrong[0])} is among the frames; make it a frame first with dr.frame(...).")
-    return current(*(f.step for f in given)).collect_all([f.step for f in given]) if given else []
-
-
+    if not given:
+        return []
+    plans = [f.step for f in given]
+    session = current(*plans)
+    need_confirmed(lambda: session.estimate(*plans, optimize=optimize), confirm, where="collect_all")
+    return session.collect_all(plans, optimize=optimize)

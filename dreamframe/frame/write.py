@@ -1,4 +1,4 @@
-"""Verbs that write rows to files: whole, or batch by batch as they become ready."""
+"""Verbs that write rows to files: whole, or batch by batch as they become ready. `optimize` and `confirm` of all of them are as of `collect`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.output import OutputVerbs
 from dreamframe.models.habits import described
+from dreamframe.plan.optimizer.rules import Optimize
 from dreamframe.plan.steps.ailing import said
 from dreamframe.store.whole_files import whole_file
 
@@ -25,7 +26,7 @@ class WriteVerbs(OutputVerbs):
 
     __slots__ = ()
 
-    def write_csv(self, path: Target, *, spreadsheet_safe: bool = False, **options: Any) -> None:
+    def write_csv(self, path: Target, *, spreadsheet_safe: bool = False, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write a CSV file, making its folder, or into an open file; options as polars' write_csv. An earlier file stays whole until this one is.
 
         A model's text that begins with =, +, -, @, a tab or a line break is a formula to a spreadsheet, which runs it. With `spreadsheet_safe=True` an
@@ -35,92 +36,103 @@ class WriteVerbs(OutputVerbs):
         >>> dr.scan_csv("out/a.csv").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_csv", path, options, made=spreadsheet_safely if spreadsheet_safe else None)
+        self._write("write_csv", path, options, optimize, confirm, made=spreadsheet_safely if spreadsheet_safe else None)
 
-    def write_parquet(self, path: Target, **options: Any) -> None:
+    def write_parquet(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write a Parquet file, making its folder; options as polars' write_parquet. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_parquet("a.parquet")
         >>> dr.scan_parquet("a.parquet").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_parquet", path, options)
+        self._write("write_parquet", path, options, optimize, confirm)
 
-    def write_ndjson(self, path: Target, **options: Any) -> None:
+    def write_ndjson(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write one JSON object a line, making the folder; options as polars' write_ndjson. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_ndjson("a.ndjson")
         >>> dr.scan_ndjson("a.ndjson").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_ndjson", path, options)
+        self._write("write_ndjson", path, options, optimize, confirm)
 
-    def write_json(self, path: Target) -> None:
+    def write_json(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None) -> None:
         """Run and write a JSON array of row objects, making the folder. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_json("a.json")
         >>> dr.scan_json("a.json").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_json", path, {})
+        self._write("write_json", path, {}, optimize, confirm)
 
-    def write_ipc(self, path: Target, **options: Any) -> None:
+    def write_ipc(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write an Arrow IPC file, making its folder; options as polars' write_ipc. An earlier file stays whole until this one is.
 
         >>> dr.frame({"a": [1]}).write_ipc("a.arrow")
         >>> dr.scan_ipc("a.arrow").to_dicts()
         [{'a': 1}]
         """
-        self._write("write_ipc", path, options)
+        self._write("write_ipc", path, options, optimize, confirm)
 
     # Batch by batch
 
-    def sink_csv(self, path: Target, **options: Any) -> None:
+    def sink_csv(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write a CSV file batch by batch, so that all rows need not fit into memory; options as polars' sink_csv. Otherwise as `write_csv`.
 
         >>> dr.frame({"a": [1]}).sink_csv("a.csv")
         >>> dr.scan_csv("a.csv").to_dicts()
         [{'a': 1}]
         """
-        self._sink("sink_csv", path, options)
+        self._sink("sink_csv", path, options, optimize, confirm)
 
-    def sink_parquet(self, path: Target, **options: Any) -> None:
+    def sink_parquet(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write a Parquet file batch by batch; options as polars' sink_parquet. Otherwise as `write_parquet`.
 
         >>> dr.frame({"a": [1]}).sink_parquet("a.parquet")
         >>> dr.scan_parquet("a.parquet").to_dicts()
         [{'a': 1}]
         """
-        self._sink("sink_parquet", path, options)
+        self._sink("sink_parquet", path, options, optimize, confirm)
 
-    def sink_ndjson(self, path: Target, **options: Any) -> None:
+    def sink_ndjson(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write one JSON object a line batch by batch; options as polars' sink_ndjson. Otherwise as `write_ndjson`.
 
         >>> dr.frame({"a": [1]}).sink_ndjson("a.ndjson")
         >>> dr.scan_ndjson("a.ndjson").to_dicts()
         [{'a': 1}]
         """
-        self._sink("sink_ndjson", path, options)
+        self._sink("sink_ndjson", path, options, optimize, confirm)
 
-    def sink_ipc(self, path: Target, **options: Any) -> None:
+    def sink_ipc(self, path: Target, *, optimize: Optimize = True, confirm: float | None = None, **options: Any) -> None:
         """Run and write an Arrow IPC file batch by batch; options as polars' sink_ipc. Otherwise as `write_ipc`.
 
         >>> dr.frame({"a": [1]}).sink_ipc("a.arrow")
         >>> dr.scan_ipc("a.arrow").to_dicts()
         [{'a': 1}]
         """
-        self._sink("sink_ipc", path, options)
+        self._sink("sink_ipc", path, options, optimize, confirm)
 
-    def _write(self, method: str, path: Target, options: dict[str, Any], *, made: Callable[[pl.DataFrame], pl.DataFrame] | None = None) -> None:
+    def _write(
+        self,
+        method: str,
+        path: Target,
+        options: dict[str, Any],
+        optimize: Optimize,
+        confirm: float | None,
+        *,
+        made: Callable[[pl.DataFrame], pl.DataFrame] | None = None,
+    ) -> None:
         """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
         check_written(method, path, self.schema, options, of=pl.DataFrame)
-        rows = self.collect() if made is None else made(self.collect())
+        self._confirmed(method, confirm, optimize=optimize)
+        rows = self.collect(optimize=optimize) if made is None else made(self.collect(optimize=optimize))
         _whole(path, options, lambda target: getattr(rows, method)(target, **options))
 
-    def _sink(self, method: str, path: Target, options: dict[str, Any]) -> None:
+    def _sink(self, method: str, path: Target, options: dict[str, Any], optimize: Optimize, confirm: float | None) -> None:
         """As `_write`, of rows that come batch by batch."""
         check_written(method, path, self.schema, options, of=pl.LazyFrame)
-        _whole(path, options, lambda target: sunk(self.collect_batches(), self.schema, method, target, options))
+        self._confirmed(method, confirm, optimize=optimize)
+        _whole(path, options, lambda target: sunk(self.collect_batches(optimize=optimize), self.schema, method, target, options))
 
 
 def sunk(batches: Iterator[pl.DataFrame], schema: pl.Schema, method: str, target: Any, options: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from dreamframe.plan.explain import plan_text
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import Step
 
 PROBE = "df.estimate(probe=20) asks 20 rows of each step, keeps them, and learns"
@@ -44,20 +44,20 @@ class StepEstimate:
     @property
     def state(self) -> str:
         """How much of it is kept, in words: "kept", "9,997 of 10,000 kept, 3 to ask" or "20 to ask"."""
-        kept = self.kept + self.probed
+        return share(self.kept + self.probed, self.calls)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What there is to say of it: the state; of what is to be asked also tokens, money, and what makes it a guess."""
         if not self.calls:
-            return "kept" if kept else "nothing to ask"
-        some = f"{kept:,} of {kept + self.calls:,} kept, " if kept else ""
-        return f"{some}{self.calls:,} to ask"
+            return (self.state,)
+        out = "unknown" if self.tokens_out is None else count(self.tokens_out)
+        price = "price unknown" if self.cost is None else str(self.cost)
+        guess = (f"a guess: no answer of {', '.join(self.rests_on)} is known",) if self.rests_on else ()
+        return (self.state, f"{count(self.tokens_in)} tokens in, {out} out", price, *guess)
 
     def __str__(self) -> str:
-        parts = [self.state]
-        if self.calls:
-            out = "unknown" if self.tokens_out is None else count(self.tokens_out)
-            parts += [f"{count(self.tokens_in)} tokens in, {out} out", "price unknown" if self.cost is None else str(self.cost)]
-        if self.rests_on:
-            parts.append(f"a guess: no answer of {', '.join(self.rests_on)} is known")
-        return " · ".join(parts)
+        return " · ".join(self.parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,8 @@ class Estimate:
     @property
     def total(self) -> str:
         """All of it in one line."""
-        if not self.calls and not self.notes:
-            return "nothing to ask: $0"
+        if not self.calls:
+            return "nothing to ask but for what is named here:" if self.notes else "nothing to ask: $0"
         out = "unknown" if self.tokens_out is None else count(self.tokens_out)
         price = f"price unknown ({', '.join(self.unknown_prices)})" if self.cost is None else str(self.cost)
         took = "time unknown" if self.seconds is None else duration(self.seconds)
@@ -103,23 +103,49 @@ class Estimate:
         return f"{calls} · {count(self.tokens_in)} tokens in, {out} out · {price} · {took}"
 
     def __repr__(self) -> str:
-        width = max((len(s.label) for s in self.steps), default=0)
-        lines = [f"{step.label:<{width}}  {step}" for step in self.steps]
-        return "\n".join([*lines, self.total, *self.notes])
+        return "\n".join([*_aligned([(step.label, *step.parts) for step in self.steps]), self.total, *self.notes])
+
+
+def share(kept: int, calls: int) -> str:
+    """How much is kept, in words.
+
+    >>> share(10_000, 0), share(9_997, 3), share(0, 20)
+    ('kept', '9,997 of 10,000 kept, 3 to ask', '20 to ask')
+    """
+    if not calls:
+        return "kept" if kept else "nothing to ask"
+    some = f"{kept:,} of {kept + calls:,} kept, " if kept else ""
+    return f"{some}{calls:,} to ask"
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What one look at a plan found."""
+    """What one look at plans found."""
 
-    estimate: Estimate
-    plan: Step  # as it will run
-    notes: Mapping[int, str]  # id of a step of that plan → what explain says of it
+    plans: tuple[Step, ...]  # as they will run
+    notes: Mapping[int, str]  # id of a step of those plans → what explain says of it
+    estimate: Estimate | None = None  # where it was asked for
+    rules: Sequence[Optimised] = ()  # what the rules did
+    told: tuple[str, ...] = ()  # what explain says of all of it
 
-    def explain(self) -> str:
-        """The plan with what each step will ask, and the total."""
-        text = plan_text(self.plan, note=lambda step: f"  · {self.notes[id(step)]}" if id(step) in self.notes else "")
-        return "\n".join([text, "", self.estimate.total, *self.estimate.notes])
+    @property
+    def helpers(self) -> frozenset[int]:
+        """Ids of the steps that nobody wrote."""
+        return frozenset().union(*(made.helpers for made in self.rules))
+
+    def note(self, step: Step) -> str:
+        """What there is to say of a step; empty, if nothing."""
+        return self.notes.get(id(step), "")
+
+    def state(self, step: Step) -> str:
+        """The first of what there is to say of a step: how much of it is kept."""
+        return self.note(step).partition(" · ")[0]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of words as lines, their columns below one another."""
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
+    return ["  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=False)).rstrip() for row in rows]
 
 
 def added(steps: Sequence[StepEstimate], *, notes: Sequence[str] = (), cost: Range | None, seconds: float | None) -> Estimate:

@@ -2,49 +2,77 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import NamedTuple
 
-from dreamframe.plan.hidden import readable
+from dreamframe.plan.hidden import ONLY, readable
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import RoundsStep, Step
 from dreamframe.redaction.redactor import Redactor
-from dreamframe.redaction.visible import in_line, visible
+from dreamframe.redaction.visible import in_line
 
 
-def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", is_kept: bool = False) -> str:
+def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", helpers: Container[int] = (), is_kept: bool = False) -> str:
     """One line a step, the last step first, inputs indented below it, as polars' own explain() does.
 
-    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path.
+    A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path. Steps that
+    nobody wrote, `helpers` by their ids, have no line.
     """
-    seen: dict[int, int] = {}
     hides = plan_redactor([step])
-    shared = _read_twice(step)
-    lines: list[str] = []
-    waiting = [(step, 0)]
-    while waiting:
-        node, depth = waiting.pop()
-        indent = "  " * depth
-        if id(node) in seen:
-            lines.append(f"{indent}[{seen[id(node)]}] as above")
-            continue
-        number = ""
-        if id(node) in shared:
-            seen[id(node)] = len(seen) + 1
-            number = f"[{seen[id(node)]}] "
-        lines.append(f"{indent}{number}{by_name(node, (line if is_kept else whole_line)(node, hides), hides)}{note(node)}")
-        waiting += [(below, depth + 1) for below in reversed(node.inputs)]
+    said = line if is_kept else whole_line
+    lines = [
+        "  " * one.depth + one.text(lambda node: said(node, hides), hides) + dotted(note(one.step) if one.is_first else "") for one in drawn(step, helpers)
+    ]
     return "\n".join(lines)
 
 
-def rules_text(made: Optimised) -> str:
+def dotted(note: str) -> str:
+    """What is said of a step, as its line ends with it."""
+    return f"  · {note}" if note else ""
+
+
+class Drawn(NamedTuple):
+    """A line of a plan: a step, or that it was drawn above."""
+
+    step: Step
+    depth: int
+    number: int  # of a step that is read more than once; 0 for others
+    is_first: bool
+
+    def text(self, said: Callable[[Step], str], hides: Redactor) -> str:
+        """The line, without what stands before it for its depth."""
+        if not self.is_first:
+            return f"[{self.number}] as above"
+        is_masked = bool(self.step.models()) and ONLY in self.step.describe()
+        branch = " · only where its branch is taken" if is_masked else ""
+        return (f"[{self.number}] " if self.number else "") + by_name(self.step, said(self.step), hides) + branch
+
+
+def drawn(step: Step, helpers: Container[int] = ()) -> Iterator[Drawn]:
+    """The lines of a plan, the last step first. `helpers`: ids of steps that have none."""
+    seen: dict[int, int] = {}
+    shared = _read_twice(step)
+    waiting = [(step, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        while id(node) in helpers and len(node.inputs) == 1 and not isinstance(node, RoundsStep):
+            node = node.inputs[0]
+        if id(node) in seen:
+            yield Drawn(node, depth, seen[id(node)], is_first=False)
+            continue
+        if id(node) in shared:
+            seen[id(node)] = len(seen) + 1
+        yield Drawn(node, depth, seen.get(id(node), 0), is_first=True)
+        waiting += [(below, depth + 1) for below in reversed(node.inputs)]
+
+
+def rules_text(used: Sequence[Optimised]) -> str:
     """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place. Then where a rule would
     save calls and does not, since something else would change."""
-    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in made.trace]
-    done = ["rules, in the order in which they were used:", *uses] if made.trace else ["rules: none was used"]
-    kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for h in made.held]
+    uses = [f"  {use.rule}: {whole_line(use.step)} → {whole_line(use.made)}" for made in used for use in made.trace]
+    done = ["rules, in the order in which they were used:", *uses] if uses else ["rules: none was used"]
+    kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for made in used for h in made.held]
     return "\n".join([*done, *(["not used, since rows, numbers of samples or errors would be others:", *dict.fromkeys(kept)] if kept else [])])
 
 
@@ -79,7 +107,7 @@ def _read_twice(step: Step) -> set[int]:
     return {i for i, n in counts.items() if n > 1}
 
 
-def plan_dot(step: Step) -> str:
+def plan_dot(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
     """The plan in Graphviz' DOT language, data flowing downwards.
 
     >>> import polars as pl
@@ -93,36 +121,10 @@ def plan_dot(step: Step) -> str:
     nodes = step.walk()
     number = {id(n): i for i, n in enumerate(nodes)}
     hides = plan_redactor([step])
-    labels = [f"  s{i} [label={_quoted(by_name(n, whole_line(n, hides), hides))}];" for i, n in enumerate(nodes)]
+    labels = [f"  s{i} [label={_quoted(by_name(n, whole_line(n, hides), hides) + dotted(note(n)))}];" for i, n in enumerate(nodes)]
     arrows = [f"  s{number[id(b)]} -> s{number[id(n)]};" for n in nodes for b in n.inputs]
     return "\n".join(["digraph plan {", '  node [shape=box, fontname="sans-serif"];', *labels, *arrows, "}"])
 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def plan_html(step: Step) -> str:
-    """Schema and plan for a notebook. Everything is escaped: names and prompts may hold markup."""
-    hides = plan_redactor([step])
-    rows = "".join(
-        f"<tr><td>{html.escape(visible(hides.text(name)))}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
-    )
-    return (
-        '<div class="dreamframe"><table><thead><tr><th>column</th><th>type</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table><pre>{html.escape(plan_text(step))}</pre>{_prompts_html(step, hides)}"
-        "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
-    )
-
-
-def _prompts_html(step: Step, hides: Redactor) -> str:
-    """What each step says to its model, folded: the texts of its prompt and its system prompt, as they stand in the plan."""
-    made: list[str] = []
-    for node in step.walk():
-        prompt = getattr(node, "prompt", None)
-        held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
-        texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
-        if texts:
-            said = "".join(f"<dt>{html.escape(name)}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
-            made.append(f"<details><summary>prompt of {html.escape(in_line(hides.text(node.label)))}</summary><dl>{said}</dl></details>")
-    return "".join(made)

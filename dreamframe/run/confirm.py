@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 from dreamframe.errors import BudgetExceededError, SettingError
 from dreamframe.models.habits import described
-from dreamframe.plan.estimate import PROBE, Estimate, money
+from dreamframe.plan.estimate import PROBE, Looked, money
 from dreamframe.redaction.visible import visible
 
 
-def need_confirmed(estimate: Callable[[], Estimate], most: float | None) -> None:
+def need_confirmed(look: Callable[[], Looked], most: float | None, *, where: str) -> None:
     """Return if a plan costs no more than `most` US dollars, or a person on the terminal says yes to it. Raises BudgetExceededError, with the estimate and
     what to do, where there is no terminal, and where the person does not. Asks no model."""
     if most is None:
         return
     if isinstance(most, bool) or not isinstance(most, (int, float)) or not most >= 0:
-        raise SettingError(f"collect: confirm={described(most)} is not an amount; give US dollars, as confirm=5.0.")
-    made = estimate()
+        raise SettingError(f"{where}: confirm={described(most)} is not an amount; give US dollars, as confirm=5.0.")
+    made = look().estimate
+    assert made is not None
     if made.cost is not None and made.cost.high is not None and made.cost.high <= most:
         return
     told = visible(repr(made))
@@ -28,7 +29,7 @@ def need_confirmed(estimate: Callable[[], Estimate], most: float | None) -> None
         print(f"{told}\nThis plan {may} more than {money(most)}. Run it? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() in ("y", "yes"):
             return
-        raise BudgetExceededError(f"this plan {may} more than confirm={most:g}, and the answer was not yes. Nothing was asked. The estimate:\n{told}")
+        raise BudgetExceededError(f"this plan {may} more than confirm={most:g}, and the answer was not yes. Nothing was asked.")
     learn = f" {PROBE}." if made.cost is not None and made.cost.high is None else ""
     prices = " Give prices that are not known: dr.Session(prices={...})." if made.cost is None else ""
     raise BudgetExceededError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ from dreamframe.run.calls.dry import Asked, Donor
 
 ROUNDS = 400  # of the bootstrap
 OUTSIDE = 0.005  # of the rounds, on either side of the range
+UNSEEN = 3  # times as long as the longest known answer: one that may be among those to come
 FEW = 8  # known requests, below which tokens are taken to be in proportion to characters
 USUAL = (2.6, 3.6, 4.8)  # characters of a token where nothing was billed yet: at the least, usually, at the most
 MARKS = 12  # characters of a chat format's marks, as tokens.MARKS is generous
+PAUSE_MS = 30_000  # between answers: nobody asked meanwhile
 BATCH_S = 86_400.0  # within which providers answer a batch
 
 
@@ -57,11 +60,12 @@ def forecast(asked: Asked, donors: Sequence[Donor], price: Price | None, *, doub
     if price is not None and m:
         cached = sum(d.n_cached for d in billed) / max(1, sum(d.n_in for d in billed))
         draw = random.Random(m)
+        longer = _and_a_longer_one(lengths, most)
         lows, highs = [], []
         for _ in range(ROUNDS):
             calls = m * (max(0.0, draw.gauss(1.0, doubt)) if doubt else 1.0)
             each = n_in / m * (_mean(draw.choices(off, k=min(len(off), 200))) if billed else draw.choice(off))
-            low, high = (_drawn_mean(lengths, calls, draw),) * 2 if lengths else (1.0, float(most or 0))
+            low, high = (_drawn_mean(lengths, calls, draw), _drawn_mean(longer, calls, draw)) if lengths else (1.0, float(most or 0))
             lows.append(calls * price.of_tokens(each, low, each * cached))
             highs.append(calls * (price.at_most(each, high) if price.written else price.of_tokens(each, high)))
         rounds = tuple(lows), tuple(highs)
@@ -72,6 +76,14 @@ def forecast(asked: Asked, donors: Sequence[Donor], price: Price | None, *, doub
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def _and_a_longer_one(lengths: Sequence[int], most: int | None) -> list[int]:
+    """Lengths, and one that nobody has seen yet: that there are no longer ones among a few known answers may be luck."""
+    if not lengths:
+        return []
+    unseen = UNSEEN * max(lengths)
+    return [*lengths, unseen if most is None else min(most, unseen)]
 
 
 def _drawn_mean(lengths: Sequence[int], calls: float, draw: random.Random) -> float:
@@ -121,3 +133,13 @@ def seconds_of(asked: Asked, n_tokens: float, *, each_s: float | None, mode: str
     tpm: Any = getattr(llm, "tpm", None)
     return max(math.ceil(m / asked.concurrency) * each, 60 * m / rpm if rpm else 0.0, 60 * n_tokens / tpm if tpm else 0.0)
 
+
+def pace_of(donors: Sequence[Donor], concurrency: int) -> float | None:
+    """Seconds that a round of calls took when the kept answers came, pauses between runs left out; None where too few are known to say.
+
+    >>> pace_of([Donor(("x", None, "stop"), 1, 1, 1, 0, at_ms) for at_ms in range(0, 10_000, 100)], 8)
+    0.8
+    """
+    came = sorted(d.at_ms for d in donors)
+    gaps = [gap for one, two in itertools.pairwise(came) if (gap := two - one) < PAUSE_MS]
+    return sum(gaps) / len(gaps) * concurrency / 1_000 if len(gaps) >= 2 * FEW else None

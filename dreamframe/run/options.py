@@ -49,10 +49,11 @@ class RunOptions:
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 
-def check_retry(retry: Retry | None) -> None:
-    """Raise SettingError for another word."""
+def check_retry(retry: Retry | None) -> Retry | None:
+    """The word. Raises SettingError for another one."""
     if retry is not None:
         one_of(retry, get_args(Retry), "retry", where="collect")
+    return retry
 
 
 def names_to_refresh(plans: Sequence[Step], names: Sequence[str]) -> frozenset[str]:

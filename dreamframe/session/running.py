@@ -14,12 +14,12 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import chosen
+from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
 from dreamframe.run import active, loop
-from dreamframe.run.options import Mode, Retry, RunOptions
+from dreamframe.run.options import Mode, Retry, RunOptions, names_to_refresh
 from dreamframe.run.progress import Progress
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.opening import Opening
@@ -59,12 +59,24 @@ class Running:
 
         return Run(self.opening.stores, replace(self.options, **changes), knows=self._hides)
 
-    def estimate(self, step: Step, *, probe: int = 0, **changes: Any) -> Looked:
-        """What a plan will ask and cost. Without probes nothing is asked, and no folder is made where there is none."""
-        from dreamframe.run.dry_run import estimated
+    def looked(self, step: Step, optimize: Optimize) -> Looked:
+        """A plan as it would run, and what of it is kept. Looks at a folder that is there, and makes none."""
+        rules = chosen(optimize)
+        if not self.opening.is_there:
+            made = optimise([step], rules=rules)
+            return Looked(made.plans, {}, rules=(made,))
+        from dreamframe.run.states import states
+
+        with self.opening.held():
+            return loop.run(states(self.opening.stores, replace(self.options, optimize=optimize), step, knows=self._hides))
+
+    def estimate(self, steps: Sequence[Step], *, probe: int = 0, refresh: Sequence[str] = (), **changes: Any) -> Looked:
+        """What plans will ask and cost. Without probes nothing is asked, and no folder is made where there is none."""
+        from dreamframe.run.estimating import estimated
 
         one_of(changes.get("mode", "calls"), get_args(Mode), "mode", where="estimate")
-        options, stats = replace(self.options, **changes), RunStats()
+        chosen(changes.get("optimize", True))
+        options, stats = replace(self.options, refresh=names_to_refresh(steps, refresh), **changes), RunStats()
         if probe and options.offline:
             raise OfflineError("estimate: probe= asks some rows, and offline=True allows no call; without probe= nothing is asked.")
         seen = list(self.stats)
@@ -73,7 +85,7 @@ class Running:
         opening = self.opening if probe or self.opening.is_there else Opening(None)
         try:
             with opening.held():
-                return loop.run(estimated(opening.stores, options, stats, step, probe=probe, seen=seen, knows=self._hides))
+                return loop.run(estimated(opening.stores, options, stats, steps, probe=probe, seen=seen, knows=self._hides))
         finally:
             if opening is not self.opening:
                 opening.close()

@@ -13,7 +13,7 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimised, optimise
+from dreamframe.plan.optimizer.rules import Optimised, Optimize, optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.files import expanded
 from dreamframe.redaction.visible import visible
@@ -147,18 +147,18 @@ class Session:
         plans = [step_of(one) for one in steps]
         return self._running.collect(plans, retry=retry, refresh=names_to_refresh(plans, refresh), **options)
 
-    async def collect_async(self, step: Step | HasStep, *, offline: bool | None = None) -> pl.DataFrame:
-        """Run a plan without blocking the caller's event loop."""
+    async def collect_async(self, step: Step | HasStep, **options: Any) -> pl.DataFrame:
+        """Run a plan without blocking the caller's event loop; options as of `df.collect_async`."""
         running = self._running
         with self._opening.held():
-            run = running.begin(offline=offline)
+            run = running.begin(**options)
             plan = step_of(step)
             return (await loop.run_from(running.whole([plan], run, lambda: run.collect_all([plan]))))[0]
 
-    def batches(self, step: Step | HasStep) -> Iterator[pl.DataFrame]:
+    def batches(self, step: Step | HasStep, **options: Any) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
         with self._opening.held():
-            plan, run = step_of(step), self._running.begin()
+            plan, run = step_of(step), self._running.begin(**options)
             handed = loop.Handover[pl.DataFrame](lambda: run.batches(plan))
             job = loop.Job(self._running.whole([plan], run, handed.fill))
             try:
@@ -166,10 +166,10 @@ class Session:
             finally:
                 job.cancel()
 
-    def fit(self, step: ModelStep) -> Artefact:
+    def fit(self, step: ModelStep, **options: Any) -> Artefact:
         """Train a model, unless it was trained before."""
         with self._opening.held():
-            run = self._running.begin()
+            run = self._running.begin(**options)
             with self._running.shown(run):
                 return loop.run(self._running.whole([step], run, lambda: run.fit(step)))
 
@@ -177,9 +177,13 @@ class Session:
         """The plan as it would run now, and the rules that made it so. Looks at a folder that is there, and makes none."""
         return self._running.look().optimised(step) if self._opening.is_there else optimise([step])
 
-    def estimate(self, step: Step, **settings: Any) -> Looked:
-        """What a plan will ask and cost, and the plan as it would run; settings as of `df.estimate`."""
-        return self._running.estimate(step, **settings)
+    def looked(self, step: Step, *, optimize: Optimize = True) -> Looked:
+        """The plan as it would run now, and what of it is kept."""
+        return self._running.looked(step, optimize)
+
+    def estimate(self, *steps: Step, **settings: Any) -> Looked:
+        """What plans will ask and cost, and the plans as they would run; settings as of `df.estimate`, and `retry` and `refresh` as of `df.collect`."""
+        return self._running.estimate(steps, **settings)
 
     # Looking
 

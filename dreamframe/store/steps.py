@@ -132,8 +132,7 @@ class StepOutputs:
     def forget(self, steps: Collection[str]) -> None:
         """Remove the outputs of all plans that hold one of these steps, each named by the first 12 digits of its key."""
         for record in self.all():
-            plan = record.get("plan")
-            if isinstance(plan, list) and any(isinstance(node, dict) and node.get("key") in steps for node in plan):
+            if holds_one(record, steps):
                 self._checked.pop(str(record.get("key")), None)
                 self._files.remove_entry(self._layout.steps / record["folder"])
 
@@ -155,6 +154,12 @@ class StepOutputs:
         except damage(CorruptFileError) as exc:
             set_aside(self._files, self._layout, folder, str(exc)[:300])
         return None
+
+
+def holds_one(record: Mapping[str, Any], steps: Collection[str]) -> bool:
+    """Whether the plan of an output holds one of these steps, each named by the first 12 digits of its key."""
+    plan = record.get("plan")
+    return isinstance(plan, list) and any(isinstance(node, dict) and node.get("key") in steps for node in plan)
 
 
 def as_stored(schema: Mapping[str, Any]) -> pl.Schema:

@@ -241,7 +241,7 @@ class Sort(Relational):
         return reading(flat(self.args))
 
     def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
-        return frames[0].sort([_typed(key, frames[0]) for key in _flat(self.args)], **dict(self.options))
+        return frames[0].sort([_typed(key, frames[0]) for key in flat(self.args)], **dict(self.options))
 
     def passes(self) -> Mapping[str, str]:
         return {c: c for c in self.schema}

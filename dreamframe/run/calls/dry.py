@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import struct
 import time
@@ -13,9 +14,12 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from dreamframe.errors import RunError
 from dreamframe.models.answer import as_read
 from dreamframe.models.request import Failure, Question, Replies
 from dreamframe.run.calls.journal_first import RunAsking
+from dreamframe.run.calls.renewal import Renewal
+from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import StepStats
 from dreamframe.store.answers import SAID, Answers
 from dreamframe.store.ends import STOP
@@ -26,6 +30,10 @@ FREE_TEXT = 0.5  # answers of which more than such a part differ from all others
 STAND_INS = ("Yes", "1", "0.5", "A", "{}")
 
 
+class TooManyError(RunError):
+    """A look that was to be short."""
+
+
 class Donor(NamedTuple):
     """A kept answer, to learn from."""
 
@@ -34,6 +42,7 @@ class Donor(NamedTuple):
     n_in: int
     n_out: int
     n_cached: int
+    at_ms: int = 0  # when it came
 
 
 @dataclass(eq=False)
@@ -49,6 +58,7 @@ class Asked:
     n_rows_probed: int = 0
     chars: list[int] = field(default_factory=list)  # of each request that is not answered
     drawn: int = 0  # of them, those that were answered by another's answer
+    stand_in: Said | None = None  # what stands for an answer where none is known
     is_guess: bool = False  # no answer was known to draw from
     failed: str = ""  # why a probe has no answer
     probe_s: float = 0.0  # the longest probe took
@@ -61,10 +71,14 @@ class Asked:
 class DryAsking:
     """Answers of a run that only looks; with `probe`, so many rows of each step are asked after all, and kept, and all others fail."""
 
-    def __init__(self, answers: Answers, asking: RunAsking, *, probe: int, donors: dict[str, list[Donor]] | None = None) -> None:
+    def __init__(
+        self, answers: Answers, asking: RunAsking, options: RunOptions, *, probe: int, donors: dict[str, list[Donor]] | None = None, most: int | None = None
+    ) -> None:
         self._answers, self._asking, self._probe = answers, asking, probe
+        self._renewing = Renewal(answers, options.renew)  # which is never committed
         self.donors: dict[str, list[Donor]] = {} if donors is None else donors  # by digest of the question
         self._before = {digest: list(known) for digest, known in self.donors.items()}
+        self._left = math.inf if most is None else most  # requests that may be looked at
         self.asked: dict[tuple[str, str], Asked] = {}  # by key of the step as it was written, and digest of the question
         self._seen: set[bytes] = set()  # requests that are counted
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -75,7 +89,14 @@ class DryAsking:
         self, stats: StepStats, step: Any, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int
     ) -> Replies:
         """Answers to a batch of prompts, in their order."""
-        place = (stats.key, question.digest)
+        place, requested = (stats.key, question.digest), keys
+        keys = self._renewing.keys(keys, all_of=stats.is_refreshed)
+        self._left -= len(keys)
+        if self._left < 0:
+            raise TooManyError("more requests than this look was to count")
+        if (now := self._answers.renewals.now(requested)) != keys:  # asked anew: the answers of before tell how long they are
+            old = self._answers.lookup(now)
+            self._learn(question, old, old["found"].to_list(), prompts)
         account = self.asked.setdefault(place, Asked(stats, step, question))
         async with self._locks.setdefault(place, asyncio.Lock()):
             found = self._answers.lookup(keys)
@@ -83,11 +104,13 @@ class DryAsking:
             new = self._new(keys, is_there)
             if self._probe > account.n_rows_probed and new:
                 chosen = self._chosen(account, new)
-                await self._probed(account, [keys[i] for i in chosen], prompts.gather(chosen), [samples[i] for i in chosen], order)
+                await self._probed(account, [requested[i] for i in chosen], prompts.gather(chosen), [samples[i] for i in chosen], order)
                 found = self._answers.lookup(keys)
                 is_there = found["found"].to_list()
                 new = self._new(keys, is_there)
-            return self._replies(account, found, is_there, set(new), keys, prompts, samples)
+            self._asking.asked_now.update(key for key, there in zip(requested, is_there, strict=True) if key is not None and not there)
+            made, failures = self._replies(account, found, is_there, set(new), keys, prompts)
+            return Replies(made if question.form == "input" else as_read(made), failures, samples, requested)
 
     def _new(self, keys: Sequence[bytes | None], is_there: Sequence[bool]) -> list[int]:
         """Positions of the requests that nobody has answered, each once in the run."""
@@ -123,8 +146,7 @@ class DryAsking:
         new: set[int],
         keys: Sequence[bytes | None],
         prompts: pl.Series,
-        samples: Sequence[int],
-    ) -> Replies:
+    ) -> tuple[pl.DataFrame, dict[int, Failure]]:
         question, failures = account.question, dict[int, Failure]()
         said: list[Said] = list(found.select(SAID).iter_rows())
         self._learn(question, found, is_there, prompts)
@@ -142,13 +164,12 @@ class DryAsking:
                 failures[i] = Failure("NotAsked", "", "", 0)
             else:
                 said[i] = self._drawn(account)
-        made = pl.DataFrame(said, schema={"text": pl.String, "data": pl.Binary, "finish": pl.String}, orient="row")
-        return Replies(made if question.form == "input" else as_read(made), failures, samples, keys)
+        return pl.DataFrame(said, schema={"text": pl.String, "data": pl.Binary, "finish": pl.String}, orient="row"), failures
 
     def _learn(self, question: Question, found: pl.DataFrame, is_there: Sequence[bool], prompts: pl.Series) -> None:
         donors = self.donors.setdefault(question.digest, [])
         if len(donors) < MOST_DONORS and any(is_there):
-            rows = found.select(*SAID, "n_in", "n_out", "n_cached").iter_rows()
+            rows = found.select(*SAID, "n_in", "n_out", "n_cached", "at_ms").iter_rows()
             pairs = zip(rows, is_there, prompts, strict=True)
             donors += [Donor(row[:3], len(p), *row[3:]) for row, there, p in pairs if there and p is not None]
 
@@ -159,7 +180,8 @@ class DryAsking:
         if not donors:
             account.is_guess = True
             account.drawn += 1
-            text, data, finish = stand_in(account.question, account.step)
+            account.stand_in = account.stand_in or stand_in(account.question, account.step)
+            text, data, finish = account.stand_in
             return (text + self._mark(account) if text and is_free(account, ()) else text), data, finish
         turns = self._turns.setdefault(digest, [])
         if not turns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+import polars as pl
 import pytest
 
 import dreamframe as dr
@@ -34,9 +35,48 @@ def test_another_format_is_refused() -> None:
 
 def test_prompts_fold_open_in_a_notebook_and_break_nothing() -> None:
     evil = "</pre></details><script>alert(1)</script> {t}"
-    page = dr.frame({"t": ["x"]}).prompt(dr.testing.Echo(), evil, system="<b>Be brief</b>", into="said")._repr_html_()
-    drawn = ET.fromstring(page)
-    (folded,) = drawn.findall("details")
-    assert folded.findtext("summary") == "prompt of said"
-    assert [said.text for said in folded.findall(".//pre")] == ["<b>Be brief</b>", evil]
-    assert drawn.findall(".//script") == []
+    df = dr.frame({"t": ["x"]}).prompt(dr.testing.Echo(), evil, system="<b>Be brief</b>", into="said")
+    for page in (df._repr_html_(), df.explain(rules=True)._repr_html_()):
+        drawn = ET.fromstring(page)
+        (folded,) = drawn.findall(".//details[@class='said']")
+        assert str(folded.findtext("summary")).startswith("PROMPT said")
+        assert [said.text for said in folded.findall(".//pre")] == ["<b>Be brief</b>", evil]
+        assert drawn.findall(".//script") == []
+
+
+def test_what_is_kept_stands_in_text_page_and_picture() -> None:
+    rows = dr.frame({"t": [f"row {i}" for i in range(40)]})
+    with dr.Session(None):
+        asked = rows.prompt(dr.testing.Echo(), "{t}", into="said")
+        df = asked.prompt(dr.testing.Echo(), "{said}", into="again")
+        assert "·" not in df.explain()
+        asked.head(30).collect()
+        said, drawn = df.explain(), df.show_graph(format="svg", optimized=True)
+        for part in ("30 of 40 kept, 10 to ask", "unknown until said is asked"):
+            assert [f"· {part}" in said, part in said._repr_html_(), part in drawn, part in df.show_graph(optimized=True)] == [True] * 4
+        assert {part in df.show_graph() for part in ("30 of", "to ask")} == {False}
+        df.collect()
+        assert df.explain().splitlines()[0].endswith("· kept")
+        assert 'class="state kept">kept' in df.explain()._repr_html_()
+        assert "40 to ask" in asked.prompt(dr.testing.Echo(), "Say {t}", into="b").explain(cost=True)._repr_html_()
+
+
+def test_looking_at_what_is_kept_runs_no_function_and_asks_nothing() -> None:
+    ran: list[int] = []
+
+    def twice(row: dict[str, int]) -> dict[str, int]:
+        ran.append(row["i"])
+        return {"w": 2 * row["i"]}
+
+    llm = dr.testing.Echo()
+    with dr.Session(None):
+        asked = dr.frame({"i": range(5)}).prompt(llm, "{i}", into="said")
+        asked.head(2).collect()
+        mapped = asked.map(twice, schema={"w": pl.Int64}).prompt(llm, "{w}", into="more")
+        n = llm.calls
+        assert "not looked up: map runs a function of yours; explain(cost=True) counts" in mapped.explain()
+        assert (ran, llm.calls) == ([], n)
+        many = dr.frame({"i": range(26_000)}).prompt(llm, "{i}", into="said")
+        assert "not looked up: the requests are many" in many.explain()
+        assert asked.explain().splitlines()[0].endswith("2 of 5 kept, 3 to ask")
+        assert llm.calls == n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import itertools
 import json
@@ -36,6 +37,8 @@ def rows(n: int = ROWS) -> dr.Frame:
 
 def reply(body: dict[str, Any]) -> str:
     prompt = body["messages"][-1]["content"]
+    if "at length" in prompt:
+        return said(random.Random(prompt), 1, 200)
     if "sampled" in prompt:
         return said(random.Random(next(SAMPLES)), 4, 20)
     draw = random.Random(prompt)
@@ -78,6 +81,7 @@ PLANS: dict[str, tuple[Callable[[dr.OpenAI], dr.Frame], Callable[[dr.Frame], dr.
     "filtered by a model": (filtered, None, 120),
     "joined": (joined, None, 100),
     "sampled": (three, None, 60),
+    "answers of very different lengths": (lambda llm: rows().prompt(llm, "Tell at length of {t}", into="said"), None, 150),
 }
 
 
@@ -185,6 +189,18 @@ def test_a_session_that_is_offline_probes_nothing() -> None:
         df.estimate(probe=-1)
 
 
+def test_the_time_is_told_by_the_pace_of_kept_answers(tmp_path: Path) -> None:
+    with Loopback(reply, latency_s=0.05) as slow:
+        llm = model(slow, concurrency=2)
+        with dr.Session(tmp_path):
+            rows(40).prompt(llm, "Sum up: {t}", into="said").collect()
+        with dr.Session(tmp_path):
+            found = rows(140).prompt(llm, "Sum up: {t}", into="said").estimate()
+            unknown = rows(140).prompt(llm, "Something else: {t}", into="said").estimate()
+    assert found.seconds == pytest.approx(100 / 2 * 0.05, rel=0.5)
+    assert unknown.seconds is None
+
+
 def test_a_stored_output_is_a_leaf(tmp_path: Path) -> None:
     df = rows(8).prompt(dr.testing.Echo(), "{t}", into="said")
     with dr.Session(tmp_path):
@@ -202,6 +218,75 @@ def test_confirm_raises_before_anything_is_spent(server: Loopback) -> None:
         with pytest.raises(SettingError, match="confirm='5'"):
             df.collect(confirm="5")  # type: ignore[arg-type]
         assert df.collect(confirm=5.0).height == ROWS
+
+
+DOORS: dict[str, Callable[[dr.Frame, Path, float], Any]] = {
+    "collect": lambda df, _, most: df.collect(confirm=most),
+    "collect_batches": lambda df, _, most: list(df.collect_batches(confirm=most)),
+    "collect_async": lambda df, _, most: asyncio.run(df.collect_async(confirm=most)),
+    "collect_all": lambda df, _, most: dr.collect_all([df, df.head(2)], confirm=most),
+    "show": lambda df, _, most: df.show(confirm=most),
+    "preview": lambda df, _, most: df.preview(confirm=most),
+    "write_csv": lambda df, path, most: df.write_csv(path, confirm=most),
+    "write_json": lambda df, path, most: df.write_json(path, confirm=most),
+    "write_parquet": lambda df, path, most: df.write_parquet(path, confirm=most),
+    "sink_ndjson": lambda df, path, most: df.sink_ndjson(path, confirm=most),
+    "fit": lambda df, _, most: df.train(dr.SFT("base", steps=2), prompt="t", completion="said").fit(confirm=most),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_stops_before_it_spends(door: str, server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with dr.Session(None, prices=PRICES):
+        df = rows(6).prompt(model(server, max_tokens=100), "Sum up: {t}", into="said")
+        with pytest.raises(BudgetExceededError, match="confirm=0,"):
+            DOORS[door](df, tmp_path / "out", 0.0)
+        assert (server.n_calls, list(tmp_path.iterdir())) == (0, [])
+        with pytest.raises(SettingError, match=f"^{door}: confirm='5'"):
+            DOORS[door](df, tmp_path / "out", "5")  # type: ignore[arg-type]
+        if door != "fit":
+            DOORS[door](df, tmp_path / "out", 5.0)
+            assert server.n_calls == (5 if door in {"show", "preview"} else 6)
+    capsys.readouterr()
+
+
+def test_every_door_takes_the_rules(tmp_path: Path) -> None:
+    def calls(run: Callable[[dr.Frame], Any]) -> int:
+        llm = dr.testing.Echo()
+        with dr.Session(None):
+            run(dr.frame({"t": ["a", "b", "c"]}).prompt(llm, "{t}", into="said").filter(pl.col("t") == "a"))
+        return llm.calls
+
+    for optimize, n in ((True, 1), (False, 3)):
+        assert calls(lambda df, o=optimize: df.collect(optimize=o)) == n
+        assert calls(lambda df, o=optimize: list(df.collect_batches(optimize=o))) == n
+        assert calls(lambda df, o=optimize: asyncio.run(df.collect_async(optimize=o))) == n
+        assert calls(lambda df, o=optimize: dr.collect_all([df], optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.preview(optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.write_csv(tmp_path / "a.csv", optimize=o)) == n
+        assert calls(lambda df, o=optimize: df.sink_csv(tmp_path / "a.csv", optimize=o)) == n
+        with dr.Session(None):
+            df = dr.frame({"t": ["a", "b", "c"]}).prompt(dr.testing.Echo(), "{t}", into="said").filter(pl.col("t") == "a")
+            assert df.estimate(optimize=optimize).calls == n
+
+
+def test_what_is_asked_anew_is_estimated(server: Loopback) -> None:
+    with dr.Session(None, prices=PRICES) as session:
+        df = rows(20).prompt(model(server), "Is it even? {t}", into="said", schema=bool, parse=lambda text: {"Yes": True}[text], on_error="null")
+        df.collect()
+        n, unread = server.n_calls, df.failures().height
+        assert 0 < unread < 20
+        assert df.estimate().calls == 0
+        assert session.estimate(df.step, refresh=["said"]).estimate.calls == 20  # type: ignore[union-attr]
+        assert session.estimate(df.step, retry="parse").estimate.calls == unread  # type: ignore[union-attr]
+        for again in ({"refresh": ["said"]}, {"retry": "parse"}):
+            with pytest.raises(BudgetExceededError, match="confirm=0"):
+                df.collect(confirm=0.0, **again)  # type: ignore[arg-type]
+        assert server.n_calls == n
+        df.collect(confirm=0.0)
+        df.collect(confirm=1.0, refresh=["said"])
+        assert server.n_calls == n + 20
+        assert df.estimate().calls == 0
 
 
 class Terminal(io.StringIO):
@@ -224,25 +309,3 @@ def test_a_person_on_a_terminal_is_asked(answer: str, server: Loopback, monkeypa
             assert server.n_calls == 0
     assert "Run it? [y/N]" in shown.getvalue()
     assert "10 calls" in shown.getvalue()
-
-
-@pytest.mark.parametrize("look", [lambda df: df.preview(7), lambda df: df.head(7).collect(), lambda df: df.show(7)], ids=["preview", "head", "show"])
-def test_looking_pays_for_what_is_shown(look: Callable[[dr.Frame], Any], capsys: pytest.CaptureFixture[str]) -> None:
-    llm = Ordinal(temperature=0)
-    asked = rows().prompt(llm, "Say {t}", into="said")
-    plans = {
-        "prompts": (asked.prompt(llm, "More of {said}", into="more"), 14),
-        "a filter of the model's": (asked.filter(pl.col("said").str.len_chars() % 2 == 0).prompt(llm, "More of {said}", into="more"), 2 * 7 + 2 * 128),
-        "a join": (asked.join(dr.frame({"g": [0, 1], "h": ["a", "b"]}), on="g"), ROWS // 2),
-    }
-    for name, (plan, most) in plans.items():
-        with dr.Session(None) as session:
-            look(plan)
-            paid = session.usage()["calls"]
-            assert 0 < paid <= most, name
-            plan.collect()
-            whole = session.usage()["calls"]
-        with dr.Session(None) as session:
-            plan.collect()
-            assert whole == session.usage()["calls"], name
-    capsys.readouterr()

@@ -1,0 +1,94 @@
+"""A plan as HTML for notebooks, without scripts: a line a step, prompts that fold open, what is kept and what it costs. Names and prompts may hold markup."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Container
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from dreamframe.plan.estimate import Looked
+from dreamframe.plan.explain import drawn, plan_text, rules_text, whole_line
+from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.step import Step
+from dreamframe.redaction.redactor import Redactor
+from dreamframe.redaction.visible import in_line, visible
+
+KEPT = ("stored", "kept", "trained", "nothing to ask")
+DARK = "--df-dim:#8b98a9;--df-ask:#5aa9ff;--df-line:#2a3340"
+STYLE = f"""<style>
+.dreamframe{{--df-dim:#5f6b7a;--df-ask:#0b6bcb;--df-line:#e3e7ec;font:14px/20px system-ui,sans-serif}}
+@media (prefers-color-scheme:dark){{.dreamframe{{{DARK}}}}}
+[data-jp-theme-light=false] .dreamframe,.vscode-dark .dreamframe{{{DARK}}}
+.dreamframe .plan,.dreamframe pre{{font:13px/20px ui-monospace,monospace;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit}}
+.dreamframe .plan{{max-height:800px;overflow-y:auto}}
+.dreamframe .step{{display:flex;gap:16px;padding:4px 0;border-bottom:1px solid var(--df-line)}}
+.dreamframe .said{{flex:1;padding-left:2ch}}.dreamframe .said:not(details){{text-indent:-2ch;padding-left:4ch}}
+.dreamframe .state{{flex:0 1 auto;max-width:50%;text-align:right;font-variant-numeric:tabular-nums;color:var(--df-ask)}}
+.dreamframe .kept,.dreamframe small,.dreamframe dt{{color:var(--df-dim)}}
+.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
+</style>"""
+
+
+class Explained(str):
+    """What `explain` says: a text, that a notebook shows as a page with the prompts folded."""
+
+    __slots__ = ("page",)
+    page: str
+
+    def _repr_html_(self) -> str:
+        return self.page
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  IPython calls it so
+        printer.text(str(self))
+
+
+def explained(looked: Looked, *, rules: bool = False) -> Explained:
+    """What was found of a plan, as text and as a page."""
+    (plan,) = looked.plans
+    cost = looked.estimate
+    parts = [plan_text(plan, note=looked.state, helpers=looked.helpers), *looked.told]
+    parts += [repr(cost)] if cost is not None else []
+    parts += [rules_text(looked.rules)] if rules else []
+    made = Explained("\n\n".join(parts))
+    lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
+    below = "".join(f"<div>{html.escape(visible(line))}</div>" for line in lines)
+    used = f"<details><summary>rules</summary><pre>{html.escape(visible(parts[-1]))}</pre></details>" if rules else ""
+    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note, looked.helpers)}{below}{used}</div>'
+    return made
+
+
+def frame_html(step: Step) -> str:
+    """Schema and plan of a frame."""
+    hides = plan_redactor([step])
+    rows = "".join(
+        f"<tr><td>{html.escape(visible(hides.text(name)))}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
+    )
+    return (
+        f'<div class="dreamframe">{STYLE}<table><thead><tr><th>column</th><th>type</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>{steps_html(step)}"
+        "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
+    )
+
+
+def steps_html(step: Step, note: Callable[[Step], str] = lambda _: "", helpers: Container[int] = ()) -> str:
+    """A line for each step: what it does, with its prompts folded below, and what there is to say of it at the right edge."""
+    hides = plan_redactor([step])
+    made: list[str] = []
+    for one in drawn(step, helpers):
+        text = html.escape(visible(one.text(lambda node: whole_line(node, hides), hides)))
+        said = _prompts(one.step, hides) if one.is_first else ""
+        told = note(one.step) if one.is_first else ""
+        indent = f' style="margin-left:{2 * one.depth}ch"' if one.depth else ""
+        left = f'<details class="said"{indent}><summary>{text}</summary><dl>{said}</dl></details>' if said else f'<div class="said"{indent}>{text}</div>'
+        state = f'<div class="state{" kept" if told in KEPT else ""}">{html.escape(visible(told))}</div>' if told else ""
+        made.append(f'<div class="step">{left}{state}</div>')
+    return f'<div class="plan">{"".join(made)}</div>'
+
+
+def _prompts(node: Step, hides: Redactor) -> str:
+    """What a step says to its model: the texts of its prompt and its system prompt, as they stand in the plan."""
+    prompt = getattr(node, "prompt", None)
+    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
+    texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
+    return "".join(f"<dt>{html.escape(in_line(name))}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
