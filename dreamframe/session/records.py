@@ -151,6 +151,12 @@ def step_run(event: Mapping[str, Any]) -> StepRun:
     return StepRun(**{**{n: v for n, v in known.items() if n in names}, "label": readable(str(known.get("label", "")))})
 
 
+def failed_requests(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """The label of a step and the request of a row that failed in it → why it failed last, by the lines of the runs' logs."""
+    failed = (e for e in events if e["event"] == "failure")
+    return {(str(e.get("step")), str(e.get("request"))): f"{e.get('error')}: {e.get('message')}" for e in failed}
+
+
 def run_records(events: Iterable[Mapping[str, Any]]) -> list[RunRecord]:
     """Runs by the lines of their logs, each with the `run` (the name of the log) and the `day` that it is of."""
     held: dict[str, list[Mapping[str, Any]]] = {}

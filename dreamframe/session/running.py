@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
@@ -27,6 +27,7 @@ from dreamframe.session.opening import Opening
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
+    from dreamframe.run.why.story import RowStory
 
 T = TypeVar("T")
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
@@ -77,6 +78,13 @@ class Running:
         finally:
             if opening is not self.opening:
                 opening.close()
+
+    def why(self, step: Step, row: int | pl.Expr, *, most: int, failed: Callable[[], Mapping[tuple[str, str], str]]) -> RowStory:
+        """How a row of a plan was made; nothing is asked. `failed` reads why calls failed, where one has no answer."""
+        from dreamframe.run.why.trace import Replay
+
+        with self.opening.held():
+            return loop.run(Replay(self.opening.stores, self.options, step, most=most, failed=failed, knows=self._hides).story(row))
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""

@@ -23,7 +23,7 @@ from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session.opening import Opening
-from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
+from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, failed_requests, model_record, run_records, step_record
 from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.frame.frame import Frame
     from dreamframe.frame.model import Model
     from dreamframe.plan.json.read import Given
+    from dreamframe.run.why.story import RowStory
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
@@ -186,6 +187,11 @@ class Session:
     def failures(self, step: Step | HasStep) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
         return self._running.failures(step_of(step))
+
+    def why(self, frame: Step | HasStep, row: int | pl.Expr, *, most: int = 20) -> RowStory:
+        """How a row of a plan was made: see `df.why`. Raises SettingError where nothing has run here."""
+        self._opening.looked_at()
+        return self._running.why(step_of(frame), row, most=most, failed=lambda: failed_requests(self._events()))
 
     def usage(self) -> dict[str, Any]:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
