@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.models.answer import as_read
 from dreamframe.models.base import Artefact
-from dreamframe.models.request import Failure, Question, Replies, Request
+from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.plan.step import ModelStep
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.samples import Samples
@@ -91,7 +91,7 @@ class Looking:
         extra = _extra(found["extra"])
         price = self.spend.price(question)
         n_in, n_out, n_cached = found["n_in"], found["n_out"], found["n_cached"]
-        attempts, seconds = extra.get("attempts"), extra.get("seconds")
+        attempts, ms, written = (v if isinstance(v := extra.get(name), int | float) else None for name in ("attempts", "ms", "tokens_written"))
         return CallTold(
             **asked,
             answer=found["text"],
@@ -103,10 +103,10 @@ class Looking:
             tokens_out=n_out,
             tokens_cached=n_cached,
             tokens_reasoning=found["n_reasoning"],
-            cost=None if price is None else price.of_tokens(n_in, n_out, n_cached),
+            cost=None if price is None else price.of(Completion(None, n_in=n_in, n_out=n_out, n_cached=n_cached, n_written=int(written or 0))),
             at=datetime.fromtimestamp(found["at_ms"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            attempts=attempts if isinstance(attempts, int) else None,
-            seconds=seconds if isinstance(seconds, int | float) else None,
+            attempts=None if attempts is None else int(attempts),
+            seconds=None if ms is None else ms / 1000,
             note=TIMES if attempts is None else None,
         )
 
