@@ -33,7 +33,7 @@ class WhyVerbs(Verbs):
         The story prints as text, a notebook shows it as HTML, `as_dict()` is ready for JSON. A function of yours is called again for the row it tells of.
         What an older dreamframe did not keep is None, and said to be missing. The price is what the session's prices say now.
 
-        Raises SettingError where nothing has run in the session, or there is no such row.
+        Raises SettingError where there is no session yet, or no such row.
 
         >>> with dr.Session("./output"):
         ...     moods = dr.frame({"t": ["tea", "jam"]}).prompt(dr.testing.Echo(), "Say {t}", into="said").filter(pl.col("t") == "jam")

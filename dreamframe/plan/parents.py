@@ -148,7 +148,9 @@ def _partners(step: Join | JoinNearest, tables: Sequence[pl.DataFrame]) -> list[
     here = made.get_column(f"{AT}_left")
     if f"{AT}_right" in made.columns:
         return [here, made.get_column(f"{AT}_right")]
-    return [here, _like(step, tables, here) if isinstance(step, Join) and step.how == "semi" else pl.Series([[]], dtype=pl.List(pl.UInt32)).new_from_index(0, len(here))]
+    if isinstance(step, Join) and step.how == "semi":
+        return [here, _like(step, tables, here)]
+    return [here, pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(here))]
 
 
 def _like(step: Join, tables: Sequence[pl.DataFrame], left: pl.Series) -> Places:

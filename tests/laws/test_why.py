@@ -104,9 +104,10 @@ def test_why_tells_what_the_server_saw(name: str, kept: str, server: Recording, 
     for i, story in enumerate(stories):
         assert (story.row, story.values) == (i, rows.row(i, named=True))
         assert shape_of(story) == [step.label for step in plan.step.walk()], "the steps as they were written"
-        assert {_number(call) for call in story.calls if call.answer.startswith("<")} == {n for held in numbers(story.values) for n in server.of(held)}, str(story)
+        seen = {n for held in numbers(story.values) for n in server.of(held)}
+        assert {_number(call) for call in story.calls if call.answer.startswith("<")} == seen, str(story)
         for call in story.calls:
-            sent, answered = next(one for one in server.told.values() if one[1] == call.answer and one[0]["messages"] == list(call.messages))
+            sent = next(sent for sent, answer in server.told.values() if answer == call.answer and sent["messages"] == list(call.messages))
             assert (call.answered_by, call.is_kept, call.finish) == ("gpt-4o-mini-2026", True, "stop")
             assert ("response_format" in sent) == (call.json_schema is not None)
 

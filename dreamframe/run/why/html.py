@@ -33,7 +33,8 @@ def story_html(story: Told) -> str:
     more = f" <span class='df-dim'>the first of {others:,} that the condition finds</span>" if others > 1 else ""
     calls = [c for step in story["steps"] for row in step["rows"] for c in row["calls"]]
     steps = "".join(_step(number, step) for number, step in enumerate(story["steps"], 1))
-    return f"{STYLE}<div class='df-why'><h4>row {story['row']:,}{more}</h4>{_columns(story['values'])}{steps}<p class='df-dim'>{_text(summary(calls))}</p></div>"
+    whole = f"<h4>row {story['row']:,}{more}</h4>{_columns(story['values'])}{steps}<p class='df-dim'>{_text(summary(calls))}</p>"
+    return f"{STYLE}<div class='df-why'>{whole}</div>"
 
 
 def _step(number: int, step: Told) -> str:

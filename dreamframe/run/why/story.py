@@ -114,12 +114,13 @@ def _plain(value: Any) -> Any:
 
 def without_secrets(value: T, redactor: Redactor) -> T:
     """A story, or a part of one, with stars for the secrets in its texts."""
-    return _hidden(value, redactor) if redactor else value  # type: ignore[no-any-return]
+    return _hidden(value, redactor) if redactor else value
 
 
 def _hidden(value: Any, redactor: Redactor) -> Any:
     if isinstance(value, _Told):
-        return dataclasses.replace(value, **{f.name: _hidden(getattr(value, f.name), redactor) for f in dataclasses.fields(value)})  # type: ignore[type-var]
+        told: Any = value
+        return dataclasses.replace(told, **{f.name: _hidden(getattr(told, f.name), redactor) for f in dataclasses.fields(told)})
     if isinstance(value, tuple):
         return tuple(_hidden(v, redactor) for v in value)
     return redactor.value(value)

@@ -36,6 +36,7 @@ class Stream:
         """`out` gives all rows that leave the steps, or the first of them, where they are stored."""
         self.steps, self.source, self._looking, self._stored = steps, source, looking, out
         self._prompts: dict[int, pl.Series] = {}  # place → the prompt of each row that feeds the steps
+        self._left: dict[int, int] = {}  # position in the source → among the rows that leave the steps
         self._all: tuple[pl.DataFrame, pl.Series] | None = None
         self._entered: dict[int, list[pl.Series]] = {}  # place → the rows that entered the step, as positions in the source, batch by batch
         self._has_begun = False
@@ -63,14 +64,12 @@ class Stream:
     async def located(self, rows: Sequence[int]) -> list[int]:
         """The positions in the source of rows that leave the steps, by their positions."""
         await self._begin()
-        if self.is_one_to_one:
-            return list(rows)
-        if (out := self._out) is not None and all(map(self._can_count, range(len(self.steps)))):
-            found = [at for row in rows if (at := await self._by_value(row, out)) is not None]
-            if len(found) == len(rows):
-                return found
-        at = (await self.everything())[1]
-        return [int(at[row]) for row in rows]
+        found = list(rows) if self.is_one_to_one else [at for row in rows if (at := await self._by_value(row)) is not None]
+        if len(found) < len(rows):
+            entered = (await self.everything())[1]
+            found = [int(entered[row]) for row in rows]
+        self._left.update(zip(found, rows, strict=True))
+        return found
 
     async def everything(self) -> tuple[pl.DataFrame, pl.Series]:
         """All rows that leave the steps, and their positions in the source."""
@@ -81,8 +80,8 @@ class Stream:
             self._all = (pl.concat([rows for rows, _ in made]), pl.concat([at for _, at in made])) if made else empty
         return self._all
 
-    async def one(self, at: int, *, is_noted: bool) -> Passed:
-        """The row at a position of the source, through all steps."""
+    async def one(self, at: int, *, is_noted: bool, upto: int | None = None) -> Passed:
+        """The row at a position of the source, through all steps, or through those up to a place."""
         await self._begin()
         firsts: dict[int, int] = {}
         noted: dict[int, list[CallTold]] = {}
@@ -90,7 +89,7 @@ class Stream:
         row = self.source.slice(at, 1)
         after: list[pl.DataFrame] = []
         failures: dict[int, Failure] = {}
-        for place, step in enumerate(self.steps):
+        for place, step in enumerate(self.steps if upto is None else self.steps[: upto + 1]):
             if isinstance(step, RowStep):
                 if step.needs_order:
                     firsts[place] = await self._first(place, at)
@@ -108,60 +107,69 @@ class Stream:
 
     # Which row it was
 
-    async def _by_value(self, row: int, out: pl.DataFrame) -> int | None:
-        """The row that became a row, found by the columns that the steps have handed on; None where too many are alike.
+    async def _by_value(self, row: int) -> int | None:
+        """The row that became a row, by the columns that the steps hand on; None where too many are alike.
 
-        Steps that leave rows out keep their order: of all rows that become equal ones, the k-th that enters is the k-th that leaves.
+        Steps that leave rows out keep the order of those that they keep: of all rows with the same values in these columns the k-th that is kept is the
+        k-th that leaves.
         """
-        names = _below({c: c for c in self.steps[-1].schema}, self.steps)
-        made = out[row]
-        plain = {top: c for top, c in names.items() if not (made.schema[top].is_nested() or made.schema[top].is_float() or made.schema[top] == pl.Object)}
-        if not plain:
+        if (out := self._out) is None or row >= out.height:
             return None
-        here = pl.all_horizontal(pl.col(c).eq_missing(pl.lit(made[top].item(), dtype=self.source.schema[c])) for top, c in plain.items())
-        alike = self.source.select(pl.arg_where(here)).to_series()
-        if len(alike) > MOST_ALIKE:
+        names = {top: c for top, c in _below({c: c for c in out.columns}, self.steps).items() if not _is_intricate(out.schema[top])}
+        if not names:
             return None
-        before = out.head(row).filter(pl.all_horizontal(pl.col(top).eq_missing(pl.lit(made[top].item(), dtype=out.schema[top])) for top in plain))
-        left = sum(before[i].equals(made, null_equal=True) for i in range(before.height))
-        for at in alike:
-            passed_row = (await self.one(at, is_noted=False)).out
-            if passed_row.height == 1 and passed_row.cast(dict(made.schema)).equals(made, null_equal=True):  # type: ignore[arg-type]
-                if not left:
-                    return int(at)
-                left -= 1
-        return None
+        values = {top: pl.lit(out[row, top], dtype=out.schema[top]) for top in names}
+        alike = self.source.select(pl.arg_where(pl.all_horizontal(pl.col(c).eq_missing(values[top]) for top, c in names.items()))).to_series()
+        after = out.select(pl.arg_where(pl.all_horizontal(pl.col(top).eq_missing(values[top]) for top in names))).to_series()
+        place = int(after.search_sorted(row))
+        if len(alike) == len(after):
+            return int(alike[place])
+        last = max(n for n, step in enumerate(self.steps) if step.rows == "fewer")
+        if len(alike) > MOST_ALIKE or not all(self._is_counted_below(n) for n in range(last + 1)):
+            return None
+        kept = [int(at) for at in alike if (await self.one(int(at), is_noted=False, upto=last)).out.height]
+        return kept[place] if len(kept) >= len(after) else None  # more, where the output is of the first rows alone
 
     # Numbers of samples
 
-    def _can_count(self, place: int) -> bool:
+    def _is_counted_below(self, place: int) -> bool:
         """Whether the number of a row's sample follows from the rows that feed the steps."""
         step = self.steps[place]
-        return not step.needs_order or not isinstance(step, RowStep) or self._readable(place) is not None
+        return not step.needs_order or not isinstance(step, RowStep) or self._read_of_source(place) is not None
 
-    def _readable(self, place: int) -> pl.LazyFrame | None:
-        """The columns that a sampled prompt reads, for every row that enters it; None where answers of models that are not at hand decide them."""
+    def _read_of_source(self, place: int) -> pl.LazyFrame | None:
+        """The columns that a sampled prompt reads, of every row that enters it, as they are in the source; None where a model decides them, or who enters."""
         step = self.steps[place]
         if not isinstance(step, PromptStep) or step.prompt.models or any(s.rows == "fewer" for s in self.steps[:place]):
             return None
         names = _below({c: c for c in step.prompt.columns}, self.steps[:place])
-        if len(names) == len(step.prompt.columns):
-            return self.source.lazy().select(pl.col(c).alias(name) for name, c in names.items()) if names else self.source.lazy()
-        if self._out is None or not self.is_one_to_one:
+        if len(names) < len(step.prompt.columns):
             return None
-        held = {c: top for top, c in reversed(_below({c: c for c in self._out.columns}, self.steps[place:]).items())}
-        return self._out.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if all(c in held for c in step.prompt.columns) else None
+        return self.source.lazy().select(pl.col(c).alias(name) for name, c in names.items()) if names else self.source.lazy()
+
+    def _read_of_output(self, place: int) -> pl.LazyFrame | None:
+        """The same, as they are in the rows that leave the steps; None where not all that enter leave."""
+        step = self.steps[place]
+        if not isinstance(step, PromptStep) or step.prompt.models or any(s.rows == "fewer" for s in self.steps[place:]) or (out := self._out) is None:
+            return None
+        held = {c: top for top, c in reversed(_below({c: c for c in out.columns}, self.steps[place:]).items())}
+        if any(c not in held for c in step.prompt.columns):
+            return None
+        return out.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if step.prompt.columns else out.lazy()
 
     async def _first(self, place: int, at: int) -> int:
         """The number of the first sample that a row asks for: equal requests of the rows before it come first."""
         step = self.steps[place]
-        if (columns := self._readable(place)) is not None:
+        row, columns = at, self._read_of_source(place)
+        if columns is None and at in self._left:
+            row, columns = self._left[at], self._read_of_output(place)
+        if columns is not None:
             assert isinstance(step, PromptStep)
             if place not in self._prompts:
                 prompt = BatchContext(self._looking, step, place, 0).once("prompt", lambda: step.prompt)
                 self._prompts[place] = prompt.render(columns.collect())
             prompts = self._prompts[place]
-            return step.n * int((prompts.head(at) == prompts[at]).sum() or 0) if prompts[at] is not None else 0
+            return step.n * int((prompts.head(row) == prompts[row]).sum() or 0) if prompts[row] is not None else 0
         await self.everything()
         numbers, entered = self._looking.numbered.get(place, []), pl.concat(self._entered[place])
         each = len(numbers) // len(entered) if len(entered) else 0
@@ -203,3 +211,8 @@ def _below(names: Mapping[str, str], steps: Sequence[Step]) -> dict[str, str]:
         passed = carried(step)
         found = {top: passed[c] for top, c in found.items() if c in passed}
     return found
+
+
+def _is_intricate(dtype: pl.DataType) -> bool:
+    """Whether values of a type are not compared: floats may be NaN, and nested ones may hold some."""
+    return dtype.is_nested() or dtype.is_float() or dtype == pl.Object

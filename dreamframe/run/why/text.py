@@ -53,7 +53,7 @@ def _step(number: int, step: Told) -> Iterator[str]:
             yield from _call(call)
         if row["error"]:
             yield f"   ✗ failed   {_whole(row['error'], 14)}"
-        elif row["values"]:
+        elif row["values"] and not _says(row):
             yield from _columns(row["values"], "   → ")
     if step["n_rows"] > len(step["rows"]) and (step["n_rows"] > 1 or not step["rows"]) and step["kind"] != "model":
         left = step["n_rows"] - len(step["rows"])
@@ -61,6 +61,11 @@ def _step(number: int, step: Told) -> Iterator[str]:
             yield f"   … and {left:,} more rows"
         elif step["n_rows"] > 1:
             yield f"   {step['n_rows']:,} rows"
+
+
+def _says(row: Told) -> bool:
+    """Whether a row's column is its answer as it came."""
+    return bool(row["calls"]) and list(row["values"].values()) == [row["calls"][-1]["answer"]]
 
 
 def _call(call: Told) -> Iterator[str]:
@@ -102,7 +107,7 @@ def tokens(call: Told) -> str:
     """The tokens of a call, those that the cache had and those of thoughts where there are some."""
     cached = f" ({call['tokens_cached']:,} cached)" if call["tokens_cached"] else ""
     thought = f" ({call['tokens_reasoning']:,} thoughts)" if call["tokens_reasoning"] else ""
-    return f"{call['tokens_in']:,} tokens in{cached}, {call['tokens_out']:,} out{thought}"
+    return f"{call['tokens_in']:,} {'token' if call['tokens_in'] == 1 else 'tokens'} in{cached}, {call['tokens_out']:,} out{thought}"
 
 
 def money(dollars: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,11 +18,14 @@ from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.parents import gathered, parents
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, Source, Step, TableStep
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.retrieve import Retrieve
+from dreamframe.plan.steps.train import Train
 from dreamframe.run.calls.spend import Spend
-from dreamframe.run.dry_run import DryTrainings, Kept
+from dreamframe.run.dry_run import Kept
 from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.execute import Run
 from dreamframe.run.options import Purse, RunOptions
+from dreamframe.run.training import Trainings
 from dreamframe.run.why.calls import NOT_KEPT, Looking
 from dreamframe.run.why.story import CallTold, Kind, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
@@ -31,10 +35,17 @@ Found = Mapping[tuple[str, str], str]  # label of a step, and how a request begi
 CUT = 2_000  # characters of a request that are kept beside a failure
 
 
+class Trained(Trainings):
+    """Models that are trained; none is trained now."""
+
+    def _may_train(self, step: Train) -> None:
+        raise SettingError(f"why: {step.label} is not trained in this session, so nobody knows what was asked of it; .collect() the frame first.")
+
+
 class Replay(Run):
     """A run that asks nothing and keeps nothing: rows come out of stored outputs, and where there are none out of kept answers."""
 
-    _trainings_type = DryTrainings
+    _trainings_type = Trained
 
     def __init__(self, stores: Stores, options: RunOptions, step: Step, *, most: int, failed: Callable[[], Found], **more: Any) -> None:
         super().__init__(replace(stores, steps=Kept(stores.steps)), replace(options, offline=True), **more)
@@ -67,16 +78,17 @@ class Replay(Run):
 
     async def _asked_for(self, plan: Step, row: int | pl.Expr) -> tuple[int, tuple[int, ...]]:
         if isinstance(row, pl.Expr):
-            found = tuple((await self._table(plan)).select(pl.arg_where(row)).to_series().to_list())
+            found = tuple((await self._all_of(plan)).select(pl.arg_where(row)).to_series().to_list())
             if not found:
                 raise SettingError(f"why: no row of the frame is one where {row}.")
             return found[0], found
-        if 0 <= row and (stream := await self._stream(plan)) is not None and stream[0].is_one_to_one:
+        if row >= 0 and (stream := await self._stream(plan)) is not None and stream[0].is_one_to_one:
             height = stream[0].source.height
         else:
-            height = (await self._table(plan)).height
+            height = (await self._all_of(plan)).height
         if not -height <= row < height:
-            raise SettingError(f"why: row {row} of {height:,} rows; give a position from 0 to {height - 1:,}, or a condition." if height else "why: the frame has no rows.")
+            there = f"give a position from 0 to {height - 1:,}, or a condition" if height else "it has none"
+            raise SettingError(f"why: the frame has {height:,} rows, and no row {row}; {there}.")
         return row % height, ()
 
     async def _values(self, plan: Step, at: int) -> dict[str, Any]:
@@ -85,7 +97,7 @@ class Replay(Run):
             (place,) = await stream[0].located([at])
             made = (await stream[0].one(place, is_noted=False)).out
         else:
-            made = (await self._table(plan))[at]
+            made = (await self._all_of(plan))[at]
         return made.row(0, named=True) if made.height else {}
 
     # From the last step down
@@ -101,10 +113,10 @@ class Replay(Run):
             if (found := await self._stream(node)) is not None:
                 stream, below = found
                 places = await stream.located(rows)
-                await self._tell_stream(stream, sorted(set(places)))
+                hits = await self._tell_stream(stream, sorted(set(places)))
                 wanted.setdefault(id(below), set()).update(places)
                 for step in stream.steps:
-                    await self._beside_of(step, wanted)
+                    await self._beside_of(step, wanted, hits.get(id(step)))
                 continue
             self._count(node, len(rows))
             await self._to_inputs(node, rows, wanted)
@@ -116,7 +128,7 @@ class Replay(Run):
                 self._firsts[id(read[0])] = kept
             wanted.setdefault(id(read[0]), set()).update(rows)
             return
-        tables = [await self._table(i) for i in read]
+        tables = [await self._all_of(i) for i in read]
         is_helper = id(node) in self._optimised.helpers
         for n, (below, table, places) in enumerate(zip(read, tables, parents(node, tables), strict=True)):
             if places is None:
@@ -124,14 +136,14 @@ class Replay(Run):
             if not (is_helper and n):
                 wanted.setdefault(id(below), set()).update(gathered(places, rows, table.height))
 
-    async def _beside_of(self, step: Step, wanted: dict[int, set[int]]) -> None:
-        """The tables that a step reads besides its rows, and the models that were trained for it."""
+    async def _beside_of(self, step: Step, wanted: dict[int, set[int]], hits: set[int] | None) -> None:
+        """The tables that a step reads besides its rows, and the models that were trained for it. `hits` are the documents that a search has found."""
         for below in step.inputs[1:]:
             if isinstance(below, ModelStep):
                 self._count(below, 0)
                 self._notes[self._place(below)] = "trained: its rows are not told here"
             else:
-                wanted.setdefault(id(below), set()).update(range((await self._table(below)).height))
+                wanted.setdefault(id(below), set()).update(range((await self._all_of(below)).height) if hits is None else hits)
 
     # Rows
 
@@ -142,13 +154,13 @@ class Replay(Run):
                 return found.collect()
         return self._firsts.get(id(step))
 
-    async def _table(self, step: Step) -> pl.DataFrame:
+    async def _all_of(self, step: Step) -> pl.DataFrame:
         """All rows of a step."""
         if id(step) not in self._made_tables:
-            self._made_tables[id(step)] = await self._rows_of(step)
+            self._made_tables[id(step)] = await self._made_again(step)
         return self._made_tables[id(step)]
 
-    async def _rows_of(self, step: Step) -> pl.DataFrame:
+    async def _made_again(self, step: Step) -> pl.DataFrame:
         if isinstance(step, Source):
             return await self._engine.query(await self._made(step))
         if (found := self._stored(step)) is not None and id(step) not in self._firsts:
@@ -156,7 +168,7 @@ class Replay(Run):
         if (stream := await self._stream(step)) is not None:
             return (await stream[0].everything())[0]
         read = [i for i in step.inputs if not isinstance(i, ModelStep)]
-        tables = [await self._table(i) for i in read]
+        tables = [await self._all_of(i) for i in read]
         if isinstance(step, PolarsStep):
             return await self._engine.query(step.apply(*(t.lazy() for t in tables)))
         if isinstance(step, RoundsStep):
@@ -174,30 +186,35 @@ class Replay(Run):
                 beside = []
                 for one in steps:
                     await self._train_edges(one)
-                    beside.append(tuple([await self._table(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
+                    beside.append(tuple([await self._all_of(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
                 looking = Looking(self.state, self._spend, beside)
-                self._streams[id(step)] = Stream(steps, await self._table(below), looking, lambda: self._stored(step)), below
+                self._streams[id(step)] = Stream(steps, await self._all_of(below), looking, lambda: self._stored(step)), below
         return self._streams[id(step)]
 
     # What is told
 
     async def _tell_source(self, node: Source, rows: Sequence[int]) -> None:
-        table = await self._table(node)
+        table = await self._all_of(node)
         shown = table[list(rows[: self._most])]
         told = [RowTold(row=at, values=values) for at, values in zip(rows, shown.iter_rows(named=True), strict=False)]
         self._count(node, len(rows), told)
 
-    async def _tell_stream(self, stream: Stream, places: Sequence[int]) -> None:
+    async def _tell_stream(self, stream: Stream, places: Sequence[int]) -> dict[int, set[int]]:
+        """Tell what was asked about rows; for each search among the steps, by its id, the documents that it found for them."""
+        hits: dict[int, set[int]] = {}
         for step in stream.steps:
             self._count(step, len(places))
         for at in places[: self._most]:
             passed = await stream.one(at, is_noted=True)
             for place, step in enumerate(stream.steps):
+                left = passed.after[place] if place < len(passed.after) else None
+                if isinstance(step, Retrieve):
+                    found = [] if left is None else left.get_column(step.into)[0]
+                    hits.setdefault(id(step), set()).update(hit["index"] for hit in ([] if found is None else found))
                 if (calls := passed.calls.get(place)) or place in passed.failures or _is_told(step):
-                    values = {}
-                    if place < len(passed.after):
-                        values = {_named(step, c): passed.after[place].get_column(c)[0] for c in step.writes() if c in passed.after[place].columns}
+                    values = {} if left is None else {_named(step, c): left.get_column(c)[0] for c in step.writes() if c in left.columns}
                     self._told.setdefault(self._place(step), []).append(self._row(step, values, calls or (), passed.failures.get(place)))
+        return hits
 
     def _row(self, step: Step, values: Mapping[str, Any], calls: Sequence[CallTold], failure: Failure | None) -> RowTold:
         noted = [call if call.is_kept else replace(call, note=self._why_not(step, call)) for call in calls]
@@ -212,7 +229,9 @@ class Replay(Run):
         """Why a call has no answer, where a run has noted it."""
         if self._failures is None:
             self._failures = self._failed()
-        return self._failures.get((step.label, _prompt_of(call)[:CUT]), call.note)
+        said = [m for m in call.messages if m["role"] != "system"]
+        asked = [call.text, *(m["content"] for m in said[-1:]), json.dumps(said, ensure_ascii=False)]  # a failure names the user's text, or the messages
+        return next((why for text in asked if (why := self._failures.get((step.label, str(text)[:CUT])))), call.note)
 
     def _place(self, step: Step) -> int:
         return id(self._optimised.as_written(step))
@@ -250,12 +269,6 @@ def _is_told(step: Step) -> bool:
 
 def _named(step: Step, column: str) -> str:
     return column_of(step) if column == getattr(step, "into", None) else column
-
-
-def _prompt_of(call: CallTold) -> str:
-    """The request as failures have it: the user's text."""
-    last = call.messages[-1]["content"] if call.messages else call.text
-    return last if isinstance(last, str) else str(last)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
