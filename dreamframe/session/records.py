@@ -165,12 +165,21 @@ def run_records(events: Iterable[Mapping[str, Any]]) -> list[RunRecord]:
     return [_run_record(name, lines) for name, lines in held.items()]
 
 
+def so_far(progress: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """How far each step of a run is, by its lines of progress: each has the counts that have changed since the one before."""
+    held: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for line in progress:
+        place = line.get("key"), line.get("label")
+        held[place] = {**held.get(place, {}), **line}
+    return list(held.values())
+
+
 def _run_record(name: str, lines: Sequence[Mapping[str, Any]]) -> RunRecord:
     def of(kind: str) -> Iterator[Mapping[str, Any]]:
         return (line for line in lines if line["event"] == kind)
 
     whole = next(of("run"), None)
-    told = of("step") if whole is not None else {(e.get("key"), e.get("label")): e for e in of("progress")}.values()
+    told = of("step") if whole is not None else so_far(of("progress"))
     steps = tuple(step_run(e) for e in told)
     failures = tuple({k: v for k, v in e.items() if k not in ("event", "run", "day")} for e in of("failure"))
     return RunRecord(
