@@ -235,7 +235,9 @@ def _steps(step: Step, records: Records, shown: Shown) -> str:
         rows.append([str(number[id(node)]), md.code(shown(by_name(node, line(node), plan_redactor([node]))), cell=True), of, *counted, *_calls(facts)])
     if not records.steps:
         return md.table(("#", "step", "reads"), [r[:3] for r in rows])
-    return md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
+    table = md.table(("#", "step", "reads", "rows in", "rows out", "failed", "calls", "reused", "tokens in", "tokens out", "cost"), rows)
+    moved = any(n.inputs and (records.of(n).rows_in or 0) > (records.of(n.inputs[0]).rows or math.inf) for n in nodes)
+    return f"{table}\n\nModels were asked only about the rows that somebody reads: steps that leave rows out ran before them." if moved else table
 
 
 def _number(n: object) -> str:

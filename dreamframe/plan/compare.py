@@ -33,8 +33,8 @@ def on_record(step: Step, memo: Memo) -> list[dict[str, Any]]:
     ]
 
 
-def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> str:
-    """Which parts of a plan differ from those of the nearest of the stored outputs (their records, oldest first).
+def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]], *, key: str | None = None) -> str:
+    """Which parts of a plan differ from those of the nearest of the stored outputs (their records, oldest first). `key`: that its rows are kept under.
 
     >>> import polars as pl
     >>> from dreamframe.plan.steps.source import Table
@@ -45,7 +45,7 @@ def why_miss(step: Step, memo: Memo, records: Sequence[Mapping[str, Any]]) -> st
     """
     plan = on_record(step, memo)
     known = [r for r in records if is_plan(r.get("plan"))]
-    if any(r.get("key") == step.key(memo) for r in records):
+    if any(r.get("key") == (key or step.key(memo)) for r in records):
         return f"{step.label} is stored: it does not run again."
     alike = [r for r in known if r["plan"][-1]["step"] == plan[-1]["step"]] or known
     if not alike:

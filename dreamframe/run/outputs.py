@@ -72,12 +72,13 @@ class _Output:
 
     def __init__(self, state: RunState, step: Step) -> None:
         self._state, self._step = state, step
+        self._label = state.written(step).label
         self._n_rows = 0
         self._here: list[pl.DataFrame] = []  # rows that are in no file
         self._writer: Writer | None = None
         if state.stores.steps.keeps and state.worth.is_kept(step):
             try:
-                self._writer = state.stores.steps.writer(state.key(step), step.label, step.schema)
+                self._writer = state.stores.steps.writer(state.key(step), self._label, step.schema)
             except StorageError as exc:
                 self._refused(exc)
 
@@ -121,16 +122,17 @@ class _Output:
         self._refused(exc)
 
     def _refused(self, exc: StorageError) -> None:
-        warnings.warn(f"{self._step.label}: its rows are given and not stored, since the disk refuses ({exc})", SessionWarning, stacklevel=2)
+        warnings.warn(f"{self._label}: its rows are given and not stored, since the disk refuses ({exc})", SessionWarning, stacklevel=2)
 
 
 def _record(state: RunState, step: Step, *, n_rows: int, began: float) -> dict[str, Any]:
     """What step.json says of a stored output."""
+    written = state.written(step)
     return {
-        "step": recorded(type(step)).__name__,
-        "describe": state.hides([step]).text(step.describe()),
+        "step": recorded(type(written)).__name__,
+        "describe": state.hides([written]).text(written.describe()),
         "parents": [state.key(i) for i in step.inputs],
-        "plan": on_record(step, state.memo),
+        "plan": on_record(written, state.memo),
         "schema": {name: str(dtype) for name, dtype in step.schema.items()},
         "rows": n_rows,
         "steps": state.stats.step_events({state.written_key(s) for s in step.walk()}),

@@ -59,6 +59,11 @@ class RunState:
         """The key of the step that the user wrote, of one that runs: statistics, records and cards speak of that."""
         return self.key(next((made.origin[id(step)] for made in self.optimised if id(step) in made.origin), step))
 
+    def written(self, step: Step) -> Step:
+        """The plan that the user wrote, of a step whose rows are kept."""
+        found = (made.with_the_rows_of(step) for made in self.optimised)
+        return next((written for written in found if written is not step), step)
+
     def is_refreshed(self, step: Step) -> bool:
         """Whether a step runs anew: it, or an equal one of another name, is called so."""
         return step.label in self.options.refresh or self.key(step) in self.anew

@@ -22,4 +22,4 @@ def why(run: Run, step: Step) -> str:
         return "A model is found by its settings and the content of its rows: it is trained again only if one of them differs."
     if not Worth().is_kept(plan):
         return "This plan is never stored: no model and no function of yours has a part in it, or it reads files that its rows name or a function opens."
-    return why_miss(plan, run.memo, run.stores.steps.all())
+    return why_miss(step, run.memo, run.stores.steps.all(), key=plan.key(run.memo))

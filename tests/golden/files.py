@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
 UPDATING = bool(os.environ.get("UPDATE_GOLDENS"))
 MARK = "── "
+SECOND = re.compile(r"(#[0-9a-f]{8})~\d+")  # the column of a model that another test file asks as well
 
 
 class Golden:
@@ -26,6 +28,7 @@ class Golden:
 
     def check(self, section: str, text: str) -> None:
         """Compare, or write when updating."""
+        text = SECOND.sub(r"\1", text)
         if UPDATING:
             self.write({**self.sections(), section: text})
         assert self.sections().get(section) == text, f"{self.path.name}, {section}: run with UPDATE_GOLDENS=1 if the new text is meant"

@@ -55,7 +55,7 @@ def choice_of(step: Step) -> Choice | None:
             reads, is_by_row = _subset(step), True
         case Relational(verb="unique"):
             reads, is_by_row = _subset(step), False
-        case Relational(verb="gather" | "gather_every"):
+        case Relational(verb="gather" | "gather_every") if not dict(step.options).get("null_on_oob"):  # which makes rows of nulls
             reads, is_by_row = frozenset(), False
         case _:
             return None

@@ -35,7 +35,7 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
 def _keys(options: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[str]] | None:
     """The columns of either side that are compared; None where they are more than names."""
     sides = [options["on"]] * 2 if "on" in options else [options.get("left_on"), options.get("right_on")]
-    named = [tuple([side] if isinstance(side, str) else side or ()) for side in sides]
+    named = [tuple(side) if isinstance(side, (list, tuple)) else () if side is None else (side,) for side in sides]
     return (named[0], named[1]) if all(n and all(isinstance(c, str) for c in n) for n in named) else None
 
 

@@ -44,10 +44,15 @@ class Optimised:
     origin: Mapping[int, Step]  # id of a step as it runs → the step as it was written; those that no rule has touched are not in it
     trace: tuple[Applied, ...]  # in the order in which rules were used
     helpers: frozenset[int] = frozenset()  # ids of the steps that nobody wrote: no line of progress or statistics is theirs
+    written: tuple[Step, ...] = ()  # the plans as they were written, in the same order
 
     def as_written(self, step: Step) -> Step:
         """The step that the user wrote, of one that runs."""
         return self.origin.get(id(step), step)
+
+    def with_the_rows_of(self, step: Step) -> Step:
+        """The step as it was written whose rows a step gives, which is a whole plan; else the step that it was made from."""
+        return next((written for made, written in zip(self.plans, self.written, strict=False) if made is step), self.as_written(step))
 
 
 def chosen(optimize: Optimize) -> tuple[Rule, ...]:
@@ -83,7 +88,7 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
             raise work.undone(after[-1])
         seen.add(shape)
         before, after = after, work.passed(after)
-    return Optimised(after, work.origin(after), tuple(work.trace), work.helpers(after))
+    return Optimised(after, work.origin(after), tuple(work.trace), work.helpers(after), tuple(plans))
 
 
 class _Work:

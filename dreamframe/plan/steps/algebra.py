@@ -217,11 +217,21 @@ class Sort(Relational):
     def reads(self) -> frozenset[str] | None:
         return reading(_flat(self.args))
 
+    def apply(self, *frames: pl.LazyFrame) -> pl.LazyFrame:
+        return frames[0].sort([_typed(key, frames[0]) for key in _flat(self.args)], **dict(self.options))
+
     def passes(self) -> Mapping[str, str]:
         return kept_columns(self)
 
     def n_out(self, *n_in: int | None) -> int | None:
         return n_in[0]
+
+
+def _typed(key: Any, rows: pl.LazyFrame) -> Any:
+    """A key of rows, its type being said: polars' streams refuse one whose numbers have none yet, as in `when(a).then(2)`."""
+    if not isinstance(key, pl.Expr) or key.meta.is_column() or key.meta.has_multiple_outputs():
+        return key
+    return key.cast(rows.select(key.alias("key")).collect_schema()["key"])
 
 
 class Join(Relational):

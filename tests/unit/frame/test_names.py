@@ -47,7 +47,7 @@ VERBS: dict[str, tuple[Callable[[Any], dr.Frame], set[str]]] = {  # what is call
     "prompt with samples": (lambda llm: ROWS.prompt(llm, "{t}", n=2, into="said"), {"said"}),
     "classify": (lambda llm: ROWS.classify(llm, ["yes 1", "no 2", "yes 3"], "t", prompt="{t}", repairs=0), {"classify"}),
     "reduce_by": (lambda llm: ROWS.group_by("u").reduce_by(llm, "{t}"), {"reduce_by"}),
-    "group_by": (lambda llm: ROWS.prompt(llm, "{t}", into="said").group_by("u").len(), {"said", "group_by"}),
+    "group_by": (lambda llm: ROWS.prompt(llm, "{t}", into="said").group_by("u").agg(pl.col("said").first()), {"said", "group_by"}),
     "filter by an expression": (lambda llm: ROWS.filter(dr.prompt(llm, "So: {t}", into="said") != ""), {"said", "filter"}),
     "select an expression": (lambda llm: ROWS.select(pl.all(), dr.prompt(llm, "So: {t}", name="mine").str.len_chars()), {"mine", "select"}),
     "nested expressions": (

@@ -41,7 +41,7 @@ def test_a_function_of_the_whole_table_does_not_see_part_of_it():
 
 def test_the_other_branch_finishes_before_a_failure_is_raised():
     other = Echo(latency_s=0.05)
-    bad = ROWS.prompt(failing("y"), "{t}", into="said").group_by("k").agg(pl.len()).prompt(Echo(), "{k}")
+    bad = ROWS.prompt(failing("y"), "{t}", into="said").group_by("k").agg(pl.col("said").first()).prompt(Echo(), "{k}")
     good = ROWS.prompt(other, "Say {t}", into="heard")
     with dr.Session(None) as session, pytest.raises(dr.errors.RowsFailedError):
         dr.collect_all([bad, good])
@@ -89,13 +89,13 @@ def test_a_template_name_that_is_an_argument_is_refused():
 
 @pytest.mark.parametrize(
     "verb",
-    [lambda df: df.gather([2]), lambda df: df.gather([2]).sort("t"), lambda df: df.sample(3), lambda df: dr.concat([df.gather([2]), df])],
+    [lambda df: df.gather([1]), lambda df: df.gather([1]).sort("t"), lambda df: df.sample(3), lambda df: dr.concat([df.gather([2]), df])],
     ids=["gather", "below another", "sample", "in a branch"],
 )
 def test_rows_that_failed_are_told_where_a_verb_cannot_go_on_without_them(verb):
     df = verb(ROWS.prompt(failing("y"), "{t}", into="said"))
     with dr.Session(None):
-        with pytest.raises(dr.errors.RowsFailedError, match="said: 1 of 3 rows failed"):
+        with pytest.raises(dr.errors.RowsFailedError, match=r"said: 1 of \d rows failed"):
             df.collect()
         assert df.failures().height == 1
 
