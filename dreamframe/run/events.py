@@ -86,4 +86,4 @@ class Events:
 
 
 def _now() -> float:
-    return round(time.time(), 1)
+    return round(time.time(), 3)

@@ -28,7 +28,7 @@ STEPS: Mapping[str, Any] = {
     "describe": pl.String,  # its line in explain()
 }
 RUNS: Mapping[str, Any] = {
-    "day": pl.Date,  # UTC
+    "began_at": TIME,  # null in memory
     "calls": pl.Int64,  # requests that models answered
     "cached": pl.Int64,  # requests that were answered before
     "cost": pl.Float64,  # US dollars; null where a price is not known
@@ -54,7 +54,7 @@ SPENT: Mapping[str, Any] = {
 USAGE: Mapping[By, Mapping[str, Any]] = {  # what a row stands for → the columns before those of SPENT
     "step": {"step": pl.String, "model": pl.String},
     "model": {"model": pl.String},
-    "run": {"run": pl.String, "day": pl.Date, "is_over": pl.Boolean},
+    "run": {"run": pl.String, "began_at": TIME, "is_over": pl.Boolean},
     "day": {"day": pl.Date},
 }
 ANSWERS: Mapping[str, Any] = {
@@ -106,15 +106,14 @@ def usage_frame(runs: Sequence[RunRecord], by: By) -> pl.DataFrame:
     held: dict[tuple[Any, ...], list[tuple[str, StepRun]]] = {}
     for run in runs:
         if by == "run":
-            held.setdefault((run.name, run.day, run.is_over), [])
+            held.setdefault((run.name, run.began_at, run.is_over), [])
         for step in run.steps:
-            group = {"step": (step.label, step.model), "model": (step.model,), "run": (run.name, run.day, run.is_over), "day": (run.day,)}[by]
+            group = {"step": (step.label, step.model), "model": (step.model,), "run": (run.name, run.began_at, run.is_over), "day": (run.day,)}[by]
             if by != "model" or step.model:
                 held.setdefault(group, []).append((run.name, step))
-    groups = [pl.Series(name, [g[i] for g in held], dtype=pl.String if dtype == pl.Date else dtype) for i, (name, dtype) in enumerate(USAGE[by].items())]
+    groups = [_column(name, [g[i] for g in held], dtype) for i, (name, dtype) in enumerate(USAGE[by].items())]
     sums = [_sums(found) for found in held.values()]
-    made = pl.DataFrame([*groups, *(pl.Series(name, [s[name] for s in sums], dtype=dtype) for name, dtype in SPENT.items())])
-    return made.with_columns(pl.col("day").str.to_date("%Y-%m-%d", strict=False)) if "day" in made.columns else made
+    return pl.DataFrame([*groups, *(_column(name, [s[name] for s in sums], dtype) for name, dtype in SPENT.items())])
 
 
 def _sums(found: Sequence[tuple[str, StepRun]]) -> dict[str, Any]:

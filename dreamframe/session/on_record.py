@@ -40,9 +40,10 @@ class OnRecord:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
         stored outputs reused.
 
-        With `by="step"`, `"model"`, `"run"` or `"day"`, a frame of what all runs on record have used, of every program that used the folder: one row for
-        each step and the model that it asks, model, run or day (UTC), with `runs`, `calls`, `from_cache`, `tokens_in`, `tokens_out`, `tokens_cached`,
-        `tokens_reasoning`, `cost` (US dollars; null where a price is not known), `failed` (rows), `truncated` (answers) and `retries`.
+        With `by="step"`, `"model"`, `"run"` or `"day"`, a frame of what all runs on record have used, of every program that used the folder. A row stands
+        for a step and the model that it asks (`step`, `model`), a model, a run (`run`, `began_at`, `is_over`) or a day (`day`, UTC), and has `runs`,
+        `calls`, `from_cache`, `tokens_in`, `tokens_out`, `tokens_cached`, `tokens_reasoning`, `cost` (US dollars; null where a price is not known),
+        `failed` (rows), `truncated` (answers) and `retries`.
 
         >>> with dr.Session("./output") as session:
         ...     _ = dr.frame({"t": ["tea", "jam"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
@@ -81,7 +82,7 @@ class OnRecord:
     def runs(self) -> Records[RunRecord]:
         """All runs, oldest first: of every program that used the folder; in memory, of this object. One that goes on is as it was a second ago.
 
-        A list of records that shows itself as a frame; `to_frame()` is that frame, with `day` (UTC), `calls`, `cached`, `cost` (US dollars; null where a
+        A list of records that shows itself as a frame; `to_frame()` is that frame, with `began_at` (UTC), `calls`, `cached`, `cost` (US dollars; null where a
         price is not known), `trained`, `reused`, `failed`, `is_over` and `name` (of its log). `usage(by="run")` has the tokens.
 
         >>> with dr.Session("./output") as session:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dreamframe.plan.hidden import readable
 
 NAMES = {"asked": "calls", "n_in": "tokens_in", "n_out": "tokens_out", "n_cached": "tokens_cached", "n_reasoning": "tokens_reasoning"}  # in the log → here
+
+LATEST_S = 253_402_300_800  # the end of the year 9999
 
 
 class _Record:
@@ -103,6 +106,7 @@ class RunRecord(_Record):
 
     name: str = ""  # of its file in `runs/`; empty for a session in memory
     day: str = ""  # UTC, as 2026-01-31
+    began_at: str = ""  # UTC, as 2026-01-31T10:20:30Z; empty for a session in memory
     steps: tuple[StepRun, ...] = ()
     calls: int = 0  # requests that models answered
     cached: int = 0  # requests that were answered before
@@ -162,7 +166,18 @@ def run_records(events: Iterable[Mapping[str, Any]]) -> list[RunRecord]:
     held: dict[str, list[Mapping[str, Any]]] = {}
     for event in events:
         held.setdefault(str(event["run"]), []).append(event)
-    return [_run_record(name, lines) for name, lines in held.items()]
+    return [_run_record(name, lines) for name, lines in sorted(held.items(), key=lambda one: _began(*one))]
+
+
+def _began(name: str, lines: Sequence[Mapping[str, Any]]) -> float:
+    """When a run began, in seconds since 1970: as it says itself, else, to a second, as its log is called; 0 in memory."""
+    said = next((line.get("at") for line in lines if line["event"] == "begin"), None)
+    if isinstance(said, int | float) and 0 < said < LATEST_S:
+        return float(said)
+    try:
+        return datetime.strptime(f"{name[:15]} +0000", "%Y%m%dT%H%M%S %z").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def so_far(progress: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -185,6 +200,7 @@ def _run_record(name: str, lines: Sequence[Mapping[str, Any]]) -> RunRecord:
     return RunRecord(
         name=name,
         day=str(lines[0].get("day", "")),
+        began_at=datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if (began := _began(name, lines)) else "",
         steps=steps,
         calls=sum(s.calls for s in steps),
         cached=sum(s.cached for s in steps),

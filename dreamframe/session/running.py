@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
 
 T = TypeVar("T")
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
-FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
+FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "answer": pl.String}
 
 
 class Running:
@@ -168,7 +168,17 @@ class Running:
             failed = self._failures.get(step.key({}))
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
-        return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
+        told = pl.DataFrame([{**f.as_dict(), "answer": f.failure.text} for f in failed], schema=FAILURE_SCHEMA)
+        return told.hstack(self._own_columns(step, failed)) if failed else told
+
+    def _own_columns(self, step: Step, failed: Sequence[FailedRow]) -> pl.DataFrame:
+        """What the frame had of each failed row; nothing where its rows are not to be had any more, as those of a file that is gone."""
+        from dreamframe.run.why.failed import FailedRows
+
+        replay = FailedRows(self.opening.stores, self.options, step, most=1, failed=dict, knows=self._hides)
+        with self.opening.held(), suppress(DreamframeError, OSError, pl.exceptions.PolarsError):
+            return loop.run(replay.beside(failed, list(FAILURE_SCHEMA)))
+        return pl.DataFrame()
 
 
 class HasStep(Protocol):

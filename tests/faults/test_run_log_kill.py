@@ -123,7 +123,8 @@ def test_another_process_follows_a_run_and_a_kill_leaves_the_log_whole_up_to_the
 def test_progress_is_written_by_what_has_changed_and_read_as_a_whole(tmp_path: Path):
     with dr.Session(tmp_path) as session:
         log = session.stores.log.begin()
-        log.append({"event": "progress", "label": "a", "model": "echo", "rows_in": 8, "asked": 3, "cost": 0.25}, {"event": "progress", "label": "a", "asked": 7})
+        log.append({"event": "progress", "label": "a", "model": "echo", "rows_in": 8, "asked": 3, "cost": 0.25})
+        log.append({"event": "progress", "label": "a", "asked": 7})
         (record,) = session.runs()
         log.end()
     assert (record.calls, record.cost, record.steps[0].rows_in, record.steps[0].model) == (7, 0.25, 8, "echo")

@@ -70,7 +70,7 @@ def _says(row: Told) -> bool:
 
 def _call(call: Told) -> Iterator[str]:
     for message in call["messages"]:
-        yield f"   {message['role']:<10} {_whole(content_text(message['content']), 14)}"
+        yield f"   {in_line(message['role']):<10} {_whole(content_text(message['content']), 14)}"
     if call["text"] is not None:
         yield f"   {'text':<10} {_whole(call['text'], 14)}"
     if call["reasoning"]:

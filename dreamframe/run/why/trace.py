@@ -74,6 +74,8 @@ class Replay(Run):
         made: Optimised = optimise([self._written], Facts(name=self.state.key), rules=chosen(self.options.optimize))
         self.state.optimised.append(made)
         self._optimised = made
+        for plan in (self._written, made.plans[0]):
+            self.state.key(plan)  # as it is now: a function of the user's may change what it holds when it is called
         return made.plans[0]
 
     async def _asked_for(self, plan: Step, row: int | pl.Expr) -> tuple[int, tuple[int, ...]]:
