@@ -105,14 +105,16 @@ class OutputVerbs(LookVerbs):
         return current(self.step).batches(self.step, optimize=optimize)
 
     def failures(self) -> pl.DataFrame:
-        """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, text.
+        """The rows that failed when this plan last ran in this session: step, row, column, error, message, request, attempts, answer (what the model or
+        the server said), and the frame's own columns as they were where it failed; one that is called like those before it ends in `_right`.
 
+        The rows are made again out of kept answers, and functions of yours called for them; nothing is asked.
         Raises SettingError where it has not run: nobody knows yet.
 
         >>> df = dr.frame({"t": ["x"]}).prompt(dr.testing.Failing(), "{t}", on_error="null")
         >>> _ = df.collect()
-        >>> df.failures().select("step", "row", "error").to_dicts()
-        [{'step': 'answer', 'row': 0, 'error': 'BadRequestError'}]
+        >>> df.failures().select("step", "row", "error", "t").to_dicts()
+        [{'step': 'answer', 'row': 0, 'error': 'BadRequestError', 't': 'x'}]
         """
         return current(self.step).failures(self.step)
 

@@ -177,7 +177,7 @@ class Completion:
     Thoughts are never part of the text: those that stand before it, and those that came apart from it (`thoughts`), go into `extra` as "reasoning".
     """
 
-    __slots__ = ("data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "text")
+    __slots__ = ("attempts", "data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "seconds", "text")
 
     def __init__(
         self,
@@ -209,6 +209,17 @@ class Completion:
         self.model = model  # what the server says it used
         self.extra = extra  # JSON text: what the provider added and somebody may want
         self.room: Room | None = None  # for those who pace the calls; not part of the answer
+        self.attempts: int | None = None  # how many tries it took; whoever makes the calls says it
+        self.seconds = 0.0  # that the last of them took
+
+    def kept_extra(self) -> str | None:
+        """What is kept beside the answer: `extra`, and how the call went where that is known."""
+        if self.attempts is None:
+            return self.extra
+        written = f',"tokens_written":{self.n_written}' if self.n_written else ""
+        went = f'{{"attempts":{self.attempts},"ms":{int(self.seconds * 1000)}{written}'  # by hand: it is made for every answer
+        extra = self.extra
+        return went + "}" if extra is None or extra == "{}" else f"{went},{extra[1:]}" if extra[0] == "{" else extra
 
 
 class Failure(NamedTuple):

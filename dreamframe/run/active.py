@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dreamframe.models.base import Artefact
+    from dreamframe.run.why.story import RowStory
     from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ class ActiveSession(Protocol):
     def estimate(self, *steps: Step, **settings: Any) -> Looked: ...
 
     def failures(self, step: Step) -> pl.DataFrame: ...
+
+    def why(self, step: Step, row: int | pl.Expr, *, most: int) -> RowStory: ...
 
     def training_record(self, step: ModelStep) -> dict[str, Any]: ...
 

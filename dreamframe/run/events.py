@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from dreamframe.run.state import RunState
 from dreamframe.run.stats import Told
 
 FIRST_S = 0.5  # a run that is over sooner is written at once, when it ends
-RARER, LONGEST_S = 1.1, 10.0  # each pause is so much longer than the one before, up to this: a step has a line every ten seconds at most
+EVERY_S = 1.0  # between two looks
+SHARE = 50  # a look takes at most such a part of the time: a plan of thousands of steps is looked at more rarely
+TWICE = ("key", "label")  # what every line of a step has
 
 
 class Events:
@@ -43,9 +46,10 @@ class Events:
         pause_s = FIRST_S
         while True:
             await asyncio.sleep(pause_s)
-            pause_s = min(RARER * pause_s, LONGEST_S)
+            began = time.monotonic()
             with contextlib.suppress(StorageError, OSError):  # it is said at the end
                 await asyncio.to_thread(self._write, [*self._news(), *self._progress()], self._state.redactor)
+            pause_s = max(EVERY_S, SHARE * (time.monotonic() - began))
 
     def end(self, hides: Redactor) -> None:
         """Write the rest, without what the redactor hides. Raises StorageError where the disk refuses."""
@@ -60,19 +64,26 @@ class Events:
             self._log.end()
 
     def _news(self) -> list[dict[str, Any]]:
-        begun = [] if self._has_begun else [{"event": "begin", "plans": [step.label for step in self._steps]}]
+        begun = [] if self._has_begun else [{"event": "begin", "at": _now(), "plans": [step.label for step in self._steps]}]
         self._has_begun = True
         return [*begun, *self._stats.news(self._told)]
 
     def _progress(self) -> list[dict[str, Any]]:
-        """A line for each step that has come further."""
-        lines = {i: {**line, "event": "progress"} for i, line in enumerate(self._stats.step_events())}
-        new = [line for i, line in lines.items() if line != self._shown.get(i)]
-        self._shown |= {i: dict(line, errors=dict(line["errors"])) for i, line in lines.items()}  # type: ignore[call-overload]
-        return new
+        """For each step that has come further a line with what has changed; its first line has all."""
+        lines = []
+        for i, line in enumerate(self._stats.step_events()):
+            before = self._shown.get(i, {})
+            if changed := {name: value for name, value in line.items() if name not in before or before[name] != value}:
+                lines.append({**changed, **{name: line[name] for name in TWICE}, "event": "progress", "at": _now()})
+                self._shown[i] = {**line, "errors": dict(line["errors"])}  # type: ignore[call-overload]
+        return lines
 
     def _write(self, events: Sequence[Mapping[str, Any]], hides: Redactor) -> None:
         with self._lock:
             self._waiting += events
             self._log.append(*hides.value(self._waiting))
             self._waiting = []
+
+
+def _now() -> float:
+    return round(time.time(), 3)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dreamframe.plan.hidden import readable
 
 NAMES = {"asked": "calls", "n_in": "tokens_in", "n_out": "tokens_out", "n_cached": "tokens_cached", "n_reasoning": "tokens_reasoning"}  # in the log → here
+
+LATEST_S = 253_402_300_800  # the end of the year 9999
 
 
 class _Record:
@@ -103,6 +106,7 @@ class RunRecord(_Record):
 
     name: str = ""  # of its file in `runs/`; empty for a session in memory
     day: str = ""  # UTC, as 2026-01-31
+    began_at: str = ""  # UTC, as 2026-01-31T10:20:30Z; empty for a session in memory
     steps: tuple[StepRun, ...] = ()
     calls: int = 0  # requests that models answered
     cached: int = 0  # requests that were answered before
@@ -151,12 +155,38 @@ def step_run(event: Mapping[str, Any]) -> StepRun:
     return StepRun(**{**{n: v for n, v in known.items() if n in names}, "label": readable(str(known.get("label", "")))})
 
 
+def failed_requests(events: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """The label of a step and the request of a row that failed in it → why it failed last, by the lines of the runs' logs."""
+    failed = (e for e in events if e["event"] == "failure")
+    return {(str(e.get("step")), str(e.get("request"))): f"{e.get('error')}: {e.get('message')}" for e in failed}
+
+
 def run_records(events: Iterable[Mapping[str, Any]]) -> list[RunRecord]:
     """Runs by the lines of their logs, each with the `run` (the name of the log) and the `day` that it is of."""
     held: dict[str, list[Mapping[str, Any]]] = {}
     for event in events:
         held.setdefault(str(event["run"]), []).append(event)
-    return [_run_record(name, lines) for name, lines in held.items()]
+    return [_run_record(name, lines) for name, lines in sorted(held.items(), key=lambda one: _began(*one))]
+
+
+def _began(name: str, lines: Sequence[Mapping[str, Any]]) -> float:
+    """When a run began, in seconds since 1970: as it says itself, else, to a second, as its log is called; 0 in memory."""
+    said = next((line.get("at") for line in lines if line["event"] == "begin"), None)
+    if isinstance(said, int | float) and 0 < said < LATEST_S:
+        return float(said)
+    try:
+        return datetime.strptime(f"{name[:15]} +0000", "%Y%m%dT%H%M%S %z").timestamp()
+    except ValueError:
+        return 0.0
+
+
+def so_far(progress: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """How far each step of a run is, by its lines of progress: each has the counts that have changed since the one before."""
+    held: dict[tuple[Any, Any], Mapping[str, Any]] = {}
+    for line in progress:
+        place = line.get("key"), line.get("label")
+        held[place] = {**held.get(place, {}), **line}
+    return list(held.values())
 
 
 def _run_record(name: str, lines: Sequence[Mapping[str, Any]]) -> RunRecord:
@@ -164,12 +194,13 @@ def _run_record(name: str, lines: Sequence[Mapping[str, Any]]) -> RunRecord:
         return (line for line in lines if line["event"] == kind)
 
     whole = next(of("run"), None)
-    told = of("step") if whole is not None else {(e.get("key"), e.get("label")): e for e in of("progress")}.values()
+    told = of("step") if whole is not None else so_far(of("progress"))
     steps = tuple(step_run(e) for e in told)
     failures = tuple({k: v for k, v in e.items() if k not in ("event", "run", "day")} for e in of("failure"))
     return RunRecord(
         name=name,
         day=str(lines[0].get("day", "")),
+        began_at=datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if (began := _began(name, lines)) else "",
         steps=steps,
         calls=sum(s.calls for s in steps),
         cached=sum(s.cached for s in steps),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
@@ -27,10 +27,11 @@ from dreamframe.session.opening import Opening
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
+    from dreamframe.run.why.story import RowStory
 
 T = TypeVar("T")
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
-FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "text": pl.String}
+FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "answer": pl.String}
 
 
 class Running:
@@ -89,6 +90,13 @@ class Running:
         finally:
             if opening is not self.opening:
                 opening.close()
+
+    def why(self, step: Step, row: int | pl.Expr, *, most: int, failed: Callable[[], Mapping[tuple[str, str], str]]) -> RowStory:
+        """How a row of a plan was made; nothing is asked. `failed` reads why calls failed, where one has no answer."""
+        from dreamframe.run.why.trace import Replay
+
+        with self.opening.held():
+            return loop.run(Replay(self.opening.stores, self.options, step, most=most, failed=failed, knows=self._hides).story(row))
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""
@@ -172,7 +180,17 @@ class Running:
             failed = self._failures.get(step.key({}))
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
-        return pl.DataFrame([f.as_dict() for f in failed], schema=FAILURE_SCHEMA)
+        told = pl.DataFrame([{**f.as_dict(), "answer": f.failure.text} for f in failed], schema=FAILURE_SCHEMA)
+        return told.hstack(self._own_columns(step, failed)) if failed else told
+
+    def _own_columns(self, step: Step, failed: Sequence[FailedRow]) -> pl.DataFrame:
+        """What the frame had of each failed row; nothing where its rows are not to be had any more, as those of a file that is gone."""
+        from dreamframe.run.why.failed import FailedRows
+
+        replay = FailedRows(self.opening.stores, self.options, step, most=1, failed=dict, knows=self._hides)
+        with self.opening.held(), suppress(DreamframeError, OSError, pl.exceptions.PolarsError):
+            return loop.run(replay.beside(failed, list(FAILURE_SCHEMA)))
+        return pl.DataFrame()
 
 
 class HasStep(Protocol):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,24 +21,21 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
+from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
-from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
+from dreamframe.session.records import failed_requests
 from dreamframe.session.running import HasStep, Running, step_of
-from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
-    from dreamframe.frame.frame import Frame
-    from dreamframe.frame.model import Model
-    from dreamframe.plan.json.read import Given
+    from dreamframe.run.why.story import RowStory
     from dreamframe.session.diff import SessionDiff
     from dreamframe.store.stores import Stores
 
 
-
-class Session:
+class Session(OnRecord):
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
@@ -191,18 +187,10 @@ class Session:
         """The failed rows of a plan's last run in this session."""
         return self._running.failures(step_of(step))
 
-    def usage(self) -> dict[str, Any]:
-        """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
-        stored outputs reused."""
-        return used(self._running.stats)
-
-    def summary(self) -> str:
-        """What this session object has done, in one line: calls, answers from the session, trainings, failed rows.
-
-        >>> dr.Session(None).summary()
-        '0 model calls, 0 answers from the session, trained nothing'
-        """
-        return in_a_line(self._running.stats)
+    def why(self, frame: Step | HasStep, row: int | pl.Expr, *, most: int = 20) -> RowStory:
+        """How a row of a plan was made: see `df.why`. Raises SettingError where nothing has run here."""
+        self._opening.looked_at()
+        return self._running.why(step_of(frame), row, most=most, failed=lambda: failed_requests(self._events()))
 
     def training_record(self, step: ModelStep) -> dict[str, Any]:
         """What training.json says of a model; trains it if need be."""
@@ -253,83 +241,6 @@ class Session:
         from dreamframe.session.published import published
 
         return published(step, self.stores if self._opening.is_there else None)
-
-    def _events(self) -> Iterator[dict[str, Any]]:
-        """The lines of all runs, oldest first."""
-        from dreamframe.cards.gather import events_of
-
-        if self.folder is None:
-            return events_of(self._running.stats)
-        return self.stores.log.read() if self._opening.is_there else iter(())
-
-    # What is on record
-
-    def steps(self) -> list[StepRecord]:
-        """The stored outputs of steps, oldest first. Raises SettingError where there is no session yet.
-
-        >>> with dr.Session("./output") as session:
-        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
-        ...     [(step.label, step.rows, step.calls) for step in session.steps()]
-        [('said', 1, 1)]
-        """
-        outputs = self._opening.looked_at().steps
-        return [step_record(held) for held in outputs.all()]
-
-    def runs(self) -> list[RunRecord]:
-        """All runs, oldest first: of every program that used the folder; in memory, of this object.
-
-        >>> with dr.Session("./output") as session:
-        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
-        ...     [(run.calls, [step.label for step in run.steps]) for run in session.runs()]
-        [(1, ['said'])]
-        """
-        self._opening.looked_at()
-        return run_records(self._events())
-
-    def models(self) -> list[ModelRecord]:
-        """The trained models, oldest first."""
-        return [model_record(held) for held in self._opening.looked_at().models.all()]
-
-    def plans(self) -> list[PlanRecord]:
-        """The plans that were run here and asked a model, ran a function of yours or trained.
-
-        >>> with dr.Session("./output") as session:
-        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
-        ...     [(plan.label, plan.kind, plan.columns) for plan in session.plans()]
-        [('said', 'frame', ('t', 'said'))]
-        """
-        from dreamframe.session.plans import listed
-
-        return listed(self._opening.looked_at())
-
-    def plan(
-        self, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
-    ) -> Frame | Model:
-        """A kept plan, by its name, label or key: the frame or model that was run, with its rows, wherever the session came from.
-
-        Reading it runs nothing; look at its `.explain()` before you collect a stranger's. Like every plan that was read it has none of your authority:
-        what the session holds needs none, and what it reaches for beyond that is listed in `allow`. `functions`, `allow` and `trust_remote_code` as of
-        `dr.from_json`.
-        Raises PlanFormatError where there is none, or several of that label.
-
-        >>> with dr.Session("./output") as session:
-        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
-        >>> with dr.Session("./output", offline=True) as session:
-        ...     session.plan("said").collect().rows()
-        [('tea', 'tea')]
-        """
-        from dreamframe.session.plans import load
-
-        return load(self._opening.looked_at(), name, functions=functions, allow=allow, trust_remote_code=trust_remote_code)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What is on record, ready for JSON: a list of dicts with the fields of each kind of record.
-
-        >>> dr.Session(None).as_dict()
-        {'steps': [], 'models': [], 'plans': [], 'runs': []}
-        """
-        found: dict[str, Sequence[Any]] = {"steps": self.steps(), "models": self.models(), "plans": self.plans(), "runs": self.runs()}
-        return {kind: [r.as_dict() for r in records] for kind, records in found.items()}
 
     # Care
 

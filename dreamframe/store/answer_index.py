@@ -172,3 +172,8 @@ def keys_of(keys: pl.Series) -> pl.DataFrame:
     """The first (`low`) and the last (`high`) 8 bytes of 16-byte keys, as unsigned numbers."""
     low, high = (keys.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little") for start in (0, 8))
     return pl.DataFrame({"low": low, "high": high})
+
+
+def whole_keys(halves: pl.DataFrame) -> pl.Series:
+    """The keys of which `low` and `high` are the halves."""
+    return pl.Series("key", [struct.pack("<QQ", *half) for half in halves.select("low", "high").iter_rows()], dtype=pl.Binary)

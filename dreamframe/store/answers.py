@@ -12,7 +12,7 @@ import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
-from dreamframe.store.answer_index import AnswerBlock, Generation, InMemory, OnDisk, Piece, answer_table, generation_of, halves_of, keys_of, merged
+from dreamframe.store.answer_index import AnswerBlock, Generation, InMemory, OnDisk, Piece, answer_table, generation_of, halves_of, keys_of, merged, whole_keys
 from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
@@ -104,6 +104,16 @@ class Answers:
             if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
                 self._search(keys, missing, pieces)
         return answer_table(len(keys), pieces)
+
+    def everything(self) -> pl.DataFrame:
+        """All answers that are kept, with their keys, each once. It may be large: it is for people who look."""
+        self.refresh()
+        parts: list[pl.DataFrame] = []
+        for generation in self._generations:
+            values = [source.take(range(source.n_rows)) for source in generation.sources if source.n_rows]
+            if values:
+                parts.append(pl.DataFrame([whole_keys(generation.keys.sort("row"))]).hstack(pl.concat(values)))
+        return pl.concat([*parts, batch_of(list(self._recent.values()))]).unique("key", keep="first", maintain_order=True)
 
     def is_fresh(self, key: bytes) -> bool:
         """Whether it was given lately, so that it need not be given again."""

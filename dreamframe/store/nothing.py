@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.store.plans import Plans
-from dreamframe.store.runlog import RunLog, RunLogs
+from dreamframe.store.runlog import Follower, RunLog, RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs, Stored
 
@@ -98,3 +98,16 @@ class NoLogs(RunLogs):
 
     def read(self) -> Iterator[dict[str, Any]]:
         return iter(())
+
+    def follow(self) -> Follower:
+        return NoFollower()
+
+
+class NoFollower(Follower):
+    """Sees nothing."""
+
+    def __init__(self) -> None:
+        """Has no folder."""
+
+    def news(self) -> list[dict[str, Any]]:
+        return []

@@ -83,9 +83,11 @@ def _events(value: object) -> bool:
 
 
 NUMBERS = ("rows_in", "rows", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
-_STEP_LINE: Mapping[str, Check] = {**dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), "cost": is_amount, "errors": _counts}
+_STEP_LINE: Mapping[str, Check] = {
+    **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
+}
 EVENTS: Mapping[str, Mapping[str, Check]] = {
-    "begin": {"plans": _texts},
+    "begin": {"plans": _texts, "at": is_amount},
     "progress": _STEP_LINE,
     "step": _STEP_LINE,
     "model": {"model": is_key},

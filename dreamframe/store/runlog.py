@@ -83,7 +83,37 @@ class RunLogs:
             events, bad = read_log(self._files, self._layout.runs / name)
             if bad:
                 warn(f"{self._layout.runs / name}: {len(bad)} lines are left out: {bad[0]}")
-            yield from ({**event, "run": name, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"} for event in events)
+            yield from (of_run(event, name) for event in events)
+
+    def follow(self) -> Follower:
+        """Whoever looks on while runs write their logs."""
+        return Follower(self._files, self._layout)
+
+
+class Follower:
+    """What is new in the logs of all runs on a folder, whoever writes them."""
+
+    def __init__(self, files: Files, layout: Layout) -> None:
+        self._files, self._layout = files, layout
+        self._at: dict[str, int] = {}  # name of a log → bytes that were read
+
+    def news(self) -> list[dict[str, Any]]:
+        """The events that were written since the last look, each with its `run` and `day`; at the first look, all. A line that is half written comes
+        with the next look; one that is not ours never does."""
+        found: list[dict[str, Any]] = []
+        for name in self._files.listdir(self._layout.runs):
+            path, at = self._layout.runs / name, self._at.get(name, 0)
+            if NAME.fullmatch(name) and self._files.kind(path) == "file" and at < self._files.size(path) <= MOST:
+                data = self._files.read_bytes(path, offset=at)
+                whole = data[: data.rfind(b"\n") + 1]
+                self._at[name] = at + len(whole)
+                found += [of_run(event, name) for event in events_in(whole)[0]]
+        return found
+
+
+def of_run(event: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An event with the run that it is of: the name of its log, and the day."""
+    return {**event, "run": name, "day": f"{name[:4]}-{name[4:6]}-{name[6:8]}"}
 
 
 def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -92,8 +122,13 @@ def read_log(files: Files, path: Path) -> tuple[list[dict[str, Any]], list[str]]
         return [], ["it is not a regular file"]
     if files.size(path) > MOST:
         return [], [f"it is larger than the log of any run ({MOST >> 20} MB)"]
+    return events_in(files.read_bytes(path))
+
+
+def events_in(data: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events of a part of a log, and what is wrong with the other lines, in words."""
     events, bad = [], []
-    *lines, cut_off = files.read_bytes(path).decode("utf-8", "replace").split("\n")  # of texts in JSON, other ends of lines are a part
+    *lines, cut_off = data.decode("utf-8", "replace").split("\n")  # of texts in JSON, other ends of lines are a part
     for i, line in enumerate([*lines, cut_off] if cut_off else lines, 1):
         try:
             event = json.loads(line)

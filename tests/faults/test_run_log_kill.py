@@ -78,3 +78,53 @@ def test_the_record_of_a_run_that_was_killed_has_the_counts_that_it_wrote_last(t
         (record,) = session.runs()
         assert (record.is_over, record.calls) == (True, 9)
         log.end()
+
+
+FOLLOWED = """
+import sys, dreamframe as dr
+llm = dr.testing.Scripted(lambda prompt: prompt, latency_s=0.05, concurrency=4)
+rows = dr.frame({"t": [f"row {i}" for i in range(100_000)]})
+with dr.Session(sys.argv[1], progress=False):
+    rows.prompt(llm, "{t}", into="said").collect()
+"""
+SECOND_S = 2.0  # half a second for the first look, one between two, and the time that the machine takes for both
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs signals")
+def test_another_process_follows_a_run_and_a_kill_leaves_the_log_whole_up_to_the_last_second(tmp_path: Path):
+    run = subprocess.Popen([sys.executable, "-c", FOLLOWED, str(tmp_path)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        until = time.monotonic() + LONGEST_S
+        while not (tmp_path / "session.json").exists():
+            assert time.monotonic() < until, "there is no session"
+            time.sleep(0.05)
+        watched = dr.Session.existing(tmp_path).follow()
+        counts: list[int] = []
+        while len(counts) < 4:
+            assert run.poll() is None, "it ended by itself"
+            assert time.monotonic() < until, f"nothing was written while it ran: {counts}"
+            counts += [int(event["asked"]) for event in watched.news() if event["event"] == "progress" and event.get("asked")]
+            time.sleep(0.05)
+        killed_at = time.time()
+    finally:
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert counts == sorted(set(counts)), "each line tells what has changed"
+    last = [event for event in events(tmp_path) if event["event"] == "progress"][-1]
+    assert killed_at - last["at"] < SECOND_S, "it tells of the last second"
+    with dr.Session(tmp_path) as session:
+        (record,) = session.runs()
+        kept = session.answers()
+    late_ms = int(1000 * (killed_at - SECOND_S))
+    assert kept.filter(kept["at"].dt.timestamp("ms") < late_ms).height <= record.calls <= kept.height + 4 * 40
+    assert (record.is_over, record.steps[0].label, record.steps[0].model) == (False, "said", "scripted")
+
+
+def test_progress_is_written_by_what_has_changed_and_read_as_a_whole(tmp_path: Path):
+    with dr.Session(tmp_path) as session:
+        log = session.stores.log.begin()
+        log.append({"event": "progress", "label": "a", "model": "echo", "rows_in": 8, "asked": 3, "cost": 0.25})
+        log.append({"event": "progress", "label": "a", "asked": 7})
+        (record,) = session.runs()
+        log.end()
+    assert (record.calls, record.cost, record.steps[0].rows_in, record.steps[0].model) == (7, 0.25, 8, "echo")

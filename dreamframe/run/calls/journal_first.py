@@ -191,7 +191,7 @@ class RunAsking:
             stats.cached += 1
 
     def _keep(self, key: bytes, c: Completion) -> None:
-        self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.extra)
+        self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.kept_extra())
 
     def released(self, request: Request) -> None:
         self._spend.release(request)

@@ -48,7 +48,7 @@ def test_an_answer_without_a_number_is_a_failed_row_and_no_default():
         rated(["5", "superb", "4"], repairs=0).collect()
     kept = rated(["5", "superb", "4"], repairs=0, on_error="null")
     assert kept.collect().rows() == [("tea", 5.0), ("wind", 4.0), ("rain", None)]
-    assert kept.failures()["text"].to_list() == ["superb"]
+    assert kept.failures()["answer"].to_list() == ["superb"]
     assert rated(["5", "superb", "4"], repairs=0, on_error="drop").collect()["essay"].to_list() == ["tea", "wind"]
 
 

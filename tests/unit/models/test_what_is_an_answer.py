@@ -91,7 +91,7 @@ def test_a_refusal_keeps_what_the_model_said() -> None:
         llm = dr.testing.Scripted(lambda _: dr.testing.Completion("I will not.", finish="refusal"))
         df = dr.frame({"t": ["a"]}).prompt(llm, "{t}", on_error="null")
         df.collect()
-        assert df.failures()["text"].to_list() == ["I will not."]
+        assert df.failures()["answer"].to_list() == ["I will not."]
 
 
 # How an answer ends

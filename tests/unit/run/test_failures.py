@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -113,3 +115,28 @@ def test_what_polars_refuses_names_the_steps():
 def test_an_error_at_the_top_is_found_in_errors():
     with pytest.raises(AttributeError, match=r"errors are in dr\.errors\. Write dr\.errors\.RowsFailedError"):
         dr.RowsFailedError  # noqa: B018
+
+
+def test_failures_have_the_columns_that_the_frame_had():
+    rows = dr.frame({"t": ["tea", "jam", "rye", "jam roll"], "row": ["a", "b", "c", "d"], "n": [3, 1, 2, 4]})
+    failing = dr.testing.Failing(when=lambda prompt: "jam" in prompt)
+    plan = rows.prompt(dr.testing.Echo(), "Ask {t}", into="said").prompt(failing, "So {said}", into="so", on_error="null").filter(pl.col("n") > 2)
+    plan.collect()
+    assert plan.failures().columns == ["step", "row", "column", "error", "message", "request", "attempts", "answer", "t", "row_right", "n", "said"]
+    assert plan.failures().select("request", "t", "row_right", "said").rows() == [("So Ask jam roll", "jam roll", "d", "Ask jam roll")]
+    mapped = rows.map(lambda row: {"x": 1 // (row["n"] - 1)}, schema={"x": pl.Int64}, on_error="drop").prompt(failing, "{t}", on_error="null")
+    mapped.collect()
+    assert mapped.failures().select("step", "t", "n", "x").rows() == [("map", "jam", 1, None), ("answer", "jam roll", 4, 0)]
+    hidden = rows.with_columns(said=dr.prompt(failing, "{t}!", on_error="null").str.to_uppercase()).sort("n").unique("t")
+    hidden.collect()
+    assert hidden.failures().columns[8:] == ["t", "row_right", "n"]
+    assert hidden.failures()["t"].to_list() == ["jam", "jam roll"]
+
+
+def test_what_a_model_said_is_the_answer_and_rows_that_cannot_be_had_are_left_out(tmp_path: Path):
+    pl.DataFrame({"t": ["a", "b"]}).write_csv(tmp_path / "rows.csv")
+    plan = dr.scan_csv(tmp_path / "rows.csv").prompt(dr.testing.Echo(), "{t}", schema=int, repairs=0, on_error="null")
+    plan.collect()
+    assert plan.failures().select("answer", "t").rows() == [("a", "a"), ("b", "b")]
+    (tmp_path / "rows.csv").unlink()
+    assert plan.failures().select("answer", "row").rows() == [("a", 0), ("b", 1)]

@@ -112,7 +112,7 @@ def test_an_unreadable_verdict_is_a_failed_row_and_no_coin_toss(swap: str):
     assert winners[0] is None
     assert winners[1] is not None
     assert winners[2] is None  # nothing was asked about a missing text
-    assert set(kept.failures()["text"]) == {"Hard to say."}
+    assert set(kept.failures()["answer"]) == {"Hard to say."}
 
 
 def test_one_verdict_of_two_is_not_enough():

@@ -80,7 +80,7 @@ def test_failures_of_a_parse_stay_with_their_rows() -> None:
     with dr.Session(None, batch_rows=3, progress=False):
         df = ROWS.prompt(dr.testing.Echo(), "{i}", parse=dr.versioned(picky, version=1), into="a", on_error="null")
         assert df.collect()["a"].to_list() == [None if i in (1, 6) else f"r{i}" for i in range(8)]
-        assert df.failures().select("row", "text").rows() == [(1, "r1"), (6, "r6")]
+        assert df.failures().select("row", "answer").rows() == [(1, "r1"), (6, "r6")]
 
 
 def test_a_parse_that_would_end_the_program_fails_its_row() -> None:

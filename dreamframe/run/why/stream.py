@@ -1,0 +1,218 @@
+"""Steps that rows stream through, seen from one row: which row it was when it entered, and what each step asked about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import polars as pl
+
+from dreamframe.models.request import Failure
+from dreamframe.plan.parents import carried, one_by_one
+from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.run.engines.pipeline import BatchContext
+from dreamframe.run.why.calls import Looking
+from dreamframe.run.why.story import CallTold
+
+BATCH = 4_096  # rows that are run again at once
+MOST_ALIKE = 256  # rows that may have become the row; of more, all rows are run again
+
+
+class Passed(NamedTuple):
+    """One row on its way through the steps."""
+
+    out: pl.DataFrame  # without rows where a step left it out
+    after: tuple[pl.DataFrame, ...]  # the row as it left each step that it came to
+    calls: Mapping[int, list[CallTold]]  # by place of the step
+    failures: Mapping[int, Failure]
+
+
+class Stream:
+    """Streamed steps over one another, lowest first, of which the lowest is a row step, and the rows that feed them."""
+
+    def __init__(self, steps: Sequence[Step], source: pl.DataFrame, looking: Looking, out: Callable[[], pl.DataFrame | None]) -> None:
+        """`out` gives all rows that leave the steps, or the first of them, where they are stored."""
+        self.steps, self.source, self._looking, self._stored = steps, source, looking, out
+        self._prompts: dict[int, pl.Series] = {}  # place → the prompt of each row that feeds the steps
+        self._left: dict[int, int] = {}  # position in the source → among the rows that leave the steps
+        self._all: tuple[pl.DataFrame, pl.Series] | None = None
+        self._entered: dict[int, list[pl.Series]] = {}  # place → the rows that entered the step, as positions in the source, batch by batch
+        self._has_begun = False
+
+    @staticmethod
+    def below(step: Step) -> list[Step]:
+        """The streamed steps up to `step`, lowest first, without the polars steps below the lowest row step; none if there is no row step."""
+        steps: list[Step] = []
+        while step.is_streamed and (step.rows != "other" or getattr(step, "verb", "") == "unnest"):
+            steps.append(step)
+            step = step.inputs[0]
+        while steps and not isinstance(steps[-1], RowStep):
+            steps.pop()
+        return steps[::-1]
+
+    @cached_property
+    def _out(self) -> pl.DataFrame | None:
+        return self._stored()
+
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether every row that enters leaves, in its place."""
+        return not any(step.rows == "fewer" for step in self.steps)
+
+    async def located(self, rows: Sequence[int]) -> list[int]:
+        """The positions in the source of rows that leave the steps, by their positions."""
+        await self._begin()
+        found = list(rows) if self.is_one_to_one else [at for row in rows if (at := await self._by_value(row)) is not None]
+        if len(found) < len(rows):
+            entered = (await self.everything())[1]
+            found = [int(entered[row]) for row in rows]
+        self._left.update(zip(found, rows, strict=True))
+        return found
+
+    async def everything(self) -> tuple[pl.DataFrame, pl.Series]:
+        """All rows that leave the steps, and their positions in the source."""
+        if self._all is None:
+            await self._begin()
+            made = [await self._batch(order, at) for order, at in enumerate(range(0, self.source.height, BATCH))]
+            empty = pl.DataFrame(schema=self.steps[-1].schema), pl.Series([], dtype=pl.UInt32)
+            self._all = (pl.concat([rows for rows, _ in made]), pl.concat([at for _, at in made])) if made else empty
+        return self._all
+
+    async def one(self, at: int, *, is_noted: bool, upto: int | None = None) -> Passed:
+        """The row at a position of the source, through all steps, or through those up to a place."""
+        await self._begin()
+        firsts: dict[int, int] = {}
+        noted: dict[int, list[CallTold]] = {}
+        lent = self._looking.one(firsts, noted if is_noted else None)
+        row = self.source.slice(at, 1)
+        after: list[pl.DataFrame] = []
+        failures: dict[int, Failure] = {}
+        for place, step in enumerate(self.steps if upto is None else self.steps[: upto + 1]):
+            if isinstance(step, RowStep):
+                if step.needs_order:
+                    firsts[place] = await self._first(place, at)
+                own = BatchContext(lent, step, place, 0)
+                row = await step.run(row, own)
+                if own.failures:
+                    failures[place] = own.failures[0]
+                    row = row if step.on_error == "null" else row.clear()
+            else:
+                row = one_by_one(step, row)[0]
+            if row.is_empty():
+                break
+            after.append(row)
+        return Passed(row, tuple(after), noted, failures)
+
+    # Which row it was
+
+    async def _by_value(self, row: int) -> int | None:
+        """The row that became a row, by the columns that the steps hand on; None where too many are alike.
+
+        Steps that leave rows out keep the order of those that they keep: of all rows with the same values in these columns the k-th that is kept is the
+        k-th that leaves.
+        """
+        if (out := self._out) is None or row >= out.height:
+            return None
+        names = {top: c for top, c in _below({c: c for c in out.columns}, self.steps).items() if not _is_intricate(out.schema[top])}
+        if not names:
+            return None
+        values = {top: pl.lit(out[row, top], dtype=out.schema[top]) for top in names}
+        alike = self.source.select(pl.arg_where(pl.all_horizontal(pl.col(c).eq_missing(values[top]) for top, c in names.items()))).to_series()
+        after = out.select(pl.arg_where(pl.all_horizontal(pl.col(top).eq_missing(values[top]) for top in names))).to_series()
+        place = int(after.search_sorted(row))
+        if len(alike) == len(after):
+            return int(alike[place])
+        last = max(n for n, step in enumerate(self.steps) if step.rows == "fewer")
+        if len(alike) > MOST_ALIKE or not all(self._is_counted_below(n) for n in range(last + 1)):
+            return None
+        kept = [int(at) for at in alike if (await self.one(int(at), is_noted=False, upto=last)).out.height]
+        return kept[place] if len(kept) >= len(after) else None  # more, where the output is of the first rows alone
+
+    # Numbers of samples
+
+    def _is_counted_below(self, place: int) -> bool:
+        """Whether the number of a row's sample follows from the rows that feed the steps."""
+        step = self.steps[place]
+        return not step.needs_order or not isinstance(step, RowStep) or self._read_of_source(place) is not None
+
+    def _read_of_source(self, place: int) -> pl.LazyFrame | None:
+        """The columns that a sampled prompt reads, of every row that enters it, as they are in the source; None where a model decides them, or who enters."""
+        step = self.steps[place]
+        if not isinstance(step, PromptStep) or step.prompt.models or any(s.rows == "fewer" for s in self.steps[:place]):
+            return None
+        names = _below({c: c for c in step.prompt.columns}, self.steps[:place])
+        if len(names) < len(step.prompt.columns):
+            return None
+        return self.source.lazy().select(pl.col(c).alias(name) for name, c in names.items()) if names else self.source.lazy()
+
+    def _read_of_output(self, place: int) -> pl.LazyFrame | None:
+        """The same, as they are in the rows that leave the steps; None where not all that enter leave."""
+        step = self.steps[place]
+        if not isinstance(step, PromptStep) or step.prompt.models or any(s.rows == "fewer" for s in self.steps[place:]) or (out := self._out) is None:
+            return None
+        held = {c: top for top, c in reversed(_below({c: c for c in out.columns}, self.steps[place:]).items())}
+        if any(c not in held for c in step.prompt.columns):
+            return None
+        return out.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if step.prompt.columns else out.lazy()
+
+    async def _first(self, place: int, at: int) -> int:
+        """The number of the first sample that a row asks for: equal requests of the rows before it come first."""
+        step = self.steps[place]
+        row, columns = at, self._read_of_source(place)
+        if columns is None and at in self._left:
+            row, columns = self._left[at], self._read_of_output(place)
+        if columns is not None:
+            assert isinstance(step, PromptStep)
+            if place not in self._prompts:
+                prompt = BatchContext(self._looking, step, place, 0).once("prompt", lambda: step.prompt)
+                self._prompts[place] = prompt.render(columns.collect())
+            prompts = self._prompts[place]
+            return step.n * int((prompts.head(row) == prompts[row]).sum() or 0) if prompts[row] is not None else 0
+        await self.everything()
+        numbers, entered = self._looking.numbered.get(place, []), pl.concat(self._entered[place])
+        each = len(numbers) // len(entered) if len(entered) else 0
+        where = entered.search_sorted(at)
+        return numbers[where * each] if each * len(entered) == len(numbers) and each and where < len(entered) and entered[where] == at else 0
+
+    # All rows again
+
+    async def _begin(self) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            for place, step in enumerate(self.steps):
+                if isinstance(step, RowStep):
+                    await step.prepare(self._looking.tables(place), BatchContext(self._looking, step, place, 0))
+
+    async def _batch(self, order: int, start: int) -> tuple[pl.DataFrame, pl.Series]:
+        rows = self.source.slice(start, BATCH)
+        at = pl.int_range(start, start + rows.height, dtype=pl.UInt32, eager=True)
+        for place, step in enumerate(self.steps):
+            self._entered.setdefault(place, []).append(at)
+            if isinstance(step, RowStep):
+                own = BatchContext(self._looking, step, place, order)
+                rows = await step.run(rows, own) if rows.height else pl.DataFrame(schema=step.schema)
+                if step.needs_order:
+                    await own.pass_turn()
+                if own.failures and step.on_error != "null":
+                    is_left = pl.Series([i not in own.failures for i in range(rows.height)], dtype=pl.Boolean)
+                    rows, at = rows.filter(is_left), at.filter(is_left)
+            else:
+                rows, places = one_by_one(step, rows)
+                at = at.gather(places) if places is not None else at
+        return rows, at
+
+
+def _below(names: Mapping[str, str], steps: Sequence[Step]) -> dict[str, str]:
+    """Names of columns above steps → what they are below them, as far as they are handed on."""
+    found = dict(names)
+    for step in reversed(steps):
+        passed = carried(step)
+        found = {top: passed[c] for top, c in found.items() if c in passed}
+    return found
+
+
+def _is_intricate(dtype: pl.DataType) -> bool:
+    """Whether values of a type are not compared: floats may be NaN, and nested ones may hold some."""
+    return dtype.is_nested() or dtype.is_float() or dtype == pl.Object
