@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
         self._loop, self._lost = loop, lost
-        self._unreadable: tuple[type[Exception], ...] = (HttpParserError, HttpParserUpgrade)
+        self._unreadable, self._upgrade = HttpParserError, HttpParserUpgrade
         self._parser: Any = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)  # as aiohttp
         self._transport: asyncio.Transport | None = None
@@ -126,8 +126,9 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except self._unreadable as exc:
-            self.is_reusable = False
-            self._fail(exc if str(exc) else UnreadableError("the server changes to another protocol"))
+            self._fail(exc)  # of a reply that is whole already, only the connection is closed
+        except self._upgrade:
+            self._fail(UnreadableError("the server changes to another protocol"))
         else:
             if self._quiet > MOST_QUIET:
                 self._fail(UnreadableError(f"more than {MOST_QUIET:,} bytes, and no body among them"))
