@@ -1,4 +1,4 @@
-"""One measured program: n prompts through dreamframe, through bare aiohttp, or through nothing. Prints its own CPU, wall time and memory."""
+"""One measured program: n prompts through dreamframe, through bare aiohttp, or through bare streams. Prints its own CPU, wall time and memory."""
 
 from __future__ import annotations
 
@@ -45,13 +45,41 @@ def bare(url: str, n: int, concurrency: int, folder: Path) -> None:
     pl.DataFrame({"i": range(n), "answer": answers}).write_parquet(folder / "out.parquet")
 
 
+def streams(url: str, n: int, concurrency: int, folder: Path) -> None:
+    """The same calls with what asyncio has: a stream for each worker, and replies of a length alone. No client can do less."""
+    from urllib.parse import urlsplit
+
+    import polars as pl
+
+    answers: list[str | None] = [None] * n
+    place = urlsplit(url)
+    head = f"POST {place.path}/chat/completions HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\nContent-Length: "
+
+    async def worker(rows: object) -> None:
+        reader, writer = await asyncio.open_connection(place.hostname, place.port, ssl=place.scheme == "https" or None)
+        for i in rows:  # type: ignore[attr-defined]
+            body = json.dumps({"model": "m", "messages": [{"role": "user", "content": PROMPT.replace("{i}", str(i))}]})
+            writer.write(f"{head}{len(body)}\r\n\r\n{body}".encode())
+            said = await reader.readuntil(b"\r\n\r\n")
+            reply = await reader.readexactly(int(said.lower().partition(b"content-length:")[2].partition(b"\r")[0]))
+            answers[i] = json.loads(reply)["choices"][0]["message"]["content"]
+        writer.close()
+
+    async def main() -> None:
+        rows = iter(range(n))
+        await asyncio.gather(*(worker(rows) for _ in range(concurrency)))
+
+    asyncio.run(main())
+    pl.DataFrame({"i": range(n), "answer": answers}).write_parquet(folder / "out.parquet")
+
+
 def main() -> None:
     kind, url, n, concurrency = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     with tempfile.TemporaryDirectory() as folder:
         importlib.import_module("dreamframe" if kind == "dreamframe" else "polars")
-        importlib.import_module("aiohttp")  # the wall time is that of the run, not of imports
+        importlib.import_module("aiohttp" if kind == "bare" else "httptools")  # the wall time is that of the run, not of imports
         began = time.perf_counter()
-        {"dreamframe": dreamframe, "bare": bare}[kind](url, n, concurrency, Path(folder))
+        {"dreamframe": dreamframe, "bare": bare, "streams": streams}[kind](url, n, concurrency, Path(folder))
         wall_s = time.perf_counter() - began
         import polars as pl
 

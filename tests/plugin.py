@@ -103,6 +103,16 @@ def stays_here() -> Iterator[None]:
     assert not left, f"this test tried to reach {', '.join(left)}"
 
 
+@pytest.fixture(params=["straight", "aiohttp"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Requests over connections of our own, and over aiohttp's as if there were a proxy on the way: what is promised is promised of both."""
+    from dreamframe.models.api import http
+
+    if request.param == "aiohttp":
+        monkeypatch.setattr(http, "way_to", http.ThroughProxy)
+    return str(request.param)
+
+
 @pytest.fixture
 def session() -> Iterator[Any]:
     """A session in memory that is active during the test."""

@@ -39,7 +39,7 @@ WRITES = {  # a part of the name of what asks → the libraries that write its r
     "sentence-transformers": ("torch", "transformers", "tokenizers", "sentence-transformers", "onnxruntime"),
     "litellm": ("litellm",),
 }
-OTHERS: tuple[str, ...] = ("accelerate", "aiohttp", "anthropic", "bitsandbytes", "datasets", "huggingface_hub", "litellm", "mistralai", "numpy")
+OTHERS: tuple[str, ...] = ("accelerate", "aiohttp", "anthropic", "bitsandbytes", "datasets", "httptools", "huggingface_hub", "litellm", "mistralai", "numpy")
 OTHERS += ("onnxruntime", "openai", "pydantic", "tokenizers", "usearch", "vllm", "xllamacpp", "xxhash")
 SHOWN = 3  # rows
 
@@ -92,7 +92,7 @@ def _that_write(nodes: Iterable[Step]) -> Iterator[str]:
         for model in node.models():
             for asked in getattr(model, "llms", None) or (model,):
                 yield from next((names for provider, names in WRITES.items() if asked.provider.startswith(provider)), ())
-                yield from ("aiohttp",) if hasattr(asked, "base_url") and asked.provider != "litellm" else ()
+                yield from ("httptools",) if hasattr(asked, "base_url") and asked.provider != "litellm" else ()
     yield from ("usearch",) if any(type(node).__name__ == "SearchGraph" for node in nodes) else ()
 
 

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from dreamframe.errors import ForkedError
 from dreamframe.run import active
@@ -32,10 +32,19 @@ def the_loop() -> asyncio.AbstractEventLoop:
     check_not_forked()
     with _lock:
         if _loop is None or _loop.is_closed():
-            loop = contextvars.Context().run(asyncio.new_event_loop)  # it lives on when whoever asked first is gone
+            loop = contextvars.Context().run(_new_loop)  # it lives on when whoever asked first is gone
             threading.Thread(target=_serve, args=(loop,), name=THREAD, daemon=True).start()
             _loop, _owner = loop, os.getpid()
         return _loop
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed: it takes half the time for a call."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return cast("asyncio.AbstractEventLoop", uvloop.new_event_loop())
 
 
 def check_not_forked() -> None:

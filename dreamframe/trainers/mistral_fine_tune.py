@@ -134,8 +134,7 @@ class MistralApi:
         return found
 
     async def _sent(self, method: str, path: str, body: bytes | None, kind: str, place: str) -> Reply:
-        keeps: dict[str, Any] = {"needed_for": "dr.MistralFineTune", "extra": "mistral", "hides": self.hides}
-        http = Http(self.address, {"Authorization": Secret(f"Bearer {self.key}")}, concurrency=1, max_bytes=MOST_SAID, **keeps)
+        http = Http(self.address, {"Authorization": Secret(f"Bearer {self.key}")}, concurrency=1, max_bytes=MOST_SAID, hides=self.hides)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 reply = await http.send(method, self.address + path, body, {"Content-Type": kind})

@@ -10,6 +10,8 @@ from dreamframe.models.llms.openai import OpenAI
 from tests.loopback import FAULTS, Loopback
 from tests.loopback.asking import ask
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 ONCE_MORE = {  # transient: asked again; for ever wrong, the row fails with this error
     "html with 200": "BadReplyError",
     "html with 502": "ServerError",

@@ -126,6 +126,7 @@ def steady(message: str) -> str:
     ids=["aiohttp", "xllamacpp", "transformers"],
 )
 def test_a_missing_library_is_answered_with(library: str, use: Callable[[], Any], session: dr.Session, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setitem(sys.modules, library, None)  # as if it were not installed: importing it raises ImportError
     with pytest.raises(dr.errors.DreamframeError) as raised:
         use()

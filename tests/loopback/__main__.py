@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import sys
 import threading
 import time
+from pathlib import Path
 
 from tests.loopback.faults import FAULTS
 from tests.loopback.server import Bucket, Call, Loopback
@@ -22,8 +24,9 @@ def main() -> None:
     options.add_argument("--fault", choices=sorted(FAULTS), help="how it goes wrong")
     options.add_argument("--every", type=int, default=1, help="every n-th request goes wrong")
     options.add_argument("--port", type=int, default=0)
+    options.add_argument("--tls", action="store_true", help="with the certificate in self_signed.pem")
     given = options.parse_args()
-    server = Loopback(latency_s=given.latency, rate=Bucket(given.rpm, given.burst) if given.rpm else None, keep=False)
+    server = Loopback(latency_s=given.latency, rate=Bucket(given.rpm, given.burst) if given.rpm else None, keep=False, tls=_tls() if given.tls else None)
     if given.answer is not None:
         server.reply = lambda body: given.answer
     if given.fault:
@@ -34,6 +37,12 @@ def main() -> None:
     print(json.dumps({"url": server.url, "port": server.port}), flush=True)
     sys.stdin.read()
     print(json.dumps({**server.counters(), "cpu_s": time.process_time()}), flush=True)
+
+
+def _tls() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).with_name("self_signed.pem"))
+    return context
 
 
 def _is_wrong(call: Call, every: int) -> bool:

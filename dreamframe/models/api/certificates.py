@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import ssl
 
@@ -11,6 +12,14 @@ BY_OPENSSL = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 BY_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 NAMES = f"{BY_OPENSSL[0]}=/path/to/ca.pem ({BY_OPENSSL[1]}, {' and '.join(BY_OTHERS)} are read too)"
 HOSTNAME_MISMATCH, IP_MISMATCH, EXPIRED, NOT_YET = 62, 64, 10, 9  # OpenSSL's verify codes
+
+
+@functools.cache
+def default_context() -> ssl.SSLContext:
+    """The context that trusts the system's certificates: one for the process, since reading them takes a while."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def named_context(*addresses: str | None) -> ssl.SSLContext | None:

@@ -1,20 +1,25 @@
-"""The connections of one client: aiohttp, one pool, JSON bytes out and in, every mishap as a CallError."""
+"""What carries requests and replies: JSON bytes out and in, straight to the server or through a proxy, every mishap as a CallError."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 from collections.abc import Coroutine, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError, MissingExtraError
-from dreamframe.models.api.certificates import named_context, untrusted
+from dreamframe.errors import BadReplyError, BadRequestError, ConnectionFailedError
+from dreamframe.models.api.address import without_login
+from dreamframe.models.api.certificates import untrusted
+from dreamframe.models.api.connection import Got
+from dreamframe.models.api.direct import Direct
+from dreamframe.models.api.mishaps import NotAnAddressError, TooMuchError
 from dreamframe.models.api.proxies import Proxy, proxy_of
+from dreamframe.models.api.reply_headers import Headers
+from dreamframe.models.api.through_proxy import ThroughProxy
 from dreamframe.models.api.unfold import TooLongError, UnknownEncodingError, unfold
 from dreamframe.redaction.redactor import Redactor
 
-KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
 UNFOLDED_HERE = 1 << 20  # packed bytes above which a thread unfolds them
 
 
@@ -35,50 +40,39 @@ class Reply(NamedTuple):
         return Reply(self.status, self._headers_without(hides), hides.data(self.body))
 
     def _headers_without(self, hides: Redactor) -> Mapping[str, str]:
-        """Headers of the same kind: their names have no case."""
         changed = {name: clean for name, value in self.headers.items() if (clean := hides.text(value)) != value}
-        if not changed:
-            return self.headers
-        made: Any = self.headers.copy()  # type: ignore[attr-defined]  # every mapping that a connection gives has it
-        made.update(changed)
-        return cast("Mapping[str, str]", made)
+        return Headers.of({**self.headers, **changed}) if changed else self.headers
+
+
+class Way(Protocol):
+    """How requests reach a server."""
+
+    unsafe: tuple[type[Exception], ...]  # what it raises where a connection cannot be made safe
+    mishaps: tuple[type[Exception], ...]  # and for whatever else goes wrong on the way
+
+    async def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None, most: int) -> Got:
+        """Send one request and read the whole reply. Raises NotAnAddressError, and TooMuchError for more than `most` bytes."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def way_to(base_url: str, headers: Mapping[str, str], *, concurrency: int, proxy: Proxy | None) -> Way:
+    """Straight to the server, over connections of our own; through a proxy, over aiohttp's. Raises MissingExtraError where aiohttp is needed."""
+    if proxy is None:
+        return Direct(base_url, headers, concurrency=concurrency)
+    return ThroughProxy(base_url, headers, concurrency=concurrency, proxy=proxy)
 
 
 class Http:
-    """A pool of connections with the headers that every request carries. Made inside the event loop."""
+    """The connections of one client, with the headers that every request carries. Made inside the event loop."""
 
-    def __init__(
-        self,
-        base_url: str,
-        headers: Mapping[str, str],
-        *,
-        concurrency: int,
-        needed_for: str,
-        max_bytes: int,
-        extra: str = "openai",
-        hides: Redactor = NONE,
-    ) -> None:
-        try:
-            import aiohttp
-            import yarl
-        except ImportError as exc:
-            raise MissingExtraError("aiohttp", extra=extra, needed_for=needed_for) from exc
-        self._aiohttp, self._url = aiohttp, yarl.URL
+    def __init__(self, base_url: str, headers: Mapping[str, str], *, concurrency: int, max_bytes: int, hides: Redactor = NONE) -> None:
         self._max_bytes, self._hides = max_bytes, hides
         self._place = urlsplit(base_url).netloc.rpartition("@")[2]
-        self._urls: dict[str, Any] = {}  # text → parsed
         self._proxy = proxy = proxy_of(base_url)
-        steers: dict[str, Any] = {"limit": concurrency, "keepalive_timeout": KEEP_ALIVE_S, "ssl": named_context(base_url, proxy and proxy.url) or True}
-        self._mishaps: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, ValueError)  # ValueError: what cannot be read as HTTP, or unpacked
-        is_socks = proxy is not None and proxy.is_socks
-        self._session = aiohttp.ClientSession(
-            connector=self._through(proxy, steers) if proxy is not None and is_socks else aiohttp.TCPConnector(**steers),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=20),  # the asker holds the deadline of the whole call
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Content-Type": "application/json", "User-Agent": "dreamframe", "Accept-Encoding": "gzip, deflate", **headers},
-            auto_decompress=False,  # so that the limit holds for what comes out
-            proxy=proxy.url if proxy is not None and not is_socks else None,  # looked up once: trust_env= looks it up for every request
-        )
+        sent = {"Content-Type": "application/json", "User-Agent": "dreamframe", "Accept-Encoding": "gzip, deflate", **headers}
+        self._way = way_to(base_url, sent, concurrency=concurrency, proxy=proxy)
 
     def post(self, url: str, body: bytes) -> Coroutine[Any, Any, Reply]:
         """Send JSON and read the whole reply. Raises ConnectionFailedError or BadReplyError."""
@@ -86,26 +80,21 @@ class Http:
 
     async def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, *, most: int | None = None) -> Reply:
         """Send one request; the reply is whole (and has `most` bytes or fewer) or an error."""
-        target = self._urls.get(url)
-        if target is None:
-            target = self._urls[url] = self._url(url, encoded=True)
+        most, way = most or self._max_bytes, self._way
         try:
-            reply = await self._session.request(method, target, data=body, headers=headers, allow_redirects=False)
-            try:
-                length, most = reply.content_length, most or self._max_bytes
-                whole = await reply.read() if length is not None and length <= most else await self._read(reply, most)
-            finally:
-                reply.release()  # as `async with` does, for a microsecond less
-            if (encoding := reply.headers.get("Content-Encoding")) is not None:
-                whole = await self._unfolded(whole, encoding, most, reply.status)
-            if reply.status == 407:
+            status, found, whole, encoding = await way.exchange(method, url, body, headers, most)
+            if encoding is not None:
+                whole = await self._unfolded(whole, encoding, most, status)
+            if status == 407:
                 raise self._locked_out()
-            return Reply(reply.status, reply.headers, whole).without(self._hides)
-        except self._aiohttp.InvalidURL as exc:
-            raise BadRequestError(self._hides.text(f"{url!r} is not an address")) from self._hides.cause(exc)
-        except (self._aiohttp.ClientSSLError, ssl.SSLError) as exc:
+            return Reply(status, found, whole).without(self._hides)
+        except NotAnAddressError as exc:
+            raise BadRequestError(self._hides.text(f"{without_login(url)!r} is not an address")) from self._hides.cause(exc)
+        except TooMuchError as exc:
+            raise self._too_long(most, exc.status) from None
+        except way.unsafe as exc:
             raise self._not_safe(exc) from self._hides.cause(exc)
-        except self._mishaps as exc:
+        except way.mishaps as exc:
             if getattr(exc, "status", None) == 407:
                 raise self._locked_out() from self._hides.cause(exc)
             raise ConnectionFailedError(self._hides.text(f"{self._place}: {said(exc)}{self._by}")) from self._hides.cause(exc)
@@ -131,15 +120,6 @@ class Http:
         error.stops_run = is_certificate or is_plain
         return error
 
-    async def _read(self, reply: Any, most: int) -> bytes:
-        whole = bytearray()
-        async for chunk in reply.content.iter_any():
-            whole += chunk
-            if len(whole) > most:
-                reply.close()
-                raise self._too_long(most, reply.status)
-        return bytes(whole)
-
     async def _unfolded(self, packed: bytes, encoding: str, most: int, status: int) -> bytes:
         try:
             if len(packed) > UNFOLDED_HERE:
@@ -153,19 +133,8 @@ class Http:
     def _too_long(self, most: int, status: int) -> BadReplyError:
         return BadReplyError(f"{self._place}: the answer is longer than {most:,} bytes", status=status)
 
-    def _through(self, proxy: Proxy, steers: dict[str, Any]) -> Any:
-        """Connections through a SOCKS proxy. Raises MissingExtraError without the library that speaks it."""
-        try:
-            from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
-        except ImportError as exc:
-            raise MissingExtraError("aiohttp-socks", extra="socks", needed_for=f"the SOCKS proxy {proxy!r}") from exc
-        self._mishaps += (ProxyError, ProxyConnectionError, ProxyTimeoutError)
-        kind, _, rest = proxy.url.partition("://")
-        looks_up = kind in ("socks5h", "socks4a")  # the proxy, and not this machine
-        return ProxyConnector.from_url(f"{kind.rstrip('ah')}://{rest}", rdns=looks_up, **steers)
-
     async def close(self) -> None:
-        await self._session.close()
+        await self._way.close()
 
 
 def said(exc: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import os
 import re
@@ -9,7 +10,7 @@ import urllib.request
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models.api.address import without_login
 
 PORTS = {"http": 80, "https": 443}
@@ -28,8 +29,28 @@ class Proxy(NamedTuple):
     def is_socks(self) -> bool:
         return urlsplit(self.url).scheme in SOCKS
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What speaks to it."""
+        return ("aiohttp", "aiohttp_socks") if self.is_socks else ("aiohttp",)
+
     def __repr__(self) -> str:
         return f"{self.named_by}={without_login(self.url)!r}"
+
+
+def unmet(url: str) -> tuple[MissingExtraError, ...]:
+    """What the proxy on the way to an address needs, and what is not installed of it. What is no proxy is told when it is used."""
+    try:
+        proxy = proxy_of(url)
+    except SettingError:
+        return ()
+    return tuple(lacks(proxy, name) for name in (proxy.libraries if proxy is not None else ()) if importlib.util.find_spec(name) is None)
+
+
+def lacks(proxy: Proxy | None, library: str) -> MissingExtraError:
+    """The error for a library that is not there."""
+    is_socks = library == "aiohttp_socks"
+    return MissingExtraError(library.replace("_", "-"), extra="socks" if is_socks else "proxy", needed_for=f"the {'SOCKS ' * is_socks}proxy {proxy!r}")
 
 
 def proxy_of(url: str) -> Proxy | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.util
 import numbers
 import os
 from abc import abstractmethod
@@ -18,7 +17,6 @@ from dreamframe.errors import (
     BadReplyError,
     BadRequestError,
     DreamframeError,
-    MissingExtraError,
     NotAllowedError,
     PermanentCallError,
     ServerError,
@@ -36,6 +34,7 @@ from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
 from dreamframe.models.api.openai_format import refuse_several
+from dreamframe.models.api.proxies import unmet
 from dreamframe.models.api.rate_headers import room_of
 from dreamframe.models.api.variant import variant_of
 from dreamframe.models.api.wire import Api, Dialect, Wire
@@ -92,8 +91,6 @@ class ApiSettings(ModelSettings):
     is_named_by_host: ClassVar[bool] = False  # scheme and port too
     key_variable: ClassVar[str]
     needs_key: ClassVar[bool] = True  # at its own address
-    library: ClassVar[str] = "aiohttp"  # that carries the bytes
-    pip_extra: ClassVar[str] = "openai"
     has_batches: ClassVar[bool] = False  # whether `batches` gives an API
     dialect: ClassVar[Dialect] = Dialect()
 
@@ -244,9 +241,7 @@ class ApiSettings(ModelSettings):
         return f"{self.endpoint}{path}" + (f"?{self.query}" if self.query else "")
 
     def missing(self) -> tuple[DreamframeError, ...]:
-        lacking: list[DreamframeError] = []
-        if importlib.util.find_spec(self.library) is None:
-            lacking.append(MissingExtraError(self.library, extra=self.pip_extra, needed_for=f"dr.{type(self).__name__}"))
+        lacking: list[DreamframeError] = list(self.unmet())
         with contextlib.suppress(NotAllowedError):  # said when it is asked: what is kept needs no leave
             try:
                 self.key()
@@ -254,14 +249,16 @@ class ApiSettings(ModelSettings):
                 lacking.append(exc)
         return tuple(lacking)
 
+    def unmet(self) -> tuple[DreamframeError, ...]:
+        """The libraries that asking needs, and that are not installed."""
+        return unmet(self.endpoint)
+
     def open(self) -> Client:
         return ApiClient(self)
 
     def connect(self, headers: Mapping[str, str]) -> Connection:
-        """What carries the bytes. Raises MissingExtraError without its library."""
-        needed_for = f"dr.{type(self).__name__}"
-        steers: dict[str, Any] = {"concurrency": self.concurrency, "max_bytes": self.max_reply_bytes, "extra": self.pip_extra}
-        return Http(self.endpoint, headers, needed_for=needed_for, hides=redactor_of([self]), **steers)
+        """What carries the bytes. Raises MissingExtraError for a proxy without its library."""
+        return Http(self.endpoint, headers, concurrency=self.concurrency, max_bytes=self.max_reply_bytes, hides=redactor_of([self]))
 
     def batches(self, http: Http, place: str) -> BatchApi:  # noqa: ARG002  for those that have one
         """The provider's batch API. Raises SettingError where there is none."""

@@ -38,8 +38,8 @@ class OpenAIEmbedder(ApiSettings, Embedder):
     setting gets requests without it, and its vectors must have that length all the same. The key is `api_key` or the environment variable
     OPENAI_API_KEY, read when the first call is made; the address is `base_url` or OPENAI_BASE_URL.
 
-    Raises SettingError for a model of unknown length without `dimensions`; when asked, AuthenticationError without a key and MissingExtraError without
-    aiohttp. The tokens of a request are shared out over its texts by their lengths.
+    Raises SettingError for a model of unknown length without `dimensions`; when asked, AuthenticationError without a key. The tokens of a
+    request are shared out over its texts by their lengths.
 
     >>> dr.OpenAIEmbedder("text-embedding-3-small").dim
     1536

@@ -50,7 +50,6 @@ class Anthropic(ApiLLM):
     address: ClassVar[str] = "https://api.anthropic.com"
     address_variable: ClassVar[str] = "ANTHROPIC_BASE_URL"
     key_variable: ClassVar[str] = "ANTHROPIC_API_KEY"
-    pip_extra: ClassVar[str] = "anthropic"
     dialect: ClassVar[Dialect] = Dialect(schemas=("strict", "tool", "text"), seed=None, most_tokens=MOST_TOKENS, names_limit=NAMES_LIMIT)
 
     def identity_fields(self) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from dreamframe.errors import MissingExtraError, NotAllowedError, SettingError
+from dreamframe.errors import DreamframeError, MissingExtraError, NotAllowedError, SettingError
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.settings import Connection
 from dreamframe.models.api.wire import Dialect
@@ -57,8 +58,6 @@ class LiteLLM(OpenAI):
     address: ClassVar[str] = ""
     key_variable: ClassVar[str] = "LITELLM_API_KEY"
     needs_key: ClassVar[bool] = False
-    library: ClassVar[str] = "litellm"
-    pip_extra: ClassVar[str] = "litellm"
 
     def identity_fields(self) -> Mapping[str, object]:
         """What the environment chooses for this provider counts as well: litellm reads it where no `base_url` is given."""
@@ -90,6 +89,9 @@ class LiteLLM(OpenAI):
         if self.authority is not None and self.model not in self.authority.listed:
             what = f"{self.label}: where LiteLLM asks, and with which of your keys, its model's name decides"
             raise NotAllowedError(f"{what}. If it may, list the name where you read the plan: allow=[{self.model!r}].")
+
+    def unmet(self) -> tuple[DreamframeError, ...]:
+        return () if importlib.util.find_spec("litellm") else (MissingExtraError("litellm", extra="litellm", needed_for="dr.LiteLLM"),)
 
     def connect(self, headers: Mapping[str, str]) -> Connection:  # noqa: ARG002  litellm makes its own
         return Library(self)

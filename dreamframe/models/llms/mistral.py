@@ -20,5 +20,4 @@ class Mistral(OpenAI):
     provider: ClassVar[str] = "mistral"
     address: ClassVar[str] = "https://api.mistral.ai/v1"
     key_variable: ClassVar[str] = "MISTRAL_API_KEY"
-    pip_extra: ClassVar[str] = "mistral"
     dialect: ClassVar[Dialect] = Dialect(seed="random_seed")

@@ -24,7 +24,7 @@ class OpenAI(ApiLLM):
     `identity` stands for the address: give the old one, and the answers are kept when a server moves. `api` is "chat", "completions" for base models, or
     "responses". What a server refuses (`max_tokens`, a system message, a strict schema) is left out after its first refusal.
 
-    Raises SettingError for an address that is not a URL; when asked, AuthenticationError without a key and MissingExtraError without aiohttp.
+    Raises SettingError for an address that is not a URL; when asked, AuthenticationError without a key.
 
     >>> dr.OpenAI("my-model", base_url="http://localhost:8000/v1", temperature=0).label
     'my-model'

@@ -92,7 +92,7 @@ def test_versions_name_python_and_what_wrote_the_rows(tmp_path: Path) -> None:
         assert "xllamacpp" in small
         assert "torch" not in small
         assert "torch" in versions(dr.frame(ROWS).prompt(dr.Transformers("org/m"), "{topic}"))
-        assert "aiohttp" in versions(dr.frame(ROWS).prompt(dr.OpenAI("m"), "{topic}"))
+        assert "httptools" in versions(dr.frame(ROWS).prompt(dr.OpenAI("m"), "{topic}"))
         ran = dr.frame(ROWS).prompt(ECHO, "{topic}")
         ran.collect()
         plans = session.stores.plans

@@ -55,7 +55,6 @@ def behind(asked: list[str], llm: Any, *, then: Callable[[dr.Frame], dr.Frame] |
     ("lost", "plan", "kind", "said"),
     [
         ((), lambda asked: behind(asked, KEYED), dr.errors.AuthenticationError, "gpt-4o-mini: no API key. Set the environment variable OPENAI_API_KEY"),
-        (("aiohttp",), lambda asked: behind(asked, KEYED.__class__("m", api_key="k")), dr.errors.MissingExtraError, r"pip install 'dreamframe\[openai\]'"),
         (("xllamacpp",), lambda asked: behind(asked, SmolLM2()), dr.errors.MissingExtraError, r"pip install 'dreamframe\[llamacpp\]'"),
         (("transformers",), lambda asked: behind(asked, dr.Transformers("m")), dr.errors.MissingExtraError, r"pip install 'dreamframe\[local\]'"),
         (("litellm",), lambda asked: behind(asked, dr.LiteLLM("x/y")), dr.errors.MissingExtraError, r"dreamframe\[litellm\]"),
@@ -70,7 +69,7 @@ def behind(asked: list[str], llm: Any, *, then: Callable[[dr.Frame], dr.Frame] |
         ((), lambda asked: behind(asked, None, then=lambda df: df.head(1).filter(dr.prompt(KEYED, "{a}", schema=bool))),
          dr.errors.AuthenticationError, "no API key"),
     ],
-    ids=["key", "aiohttp", "xllamacpp", "transformers", "litellm", "sklearn", "usearch", "parallel", "embedder", "training", "expression"],
+    ids=["key", "xllamacpp", "transformers", "litellm", "sklearn", "usearch", "parallel", "embedder", "training", "expression"],
 )  # fmt: skip
 def test_it_is_said_before_the_first_row_is_read_or_paid(
     lost: tuple[str, ...], plan: Callable[[list[str]], dr.Frame], kind: type[Exception], said: str, bare: Callable[..., None], session: dr.Session
@@ -184,9 +183,10 @@ def test_what_is_kept_needs_no_key_and_no_library(how: str, bare: Callable[..., 
             plan.collect()
     monkeypatch.delenv("OPENAI_API_KEY")
     bare("aiohttp")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with dr.Session(tmp_path, offline=how == "offline"):
         again = plan if how == "rows" else plan.head(1)
         assert again.collect()["b"].to_list() == ["yes"] * (2 if how == "rows" else 1)
         if how == "answers":
-            with pytest.raises(dr.errors.MissingExtraError, match=r"gpt-4o-mini: no API key(.|\n)*dreamframe\[openai\]"):
+            with pytest.raises(dr.errors.MissingExtraError, match=r"gpt-4o-mini: no API key(.|\n)*dreamframe\[proxy\]"):
                 plan.prompt(KEYED, "Another {t}", into="c").collect()

@@ -20,6 +20,7 @@ from tests.loopback import Loopback
 from tests.loopback.asking import ask
 
 PEM = Path(__file__).parents[3] / "loopback" / "self_signed.pem"
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 @pytest.fixture(autouse=True)

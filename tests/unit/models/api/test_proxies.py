@@ -126,6 +126,20 @@ def test_a_socks_proxy_without_its_library_is_refused_before_anything_is_sent(mo
     assert "hush-hush" not in str(caught.value)
 
 
+def test_a_proxy_without_its_library_is_refused_before_a_row_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    llm = dr.OpenAI("m", base_url=FAR, api_key="k")
+    assert llm.missing() == ()
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    assert llm.missing() == ()  # what goes straight needs no library
+    with Loopback() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:hush-hush@127.0.0.1:{proxy.port}")
+        with pytest.raises(MissingExtraError, match=r"HTTP_PROXY.*needs aiohttp.*dreamframe\[proxy\]") as caught:
+            ask_all(llm, ["a"])
+        assert [str(error) for error in llm.missing()] == [str(caught.value)]
+    assert proxy.n_connections == 0
+    assert "hush-hush" not in str(caught.value)
+
+
 def test_the_password_of_a_proxy_is_a_secret_without_a_scheme_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "me:hush-hush-hush@proxy.invalid:3128")
     assert "hush-hush-hush" in set(secrets_around())

@@ -86,6 +86,7 @@ def packed(call: Call, encoding: str, pack: Callable[[bytes], bytes], *, status:
 
 @pytest.mark.parametrize("name", [n for n in PACKERS if n != "gzip in members"])
 @pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("chunked", [True, False], ids=["in chunks", "of a length"])
 def test_the_limit_of_a_reply_counts_what_comes_out(name: str, status: int, *, chunked: bool) -> None:
     encoding, pack = PACKERS[name]

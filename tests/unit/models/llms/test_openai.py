@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dreamframe.errors import AuthenticationError, MissingExtraError, SettingError
+from dreamframe.errors import AuthenticationError, SettingError
 from dreamframe.models.llms.names import llm as named
 from dreamframe.models.llms.openai import OpenAI
 from tests.loopback import Call, Loopback, replies
@@ -206,19 +205,6 @@ def test_what_decides_the_answers_changes_the_identity(change: dict[str, Any]) -
 def test_an_impossible_setting_fails_where_it_is_written(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         OpenAI("m", **settings)
-
-
-def test_without_aiohttp_the_error_gives_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name == "aiohttp":
-            raise ModuleNotFoundError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'dreamframe\[openai\]'"):
-        ask(OpenAI("m", base_url="http://127.0.0.1:1/v1"), ["a"])
 
 
 @pytest.mark.parametrize(
