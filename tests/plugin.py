@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ settings.load_profile("dreamframe")
 TESTS = Path(__file__).parent
 SLOW = {"faults", "laws", "models"}  # folders of tests that take minutes together: `make fast` leaves them out
 LOCAL_NAMES = {"localhost", "", "0.0.0.0", "::", socket.gethostname()}
+MODULES = 200  # new modules that make a library: torch, transformers and trl bring thousands
 left: list[str] = []  # addresses outside this machine that the running test tried to reach
+frozen = 0  # modules that were imported when the garbage collector was last told of what stays
 
 _connect, _connect_ex, _getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
@@ -87,6 +91,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not torch.cuda.is_available():
             for item in needing:
                 item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_collection_finish() -> None:
+    freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logfinish() -> None:
+    if len(sys.modules) > frozen + MODULES:
+        freeze()
+
+
+def freeze() -> None:
+    """Leave what stays to the end, tests and modules, out of later collections: each training and each model that is let go of starts a whole one."""
+    global frozen
+    frozen = len(sys.modules)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
