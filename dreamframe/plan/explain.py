@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dreamframe.plan.hidden import ONLY, readable
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import RoundsStep, Step
+from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import in_line
 
@@ -17,7 +17,7 @@ def plan_text(step: Step, *, note: Callable[[Step], str] = lambda _: "", helpers
     """One line a step, the last step first, inputs indented below it, as polars' own explain() does.
 
     A step that is read more than once is drawn once and named by number afterwards. `note` may add to a line. What is kept names no whole path. Steps that
-    nobody wrote, `helpers` by their ids, have no line.
+    nobody wrote, `helpers` by their ids, have no line unless they leave rows out.
     """
     hides = plan_redactor([step])
     said = line if is_kept else whole_line
@@ -50,13 +50,13 @@ class Drawn(NamedTuple):
 
 
 def drawn(step: Step, helpers: Container[int] = ()) -> Iterator[Drawn]:
-    """The lines of a plan, the last step first. `helpers`: ids of steps that have none."""
+    """The lines of a plan, the last step first. `helpers`: ids of steps that have none unless they leave rows out."""
     seen: dict[int, int] = {}
     shared = _read_twice(step)
     waiting = [(step, 0)]
     while waiting:
         node, depth = waiting.pop()
-        while id(node) in helpers and len(node.inputs) == 1 and not isinstance(node, RoundsStep):
+        while id(node) in helpers and len(node.inputs) == 1 and node.rows == "same":
             node = node.inputs[0]
         if id(node) in seen:
             yield Drawn(node, depth, seen[id(node)], is_first=False)

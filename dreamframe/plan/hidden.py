@@ -29,4 +29,4 @@ def readable(text: str) -> str:
     if "__" not in text and HINT not in text:
         return text
     text = DRAWN.sub("ORDER drawn", text.replace(HINT, ""))
-    return OWN.sub(lambda found: (found[1] or found[2]).replace("_", " "), text.replace(ONLY, ""))
+    return OWN.sub(lambda found: (found[1] or found[2]).replace("_", " "), text.replace(f"{{{ONLY}", "{"))

@@ -239,7 +239,10 @@ class Replay(Run):
         return id(self._optimised.as_written(step))
 
     def _count(self, step: Step, n: int, told: Sequence[RowTold] = ()) -> None:
-        place = self._place(step)
+        written = self._optimised.as_written(step)
+        place = id(written)
+        if written.models() and not step.models():  # a column of nulls in the place of one that nobody reads, or numbers of samples
+            return
         if id(step) not in self._optimised.helpers or place not in self._counts:
             self._counts[place] = max(n, self._counts.get(place, 0))
         self._told.setdefault(place, []).extend(told)
