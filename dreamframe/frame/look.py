@@ -79,11 +79,7 @@ class LookVerbs(Verbs):
         >>> found.calls, found.steps[0].state
         (1, '2 of 3 kept, 1 to ask')
         """
-        if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
-            raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
-        made = current(self.step).estimate(self.step, probe=probe, mode=mode, optimize=optimize).estimate
-        assert made is not None
-        return made
+        return estimated(self.step, probe, mode, optimize)
 
     def collect_schema(self) -> pl.Schema:
         """Names and types of the columns, as `schema`; nothing is run.
@@ -155,3 +151,12 @@ def looked_at(step: Step, optimized: Optimize, *, cost: bool) -> Looked:
         made = optimise([step], rules=chosen(optimized))
         return Looked(made.plans, {}, trace=made.trace)
     return current(step).looked(step, optimize=optimized)
+
+
+def estimated(step: Step, probe: int, mode: Mode, optimize: Optimize) -> Estimate:
+    """What is left to pay for a plan. Raises SettingError for a number of probes that is none."""
+    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
+        raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
+    made = current(step).estimate(step, probe=probe, mode=mode, optimize=optimize).estimate
+    assert made is not None
+    return made

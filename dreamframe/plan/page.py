@@ -26,7 +26,7 @@ STYLE = f"""<style>
 .dreamframe .said{{flex:1;padding-left:2ch}}.dreamframe .said:not(details){{text-indent:-2ch;padding-left:4ch}}
 .dreamframe .state{{flex:0 1 auto;max-width:50%;text-align:right;font-variant-numeric:tabular-nums;color:var(--df-ask)}}
 .dreamframe .kept,.dreamframe small,.dreamframe dt{{color:var(--df-dim)}}
-.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
+.dreamframe .below{{margin-top:4px}}.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
 </style>"""
 
 
@@ -52,7 +52,7 @@ def explained(looked: Looked, *, rules: bool = False) -> Explained:
     parts += [rules_text(looked.trace)] if rules else []
     made = Explained("\n\n".join(parts))
     lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
-    below = "".join(f"<div>{html.escape(visible(line))}</div>" for line in lines)
+    below = "".join(f'<div class="below">{html.escape(visible(line))}</div>' for line in lines)
     used = f"<details><summary>rules</summary><pre>{html.escape(visible(parts[-1]))}</pre></details>" if rules else ""
     made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note)}{below}{used}</div>'
     return made

@@ -16,7 +16,7 @@ from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
 
-MOST_REQUESTS = 25_000  # that are looked up: half a second
+MOST_REQUESTS = 50_000  # that are looked up: half a second
 MOST_ROWS = 250_000  # of tables in memory
 MOST_BYTES = 16_000_000  # of files that are read
 COUNT = "explain(cost=True) counts them"
