@@ -149,7 +149,7 @@ def looked_at(step: Step, optimized: Optimize, *, cost: bool) -> Looked:
         return Looked((step,), {})
     if any(node.authority is not None for node in step.walk()):
         made = optimise([step], rules=chosen(optimized))
-        return Looked(made.plans, {}, trace=made.trace)
+        return Looked(made.plans, {}, made=made)
     return current(step).looked(step, optimize=optimized)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from dreamframe.plan.optimizer.rules import Applied
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import Step
 
 PROBE = "df.estimate(probe=20) asks 20 rows of each step, keeps them, and learns"
@@ -125,7 +125,7 @@ class Looked:
     plans: tuple[Step, ...]  # as they will run
     notes: Mapping[int, str]  # id of a step of those plans → what explain says of it
     estimate: Estimate | None = None  # where it was asked for
-    trace: tuple[Applied, ...] = ()  # what the rules did
+    made: Optimised | None = None  # what the rules did; None: no rule was to look
     told: tuple[str, ...] = ()  # what explain says of all of it
 
     def note(self, step: Step) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dreamframe.plan.hidden import readable
-from dreamframe.plan.optimizer.rules import Applied
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -59,11 +59,11 @@ def drawn(step: Step) -> Iterator[Drawn]:
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
 
 
-def rules_text(trace: Sequence[Applied]) -> str:
+def rules_text(made: Optimised) -> str:
     """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place."""
-    if not trace:
+    if not made.trace:
         return "rules: none was used"
-    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in trace]
+    uses = [f"  {used.rule}: {whole_line(used.step)} → {whole_line(used.made)}" for used in made.trace]
     return "\n".join(["rules, in the order in which they were used:", *uses])
 
 

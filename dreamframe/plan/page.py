@@ -49,12 +49,13 @@ def explained(looked: Looked, *, rules: bool = False) -> Explained:
     cost = looked.estimate
     parts = [plan_text(plan, note=looked.state), *looked.told]
     parts += [repr(cost)] if cost is not None else []
-    parts += [rules_text(looked.trace)] if rules else []
+    used = rules_text(looked.made) if rules and looked.made is not None else ""
+    parts += [used] if used else []
     made = Explained("\n\n".join(parts))
     lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
     below = "".join(f'<div class="below">{html.escape(visible(line))}</div>' for line in lines)
-    used = f"<details><summary>rules</summary><pre>{html.escape(visible(parts[-1]))}</pre></details>" if rules else ""
-    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note)}{below}{used}</div>'
+    folded = f"<details><summary>rules</summary><pre>{html.escape(visible(used))}</pre></details>" if used else ""
+    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note)}{below}{folded}</div>'
     return made
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, RunError
 from dreamframe.models.request import Question, Replies
-from dreamframe.plan.optimizer.rules import Applied
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import in_line
@@ -143,9 +143,9 @@ class DryRun(Run):
         return list({id(node): node for plan in self.plans for node in plan.walk() if id(node) in reached}.values())
 
     @property
-    def trace(self) -> tuple[Applied, ...]:
-        """What the rules did to the plans."""
-        return tuple(use for made in self.state.optimised for use in made.trace)
+    def made(self) -> Optimised | None:
+        """What the rules made of the plans."""
+        return self.state.optimised[-1] if self.state.optimised else None
 
     def is_stored(self, step: Step) -> bool:
         """Whether the rows of a step are stored."""

@@ -27,7 +27,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
     run.plans = run.planned(step)
     if not len(stores.answers) and not stores.steps.all() and not stores.models.all():
-        return Looked(tuple(run.plans), {}, trace=run.trace)
+        return Looked(tuple(run.plans), {}, made=run.made)
     reached = run.reached()
     needs_look = any(isinstance(node, ModelStep) or (node.models() and not run.is_stored(node)) for node in reached)
     why = _too_long(run, reached) if needs_look else None
@@ -40,7 +40,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     if why is None:
         notes |= _counted(run, asking)
     told = (f"how many answers are kept was not looked up: {why}; {COUNT}",) if why is not None and asking else ()
-    return Looked(tuple(run.plans), notes, trace=run.trace, told=told)
+    return Looked(tuple(run.plans), notes, made=run.made, told=told)
 
 
 def _too_long(run: DryRun, reached: Iterable[Step]) -> str | None:
