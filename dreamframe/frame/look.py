@@ -47,7 +47,8 @@ class LookVerbs(Verbs):
         return self.step.schema.names()
 
     def explain(self, *, optimized: Optimize = True, rules: bool = False, cost: bool = False) -> Explained:
-        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did.
+        """The plan as text as it will run, the last step first; with `optimized=False`, as it was written; with `rules=True`, also what each rule did,
+        and why one that would save calls did not.
 
         Of a session that keeps something it tells what of each step is kept: `stored` (its rows), `kept` (all answers), `9,997 of 10,000 kept, 3 to ask`,
         `unknown until said is asked`. That is looked up where it is quick; what would take seconds, or run a function of yours, is said to be left out.
@@ -79,11 +80,7 @@ class LookVerbs(Verbs):
         >>> found.calls, found.steps[0].state
         (1, '2 of 3 kept, 1 to ask')
         """
-        if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
-            raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
-        made = current(self.step).estimate(self.step, probe=probe, mode=mode, optimize=optimize).estimate
-        assert made is not None
-        return made
+        return estimated(self.step, probe, mode, optimize)
 
     def collect_schema(self) -> pl.Schema:
         """Names and types of the columns, as `schema`; nothing is run.
@@ -153,5 +150,14 @@ def looked_at(step: Step, optimized: Optimize, *, cost: bool) -> Looked:
         return Looked((step,), {})
     if any(node.authority is not None for node in step.walk()):
         made = optimise([step], rules=chosen(optimized))
-        return Looked(made.plans, {}, rules=(made,))
+        return Looked(made.plans, {}, made=made)
     return current(step).looked(step, optimize=optimized)
+
+
+def estimated(step: Step, probe: int, mode: Mode, optimize: Optimize) -> Estimate:
+    """What is left to pay for a plan. Raises SettingError for a number of probes that is none."""
+    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
+        raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
+    made = current(step).estimate(step, probe=probe, mode=mode, optimize=optimize).estimate
+    assert made is not None
+    return made

@@ -10,18 +10,20 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.frame.cite import cited
 from dreamframe.frame.habits import ModelHabits
-from dreamframe.frame.look import looked_at
+from dreamframe.frame.look import estimated, looked_at
 from dreamframe.frame.tracebacks import short_in
 from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
+from dreamframe.plan.estimate import Estimate
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.optimizer.rules import Optimize, chosen
 from dreamframe.plan.page import Explained, explained
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
+from dreamframe.run.options import Mode
 from dreamframe.run.ready import need
 
 if TYPE_CHECKING:
@@ -182,6 +184,10 @@ class Model(Value, ModelHabits):
         """The plan as text, the training first: as `df.explain`."""
         chosen(optimized)
         return explained(looked_at(self.step, optimized, cost=cost), rules=rules and optimized is not False)
+
+    def estimate(self, *, probe: int = 0, mode: Mode = "calls", optimize: Optimize = True) -> Estimate:
+        """What is left to pay for the rows that the model is trained on, as `df.estimate`. A provider's own price of a training is not in it."""
+        return estimated(self.step, probe, mode, optimize)
 
     def __repr__(self) -> str:
         return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"

@@ -125,13 +125,13 @@ class Looked:
     plans: tuple[Step, ...]  # as they will run
     notes: Mapping[int, str]  # id of a step of those plans → what explain says of it
     estimate: Estimate | None = None  # where it was asked for
-    rules: Sequence[Optimised] = ()  # what the rules did
+    made: Optimised | None = None  # what the rules did; None: no rule was to look
     told: tuple[str, ...] = ()  # what explain says of all of it
 
     @property
     def helpers(self) -> frozenset[int]:
         """Ids of the steps that nobody wrote."""
-        return frozenset().union(*(made.helpers for made in self.rules))
+        return frozenset() if self.made is None else self.made.helpers
 
     def note(self, step: Step) -> str:
         """What there is to say of a step; empty, if nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 from dreamframe.plan.hidden import ONLY, readable
@@ -67,12 +67,12 @@ def drawn(step: Step, helpers: Container[int] = ()) -> Iterator[Drawn]:
         waiting += [(below, depth + 1) for below in reversed(node.inputs)]
 
 
-def rules_text(used: Sequence[Optimised]) -> str:
+def rules_text(made: Optimised) -> str:
     """What the rules of the optimiser did, a line for each use: the rule, the step that it changed, and what stands in its place. Then where a rule would
     save calls and does not, since something else would change."""
-    uses = [f"  {use.rule}: {whole_line(use.step)} → {whole_line(use.made)}" for made in used for use in made.trace]
+    uses = [f"  {use.rule}: {whole_line(use.step)} → {whole_line(use.made)}" for use in made.trace]
     done = ["rules, in the order in which they were used:", *uses] if uses else ["rules: none was used"]
-    kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for made in used for h in made.held]
+    kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for h in made.held]
     return "\n".join([*done, *(["not used, since rows, numbers of samples or errors would be others:", *dict.fromkeys(kept)] if kept else [])])
 
 

@@ -26,7 +26,7 @@ STYLE = f"""<style>
 .dreamframe .said{{flex:1;padding-left:2ch}}.dreamframe .said:not(details){{text-indent:-2ch;padding-left:4ch}}
 .dreamframe .state{{flex:0 1 auto;max-width:50%;text-align:right;font-variant-numeric:tabular-nums;color:var(--df-ask)}}
 .dreamframe .kept,.dreamframe small,.dreamframe dt{{color:var(--df-dim)}}
-.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
+.dreamframe .below{{margin-top:4px}}.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
 </style>"""
 
 
@@ -49,12 +49,13 @@ def explained(looked: Looked, *, rules: bool = False) -> Explained:
     cost = looked.estimate
     parts = [plan_text(plan, note=looked.state, helpers=looked.helpers), *looked.told]
     parts += [repr(cost)] if cost is not None else []
-    parts += [rules_text(looked.rules)] if rules else []
+    used = rules_text(looked.made) if rules and looked.made is not None else ""
+    parts += [used] if used else []
     made = Explained("\n\n".join(parts))
     lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
-    below = "".join(f"<div>{html.escape(visible(line))}</div>" for line in lines)
-    used = f"<details><summary>rules</summary><pre>{html.escape(visible(parts[-1]))}</pre></details>" if rules else ""
-    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note, looked.helpers)}{below}{used}</div>'
+    below = "".join(f'<div class="below">{html.escape(visible(line))}</div>' for line in lines)
+    folded = f"<details><summary>rules</summary><pre>{html.escape(visible(used))}</pre></details>" if used else ""
+    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note, looked.helpers)}{below}{folded}</div>'
     return made
 
 

@@ -45,8 +45,10 @@ def plan_svg(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
 
 
 def _arrow(above: tuple[int, int], below: tuple[int, int], tall: int) -> str:
+    """From a box to one below it; past the boxes of the levels between them, in the gap beside their column."""
     (x, y), (to_x, to_y) = above, below
-    return f'<path d="M{x + WIDE // 2} {y + tall}L{to_x + WIDE // 2} {to_y}" stroke="#5f6b7a" fill="none" marker-end="url(#tip)"/>'
+    past = f"L{x + WIDE + GAP // 2} {y + tall + GAP}V{to_y - GAP}" if to_y - y > tall + 2 * GAP else ""
+    return f'<path d="M{x + WIDE // 2} {y + tall}{past}L{to_x + WIDE // 2} {to_y}" stroke="#5f6b7a" fill="none" marker-end="url(#tip)"/>'
 
 
 def _box(at: tuple[int, int], text: str, note: str, tall: int) -> str:

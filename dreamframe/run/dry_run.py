@@ -11,6 +11,7 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, RunError
 from dreamframe.models.request import Question, Replies
+from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import in_line
@@ -140,6 +141,11 @@ class DryRun(Run):
                 if isinstance(node, ModelStep) or not self.is_stored(node):
                     waiting += node.inputs
         return list({id(node): node for plan in self.plans for node in plan.walk() if id(node) in reached}.values())
+
+    @property
+    def made(self) -> Optimised | None:
+        """What the rules made of the plans."""
+        return self.state.optimised[-1] if self.state.optimised else None
 
     def is_stored(self, step: Step) -> bool:
         """Whether the rows of a step are stored."""

@@ -16,7 +16,7 @@ from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
 
-MOST_REQUESTS = 25_000  # that are looked up: half a second
+MOST_REQUESTS = 50_000  # that are looked up: half a second
 MOST_ROWS = 250_000  # of tables in memory
 MOST_BYTES = 16_000_000  # of files that are read
 COUNT = "explain(cost=True) counts them"
@@ -27,7 +27,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
     run.plans = run.planned(step)
     if not len(stores.answers) and not stores.steps.all() and not stores.models.all():
-        return Looked(tuple(run.plans), {}, rules=run.state.optimised)
+        return Looked(tuple(run.plans), {}, made=run.made)
     reached = run.reached()
     needs_look = any(isinstance(node, ModelStep) or (node.models() and not run.is_stored(node)) for node in reached)
     why = _too_long(run, reached) if needs_look else None
@@ -40,7 +40,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     if why is None:
         notes |= _counted(run, asking)
     told = (f"how many answers are kept was not looked up: {why}; {COUNT}",) if why is not None and asking else ()
-    return Looked(tuple(run.plans), notes, rules=run.state.optimised, told=told)
+    return Looked(tuple(run.plans), notes, made=run.made, told=told)
 
 
 def _too_long(run: DryRun, reached: Iterable[Step]) -> str | None:

@@ -65,7 +65,7 @@ class Running:
         rules = chosen(optimize)
         if not self.opening.is_there:
             made = optimise([step], rules=rules)
-            return Looked(made.plans, {}, rules=(made,))
+            return Looked(made.plans, {}, made=made)
         from dreamframe.run.states import states
 
         with self.opening.held():

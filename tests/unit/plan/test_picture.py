@@ -76,7 +76,7 @@ def test_looking_at_what_is_kept_runs_no_function_and_asks_nothing() -> None:
         n = llm.calls
         assert "not looked up: map runs a function of yours; explain(cost=True) counts" in mapped.explain()
         assert (ran, llm.calls) == ([], n)
-        many = dr.frame({"i": range(26_000)}).prompt(llm, "{i}", into="said")
+        many = dr.frame({"i": range(51_000)}).prompt(llm, "{i}", into="said")
         assert "not looked up: the requests are many" in many.explain()
         assert asked.explain().splitlines()[0].endswith("2 of 5 kept, 3 to ask")
         assert llm.calls == n

@@ -173,6 +173,7 @@ def test_a_model_that_is_to_be_trained_is_said() -> None:
     model = rows(8).prompt(dr.testing.Echo(), "{t}", into="said").train(dr.SFT("base", steps=2), prompt="t", completion="said")
     with dr.Session(None):
         found = rows(8).prompt(model.llm(), "{t}", into="tuned").estimate()
+        assert model.estimate().total in model.explain(cost=True)
     assert found.calls == 8
     assert "not in these figures: " in found.notes[0]
     assert found.cost is not None

@@ -58,7 +58,7 @@ def test_a_rule_that_is_not_used_says_why(name: str) -> None:
 
 def test_a_plan_that_another_one_wants_whole_says_so() -> None:
     shared = said()
-    told = rules_text([optimise([shared.filter(pl.col("i") > 2).step, shared.step])])
+    told = rules_text(optimise([shared.filter(pl.col("i") > 2).step, shared.step]))
     assert "choices_down: `filter` not below `said`: it is wanted whole" in told
 
 
