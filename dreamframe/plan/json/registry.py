@@ -18,6 +18,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.prompt": ("PromptStep",),
     "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),
     "plan.steps.once": ("AskedOnce",),
+    "plan.steps.ahead": ("Ahead",),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),

@@ -18,5 +18,5 @@ class AskedOnce(PromptStep):
     def needs_order(self) -> bool:
         return False
 
-    def samples(self, rows: pl.DataFrame) -> Sequence[int]:
-        return list(range(self.n)) * rows.height
+    def samples(self, rows: pl.DataFrame) -> Sequence[int] | None:
+        return None if self._sampling.is_greedy else list(range(self.n)) * rows.height
