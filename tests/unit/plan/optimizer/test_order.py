@@ -117,3 +117,9 @@ def test_statistics_name_the_written_steps() -> None:
         filtered("All but 7", "Every 10")().collect()
         asked = {(s.label, s.key) for s in session.runs()[-1].steps if s.calls} if session.runs() else set()
         assert {label for label, _ in asked} <= {"c0", "c1"}
+
+
+def test_explain_says_whose_order_is_learnt() -> None:
+    with dr.Session(None):
+        assert "filters_ordered: which of `c0`, `c1` is asked first is learnt" in filtered("All but 7", "Every 10")().explain(rules=True)
+        assert "filters_ordered" not in filtered("All but 7")().explain(rules=True)
