@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
 from dreamframe.plan.hidden import ONLY, readable
+from dreamframe.plan.optimizer.order import model_filters
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
@@ -73,6 +74,8 @@ def rules_text(made: Optimised) -> str:
     uses = [f"  {use.rule}: {whole_line(use.step)} → {whole_line(use.made)}" for use in made.trace]
     done = ["rules, in the order in which they were used:", *uses] if uses else ["rules: none was used"]
     kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for h in made.held]
+    if learnt := [_named(one.prompt) for plan in made.plans for one in model_filters(plan.walk())]:
+        done.append(f"  filters_ordered: which of {', '.join(learnt)} is asked first is learnt from the first rows, while the plan runs")
     return "\n".join([*done, *(["not used, since rows, numbers of samples or errors would be others:", *dict.fromkeys(kept)] if kept else [])])
 
 

@@ -150,3 +150,38 @@ def test_the_law_sees_a_rule_that_renumbers_samples():
         (wrong,), _ = ran([plan], batch_rows=9)
     (right,), _ = ran([plan], batch_rows=9)
     assert (wrong["said"].item(), right["said"].item()) == ("Say tea #0", "Say tea #1")
+
+
+def divides(asked: str) -> str:
+    """"3 17" is yes where the first number divides the second, or does not, if it is negative; some are refused."""
+    by, n = (int(part) for part in asked.split())
+    if zlib.crc32(asked.encode()) % 17 == 0:
+        raise dr.errors.BadRequestError("refused")
+    return "yes" if (n % abs(by) == 0) == (by > 0) else "no"
+
+
+CONDITION = st.tuples(st.integers(2, 12), st.sampled_from([1, -1]), st.sampled_from(["raise", "null", "drop"]))
+
+
+@settings(max_examples=15, deadline=None)
+@given(conditions=st.lists(CONDITION, min_size=2, max_size=4), n=st.integers(40, 160), batch_rows=st.integers(5, 50))
+def test_conditions_in_a_learnt_order_give_the_rows_and_failures_of_the_written_one(conditions, n, batch_rows):
+    model = dr.testing.Scripted(divides, temperature=0)
+    plan = dr.frame({"i": range(n)})
+    for k, (by, sign, on_error) in enumerate(conditions):
+        plan = plan.filter_by(model, f"{by * sign} {{i}}", name=f"c{k}", on_error=on_error)
+    found = []
+    for on in (False, True):
+        with dr.Session(None, batch_rows=batch_rows) as session:
+            try:
+                rows = plan.collect(optimize={"filters_ordered": on})["i"].to_list()
+            except dr.errors.RowsFailedError:
+                rows = None
+            found.append((rows, Counter((f["step"], f["request"], f["error"]) for f in plan.failures().to_dicts())))
+            calls = session.usage()["calls"]
+            if rows is not None:
+                assert plan.collect(optimize={"filters_ordered": on})["i"].to_list() == rows
+                assert found[-1][1] or session.usage()["calls"] == calls, "a second run asks nothing"
+    (expected, could_fail), (rows, failed) = found
+    assert failed <= could_fail
+    assert expected is None or rows == expected
