@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Self, TypeVar
 
 import polars as pl
@@ -16,7 +17,11 @@ from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.once import AskedOnce
+from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.either_way import EitherWay
 
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
 Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
@@ -40,6 +45,7 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         suffix: str = "_right",
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
+        symmetric: bool = False,
         name: str | None = None,
         **settings: Any,
     ) -> V:
@@ -49,6 +55,10 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         both sides must be equal, or an expression over the pair (columns of the right that the left has too get `suffix`), or a function from the
         frame of pairs to a smaller one. The model is asked and its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer
         that is neither yes nor no is a failed row, never a match.
+
+        `symmetric=True` says that the answer is the same whichever of the two comes first. Equal questions are then one, whatever the model's temperature
+        is: a pair and the same pair the other way round, and pairs of equal texts, are asked once. Of the two prompts, the one that sorts first is asked.
+        Every column that the prompt reads must be there on both sides, under one name; raises SettingError otherwise.
 
         >>> llm = dr.testing.Scripted(lambda asked: "yes" if asked in ("Does tea go with milk?", "Does rain go with umbrella?") else "no")
         >>> left, right = dr.frame({"a": ["tea", "rain"]}), dr.frame({"b": ["milk", "umbrella"]})
@@ -60,9 +70,27 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         if not isinstance(other, Verbs):
             raise SettingError(f"{label}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         pairs = self._pairs(other, block, suffix, label)
-        made = pairs.filter_by(llm, prompt, parse=parse, free_text=free_text, name=label, **settings)
+        asked = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
+        made = pairs.filter_by(llm, asked, parse=parse, free_text=free_text, name=label, **settings)
+        if symmetric:
+            made = made._over(_asked_once(made.step))
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
         return made
+
+    def _either_way(self, prompt: str | Prompt, pairs: Mapping[str, Any], block: Block, suffix: str, label: str) -> EitherWay:
+        """The prompt, which asks the same of a pair and of the pair the other way round."""
+        asked = Prompt.of(prompt, step=label)
+        if asked.inputs or asked.models:
+            raise SettingError(f"{label}: symmetric=True is for prompts that read nothing but the pair; {asked.summary} reads other rows, or asks a model.")
+        same = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
+        places = {c: f"{c}{suffix}" for c in self.step.schema if f"{c}{suffix}" in pairs}
+        places |= {right: left for left, right in places.items()} | {c: c for c in same}
+        if lone := [c for c in asked.columns if c not in places]:
+            raise SettingError(
+                f"{label}: symmetric=True, and the prompt reads {lone[0]!r}, which one side alone has. "
+                f"Give both sides the same columns, and read {{text}} and {{text{suffix}}}."
+            )
+        return EitherWay(asked, tuple(places.items()))
 
     def _pairs(self, other: Verbs, block: Block, suffix: str, label: str) -> Self:
         """The pairs of rows that are worth a question."""
@@ -81,3 +109,15 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         if not isinstance(made, Verbs):
             raise PlanError(f"{label}: block= gave a {type(made).__name__}, not a frame of pairs.")
         return self._over(made.step)
+
+
+def _asked_once(step: Step) -> Step:
+    """A `filter_by` whose equal questions are one."""
+    above: list[Step] = []
+    while not isinstance(step, PromptStep):
+        above.append(step)
+        step = step.inputs[0]
+    made: Step = AskedOnce(**{f.name: getattr(step, f.name) for f in fields(step)})
+    for over in reversed(above):
+        made = over.with_inputs([made])
+    return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -63,6 +63,7 @@ class Kept(StepOutputs):
 class DryState(RunState):
     """The state of a run that only looks: rows that fail are left out, and stop nothing."""
 
+    learns: ClassVar[bool] = False
     dry: DryAsking
 
     async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:

@@ -25,6 +25,7 @@ from dreamframe.run import ready, same_rows
 from dreamframe.run.engines.base import Segment, batches_of, engine_of
 from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
+from dreamframe.run.learnt import in_learnt_order, may_learn
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, Outputs, once
 from dreamframe.run.rounds import in_rounds
@@ -88,7 +89,7 @@ class Run:
         async with self._running([step]):
             (plan,) = self._ready(step)
             if (opened := await self._opened(plan)) is not None:
-                async with contextlib.aclosing(opened.rows()) as rows:
+                async with contextlib.aclosing(self._rows(opened)) as rows:
                     async for batch in rows:
                         yield batch
             else:
@@ -191,7 +192,7 @@ class Run:
         if (found := self._outputs.find(step)) is not None:
             return found
         if (opened := await self._opened(step)) is not None:
-            return await self._outputs.kept(step, opened.rows())
+            return await self._outputs.kept(step, self._rows(opened))
         if isinstance(step, TableStep):
             return await self._table(step)
         if isinstance(step, RoundsStep):
@@ -266,6 +267,10 @@ class Run:
         window = max(4 * width, 4 * self.options.batch_rows) if self._fit(steps) and self.options.mode != "batch" else sys.maxsize
         segment = Segment(tuple(steps), width=width, batch_rows=self.options.batch_rows, window=window)
         return SegmentRun(segment, stages, source, lent=SegmentContext(self.state, stages, tables), engine=self._engine, state=self.state)
+
+    def _rows(self, opened: SegmentRun) -> AsyncGenerator[pl.DataFrame, None]:
+        """All rows that leave a segment, in input order."""
+        return in_learnt_order(opened, self.state) if may_learn(self.state, opened.segment.steps) else opened.rows()
 
     async def _beside(self, step: Step) -> tuple[pl.DataFrame, ...]:
         """The tables that a step reads besides its rows, its models being trained."""

@@ -18,7 +18,7 @@ class SegmentContext:
     """Asks and numbers on the accounts of a segment's steps."""
 
     def __init__(self, state: RunState, stages: Sequence[Stage], tables: Sequence[tuple[pl.DataFrame, ...]] = ()) -> None:
-        self._state, self._stages, self._tables = state, stages, tables
+        self._state, self._stages, self.all_tables = state, stages, tables
         self._kept: list[dict[str, Any]] = [{} for _ in stages]
 
     async def number(self, place: int, order: int, keys: Sequence[bytes | None]) -> list[int]:
@@ -31,7 +31,7 @@ class SegmentContext:
         return self._state.trained[self._state.key(step)]
 
     def tables(self, place: int) -> tuple[pl.DataFrame, ...]:
-        return self._tables[place]
+        return self.all_tables[place]
 
     def kept(self, place: int) -> dict[str, Any]:
         return self._kept[place]

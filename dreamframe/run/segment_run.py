@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import polars as pl
 
+from dreamframe.plan.step import Step
 from dreamframe.run.engines.base import Engine, Feed, Segment, SegmentResult
 from dreamframe.run.segment_context import SegmentContext
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
 
 PIECE = 1_024  # rows of a query that are made at once
+
 
 class Source:
     """Rows in order, of which no more are made than are taken: those of a query come in pieces."""
@@ -35,8 +38,14 @@ class SegmentRun:
     """A segment of one run, the accounts of its steps, and the rows that feed it."""
 
     def __init__(self, segment: Segment, stages: Sequence[Stage], source: Feed, *, lent: SegmentContext, engine: Engine, state: RunState) -> None:
-        self._segment, self._stages, self._source = segment, stages, source
+        self.segment, self.stages, self._source = segment, stages, source
         self._lent, self._engine, self._state = lent, engine, state
+
+    def over(self, steps: tuple[Step, ...], stages: Sequence[Stage], *, at: int, n_new: int) -> SegmentRun:
+        """The same with `n_new` further steps from place `at` on, none of which reads a table of its own."""
+        tables = self._lent.all_tables
+        lent = SegmentContext(self._state, stages, (*tables[:at], *((),) * n_new, *tables[at:]))
+        return SegmentRun(replace(self.segment, steps=steps), stages, self._source, lent=lent, engine=self._engine, state=self._state)
 
     def source(self) -> Source:
         """The rows that feed the segment, for one who takes some at a time."""
@@ -44,12 +53,12 @@ class SegmentRun:
 
     async def rows(self, source: Feed | None = None) -> AsyncGenerator[pl.DataFrame, None]:
         """The rows that leave the segment, in input order, when `source` enters (all that feeds it, if that is not said). Each is on account by then."""
-        for stage in self._stages:
+        for stage in self.stages:
             stage.samples.go_on()
-        results = self._engine.rows(self._segment, self._source if source is None else source, self._lent)
+        results = self._engine.rows(self.segment, self._source if source is None else source, self._lent)
         async with contextlib.aclosing(cast("AsyncGenerator[SegmentResult, None]", results)):
             async for result in results:
-                count(self._stages, result, self._state)
+                count(self.stages, result, self._state)
                 yield result.rows
 
 

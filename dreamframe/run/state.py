@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import polars as pl
 
@@ -30,6 +31,8 @@ from dreamframe.store.stores import Stores
 @dataclass
 class RunState:
     """The state of one run. Lives in the event loop."""
+
+    learns: ClassVar[bool] = True  # whether it may change its mind about what is asked first
 
     stores: Stores
     options: RunOptions

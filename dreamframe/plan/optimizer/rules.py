@@ -23,6 +23,7 @@ from dreamframe.plan.steps.ordinals import Ordinals
 
 Rule = Callable[[Step, Facts], Step | None]
 RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, branch_taken, limit_down, choices_down, partners_first, ends_early)
+LEARNT = "filters_ordered"  # no rule over plans: which of several conditions is asked first is learnt while they run
 Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
 LEAST_PASSES = 100  # over a plan, before rules count as never ending
 PLAIN = (str, bytes, int, float, bool, type(None))
@@ -59,10 +60,15 @@ def chosen(optimize: Optimize) -> tuple[Rule, ...]:
     """
     if isinstance(optimize, bool):
         return RULES if optimize else ()
-    names = [rule.__name__ for rule in RULES]
+    names = [*(rule.__name__ for rule in RULES), LEARNT]
     if not isinstance(optimize, Mapping) or not all(name in names and isinstance(on, bool) for name, on in optimize.items()):
         raise SettingError(f'collect: optimize={optimize!r} is not True, False or a dict like {{"{names[0]}": False}}; the rules are {listed(names)}.')
     return tuple(rule for rule in RULES if optimize.get(rule.__name__, True))
+
+
+def is_learnt(optimize: Optimize) -> bool:
+    """Whether a run may learn the order of its conditions."""
+    return optimize if isinstance(optimize, bool) else optimize.get(LEARNT, True)
 
 
 def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequence[Rule] | None = None) -> Optimised:

@@ -49,10 +49,10 @@ class Spend:
         """Of the question's model; None where nobody knows."""
         known = self._known.get(question.digest)
         if known is None or (known[0] is not question.llm and known[0] != question.llm):  # settings beside its identity may name another price
-            known = self._known[question.digest] = (question.llm, self._look_up(question.llm))
+            known = self._known[question.digest] = (question.llm, self.look_up(question.llm))
         return known[1]
 
-    def _look_up(self, llm: Any) -> Price | None:
+    def look_up(self, llm: Any) -> Price | None:
         assert isinstance(llm, ModelSettings), type(llm)
         names = [name for name in (f"{llm.provider}/{llm.label}", llm.label) if name in self._prices]
         price = self._prices[names[0]] if names else llm.price

@@ -120,3 +120,56 @@ def test_the_plan_is_checked_on_its_line(case: str):
     make, error, message = WRONG[case]
     with pytest.raises(error, match=message):
         make()
+
+
+TEXTS = dr.frame({"t": ["tea", "rain", "tea", "jam"]})
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0], ids=["greedy", "sampled"])
+def test_a_symmetric_question_is_asked_once_for_both_orders_and_for_equal_texts(temperature: float):
+    def same_length(asked: str) -> str:
+        a, b = asked.removesuffix("?").split(" = ")
+        return "yes" if len(a) == len(b) else "no"
+
+    llm = dr.testing.Scripted(same_length, temperature=temperature)
+    found = TEXTS.join_by(TEXTS, llm, "{t} = {t_right}?", symmetric=True).collect()
+    plain = dr.testing.Scripted(same_length, temperature=temperature)
+    with dr.Session(None):
+        assert found.equals(TEXTS.join_by(TEXTS, plain, "{t} = {t_right}?").collect())
+    assert (llm.calls, plain.calls) == (6, 16 if temperature else 9), "3 texts: 3 pairs of two, 3 of one with itself"
+
+
+def test_of_both_orders_the_prompt_that_sorts_first_is_asked():
+    asked: list[str] = []
+
+    def noted(prompt: str) -> str:
+        asked.append(prompt)
+        return "yes"
+
+    TEXTS.head(2).join_by(TEXTS.head(2), dr.testing.Scripted(noted), "{t} = {t_right}?", symmetric=True).collect()
+    assert sorted(asked) == ["rain = rain?", "rain = tea?", "tea = tea?"]
+
+
+def test_a_symmetric_question_may_read_what_both_sides_are_blocked_by():
+    rows = dr.frame({"t": ["tea", "rain", "jam"], "town": ["Bern", "Bern", "Basel"]})
+    llm = dr.testing.Scripted(lambda _: "yes")
+    assert rows.join_by(rows, llm, "In {town}: {t} = {t_right}?", block="town", symmetric=True).collect().height == 5
+    assert llm.calls == 4
+
+
+def test_a_symmetric_question_needs_the_same_columns_on_both_sides():
+    with pytest.raises(dr.errors.SettingError, match=r"join_by: symmetric=True, and the prompt reads 'cv', which one side alone has\. Give both"):
+        joined(fitting(), symmetric=True)
+
+
+def test_a_symmetric_join_is_read_from_json():
+    plan = TEXTS.join_by(TEXTS, dr.testing.Echo(), "yes {t} {t_right}", symmetric=True)
+    again = dr.from_json(plan.to_json())
+    assert again.step.key({}) == plan.step.key({})
+    assert "'yes {t} {t_right}', either way round" in plan.explain()
+    assert again.collect().equals(plan.collect())
+
+
+def test_a_question_that_is_not_symmetric_keeps_its_key():
+    plan = lambda **settings: TEXTS.join_by(TEXTS, dr.testing.Echo(), "yes {t} {t_right}", **settings)  # noqa: E731
+    assert plan().step.key({}) == plan(symmetric=False).step.key({}) != plan(symmetric=True).step.key({})
