@@ -14,6 +14,7 @@ import polars as pl
 
 import dreamframe.testing
 import tests.laws.cases
+import tests.laws.verbs
 from dreamframe.models.base import Artefact
 from dreamframe.models.request import Question, Replies
 from dreamframe.plan.step import ModelStep
@@ -21,7 +22,8 @@ from dreamframe.run.engines.base import Segment
 from dreamframe.run.engines.pipeline import prepare, through
 from dreamframe.run.engines.wire import segment_of
 
-HANDED = {name: value for module in (dreamframe.testing, tests.laws.cases) for name, value in vars(module).items() if callable(value) and name[0] != "_"}
+KNOWN = (dreamframe.testing, tests.laws.cases, tests.laws.verbs)
+HANDED = {name: value for module in KNOWN for name, value in vars(module).items() if callable(value) and name[0] != "_"}
 
 
 class Remote:

@@ -114,6 +114,27 @@ def test_an_engine_that_numbers_samples_itself_breaks_the_law():
         engine.end()
 
 
+EXAMPLES = dr.frame({"k": ["a", "b"], "g": [1, 2]}).prompt(Ordinal(), "Ex {k}", into="o").filter(pl.col("g") > 1)
+SHOTS = dr.FewShot("Do.", input="k", output="o", examples=EXAMPLES)
+ASKED = dr.frame(EQUAL).prompt(Ordinal(), SHOTS, into="said")
+REWRITTEN: dict[str, dr.Frame] = {  # plans that rules change, also below what a prompt holds
+    "examples": ASKED,
+    "examples, and fewer rows": ASKED.filter(pl.col("v") > 7),
+    "samples by number": dr.frame(EQUAL).prompt(Ordinal(), "Say {t}", into="said").tail(9),
+    "a branch": dr.frame(EQUAL).with_columns(said=pl.when(pl.col("v") > 7).then(dr.prompt(Ordinal(), "Say {t}"))),
+    "first rows": dr.frame(EQUAL).filter(dr.prompt(Ordinal(), "Is {k}").str.len_chars() % 2 == 1).head(4),
+    "documents": dr.frame(EQUAL).retrieve(EXAMPLES, query="k", text="o", by=dr.testing.WordEmbedder(), k=1),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_another_engine_runs_what_rules_make_of_a_plan(name: str, partitions: PartitionEngine):
+    plan = REWRITTEN[name]
+    with dr.Session(None) as here, dr.Session(None, engine=partitions) as there:
+        assert there.collect(plan).equals(here.collect(plan, optimize=False))
+    assert there.usage()["calls"] < here.usage()["calls"]
+
+
 @pytest.mark.parametrize("name", STREAMED)
 def test_a_segment_crosses_as_json_without_its_rows(name: str):
     step = next(node for node in reversed(CASES[name].over(table(EQUAL)).walk()) if isinstance(node, RowStep))

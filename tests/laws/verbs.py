@@ -283,10 +283,10 @@ VERBS: Mapping[str, list[Verb]] = {
     "shard": [lambda df, n, i: df.shard(2, n % 2), lambda df, n, i: df.shard(2, n % 2, contiguous=True)],
     "repeat_to": [lambda df, n, i: dr.concat([df, dr.frame({"t": ["s"], "v": [n], "k": ["a"]})], how="diagonal").repeat_to(n + 3)],
     "map": [
-        lambda df, n, i: df.map(dr.versioned(doubled, version=1), schema={"v": pl.Int64}),
-        lambda df, n, i: df.map(dr.versioned(length, version=1), into=f"len{i}", schema=int),
+        lambda df, n, i: df.map(doubled, schema={"v": pl.Int64}),
+        lambda df, n, i: df.map(length, into=f"len{i}", schema=int),
     ],
-    "map_batches": [lambda df, n, i: df.map_batches(dr.versioned(first_half, version=1))],
+    "map_batches": [lambda df, n, i: df.map_batches(first_half)],
     "embed": [lambda df, n, i: df.embed(WORDS, "k", into=f"e{i}")],
     "similarity": [lambda df, n, i: df.similarity("k", "t", by=WORDS, into=f"sim{i}")],
     "retrieve": [
@@ -361,6 +361,6 @@ FAILING: list[Verb] = [
     lambda df, n, i: and_six(df.prompt(POOR, "Try {t}{v}", into=f"fj{i}", on_error="drop"), n).until(
         n + 1, where=dr.prompt(POOR, "May {t}", on_error="null").is_null()
     ),
-    lambda df, n, i: df.map(dr.versioned(inverse, version=1), into=f"fk{i}", schema=float, on_error="null"),
+    lambda df, n, i: df.map(inverse, into=f"fk{i}", schema=float, on_error="null"),
     lambda df, n, i: df.join(base(df).prompt(POOR, "R {k}", into=f"fl{i}", on_error="drop").unique("k").select("k", f"fl{i}"), on="k"),
 ]

@@ -82,9 +82,11 @@ class Writer:
         self.given: dict[str, dict[str, str]] = {}  # name → what must be handed over, and its fingerprint
         self._rows, self._is_for_strangers = rows, is_for_strangers
         self._numbers: dict[int, int] = {}  # id of a step → its place in the list
+        self._node: Step | None = None  # the step that is being written
 
     def step(self, node: Step) -> dict[str, Any]:
         """One step, after those below it."""
+        self._node = node
         try:
             made: dict[str, Any] = {"step": self._class(type(node)), "inputs": [self._numbers[id(i)] for i in node.inputs]}
             held = self._rows(node) if isinstance(node, Source) else None
@@ -180,14 +182,25 @@ class Writer:
                 return {"$dtype": expressions.type_written(value)}
         return self._by_class(value)
 
+    def _number(self, below: Step) -> int | None:
+        """The place of a step that a record holds. Where a rule put another in its place, the record holds the one as it was written, and the step that is
+        being written reads the other."""
+        was: Step | None = self._node
+        while was is not None and id(below) not in self._numbers:
+            at = next((n for n, i in enumerate(was.inputs) if i is below), None)
+            if at is not None and self._node is not None and len(was.inputs) == len(self._node.inputs):
+                below = self._node.inputs[at]
+            was = was.made_from
+        return self._numbers.get(id(below))
+
     def _by_class(self, value: Any) -> Any:
         if isinstance(value, type):
             return self._type(value, value.__name__)
         if isinstance(edge := as_edge(value), Edge):
             kind = "model" if isinstance(edge, Trained) else "frame"
-            if id(edge.step) not in self._numbers:
+            if (number := self._number(edge.step)) is None:
                 raise PlanFormatError(f"it holds a {kind} that is not an edge of the plan")
-            return {f"${kind}": self._numbers[id(edge.step)]}
+            return {f"${kind}": number}
         cls: type = type(value)
         if dataclasses.is_dataclass(cls) and (is_record(cls) or not cls.__module__.startswith("dreamframe.")):
             return {"$record": self._class(cls), **self._fields(value, set())}
