@@ -177,7 +177,7 @@ class Completion:
     Thoughts are never part of the text: those that stand before it, and those that came apart from it (`thoughts`), go into `extra` as "reasoning".
     """
 
-    __slots__ = ("attempts", "data", "extra", "finish", "model", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "seconds", "text")
+    __slots__ = ("attempts", "data", "extra", "finish", "model", "ms", "n_cached", "n_in", "n_out", "n_reasoning", "n_written", "room", "text")
 
     def __init__(
         self,
@@ -210,16 +210,30 @@ class Completion:
         self.extra = extra  # JSON text: what the provider added and somebody may want
         self.room: Room | None = None  # for those who pace the calls; not part of the answer
         self.attempts: int | None = None  # how many tries it took; whoever makes the calls says it
-        self.seconds = 0.0  # that the last of them took
+        self.ms = 0  # milliseconds that the last of them took
 
     def kept_extra(self) -> str | None:
-        """What is kept beside the answer: `extra`, and how the call went where that is known."""
-        if self.attempts is None:
-            return self.extra
-        written = f',"tokens_written":{self.n_written}' if self.n_written else ""
-        went = f'{{"attempts":{self.attempts},"ms":{int(self.seconds * 1000)}{written}'  # by hand: it is made for every answer
-        extra = self.extra
-        return went + "}" if extra is None or extra == "{}" else f"{went},{extra[1:]}" if extra[0] == "{" else extra
+        """What is kept beside the answer: `extra`, and how the call went where that is known. It is made for every answer, hence by hand."""
+        attempts, extra, ms = self.attempts, self.extra, self.ms
+        if attempts == 1 and extra is None and not self.n_written:
+            return FIRST_TRIES.get(ms) or (FIRST_TRIES.setdefault(ms, went(ms, 1)) if ms < LONG_MS else went(ms, 1))
+        if attempts is None or (extra and extra[0] != "{"):
+            return extra
+        return went(ms, attempts, self.n_written, "" if extra is None else extra[1:-1])
+
+
+FIRST_TRIES: dict[int, str] = {}  # milliseconds → what is kept of most calls
+LONG_MS = 10_000
+
+
+def went(ms: int, attempts: int, n_written: int = 0, more: str = "") -> str:
+    """How a call went, as JSON text.
+
+    >>> went(120, 2, more='"reasoning":"hm"')
+    '{"attempts":2,"ms":120,"reasoning":"hm"}'
+    """
+    written = f',"tokens_written":{n_written}' if n_written else ""
+    return f'{{"attempts":{attempts},"ms":{ms}{written}{"," if more.strip() else ""}{more}}}'
 
 
 class Failure(NamedTuple):

@@ -293,7 +293,7 @@ class Asker:
 
     def _answered(self, ticket: Ticket, completion: Completion) -> None:
         waiters, payer = self._queue.forget(ticket), ticket.payer
-        completion.attempts, completion.seconds = ticket.attempts, self._loop.time() - ticket.left
+        completion.attempts, completion.ms = ticket.attempts, int(1000 * (self._loop.time() - ticket.left))
         if payer is not None and len(waiters) > 1:
             waiters.sort(key=lambda waiter: waiter is not payer)  # it keeps the answer, the others find it
         broken: dict[Asking, BaseException] = {}

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamframe.redaction.visible import visible
-from dreamframe.run.why.text import content_text, facts, summary
+from dreamframe.run.why.text import content_text, facts, is_said, summary
 
 Told = Mapping[str, Any]
 FOLDED = 600  # characters of a text that is shown unfolded
 STYLE = """<style>
 .df-why{font-size:13px;line-height:1.45;max-width:60em}
 .df-why h4{font-size:13px;margin:12px 0 4px}
-.df-why table{border-collapse:collapse;margin:4px 0}
+.df-why table{border-collapse:collapse;margin:4px 0;font-size:13px;line-height:1.45;color:inherit}
 .df-why td,.df-why th{text-align:left;vertical-align:top;padding:2px 12px 2px 0;border-bottom:1px solid #e3e7ec;font-weight:normal}
 .df-why th,.df-why .df-dim{color:#5f6b7a}
 .df-why pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none;padding:0;font-size:13px}
@@ -47,8 +47,8 @@ def _step(number: int, step: Told) -> str:
 def _row(step: Told, row: Told) -> str:
     if step["kind"] == "source":
         return f"<div class='df-dim'>row {row['row']:,}</div>{_columns(row['values'])}"
-    failed = f"<div class='df-failed'>✗ failed: {_text(row['error'])}</div>" if row["error"] else ""
-    return "".join(map(_call, row["calls"])) + failed + ("" if failed else _columns(row["values"], of_model=bool(row["calls"])))
+    failed = f"<div class='df-failed'>✗ failed: {_text(row['error'])}</div>" if row["error"] and not is_said(row) else ""
+    return "".join(map(_call, row["calls"])) + failed + ("" if row["error"] else _columns(row["values"], of_model=bool(row["calls"])))
 
 
 def _call(call: Told) -> str:
@@ -66,7 +66,7 @@ def _call(call: Told) -> str:
 
 def _answer(call: Told) -> str:
     if not call["is_kept"]:
-        return f"<span class='df-failed'>none: {_text(call['note'] or '')}</span>"
+        return f"<span class='df-failed'>✗ none: {_text(call['note'] or '')}</span>"
     if call["dimensions"] is not None:
         return f"a vector of {call['dimensions']:,} numbers"
     return f"<div class='df-model'>{_folded(call['answer'] or '(nothing)')}</div>"

@@ -44,16 +44,18 @@ def _step(number: int, step: Told) -> Iterator[str]:
     yield f"{number}. {in_line(step['describe'])}" + (f"  [{in_line(step['label'])}]" if step["label"].lower() not in step["describe"].lower() else "")
     if step["note"]:
         yield f"   {visible(step['note'])}"
-    for row in step["rows"]:
+    for n, row in enumerate(step["rows"]):
+        if n and row["calls"]:
+            yield ""
         if step["kind"] == "source":
             yield f"   row {row['row']:,}"
             yield from _columns(row["values"], "     ")
             continue
         for call in row["calls"]:
             yield from _call(call)
-        if row["error"]:
+        if row["error"] and not is_said(row):
             yield f"   ✗ failed   {_whole(row['error'], 14)}"
-        elif row["values"] and not _says(row):
+        elif row["values"] and not row["error"] and not _says(row):
             yield from _columns(row["values"], "   → ")
     if step["n_rows"] > len(step["rows"]) and (step["n_rows"] > 1 or not step["rows"]) and step["kind"] != "model":
         left = step["n_rows"] - len(step["rows"])
@@ -61,6 +63,11 @@ def _step(number: int, step: Told) -> Iterator[str]:
             yield f"   … and {left:,} more rows"
         elif step["n_rows"] > 1:
             yield f"   {step['n_rows']:,} rows"
+
+
+def is_said(row: Told) -> bool:
+    """Whether why a row failed is said of one of its calls."""
+    return any(call["note"] == row["error"] for call in row["calls"] if not call["is_kept"])
 
 
 def _says(row: Told) -> bool:
@@ -76,7 +83,7 @@ def _call(call: Told) -> Iterator[str]:
     if call["reasoning"]:
         yield f"   {'thoughts':<10} {_whole(call['reasoning'], 14)}"
     if not call["is_kept"]:
-        yield f"   {'answer':<10} none: {visible(call['note'] or '')}"
+        yield f"   {'answer':<10} ✗ none: {_whole(call['note'] or '', 14)}"
     elif call["dimensions"] is not None:
         yield f"   {'answer':<10} a vector of {call['dimensions']:,} numbers"
     else:
@@ -97,7 +104,7 @@ def facts(call: Told) -> list[str]:
         if call["finish"] != "stop":
             told.append(f"ended: {in_line(str(call['finish']))}")
         if call["seconds"] is not None:
-            told.append(f"{call['seconds']:.3g} s")
+            told.append(f"{call['seconds']:.3g} s" if call["seconds"] else "under 1 ms")
         told.append("tries not on record" if call["attempts"] is None else f"{call['attempts']} {'try' if call['attempts'] == 1 else 'tries'}")
         told.append(call["at"])
     return [*told, f"key {call['key']}"]

@@ -81,7 +81,7 @@ def test_a_retry_that_fails_keeps_the_answer_of_before(tmp_path: Path) -> None:
         assert plan.retry()["n"].to_list() == [1, 2, None]
         assert plan.failures()["error"].to_list() == ["BadRequestError"]
         assert plan.collect()["n"].to_list() == [1, 2, None]
-        assert plan.failures()["text"].to_list() == ["some"], "what was answered first"
+        assert plan.failures()["answer"].to_list() == ["some"], "what was answered first"
         assert plan.retry()["n"].to_list() == [1, 2, 3]
 
 
