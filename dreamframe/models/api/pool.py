@@ -71,7 +71,7 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Take back a connection whose request is over."""
-        if self._is_closed or not connection.is_open:
+        if self._is_closed or not connection.is_reusable:  # one that is about to close is seen when it is taken
             connection.drop()
             return
         connection.is_new = False
