@@ -105,12 +105,16 @@ class Connection(asyncio.Protocol):
         look.register(fileno, select.POLLIN | select.POLLHUP | select.POLLERR)
         return bool(look.poll(0))
 
-    def drop(self) -> None:
-        """Close it at once, whatever is under way."""
+    def drop(self, exc: Exception | None = None) -> None:
+        """Close it at once, whatever is under way; who waits for an answer hears why."""
+        answer, self._answer = self._answer, None
+        self._parts = []
         self.is_reusable = False
-        self._answer = None
         if self._transport is not None:
             self._transport.abort()
+        if answer is not None and not answer.done():
+            answer.set_exception(exc or ServerDisconnectedError("Connection closed"))
+        self.resume_writing()
 
     # What the event loop calls
 
@@ -126,12 +130,12 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except self._unreadable as exc:
-            self._fail(exc)  # of a reply that is whole already, only the connection is closed
+            self.drop(exc)  # of a reply that is whole already, only the connection is closed
         except self._upgrade:
-            self._fail(UnreadableError("the server changes to another protocol"))
+            self.drop(UnreadableError("the server changes to another protocol"))
         else:
             if self._quiet > MOST_QUIET:
-                self._fail(UnreadableError(f"more than {MOST_QUIET:,} bytes, and no body among them"))
+                self.drop(UnreadableError(f"more than {MOST_QUIET:,} bytes, and no body among them"))
 
     def eof_received(self) -> None:
         if self._answer is not None and self._ends_with_connection():
@@ -143,9 +147,9 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         if self._answer is not None:
             if not self.came_any:
-                self._fail(exc or ServerDisconnectedError("Server disconnected"))
+                self.drop(exc or ServerDisconnectedError("Server disconnected"))
             else:
-                self._fail(ClientPayloadError(f"Response payload is not completed: {self._size:,} bytes of it came{f'. {exc!r}' if exc else ''}"))
+                self.drop(ClientPayloadError(f"Response payload is not completed: {self._size:,} bytes of it came{f'. {exc!r}' if exc else ''}"))
         self._lost(self)
 
     # What the parser calls
@@ -169,7 +173,7 @@ class Connection(asyncio.Protocol):
         self._quiet = 0
         self._size += len(data)
         if self._size > self._most:
-            self._fail(TooMuchError(self._status))
+            self.drop(TooMuchError(self._status))
         elif self._answer is not None:
             self._parts.append(data)
 
@@ -188,14 +192,6 @@ class Connection(asyncio.Protocol):
             answer.set_result(Got(self._status, Headers(self._headers), parts[0] if len(parts) == 1 else b"".join(parts), self._encoding))
         if self._is_pouring:
             self.resume_writing()
-
-    def _fail(self, exc: Exception) -> None:
-        answer = self._answer
-        self._parts = []
-        self.drop()
-        if answer is not None and not answer.done():
-            answer.set_exception(exc)
-        self.resume_writing()
 
     def _ends_with_connection(self) -> bool:
         """Whether the end of the connection is the end of the reply: it has a head, and neither a length nor chunks."""

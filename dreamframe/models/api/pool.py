@@ -10,7 +10,13 @@ from collections import deque
 from typing import Any
 
 from dreamframe.models.api.connection import Connection
-from dreamframe.models.api.mishaps import ClientConnectorDNSError, ClientConnectorError, ClientConnectorSSLError, ConnectionTimeoutError
+from dreamframe.models.api.mishaps import (
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientConnectorSSLError,
+    ConnectionTimeoutError,
+    ServerDisconnectedError,
+)
 
 KEEP_ALIVE_S = 4.0  # below the 5 s after which common servers close an idle connection, so that none is used as it closes
 LOOKED_AT_S = 0.5  # of idleness, after which a connection is looked at before it is used: a busy loop may not have heard that it was closed
@@ -49,7 +55,7 @@ class Pool:
 
     async def connect(self) -> Connection:
         """A new connection, or one that becomes free. Raises ConnectionErrors."""
-        while len(self._open) + self._n_opening >= self._most:
+        while len(self._open) + self._n_opening >= self._most and not self._is_closed:
             turn: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append(turn)
             try:
@@ -60,9 +66,14 @@ class Pool:
                 raise
             if (found := self.take()) is not None:
                 return found
+        if self._is_closed:
+            raise ServerDisconnectedError("Connection closed")
         self._n_opening += 1
         try:
             connection = await self._connected()
+            if not connection.is_open or self._is_closed:
+                connection.drop()
+                raise ServerDisconnectedError("Server disconnected")
             self._open.add(connection)
             return connection
         finally:
@@ -71,7 +82,7 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Take back a connection whose request is over."""
-        if self._is_closed or not connection.is_open:
+        if self._is_closed or not connection.is_reusable:  # one that is about to close is seen when it is taken
             connection.drop()
             return
         connection.is_new = False
@@ -91,6 +102,8 @@ class Pool:
             self._lookup.cancel()
         for connection in list(self._open):
             connection.drop()
+        while self._waiting:
+            self._wake()
         until = self._loop.time() + CLOSE_S
         while self._open and self._loop.time() < until:
             await asyncio.sleep(0)  # their sockets are closed in the next round of the loop

@@ -11,7 +11,7 @@ import pytest
 from dreamframe.errors import ConnectionFailedError
 from dreamframe.models.api import pool
 from dreamframe.models.api.http import Http
-from tests.loopback.raw import BRIEF, CLOSE, OK, Raw, connected, raw_server
+from tests.loopback.raw import BRIEF, CLOSE, HANG, OK, Raw, connected, raw_server
 from tests.unit.models.api.test_direct import BODY, served
 
 
@@ -49,17 +49,21 @@ def test_no_more_connections_than_calls_may_be_in_flight() -> None:
     assert served(lambda n: BRIEF, many, concurrency=3) == ([200] * 20, 3)
 
 
-def test_a_call_that_waits_for_a_connection_and_is_given_up_passes_its_turn_on() -> None:
-    async def crowded(http: Http, server: Raw) -> Any:
-        calls = [asyncio.create_task(http.post(server.url, BODY)) for _ in range(6)]
-        await server.saw.wait()
-        for call in calls[1:4]:
-            call.cancel()
-        done = await asyncio.gather(*calls, return_exceptions=True)
-        return [type(d).__name__ for d in done]
+def test_who_is_given_up_as_its_turn_comes_passes_it_on() -> None:
+    async def main() -> Any:
+        async with raw_server(lambda n: BRIEF) as server:
+            crowded = pool.Pool("127.0.0.1", int(server.url.rpartition(":")[2]), context=None, most=1)
+            held = await crowded.connect()
+            first, second = (asyncio.create_task(crowded.connect()) for _ in range(2))
+            await asyncio.sleep(0)
+            crowded.give(held)
+            first.cancel()
+            async with asyncio.timeout(5):
+                assert await second is held
+            await crowded.close()
+            return first.cancelled()
 
-    found = served(lambda n: BRIEF, crowded, concurrency=1)
-    assert (found[0], found[4:]) == ("Reply", ["Reply", "Reply"])
+    assert asyncio.run(main())
 
 
 @pytest.mark.usefixtures("either_way")
@@ -151,3 +155,49 @@ def test_a_server_that_takes_no_connection_in_time_is_a_failed_connection(monkey
 
         with pytest.raises(ConnectionFailedError, match="ConnectionTimeoutError: Connection timeout to host https"):
             asyncio.run(main())
+
+
+@pytest.mark.usefixtures("either_way")
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_a_server_that_hangs_up_as_it_is_connected_to_fails_each_call_and_blocks_none(*, reset: bool) -> None:
+    def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort() if reset else writer.close()
+
+    async def main() -> Any:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, connected(url, concurrency=8) as http, asyncio.timeout(10):
+            return await asyncio.gather(*(http.post(url, BODY) for _ in range(64)), return_exceptions=True)
+
+    assert {type(said) for said in asyncio.run(main())} == {ConnectionFailedError}
+
+
+def test_calls_under_way_hear_that_the_client_is_closed() -> None:
+    async def close(http: Http, server: Raw) -> Any:
+        calls = [asyncio.create_task(http.post(server.url, BODY)) for _ in range(4)]
+        await server.saw.wait()
+        await http.close()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    said = served(lambda n: HANG, close, concurrency=2)
+    assert [type(s) for s in said] == [ConnectionFailedError] * 4
+
+
+def test_a_connection_that_is_lost_before_it_is_used_is_a_failed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> Any:
+        async with raw_server(lambda n: BRIEF) as server, connected(server.url, concurrency=1) as http, asyncio.timeout(5):
+            loop, made = asyncio.get_running_loop(), asyncio.get_running_loop().create_connection
+
+            async def lost_at_once(*args: Any, **kwargs: Any) -> Any:
+                transport, connection = await made(*args, **kwargs)
+                transport.abort()
+                await asyncio.sleep(0)
+                return transport, connection
+
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "create_connection", lost_at_once)
+                with pytest.raises(ConnectionFailedError, match="Server disconnected"):
+                    await http.post(server.url, BODY)
+            return (await http.post(server.url, BODY)).status
+
+    assert asyncio.run(main()) == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -205,6 +206,14 @@ def test_what_decides_the_answers_changes_the_identity(change: dict[str, Any]) -
 def test_an_impossible_setting_fails_where_it_is_written(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError):
         OpenAI("m", **settings)
+
+
+def test_a_base_install_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("aiohttp", "multidict", "yarl", "openai", "httpx", "uvloop"):
+        monkeypatch.setitem(sys.modules, library, None)
+    with Loopback() as server:
+        run, failures = ask(model(server), ["a"])
+    assert (run.texts, failures) == ({"a": "a"}, {})
 
 
 @pytest.mark.parametrize(
