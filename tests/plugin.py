@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ["TORCHDYNAMO_DISABLE"] = "1"  # no test compiles a model, and what peft imports would load torch's compiler in every process
 os.environ["DREAMFRAME_TRACEBACK"] = "full"  # of a test that fails, every line is wanted
 # The same examples in every run: a failure is then a failure of the change at hand. No deadline: the machine is shared.
 settings.register_profile("dreamframe", deadline=None, derandomize=True, database=None, max_examples=40, print_blob=True)

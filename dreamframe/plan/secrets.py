@@ -40,6 +40,7 @@ def records_in(value: Any, depth: int = 0) -> Iterator[Any]:
         inner = value
     else:
         return
-    for held in inner:
-        if depth < DEEPEST and not isinstance(held, (Step, str, int, float, Secret, type(None))):
-            yield from records_in(held, depth + 1)
+    if depth < DEEPEST:
+        for held in inner:
+            if isinstance(held, (dict, tuple, list)) or (dataclasses.is_dataclass(held) and not isinstance(held, (Step, Secret))):
+                yield from records_in(held, depth + 1)

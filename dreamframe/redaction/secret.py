@@ -166,6 +166,8 @@ def secrets_within(value: Any) -> list[Secret]:
         return value.secrets()
     if isinstance(value, Secret):
         return [] if isinstance(value, SecretPart) else [value]
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return []
     if isinstance(value, Mapping):
         return [s for v in value.values() for s in secrets_within(v)]
     return [s for v in value for s in secrets_within(v)] if isinstance(value, (list, tuple, set, frozenset)) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import numbers
@@ -195,6 +196,7 @@ def warn(message: str) -> None:
     warnings.warn(visible(message), SessionWarning, stacklevel=3)
 
 
+@functools.cache  # what is installed is read from a file of its own, which takes a millisecond
 def version_of(library: str) -> str:
     """The version of a library that is installed, else "unknown"."""
     try:

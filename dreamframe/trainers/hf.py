@@ -6,10 +6,11 @@ Imports torch and transformers: import it inside a training only.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,11 @@ def about(settings: LocalTrainer) -> dict[str, Any]:
     return {"versions": dict(_versions()), "base": settings.base_name, "processes": settings.processes}
 
 
-def _versions() -> Iterator[tuple[str, str]]:
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Of the libraries that are installed."""
+    found = []
     for name in LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
-            yield name, version(name)
+            found.append((name, version(name)))
+    return tuple(found)

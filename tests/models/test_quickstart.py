@@ -28,7 +28,8 @@ ROWS = 16  # of the example's 40 reviews: as few as tell its parts apart
 
 def process(*command: str, home: Path, hub: Hub | None = None, alone: bool = False) -> subprocess.Popen[str]:
     home.mkdir(exist_ok=True)
-    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(home), "HF_HOME": str(home / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
     env |= {"HF_HUB_OFFLINE": "1"} if hub is None else {"HF_ENDPOINT": hub.url}
     env |= {"DREAMFRAME_CACHE": os.environ.get("DREAMFRAME_CACHE", str(Path.home() / ".cache" / "dreamframe"))} if not alone else {}
     return subprocess.Popen([*(ALONE if alone else []), sys.executable, *command], env=env, cwd=home, stdout=-1, stderr=-1, text=True)
