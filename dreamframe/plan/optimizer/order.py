@@ -71,7 +71,7 @@ def _model_filter(steps: Sequence[Step], at: int) -> ModelFilter | None:
         return None  # a sampled prompt numbers the rows that it sees
     is_own = drop.reads() == {prompt.into} and condition.is_streamed and all(isinstance(e, pl.Expr) for e in condition.exprs)
     reads = condition.reads()
-    if not is_own or reads is None or prompt.into not in reads or any(map(may_fail, condition.exprs)):
+    if not is_own or reads is None or prompt.into not in reads or any(may_fail(e, prompt.schema) for e in condition.exprs):
         return None
     return ModelFilter(at, prompt, condition) if reads - {prompt.into} <= frozenset(prompt.inputs[0].schema) else None
 
