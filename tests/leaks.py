@@ -121,6 +121,8 @@ def everything(folder: Path, frame: Callable[[], dr.Frame], *, logs: Callable[[]
             for name in ("explain", "show_graph", "_repr_html_", "card", "to_json", "show", "__repr__"):
                 show(name, getattr(df, name))
             show("failures", lambda: df.failures().to_dicts())
+            show("why", lambda: (str(df.why(0)), df.why(0)._repr_html_(), df.why(0).as_dict()))
+            show("frames", lambda: (session.usage(by="step").rows(), session.answers().rows(), repr(session.steps()), session.runs().to_frame().rows()))
             show("answers", lambda: df.collect().to_dicts())
             show("step", lambda: repr(df.step))
             show("why_miss", lambda: session.why_miss(df.filter(pl.col("i") > 0)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import OfflineError, SettingError
 from dreamframe.models.request import Failure
 from dreamframe.plan.explain import line
 from dreamframe.plan.model_columns import column_of
@@ -39,7 +39,7 @@ class Trained(Trainings):
     """Models that are trained; none is trained now."""
 
     def _may_train(self, step: Train) -> None:
-        raise SettingError(f"why: {step.label} is not trained in this session, so nobody knows what was asked of it; .collect() the frame first.")
+        raise _not_trained(step)
 
 
 class Replay(Run):
@@ -143,7 +143,8 @@ class Replay(Run):
         for below in step.inputs[1:]:
             if isinstance(below, ModelStep):
                 self._count(below, 0)
-                self._notes[self._place(below)] = "trained: its rows are not told here"
+                key = self.state.trained[self.state.key(below)].key
+                self._notes[self._place(below)] = f"model {key[:12]}; the rows that it was trained on are not told here"
             else:
                 wanted.setdefault(id(below), set()).update(range((await self._all_of(below)).height) if hits is None else hits)
 
@@ -178,6 +179,12 @@ class Replay(Run):
         assert isinstance(step, TableStep), type(step)
         await self._train_edges(step)
         return await step.run(tuple(tables), BatchContext(Looking(self.state, self._spend), step, 0, 0))
+
+    async def _train_edges(self, step: Step) -> None:
+        try:
+            await super()._train_edges(step)
+        except OfflineError as exc:  # of the rows that it would be trained on
+            raise _not_trained(next(i for i in step.inputs if isinstance(i, ModelStep))) from exc
 
     async def _stream(self, step: Step) -> tuple[Stream, Step] | None:
         """The steps that rows stream through up to this one, and the step below them; None where no row step is among them."""
@@ -252,10 +259,15 @@ class Replay(Run):
         asks = bool(step.models()) and not isinstance(step, ModelStep)
         note = self._notes.get(id(step))
         if asks and id(step) not in self._counts:
-            note = "not asked: no row or column of it is read"
+            trains = any(id(step) in map(id, model.walk()) for model in self._written.walk() if isinstance(model, ModelStep))
+            note = "asked about the rows that a model was trained on" if trains else "not asked: no row or column of it is read"
         return StepTold(
             label=step.label, kind=_kind(step), describe=line(step), n_rows=self._counts.get(id(step), 0), rows=tuple(rows[: self._most]), note=note
         )
+
+
+def _not_trained(step: Step) -> SettingError:
+    return SettingError(f"why: {step.label} is not trained in this session, so nobody knows what was asked of it; .collect() the frame first.")
 
 
 def _kind(step: Step) -> Kind:

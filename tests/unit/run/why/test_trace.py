@@ -18,6 +18,7 @@ from dreamframe.store.answers import Answers
 from dreamframe.testing import Echo, Failing, Scripted
 from tests.loopback.faults import FAULTS
 from tests.loopback.server import Loopback
+from tests.micro import micro_classifier
 
 ROWS = dr.frame({"t": ["tea", "jam", None, "rye"], "n": [3, 1, 2, 4]})
 
@@ -171,3 +172,20 @@ def test_it_is_quick(session: dr.Session):
     began = time.perf_counter()
     assert plan.why(0).calls[0].answer == "Tea 79998"
     assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.slow  # torch and transformers are loaded
+def test_a_trained_model_is_named_and_not_trained_again(tmp_path: Path):
+    labelled = dr.frame({"t": ["tea", "jam", "rye"]}).prompt(Scripted({"tea": "good", "jam": "bad", "rye": "good"}), "{t}", into="label")
+    model = labelled.train(dr.Classifier(str(micro_classifier()), steps=1, device="cpu"), text="t", label="label")
+    plan = dr.frame({"t": ["oat", "fig"]}).classify(model.classifier(), None, "t")
+    with dr.Session(tmp_path) as session:
+        with pytest.raises(SettingError, match="is not trained in this session"):
+            plan.why(0)
+        made = plan.collect()
+        story = plan.why(1)
+        assert session.usage()["trained"] == 1
+    steps = {step.label: step for step in story.steps}
+    assert json.loads(story.calls[0].answer or "")["label"] == made["label"][1]
+    assert (steps["label"].note, steps["classify"].rows[0].values["label"]) == ("asked about the rows that a model was trained on", made["label"][1])
+    assert any((step.note or "").startswith("model ") for step in story.steps)
