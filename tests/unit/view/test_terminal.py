@@ -1,0 +1,47 @@
+"""Listings: no line is wider than the window as long as names can be cut, numbers stay whole, JSON is JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from dreamframe.view.terminal import NARROWEST, Column, begin, middle, put_json, table
+
+COLUMNS = (Column("step", must=True), Column("model", must=True), Column("calls", right=True), Column("cost", right=True))
+NEEDED = 2 * NARROWEST + 2  # cells of the two names and what is between them
+cells = st.text(st.characters(codec="utf-8", exclude_categories=("C", "M", "Z")), max_size=30)
+
+
+@given(st.lists(st.tuples(cells, cells, st.integers(0, 10**9).map(str), st.just("$0.0421")), min_size=1, max_size=5), st.integers(NEEDED, 120))
+def test_a_listing_fits_the_window(rows: list[tuple[str, ...]], most: int):
+    lines = table(COLUMNS, rows, most)
+    assert max(map(cell_len, lines)) <= most
+    assert len(lines) == 1 + len(rows)
+
+
+@pytest.mark.parametrize(("most", "titles"), [(120, 4), (50, 4), (36, 4), (30, 3), (20, 2)])
+def test_columns_leave_from_the_right(most: int, titles: int):
+    lines = table(COLUMNS, [("summary of abstracts", "gpt-4o-mini", "1,200", "$0.0421")], most)
+    assert len(lines[0].split()) == titles
+    assert titles < 3 or "1,200" in lines[1]
+
+
+@given(cells, st.integers(4, 40))
+def test_a_text_is_cut_to_its_cells(text: str, size: int):
+    assert cell_len(middle(text, size)) <= size
+    assert cell_len(begin(text, size)) <= size
+    assert cell_len(text) > size or middle(text, size) == begin(text, size) == text
+
+
+def test_names_that_begin_alike_stay_apart():
+    assert middle("summary of abstracts", 12) != middle("summary of tweets", 12)
+
+
+def test_a_number_that_json_has_not_is_null_and_half_a_character_is_escaped(capsys: pytest.CaptureFixture[str]):
+    put_json({"loss": float("nan"), "cut": "a\ud800", "name": "Grüße"})
+    out = capsys.readouterr().out
+    assert json.loads(out, parse_constant=pytest.fail) == {"loss": None, "cut": "a\ud800", "name": "Grüße"}
