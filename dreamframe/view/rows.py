@@ -15,7 +15,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError, one_of
 from dreamframe.frame.frame import Frame, scan_csv, scan_ipc, scan_json, scan_ndjson, scan_parquet
 from dreamframe.frame.write import check_written
-from dreamframe.redaction.visible import visible
+from dreamframe.redaction.visible import in_line, visible
 from dreamframe.store.whole_files import whole_file
 from dreamframe.view import terminal
 
@@ -49,7 +49,13 @@ def read(source: str, format: str | None) -> tuple[Frame, str]:
     if not data.strip():
         raise PlanError("standard input is empty: there are no rows. Name a file, or pipe rows into the command.")
     found = format or sniffed(data)
-    return READERS[found](data), found
+    return READERS[found](StandardInput(data)), found
+
+
+class StandardInput(io.BytesIO):
+    """What came through a pipe, under the name that plans and errors give it."""
+
+    name = "standard input"
 
 
 def sniffed(data: bytes) -> str:
@@ -118,8 +124,11 @@ def _send(data: bytes) -> None:
 
 def put_rows(rows: pl.DataFrame) -> None:
     """The first rows as a table."""
+    first = flat(rows.head(SHOWN))
+    columns = [name for name, dtype in first.schema.items() if dtype == pl.String]
+    texts = [pl.Series(name, [None if v is None else in_line(v) for v in first[name].to_list()], dtype=pl.String) for name in columns]
     with pl.Config(tbl_rows=SHOWN, tbl_width_chars=terminal.width(), fmt_str_lengths=max(30, terminal.width() - 30), tbl_hide_dataframe_shape=True):
-        terminal.put(str(rows.head(SHOWN)))
+        terminal.put(str(first.with_columns(texts).rename(in_line)))
     more = f"{SHOWN} of {rows.height:,} rows" if rows.height > SHOWN else f"{rows.height:,} row{'' if rows.height == 1 else 's'}"
     terminal.say(f"{more}; -o FILE writes them." if rows.height > SHOWN else f"{more}.")
 

@@ -69,10 +69,10 @@ def window(stream: TextIO) -> int:
         return 80
 
 
-def put_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = "", if_none: str = "") -> None:
+def put_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, if_none: str = "") -> None:
     """A listing, a line a row: columns leave from the right where the window is narrow, and then names are cut in the middle."""
     lines = table(columns, [[in_line(cell) for cell in row] for row in rows], width(), paint=coloured)
-    for line in [*([title] if title else []), *(lines or [if_none])]:
+    for line in lines or [if_none]:
         typer.echo(line.rstrip())
 
 

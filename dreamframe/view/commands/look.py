@@ -39,12 +39,15 @@ def ls(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJson = 
             return
         plans, ran = plans_in_order(opened), last_runs(opened)
         steps, models, runs = opened.steps(), opened.models(), opened.runs()
-    if plans:
-        put_table(PLANS, [[p.name, p.kind, ", ".join(p.columns), day(ran.get(p.key, ""))] for p in plans])
-    if steps:
-        put_table(STEPS, [[s.name, f"{s.rows:,}", f"{s.calls:,}", dollars(s.cost), size(s.bytes), day(s.made_at)] for s in steps])
-    if models:
-        put_table(MODELS, [[m.name, m.trainer, f"{m.rows:,}", "" if m.seconds is None else f"{m.seconds:,.0f}", day(m.made_at)] for m in models])
+    listings = (
+        (PLANS, [[p.name, p.kind, ", ".join(p.columns), day(ran.get(p.key, ""))] for p in plans]),
+        (STEPS, [[s.name, f"{s.rows:,}", f"{s.calls:,}", dollars(s.cost), size(s.bytes), day(s.made_at)] for s in steps]),
+        (MODELS, [[m.name, m.trainer, f"{m.rows:,}", "" if m.seconds is None else f"{m.seconds:,.0f}", day(m.made_at)] for m in models]),
+    )
+    for columns, lines in listings:
+        if lines:
+            put_table(columns, lines)
+            put("")
     put(spent(runs))
 
 

@@ -38,7 +38,7 @@ def state(folder: Path) -> dict[str, str]:
 
 
 def test_ls_lists_plans_rows_and_what_was_spent(folder: Path):
-    lines = dreamframe("ls", folder).out.splitlines()
+    lines = [line for line in dreamframe("ls", folder).out.splitlines() if line]
     assert [line.split()[0].partition("-")[0] for line in lines] == ["plan", "said", "again", "rows", "said", "2"]
     assert lines[-1] == "2 runs · 3 calls · $0"
     assert dreamframe("ls", folder, "--json").json == dr.Session.existing(folder).as_dict()
