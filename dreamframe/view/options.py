@@ -65,6 +65,10 @@ To = Annotated[
     str | None, typer.Option("--to", metavar="FORMAT", autocompletion=_formats, help=f"What to write, where the name does not say: {', '.join(FORMATS)}.")
 ]
 Out = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the rows to a file, by its ending; an earlier file stays until all rows are there.")
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", callback=lambda path: None if path == Path("-") else path,
+        help="Write the rows to a file, by its ending; an earlier file stays until all rows are there.",
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]

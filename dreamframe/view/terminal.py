@@ -58,7 +58,7 @@ def _finite(value: object) -> object:
 
 def width() -> int:
     """Cells in a line of the window; as many as are wanted where standard output is none."""
-    return window(sys.stdout) if sys.stdout.isatty() else 1 << 16
+    return window(sys.stdout) if sys.stdout.isatty() else 1 << 15
 
 
 def window(stream: TextIO) -> int:

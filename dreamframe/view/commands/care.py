@@ -52,7 +52,7 @@ def gc(
     with Session(folder, offline=True, progress=False) as opened:
         kept = [opened.plan(plan_of(opened, name).name) for name in keep] if keep else None
         found = opened.gc(keep=kept, dry_run=True)
-        if json and (dry_run or yes or not found):
+        if json:
             put_json([gone.as_dict() for gone in found])
         else:
             _put_gone(found)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from dreamframe.errors import one_of
+from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.frame import Frame
 from dreamframe.models.llms.names import llm as llm_of
 from dreamframe.plan.estimate import money
@@ -44,6 +44,9 @@ def prompt(
     to: options.To = None,
     session: options.InSession = Path(DEFAULT_FOLDER),
     budget: Annotated[float | None, typer.Option(metavar="DOLLARS", help="Stop before more US dollars than this are spent.")] = None,
+    price: Annotated[
+        str | None, typer.Option(metavar="IN,OUT", help="US dollars for a million tokens in and out, as 0.15,0.60; needed where no list price is known.")
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Make no call: only answers that are kept.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and what it costs, and stop.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the estimate as JSON.")] = False,
@@ -71,7 +74,8 @@ def prompt(
     asked = read.prompt(model, text, into=into, schema=schema_of(schema), system=system, n=n, on_error=on_error, **given)  # type: ignore[arg-type]
     format = rows.target_format(output, to, came_as)
     rows.check_types(asked.schema, format)
-    with Session(session, budget=budget, offline=offline, progress=False if quiet else None) as opened:
+    prices = {} if price is None else {model.label: price_of(price)}
+    with Session(session, budget=budget, prices=prices, offline=offline, progress=False if quiet else None) as opened:
         if dry_run:
             show_estimate(asked, is_json=json)
             return
@@ -92,6 +96,19 @@ def _collected(asked: Frame, opened: Session, *, retry: bool, folder: Path) -> p
         n = opened.usage()["calls"]
         exc.__notes__ = [f"Stopped. {n:,} answer{' was' if n == 1 else 's were'} paid for and kept in {str(folder)!r}: the same command asks for the rest."]
         raise
+
+
+def price_of(words: str) -> tuple[float, float]:
+    """US dollars for a million tokens in and out. Raises SettingError for anything but two numbers.
+
+    >>> price_of("0.15, 0.60")
+    (0.15, 0.6)
+    """
+    try:
+        tokens_in, tokens_out = map(float, words.split(","))
+    except ValueError:
+        raise SettingError(f"--price {words!r} is not two numbers. Give US dollars for a million tokens in and out, as 0.15,0.60.") from None
+    return tokens_in, tokens_out
 
 
 def show_estimate(asked: Frame, *, is_json: bool) -> None:

@@ -127,6 +127,7 @@ def test_gc_asks_before_it_removes(tmp_path: Path):
     refused = dreamframe("gc", tmp_path / "s", "--keep", keep)
     assert refused.code == NOBODY_SAID_YES
     assert "Give --yes" in refused.err
+    assert len(dreamframe("gc", tmp_path / "s", "--keep", keep, "--json").json) == 2
     assert len(dreamframe("gc", tmp_path / "s", "--keep", keep, "--dry-run", "--json").json) == 2
     assert state(tmp_path / "s" / "steps") == before
     assert dreamframe("gc", tmp_path / "s", "--keep", keep, "--yes").code == 0

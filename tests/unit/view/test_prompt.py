@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dreamframe.view.guard import FAILED, NOBODY_SAID_YES
+from dreamframe.view.guard import FAILED, NOBODY_SAID_YES, WRONG
 from tests.loopback.server import Loopback
 from tests.unit.view.running import dreamframe, prompted
 
@@ -40,7 +40,7 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standard_input_becomes_standard_output_and_is_not_asked_twice(server: Loopback):
-    first = prompted(server, "-", "Say {text}", "--into", "said", session=Path("s"), given=CSV)
+    first = prompted(server, "-", "Say {text}", "--into", "said", "-o", "-", session=Path("s"), given=CSV)
     assert (first.code, first.out) == (0, ANSWERED)
     assert first.err == "3 rows · 2 asked, 0 kept · price unknown · session s\n"
     longer = prompted(server, "-", "Say {text}", "--into", "said", session=Path("s"), given=f"{CSV}010,rye\n")
@@ -76,6 +76,17 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nothing(server: Loopback):
     found = prompted(server, "rows.csv", "Say {text}", *words, "--json", session=Path("s")).json
     assert (found["calls"], found["steps"][0]["label"], found["cost"]) == (3, "answer", None)
     assert server.n_calls == 0
+
+
+def test_a_price_that_no_list_has_is_given_and_a_budget_is_kept_by_it(server: Loopback):
+    words = ("--temperature", "0", "--max-tokens", "9", "--price", "10,20")
+    assert " · $0.000" in prompted(server, "rows.csv", "Say {text}", *words, "--dry-run", session=Path("s")).out
+    said = prompted(server, "rows.csv", "Say {text}", *words, "--budget", "0.0000001", session=Path("s"))
+    assert (said.code, server.n_calls) == (FAILED, 0)
+    assert "BudgetExceededError" in said.err
+    done = prompted(server, "rows.csv", "Say {text}", *words, "--budget", "1", session=Path("s"))
+    assert (done.code, " · $0.000" in done.err) == (0, True)
+    assert prompted(server, "rows.csv", "Say {text}", "--price", "10", session=Path("s")).code == WRONG
 
 
 def test_settings_reach_the_model_and_the_column(server: Loopback):

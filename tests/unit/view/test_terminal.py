@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import warnings
 
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from dreamframe.view.terminal import NARROWEST, Column, begin, middle, put_json, table
+from dreamframe.redaction.visible import HALF, HIDDEN
+from dreamframe.view.rows import put_rows
+from dreamframe.view.terminal import NARROWEST, Column, begin, middle, put, put_json, put_table, say, table
 
 COLUMNS = (Column("step", must=True), Column("model", must=True), Column("calls", right=True), Column("cost", right=True))
 NEEDED = 2 * NARROWEST + 2  # cells of the two names and what is between them
@@ -35,6 +41,24 @@ def test_a_text_is_cut_to_its_cells(text: str, size: int):
     assert cell_len(middle(text, size)) <= size
     assert cell_len(begin(text, size)) <= size
     assert cell_len(text) > size or middle(text, size) == begin(text, size) == text
+
+
+HOSTILE = st.text(st.characters(exclude_categories=()) | st.sampled_from("\x1b\x9b\x07\r\n\t\u202e[]/\\"), max_size=40)
+
+
+@settings(max_examples=400)
+@given(HOSTILE, HOSTILE)
+def test_no_text_steers_a_terminal(one: str, two: str):
+    held = io.StringIO()
+    with contextlib.redirect_stdout(held), contextlib.redirect_stderr(held):
+        put_table(COLUMNS, [[one, two, "1", "$0"]])
+        say(one)
+        put(two)
+        if not HALF.search(one + two):  # which no row can hold
+            with warnings.catch_warnings(action="ignore"):
+                put_rows(pl.DataFrame({f"c{one}": [two, None], f"d{two}": [[one], []]}))
+    assert HIDDEN.findall(held.getvalue()) == []
+    assert held.getvalue().splitlines()[0].startswith("step")
 
 
 def test_names_that_begin_alike_stay_apart():
