@@ -48,6 +48,21 @@ def test_structs_and_lists_are_json_in_csv(tmp_path: Path):
     assert pl.read_csv(tmp_path / "rows.csv")["at"].to_list() == ['{"x": 1.5}', '{"x": null}']
 
 
+def test_a_table_keeps_its_shape_whatever_its_texts_hold(capsys: pytest.CaptureFixture[str]):
+    rows.put_rows(pl.DataFrame({"a\x1bb": ["\x1b[2J" * 9, "two\nlines"], "n": [[1, 2], []]}))
+    shown = capsys.readouterr().out.splitlines()
+    assert len({len(line) for line in shown}) == 1
+    assert "a\\x1bb" in shown[1]
+
+
+def test_an_earlier_file_stays_where_the_writing_fails(tmp_path: Path):
+    path = tmp_path / "rows.csv"
+    path.write_text("earlier\n")
+    with pytest.raises(pl.exceptions.PolarsError):
+        rows.give(pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}), path, "csv")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["earlier\n"]
+
+
 @pytest.mark.parametrize("format", ["csv", "json", "ndjson"])
 def test_bytes_are_refused_before_anything_is_paid_for(format: str):
     schema = pl.Schema({"photo": pl.Binary()})
