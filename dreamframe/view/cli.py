@@ -1,4 +1,4 @@
-"""The command line `dreamframe`: what it is made of, and its exit codes."""
+"""The command line `dreamframe`. A new command is a function in `commands/` and its name in COMMANDS: its docstring and annotations are the help."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from dreamframe.redaction.visible import HALF, in_line, visible
 
 GAP = "  "
 NARROWEST = 8  # cells that a name is cut to
+SHORTEST = 16  # cells that a text is cut to; with less it leaves
 NOTHING = ("", "0", "$0")  # cells without colour
 COLOURS: Mapping[str, Mapping[str, Any]] = {"dim": {"dim": True}, "asked": {"fg": "cyan"}, "failed": {"fg": "red"}}
 
@@ -27,8 +28,14 @@ class Column:
 
     title: str
     right: bool = False  # numbers
-    must: bool = False  # stays however narrow the window is, and is cut in the middle
+    must: bool = False  # stays however narrow the window is: a name, which is cut in the middle
+    text: bool = False  # is cut at its end
     colour: str = ""  # of cells that say more than nothing: a state of COLOURS
+
+    @property
+    def least(self) -> int | None:
+        """Cells that it is cut to before a column leaves; None: it is never cut."""
+        return NARROWEST if self.must else SHORTEST if self.text else None
 
 
 def say(text: str) -> None:
@@ -70,7 +77,7 @@ def window(stream: TextIO) -> int:
 
 
 def put_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, if_none: str = "") -> None:
-    """A listing, a line a row: columns leave from the right where the window is narrow, and then names are cut in the middle."""
+    """A listing, a line a row. In a narrow window texts are cut at their end, then columns leave from the right, and names are cut in the middle."""
     lines = table(columns, [[in_line(cell) for cell in row] for row in rows], width(), paint=coloured)
     for line in lines or [if_none]:
         typer.echo(line.rstrip())
@@ -90,17 +97,17 @@ def table(
         return []
     sizes = [max(cell_len(c.title), *(cell_len(row[i]) for row in rows)) for i, c in enumerate(columns)]
     shown = list(range(len(columns)))
-    while _wide(sizes, shown) > most and (leaves := [i for i in shown if not columns[i].must]):
-        if _wide([min(s, NARROWEST) if c.must else s for s, c in zip(sizes, columns, strict=True)], shown) <= most:
-            break
+    least = [min(size, c.least or size) for size, c in zip(sizes, columns, strict=True)]
+    while _wide(least, shown) > most and (leaves := [i for i in shown if not columns[i].must]):
         shown.remove(leaves[-1])
-    cut = [i for i in shown if columns[i].must]
-    while _wide(sizes, shown) > most and sizes[longest := max(cut, key=lambda i: sizes[i])] > NARROWEST:
-        sizes[longest] = max(NARROWEST, sizes[longest] - (_wide(sizes, shown) - most))
-    head = GAP.join(_cell(columns[i].title, sizes[i], right=columns[i].right) for i in shown)
+    while (more := _wide(sizes, shown) - most) > 0 and (cut := [i for i in shown if sizes[i] > least[i]]):
+        longest = max(cut, key=lambda i: sizes[i])
+        others = max((sizes[i] for i in cut if i != longest), default=0)
+        sizes[longest] -= min(more, sizes[longest] - least[longest], max(1, sizes[longest] - others))
+    head = GAP.join(_cell(columns[i].title, sizes[i], columns[i]) for i in shown)
 
     def cell(row: Sequence[str], i: int) -> str:
-        made = _cell(row[i], sizes[i], right=columns[i].right)
+        made = _cell(row[i], sizes[i], columns[i])
         return made if row[i] in NOTHING else paint(made, columns[i].colour)
 
     return [paint(head, "dim"), *(GAP.join(cell(row, i) for i in shown) for row in rows)]
@@ -110,9 +117,9 @@ def _wide(sizes: Sequence[int], shown: Sequence[int]) -> int:
     return sum(sizes[i] for i in shown) + len(GAP) * (len(shown) - 1)
 
 
-def _cell(text: str, size: int, *, right: bool) -> str:
-    text = middle(text, size)
-    return " " * (size - cell_len(text)) + text if right else set_cell_size(text, size)
+def _cell(text: str, size: int, column: Column) -> str:
+    text = begin(text, size) if column.text else middle(text, size)
+    return " " * (size - cell_len(text)) + text if column.right else set_cell_size(text, size)
 
 
 def middle(text: str, size: int) -> str:

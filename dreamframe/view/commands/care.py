@@ -29,7 +29,7 @@ def verify(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJso
     if json:
         put_json([problem.as_dict() for problem in found])
     else:
-        put_table((Column("damaged", must=True, colour="failed"), Column("what", must=True)), found, if_none="Every byte is as it was written.")
+        put_table((Column("damaged", must=True, colour="failed"), Column("what", must=True, text=True)), found, if_none="Every byte is as it was written.")
     if found:
         raise FoundError
 

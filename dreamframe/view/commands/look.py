@@ -19,7 +19,7 @@ from dreamframe.view import options, rows
 from dreamframe.view.find import last_runs, plan_of, plans_in_order, record_of
 from dreamframe.view.terminal import Column, put, put_json, put_table
 
-PLANS = (Column("plan", must=True), Column("kind"), Column("columns", must=True), Column("ran"))
+PLANS = (Column("plan", must=True), Column("kind"), Column("columns", must=True, text=True), Column("ran"))
 STEPS = (
     Column("rows of", must=True), Column("rows", right=True), Column("calls", right=True, colour="asked"), Column("cost", right=True),
     Column("size", right=True), Column("made"),
@@ -106,7 +106,8 @@ def _put_record(record: ModelRecord | PlanRecord, *, is_json: bool) -> None:
     if is_json:
         put_json(held)
         return
-    put_table((Column("field"), Column("value", must=True)), [[field, str(value)] for field, value in held.items() if value not in (None, "", [], {})])
+    lines = [[field, str(value)] for field, value in held.items() if value not in (None, "", [], {})]
+    put_table((Column("field"), Column("value", must=True, text=True)), lines)
 
 
 def explain(

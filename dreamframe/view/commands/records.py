@@ -23,7 +23,10 @@ BY: Mapping[str, Callable[[RunRecord, StepRun], str]] = {
     "run": lambda run, _: run.name.removesuffix(".jsonl"),
     "day": lambda run, _: run.day,
 }
-FAILURES = (Column("row", right=True), Column("step", must=True), Column("error", colour="failed"), Column("message", must=True), Column("request", must=True))
+FAILURES = (
+    Column("row", right=True), Column("step", must=True), Column("error", colour="failed"), Column("message", must=True, text=True),
+    Column("request", text=True),
+)  # fmt: skip
 
 
 def usage(
