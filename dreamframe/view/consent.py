@@ -18,7 +18,7 @@ from dreamframe.plan.estimate import PROBE, Estimate
 from dreamframe.prompts.base import Prompt
 from dreamframe.run.loop import SIGNAL_S
 from dreamframe.session.session import Session
-from dreamframe.view.guard import NOBODY_SAID_YES, NeedsYesError
+from dreamframe.view.guard import NOT_ALLOWED, refuse
 from dreamframe.view.rows import as_json
 from dreamframe.view.terminal import begin, say, window
 
@@ -45,7 +45,7 @@ def person() -> Iterator[IO[str] | None]:
 def need_yes(asked: Frame, before: Frame, prompt: str, *, model: str, into: str, folder: Path) -> None:
     """Return if nothing is left to pay, or a person says yes. `asked` is the plan and `before` the rows that its prompt reads.
 
-    Raises NeedsYesError where there is no terminal, and ends the command where the answer is not yes.
+    Ends the command where there is no terminal to ask on, and where the answer is not yes.
     """
     made = asked.estimate()
     if is_free(made):
@@ -53,7 +53,7 @@ def need_yes(asked: Frame, before: Frame, prompt: str, *, model: str, into: str,
     with person() as answers:
         if answers is None:
             way = "Give --yes to spend it, or look with --dry-run."
-            raise NeedsYesError(f"there is no terminal to confirm what this costs: {made.total}. Nothing was asked. {way}")
+            refuse(f"there is no terminal to confirm what this costs: {made.total}. Nothing was asked. {way}")
         show_requests(before, prompt, model=model)
         may_try = True
         while True:
@@ -64,7 +64,7 @@ def need_yes(asked: Frame, before: Frame, prompt: str, *, model: str, into: str,
                 return
             if not (may_try and said in ("t", "three", "3")):
                 say("Nothing was asked." if may_try else "The rest was not asked.")
-                raise typer.Exit(NOBODY_SAID_YES)
+                raise typer.Exit(NOT_ALLOWED)
             may_try = False
             show_answers(asked.head(PREVIEWED), into, folder=folder)
             made = asked.estimate()

@@ -8,18 +8,18 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import polars as pl
 import typer
 
-from dreamframe.errors import DreamframeError, MissingExtraError, PlanError
+from dreamframe.errors import BudgetExceededError, DreamframeError, MissingExtraError, PlanError
 from dreamframe.frame.tracebacks import SWITCH
 from dreamframe.redaction.visible import in_line
 from dreamframe.view.terminal import say
 
 F = TypeVar("F", bound=Callable[..., object])
-FAILED, WRONG, NOBODY_SAID_YES, STOPPED, NOBODY_READS = 1, 2, 3, 130, 141
+FAILED, WRONG, NOT_ALLOWED, STOPPED, NOBODY_READS = 1, 2, 3, 130, 141
 CODES = """\
 \b
 Exit codes:
@@ -27,17 +27,9 @@ Exit codes:
   1    it ran, and something failed or was found: rows without an answer,
        a call that was refused, damaged files, differences
   2    the command is wrong: an option, a column, a file, a model
-  3    it would cost money, and nobody said yes
+  3    nobody allowed it: there was no yes, or the budget is spent
   130  stopped by Ctrl-C; every answer that came back is kept
   141  whoever read the output closed it"""
-
-
-class NeedsYesError(DreamframeError):
-    """It would cost money, and nobody said yes."""
-
-
-class FoundError(DreamframeError):
-    """A check found something; it is told already."""
 
 
 def guarded(command: F) -> F:
@@ -48,8 +40,6 @@ def guarded(command: F) -> F:
         try:
             command(*args, **kwargs)
             sys.stdout.flush()
-        except FoundError as exc:
-            raise typer.Exit(FAILED) from exc
         except BrokenPipeError as exc:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer is written to nobody
             raise typer.Exit(NOBODY_READS) from exc
@@ -65,9 +55,15 @@ def guarded(command: F) -> F:
     return run  # type: ignore[return-value]
 
 
+def refuse(why: str) -> NoReturn:
+    """End the command: it needs a yes, and there is no terminal to ask on."""
+    say(f"Error: {why}")
+    raise typer.Exit(NOT_ALLOWED)
+
+
 def code_of(exc: BaseException) -> int:
     """The exit code of an error."""
-    return NOBODY_SAID_YES if isinstance(exc, NeedsYesError) else WRONG if isinstance(exc, (PlanError, MissingExtraError)) else FAILED
+    return NOT_ALLOWED if isinstance(exc, BudgetExceededError) else WRONG if isinstance(exc, (PlanError, MissingExtraError)) else FAILED
 
 
 def notes_in_a_line() -> None:

@@ -14,7 +14,7 @@ from dreamframe.store.records import Removed
 from dreamframe.view import consent, options
 from dreamframe.view.commands.look import dollars, size
 from dreamframe.view.find import plan_of
-from dreamframe.view.guard import NOBODY_SAID_YES, FoundError, NeedsYesError
+from dreamframe.view.guard import FAILED, NOT_ALLOWED, refuse
 from dreamframe.view.terminal import Column, put_json, put_table, say
 
 
@@ -31,7 +31,7 @@ def verify(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJso
     else:
         put_table((Column("damaged", must=True, colour="failed"), Column("what", must=True, text=True)), found, if_none="Every byte is as it was written.")
     if found:
-        raise FoundError
+        raise typer.Exit(FAILED)
 
 
 def gc(
@@ -73,8 +73,8 @@ def _need_yes(found: Sequence[Removed]) -> None:
     with consent.person() as answers:
         if answers is None:
             n = f"{len(found):,} entr{'y' if len(found) == 1 else 'ies'}"
-            raise NeedsYesError(f"there is no terminal to confirm that {n} may go. Nothing was removed. Give --yes, or look with --dry-run.")
+            refuse(f"there is no terminal to confirm that {n} may go. Nothing was removed. Give --yes, or look with --dry-run.")
         if consent.answer(answers, "Remove them? [y]es, [N]o: ") not in ("y", "yes"):
             say("Nothing was removed.")
-            raise typer.Exit(NOBODY_SAID_YES)
+            raise typer.Exit(NOT_ALLOWED)
 

@@ -10,7 +10,7 @@ import typer
 from dreamframe.session.session import Session
 from dreamframe.view import options
 from dreamframe.view.commands.look import size
-from dreamframe.view.guard import FoundError
+from dreamframe.view.guard import FAILED
 from dreamframe.view.terminal import put, put_json, say
 
 Before = Annotated[Path, typer.Argument(metavar="BEFORE", help="The folder of the session that was first.")]
@@ -34,7 +34,7 @@ def diff(before: Before, after: After, *, json: options.AsJson = False) -> None:
         put(f"Here: {after}. The other: {before}.")
         put(repr(found))
     if found:
-        raise FoundError
+        raise typer.Exit(FAILED)
 
 
 def export(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamframe.view.guard import NOBODY_SAID_YES, STOPPED
+from dreamframe.view.guard import NOT_ALLOWED, STOPPED
 from tests.loopback.server import Loopback
 from tests.unit.view.running import dreamframe
 
@@ -76,7 +76,7 @@ def test_three_rows_are_tried_first_and_paid_for_once(terminal: Terminal, server
     assert [plan["label"] for plan in dreamframe("ls", tmp_path / "s", "--json").json["plans"]] == ["answer"]  # the trial left no plan
 
 
-@pytest.mark.parametrize(("said", "code", "told"), [(b"\n", NOBODY_SAID_YES, "Nothing was asked."), (b"\x03", STOPPED, "Stopped.")], ids=["no", "ctrl-c"])
+@pytest.mark.parametrize(("said", "code", "told"), [(b"\n", NOT_ALLOWED, "Nothing was asked."), (b"\x03", STOPPED, "Stopped.")], ids=["no", "ctrl-c"])
 def test_without_a_yes_nothing_is_asked(said: bytes, code: int, told: str, terminal: Terminal, server: Loopback, tmp_path: Path):
     terminal.answers(said)
     assert terminal.ends() == code

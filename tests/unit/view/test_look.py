@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.view.guard import FAILED, NOBODY_SAID_YES, WRONG
+from dreamframe.view.guard import FAILED, NOT_ALLOWED, WRONG
 from tests.unit.view.running import dreamframe
 
 STRANGE = "\x1b[2J[red]x[/red]"
@@ -125,7 +125,7 @@ def test_gc_asks_before_it_removes(tmp_path: Path):
     keep = dr.Session.existing(tmp_path / "s").plans()[0].name
     before = state(tmp_path / "s" / "steps")
     refused = dreamframe("gc", tmp_path / "s", "--keep", keep)
-    assert refused.code == NOBODY_SAID_YES
+    assert refused.code == NOT_ALLOWED
     assert "Give --yes" in refused.err
     assert len(dreamframe("gc", tmp_path / "s", "--keep", keep, "--json").json) == 2
     assert len(dreamframe("gc", tmp_path / "s", "--keep", keep, "--dry-run", "--json").json) == 2

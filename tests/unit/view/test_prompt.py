@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dreamframe.view.guard import FAILED, NOBODY_SAID_YES, WRONG
+from dreamframe.view.guard import FAILED, NOT_ALLOWED, WRONG
 from tests.loopback.server import Loopback
 from tests.unit.view.running import dreamframe, prompted
 
@@ -61,7 +61,7 @@ def test_each_format_is_read_and_written(ending: str, server: Loopback, tmp_path
 
 def test_where_nobody_can_say_yes_nothing_is_asked(server: Loopback):
     said = prompted(server, "rows.csv", "Say {text}", session=Path("s"), yes=False)
-    assert (said.code, said.out) == (NOBODY_SAID_YES, "")
+    assert (said.code, said.out) == (NOT_ALLOWED, "")
     assert said.err.startswith("Error: there is no terminal to confirm what this costs: 2 calls · ")
     assert "Give --yes to spend it" in said.err
     assert server.n_calls == 0
@@ -82,7 +82,7 @@ def test_a_price_that_no_list_has_is_given_and_a_budget_is_kept_by_it(server: Lo
     words = ("--temperature", "0", "--max-tokens", "9", "--price", "10,20")
     assert " · $0.000" in prompted(server, "rows.csv", "Say {text}", *words, "--dry-run", session=Path("s")).out
     said = prompted(server, "rows.csv", "Say {text}", *words, "--budget", "0.0000001", session=Path("s"))
-    assert (said.code, server.n_calls) == (FAILED, 0)
+    assert (said.code, server.n_calls) == (NOT_ALLOWED, 0)
     assert "BudgetExceededError" in said.err
     done = prompted(server, "rows.csv", "Say {text}", *words, "--budget", "1", session=Path("s"))
     assert (done.code, " · $0.000" in done.err) == (0, True)
