@@ -114,10 +114,15 @@ def _prompts_html(step: Step, hides: Redactor) -> str:
     """What each step says to its model, folded: the texts of its prompt and its system prompt, as they stand in the plan."""
     made: list[str] = []
     for node in step.walk():
-        prompt = getattr(node, "prompt", None)
-        held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
-        texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
+        texts = prompt_texts(node, hides)
         if texts:
-            said = "".join(f"<dt>{html.escape(name)}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
+            said = "".join(f"<dt>{html.escape(name)}</dt><dd><pre>{html.escape(visible(text))}</pre></dd>" for name, text in texts.items())
             made.append(f"<details><summary>prompt of {html.escape(in_line(hides.text(node.label)))}</summary><dl>{said}</dl></details>")
     return "".join(made)
+
+
+def prompt_texts(node: Step, hides: Redactor) -> dict[str, str]:
+    """What a step says to its model: the texts of its system prompt and its prompt, as they stand in the plan, without secrets."""
+    prompt = getattr(node, "prompt", None)
+    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
+    return {name: hides.text(text) for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}

@@ -24,6 +24,7 @@ from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_
 from dreamframe.session import folder as folders
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
+from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.usage import in_a_line, used
 from dreamframe.session.why import why
@@ -38,8 +39,7 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.store.stores import Stores
 
 
-
-class Session:
+class Session(Reports):
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 ROOMS = (  # from the ground up: a module imports from its own room, or from one before it
     *("redaction", "names", "errors", "arrow", "identity", "store", "models", "testing", "prompts"),
-    *("hub", "trainers", "plan", "run", "cards", "frame", "session", "recipes"),
+    *("hub", "trainers", "plan", "run", "cards", "frame", "session", "recipes", "view"),
 )
 MOST_ROOMS = 18
 MOST_LATE = 116
