@@ -52,7 +52,7 @@ class Tab:
         """The first true value of an expression. Raises AssertionError where there is none."""
         end = time.monotonic() + within_s
         while time.monotonic() < end:
-            found = self.js(f"(() => {{ try {{ return {expression} }} catch {{ return null }} }})()")
+            found = self.js(f"(() => {{ try {{ const v = {expression}; return v instanceof Node || v }} catch {{ return null }} }})()")
             if found:
                 return found
             time.sleep(0.05)

@@ -61,7 +61,7 @@ def written(held: Held, output: StepRecord) -> dict[str, str]:
         made = _by_name(output) if step is None else {column: line(node) for column, node in authors(step).items()}
         return {column: said for column, said in made.items() if column in output.columns}
 
-    return held.once(("written", output.name), found)
+    return held.once(("written", output.name, len(held.plans())), found)  # a plan is kept when its run ends
 
 
 def authors(step: Step) -> dict[str, Step]:

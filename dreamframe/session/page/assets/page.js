@@ -348,7 +348,7 @@ function tableOf(found, by, name, choose) {
   const kind = (c) => [isNumber(c) ? "n" : "", by[c]?.is_written ? "written" : ""].filter(Boolean).join(" ") || null;
   const open = (at) => go({ tab: "record", plan: where.plan, step: where.step, output: name, row: String(at), back: location.hash.includes("?") ? location.hash.slice(2) : null });
   return h("table.rows", {}, h("thead", {}, h("tr", {}, h("th.n", { scope: "col" }, h("span.dim", {}, "row")), found.columns.map(head))),
-    h("tbody", {}, found.rows.map((row, i) => h("tr", { "data-at": found.at[i], tabindex: "0", on: {
+    h("tbody", {}, found.rows.map((row, i) => h("tr", { "data-at": found.at[i], tabindex: i ? "-1" : "0", on: {
       click: () => { if (!String(getSelection())) open(found.at[i]); }, focus: () => select(i), keydown: (e) => { if (e.key === "Enter" && e.target === e.currentTarget) open(found.at[i]); } } },
       h("td.at", {}, int(found.at[i])), row.map((v, j) => h("td", { class: kind(found.columns[j]) }, cell(v, { isNumber: isNumber(found.columns[j]) })))))));
 }
