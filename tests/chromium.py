@@ -74,8 +74,9 @@ class Tab:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
 
     def picture(self, path: Path) -> None:
-        """A screenshot."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+        """A screenshot, as .png or .webp."""
+        told = self.call("Page.captureScreenshot", format=path.suffix[1:], **({"quality": 85} if path.suffix == ".webp" else {}))
+        path.write_bytes(base64.b64decode(told["data"]))
 
 
 class Browser:

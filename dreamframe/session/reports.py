@@ -34,8 +34,7 @@ class Reports:
         ...     session.report("report.html").name
         'report.html'
         """
-        from dreamframe.session.page.folder import Held
-        from dreamframe.session.page.report import write
+        from dreamframe.session.page.report import Held, write  # as many rooms as a run needs
 
         self._opening.looked_at().answers.flush()
         name = "session in memory" if self.folder is None else self.folder.name

@@ -54,7 +54,7 @@ def _failed(runs: Sequence[RunRecord]) -> int:
 
 def _output(o: StepRecord) -> dict[str, Any]:
     said = {name: getattr(o, name) for name in ("name", "label", "describe", "step", "rows", "bytes", "made_at", "seconds", "calls", "cost")}
-    return {**said, "key": o.key[:12], "columns": list(o.columns), "has_vectors": any(t.startswith(VECTORS) for t in o.columns.values())}
+    return {**said, "key": o.key[:12], "columns": list(o.columns), "has_vectors": any(str(t).startswith(VECTORS) for t in o.columns.values())}
 
 
 def _run(run: RunRecord) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from dreamframe.session.page.steps import texts, written
 from dreamframe.session.page.vectors import vector_columns, vector_map
 from dreamframe.session.records import StepRecord
 
+__all__ = ["Held", "write"]
 MOST_ROWS = 1_000
 MOST_POINTS = 2_000  # of a map
 REPORT = """<!doctype html>

@@ -357,14 +357,14 @@ function facet(c, choose) {
   const nulls = c.nulls ? h("button", { type: "button", on: { click: () => choose(c.name, "null", true) } }, h("span.dim", {}, "null"), h("span", {}, int(c.nulls))) : null;
   if (c.top) {
     const most = Math.max(...c.top.map(([, n]) => n), 1);
-    return h("span.facet", {}, c.top.slice(0, nulls ? 5 : 6).map(([v, n]) => h("button", { type: "button", title: plain(v), on: { click: () => choose(c.name, "is", plain(v)) } }, h("i", { style: { width: `${100 * n / most}%` } }), h("span", {}, plain(v) || "empty"), h("span", {}, int(n)))), nulls);
+    return h("span.facet", {}, c.top.slice(0, nulls ? 4 : 5).map(([v, n]) => h("button", { type: "button", title: plain(v), on: { click: () => choose(c.name, "is", plain(v)) } }, h("i", { style: { width: `${100 * n / most}%` } }), h("span", {}, plain(v) || "empty"), h("span", {}, int(n)))), nulls);
   }
   if (!c.bins) return h("span.facet", {}, nulls);
   const most = Math.max(...c.bins, 1), n = c.bins.length, width = (c.high - c.low) / n;
-  const high = nulls ? 34 : 46;
-  return h("span.facet", {}, h("svg", { width: 180, height: high, viewBox: `0 0 180 ${high}`, role: "img" }, h("title", {}, `${c.of ?? "values"}: ${three(c.low)} to ${three(c.high)}`), c.bins.map((count, i) => {
+  const high = nulls ? 34 : 44, W = 132;
+  return h("span.facet", {}, h("svg", { width: W, height: high, viewBox: `0 0 ${W} ${high}`, role: "img" }, h("title", {}, `${c.of ?? "values"}: ${three(c.low)} to ${three(c.high)}`), c.bins.map((count, i) => {
     const top = count ? Math.max(1, high * count / most) : 0, from = c.low + i * width, to = i === n - 1 ? c.high : from + width;
-    return h("rect", { x: i * 180 / n, y: high - top, width: Math.max(1, 180 / n - 1), height: top, on: { click: () => choose(c.name, "between", [from, to]) } }, h("title", {}, `${three(from)} to ${three(to)}${c.of ? ` ${c.of}` : ""}: ${int(count)}`));
+    return h("rect", { x: i * W / n, y: high - top, width: Math.max(1, W / n - 1), height: top, on: { click: () => choose(c.name, "between", [from, to]) } }, h("title", {}, `${three(from)} to ${three(to)}${c.of ? ` ${c.of}` : ""}: ${int(count)}`));
   })), h("span.ends", {}, h("span", {}, three(c.low)), h("span", {}, c.of ?? ""), h("span", {}, three(c.high))), nulls);
 }
 
@@ -433,6 +433,8 @@ function story(found) {
       for (const call of row.calls ?? []) parts.push(callTold(call));
       if (row.error) parts.push(h("div.turn.error", {}, h("small.failed", {}, "✗ failed"), h("div.said", {}, row.error)));
       const columns = Object.entries(row.values ?? {}).map(([name, v]) => ({ name, value: v }));
+      const last = row.calls?.at(-1)?.answer;
+      if (columns.length === 1 && last !== undefined && last === columns[0].value) continue; // the answer as it came: it stands above
       if (columns.length && step.kind === "asked" && row.calls?.length) parts.push(h("div.turn.answer", {}, h("small", {}, "written"), fieldsOf(columns)));
       else if (columns.length) parts.push(fieldsOf(columns));
     }

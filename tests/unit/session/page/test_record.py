@@ -26,6 +26,15 @@ def test_a_row_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
     assert (turn["column"], turn["model"], found["n"]) == ("said", "echo", 3)
 
 
+@pytest.mark.skipif(not hasattr(dr.Session, "why"), reason="this session tells no stories of rows")
+def test_the_story_of_a_row_is_what_the_session_tells(tmp_path: Path) -> None:
+    session = said(tmp_path)
+    story = record(session, session.outputs()[0].name, 2)["story"]
+    (call,) = [call for step in story["steps"] for row in step["rows"] for call in row["calls"]]
+    assert [m["content"] for m in call["messages"]] == ["Be brief.", "Say Tea 4"]
+    assert (call["answer"], call["tokens_out"]) == ("Say Tea 4", 1)
+
+
 def test_a_row_that_was_not_asked_about_has_no_messages(tmp_path: Path) -> None:
     session = said(tmp_path)
     assert record(session, session.outputs()[0].name, 1)["turns"][0]["messages"] is None
