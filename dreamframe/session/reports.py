@@ -10,7 +10,11 @@ from dreamframe.frame.tracebacks import short_in
 from dreamframe.plan.steps.files import expanded
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from dreamframe.plan.step import Step
     from dreamframe.session.opening import Opening
+    from dreamframe.session.running import Running
 
 
 @short_in
@@ -19,6 +23,7 @@ class Reports:
 
     folder: Path | None
     _opening: Opening
+    _running: Running
 
     def report(self, path: str | Path, *, rows: int = 1000) -> Path:
         """Write what `dreamframe view` shows into one HTML file that opens without a network; gives its path. Nothing is asked.
@@ -43,6 +48,10 @@ class Reports:
     def _to_look_at(self) -> Any:
         """The session once more, to be looked at alone."""
         return self if self.folder is None else self.existing(self.folder)
+
+    def _at_hand(self, step: Step) -> pl.DataFrame:
+        """The rows of a plan that have all their answers."""
+        return self._running.at_hand(step)
 
     @classmethod
     def existing(cls, folder: str | Path) -> Self:

@@ -33,7 +33,7 @@ class Door:
         return f"http://127.0.0.1:{self.port}/{self.token}/"
 
     def refusal(self, path: str, headers: Mapping[str, str | None]) -> str | None:
-        """Why a request is not answered, in a word; None for one that is. `headers` are by small names."""
+        """Why a request is not answered: "host", "origin", "site" or "token"; None for one that is. `headers` are by small names."""
         hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         host, origin = headers.get("host"), headers.get("origin")
         if host not in hosts:  # a name that a stranger's page made to point here

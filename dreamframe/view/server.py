@@ -28,6 +28,12 @@ from dreamframe.view.door import HEADERS, Door
 WAIT_S = 30.0  # for a browser to send its request
 MOST_WORDS = 64  # parameters of an address
 JSON = "application/json"
+REFUSED = {
+    "token": "this is not the address that was told: it has a token in it",
+    "host": "open it as 127.0.0.1 or localhost, at the port that was told; a tunnel leads to the same port",
+    "origin": "another page asks",
+    "site": "another page asks",
+}
 
 
 def serve(folder: str | Path = DEFAULT_FOLDER, *, port: int = 0, open: bool = True, say: Callable[[str], object] = print) -> None:
@@ -107,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer, or refuse in a word."""
         why = self.server.door.refusal(self.path, {name.lower(): self.headers.get(name) for name in self.headers})
         if why is not None or len(self.headers.get_all("host") or ()) != 1:
-            self._send(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", f"refused: {why or 'host'}\n".encode())
+            self._send(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", f"refused: {REFUSED.get(why or 'host', why)}\n".encode())
             return
         parts = urlsplit(self.path)
         what = parts.path.split("/", 2)[2] if parts.path.count("/") > 1 else None

@@ -18,7 +18,7 @@ LOOKED_AT = 200_000  # rows that a figure is made of, from the first on
 def columns(held: Held, name: str, written: frozenset[str]) -> list[dict[str, Any]]:
     """One record a column, in their order. `written`: by a model."""
     table = held.rows(name)
-    return held.once(("columns", name), lambda: [_column(table.get_column(c), is_written=c in written) for c in table.columns])
+    return held.once(("columns", name, held.version(name)), lambda: [_column(table.get_column(c), is_written=c in written) for c in table.columns])
 
 
 def _column(values: pl.Series, *, is_written: bool) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import polars as pl
 
 from dreamframe.errors import CorruptFileError, SettingError, StoreError
+from dreamframe.plan.compare import on_record
 from dreamframe.redaction.visible import visible
 from dreamframe.session.plans import load
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, plan_record, run_records, step_record
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at most
+AT_HAND = "plan "  # begins what the rows of a plan are called that are not stored, since not all of them have their answers
 MOST_KNOWN = 200
 MOST_TABLES = 4  # outputs whose rows are kept mapped
 
@@ -43,6 +45,10 @@ class Reader(Protocol):
 
     def card(self, step: Step) -> str:
         """The card of what a plan makes."""
+        ...
+
+    def _at_hand(self, step: Step) -> pl.DataFrame:
+        """The rows of a plan that have all their answers."""
         ...
 
 
@@ -128,9 +134,25 @@ class Held:
     def output(self, name: str) -> StepRecord:
         """The stored output of this name. Raises SettingError where there is none."""
         found = next((record for record in self.outputs() if record.name == name), None)
+        if found is None and name.startswith(AT_HAND):
+            found = self._unstored(name)
         if found is None:
             raise SettingError(f"there is no stored output {name[:80]!r}")
         return found
+
+    def _unstored(self, name: str) -> StepRecord | None:
+        """What a record of a plan's rows would say, had they been stored: some have failed, or were not asked."""
+        plan = next((p for p in self.plans() if AT_HAND + p.name == name and p.problem is None and p.kind == "frame"), None)
+        if plan is None:
+            return None
+        step = self.plan(plan.name)
+        nodes = self.once(("nodes", plan.name), lambda: on_record(step, {}))
+        columns = {c: str(dtype) for c, dtype in step.schema.items()}
+        return StepRecord(name=name, key=plan.key, label=plan.label, describe=str(nodes[-1]["describe"]), columns=columns, plan=nodes)
+
+    def version(self, name: str) -> object:
+        """What changes when the rows of an output do: those that are stored never change."""
+        return self.stamp() if name.startswith(AT_HAND) else None
 
     def plans(self) -> list[PlanRecord]:
         """The plans that were run."""
@@ -185,6 +207,9 @@ class Held:
 
     def rows(self, name: str) -> pl.DataFrame:
         """The rows of an output, memory-mapped: reading some of them reads only those. Raises SettingError where they are gone or damaged."""
+        if name.startswith(AT_HAND):
+            plan = self.output(name).name.removeprefix(AT_HAND)
+            return self.once(("at hand", name, self.version(name)), lambda: self.session._at_hand(self.plan(plan)))
         with self._reading:
             if name not in self._tables:
                 stored = self._outputs.find(self.output(name).key)

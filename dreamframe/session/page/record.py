@@ -13,7 +13,7 @@ from dreamframe.plan.explain import line
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.session.page.cells import cell, kind_of
-from dreamframe.session.page.folder import Held
+from dreamframe.session.page.folder import AT_HAND, Held
 from dreamframe.session.page.steps import authors, step_of_output, written
 
 
@@ -44,7 +44,7 @@ def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> l
 def story(held: Held, name: str, row: int) -> dict[str, Any] | None:
     """What `session.why` tells of a row, ready for JSON; None where the session cannot tell it."""
     why = getattr(held.session, "why", None)
-    step = None if why is None else step_of_output(held, held.output(name))
+    step = None if why is None or name.startswith(AT_HAND) else step_of_output(held, held.output(name))
     if why is None or step is None:
         return None
     try:

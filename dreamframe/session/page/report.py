@@ -8,9 +8,11 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError, StorageError
 from dreamframe.redaction.visible import visible
@@ -92,12 +94,11 @@ def gathered(held: Held, *, rows: int) -> dict[str, Any]:
     whole = overview(held)
     whole["live"] = []
     outputs: dict[str, Any] = {}
-    left, waiting = rows, sorted(held.outputs(), key=lambda o: o.rows)
-    for i, output in enumerate(waiting):  # what a small one does not need, larger ones have
-        share = min(output.rows, -(-left // (len(waiting) - i)))
-        with contextlib.suppress(SettingError):  # its rows are gone: the rest is told
-            outputs[output.name] = _output(held, output, share)
-            left -= share
+    left, waiting = rows, sorted(_sizes(held, whole))
+    for i, (n, name) in enumerate(waiting):  # what a small one does not need, larger ones have
+        share = min(n, -(-left // (len(waiting) - i)))
+        outputs[name] = _output(held, held.output(name), share)
+        left -= share
     plans = [p["name"] for p in whole["plans"]]
     models = [m.name for m in held.models()]
     return {
@@ -108,6 +109,14 @@ def gathered(held: Held, *, rows: int) -> dict[str, Any]:
         "curves": {name: curves(held, name) for name in models},
         "cards": {name: found for name in plans if (found := _card(held, name)) is not None},
     }
+
+
+def _sizes(held: Held, whole: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """How many rows there are to show, and the name of each output that has some: stored ones, and those of plans that are not whole."""
+    shown = [step["output"] for plan in whole["plans"] for step in plan["steps"] if step["output"]]
+    for name in dict.fromkeys([*(o.name for o in held.outputs()), *shown]):
+        with contextlib.suppress(DreamframeError, pl.exceptions.PolarsError):  # they are gone, or cannot be made without asking: the rest is told
+            yield held.rows(name).height, name
 
 
 def _card(held: Held, name: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.session.page.cells import cell, kind_of
-from dreamframe.session.page.folder import Held
+from dreamframe.session.page.folder import AT_HAND, Held
 
 PAGE = 100  # rows
 OPS = ("is", "null", "between", "has")
@@ -51,10 +51,11 @@ def page(held: Held, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         n, at = table.height, range(min(no * PAGE, table.height), min((no + 1) * PAGE, table.height))
         rows = table.slice(no * PAGE, PAGE)
     else:
-        order = held.once(("order", name, wanted), lambda: positions(table, wanted))
+        order = held.once(("order", name, held.version(name), wanted), lambda: positions(table, wanted))
         n, part = len(order), order[no * PAGE : (no + 1) * PAGE]
         at, rows = part.to_list(), table[part]  # type: ignore[assignment]
-    return {"columns": columns, "n": n, "total": table.height, "page": no, "of": PAGE, "at": list(at), "rows": cells_of(rows)}
+    which = {"columns": columns, "n": n, "total": table.height, "is_part": name.startswith(AT_HAND)}
+    return {**which, "page": no, "of": PAGE, "at": list(at), "rows": cells_of(rows)}
 
 
 def cells_of(rows: pl.DataFrame) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from dreamframe.plan.compare import is_plan, on_record
 from dreamframe.plan.explain import line, prompt_texts
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, Step
-from dreamframe.session.page.folder import Held
+from dreamframe.session.page.folder import AT_HAND, Held
 from dreamframe.session.records import PlanRecord, StepRecord
 
 Nodes = Sequence[Mapping[str, Any]]
@@ -89,11 +89,18 @@ def _names(node: Step) -> list[str]:
 def _by_name(output: StepRecord) -> dict[str, str]:
     """By the lines of the steps that ask, of a plan that cannot be read: "PROMPT answer ← …"."""
     found: dict[str, str] = {}
-    for node in output.plan:
+    for node in output.plan if is_plan(list(output.plan)) else ():
         said = str(node.get("describe", ""))
         rest = said.split(" ", 1)[-1]
         found |= {column: said for column in output.columns if " ← " in said and rest.startswith(f"{column} ")}
     return found
+
+
+def unstored(held: Held, plan: PlanRecord, stored: Mapping[str, str]) -> str | None:
+    """What the rows of a plan are called where they are not stored and the plan can be read. `stored`: outputs by the first digits of their keys."""
+    if plan.kind != "frame" or plan.key[:12] in stored or step_of_plan(held, plan) is None:
+        return None
+    return AT_HAND + plan.name
 
 
 def texts(held: Held, name: str) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from dreamframe.plan.compare import is_plan
 from dreamframe.plan.hidden import readable
 from dreamframe.session.page.folder import Held
-from dreamframe.session.page.steps import nodes_of
+from dreamframe.session.page.steps import nodes_of, unstored
 from dreamframe.session.records import PlanRecord, RunRecord, StepRun
 
 Counted = dict[str, list[tuple[RunRecord, StepRun]]]  # by the first digits of the key of a step: what runs did in it, oldest first
@@ -24,6 +24,8 @@ def plans(held: Held) -> list[dict[str, Any]]:
     made = []
     for plan in held.plans():
         lines = [_line(node, depth, counted, outputs, covered, held) for node, depth in drawn(nodes_of(held, plan))] or _logged(plan, counted, held)
+        if lines and (name := unstored(held, plan, outputs)) is not None:
+            lines[-1] |= {"output": name}
         last = max((order[run.name] for line in lines for run, _ in counted.get(line["key"], ())), default=-1)
         made.append((last, {**_head(plan), "steps": lines}))
     known = {line["key"] for _, plan in made for line in plan["steps"]}

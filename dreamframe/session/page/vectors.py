@@ -32,7 +32,7 @@ def vector_map(held: Held, name: str, column: str, by: str = "") -> dict[str, An
         raise SettingError(f"{column[:80]!r} is not a column of vectors; there are {', '.join(map(repr, able)) or 'none'}")
     every = max(1, -(-table.height // MOST_POINTS))
     rows = table.with_row_index("#row").gather_every(every).filter(pl.col(column).is_not_null())
-    places, share = held.once(("map", name, column), lambda: flat(rows.get_column(column)))
+    places, share = held.once(("map", name, held.version(name), column), lambda: flat(rows.get_column(column)))
     said = next((c for c, dtype in table.schema.items() if dtype == pl.String), None)
     return {
         "points": places,

@@ -111,7 +111,7 @@ function pageOf(output, query) {
     at.sort((i, j) => { const a = key(i), b = key(j); return a === null ? (b === null ? 0 : 1) : b === null ? -1 : a < b ? -sign : a > b ? sign : 0; });
   }
   const no = Number(query.page ?? 0), part = at.slice(no * 100, no * 100 + 100);
-  return { columns: names, n: at.length, total: output.rows.length, whole: output.total, page: no, of: 100, at: part, rows: part.map((i) => output.rows[i]) };
+  return { columns: names, n: at.length, total: output.rows.length, whole: output.total, is_part: query.output.startsWith("plan "), page: no, of: 100, at: part, rows: part.map((i) => output.rows[i]) };
 }
 
 function recordOf(output, row) {
@@ -220,6 +220,9 @@ const words = { kept: "kept", asked: "asked", failed: "failed", partly: "stopped
 function stepSide(s) {
   const stored = s.output ? seen.outputs.find((o) => o.name === s.output) : null;
   if (stored) return `${plural(stored.rows, "row")} ›`;
+  return s.output ? `${stateOf(s) || "rows"} ›` : stateOf(s);
+}
+function stateOf(s) {
   if (!s.runs) return "";
   const last = s.last, asks = Boolean(s.model);
   if (s.step === "Train") return s.state === "asked" ? `${plural(last.rows, "step")} done` : s.state === "kept" ? "trained" : s.state;
@@ -272,11 +275,16 @@ function drawTabs() {
     name, tab === "failures" && failures ? h("span.failed", {}, ` ${int(failures)}`) : null)));
 }
 
+/** The rows of the plan that ran last; those of one that is not whole are put together anew, so only where they are few. */
 const lastOutput = () => {
   if (where.output) return where.output;
-  for (const plan of seen.plans) { const found = plan.steps.filter((s) => s.output).at(-1); if (found) return found.output; }
+  for (const plan of seen.plans) {
+    const found = plan.steps.filter((s) => s.output && (named(s.output).rows !== null || Math.max(0, ...plan.steps.map((x) => x.last?.rows_in ?? 0)) <= 20000)).at(-1);
+    if (found) return found.output;
+  }
   return seen.outputs.at(-1)?.name;
 };
+const named = (output) => seen.outputs.find((o) => o.name === output) ?? { name: output, label: output.replace(/^plan /, "").replace(/-[0-9a-f]{12}$/, ""), rows: null };
 const chosenPlan = () => seen.plans.find((p) => p.name === where.plan) ?? seen.plans[0];
 
 function fresh(kind = "") {
@@ -298,7 +306,7 @@ async function draw() {
 
 let columnsOf = { name: null, told: null };
 async function columnFacts(name) {
-  if (columnsOf.name !== name) columnsOf = { name, told: await source.get("columns", { output: name }) };
+  if (columnsOf.name !== name || (named(name).rows === null && columnsOf.stamp !== seen.stamp)) columnsOf = { name, stamp: seen.stamp, told: await source.get("columns", { output: name }) };
   return columnsOf.told;
 }
 let facetsOpen = true;
@@ -317,13 +325,12 @@ async function viewRows(isMine) {
   const choose = (column, op, v) => change({ tab: "rows", output: name, page: null, where: JSON.stringify([...chosen.filter(([c, o]) => c !== column || o !== op), [column, op, v]]) });
   const search = h("input", { type: "search", placeholder: "Search all columns", "aria-label": "Search all columns", value: typed, on: { input: later((e) => change({ tab: "rows", output: name, search: e.target.value, page: null }), 200) } });
   const first = found.page * found.of, last = first + found.rows.length;
-  const output = seen.outputs.find((o) => o.name === name);
   const pages = Math.max(1, Math.ceil(found.n / found.of));
   const into = fresh(".table");
   into.append(
     h("div.bar", {}, search,
       h("span.num", { role: "status" }, found.n === found.total ? plural(found.total, "row") : `${int(found.n)} of ${plural(found.total, "row")}`, found.whole > found.total ? h("span.dim", {}, ` (the first of ${int(found.whole)})`) : null),
-      h("span.dim", {}, output ? output.label : ""), h("span.grow"),
+      h("span.dim", {}, named(name).label), found.is_part ? h("span.waits", {}, "those that have their answers") : null, h("span.grow"),
       h("button", { type: "button", "aria-expanded": String(facetsOpen), on: { click: () => { facetsOpen = !facetsOpen; draw(); } } }, facetsOpen ? "Fold columns" : "Unfold columns"),
       h("button", { type: "button", disabled: found.page === 0, "aria-label": "Page before", on: { click: () => change({ page: String(found.page - 1) }) } }, "‹"),
       h("span.num", {}, found.n ? `${int(first + 1)}–${int(last)}` : "0", h("span.dim", {}, ` · page ${int(found.page + 1)} of ${int(pages)}`)),
@@ -389,7 +396,7 @@ async function viewRecord(isMine) {
   const came = found.columns.filter((c) => !c.is_written), written = found.columns.filter((c) => c.is_written);
   const into = fresh();
   into.append(h("div.record", {},
-    h("div.row", {}, h("a", { href: back, "data-back": "" }, "‹ rows"), h("h2.num", {}, `Row ${int(found.row)} `, h("span.dim", {}, `of ${seen.outputs.find((o) => o.name === name)?.label ?? name}`)), h("span.grow"),
+    h("div.row", {}, h("a", { href: back, "data-back": "" }, "‹ rows"), h("h2.num", {}, `Row ${int(found.row)} `, h("span.dim", {}, `of ${named(name).label}`)), h("span.grow"),
       found.row > 0 ? h("a", { href: to(found.row - 1) }, "row before") : h("span.dim", {}, "row before"), found.row + 1 < found.n ? h("a", { href: to(found.row + 1) }, "row after") : h("span.dim", {}, "row after")),
     found.story ? story(found) : conversation(found, came, written),
     h("details", {}, h("summary", {}, "All columns as JSON"), h("pre", {}, JSON.stringify(Object.fromEntries(found.columns.map((c) => [c.name, bare(c.value)])), null, 1)))));

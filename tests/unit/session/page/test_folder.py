@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import dreamframe as dr
 from dreamframe.errors import SettingError
 from dreamframe.session.page.folder import Held
 from dreamframe.session.page.routes import ROUTES
-from tests.sessions import failing, said
+from dreamframe.testing import Echo
+from tests.sessions import failing, held, said
 
 
 def files(folder: Path) -> dict[str, tuple[int, int]]:
@@ -85,3 +87,17 @@ def test_names_that_are_not_there_are_said(what: str, words: dict[str, str], tmp
 def test_a_folder_without_a_session_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="holds no session"):
         Held("x", tmp_path, opened=lambda: pytest.fail("it is opened")).check()
+
+
+def test_the_rows_of_a_plan_that_is_not_whole_are_those_with_answers(tmp_path: Path) -> None:
+    with dr.Session(tmp_path / "s"):
+        dr.frame({"t": ["1", "tea", "3"]}).prompt(Echo(), "{t}", schema=int, into="n", on_error="null").collect()
+    session = held(tmp_path / "s")
+    assert session.outputs() == []
+    (plan,) = ROUTES["overview"](session, {})["plans"]
+    name = plan["steps"][-1]["output"]
+    found = ROUTES["rows"](session, {"output": name, "where": '[["n", "null", false]]'})
+    assert (found["rows"], found["n"], found["total"], found["is_part"]) == ([["1", 1], ["3", 3]], 2, 3, True)
+    assert ROUTES["record"](session, {"output": name, "row": "2"})["turns"][0]["messages"] == [{"role": "user", "content": "3"}]
+    report = dr.Session.existing(tmp_path / "s").report(tmp_path / "report.html", rows=2)
+    assert '"rows":[["1",1],["tea",null]]' in report.read_text()

@@ -85,6 +85,23 @@ def test_the_page_is_small_asks_nobody_else_and_writes_no_markup() -> None:
     assert "url(" not in style
 
 
+def luminance(colour: str) -> float:
+    """As WCAG 2.2 has it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("paper", ["paper", "soft", "tint", "chosen"])
+@pytest.mark.parametrize("ink", ["ink", "dim", "accent", "bad", "wait", "good"])
+def test_every_text_has_the_contrast_of_aa_on_everything_it_stands_on(ink: str, paper: str, scheme: int) -> None:
+    roots = re.findall(r":root \{(.*?)\}", asset("page.css")[1].decode(), re.DOTALL)
+    colours = dict(re.findall(r"--([\w]+): (#[0-9a-f]{6})", roots[scheme]))
+    light, dark = sorted((luminance(colours[ink]), luminance(colours[paper])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
 def test_the_files_of_the_page_are_in_the_wheel() -> None:
     built = tomllib.loads((Path(__file__).parents[4] / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert built == {"packages": ["dreamframe"]}  # all its files, the page's too
