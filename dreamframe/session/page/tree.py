@@ -87,7 +87,7 @@ def _summed(ran: Sequence[tuple[RunRecord, StepRun]], *, is_covered: bool, held:
         "tokens_in": sum(step.tokens_in for _, step in ran),
         "tokens_out": sum(step.tokens_out for _, step in ran),
         "cost": None if None in costs else sum(c or 0.0 for c in costs),
-        "last": {k: getattr(last, k) for k in ("rows_in", "rows", "calls", "cached", "failed", "skipped", "truncated", "retries")},
+        "last": {k: getattr(last, k) for k in ("rows_in", "rows", "total", "calls", "cached", "failed", "skipped", "truncated", "retries")},
         "errors": dict(last.errors),
     }
     done = last.calls + last.cached
@@ -113,16 +113,16 @@ def _is_new(run: RunRecord, known: set[str]) -> bool:
 
 
 def _unkept(run: RunRecord, counted: Counted, held: Held) -> dict[str, Any]:
-    """The steps of a run whose plan is written down when it ends, as its log has them: the last step first."""
-    label = run.steps[0].label if run.steps else "a run"
+    """The steps of a run whose plan is written down when it ends, as its log has them."""
+    label = run.steps[-1].label if run.steps else "a run"
     return {"name": f"run {run.name}", "label": label, "kind": "run", "problem": None, "explain": "", "steps": _of_run(run, counted, held)}
 
 
 def _of_run(run: RunRecord, counted: Counted, held: Held, *, explain: str = "") -> list[dict[str, Any]]:
-    """The steps that a log tells of, the first one first, each in the words of explain() where they are known."""
+    """The steps that a log tells of, each in the words of explain() where they are known."""
     lines = [text.strip() for text in explain.splitlines()]
     found = []
-    for step in reversed(run.steps):
+    for step in run.steps:
         key = step.key[:DIGITS]
         own = [text for text in lines if f" {step.label} " in text or text.startswith(f"{step.label}: ")]
         asks = [text for text in own if (" ← " in text) == bool(step.model)]

@@ -150,7 +150,7 @@ def test_a_run_that_goes_on_is_followed(tab: Tab, tmp_path: Path) -> None:
             at_work = threading.Thread(target=run)
             at_work.start()
             tab.until("document.querySelector('header .live').innerText.includes('1 run going on')")
-            counts = "Number((/(\\d+) asked/.exec(document.querySelector('.tree li .asked')?.innerText) ?? [])[1])"
+            counts = "Number((/(\\d+)( of \\d+)? asked/.exec(document.querySelector('.tree li .asked')?.innerText) ?? [])[1])"
             first = tab.until(counts)
             assert tab.until(f"{counts} > {first} ? {counts} : 0") <= 400
             at_work.join()

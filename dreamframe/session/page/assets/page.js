@@ -227,15 +227,15 @@ function stateOf(s) {
   const last = s.last, asks = Boolean(s.model);
   if (s.step === "Train") return s.state === "asked" ? `${plural(last.rows, "step")} done` : s.state === "kept" ? "trained" : s.state;
   if (s.state === "failed") return `✗ ${int(last.failed)} failed`;
-  if (s.state === "asked") return `${int(s.done)} asked`;
+  if (s.state === "asked") return s.last.total ? `${int(s.done)} of ${int(s.last.total)} asked` : `${int(s.done)} asked`;
   if (!asks) return plural(last.rows, "row");
-  if (s.state === "partly") return `${int(s.done)} of ${int(Math.max(last.rows_in, s.done))} kept`;
+  if (s.state === "partly") return `${int(s.done)} of ${int(Math.max(last.total ?? last.rows_in, s.done))} kept`;
   return `${plural(last.rows, "row")} kept`;
 }
 function stepMore(s) {
   if (!s.runs || !s.model) return "";
   const rate = rates.get(s.key);
-  return [s.model, `${int(s.asked)} asked`, s.cost === null || s.cost ? money(s.cost) : null, rate ? `${three(rate)}/s` : null].filter(Boolean).join(" · ");
+  return [s.model, `${int(s.asked)} asked`, s.cost === null || s.cost ? money(s.cost) : null, rate ? `${three(rate)}/s` : null, rate && s.last.total > s.done ? `${seconds((s.last.total - s.done) / rate)} left` : null].filter(Boolean).join(" · ");
 }
 
 function drawTree() {
@@ -245,7 +245,7 @@ function drawTree() {
     h("h2", {}, h("span", {}, plan.label), h("span.dim", {}, plan.kind === "model" ? "model" : plan.kind === "run" ? "this run's steps" : ""), plan.problem ? h("span.waits", { title: plan.problem }, "kept as text") : null),
     plan.steps.length ? h("ol", {}, plan.steps.map((s) => {
       const chosen = where.plan === plan.name && where.step === s.key;
-      const part = s.last && s.model && (s.state === "asked" || s.state === "partly") && s.last.rows_in ? Math.min(1, s.done / s.last.rows_in) : null;
+      const part = s.last?.total && ["asked", "partly", "runs"].includes(s.state) ? Math.min(1, s.last.rows / s.last.total) : null; // a bar only where the total is known
       const more = stepMore(s);
       return h("li", {}, h("a", {
         href: link(s.output ? { tab: "rows", plan: plan.name, step: s.key, output: s.output } : { tab: "plan", plan: plan.name, step: s.key }),
