@@ -108,6 +108,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "dreamframe"
     sys_version = ""
     timeout = WAIT_S
+    disable_nagle_algorithm = True  # else a reply in two writes waits for the browser's delayed acknowledgement, 40 ms
+    wbufsize = -1
 
     def do_GET(self) -> None:
         """Answer, or refuse in a word."""
@@ -150,6 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.wfile.flush()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002  as of the standard library
         """What is not GET, or not HTTP, is refused with the same headers, and the connection ends."""

@@ -26,6 +26,7 @@ from tests.sessions import failing, said
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 DRAWN = "document.querySelector('.tree li, .tree .empty') && document.querySelector('.pane')?.childElementCount"
 MANY = 100_000
+FIRST_S, PAGE_MS = 1.0, 100.0
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,10 @@ def test_a_session_of_100_000_rows_opens_within_a_second_and_its_pages_within_a_
     with dr.Session(tmp_path):
         kinds = pl.DataFrame({"id": range(MANY), "kind": [("tea", "jam", "rye")[i % 3] for i in range(MANY)], "text": [f"ticket {i}" for i in range(MANY)]})
         dr.frame(kinds).prompt(Echo(temperature=0), "Say {kind}", into="said").collect()
-    opened, pages = [], []
+    opened: list[float] = []
+    pages: list[float] = []
     name = next((tmp_path / "steps").iterdir()).name
-    for _ in range(3):
+    while len(opened) < 10 and not (opened and min(opened) <= FIRST_S and min(pages) <= PAGE_MS):  # a machine may be busy: it can, once, is what is claimed
         with Server(tmp_path) as server:
             tab.open("about:blank")
             began = time.monotonic()
@@ -125,16 +127,15 @@ def test_a_session_of_100_000_rows_opens_within_a_second_and_its_pages_within_a_
             tab.until("document.querySelectorAll('tbody tr').length === 100")
             opened.append(time.monotonic() - began)
             for page in (500, 999, 3):
-                ask = f"api/rows?output={name}&page={page}"
-                pages.append(tab.js(f"(async () => {{ const t = performance.now(); await (await fetch('{ask}')).json(); return performance.now() - t; }})()"))
-            if min(opened) <= 1.0:
-                tab.js("location.hash = '#/rows?search=ticket+98765'")
-                tab.until("document.querySelectorAll('tbody tr').length === 1 && document.querySelector('td.at').textContent === '98,765'")
-                tab.js("document.querySelector('tbody tr').click()")
-                tab.until("document.querySelector('.record')?.innerText.includes('Say ')")
-                break
-    assert min(opened) <= 1.0, opened
-    assert min(pages) <= 100, pages
+                ask = f"fetch('api/rows?output={name}&page={page}').then((reply) => reply.json())"
+                pages.append(tab.js(f"(async () => {{ const t = performance.now(); await {ask}; return performance.now() - t; }})()"))
+    assert min(opened) <= FIRST_S, opened
+    assert min(pages) <= PAGE_MS, pages
+    with Server(tmp_path) as server:
+        show(tab, f"{server.address}#/rows?search=ticket+98765")
+        tab.until("document.querySelectorAll('tbody tr').length === 1 && document.querySelector('td.at').textContent === '98,765'")
+        tab.js("document.querySelector('tbody tr').click()")
+        tab.until("document.querySelector('.record')?.innerText.includes('Say rye')")
 
 
 def test_a_run_that_goes_on_is_followed(tab: Tab, tmp_path: Path) -> None:
