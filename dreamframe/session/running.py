@@ -78,13 +78,6 @@ class Running:
             if opening is not self.opening:
                 opening.close()
 
-    def at_hand(self, step: Step) -> pl.DataFrame:
-        """The rows of a plan that have all their answers. Nothing is asked, and nothing is kept."""
-        from dreamframe.run.at_hand import rows_at_hand
-
-        with self.opening.held():
-            return loop.run(rows_at_hand(self.opening.stores, self.options, step))
-
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""
         with self.opening.held():
@@ -114,6 +107,13 @@ class Running:
         """Show the progress of a run meanwhile."""
         with Progress(run.stats, self._progress):
             yield
+
+    def at_hand(self, step: Step) -> pl.DataFrame:
+        """The rows of a plan that have all their answers. Nothing is asked, and nothing is kept."""
+        from dreamframe.run.at_hand import rows_at_hand
+
+        with self.opening.held():
+            return loop.run(rows_at_hand(self.opening.stores, self.options, step))
 
     async def whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
         """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""

@@ -1,5 +1,1 @@
-"""The local page of a session: served on this machine alone, read-only, live while a run goes on."""
-
-from dreamframe.view.server import Server, serve
-
-__all__ = ["Server", "serve"]
+"""Looking at sessions and running prompts from outside Python: the command line, and the page that it opens."""
