@@ -208,8 +208,7 @@ class Held:
     def rows(self, name: str) -> pl.DataFrame:
         """The rows of an output, memory-mapped: reading some of them reads only those. Raises SettingError where they are gone or damaged."""
         if name.startswith(AT_HAND):
-            plan = self.output(name).name.removeprefix(AT_HAND)
-            return self.once(("at hand", name, self.version(name)), lambda: self.session._at_hand(self.plan(plan)))
+            return self._rows_at_hand(name)
         with self._reading:
             if name not in self._tables:
                 stored = self._outputs.find(self.output(name).key)
@@ -219,6 +218,15 @@ class Held:
                     self._tables.pop(next(iter(self._tables)))
                 self._tables[name] = stored.rows()
             return self._tables[name]
+
+    def _rows_at_hand(self, name: str) -> pl.DataFrame:
+        """The rows of a plan that have their answers by now. Those of an hour ago are not kept beside them."""
+        plan, now = self.output(name).name.removeprefix(AT_HAND), ("at hand", name, self.version(name))
+        found = self.once(now, lambda: self.session._at_hand(self.plan(plan)))
+        with self.lock:
+            for old in [key for key in self.known if isinstance(key, tuple) and key[:2] == now[:2] and key != now]:
+                self.known.pop(old), self._locks.pop(old, None)
+        return found
 
     def curves(self, name: str) -> pl.DataFrame:
         """The log of a training, by the name of the model; empty where it wrote none."""

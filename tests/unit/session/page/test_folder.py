@@ -101,3 +101,14 @@ def test_the_rows_of_a_plan_that_is_not_whole_are_those_with_answers(tmp_path: P
     assert ROUTES["record"](session, {"output": name, "row": "2"})["turns"][0]["messages"] == [{"role": "user", "content": "3"}]
     report = dr.Session.existing(tmp_path / "s").report(tmp_path / "report.html", rows=2)
     assert '"rows":[["1",1],["tea",null]]' in report.read_text()
+
+
+def test_rows_that_get_their_answers_later_are_there_then_and_the_former_ones_are_let_go(tmp_path: Path) -> None:
+    with dr.Session(tmp_path):
+        dr.frame({"t": ["1", "tea"]}).prompt(Echo(), "{t}", schema=int, into="n", on_error="drop").collect()
+    session = held(tmp_path)
+    name = ROUTES["overview"](session, {})["plans"][0]["steps"][-1]["output"]
+    assert session.rows(name).height == 1
+    failing(tmp_path)
+    assert session.rows(name).height == 1
+    assert len([key for key in session.known if key[0] == "at hand"]) == 1
