@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
+from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
 from dreamframe.plan.hidden import ONLY, readable
@@ -131,3 +132,10 @@ def plan_dot(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def prompt_texts(node: Step, hides: Redactor) -> dict[str, str]:
+    """What a step says to its model: the texts of its system prompt and its prompt, as they stand in the plan, without secrets."""
+    prompt = getattr(node, "prompt", None)
+    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
+    return {name: hides.text(text) for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Container
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.explain import drawn, plan_text, rules_text, whole_line
+from dreamframe.plan.explain import drawn, plan_text, prompt_texts, rules_text, whole_line
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -89,7 +88,5 @@ def steps_html(step: Step, note: Callable[[Step], str] = lambda _: "", helpers: 
 
 def _prompts(node: Step, hides: Redactor) -> str:
     """What a step says to its model: the texts of its prompt and its system prompt, as they stand in the plan."""
-    prompt = getattr(node, "prompt", None)
-    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
-    texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
-    return "".join(f"<dt>{html.escape(in_line(name))}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
+    texts = prompt_texts(node, hides).items()
+    return "".join(f"<dt>{html.escape(in_line(name))}</dt><dd><pre>{html.escape(visible(text))}</pre></dd>" for name, text in texts)
