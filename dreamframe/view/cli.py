@@ -10,11 +10,13 @@ import typer
 from dreamframe.view.commands.care import gc, verify
 from dreamframe.view.commands.carry import diff, export, load
 from dreamframe.view.commands.look import explain, ls, show
+from dreamframe.view.commands.page import view
 from dreamframe.view.commands.prompt import prompt
 from dreamframe.view.commands.records import failures, usage
+from dreamframe.view.commands.story import why
 from dreamframe.view.guard import CODES, STOPPED, guarded, notes_in_a_line
 
-COMMANDS = (prompt, ls, show, explain, failures, usage, verify, gc, diff, export, load)  # as help lists them
+COMMANDS = (prompt, ls, show, explain, why, failures, usage, view, verify, gc, diff, export, load)  # as help lists them
 app = typer.Typer(
     name="dreamframe",
     no_args_is_help=True,

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
+import polars as pl
 import typer
 
 from dreamframe.errors import SettingError, one_of
 from dreamframe.plan.estimate import count
 from dreamframe.run.active import DEFAULT_FOLDER
-from dreamframe.session.records import RunRecord, StepRun
+from dreamframe.session.frames import By
+from dreamframe.session.records import RunRecord
 from dreamframe.view import options
 from dreamframe.view.commands.look import dollars
 from dreamframe.view.terminal import Column, put, put_json, put_table
 
-COUNTS = ("calls", "cached", "failed", "tokens_in", "tokens_out", "tokens_cached", "tokens_reasoning")
-BY: Mapping[str, Callable[[RunRecord, StepRun], str]] = {
-    "step": lambda _, step: step.label,
-    "model": lambda _, step: step.model,
-    "run": lambda run, _: run.name.removesuffix(".jsonl"),
-    "day": lambda run, _: run.day,
-}
+SUMMED = ("calls", "from_cache", "failed", "tokens_in", "tokens_out")
 FAILURES = (
     Column("row", right=True), Column("step", must=True), Column("error", colour="failed"), Column("message", must=True, text=True),
     Column("request", text=True),
@@ -37,45 +33,32 @@ def usage(
 ) -> None:
     """Show calls, tokens and money.
 
-    All runs count, of every program that used the folder. --json prints a list of objects: what --by names, calls, cached (answers that were kept), failed
-    (rows), tokens_in, tokens_out, tokens_cached, tokens_reasoning, cost (US dollars; null where a price is not known).
+    All runs count, of every program that used the folder. --json prints a list of objects: what --by names, runs, calls, from_cache (answers that were
+    kept), tokens_in, tokens_out, tokens_cached, tokens_reasoning, cost (US dollars; null where a price is not known), failed (rows), truncated, retries.
     """
-    one_of(by, tuple(BY), "--by", where="usage")
+    one_of(by, get_args(By), "--by", where="usage")
     with options.existing(folder) as opened:
-        used = used_by(opened.runs(), by)
+        used = opened.usage(by=by)  # type: ignore[call-overload]
     if json:
-        put_json(used)
+        put_json(used.to_dicts())
         return
+    asked = used.filter(pl.sum_horizontal("calls", "from_cache", "failed") > 0)
+    names = [Column(word, must=True) for word in ((by, "model") if by == "step" else (by,))]
     columns = (
-        Column(by, must=True), Column("calls", right=True, colour="asked"), Column("kept", right=True), Column("failed", right=True, colour="failed"),
+        *names, Column("calls", right=True, colour="asked"), Column("kept", right=True), Column("failed", right=True, colour="failed"),
         Column("cost", right=True), Column("tokens in", right=True), Column("tokens out", right=True),
     )  # fmt: skip
-    lines = [used_line(u, u[by]) for u in used]
-    if len(used) > 1:
-        lines.append(used_line(together(used), "total"))
+    lines = [used_line(row, *(str(row[c.title]).removesuffix(".jsonl") for c in names)) for row in asked.iter_rows(named=True)]
+    if len(lines) > 1:
+        total = asked.select(pl.sum(*SUMMED), cost=pl.when(pl.col("cost").is_null().any()).then(None).otherwise(pl.sum("cost")))
+        lines.append(used_line(total.row(0, named=True), "total", *[""] * (len(names) - 1)))
     put_table(columns, lines, if_none="Nothing was asked in this session.")
 
 
-def used_by(runs: Iterable[RunRecord], by: str) -> list[dict[str, Any]]:
-    """What the steps that asked a model used, summed up by a word of `BY`, in the order in which it came first."""
-    groups: dict[str, list[StepRun]] = {}
-    for run in runs:
-        for step in run.steps:
-            if step.model:
-                groups.setdefault(BY[by](run, step), []).append(step)
-    return [{by: name, **together([step.as_dict() for step in steps])} for name, steps in groups.items()]
-
-
-def together(used: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The sums of counts and costs."""
-    costs = [u["cost"] for u in used]
-    return {name: sum(u[name] for u in used) for name in COUNTS} | {"cost": None if None in costs else sum(costs)}
-
-
-def used_line(used: Mapping[str, Any], name: str) -> list[str]:
+def used_line(used: Mapping[str, Any], *names: str) -> list[str]:
     """A line of the listing."""
-    counts = [f"{used[c]:,}" for c in ("calls", "cached", "failed")]
-    return [name, *counts, dollars(used["cost"]), count(used["tokens_in"]), count(used["tokens_out"])]
+    counts = [f"{used[c]:,}" for c in ("calls", "from_cache", "failed")]
+    return [*names, *counts, dollars(used["cost"]), count(used["tokens_in"]), count(used["tokens_out"])]
 
 
 def failures(
