@@ -43,12 +43,11 @@ def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> l
 
 def story(held: Held, name: str, row: int) -> dict[str, Any] | None:
     """What `session.why` tells of a row, ready for JSON; None where the session cannot tell it."""
-    why = getattr(held.session, "why", None)
-    step = None if why is None or name.startswith(AT_HAND) else step_of_output(held, held.output(name))
-    if why is None or step is None:
+    step = None if name.startswith(AT_HAND) else step_of_output(held, held.output(name))
+    if step is None:
         return None
     try:
-        return dict(_shown(why(step, row).as_dict()))
+        return dict(_shown(held.session.why(step, row).as_dict()))
     except (DreamframeError, pl.exceptions.PolarsError):
         return None  # the row and its columns are there all the same
 

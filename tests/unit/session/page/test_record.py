@@ -26,7 +26,6 @@ def test_a_row_tells_what_was_asked_and_answered(tmp_path: Path) -> None:
     assert (turn["column"], turn["model"], found["n"]) == ("said", "echo", 3)
 
 
-@pytest.mark.skipif(not hasattr(dr.Session, "why"), reason="this session tells no stories of rows")
 def test_the_story_of_a_row_is_what_the_session_tells(tmp_path: Path) -> None:
     session = said(tmp_path)
     story = record(session, session.outputs()[0].name, 2)["story"]
