@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 import polars as pl
@@ -60,10 +62,8 @@ def check_names(schema: pl.Schema, *, of: Mapping[str, pl.DataType], step: str) 
 
     Columns that are the same object in `of`, the input's schema, were looked at there.
     """
-    known = of.get
-    for name, dtype in schema.items():
-        if known(name) is dtype:
-            continue
+    is_new = map(is_not, schema.values(), map(of.get, schema))
+    for name, dtype in compress(schema.items(), is_new):
         if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
             raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
         if HALF.search(name):
