@@ -28,6 +28,7 @@ from dreamframe.store.steps import StepOutputs
 if TYPE_CHECKING:
     from dreamframe.plan.estimate import Looked
     from dreamframe.plan.step import Step
+    from dreamframe.run.why.story import RowStory
 
 T = TypeVar("T")
 QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at most
@@ -45,6 +46,10 @@ class Reader(Protocol):
 
     def card(self, step: Step) -> str:
         """The card of what a plan makes."""
+        ...
+
+    def why(self, frame: Step, row: int) -> RowStory:
+        """How a row of a plan was made."""
         ...
 
     def _at_hand(self, step: Step) -> pl.DataFrame:
