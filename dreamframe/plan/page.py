@@ -15,9 +15,9 @@ from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import in_line, visible
 
 KEPT = ("stored", "kept", "trained", "nothing to ask")
-DARK = "--df-dim:#8b98a9;--df-ask:#5aa9ff;--df-line:#2a3340"
+DARK = "--df-dim:#8b98a9;--df-ask:#5aa9ff;--df-line:#2a3340;--df-bad:#ff8a80;--df-waits:#ffca57;--df-model:#16263d"
 STYLE = f"""<style>
-.dreamframe{{--df-dim:#5f6b7a;--df-ask:#0b6bcb;--df-line:#e3e7ec;font:14px/20px system-ui,sans-serif}}
+.dreamframe{{--df-dim:#5f6b7a;--df-ask:#0b6bcb;--df-line:#e3e7ec;--df-bad:#b3261e;--df-waits:#8a5a00;--df-model:#eef4ff;font:14px/20px system-ui,sans-serif}}
 @media (prefers-color-scheme:dark){{.dreamframe{{{DARK}}}}}
 [data-jp-theme-light=false] .dreamframe,.vscode-dark .dreamframe{{{DARK}}}
 .dreamframe .plan,.dreamframe pre{{font:13px/20px ui-monospace,monospace;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit}}

@@ -125,7 +125,7 @@ class Running:
     @contextmanager
     def shown(self, run: Run) -> Iterator[None]:
         """Show the progress of a run meanwhile."""
-        with Progress(run.stats, self._progress):
+        with Progress(run.stats, self._progress, purse=self.options.purse, hides=lambda text: run.state.redactor.text(text)):  # noqa: PLW0108  it learns of secrets when the run begins
             yield
 
     async def whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
