@@ -204,7 +204,7 @@ def cut_all(names: Sequence[str], width: int) -> list[str]:
     """The names, so cut that those which differ still do.
 
     >>> cut_all(["a_very_long_one_first", "a_very_long_two_first"], 10)
-    ['…one_first', '…two_first']
+    ['a_…e_first', 'a_…o_first']
     """
     for share in (0.5, 0.25, 0.75, 0.0, 1.0):
         made = [cut(name, width, share) for name in names]

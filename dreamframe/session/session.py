@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -108,8 +108,27 @@ class Session(OnRecord):
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
         return self._opening.stores
 
+    def use(self) -> Self:
+        """Make this the session of the whole process from here on, as a notebook or a REPL wants it: until another one is used, or `close()`.
+
+        A `with` of another session goes before it inside its block, in every thread. Raises what entering it would raise.
+
+        >>> session = dr.Session("./output").use()
+        >>> dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect().rows()
+        [('tea', 'tea')]
+        >>> session.close()
+        """
+        self.stores  # noqa: B018  a folder that cannot be used fails here
+        self._opening.hold()
+        before = active.use(self)
+        if isinstance(before, Session):
+            before._opening.let_go(is_left=True)
+        return self
+
     def close(self) -> None:
-        """Write what is pending and let go of the folder. A closed session opens again at its next use."""
+        """Write what is pending, let go of the folder, and end `use()`. A closed session opens again at its next use."""
+        if active.no_longer_use(self):
+            self._opening.let_go()
         self._opening.close()
 
     def __enter__(self) -> Session:
