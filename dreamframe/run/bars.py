@@ -13,6 +13,7 @@ GAP = 2
 NAME, LEAST_NAME = 28, 10  # characters of the longest name that is shown whole beside other columns, and that names are cut to at most
 BAR, LEAST_BAR = 16, 6
 MOST_NOTES = 3
+STAY = ("rows", "left", "failed")  # columns for which names are cut
 DIM, ASKED, FAILED, WAITS, HOLDS = "dim", "cyan", "red", "yellow", "green"
 
 
@@ -33,8 +34,9 @@ class Column(NamedTuple):
         return max(self.least, *map(wide, (self.head, *(p.text for p in self.parts))))
 
 
-def columns(lines: Sequence[Line]) -> list[Column]:
-    """What there is to say of each line, the most needed first; a column in which nobody has anything to say is not there."""
+def columns(lines: Sequence[Line], *, is_over: bool = False) -> list[Column]:
+    """What there is to say of each line, the most needed first; a column in which nobody has anything to say is not there. Of a run that `is_over` there
+    is nothing to come."""
     longest = max((len(f"{one.total:,}") for one in lines if one.total), default=0)
     made = [
         Column("rows", [Part(rows_of(one), DIM if one.is_over else "") for one in lines], 2 * longest + 1),
@@ -48,7 +50,7 @@ def columns(lines: Sequence[Line]) -> list[Column]:
         Column("loss", [Part(one.said.removeprefix("loss ")) for one in lines]),
         Column("model", [Part(one.model, DIM) for one in lines]),
     ]
-    return [column for column in made if any(p.text for p in column.parts) or column.head in ("rows", "left")]
+    return [column for column in made if any(p.text for p in column.parts) or column.head == "rows" or (column.head == "left" and not is_over)]
 
 
 def _numbers(head: str, lines: Sequence[Line], of: Callable[[Line], int], style: str) -> Column:
@@ -91,7 +93,7 @@ def fitted(moment: Moment, width: int, height: int | None = None, *, end: str | 
         notes = notes[: max(0, room - len(moment.lines))]
     shown, untold = chosen(moment.lines, None if room is None else room - len(notes))
     rest = [[Part(untold, DIM)]] if untold else []
-    return [[_cut_part(p, width) for p in line] if len(line) == 1 else line for line in [*_table(shown, width), *rest, *notes, last]]
+    return [[_cut_part(p, width) for p in line] if len(line) == 1 else line for line in [*_table(shown, width, is_over=end is not None), *rest, *notes, last]]
 
 
 def chosen(lines: Sequence[Line], room: int | None) -> tuple[list[Line], str]:
@@ -123,17 +125,17 @@ def whole_of(moment: Moment, *, is_over: bool = False) -> str:
     return " · ".join(said)
 
 
-def _table(lines: Sequence[Line], width: int) -> list[list[Part]]:
+def _table(lines: Sequence[Line], width: int, *, is_over: bool) -> list[list[Part]]:
     if not lines:
         return []
-    cells, name = columns(lines), max(wide(one.name) for one in lines)
+    cells, name = columns(lines, is_over=is_over), max(wide(one.name) for one in lines)
     has_bar = any(one.total for one in lines)
     bar = BAR if has_bar else 0
 
     def needed(name: int, bar: int) -> int:
         return name + (GAP + bar if bar else 0) + sum(GAP + column.width for column in cells)
 
-    while len(cells) > 3 and needed(min(name, NAME), LEAST_BAR if has_bar else 0) > width:
+    while cells[-1].head not in STAY and needed(min(name, NAME), LEAST_BAR if has_bar else 0) > width:
         cells.pop()  # from the right
     if has_bar:
         bar = min(BAR, max(LEAST_BAR, width - needed(min(name, NAME), 0) - GAP))

@@ -12,9 +12,10 @@ CLASSES = {"dim": "dim", "cyan": "ask", "red": "bad", "yellow": "waits", "": ""}
 BARS = """<style>
 .dreamframe .run{overflow-x:auto;max-height:800px}
 .dreamframe .run table{border-collapse:collapse;font:13px/20px ui-monospace,monospace;font-variant-numeric:tabular-nums;margin:0;color:inherit}
-.dreamframe .run th,.dreamframe .run td{padding:2px 12px 2px 0;text-align:right;white-space:nowrap;border:0;background:none;font-weight:normal}
-.dreamframe .run th{color:var(--df-dim)}.dreamframe .run tr{background:none}
-.dreamframe .run td:first-child,.dreamframe .run th:first-child{text-align:left;max-width:28ch;overflow:hidden;text-overflow:ellipsis}
+.dreamframe .run th,.dreamframe .run td{padding:2px 12px 2px 0!important;text-align:right!important}
+.dreamframe .run th,.dreamframe .run td{white-space:nowrap;border:0;background:none;font-weight:normal}
+.dreamframe .run th{color:var(--df-dim)}.dreamframe .run tr{background:none!important}
+.dreamframe .run td:first-child,.dreamframe .run th:first-child{text-align:left!important;max-width:28ch;overflow:hidden;text-overflow:ellipsis}
 .dreamframe .bar{display:inline-flex;width:96px;height:6px;background:var(--df-line);border-radius:3px;overflow:hidden;vertical-align:middle}
 .dreamframe .bar i{display:block;height:6px;background:var(--df-ask)}.dreamframe .bar i.dim{background:var(--df-dim)}
 .dreamframe .run .dim{color:var(--df-dim)}.dreamframe .run .ask{color:var(--df-ask)}.dreamframe .run .bad{color:var(--df-bad)}
@@ -24,7 +25,7 @@ BARS = """<style>
 
 def page(moment: Moment, *, end: str | None = None) -> str:
     """The lines as a table; `end`: what is said below it once the run is over."""
-    cells = columns(moment.lines)
+    cells = columns(moment.lines, is_over=end is not None)
     heads = "".join(f"<th>{html.escape(c.head)}</th>" for c in cells)
     rows = []
     for i, one in enumerate(moment.lines):

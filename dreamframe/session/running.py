@@ -15,6 +15,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
+from dreamframe.plan.rows_page import Shown
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -181,7 +182,7 @@ class Running:
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         told = pl.DataFrame([{**f.as_dict(), "answer": f.failure.text} for f in failed], schema=FAILURE_SCHEMA)
-        return told.hstack(self._own_columns(step, failed)) if failed else told
+        return Shown.of(told.hstack(self._own_columns(step, failed)) if failed else told, failed=("error", "message"))
 
     def _own_columns(self, step: Step, failed: Sequence[FailedRow]) -> pl.DataFrame:
         """What the frame had of each failed row; nothing where its rows are not to be had any more, as those of a file that is gone."""

@@ -23,6 +23,7 @@ from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_
 from dreamframe.session import folder as folders
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
+from dreamframe.session.page import session_html
 from dreamframe.session.records import failed_requests
 from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.why import why
@@ -323,6 +324,9 @@ class Session(OnRecord):
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
+
+    def _repr_html_(self) -> str:
+        return session_html(self.folder, self._running.stats, summary=self.summary(), is_there=self._opening.is_there)
 
 
 active.open_with(Session)
