@@ -21,6 +21,7 @@ from dreamframe.plan.estimate import count, duration
 from dreamframe.run.bars import fitted, money_of, rows_of, speed_of, whole_of
 from dreamframe.run.bars_page import page
 from dreamframe.run.board import Board, Line, Moment
+from dreamframe.run.notebook import running_marimo
 from dreamframe.run.notes import noted
 from dreamframe.run.options import Purse
 from dreamframe.run.stats import RunStats
@@ -65,6 +66,8 @@ class Progress:
         self._shows = wanted(progress) and is_watched()
         self._tells = not self._shows and progress is not False and (progress is True or is_told())
         self._ends_with_table = progress is True
+        self._marimo = None if self._shows or progress is False else running_marimo()  # which takes outputs from the thread of the cell alone
+        self._began = time.monotonic()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._held = contextlib.ExitStack()
@@ -84,6 +87,9 @@ class Progress:
         if self._thread is not None:
             self._thread.join()
         self._held.close()
+        if self._marimo is not None and time.monotonic() - self._began > SHOW_AFTER_S:
+            moment = self._look()
+            self._marimo.output.append(self._marimo.Html(page(moment, end=self._ending(moment))))
 
     def _look(self) -> Moment:
         return self._board.look(time.monotonic())
@@ -100,11 +106,11 @@ class Progress:
         return f"{summary(self._stats).replace(', trained nothing', '')} · {whole_of(moment, is_over=True)}"
 
     def _tell(self) -> None:
-        began, has_told = time.monotonic(), False
+        has_told = False
         while not self._over.wait(TELL_EVERY_S):
             has_told = True
             _say(told(self._look()))
-        if time.monotonic() - began > SHOW_AFTER_S and (has_told or self._ends_with_table):
+        if self._marimo is None and time.monotonic() - self._began > SHOW_AFTER_S and (has_told or self._ends_with_table):
             moment = self._look()
             if self._ends_with_table:
                 lines = fitted(moment, PLAIN, end=self._ending(moment))

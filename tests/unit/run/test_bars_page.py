@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,3 +57,17 @@ def test_a_notebook_has_one_output_that_is_drawn_anew_and_ends_with_what_the_run
     assert len(drawn) > 2
     assert "3 model calls, 1 row failed · 1 s" in drawn[-1]
     assert "3 model calls" not in drawn[0]
+
+
+def test_a_marimo_notebook_has_the_table_once_the_run_is_over(monkeypatch: pytest.MonkeyPatch):
+    shown: list[str] = []
+    marimo = ModuleType("marimo")
+    vars(marimo).update(running_in_notebook=lambda: True, Html=str, output=SimpleNamespace(append=shown.append))
+    monkeypatch.setitem(sys.modules, "marimo", marimo)
+    monkeypatch.setattr(progress, "SHOW_AFTER_S", 0.01)
+    for wanted in (None, False):
+        with Progress(STATS, wanted):
+            time.sleep(0.05)  # the clock of the looks is the machine's
+            assert shown == [] or wanted is False
+    assert len(shown) == 1
+    assert "3 model calls, 1 row failed · 1 s" in shown[0]
