@@ -19,7 +19,10 @@ from typing import Any
 import polars as pl
 
 import dreamframe as dr
-from dreamframe.run.progress import render
+from dreamframe.run.bars_page import page
+from dreamframe.run.board import Board
+from dreamframe.run.progress import drawn
+from dreamframe.run.progress import told as told_of
 
 WINDOW = 8
 ODD = 'cn"\\/+ =<&>%\'{9f8e7d6c5b4a'  # what JSON, addresses, pages and shells escape
@@ -139,9 +142,11 @@ def _rendered(session: dr.Session) -> str:
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=400)
-    for run in session._running.stats:
-        console.print(render(run, 0.0))
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    moments = [Board(run).look(0.0) for run in session._running.stats]
+    for moment in moments:
+        console.print(drawn(moment, 400, None))
+    pages = [said for moment in moments for said in (page(moment), told_of(moment))]
+    return "\n".join([console.file.getvalue(), *pages, session._repr_html_()])  # type: ignore[attr-defined]
 
 
 def written(place: Path) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,12 @@ from dreamframe.plan.explain import plan_dot, plan_text
 from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
 from dreamframe.plan.page import Explained, explained, frame_html
 from dreamframe.plan.picture import plan_svg
+from dreamframe.plan.rows_page import rows_html, written_by_models
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.redaction.visible import in_line, visible
+from dreamframe.run import notebook
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
 from dreamframe.run.options import Mode
@@ -102,7 +104,8 @@ class LookVerbs(Verbs):
         return draw(looked.plans[0], note=looked.note)
 
     def show(self, n: int = 5, *, optimize: Optimize = True, confirm: float | None = None) -> None:
-        """Run for the first n rows and print them. Over prompts, only these n rows are asked; `optimize` and `confirm` as of `collect`.
+        """Run for the first n rows and print them; a notebook shows them as a table, with whole texts that fold. Over prompts, only these n rows are
+        asked; `optimize` and `confirm` as of `collect`.
 
         >>> dr.frame({"a": [1, 2]}).show(1)
         shape: (1, 1)
@@ -114,7 +117,8 @@ class LookVerbs(Verbs):
         │ 1   │
         └─────┘
         """
-        print(visible(str(self._first(n, "show", optimize, confirm))))
+        rows = self._first(n, "show", optimize, confirm)
+        notebook.show(lambda: rows_html(rows, by_models=written_by_models(self.step)), lambda: visible(str(rows)))
 
     def preview(self, n: int = 5, *, optimize: Optimize = True, confirm: float | None = None) -> pl.DataFrame:
         """Run for the first n rows and give them. Over prompts, only these n rows are asked; `optimize` and `confirm` as of `collect`.

@@ -19,7 +19,7 @@ from dreamframe.models.reach import under
 from dreamframe.plan.estimate import Estimate
 from dreamframe.plan.explain import plan_text
 from dreamframe.plan.optimizer.rules import Optimize, chosen
-from dreamframe.plan.page import Explained, explained
+from dreamframe.plan.page import Explained, explained, plan_html
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
@@ -191,6 +191,9 @@ class Model(Value, ModelHabits):
 
     def __repr__(self) -> str:
         return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"
+
+    def _repr_html_(self) -> str:
+        return plan_html(self.step, "<div>Model, trained by</div>", "lazy: .fit() trains it, unless it was trained before.")
 
 
 @as_edge.register

@@ -13,10 +13,11 @@ from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import in_line, visible
 
+MOST_COLUMNS = 12  # of a schema that is not folded
 KEPT = ("stored", "kept", "trained", "nothing to ask")
-DARK = "--df-dim:#8b98a9;--df-ask:#5aa9ff;--df-line:#2a3340"
+DARK = "--df-dim:#8b98a9;--df-ask:#5aa9ff;--df-line:#2a3340;--df-bad:#ff8a80;--df-waits:#ffca57;--df-model:#16263d"
 STYLE = f"""<style>
-.dreamframe{{--df-dim:#5f6b7a;--df-ask:#0b6bcb;--df-line:#e3e7ec;font:14px/20px system-ui,sans-serif}}
+.dreamframe{{--df-dim:#5f6b7a;--df-ask:#0b6bcb;--df-line:#e3e7ec;--df-bad:#b3261e;--df-waits:#8a5a00;--df-model:#eef4ff;font:14px/20px system-ui,sans-serif}}
 @media (prefers-color-scheme:dark){{.dreamframe{{{DARK}}}}}
 [data-jp-theme-light=false] .dreamframe,.vscode-dark .dreamframe{{{DARK}}}
 .dreamframe .plan,.dreamframe pre{{font:13px/20px ui-monospace,monospace;margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none;color:inherit}}
@@ -25,6 +26,7 @@ STYLE = f"""<style>
 .dreamframe .said{{flex:1;padding-left:2ch}}.dreamframe .said:not(details){{text-indent:-2ch;padding-left:4ch}}
 .dreamframe .state{{flex:0 1 auto;max-width:50%;text-align:right;font-variant-numeric:tabular-nums;color:var(--df-ask)}}
 .dreamframe .kept,.dreamframe small,.dreamframe dt{{color:var(--df-dim)}}
+.dreamframe td,.dreamframe th{{text-align:left!important}}.dreamframe .plan{{margin-top:4px}}.dreamframe .wide>table{{margin-left:2ch}}
 .dreamframe .below{{margin-top:4px}}.dreamframe summary{{cursor:pointer}}.dreamframe dl{{margin:4px 0 4px 2ch}}.dreamframe dd{{margin:0 0 4px}}
 </style>"""
 
@@ -69,27 +71,35 @@ def explained(looked: Looked, *, rules: bool = False) -> Explained:
 
 
 def frame_html(step: Step) -> str:
-    """Schema and plan of a frame."""
+    """Schema and plan of a frame; a wide schema is folded."""
     hides = plan_redactor([step])
-    rows = "".join(
-        f"<tr><td>{html.escape(visible(hides.text(name)))}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in step.schema.items()
-    )
-    return (
-        f'<div class="dreamframe">{STYLE}<table><thead><tr><th>column</th><th>type</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>{steps_html(step)}"
-        "<small>lazy: nothing has run. .collect() runs it, .show() looks at some rows.</small></div>"
-    )
+    names = [html.escape(visible(hides.text(name))) for name in step.schema]
+    rows = "".join(f"<tr><td>{name}</td><td><code>{html.escape(str(dtype))}</code></td></tr>" for name, dtype in zip(names, step.schema.values(), strict=True))
+    table = f"<table><thead><tr><th>column</th><th>type</th></tr></thead><tbody>{rows}</tbody></table>"
+    if len(names) > MOST_COLUMNS:
+        table = f'<details class="wide"><summary>{len(names)} columns: {", ".join(names[:MOST_COLUMNS])}, …</summary>{table}</details>'
+    return plan_html(step, table, "lazy: nothing has run. .collect() runs it, .show() looks at some rows.")
+
+
+def plan_html(step: Step, above: str, below: str) -> str:
+    """A plan that has not run, between what is HTML already and a text."""
+    return f'<div class="dreamframe">{STYLE}{above}{steps_html(step)}<small>{html.escape(below)}</small></div>'
 
 
 def steps_html(step: Step, note: Callable[[Step], str] = lambda _: "", helpers: Container[int] = ()) -> str:
-    """A line for each step: what it does, with its prompts folded below, and what there is to say of it at the right edge."""
+    """A line for each step, the last one first, and what feeds a step of several inputs indented below it: what it does, with
+    its prompts folded below, and what there is to say of it at the right edge."""
     hides = plan_redactor([step])
     made: list[str] = []
+    above: list[tuple[int, int]] = []  # how far the steps above are indented, and by how many steps each is fed
     for one in drawn(step, helpers):
+        del above[one.depth :]
+        depth = above[-1][0] + (above[-1][1] > 1) if above else 0  # a long plan without branches stays at the left
+        above.append((depth, len(one.step.inputs) if one.is_first else 0))
         text = html.escape(visible(one.text(lambda node: whole_line(node, hides), hides)))
         said = _prompts(one.step, hides) if one.is_first else ""
         told = note(one.step) if one.is_first else ""
-        indent = f' style="margin-left:{2 * one.depth}ch"' if one.depth else ""
+        indent = f' style="margin-left:{2 * depth}ch"' if depth else ""
         left = f'<details class="said"{indent}><summary>{text}</summary><dl>{said}</dl></details>' if said else f'<div class="said"{indent}>{text}</div>'
         state = f'<div class="state{" kept" if told in KEPT else ""}">{html.escape(visible(told))}</div>' if told else ""
         made.append(f'<div class="step">{left}{state}</div>')

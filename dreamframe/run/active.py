@@ -90,6 +90,7 @@ _entries: list[_Entry] = []  # of all threads, in the order in which they were e
 _told: set[tuple[str, int, str]] = set()  # file, line and what was said there
 _ran_in: WeakKeyDictionary[Step, ActiveSession] = WeakKeyDictionary()
 _open: list[Callable[[Path], ActiveSession]] = []  # one: what makes a session of a folder
+_used: list[ActiveSession] = []  # at most one: the session of the whole process, outside every `with`
 _defaults: dict[Path, ActiveSession] = {}  # sessions that nobody made: of the working directories so far
 
 
@@ -120,8 +121,25 @@ def leave(session: ActiveSession) -> None:
         entry.is_left = True
 
 
+def use(session: ActiveSession) -> ActiveSession | None:
+    """Make a session the one of the whole process, outside every `with`. Gives the one that was it before."""
+    with _lock:
+        before = _used[0] if _used else None
+        _used[:] = [session]
+    return before
+
+
+def no_longer_use(session: ActiveSession) -> bool:
+    """End `use`. Whether it was this session that was used."""
+    with _lock:
+        was = any(session is one for one in _used)
+        if was:
+            _used.clear()
+    return was
+
+
 def active() -> ActiveSession | None:
-    """The innermost session of this context; else the innermost of the process; None where no session is active.
+    """The innermost session of this context; else the innermost of the process; else the one in use; None where no session is active.
 
     Raises SettingError where other threads have entered several that are not one inside the other: nobody can know which of them is meant.
     """
@@ -129,9 +147,9 @@ def active() -> ActiveSession | None:
         if (found := entry.session) is not None:
             return found
     with _lock:
-        entries = list(_entries)
+        entries, used = list(_entries), _used[0] if _used else None
     if not entries:
-        return None
+        return used
     innermost = entries[-1]
     around = {id(innermost.session), *(id(e.session) for e in innermost.outer)}
     if any(id(e.session) not in around for e in entries):
@@ -206,6 +224,6 @@ def current(*plans: Step) -> ActiveSession:
 
 
 @atexit.register
-def _close_defaults() -> None:
-    for session in _defaults.values():
+def _close_all() -> None:
+    for session in (*_used, *_defaults.values()):
         session.close()

@@ -29,6 +29,10 @@ class RunContext(Protocol):
         """Answers to a batch of prompts, in their order: those that are kept, and new ones, which are then kept. Calls are counted here."""
         ...
 
+    def walks(self, place: int, n_in: int, n_out: int | None) -> None:
+        """A batch of so many rows enters a step (`n_out` is None), or is through it. For progress, which an engine that does not say it has later."""
+        ...
+
     def artefact(self, step: ModelStep) -> Artefact:
         """The folder that an input of the segment's steps was trained into."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
@@ -222,6 +223,7 @@ class Run:
             rows = same.rows()
         else:
             stage = self.state.stage(step)
+            stage.stats.total = stage.stats.entered = tables[0].height
             result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
@@ -261,8 +263,9 @@ class Run:
             self.state.need_whole(base, needed_by=steps[0])
         if isinstance(base, Table):
             source = base.data
-            for stage in stages:
-                stage.stats.total = base.data.height
+        stages[0].stats.total = self._outputs.height(base)
+        for feeds, fed in itertools.pairwise(stages):
+            fed.stats.fed_by = feeds.stats
         width = max(s.width for s in steps if isinstance(s, RowStep))
         window = max(4 * width, 4 * self.options.batch_rows) if self._fit(steps) and self.options.mode != "batch" else sys.maxsize
         segment = Segment(tuple(steps), width=width, batch_rows=self.options.batch_rows, window=window)

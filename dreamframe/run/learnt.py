@@ -62,5 +62,6 @@ def _with_ahead(opened: SegmentRun, first: Sequence[ModelFilter], at: int, state
         made += new
         written = stages[one.at].stats
         asking = state.stats.step(written.label, model=written.model, key=written.key)
+        asking.place, asking.name = written.place, written.name
         accounts += [Stage(step, asking if n == 0 else replace(asking)) for n, step in enumerate(new)]
     return opened.over((*steps[:at], *made, *steps[at:]), (*stages[:at], *accounts, *stages[at:]), at=at, n_new=len(made))

@@ -27,6 +27,7 @@ class Outputs:
     def __init__(self, state: RunState) -> None:
         self._state = state
         self._finds: dict[str, pl.LazyFrame | None] = {}  # by key
+        self._heights: dict[str, int] = {}  # of outputs whose rows are here, by key
 
     def is_stored(self, step: Step) -> bool:
         """Whether the output of a step is there. Reads no rows."""
@@ -46,8 +47,24 @@ class Outputs:
         if key not in self._finds:
             found = state.stores.steps.find(key, step.schema)
             state.stats.reused += found is not None
-            self._finds[key] = None if found is None else found.rows().lazy()
+            rows = None if found is None else found.rows()
+            if rows is not None:
+                state.stats.rows_reused += rows.height
+                self._heights[key] = rows.height
+            self._finds[key] = None if rows is None else rows.lazy()
         return self._finds[key]
+
+    def height(self, step: Step) -> int | None:
+        """How many rows a step gives, as far as that is known before its query is run."""
+        chain: list[Step] = []
+        while (n := step.n_out() if isinstance(step, Source) else self._heights.get(self._state.key(step))) is None:
+            if len(step.inputs) != 1:
+                return None
+            chain.append(step)
+            step = step.inputs[0]
+        for above in reversed(chain):
+            n = None if n is None else above.n_out(n)
+        return n
 
     async def kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
         """Drain batches into the step store, or into memory where there is none, and give the whole.
@@ -60,6 +77,7 @@ class Outputs:
         try:
             async for chunk in _chunked(batches):
                 await asyncio.to_thread(output.write, chunk)
+            self._heights[self._state.key(step)] = output.n_rows
             if self._state.has_failed_below(step):
                 return _typed(await asyncio.to_thread(output.rows), step).lazy()
             self._state.check_sources()
@@ -75,7 +93,7 @@ class _Output:
     def __init__(self, state: RunState, step: Step) -> None:
         self._state, self._step = state, step
         self._label = state.written(step).label
-        self._n_rows = 0
+        self.n_rows = 0
         self._here: list[pl.DataFrame] = []  # rows that are in no file
         self._writer: Writer | None = None
         if state.stores.steps.keeps and state.worth.is_kept(step):
@@ -85,7 +103,7 @@ class _Output:
                 self._refused(exc)
 
     def write(self, rows: pl.DataFrame) -> None:
-        self._n_rows += rows.height
+        self.n_rows += rows.height
         if self._writer is not None:
             try:
                 self._writer.write(rows)
@@ -106,7 +124,7 @@ class _Output:
     def commit(self, began: float, rows_key: str | None) -> pl.DataFrame:
         """All rows, kept for later runs if the disk takes them."""
         if self._writer is not None:
-            record = {**_record(self._state, self._step, n_rows=self._n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
+            record = {**_record(self._state, self._step, n_rows=self.n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
             try:
                 return self._writer.commit(record).rows()
             except StorageError as exc:

@@ -1,29 +1,39 @@
-"""Progress of a run, for people: bars on a terminal or in a notebook, a line a minute everywhere else.
+"""Progress of a run, for people: a table on a terminal or in a notebook, a line a minute everywhere else.
 
 The lines go to `logging.getLogger("dreamframe")` as INFO; where a program has set up no logging at all, to stderr, so that a job of hours is not mute.
+All counts are read by the clock of a thread; no row waits for it.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import contextvars
 import logging
+import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dreamframe.redaction.visible import in_line
-from dreamframe.run.stats import RunStats, StepStats
+from dreamframe.plan.estimate import count, duration
+from dreamframe.run.bars import fitted, money_of, rows_of, speed_of, whole_of
+from dreamframe.run.bars_page import page
+from dreamframe.run.board import Board, Line, Moment
+from dreamframe.run.notebook import running_marimo
+from dreamframe.run.notes import noted
+from dreamframe.run.options import Purse
+from dreamframe.run.stats import RunStats
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 EVERY_S = 0.25
 TELL_EVERY_S = 60.0
-TELL_IN_NOTEBOOK_S = 10.0  # where a person looks, and nothing can be drawn
-log = logging.getLogger("dreamframe")
 SHOW_AFTER_S = 0.5  # a run that is over sooner shows nothing
+PLAIN = 120  # columns of a table that no terminal shows
+log = logging.getLogger("dreamframe")
 
 
 def wanted(progress: bool | None) -> bool:
@@ -32,8 +42,13 @@ def wanted(progress: bool | None) -> bool:
 
 
 def is_watched() -> bool:
-    """Whether a person is looking: at a terminal, or at a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    """Whether a person is looking: at a terminal that can be drawn on, or at a notebook."""
+    return is_notebook() or (sys.stderr.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    return "ipykernel" in sys.modules
 
 
 def is_told() -> bool:
@@ -42,19 +57,28 @@ def is_told() -> bool:
 
 
 class Progress:
-    """Shows a run's counts while it is entered. One line a step: rows, rows a second, from cache, failures, tokens, time to go."""
+    """Shows a run's counts while it is entered. `purse`: what the run spends from; `hides` takes secrets out of a text."""
 
-    def __init__(self, stats: RunStats, progress: bool | None) -> None:
-        self._stats = stats
+    def __init__(self, stats: RunStats, progress: bool | None, *, purse: Purse | None = None, hides: Callable[[str], str] = str) -> None:
+        self._stats, self._hides = stats, hides
+        self._notes: list[str] = []
+        self._board = Board(stats, purse, self._notes)
         self._shows = wanted(progress) and is_watched()
         self._tells = not self._shows and progress is not False and (progress is True or is_told())
         self._ends_with_table = progress is True
+        self._marimo = None if self._shows or progress is False else running_marimo()  # which takes outputs from the thread of the cell alone
+        self._began = time.monotonic()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Progress:
         if self._shows or self._tells:
-            self._thread = threading.Thread(target=self._show if self._shows else self._tell, name="dreamframe-progress", daemon=True)
+            if self._shows:
+                self._held.enter_context(noted(self._notes, self._hides))
+            work = contextvars.copy_context()  # a notebook shows what comes from here in the cell that runs
+            target = (self._show_page if is_notebook() else self._show) if self._shows else self._tell
+            self._thread = threading.Thread(target=lambda: work.run(target), name="dreamframe-progress", daemon=True)
             self._thread.start()
         return self
 
@@ -62,116 +86,115 @@ class Progress:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
+        self._held.close()
+        if self._marimo is not None and time.monotonic() - self._began > SHOW_AFTER_S:
+            moment = self._look()
+            self._marimo.output.append(self._marimo.Html(page(moment, end=self._ending(moment))))
 
-    def _tell(self, every_s: float | None = None) -> None:
-        began = time.monotonic()
-        while not self._over.wait(TELL_EVERY_S if every_s is None else every_s):
-            told = line(self._stats, time.monotonic())
-            if log.hasHandlers():
-                log.info("%s", told)
-            else:
-                print(f"dreamframe: {told}", file=sys.stderr, flush=True)
-        if self._ends_with_table and time.monotonic() - began > SHOW_AFTER_S:
-            from rich.console import Console
+    def _look(self) -> Moment:
+        return self._board.look(time.monotonic())
 
-            Console(stderr=True).print(render(self._stats, time.monotonic()))
-
-    def _show(self) -> None:
+    def _moments(self) -> Iterator[Moment]:
+        """What is to be drawn while the run goes on; nothing of a short one."""
         if self._over.wait(SHOW_AFTER_S):
             return
+        yield self._look()
+        while not self._over.wait(EVERY_S):
+            yield self._look()
+
+    def _ending(self, moment: Moment) -> str:
+        return f"{summary(self._stats).replace(', trained nothing', '')} · {whole_of(moment, is_over=True)}"
+
+    def _tell(self) -> None:
+        has_told = False
+        while not self._over.wait(TELL_EVERY_S):
+            has_told = True
+            _say(told(self._look()))
+        if self._marimo is None and time.monotonic() - self._began > SHOW_AFTER_S and (has_told or self._ends_with_table):
+            moment = self._look()
+            if self._ends_with_table:
+                lines = fitted(moment, PLAIN, end=self._ending(moment))
+                print("\n".join("".join(p.text for p in one).rstrip() for one in lines), file=sys.stderr, flush=True)
+            else:
+                _say(self._ending(moment))
+
+    def _show(self) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(stderr=True)
-        if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
-            self._tell(TELL_IN_NOTEBOOK_S)  # without it rich leaves a warning and an empty field in the notebook, and shows nothing
-            return
-        with Live(console=console, auto_refresh=False, transient=False) as live:
-            while not self._over.wait(EVERY_S):
-                live.update(render(self._stats, time.monotonic()), refresh=True)
-            live.update(render(self._stats, time.monotonic()), refresh=True)
+        console, moment = Console(stderr=True), None
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            for moment in self._moments():
+                live.update(drawn(moment, console.width, console.height), refresh=True)
+        if moment is not None:
+            moment = self._look()
+            console.print(drawn(moment, console.width, None, end=self._ending(moment)))
+
+    def _show_page(self) -> None:
+        from IPython.display import HTML, display  # type: ignore[import-not-found]  # a notebook has it
+
+        shown = None
+        for moment in self._moments():
+            if shown is None:
+                shown = display(HTML(page(moment)), display_id=True)
+            else:
+                shown.update(HTML(page(moment)))
+        if shown is not None:
+            moment = self._look()
+            shown.update(HTML(page(moment, end=self._ending(moment))))
 
 
-def line(stats: RunStats, now: float) -> str:
-    """The steps at work, in one line.
-
-    >>> line(RunStats([StepStats("summary", rows=50, asked=50, total=100, started=0.0, n_in=700, n_out=800)]), 10.0)
-    'summary: 50/100 rows, 5.0 rows/s, 50 asked, 1.5k tokens, 10 s left'
-    """
-    begun = [s for s in list(stats.steps) if s.rows or s.rows_in or s.asked or s.failed or s.logged]
-    at_work = [s for s in begun if s.total is None or s.rows < s.total] or begun[-1:]
-    return "; ".join(_told(s, now) for s in at_work) or "no row is through yet"
+def _say(text: str) -> None:
+    if log.hasHandlers():
+        log.info("%s", text)
+    else:
+        print(f"dreamframe: {text}", file=sys.stderr, flush=True)
 
 
-def _told(s: StepStats, now: float) -> str:
-    label, model, rows, speed, asked, cached, failed, tokens, left = cells(s, now)
-    counts = {"asked": asked, "cached": cached, "failed": failed, "tokens": tokens, "left": left}
-    unit = "steps" if s.logged else "rows"  # a training counts its steps
-    said = ", ".join([f"{rows} {unit}", f"{speed} {unit}/s", *(f"{n} {what}" for what, n in counts.items() if n not in ("", "0"))])
-    return f"{label}{f' ({model})' if model else ''}: {said}"
-
-
-def render(stats: RunStats, now: float) -> Table:
-    """The table of a moment; `now` is the monotonic clock."""
-    from rich.table import Table
+def drawn(moment: Moment, width: int, height: int | None, *, end: str | None = None) -> Text:
+    """A moment for a terminal of so many columns and lines. A label may look like rich's markup, and is shown as it is."""
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("step", "model", "rows", "rows/s", "asked", "cached", "failed", "tokens", "left"):
-        table.add_column(name, justify="left" if name in ("step", "model") else "right")
-    for s in list(stats.steps):
-        table.add_row(*map(Text, cells(s, now)))  # as they are: a label may look like rich's markup
-    return table
+    lines = [Text.assemble(*((p.text, p.style) for p in one)) for one in fitted(moment, width, None if height is None else height - 1, end=end)]
+    text = Text("\n").join(lines)
+    text.no_wrap, text.overflow = True, "crop"
+    return text
 
 
-def cells(s: StepStats, now: float) -> tuple[str, ...]:
-    """One step's line.
+def told(moment: Moment) -> str:
+    """The steps at work in one line, and the whole.
 
-    >>> s = StepStats("summary", rows=50, asked=50, total=100, model="gpt", started=0.0, n_in=700, n_out=800)
-    >>> cells(s, 10.0)
-    ('summary', 'gpt', '50/100', '5.0', '50', '0', '0', '1.5k', '10 s')
+    >>> from dreamframe.run.stats import StepStats
+    >>> step = StepStats("summary", rows_in=50, rows=50, asked=50, total=100, started=0.0, n_in=700, n_out=800)
+    >>> told(Board(RunStats([step])).look(10.0)).rpartition(";")[0]
+    'summary: 50/100 rows, 5.00 rows/s, 50 asked, 1,500 tokens, 10 s left'
     """
-    took = max(1e-9, now - s.started)
-    speed = s.rows / took
-    of = f"/{s.total:,}" if s.total is not None else ""
-    left = duration((s.total - s.rows) / speed) if s.total is not None and speed > 0 and s.rows < s.total else ""
-    loss = f"  loss {s.logged['loss']:.3f}" if "loss" in s.logged else ""
-    label, model = in_line(s.label) + loss, in_line(s.model)
-    return (label, model, f"{s.rows:,}{of}", f"{speed:,.1f}", f"{s.asked:,}", f"{s.cached:,}", f"{s.failed:,}", short(s.n_in + s.n_out), left)
+    begun = [one for one in moment.lines if one.has_begun]
+    at_work = [one for one in begun if not one.is_over] or begun[-1:]
+    return "; ".join([*([_told(one) for one in at_work] or ["no row is through yet"]), f"in all {whole_of(moment)}"])
 
 
-def short(n: int) -> str:
-    """1234 → 1.2k.
-
-    >>> short(999), short(1234), short(5_600_000)
-    ('999', '1.2k', '5.6M')
-    """
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if n >= size:
-            return f"{n / size:.1f}{unit}"
-    return str(n)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(4.2), duration(150), duration(7300)
-    ('4 s', '2 min 30 s', '2 h 1 min')
-    """
-    s = int(seconds)
-    if s < 60:
-        return f"{s} s"
-    return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
+def _told(one: Line) -> str:
+    counts = {"asked": one.asked, "kept": one.kept, "failed": one.failed}
+    said = [f"{rows_of(one)} {one.unit}", f"{speed_of(one)} {one.unit}/s" if speed_of(one) else "", *(f"{n:,} {what}" for what, n in counts.items() if n)]
+    said += [f"{count(one.tokens)} tokens" if one.tokens else "", money_of(one), one.said, "waits" if one.waits else ""]
+    said += [f"{duration(one.left_s)} left" if one.left_s else ""]
+    return f"{one.name}{f' ({one.model})' if one.model else ''}: " + ", ".join(s for s in said if s)
 
 
 def summary(stats: RunStats, *, failed: int | None = None) -> str:
     """What a run did, in one line. `failed`: of several runs, how many rows are behind their failures.
 
-    >>> summary(RunStats())
-    '0 model calls, 0 answers from the session, trained nothing'
+    >>> summary(RunStats()), summary(RunStats(rows_reused=59))
+    ('0 model calls, trained nothing', '59 rows from the session, 0 model calls, trained nothing')
     """
     failed = sum(s.failed for s in stats.steps) if failed is None else failed
-    trained = f"trained {stats.trained} model{'s' if stats.trained > 1 else ''}" if stats.trained else "trained nothing"
-    parts = [f"{stats.calls:,} model call{'' if stats.calls == 1 else 's'}", f"{stats.cached:,} answers from the session", trained]
-    return ", ".join([*parts, f"{failed:,} row{'' if failed == 1 else 's'} failed"] if failed else parts)
+    kept = {"row": stats.rows_reused, "answer": stats.cached, "model": stats.models_reused}
+    found = [_counted(n, what) for what, n in kept.items() if n]
+    parts = [f"{' and '.join([', '.join(found[:-1]), found[-1]] if len(found) > 1 else found)} from the session"] if found else []
+    parts += [_counted(stats.calls, "model call"), f"trained {_counted(stats.trained, 'model')}" if stats.trained else "trained nothing"]
+    return ", ".join([*parts, f"{_counted(failed, 'row')} failed"] if failed else parts)
 
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -19,7 +19,10 @@ async def in_rounds(step: RoundsStep, opened: SegmentRun, state: RunState) -> pl
     at_once = isinstance(step, FirstRows) and state.options.mode == "batch"  # a batch takes hours, however short it is
     kept = [pl.DataFrame(schema=below.schema)]
     seen = n_kept = 0
+    fed = opened.stages[0].stats
+    most = fed.total
     while (take := step.next_round(seen, n_kept)) > 0 and (taken := await source.take(sys.maxsize if at_once else take)).height:
+        fed.total = most if at_once else min(seen + take, seen + take if most is None else most)  # as far as anybody knows that more will not be needed
         async for rows in opened.rows(taken):
             kept.append(rows)
             n_kept += rows.height

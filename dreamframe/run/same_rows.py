@@ -33,5 +33,6 @@ def find_by_rows(state: RunState, step: Step, key: str | None) -> Stored | None:
     for record in reversed(state.stores.steps.all()):
         if record.get("rows_key") == key and (found := state.stores.steps.find(str(record.get("key")), step.schema)) is not None:
             state.stats.reused += 1
+            state.stats.rows_reused += found.rows().height
             return found
     return None

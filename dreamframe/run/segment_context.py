@@ -27,6 +27,14 @@ class SegmentContext:
     async def ask(self, place: int, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         return await self._state.ask(self._stages[place], question, keys, prompts, samples, order)
 
+    def walks(self, place: int, n_in: int, n_out: int | None) -> None:
+        stats = self._stages[place].stats
+        if n_out is None:
+            stats.entered += n_in
+        else:
+            stats.through += n_in
+            stats.given += n_out
+
     def artefact(self, step: ModelStep) -> Artefact:
         return self._state.trained[self._state.key(step)]
 

@@ -52,6 +52,7 @@ class RunState:
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier
         self.optimised: list[Optimised] = []
+        self._places: dict[str, int] = {}  # by key of a step as it was written
         self.anew: set[str] = set()  # keys of the steps that `refresh` names
 
     def key(self, step: Step) -> str:
@@ -60,7 +61,17 @@ class RunState:
 
     def written_key(self, step: Step) -> str:
         """The key of the step that the user wrote, of one that runs: statistics, records and cards speak of that."""
-        return self.key(next((made.origin[id(step)] for made in self.optimised if id(step) in made.origin), step))
+        return self.key(self._as_written(step))
+
+    def _as_written(self, step: Step) -> Step:
+        return next((made.origin[id(step)] for made in self.optimised if id(step) in made.origin), step)
+
+    def place(self, step: Step) -> int:
+        """Where a step stands in the plans as they were written, inputs first."""
+        if not self._places:
+            plans = [plan for made in self.optimised for plan in made.written]
+            self._places = {self.key(node): n for n, node in enumerate(dict.fromkeys(node for plan in plans for node in plan.walk()))}
+        return self._places.get(self.written_key(step), len(self._places))
 
     def written(self, step: Step) -> Step:
         """The plan that the user wrote, of a step whose rows are kept."""
@@ -81,7 +92,11 @@ class RunState:
         model = self.redactor.text(asked[0].label) if asked else ""
         key = self.written_key(step)
         is_helper = any(id(step) in made.helpers for made in self.optimised)
-        stats = (StepStats if is_helper else self.stats.step)(self.redactor.text(step.label), model=model, key=key)
+        written = self._as_written(step)
+        label = self.redactor.text(written.label)
+        stats = (StepStats if is_helper else self.stats.step)(label, model=model, key=key)
+        stats.name = label if written.name else ""
+        stats.place, stats.same = self.place(step), step.rows == "same"
         stage = Stage(step, stats, self._told.setdefault(self.key(step), set()))
         stage.stats.is_refreshed = self.is_refreshed(step)
         self.stages.append(stage)

@@ -35,7 +35,17 @@ class StepStats:
     n_cached: int = 0
     n_reasoning: int = 0
     cost: float | None = 0.0  # US dollars; None once a price is unknown
-    total: int | None = None  # rows that will come, if known
+    total: int | None = None  # rows that will enter, if known; of a training, its steps
+    name: str = ""  # that the user, or the verb that made the step, gave it
+    unit: str = "rows"  # what `rows` and `total` count
+    place: int = 0  # in the plan as it was written
+    same: bool = False  # whether as many rows leave the step as enter it
+    fed_by: StepStats | None = field(default=None, repr=False, compare=False)  # the step whose rows enter, where these come in batches
+    entered: int = 0  # rows in the batches that have begun, so that progress need not wait until these have walked through all steps
+    through: int = 0  # of them, those that the step is done with
+    given: int = 0  # rows that it made of these
+    requests: int = 0  # that were made, whoever answers them
+    lost: int = 0  # requests that failed
     model: str = ""
     is_refreshed: bool = False  # every request of it is asked anew
     key: str = ""  # of the step: what the lines of several runs have in common
@@ -87,6 +97,8 @@ class RunStats:
     failed_so_far: list[FailedRow] = field(default_factory=list)  # as they came
     trained: int = 0  # models trained in this run
     reused: int = 0  # step outputs and models found in the session
+    rows_reused: int = 0  # rows of these outputs
+    models_reused: int = 0
     models: dict[str, str] = field(default_factory=dict)  # key of a training step → key of its model
 
     def step(self, label: str, *, model: str = "", key: str = "") -> StepStats:

@@ -65,7 +65,7 @@ class Trainings:
         key = fingerprint((identity, digests, (trainer.kept_by_validation() or True) if step.has_validation else False))
         models = self._state.stores.models
         if (folder := models.find(key)) is not None:
-            self._state.stats.reused += 1
+            self._found()
             return Artefact(str(folder), key)
         self._may_train(step)
         if tables[0].height == 0:
@@ -74,7 +74,7 @@ class Trainings:
             await asyncio.sleep(POLL_S)
         try:
             if (folder := models.find(key)) is not None:
-                self._state.stats.reused += 1
+                self._found()
                 return Artefact(str(folder), key)
             async with self._one_at_a_time:  # each wants the whole machine
                 if fingerprint(await asyncio.to_thread(trainer.identity_fields)) != fingerprint(identity):
@@ -84,6 +84,10 @@ class Trainings:
             models.release(key)
         self._state.stats.trained += 1
         return Artefact(str(folder), key)
+
+    def _found(self) -> None:
+        self._state.stats.reused += 1
+        self._state.stats.models_reused += 1
 
     def _may_train(self, step: Train) -> None:  # noqa: ARG002  an estimate names it
         """Raise what speaks against a training, before it begins."""
@@ -99,6 +103,7 @@ class Trainings:
         for path, table in zip(paths, tables, strict=True):
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
         stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
+        stats.unit, stats.place = "steps", self._state.place(step)
 
         def progress(logged: Any) -> None:
             stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total

@@ -56,10 +56,12 @@ class OnRecord:
         return usage_frame(self.runs(), by)
 
     def summary(self) -> str:
-        """What this session object has done, in one line: calls, answers from the session, trainings, failed rows.
+        """What this session object has done, in one line: what it took from the session, calls, trainings, failed rows.
 
-        >>> dr.Session(None).summary()
-        '0 model calls, 0 answers from the session, trained nothing'
+        >>> with dr.Session(None) as session:
+        ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
+        ...     session.summary()
+        '1 model call, trained nothing'
         """
         return in_a_line(self._running.stats)
 

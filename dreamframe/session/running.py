@@ -15,6 +15,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
+from dreamframe.plan.rows_page import Shown
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -125,7 +126,7 @@ class Running:
     @contextmanager
     def shown(self, run: Run) -> Iterator[None]:
         """Show the progress of a run meanwhile."""
-        with Progress(run.stats, self._progress):
+        with Progress(run.stats, self._progress, purse=self.options.purse, hides=lambda text: run.state.redactor.text(text)):  # noqa: PLW0108  it learns of secrets when the run begins
             yield
 
     def at_hand(self, step: Step) -> pl.DataFrame:
@@ -188,7 +189,7 @@ class Running:
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         told = pl.DataFrame([{**f.as_dict(), "answer": f.failure.text} for f in failed], schema=FAILURE_SCHEMA)
-        return told.hstack(self._own_columns(step, failed)) if failed else told
+        return Shown.of(told.hstack(self._own_columns(step, failed)) if failed else told, failed=("error", "message"))
 
     def _own_columns(self, step: Step, failed: Sequence[FailedRow]) -> pl.DataFrame:
         """What the frame had of each failed row; nothing where its rows are not to be had any more, as those of a file that is gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_
 from dreamframe.session import folder as folders
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
+from dreamframe.session.page import session_html
 from dreamframe.session.records import failed_requests
 from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, step_of
@@ -109,8 +110,27 @@ class Session(OnRecord, Reports):
         """The stores, opened at first use. Raises SessionFormatError for a folder of a newer dreamframe."""
         return self._opening.stores
 
+    def use(self) -> Self:
+        """Make this the session of the whole process from here on, as a notebook or a REPL wants it: until another one is used, or `close()`.
+
+        A `with` of another session goes before it inside its block, in every thread. Raises what entering it would raise.
+
+        >>> session = dr.Session("./output").use()
+        >>> dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect().rows()
+        [('tea', 'tea')]
+        >>> session.close()
+        """
+        self.stores  # noqa: B018  a folder that cannot be used fails here
+        self._opening.hold()
+        before = active.use(self)
+        if isinstance(before, Session):
+            before._opening.let_go(is_left=True)
+        return self
+
     def close(self) -> None:
-        """Write what is pending and let go of the folder. A closed session opens again at its next use."""
+        """Write what is pending, let go of the folder, and end `use()`. A closed session opens again at its next use."""
+        if active.no_longer_use(self):
+            self._opening.let_go()
         self._opening.close()
 
     def __enter__(self) -> Session:
@@ -305,6 +325,9 @@ class Session(OnRecord, Reports):
 
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
+
+    def _repr_html_(self) -> str:
+        return session_html(self.folder, self._running.stats, summary=self.summary(), is_there=self._opening.is_there)
 
 
 active.open_with(Session)

@@ -40,5 +40,6 @@ def failed(runs: Sequence[RunStats]) -> int:
 def in_a_line(runs: Sequence[RunStats]) -> str:
     """What runs have done, in one line."""
     whole = RunStats(steps=[s for run in runs for s in run.steps])
-    whole.trained, whole.reused = sum(run.trained for run in runs), sum(run.reused for run in runs)
+    for count in ("trained", "reused", "rows_reused", "models_reused"):
+        setattr(whole, count, sum(getattr(run, count) for run in runs))
     return summary(whole, failed=failed(runs))

@@ -43,6 +43,9 @@ class Remote:
         found: Replies = await self._pipe.call("ask", self._number, asked)
         return found
 
+    def walks(self, place: int, n_in: int, n_out: int | None) -> None:
+        """The counts come with the rows."""
+
     def artefact(self, step: ModelStep) -> Artefact:
         return self._trained[id(step)]
 

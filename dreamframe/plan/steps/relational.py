@@ -55,6 +55,9 @@ class Relational(PolarsStep):
         """The expressions that may look at more than one row at a time."""
         return [e for e in self.expressions() if not is_separable(e)]
 
+    def n_out(self, *n_in: int | None) -> int | None:
+        return n_in[0] if n_in and self.verb in ("with_row_index", "reverse") else super().n_out(*n_in)
+
     def functions(self) -> object:
         return [super().functions(), *self._together]  # those with functions in them are among these
 

@@ -74,6 +74,7 @@ class RunAsking:
         found, as_of = self._answers.lookup(keys), self._answers.n_news
         asked = [(i, key) for i, (key, is_there) in enumerate(zip(keys, found["found"], strict=True)) if key is not None and not is_there]
         missing, n_skipped = [i for i, _ in asked], keys.count(None)
+        stats.requests += len(prompts)
         stats.skipped += n_skipped
         stats.cached += len(prompts) - len(missing) - n_skipped
         failures: dict[int, Failure] = {}
@@ -84,6 +85,7 @@ class RunAsking:
             requests = [Request(question, text, samples[i], key, stats) for (i, key), text in zip(asked, texts, strict=True)]
             failed = self._missing_offline(requests) if self._options.offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
+            stats.lost += len(failures)
             frame = self._answers.said(keys)
         else:
             frame = found.select(SAID)

@@ -94,12 +94,14 @@ async def through(segment: Segment, order: int, rows: pl.DataFrame, ctx: RunCont
     failures: list[tuple[int, int, Failure]] = []
     for place, step in enumerate(segment.steps):
         n_in = rows.height
+        ctx.walks(place, n_in, None)
         if isinstance(step, RowStep):
             own = BatchContext(ctx, step, place, order)
             rows = await _row_step(step, rows, own)
             failures += [(place, position, failure) for position, failure in own.failures.items()]
         elif isinstance(step, PolarsStep):
             rows = step.apply(rows.lazy()).collect(engine="in-memory")
+        ctx.walks(place, n_in, rows.height)
         counts.append((n_in, rows.height))
     return SegmentResult(rows, tuple(counts), tuple(failures))
 

@@ -65,6 +65,9 @@ class Looking:
         said = found.select(SAID)
         return Replies(said if question.form == "input" else as_read(said), failures, samples, keys)
 
+    def walks(self, place: int, n_in: int, n_out: int | None) -> None:
+        """Nobody watches."""
+
     def artefact(self, step: ModelStep) -> Artefact:
         return self.state.trained[self.state.key(step)]
 

@@ -16,9 +16,10 @@ STYLE = """<style>
 .df-why{font-size:13px;line-height:1.45;max-width:60em}
 .df-why h4{font-size:13px;margin:12px 0 4px}
 .df-why table{border-collapse:collapse;margin:4px 0;font-size:13px;line-height:1.45;color:inherit}
-.df-why td,.df-why th{text-align:left;vertical-align:top;padding:2px 12px 2px 0;border-bottom:1px solid #e3e7ec;font-weight:normal}
+.df-why td,.df-why th{text-align:left!important;vertical-align:top;padding:2px 12px 2px 0;border-bottom:1px solid #e3e7ec;font-weight:normal}
 .df-why th,.df-why .df-dim{color:#5f6b7a}
-.df-why pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none;padding:0;font-size:13px}
+.df-why pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;background:none;padding:0;font-size:13px}
+.df-why tbody tr{background:none!important}
 .df-why .df-model{background:#eef4ff}
 .df-why .df-failed{color:#b3261e}
 .df-why summary{cursor:pointer}

@@ -21,7 +21,8 @@ from rich.console import Console
 import dreamframe as dr
 from dreamframe.errors import DreamframeError
 from dreamframe.redaction.visible import in_line, visible
-from dreamframe.run.progress import render
+from dreamframe.run.board import Board
+from dreamframe.run.progress import drawn
 from dreamframe.run.stats import RunStats
 from dreamframe.testing import Echo, Scripted
 from tests.loopback.replies import error
@@ -144,7 +145,7 @@ def test_progress_shows_a_label_as_it_is(label: str) -> None:
     stats = RunStats()
     stats.step(label, model=label).logged = {"loss": 1.0}
     console = Console(file=io.StringIO(), width=300, force_terminal=False)
-    console.print(render(stats, 0.0))
+    console.print(drawn(Board(stats).look(0.0), 300, None))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count(in_line(label)) == 2
     assert raw(text.replace("\n", "")) == []

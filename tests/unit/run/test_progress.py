@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import pytest
 
 import dreamframe as dr
 from dreamframe.run import progress
-from dreamframe.run.progress import Progress, line
+from dreamframe.run.board import Board
+from dreamframe.run.progress import Progress, told
 from dreamframe.run.stats import RunStats, StepStats
 
-STATS = RunStats([StepStats("done", rows=9, total=9), StepStats("mood\x1b[2J", rows=3, asked=3, total=9, failed=1)])
+STATS = RunStats([StepStats("done", rows=9, rows_in=9, total=9), StepStats("mood\x1b[2J", rows=3, rows_in=3, asked=3, total=9, failed=1)])
 
 
-def told(how: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_for_a_while(how: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "TELL_EVERY_S", 0.01)
     with Progress(STATS, how):
         time.sleep(0.05)  # the clock of the lines is the machine's
@@ -28,7 +30,7 @@ def told(how: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_program_that_listens_gets_lines_on_the_librarys_logger(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="dreamframe"):
-        told(None, monkeypatch)
+        run_for_a_while(None, monkeypatch)
     assert {r.name for r in caplog.records} == {"dreamframe"}
     assert "3/9 rows" in caplog.records[0].message
     assert "done" not in caplog.records[0].message
@@ -37,15 +39,15 @@ def test_a_program_that_listens_gets_lines_on_the_librarys_logger(monkeypatch: p
 
 def test_a_program_that_does_not_listen_gets_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     with caplog.at_level(logging.WARNING):
-        told(None, monkeypatch)
+        run_for_a_while(None, monkeypatch)
     with caplog.at_level(logging.INFO, logger="dreamframe"):
-        told(False, monkeypatch)
+        run_for_a_while(False, monkeypatch)
     assert caplog.records == []
     assert capfd.readouterr().err == ""
 
 
 def test_a_run_that_has_let_no_row_through_says_that() -> None:
-    assert line(RunStats([StepStats("mood")]), 1.0) == "no row is through yet"
+    assert told(Board(RunStats([StepStats("mood")])).look(time.monotonic())) == "no row is through yet; in all 1 s"
 
 
 SCRIPT = """
@@ -69,26 +71,35 @@ def test_a_job_with_a_redirected_stderr_is_not_mute(how: str, says: bool, tmp_pa
     root = str(Path(dr.__file__).parents[1])
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": root})
     assert ("dreamframe: " in done.stderr) is says
-    assert ("cached" in done.stderr) is (how == "True")  # the head of the table at the end
+    assert ("  rows\n" in done.stderr) is (how == "True")  # the head of the table at the end
+    assert ("0 model calls · 1 s" in done.stderr) is says  # what it came to
 
 
 def test_a_training_counts_steps() -> None:
-    stats = RunStats([StepStats("sft", rows=1, total=3, started=0.0, logged={"loss": 1.5})])
-    assert line(stats, 2.0) == "sft  loss 1.500: 1/3 steps, 0.5 steps/s, 4 s left"
+    stats = RunStats([StepStats("sft", rows=1, total=3, unit="steps", started=0.0, logged={"loss": 1.5})])
+    assert told(Board(stats).look(2.0)).startswith("sft: 1/3 steps, 0.50 steps/s, loss 1.500, 4 s left; in all ")
 
 
-def test_a_notebook_without_widgets_gets_lines_without_a_warning_or_an_empty_field(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.setattr(progress, "SHOW_AFTER_S", 0)
-    monkeypatch.setattr(progress, "TELL_IN_NOTEBOOK_S", 0.01)
-    monkeypatch.setattr(progress, "is_watched", lambda: True)
-    monkeypatch.setattr(progress.log, "hasHandlers", lambda: False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with Progress(STATS, None):
-            time.sleep(0.3)  # the clock of the lines is the machine's
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("dreamframe: mood")
-    assert "3/9 rows" in err
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 34), (62, 24), (80, 9)])
+def test_a_terminal_shows_the_run_and_keeps_the_whole_table_at_its_end(width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "SHOW_AFTER_S", 0.01)
+    monkeypatch.setattr(progress, "EVERY_S", 0.01)
+    for name, value in {"COLUMNS": width, "LINES": height, "TERM": "xterm", "NO_COLOR": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    steps = [StepStats(f"a_step_of_the_plan_{i}", place=i, model="m", total=2_000, rows_in=1_000, asked=1_000) for i in range(10)]
+    with Progress(RunStats([*steps, *STATS.steps]), None):
+        time.sleep(0.4)  # the clock of the looks is the machine's
+    frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()))  # colours are nothing, moves end a line
+    assert "\x1b" not in frames
+    drawn = frames.split("\n")
+    assert max(len(line) for line in drawn) <= width
+    end = next(i for i, line in enumerate(drawn) if line.startswith("10,003 model calls, 1 row failed"))
+    assert sum(line.startswith("a_step") for line in drawn[end - 13 : end]) == 10
+    assert ("more: 1 done, " in frames) is (height == 9)

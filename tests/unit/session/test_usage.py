@@ -1,0 +1,20 @@
+"""What a session says that its runs have used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dreamframe as dr
+
+
+def test_the_summary_names_what_came_from_the_session(tmp_path: Path):
+    plan = dr.frame({"t": ["tea", "jam", "tea"]}).prompt(dr.testing.Echo(), "{t}", into="said")
+    with dr.Session(tmp_path) as first:
+        plan.collect()
+        assert first.summary() == "3 model calls, trained nothing"
+    with dr.Session(tmp_path) as again:
+        plan.collect()
+        assert again.summary() == "3 rows from the session, 0 model calls, trained nothing"
+    with dr.Session(tmp_path) as other:
+        plan.select("t").head(1).with_columns(n=1).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        assert other.summary() == "3 rows and 1 answer from the session, 0 model calls, trained nothing"
