@@ -40,8 +40,14 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
         "through a join": lambda: [three().join(asked(), on="v").drop("said", "n")],
         "failures that leave rows out stay": lambda: [rows().prompt(ECHO, "{t}", into="said", on_error="drop").select("v")],
     },
+    "filters_shared": {
+        "two filters of one prompt": lambda: [(both := asked()).filter(pl.col("v") > 1), both.filter(pl.col("t") == "a")],
+        "samples keep their numbers": lambda: [(both := asked(SAMPLED)).filter(pl.col("v") > 1, pl.col("n") > 0), both.rename({"n": "m"}).drop_nulls("t")],
+        "one that reads the answer alone wants all": lambda: [(both := asked()).filter(pl.col("v") > 1), both.filter(pl.col("n") > 1)],
+    },
     "cheap_first": {
         "a condition beside the model's": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("v") > 1))],
+        "a condition beside that of a column made of the answer": lambda: [asked().filter(pl.col("n") > 0, pl.col("v") > 1)],
         "one that may fail stays": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("t").cast(pl.Int64) > 1))],
     },
     "branch_taken": {

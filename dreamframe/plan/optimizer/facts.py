@@ -43,13 +43,14 @@ class Facts:
     place: Mapping[int, Step] = field(default_factory=dict)  # id of a step that rules made → the step of `plans` in whose place it is
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
     held: dict[tuple[str, int, int], Held] = field(default_factory=dict)  # where rules did nothing in this pass, by rule and ids of both steps
+    cut: dict[int, tuple[Step, Step | None]] = field(default_factory=dict)  # id of a step that several read → it, and what a rule makes of it for all
     _read: dict[Hashable, Readers] = field(default_factory=dict)
     _demand: list[Demand] = field(default_factory=list)  # one, as soon as somebody asked
     _streams: dict[int, Stream] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, over={}, held={}, _read={}, _demand=[])
+        return replace(self, plans=plans, place=place, over={}, held={}, cut={}, _read={}, _demand=[])
 
     def holds_back(self, rule: str, step: Step, below: Step, why: str) -> None:
         """Note why a rule leaves a step where it is, for explain(rules=True)."""
@@ -106,8 +107,8 @@ class Facts:
         return self._stream(step).asks_far
 
     def written(self, step: Step) -> frozenset[str]:
-        """The columns that row steps write in the stream that ends with a step."""
-        return self._stream(step).written
+        """The columns that row steps write in the stream that ends with a step, and those that are computed from what models say."""
+        return self._stream(step).written | self._demanded().asked(self.place.get(id(step), step))
 
     def _stream(self, step: Step) -> Stream:
         """All three; every step is looked at once, however many rules ask at however many steps."""

@@ -58,6 +58,7 @@ PLANS: dict[str, tuple[Plan, int, *tuple[str, ...]]] = {
         lambda rows, said, m: dr.concat([said, rows.head(100).prompt(m, "And {t}", into="said")]).filter(pl.col("g") == 3),
         210,
     ),
+    "two filters of one prompt": (lambda rows, said, m: dr.concat([said.filter(pl.col("g") == 3), said.filter(pl.col("g") == 4, pl.col("i") < 900)]), 290),
     "filter by a mean": (lambda rows, said, m: said.filter(pl.col("i") > pl.col("i").mean() + 900), 100),
     "filter by the greatest of each group": (lambda rows, said, m: said.filter(pl.col("i") == pl.col("i").max().over("g")), 10),
     "filter by a list": (lambda rows, said, m: said.filter(pl.col("i").is_in([4, 8])), 2),
