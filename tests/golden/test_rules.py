@@ -55,6 +55,12 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
         "samples keep their numbers": lambda: [rows().select(x=pl.when(pl.col("v") > 1).then(dr.prompt(SAMPLED, "{t}")))],
         "failures that leave rows out stay": lambda: [rows().with_columns(x=pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}", on_error="drop")))],
     },
+    "limit_behind": {
+        "the first rows in reverse": lambda: [asked().reverse().head(1)],
+        "the first of several inputs": lambda: [dr.concat([asked(), rows().prompt(SAMPLED, "{t}").select("v"), asked()], how="diagonal").head(3)],
+        "an input of which nobody knows": lambda: [dr.concat([asked().filter(pl.col("n") > 1), asked()]).head(1)],
+        "the last rows of several inputs stay": lambda: [dr.concat([asked(), asked(SAMPLED)]).tail(1)],
+    },
     "limit_down": {
         "a limit over a prompt": lambda: [asked().head(1)],
         "a slice over samples stays": lambda: [asked(SAMPLED).slice(1, 1)],
