@@ -38,6 +38,10 @@ class Demand:
         """The columns of a step that somebody reads; None for all, and for a step that is not in the plans."""
         return self._needed.get(id(step))
 
+    def asked(self, step: Step) -> Columns:
+        """The columns of a step that models write, or that are computed from such."""
+        return self._asked.get(id(step), NONE)
+
     def idle(self, step: Step) -> Columns:
         """The columns that a step of polars computes from those of models, and that nobody reads: it may make nulls of them."""
         needed = self.needed(step)
