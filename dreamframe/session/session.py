@@ -21,9 +21,9 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
+from dreamframe.session.notebook import session_html
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
-from dreamframe.session.page import session_html
 from dreamframe.session.records import failed_requests
 from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, step_of
