@@ -124,8 +124,7 @@ class Relational(PolarsStep):
         match self.verb:
             case "aggregate":  # group_by(keys).agg(values); the groups in order of first appearance
                 keys, values = self.args
-                grouped = frames[0].group_by(list(keys), maintain_order=True)
-                return grouped.agg(list(values))
+                return frames[0].group_by(list(keys), maintain_order=True).agg(list(values))
             case "concat":
                 return pl.concat(list(frames), **options)
             case "unpivot":  # in one piece: polars' streams mix the columns' rows

@@ -72,7 +72,7 @@ def test_a_job_with_a_redirected_stderr_is_not_mute(how: str, says: bool, tmp_pa
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": root})
     assert ("dreamframe: " in done.stderr) is says
     assert ("  rows\n" in done.stderr) is (how == "True")  # the head of the table at the end
-    assert ("0 model calls · 1 s" in done.stderr) is says  # what it came to
+    assert bool(re.search(r"0 model calls · \d+ s", done.stderr)) is says  # what it came to
 
 
 def test_a_training_counts_steps() -> None:
