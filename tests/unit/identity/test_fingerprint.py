@@ -376,3 +376,16 @@ def replace_function(step: Any) -> Any:
 
     edited.__qualname__ = reads_held.__qualname__
     return replace(step, function=dr.versioned(edited, version=1))
+
+
+def test_constants_that_somebody_put_into_a_function_count() -> None:
+    def made(constant: object) -> object:
+        def function() -> int:
+            return 1
+
+        function.__code__ = function.__code__.replace(co_consts=(*function.__code__.co_consts, constant))
+        return function
+
+    found = [fingerprint(made(constant)) for constant in ([1], [2], 1, True, 1.0, (1,), (True,))]
+    assert len(set(found)) == len(found)
+    assert fingerprint(made([1])) == found[0]
