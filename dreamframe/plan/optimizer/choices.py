@@ -25,7 +25,7 @@ UNTYPED = re.compile(r"dyn (int|float)")  # a number in a key of a sort, of whic
 WANTED = "it is wanted whole"
 OWN = "it reads what its own verb made"  # which nobody expects it to pass
 CUT: Mapping[str, Sequence[int]] = {"inner": (0, 1), "left": (1,), "right": (0,)}  # the inputs of joins that lose the rows without a partner
-MOST_NESTED = 16  # steps that put rows below one another, each above the next, that a choice passes at once
+MOST_GATES = 16  # joins, sorts and their like that a choice passes, for the same reason as below
 MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
 
 
@@ -128,11 +128,14 @@ class _Way:
         self.choice = choice
         self._reads: frozenset[str] = choice.reads if over is None else over._reads
         self._may_fail: bool = choice.may_fail if over is None else over._may_fail
-        self._nested: int = 0 if over is None else over._nested + 1
+        self._gates: int = 0 if over is None else over._gates  # that it has passed
+        self._is_in_branches = False  # whether a rule has put the choice there before
+        self._is_lost = False  # whether a rule cannot see if it has put the choice there before
         self._passed: list[tuple[Step, int]] = []  # they stay above it, highest first; and which of their inputs it goes to
         self._numbers: list[Step] = []  # those that number rows or samples, and stay below it
         self._carried: list[Step] = [] if over is None else [*over._carried]  # those that make what it reads out of other columns, highest first
         self._best: tuple[list[tuple[Step, int]], list[Step], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
+        self.at = 0  # which input of the last step it goes to
         self.end: Step | None = None  # the first step that it has not passed
         self._branches: Step | None = None  # rows below one another, out of each of which it has chosen
 
@@ -141,13 +144,13 @@ class _Way:
         """Whether a step that asks was passed."""
         return self._best is not None or self._branches is not None
 
-    @property
-    def at(self) -> int:
-        """Which input of the last step it goes to."""
-        return self._passed[-1][1] if self._passed else 0
-
     def why_not(self, step: Step, facts: Facts) -> str:
         """Pass a step, if every row that is left gets from it what it gets now. Else the reason that it does not; empty where it was passed."""
+        self._gates += is_gate(step)
+        self.at = 0
+        if self._gates > MOST_GATES:
+            self._is_lost = self.choice.is_added
+            return f"it is behind {MOST_GATES} joins, sorts and their like"
         if isinstance(step, Concat):
             is_open = self.choice.is_by_row and not self._numbers and branches_of(step, self._reads)
             return "" if is_open and all(map(self._is_clear, step.inputs)) else "it puts rows of several inputs together"
@@ -157,6 +160,7 @@ class _Way:
         if why := self._why_other_rows(step, ways):
             return why
         at, names = self._best_way(step, ways, facts)
+        self.at = at
         if not self._is_clear(step.inputs[at]):
             return "a column that the condition is made of has the name of another below it"
         if all(names.get(column) == column for column in self._reads):
@@ -234,14 +238,12 @@ class _Way:
     def ends_in(self, step: Concat, facts: Facts) -> None:
         """Choose out of each of the inputs whose rows are below one another."""
         branches: list[Step] = []
-        is_deep = self._nested == MOST_NESTED  # from there it goes on by itself
-        is_of_use = is_deep and not self.choice.is_added
+        is_of_use = False
         for at, below in enumerate(step.inputs):
             way = _Way(self.choice, self)
-            if is_deep:
-                way.end = below
-            else:
-                _walk(way, below, step, facts, at=at)
+            _walk(way, below, step, facts, at=at)
+            self._is_lost |= way._is_lost
+            self._is_in_branches |= way.is_there
             made = way.rebuilt()
             is_of_use |= made is not None
             if made is None:
@@ -264,7 +266,7 @@ class _Way:
         if not self.choice.is_added:
             return False
         node = self.end
-        if any(_is_same(step, self.choice) for step, _ in self._passed):
+        if self._is_in_branches or any(_is_same(step, self.choice) for step, _ in self._passed):
             return True
         while node is not None and not _is_same(node, self.choice):
             goes_on = node.is_streamed or (isinstance(node, Join) and node.how in ("semi", "anti")) or (is_gate(node) and len(node.inputs) == 1)
@@ -273,6 +275,8 @@ class _Way:
 
     def rebuilt(self) -> Step | None:
         """The choice below the last step that asks something, and all that it passed above it; None if it passed nothing of the kind."""
+        if self._is_lost:
+            return None
         if self._branches is not None:
             passed, made = self._passed, self._branches
         elif self._best is None:

@@ -27,6 +27,8 @@ Rule = Callable[[Step, Facts], Step | None]
 RULES: tuple[Rule, ...] = (
     unread_dropped, filters_shared, cheap_first, branch_taken, limit_behind, limit_down, choices_down, partners_first, ends_early,
 )  # fmt: skip
+ADDING: tuple[Rule, ...] = (filters_shared, limit_behind, partners_first)  # they add steps, and see only as far as they may whether those are there
+MOST_USES = 3  # of a rule that adds steps, in the place of one that was written
 LEARNT = "filters_ordered"  # no rule over plans: which of several conditions is asked first is learnt while they run
 Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
 LEAST_PASSES = 100  # over a plan, before rules count as never ending
@@ -113,6 +115,7 @@ class _Work:
         self._written = {id(node): node for plan in plans for node in plan.walk()}
         self._made: dict[int, tuple[Step, Step]] = {}  # id of a step that a rule made → it, and the step in whose place the rule worked
         self._numbers: dict[int, int] = {id_: n for n, id_ in enumerate(self._written)}  # by id of a step; equal ones that rules made are one
+        self._uses: dict[tuple[Rule, int], int] = {}  # rule and id of a written step → how often the rule was used in its place
         self._same: dict[Hashable, Step] = {}  # shape of a step that rules made → the first of that shape
 
     def passed(self, plans: Sequence[Step]) -> tuple[Step, ...]:
@@ -142,7 +145,12 @@ class _Work:
         place[id(step)] = node
         been = {id(step)}
         for rule in self._rules:
+            use = (rule, id(self._origin_of(step))) if rule in ADDING else None
+            if use and self._uses.get(use, 0) == MOST_USES:
+                continue
             if (made := rule(step, facts)) is not None and made is not step:
+                if use:
+                    self._uses[use] = self._uses.get(use, 0) + 1
                 self.trace.append(Applied(getattr(rule, "__name__", str(rule)), step, made))
                 waiting = [made]
                 while waiting:  # what is below the step was there before

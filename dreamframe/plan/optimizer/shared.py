@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import and_, or_
+from operator import and_
 
 import polars as pl
 
@@ -36,7 +36,7 @@ def _cut(shared: Step, facts: Facts) -> Step | None:
     conditions = [c for c in found if c is not None]
     if not conditions or len(conditions) < len(found):
         return None
-    kept = reduce(or_, sorted((c.fill_null(value=False) for c in conditions), key=str))
+    kept = pl.any_horizontal(sorted((c.fill_null(value=False) for c in conditions), key=str))
     union = Choice(
         (relational("filter", inputs=(shared,), args=(kept,)),),
         frozenset(root_names(kept)),
