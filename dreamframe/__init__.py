@@ -95,6 +95,8 @@ __version__ = "0.1.0"
 if not TYPE_CHECKING:  # with it, type checkers would take every name for one
 
     def __getattr__(name: str) -> Any:
+        if name.startswith("_"):  # asked for by inspect, doctest and pytest, of every module: no near miss is looked for
+            raise AttributeError(f"module 'dreamframe' has no attribute {name!r}", name=name)
         if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
             raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
         if found is None:

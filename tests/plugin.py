@@ -85,13 +85,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("models")}
     items.sort(key=lambda item: item.path not in long)  # the long files first, so that no worker is left with one when the others are done
-    needing = [item for item in items if item.get_closest_marker("gpu")]
-    if needing:
-        import torch
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch  # by the one process that has such a test
 
         if not torch.cuda.is_available():
-            for item in needing:
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+            pytest.skip("needs a CUDA device")
 
 
 def pytest_collection_finish() -> None:

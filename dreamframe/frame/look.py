@@ -37,7 +37,7 @@ class LookVerbs(Verbs):
         >>> dr.frame({"a": [1]}).schema
         Schema([('a', Int64)])
         """
-        return self.step.schema
+        return self.step.schema.copy()
 
     @property
     def columns(self) -> list[str]:
@@ -90,7 +90,7 @@ class LookVerbs(Verbs):
         >>> dr.frame({"a": [1]}).collect_schema()
         Schema([('a', Int64)])
         """
-        return self.step.schema
+        return self.step.schema.copy()
 
     def show_graph(self, *, format: Literal["dot", "svg"] = "dot", optimized: Optimize = False, cost: bool = False) -> str:
         """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz. `optimized` and `cost` as of `explain`.

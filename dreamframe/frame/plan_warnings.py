@@ -46,8 +46,8 @@ def warn_of_prompt(prompt: Prompt, *, step: str, below: Step | None = None, valu
 
     `below` is the step whose rows are asked about; None where it is not known yet. The rows of `dr.generate` have no column to read.
     """
-    columns = [] if below is None else [c for c in below.schema if not c.startswith("__")]
     if not prompt.columns and (below is None or SAMPLE not in below.schema):
+        columns = [] if below is None else [c for c in below.schema if not c.startswith("__")]
         have = f" ({listed(columns)})" if columns else ""
         warn(
             f"{step}: the prompt reads no column{have}, so every row is asked the same: {prompt.summary}. Write {{name}} where a column's text belongs, in "

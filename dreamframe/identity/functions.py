@@ -14,7 +14,7 @@ import importlib.util
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +30,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}".encode()  # byteco
 DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType, types.MethodDescriptorType)
 MISSING = object()
 LOADS_OUTER = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+PLAIN = {type(None), bool, int, float, complex, str, bytes, type(Ellipsis)}
 LOADS_CELL = ("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF")
 
 
@@ -142,21 +143,59 @@ class Read(NamedTuple):
     chain: Chain
 
 
+class Written(NamedTuple):
+    """What a code object is by itself, whatever its names stand for."""
+
+    pieces: tuple[bytes, ...]  # its shape, the names in it, its instructions, its table of exceptions
+    constants: tuple[bytes | None, ...]  # None: one that may hold more than itself
+    steps: tuple[tuple[str, Any], ...]
+    reads: tuple[Read, ...] | None  # None where it imports: what it reads depends on where it stands
+    asks_names: bool
+
+
 def of_code(code: types.CodeType, names: Names, walk: Walk) -> bytes:
     """A code object: its instructions and constants, and the values of the names that it takes from outside."""
+    written = _written(code)
+    imports, bound = _imports(written.steps, names.scope) if written.reads is None else ([], {})
+    imported = {**names.imported, **bound}
+    constants = [
+        made if made is not None else of_code(c, names.within(c, imported), walk) if isinstance(c, types.CodeType) else walk.bytes_of(c)
+        for c, made in zip(code.co_consts, written.constants, strict=True)
+    ]
+    if not (walk.is_lasting or code.co_qualname.startswith("__create_fn__.")):  # what dataclasses wrote
+        _notice(code, written, walk)
+    found = sorted({*imports, *_reads(written.steps, imported)}) if imported or written.reads is None else written.reads
+    reads = [tagged("read", f"{r.kind} {'.'.join(r.chain)}".encode(), _value(r, names._replace(imported=imported), walk)) for r in found]
+    added = [] if walk.is_lasting else [walk.inside(name, v) for name, v in _unseen(code, names)]
+    return tagged("code", *written.pieces, *constants, *reads, *added)
+
+
+def _written(code: types.CodeType) -> Written:
+    """Taken apart once: a code object never changes, and equal ones say the same."""
+    try:
+        return _taken_apart(code)
+    except TypeError:  # somebody put a constant into it that has no hash
+        return _taken_apart.__wrapped__(code)
+
+
+@functools.lru_cache(maxsize=4096)
+def _taken_apart(code: types.CodeType) -> Written:
     shape = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
     spelled = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-    steps = list(_steps(code))
-    imports, bound = _imports(steps, names.scope)
-    imported = {**names.imported, **bound}
-    constants = [of_code(c, names.within(c, imported), walk) if isinstance(c, types.CodeType) else walk.bytes_of(c) for c in code.co_consts]
-    if not (walk.is_lasting or code.co_qualname.startswith("__create_fn__.")):  # what dataclasses wrote
-        _notice(code, steps, walk)
-    found = sorted({*imports, *_reads(steps, imported)})
-    reads = [tagged("read", f"{r.kind} {'.'.join(r.chain)}".encode(), _value(r, names._replace(imported=imported), walk)) for r in found]
-    table = getattr(code, "co_exceptiontable", b"")
-    added = [] if walk.is_lasting else [walk.inside(name, v) for name, v in _unseen(code, names)]
-    return tagged("code", walk.bytes_of(shape), walk.bytes_of(spelled), code.co_code, table, *constants, *reads, *added)
+    walk, steps = Walk(), tuple(_steps(code))
+    return Written(
+        pieces=(walk.bytes_of(shape), walk.bytes_of(spelled), code.co_code, getattr(code, "co_exceptiontable", b"")),
+        constants=tuple(walk.bytes_of(c) if _is_plain(c) else None for c in code.co_consts),
+        steps=steps,
+        reads=None if any(op == "IMPORT_NAME" for op, _ in steps) else tuple(sorted({*_reads(steps, {})})),
+        asks_names=any(op in ("LOAD_ATTR", "LOAD_METHOD") and arg in hidden_code.TELLING_NAMES for op, arg in steps),
+    )
+
+
+def _is_plain(constant: object) -> bool:
+    """Whether a constant is nothing but its value."""
+    kind = type(constant)
+    return kind in PLAIN or (kind in (tuple, frozenset) and all(map(_is_plain, constant)))  # type: ignore[call-overload]
 
 
 def _unseen(code: types.CodeType, names: Names) -> Iterator[tuple[str, object]]:
@@ -165,13 +204,12 @@ def _unseen(code: types.CodeType, names: Names) -> Iterator[tuple[str, object]]:
     yield from ((name, names.scope[name]) for name in named_in_texts(code, names.scope))
 
 
-def _notice(code: types.CodeType, steps: list[tuple[str, Any]], walk: Walk) -> None:
+def _notice(code: types.CodeType, written: Written, walk: Walk) -> None:
     """What names alone tell, whatever they are read of."""
     names = set(code.co_names)
     if (hidden := sorted(names & hidden_code.ATTRIBUTES)) and not walk.is_lenient:
         walk.hide(hidden[0], hidden_code.CODE)
-    walk.seen.asks_names |= any(op in ("LOAD_ATTR", "LOAD_METHOD") and arg in hidden_code.TELLING_NAMES for op, arg in steps)
-    walk.seen.asks_names |= not names.isdisjoint(hidden_code.TELLING_FUNCTIONS)
+    walk.seen.asks_names |= written.asks_names or not names.isdisjoint(hidden_code.TELLING_FUNCTIONS)
     walk.seen.reads_files |= not names.isdisjoint(hidden_code.FILE_ATTRIBUTES) and not walk.is_lenient
 
 
@@ -184,7 +222,7 @@ def _steps(code: types.CodeType) -> Iterator[tuple[str, Any]]:
             yield i.opname, i.argval
 
 
-def _imports(steps: list[tuple[str, Any]], scope: Mapping[str, object]) -> tuple[list[Read], dict[str, frozenset[Chain]]]:
+def _imports(steps: Sequence[tuple[str, Any]], scope: Mapping[str, object]) -> tuple[list[Read], dict[str, frozenset[Chain]]]:
     """What a code object imports, and the variables that stand for it: the module, or the module and a name in it."""
     reads: list[Read] = []
     bound: dict[str, frozenset[Chain]] = {}
@@ -213,7 +251,7 @@ def _absolute(name: str, level: Any, scope: Mapping[str, object]) -> str:
     return importlib.util.resolve_name("." * level + name, str(package))
 
 
-def _reads(steps: list[tuple[str, Any]], imported: Mapping[str, object]) -> Iterator[Read]:
+def _reads(steps: Sequence[tuple[str, Any]], imported: Mapping[str, object]) -> Iterator[Read]:
     kind = ""
     chain: list[str] = []
     for op, arg in steps:

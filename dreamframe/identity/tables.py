@@ -54,7 +54,7 @@ def _feed(digest: Any, values: pl.Series) -> None:
     if n_nulls:
         digest.update(memory(values.is_not_null().cast(pl.UInt8)))
     if isinstance(kind, pl.Boolean):
-        digest.update(memory(values.fill_null(value=False).cast(pl.UInt8)))
+        digest.update(memory((values.fill_null(value=False) if n_nulls else values).cast(pl.UInt8)))
     elif isinstance(kind, pl.Struct):
         for child in values.struct.unnest().iter_columns():
             _feed(digest, child)
@@ -64,7 +64,8 @@ def _feed(digest: Any, values: pl.Series) -> None:
         digest.update(memory(values.list.len().fill_null(0).cast(pl.Int64)))
         _feed(digest, values.explode(empty_as_null=False, keep_nulls=False))
     elif isinstance(kind, pl.String | pl.Binary):
-        _feed_text(digest, values.cast(pl.Binary).fill_null(b""))
+        texts = values.cast(pl.Binary)
+        _feed_text(digest, texts.fill_null(b"") if n_nulls else texts)
     else:
         digest.update(memory(_canonical_numbers(values)))
     return None
@@ -82,7 +83,7 @@ def _canonical_numbers(values: pl.Series) -> pl.Series:
         values = values.to_physical()
     if isinstance(values.dtype, pl.Float32 | pl.Float64) and values.is_nan().any():
         values = values.fill_nan(math.nan)
-    return values.fill_null(0)
+    return values.fill_null(0) if values.null_count() else values
 
 
 def answer_keys(prefix: bytes, prompts: pl.Series | Iterable[str | None], samples: Sequence[int]) -> list[bytes | None]:

@@ -5,4 +5,5 @@ from __future__ import annotations
 
 def tagged(tag: str, *pieces: bytes) -> bytes:
     """A type tag, the count of pieces, and each piece after its length."""
-    return b"".join([tag.encode(), b"(%d" % len(pieces), *(b" %d:" % len(p) + p for p in pieces), b")"])
+    made = b"%b(%d" % (tag.encode(), len(pieces))
+    return b"".join([made, *[b" %d:%b" % (len(p), p) for p in pieces], b")"])

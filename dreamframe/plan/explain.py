@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
+from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
 from dreamframe.plan.hidden import ONLY, readable
 from dreamframe.plan.optimizer.order import model_filters
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import RoundsStep, Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import in_line
 
@@ -74,9 +75,20 @@ def rules_text(made: Optimised) -> str:
     uses = [f"  {use.rule}: {whole_line(use.step)} → {whole_line(use.made)}" for use in made.trace]
     done = ["rules, in the order in which they were used:", *uses] if uses else ["rules: none was used"]
     kept = [f"  {h.rule}: {_named(h.step)}{'' if h.below is h.step else f' not below {_named(h.below)}'}: {h.why}" for h in made.held]
-    if learnt := [_named(one.prompt) for plan in made.plans for one in model_filters(plan.walk())]:
+    if learnt := [_named(one.prompt) for plan in made.plans for one in model_filters(plan.walk()) if id(one.prompt) not in _in_rounds(plan)]:
         done.append(f"  filters_ordered: which of {', '.join(learnt)} is asked first is learnt from the first rows, while the plan runs")
     return "\n".join([*done, *(["not used, since rows, numbers of samples or errors would be others:", *dict.fromkeys(kept)] if kept else [])])
+
+
+def _in_rounds(plan: Step) -> set[int]:
+    """Ids of the steps that a limit runs in rounds until it has its rows: those keep their order."""
+    found: set[int] = set()
+    for node in plan.walk():
+        below = node.inputs[0] if isinstance(node, RoundsStep) else None
+        while below is not None and below.is_streamed and id(below) not in found:
+            found.add(id(below))
+            below = below.inputs[0]
+    return found
 
 
 def _named(step: Step) -> str:
@@ -131,3 +143,10 @@ def plan_dot(step: Step, *, note: Callable[[Step], str] = lambda _: "") -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def prompt_texts(node: Step, hides: Redactor) -> dict[str, str]:
+    """What a step says to its model: the texts of its system prompt and its prompt, as they stand in the plan, without secrets."""
+    prompt = getattr(node, "prompt", None)
+    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
+    return {name: hides.text(text) for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Container
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.explain import drawn, plan_text, rules_text, whole_line
+from dreamframe.plan.explain import drawn, plan_text, prompt_texts, rules_text, whole_line
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
@@ -33,13 +32,21 @@ STYLE = f"""<style>
 
 
 class Explained(str):
-    """What `explain` says: a text, that a notebook shows as a page with the prompts folded."""
+    """What `explain` says: a text, that a notebook shows as a page with the prompts folded. The page is made when it is shown."""
 
-    __slots__ = ("page",)
-    page: str
+    __slots__ = ("_drawn",)
+    _drawn: Callable[[], str]
+
+    def __new__(cls, text: str, drawn: Callable[[], str]) -> Explained:
+        made = super().__new__(cls, text)
+        made._drawn = drawn
+        return made
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)  # another process has the text
 
     def _repr_html_(self) -> str:
-        return self.page
+        return self._drawn()
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002  IPython calls it so
         printer.text(str(self))
@@ -53,12 +60,14 @@ def explained(looked: Looked, *, rules: bool = False) -> Explained:
     parts += [repr(cost)] if cost is not None else []
     used = rules_text(looked.made) if rules and looked.made is not None else ""
     parts += [used] if used else []
-    made = Explained("\n\n".join(parts))
-    lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
-    below = "".join(f'<div class="below">{html.escape(visible(line))}</div>' for line in lines)
-    folded = f"<details><summary>rules</summary><pre>{html.escape(visible(used))}</pre></details>" if used else ""
-    made.page = f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note, looked.helpers)}{below}{folded}</div>'
-    return made
+
+    def page() -> str:
+        lines = [*looked.told, *(() if cost is None else (cost.total, *cost.notes))]
+        below = "".join(f'<div class="below">{html.escape(visible(line))}</div>' for line in lines)
+        folded = f"<details><summary>rules</summary><pre>{html.escape(visible(used))}</pre></details>" if used else ""
+        return f'<div class="dreamframe">{STYLE}{steps_html(plan, looked.note, looked.helpers)}{below}{folded}</div>'
+
+    return Explained("\n\n".join(parts), page)
 
 
 def frame_html(step: Step) -> str:
@@ -99,7 +108,5 @@ def steps_html(step: Step, note: Callable[[Step], str] = lambda _: "", helpers: 
 
 def _prompts(node: Step, hides: Redactor) -> str:
     """What a step says to its model: the texts of its prompt and its system prompt, as they stand in the plan."""
-    prompt = getattr(node, "prompt", None)
-    held = {f.name: getattr(prompt, f.name) for f in fields(prompt)} if is_dataclass(prompt) else {}
-    texts = {name: text for name, text in {"system": getattr(node, "system", None), **held}.items() if isinstance(text, str) and text}
-    return "".join(f"<dt>{html.escape(in_line(name))}</dt><dd><pre>{html.escape(visible(hides.text(text)))}</pre></dd>" for name, text in texts.items())
+    texts = prompt_texts(node, hides).items()
+    return "".join(f"<dt>{html.escape(in_line(name))}</dt><dd><pre>{html.escape(visible(text))}</pre></dd>" for name, text in texts)

@@ -26,12 +26,17 @@ def stands_in(step: Step, text: str) -> bool:
 
 def _records(steps: Iterable[Step]) -> list[Any]:
     nodes = {id(node): node for step in steps for node in step.walk()}
-    return list({id(r): r for node in nodes.values() for r in records_in(node)}.values())
+    met: dict[int, int] = {}
+    return list({id(r): r for node in nodes.values() for r in records_in(node, met)}.values())
 
 
-def records_in(value: Any, depth: int = 0) -> Iterator[Any]:
-    """A step and the records inside it, however deep; not other steps, which the walk visits."""
+def records_in(value: Any, met: dict[int, int], depth: int = 0) -> Iterator[Any]:
+    """A step and the records inside it, however deep; not other steps, which the walk visits. `met`: ids of records that were looked into, and how deep
+    they stood: the thousand steps of a plan may hold one model."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if met.get(id(value), DEEPEST + 1) <= depth:
+            return
+        met[id(value)] = depth
         yield value
         inner: Iterable[Any] = (getattr(value, f.name, None) for f in dataclasses.fields(value) if f.name not in ("inputs", "data"))
     elif isinstance(value, dict):
@@ -43,4 +48,4 @@ def records_in(value: Any, depth: int = 0) -> Iterator[Any]:
     if depth < DEEPEST:
         for held in inner:
             if isinstance(held, (dict, tuple, list)) or (dataclasses.is_dataclass(held) and not isinstance(held, (Step, Secret))):
-                yield from records_in(held, depth + 1)
+                yield from records_in(held, met, depth + 1)

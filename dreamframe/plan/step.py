@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError, one_of
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, SettingError, one_of
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
-from dreamframe.redaction.visible import HALF
+from dreamframe.plan.schemas import are_same, check_names
 
 if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
-RENAME = "Give it another name where the rows come from, e.g. rename({...}) of a polars frame, or new_columns= of scan_csv."
 OnError = Literal["raise", "null", "drop"]
 ON_ERROR: tuple[OnError, ...] = ("raise", "null", "drop")  # what becomes of a row that fails
 Rows = Literal["same", "fewer", "other"]
@@ -78,7 +77,7 @@ class Step(ABC):
         """Names and types of the columns this step gives."""
         self.check()
         made = self.output_schema()
-        check_names(made, step=self.label)
+        check_names(made, of=self.inputs[0].schema if self.inputs else {}, step=self.label)
         return made
 
     def check(self) -> None:
@@ -95,7 +94,7 @@ class Step(ABC):
 
     def adds(self, *columns: str) -> None:
         """Raise DuplicateColumnError where a new column exists already or is named twice."""
-        have = self.inputs[0].schema.names()
+        have = self.inputs[0].schema
         for i, column in enumerate(columns):
             need_name(column, step=self.where)
             if column in have or column in columns[:i]:
@@ -263,7 +262,8 @@ class Step(ABC):
 
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
         """The columns it gives over other inputs; None where that is to be found out and checked. Here: over inputs of the same columns, the same."""
-        return self.schema if [i.schema for i in inputs] == [i.schema for i in self.inputs] else None
+        has_same = len(inputs) == len(self.inputs) and all(are_same(a.schema, b.schema) for a, b in zip(inputs, self.inputs, strict=True))
+        return self.schema if has_same else None
 
 
 def need_name(column: object, *, step: str) -> None:
@@ -276,27 +276,6 @@ def kept_columns(step: Step) -> dict[str, str]:
     """What `passes` says of a step that only adds columns, or only takes some away: those of the input's names and types are the input's."""
     have = step.inputs[0].schema
     return {c: c for c, dtype in step.schema.items() if have.get(c) == dtype}
-
-
-def check_names(schema: pl.Schema, *, step: str) -> None:
-    """Raise PlanError for names that no column can have: a NUL ends the process where Arrow takes names over, and patterns are many columns to polars."""
-    for name, dtype in schema.items():
-        if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):
-            raise PlanError(f"{step}: the name {found!r} holds a NUL character, which no column or field can be called. {RENAME}")
-        if HALF.search(name):
-            raise PlanError(f"{step}: the name {name!r} holds half of a surrogate pair, which no column can be called. {RENAME}")
-        if name == "*" or (name.startswith("^") and name.endswith("$") and len(name) > 1):
-            raise PlanError(f"{step}: a column is called {name!r}, which polars reads as a pattern for many columns. {RENAME}")
-
-
-def _with_nul(name: str, dtype: Any) -> str:
-    """The first name with a NUL: a column's own, or that of a field inside it; empty where there is none."""
-    if "\0" in name:
-        return name
-    if isinstance(dtype, pl.Struct):
-        return next((found for f in dtype.fields if (found := _with_nul(f.name, f.dtype))), "")
-    inner = [getattr(dtype, part) for part in ("inner", "key", "value") if hasattr(dtype, part)]
-    return next((found for i in inner if (found := _with_nul("", i))), "")
 
 
 @step

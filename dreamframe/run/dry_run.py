@@ -41,6 +41,10 @@ class Kept(StepOutputs):
     def keeps(self) -> bool:
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        return self._outputs.is_empty
+
     def has(self, key: str) -> bool:
         return key not in self._hidden and self._outputs.has(key)
 

@@ -31,7 +31,9 @@ class Outputs:
 
     def is_stored(self, step: Step) -> bool:
         """Whether the output of a step is there. Reads no rows."""
-        if isinstance(step, (Source, ModelStep)) or not self._state.worth.is_kept(step):
+        if isinstance(step, (Source, ModelStep)) or (not self._finds and self._state.stores.steps.is_empty):  # then no key is made
+            return False
+        if not self._state.worth.is_kept(step):
             return False
         key = self._state.key(step)
         return self._finds[key] is not None if key in self._finds else self._state.stores.steps.has(key)

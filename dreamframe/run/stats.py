@@ -10,7 +10,7 @@ from dreamframe.models.request import Completion, Failure
 from dreamframe.plan.hidden import readable
 
 STEP_EVENT = (
-    *("key", "label", "model", "rows_in", "rows", "errors"),
+    *("key", "label", "model", "rows_in", "rows", "total", "errors"),
     *("asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning", "cost"),
 )
 

@@ -70,7 +70,7 @@ def diff(here: Stores, there: Stores) -> SessionDiff:
     rows = [pl.DataFrame(schema=ROWS)]
     for new, old in pairs:
         steps += differences(new["plan"], old["plan"])
-        rows.append(_flipped(readable(str(new.get("label"))), _table(here, new), _table(there, old)))
+        rows.append(flipped(readable(str(new.get("label"))), _table(here, new), _table(there, old)))
     return SessionDiff(
         steps=list(dict.fromkeys(steps)),
         only_here=[_named(r) for r in only_here],
@@ -104,7 +104,7 @@ def _table(stores: Stores, record: Record) -> pl.DataFrame:
     return pl.DataFrame() if stored is None else stored.rows()
 
 
-def _flipped(output: str, new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
+def flipped(output: str, new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
     """The values that differ. Rows go together by position, or, where there are more here or there, by the columns that did not change."""
     a, b = (frame.select(pl.all().map_batches(_as_text, return_dtype=pl.String)) if frame.width else frame for frame in (new, old))
     columns = [c for c in a.columns if c in b.columns]

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
 
@@ -137,13 +137,23 @@ def _environment() -> dict[str, str]:
     return dict(versions())
 
 
+class KeepsPlans(Protocol):
+    """What plans are read from."""
+
+    @property
+    def plans(self) -> Plans: ...
+
+    @property
+    def sources(self) -> Sources: ...
+
+
 def listed(stores: Stores) -> list[PlanRecord]:
     """The kept plans as `session.plans()` gives them."""
     return [as_record(held) for held in stores.plans.all()]
 
 
 def load(
-    stores: Stores, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
+    stores: KeepsPlans, name: str, *, functions: Given = (), allow: Iterable[str | os.PathLike[str]] = (), trust_remote_code: bool = False
 ) -> Frame | Model:
     """The plan of this name, label or key."""
     records = stores.plans.all()
@@ -159,7 +169,7 @@ def load(
     return as_users_see(plan)
 
 
-def _rows(stores: Stores, held: Mapping[str, Any]) -> pl.DataFrame:
+def _rows(stores: KeepsPlans, held: Mapping[str, Any]) -> pl.DataFrame:
     if "left_out" in held:
         size = f"{int(held['left_out']) >> 20} MB, and at most {MOST_BYTES >> 20} MB are kept"
         raise PlanFormatError(f"the rows of a table were not kept with the plan: they take {size}")

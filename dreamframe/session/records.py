@@ -32,6 +32,7 @@ class StepRun(_Record):
     model: str = ""  # the name of the model that was asked
     rows_in: int = 0  # rows that entered the step
     rows: int = 0  # rows that left it
+    total: int | None = None  # rows that will have left it, where that was known
     calls: int = 0  # requests that the model answered in this run
     cached: int = 0  # requests that were answered before
     failed: int = 0  # rows without an answer

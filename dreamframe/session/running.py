@@ -129,6 +129,13 @@ class Running:
         with Progress(run.stats, self._progress, purse=self.options.purse, hides=lambda text: run.state.redactor.text(text)):  # noqa: PLW0108  it learns of secrets when the run begins
             yield
 
+    def at_hand(self, step: Step) -> pl.DataFrame:
+        """The rows of a plan that have all their answers. Nothing is asked, and nothing is kept."""
+        from dreamframe.run.at_hand import rows_at_hand
+
+        with self.opening.held():
+            return loop.run(rows_at_hand(self.opening.stores, self.options, step))
+
     async def whole(self, steps: Sequence[Step], run: Run, work: Callable[[], Awaitable[T]]) -> T:
         """What a run does in the loop, with its records written when it ends, however it does: whoever waited for it may be gone."""
         self.opening.hold()

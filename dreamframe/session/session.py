@@ -21,10 +21,11 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
+from dreamframe.session.notebook import session_html
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
-from dreamframe.session.page import session_html
 from dreamframe.session.records import failed_requests
+from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.why import why
 from dreamframe.store.records import Problem, Removed
@@ -36,7 +37,7 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.store.stores import Stores
 
 
-class Session(OnRecord):
+class Session(OnRecord, Reports):
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`

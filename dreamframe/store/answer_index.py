@@ -79,7 +79,8 @@ class Generation:
         self.starts = [0]
         for s in self.sources:
             self.starts.append(self.starts[-1] + s.n_rows)
-        rows = keys if "row" in keys.columns else keys.with_row_index("row").cast({"row": pl.UInt32})
+        rows = keys if "row" in keys.columns else keys.with_row_index("row")
+        rows = rows if rows.schema["row"] == pl.UInt32 else rows.cast({"row": pl.UInt32})
         self.keys = rows.sort("low", "row")
         # Searched in plain Python: for a batch of a hundred keys, polars' expressions take five times as long.
         self._low, self._high = (memory(self.keys[name]).cast("Q") for name in ("low", "high"))
@@ -124,8 +125,8 @@ def answer_table(n: int, pieces: Sequence[Piece]) -> pl.DataFrame:
     is_found = pl.Series("found", [at is not None for at in order], dtype=pl.Boolean)
     values = pl.concat([source.take(rows) for source, rows, _ in pieces])
     if order != list(range(values.height)):
-        values = values.select(pl.all().gather(pl.Series(order, dtype=pl.UInt32)))
-    return values.with_columns(is_found)
+        values = values[pl.Series(order, dtype=pl.UInt32)]
+    return values.hstack([is_found])
 
 
 def merged(first: Generation, second: Generation) -> Generation:
@@ -170,8 +171,9 @@ def halves_of(keys: Sequence[bytes]) -> list[Halves]:
 
 def keys_of(keys: pl.Series) -> pl.DataFrame:
     """The first (`low`) and the last (`high`) 8 bytes of 16-byte keys, as unsigned numbers."""
-    low, high = (keys.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little") for start in (0, 8))
-    return pl.DataFrame({"low": low, "high": high})
+    key = pl.col(keys.name)
+    halves = {name: key.bin.slice(start, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little") for name, start in (("low", 0), ("high", 8))}
+    return keys.to_frame().select(**halves)
 
 
 def whole_keys(halves: pl.DataFrame) -> pl.Series:

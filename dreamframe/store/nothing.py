@@ -23,6 +23,10 @@ class NoOutputs(StepOutputs):
     def keeps(self) -> bool:
         return False
 
+    @property
+    def is_empty(self) -> bool:
+        return True
+
     def has(self, key: str) -> bool:  # noqa: ARG002
         return False
 

@@ -82,7 +82,7 @@ def _events(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, Mapping) and wrong_event(v) is None for v in value)
 
 
-NUMBERS = ("rows_in", "rows", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
+NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
 }

@@ -34,7 +34,9 @@ class RunLog:
             return
         if self._handle is None:
             self._files.mkdir(self._layout.runs)
-            name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+            order = f"{nanoseconds // 1000:05x}"  # runs of one second and one process come in the order in which they began
+            name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{os.getpid()}-{order}{secrets.token_hex(4)}.jsonl"
             self._handle = self._files.append(self._layout.runs / name)
         lines = (json.dumps(e, ensure_ascii=False, default=plain) for e in events)
         data = "".join(f"{line}\n" for line in lines).encode()

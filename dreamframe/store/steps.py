@@ -72,6 +72,11 @@ class StepOutputs:
         """Whether outputs are kept; not in a folder that is only looked at."""
         return not self._files.is_read_only
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no output is there."""
+        return not self._files.listdir(self._layout.steps)
+
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
         """The output of a step; None if there is none. A damaged one is set aside with a warning and counts as none.
 

@@ -55,6 +55,7 @@ def records(folder: Path) -> list[Path]:
 def uses(folder: Path, other: Path) -> Iterator[Callable[[], object]]:
     with dr.Session(folder, offline=True) as session, dr.Session(other, offline=True) as beside:
         yield session.as_dict
+        yield lambda: session.report(folder.with_suffix(".html"))
         yield lambda: [session.plan(plan.name) for plan in session.plans()]
         yield lambda: (session.usage(), session.summary())
         yield lambda: repr(session.diff(beside))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
 import signal
+import socket
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
+from dreamframe.trainers import distributed, worker
+from dreamframe.trainers.job import TrainJob
 from tests.micro import micro_causal, micro_encoder
 
 pytestmark = pytest.mark.models
@@ -50,12 +54,49 @@ def trained(case: str, base: str) -> dr.Model:
     return dr.frame({"prompt": TEXTS}).train(trainer)
 
 
-def train_in_child(case: str, base: str, folder: str) -> None:
+def train_in_child(case: str, base: str, folder: str, is_shared_out: bool) -> None:
     import torch
 
     torch.set_num_threads(1)
+    if is_shared_out:
+        distributed.launch = left_to_others
     with dr.Session(folder):
         trained(case, base).fit()
+
+
+def left_to_others(settings: distributed.Distributed, job: TrainJob) -> dict[str, Any]:
+    """What torchrun starts is left to whoever started this process: forks of one that has imported torch and trl, as nothing that torchrun starts has."""
+    (job.workdir / "spec.part").write_text(json.dumps(distributed.spec_of(settings, job)))
+    (job.workdir / "spec.part").rename(job.workdir / "spec.json")
+    while not (job.workdir / "result.json").exists():
+        time.sleep(0.02)
+    with (job.workdir / "progress.jsonl").open() as lines:
+        distributed._report(lines, job)
+    return distributed.result_of(settings, job, 0)
+
+
+def work_as(rank: int, port: int, spec: str) -> None:
+    """One of two workers, as torchrun starts them."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.dup2(os.pipe()[0], 0)  # a standard input that does not end
+    os._exit(worker.main(spec))
+
+
+def workers_of(folder: Path) -> list[BaseProcess]:
+    """The two processes that share a training which was left to others."""
+    deadline = time.monotonic() + 120
+    while not (found := list(folder.glob("models/.*.work/spec.json"))):
+        assert time.monotonic() < deadline, "nothing was written down"
+        time.sleep(0.02)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    workers: list[BaseProcess] = [multiprocessing.get_context("forkserver").Process(target=work_as, args=(rank, port, str(found[0]))) for rank in range(2)]
+    for process in workers:
+        process.start()
+    return workers
 
 
 def whole_checkpoints(folder: Path) -> int:
@@ -64,19 +105,20 @@ def whole_checkpoints(folder: Path) -> int:
     return max(found, default=0)
 
 
-def started(case: str, base: str, folder: Path) -> BaseProcess:
+def started(case: str, base: str, folder: Path, *, is_shared_out: bool = False) -> BaseProcess:
     """A process that trains. Never this one: the last bits of a sum depend on the number of threads, and other tests have set that of the threads here."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(PRELOAD)
-    child = server.Process(target=train_in_child, args=(case, base, str(folder)))
+    child = server.Process(target=train_in_child, args=(case, base, str(folder), is_shared_out))
     child.start()
     return child
 
 
-def train_to_the_end(case: str, base: str, folder: Path) -> None:
-    child = started(case, base, folder)
-    child.join(240)
-    assert child.exitcode == 0, "what it said is in the captured stderr"
+def train_to_the_end(case: str, base: str, folder: Path, *, is_shared_out: bool = False) -> None:
+    child = started(case, base, folder, is_shared_out=is_shared_out)
+    for process in [*(workers_of(folder) if is_shared_out else []), child]:
+        process.join(240)
+        assert process.exitcode == 0, "what it said is in the captured stderr"
 
 
 def kill_after(step: int, case: str, base: str, folder: Path) -> None:
@@ -98,7 +140,7 @@ def test_a_killed_training_ends_at_the_same_weights(case: str, tmp_path: Path) -
     step = random.Random(case).randint(2, 5)
     kill_after(step, case, base, tmp_path / "killed")
     train_to_the_end(case, base, tmp_path / "killed")
-    train_to_the_end(case, base, tmp_path / "whole")
+    train_to_the_end(case, base, tmp_path / "whole", is_shared_out=case == "sft 2 processes")
     with dr.Session(tmp_path / "killed") as session:
         record = trained(case, base).summary()
         resumed = weights(trained(case, base).path)

@@ -40,14 +40,26 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
         "through a join": lambda: [three().join(asked(), on="v").drop("said", "n")],
         "failures that leave rows out stay": lambda: [rows().prompt(ECHO, "{t}", into="said", on_error="drop").select("v")],
     },
+    "filters_shared": {
+        "two filters of one prompt": lambda: [(both := asked()).filter(pl.col("v") > 1), both.filter(pl.col("t") == "a")],
+        "samples keep their numbers": lambda: [(both := asked(SAMPLED)).filter(pl.col("v") > 1, pl.col("n") > 0), both.rename({"n": "m"}).drop_nulls("t")],
+        "one that reads the answer alone wants all": lambda: [(both := asked()).filter(pl.col("v") > 1), both.filter(pl.col("n") > 1)],
+    },
     "cheap_first": {
         "a condition beside the model's": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("v") > 1))],
+        "a condition beside that of a column made of the answer": lambda: [asked().filter(pl.col("n") > 0, pl.col("v") > 1)],
         "one that may fail stays": lambda: [rows().filter((dr.prompt(ECHO, "{t}") == "a") & (pl.col("t").cast(pl.Int64) > 1))],
     },
     "branch_taken": {
         "a prompt in one branch": lambda: [rows().with_columns(x=pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}")).otherwise(pl.lit("-")))],
         "samples keep their numbers": lambda: [rows().select(x=pl.when(pl.col("v") > 1).then(dr.prompt(SAMPLED, "{t}")))],
         "failures that leave rows out stay": lambda: [rows().with_columns(x=pl.when(pl.col("v") > 1).then(dr.prompt(ECHO, "{t}", on_error="drop")))],
+    },
+    "limit_behind": {
+        "the first rows in reverse": lambda: [asked().reverse().head(1)],
+        "the first of several inputs": lambda: [dr.concat([asked(), rows().prompt(SAMPLED, "{t}").select("v"), asked()], how="diagonal").head(3)],
+        "an input of which nobody knows": lambda: [dr.concat([asked().filter(pl.col("n") > 1), asked()]).head(1)],
+        "the last rows of several inputs stay": lambda: [dr.concat([asked(), asked(SAMPLED)]).tail(1)],
     },
     "limit_down": {
         "a limit over a prompt": lambda: [asked().head(1)],
@@ -58,6 +70,10 @@ PAIRS: dict[str, dict[str, Callable[[], list[dr.Frame]]]] = {  # rule → what i
         "a filter of a source column": lambda: [asked().filter(pl.col("v") > 1)],
         "a filter below samples": lambda: [asked(SAMPLED).filter(pl.col("v") > 1)],
         "a sort and its head": lambda: [asked().sort("v", descending=True).head(1)],
+        "another name, and numbers of rows": lambda: [asked().rename({"v": "w"}).with_row_index("i").filter(pl.col("w") > 1)],
+        "through a join, to the left": lambda: [asked().join(three(), on="v").sort("t").filter(pl.col("t") == "a")],
+        "rows below one another": lambda: [dr.concat([asked(), asked(SAMPLED)]).filter(pl.col("v") > 1)],
+        "a column of a left join's right side stays": lambda: [asked().join(three().with_columns(w="v"), on="v", how="left").filter(pl.col("w") > 1)],
         "a filter that reads the answer stays": lambda: [asked().filter(pl.col("n") > 1)],
         "two plans, one of which wants all": lambda: [(both := asked()).filter(pl.col("v") > 1), both],
     },

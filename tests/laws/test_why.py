@@ -10,13 +10,19 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.run.why.story import CallTold, RowStory
+from tests.laws.cases import Ordinal
+from tests.laws.test_optimizer import FAILING, VERBS, Verb, grown
+from tests.laws.test_running import TABLES
 from tests.loopback.server import Loopback
 
 NUMBER = re.compile(r"<(\d+)>")
@@ -114,3 +120,26 @@ def test_why_tells_what_the_server_saw(name: str, kept: str, server: Recording, 
 
 def _number(call: CallTold) -> int:
     return int(NUMBER.match(call.answer)[1])
+
+
+@settings(max_examples=30)
+@given(rows=TABLES, chain=st.lists(st.tuples(st.sampled_from([*VERBS, *FAILING]), st.integers(1, 5)), min_size=1, max_size=5), in_folder=st.booleans())
+def test_the_row_that_is_told_of_is_the_row_whatever_the_plan(rows: pl.DataFrame, chain: list[tuple[Verb, int]], in_folder: bool):
+    plan = grown(dr.frame(rows).prompt(Ordinal(), "First {k}", into="first"), chain, 0)
+    plan = plan.prompt(Ordinal(), "Last {k}", into="last") if "k" in plan.columns else plan
+    with TemporaryDirectory() as folder, dr.Session(folder if in_folder else None) as session:
+        try:
+            made = plan.collect()
+        except dr.errors.DreamframeError:  # rows failed, or there are too few to draw from
+            return
+        before = session.usage()
+        for i in sorted({0, made.height // 2, made.height - 1}) if made.height else ():
+            story = plan.why(i, most=100)
+            assert pl.DataFrame([story.values], schema=made.schema).equals(made[i]), str(story)
+            for step in story.steps:
+                if step.kind == "asked" and step.n_rows == len(step.rows) == 1 and step.label in story.values:
+                    value = story.values[step.label]
+                    if isinstance(value, str | None) and not step.rows[0].error:
+                        assert step.rows[0].values[step.label] == value, str(story)
+                        assert not step.rows[0].calls or step.rows[0].calls[-1].answer == value, "the very sample"
+        assert session.usage() == before

@@ -18,6 +18,8 @@ import pytest
 import dreamframe as dr
 from dreamframe.store.answer_files import file_bytes
 from dreamframe.store.journal import scan
+from dreamframe.view.server import Server
+from tests.chromium import CHROMIUM, chromium
 from tests.faults.test_replay import ALONE, needs_unshare
 from tests.loopback.hub import Hub
 
@@ -129,3 +131,18 @@ def test_rows_and_model_are_published_through_a_kill_and_load_elsewhere(quicksta
     assert rows.sort(rows.columns).equals(first.sort(first.columns))
     assert loaded["said"].strip().lower().startswith(("positive", "negative"))
     assert loaded["base"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+def test_its_page_shows_rows_a_record_the_training_and_the_card(quickstart: Path, tmp_path: Path) -> None:
+    with Server(quickstart / "output") as server, chromium(tmp_path) as browser:
+        tab = browser.tab()
+        tab.open(server.address)
+        tab.until(f"document.querySelectorAll('tbody tr').length === {ROWS}")
+        views = {"training": "loss", "cards": "SmolLM2", "spend": "asked", "plan": "SmolLM2", "record?row=1": "answer"}
+        for view, shown in views.items():
+            tab.js(f"location.hash = '#/{view}'")
+            tab.until(f"document.querySelector('.pane').innerText.includes('{shown}')")
+        assert "trained" in tab.text()
+        assert tab.said == []
+        assert [r for r in tab.requests if not r.startswith((server.address, "data:", "about:"))] == []

@@ -25,8 +25,6 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
         return None
     if not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
-    if not any(HINT in column for column in step.inputs[0].schema):
-        return None
     passed: list[Step] = []
     above: Step = step
     node = step.inputs[0]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from dreamframe.identity.whose_code import is_library
 from dreamframe.plan.hidden import readable
-from dreamframe.plan.optimizer.demand import subset
+from dreamframe.plan.optimizer.crossing import Names, branches_of, index_of, is_gate, ways_below
+from dreamframe.plan.optimizer.demand import join_keys, subset
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by, may_fail
 from dreamframe.plan.step import RowStep, Step
-from dreamframe.plan.steps.algebra import Drop, Filter, Join, Limit, RowVerb, Sort, WithColumns, relational
+from dreamframe.plan.steps.algebra import Concat, Drop, Filter, Join, Limit, Project, Rename, RowVerb, Sort, WithColumns, relational
 from dreamframe.plan.steps.apply import MapRows
 from dreamframe.plan.steps.ordinals import Ordinals, in_two
 from dreamframe.plan.steps.prompt import PromptStep
@@ -23,6 +24,8 @@ from dreamframe.plan.steps.relational import Relational, Sample, SplitPart
 UNTYPED = re.compile(r"dyn (int|float)")  # a number in a key of a sort, of which polars' streams do not know the type
 WANTED = "it is wanted whole"
 OWN = "it reads what its own verb made"  # which nobody expects it to pass
+CUT: Mapping[str, Sequence[int]] = {"inner": (0, 1), "left": (1,), "right": (0,)}  # the inputs of joins that lose the rows without a partner
+MOST_NESTED = 16  # steps that put rows below one another, each above the next, that a choice passes at once
 MOST_CARRIED = 16  # steps that a choice takes along: a long plan, each step of which is filtered by, would grow with its square
 
 
@@ -35,6 +38,18 @@ class Choice:
     is_by_row: bool  # whether each row is chosen by itself: then it does not matter which rows are gone already
     is_prefix: bool = False  # whether the rows that are left are the first ones
     may_fail: bool = False  # whether it may raise an error on a row that is gone already
+    rule: str = "choices_down"  # that moves it
+
+    @property
+    def is_added(self) -> bool:
+        """Whether a rule adds it to a plan, in which it may be already."""
+        return self.rule != "choices_down"
+
+    def put(self, below: Step) -> Step:
+        """The rows that are left of those of a step."""
+        for step in self.steps:
+            below = step.with_inputs((below, *step.inputs[1:]))
+        return below
 
 
 def choice_of(step: Step) -> Choice | None:
@@ -80,104 +95,234 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
     return moved_down(choice, top.inputs[0], above=top, facts=facts)
 
 
-def moved_down(choice: Choice, below: Step, *, above: Step, facts: Facts, at: int = 0) -> Step | None:
-    """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved. `below` is input `at` of `above`."""
+def moved_down(choice: Choice, below: Step, *, above: Step | None, facts: Facts, at: int = 0) -> Step | None:
+    """The rows of `below` that are left by a choice, which stands as far down as it may; None if nothing is saved.
+
+    `below` is input `at` of `above`, which alone may read it; where several steps do, and all want the rows that are left, `above` is None.
+    """
     way = _Way(choice)
-    rule = "choices_down" if at == 0 and above is choice.steps[0] else "partners_first"
-    while facts.asks(below):
-        why = way.why_not(below) if is_read_by(above, below, facts, at=at) else WANTED
-        if why:
-            if not way.is_of_use and why != OWN:
-                facts.holds_back(rule, choice.steps[-1] if rule == "choices_down" else above, below, why)
-            break
-        above, below, at = below, below.inputs[0], 0
+    _walk(way, below, above, facts, at=at)
     return way.rebuilt()
+
+
+def _walk(way: _Way, below: Step, above: Step | None, facts: Facts, *, at: int) -> None:
+    choice, way.end = way.choice, below
+    while facts.asks_far(below):
+        why = way.why_not(below, facts) if above is None or is_read_by(above, below, facts, at=at) else WANTED
+        if why:
+            if not way.is_of_use and why != OWN and above is not None:
+                facts.holds_back(choice.rule, above if choice.is_added else choice.steps[-1], below, why)
+            break
+        if isinstance(below, Concat):
+            way.ends_in(below, facts)
+            break
+        at = way.at
+        above, below = below, below.inputs[at]
+        way.end = below
 
 
 class _Way:
     """The steps that a choice passes on its way down."""
 
-    def __init__(self, choice: Choice) -> None:
-        self._choice = choice
-        self._reads = choice.reads
-        self._may_fail = choice.may_fail
-        self._passed: list[Step] = []  # they stay above it, highest first
-        self._numbers: list[Ordinals] = []  # those that number samples, and stay below it
-        self._carried: list[Step] = []  # those that make what it reads out of other columns, highest first: it takes them along
-        self._best: tuple[list[Step], list[Ordinals], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
+    def __init__(self, choice: Choice, over: _Way | None = None) -> None:
+        self.choice = choice
+        self._reads: frozenset[str] = choice.reads if over is None else over._reads
+        self._may_fail: bool = choice.may_fail if over is None else over._may_fail
+        self._nested: int = 0 if over is None else over._nested + 1
+        self._passed: list[tuple[Step, int]] = []  # they stay above it, highest first; and which of their inputs it goes to
+        self._numbers: list[Step] = []  # those that number rows or samples, and stay below it
+        self._carried: list[Step] = [] if over is None else [*over._carried]  # those that make what it reads out of other columns, highest first
+        self._best: tuple[list[tuple[Step, int]], list[Step], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
+        self.end: Step | None = None  # the first step that it has not passed
+        self._branches: Step | None = None  # rows below one another, out of each of which it has chosen
 
     @property
     def is_of_use(self) -> bool:
         """Whether a step that asks was passed."""
-        return self._best is not None
+        return self._best is not None or self._branches is not None
 
-    def why_not(self, step: Step) -> str:
+    @property
+    def at(self) -> int:
+        """Which input of the last step it goes to."""
+        return self._passed[-1][1] if self._passed else 0
+
+    def why_not(self, step: Step, facts: Facts) -> str:
         """Pass a step, if every row that is left gets from it what it gets now. Else the reason that it does not; empty where it was passed."""
-        if step.rows == "other":
+        if isinstance(step, Concat):
+            is_open = self.choice.is_by_row and not self._numbers and branches_of(step, self._reads)
+            return "" if is_open and all(map(self._is_clear, step.inputs)) else "it puts rows of several inputs together"
+        if index_of(step) is not None and not self.choice.is_prefix:
+            return self._numbers_rows(step)
+        ways = [(0, step.passes())] if self.choice.is_prefix and index_of(step) else ways_below(step)
+        if why := self._why_other_rows(step, ways):
+            return why
+        at, names = self._best_way(step, ways, facts)
+        if not self._is_clear(step.inputs[at]):
+            return "a column that the condition is made of has the name of another below it"
+        if all(names.get(column) == column for column in self._reads):
+            why = self._stays_above(step, at)
+        elif not self._takes_along(step, at, names):
+            read = sorted(c for c in self._reads if names.get(c) != c)
+            why = OWN if any(readable(c) != c for c in read) else f"{', '.join(map(repr, read))} is read, which it writes"
+        if not why and ((isinstance(step, RowStep) and not isinstance(step, Ordinals)) or _cuts_the_other(step, at, facts)):
+            self._best = [*self._passed], [*self._numbers], [*self._carried], step.inputs[at]
+        return why
+
+    def _why_other_rows(self, step: Step, ways: Sequence[tuple[int, Names]]) -> str:
+        """The reason that a step would give other rows, or other numbers, above what is left; empty if there is none."""
+        if not ways or (step.rows == "other" and not self.choice.is_by_row and index_of(step) is None):
             return "it gives other rows than those that come in"
-        if step.rows == "fewer" and self._may_fail:
+        if self._may_fail and step.rows != "same" and not _gives_all(step):
             return "the condition may fail on rows that it leaves out"
-        if step.rows == "fewer" and not self._choice.is_by_row:
+        if step.rows == "fewer" and not self.choice.is_by_row:
             return "which rows are chosen depends on those that it leaves out"
-        if self._numbers and not all(_lets_through(step, number) for number in self._numbers):
+        made = {_number(number)[0] for number in self._numbers}
+        if not all(_lets_through(step, number, made) for number in self._numbers):
             return "the numbers of samples that are made below would not come out above it"
-        if not _keeps(step, self._reads):
-            read = sorted(c for c in self._reads if step.passes().get(c) != c)
-            return "" if self._takes_along(step) else OWN if any(readable(c) != c for c in read) else f"{', '.join(map(repr, read))} is read, which it writes"
-        if isinstance(step, Ordinals) and not self._choice.is_prefix:
-            self._numbers.append(step)
-        elif step.needs_order and not self._choice.is_prefix:
-            halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
-            if halves is None or any(n.into == halves[0].into for n in self._numbers):
-                return "its samples are numbered from the first row on, by what other models say"
-            self._numbers.append(halves[0])
-            self._passed.append(halves[1])
-        else:
-            self._passed.append(step)
-        if isinstance(step, RowStep) and not isinstance(step, Ordinals):
-            self._best = [*self._passed], [*self._numbers], [*self._carried], step.inputs[0]
         return ""
 
-    def _takes_along(self, step: Step) -> bool:
-        """Pass columns that polars computes row by row, and that the choice reads: they are made below it as well, for it alone."""
-        have = step.inputs[0].schema
-        reads = step.reads()
-        if len(self._carried) == MOST_CARRIED:
+    def _numbers_rows(self, step: Step) -> str:
+        """Have rows numbered below the choice, before any is left out."""
+        if any(_number(n)[0] in step.inputs[0].schema for n in self._numbers):
+            return "a column of numbers that are made below it has the name of another"
+        self._numbers.append(step)
+        self._reads -= {_number(step)[0]}
+        return ""
+
+    def _stays_above(self, step: Step, at: int) -> str:
+        """Leave a step above the choice, but for the numbers of samples."""
+        if isinstance(step, Ordinals) and not self.choice.is_prefix:
+            self._numbers.append(step)
+        elif isinstance(step, RowStep) and step.needs_order and not self.choice.is_prefix:
+            halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
+            if halves is None or any(_number(n)[0] == halves[0].into for n in self._numbers):
+                return "its samples are numbered from the first row on, by what other models say"
+            self._numbers.append(halves[0])
+            self._passed.append((halves[1], 0))
+        else:
+            self._passed.append((step, at))
+        return ""
+
+    def _best_way(self, step: Step, ways: Sequence[tuple[int, Names]], facts: Facts) -> tuple[int, Names]:
+        """The input that it goes to: of those with all columns that it reads, the first behind which something is asked."""
+        known = [(at, names) for at, names in ways if self._reads <= names.keys()]
+        return next((way for way in known if facts.asks_far(step.inputs[way[0]])), (known or ways)[0])
+
+    def _is_clear(self, below: Step) -> bool:
+        """Whether what is made for it has the name of no column here."""
+        return not any(c in below.schema for made in self._carried for c in made.writes())
+
+    def _takes_along(self, step: Step, at: int, names: Names) -> bool:
+        """Pass columns that polars computes row by row or gives another name, and that the choice reads: they are made below it as well, for it alone."""
+        have = step.inputs[at].schema
+        wanted = {c: names.get(c) for c in self._reads if names.get(c) != c}
+        computed = [c for c, old in wanted.items() if old is None]
+        exprs = [pl.col(old).alias(c) for c, old in sorted(wanted.items()) if old is not None]
+        if computed:
+            if not isinstance(step, (WithColumns, Project)) or step.rows != "same" or step.reads() is None:
+                return False
+            exprs += [e for e in step.exprs if e.meta.output_name() in computed]
+        if len(self._carried) == MOST_CARRIED or any(c in have for c in wanted) or len(exprs) < len(wanted):
             return False
-        if not isinstance(step, WithColumns) or step.rows != "same" or reads is None or any(c in have for c in step.writes()):
-            return False
-        self._reads = (self._reads - frozenset(step.writes())) | reads
-        self._may_fail |= any(may_fail(e, have) for e in step.exprs)
-        self._passed.append(step)
-        self._carried.append(step)
+        made = relational("with_columns", inputs=(step.inputs[at],), args=(exprs,), name=step.name)
+        self._reads = (self._reads - wanted.keys()) | (made.reads() or frozenset())
+        self._may_fail |= any(may_fail(e, have) for e in exprs)
+        self._passed.append((step, at))
+        self._carried.append(made)
         return True
+
+    def ends_in(self, step: Concat, facts: Facts) -> None:
+        """Choose out of each of the inputs whose rows are below one another."""
+        branches: list[Step] = []
+        is_deep = self._nested == MOST_NESTED  # from there it goes on by itself
+        is_of_use = is_deep and not self.choice.is_added
+        for at, below in enumerate(step.inputs):
+            way = _Way(self.choice, self)
+            if is_deep:
+                way.end = below
+            else:
+                _walk(way, below, step, facts, at=at)
+            made = way.rebuilt()
+            is_of_use |= made is not None
+            if made is None:
+                made = below if way.is_there else self.put(below, self._carried)
+            branches.append(made)
+        if is_of_use:
+            self._branches = step.with_inputs(branches)
+
+    def put(self, below: Step, carried: Sequence[Step]) -> Step:
+        """The choice over a step, and over what is made for it alone."""
+        made = below
+        for step in reversed(carried):
+            made = step.with_inputs([made])
+        made = self.choice.put(made)
+        return relational("select", inputs=(made,), args=([pl.col(c) for c in below.schema],)) if carried else made
+
+    @property
+    def is_there(self) -> bool:
+        """Whether a rule has put the choice on this way before."""
+        if not self.choice.is_added:
+            return False
+        node = self.end
+        if any(_is_same(step, self.choice) for step, _ in self._passed):
+            return True
+        while node is not None and not _is_same(node, self.choice):
+            goes_on = node.is_streamed or (isinstance(node, Join) and node.how in ("semi", "anti")) or (is_gate(node) and len(node.inputs) == 1)
+            node = node.inputs[0] if goes_on else None
+        return node is not None
 
     def rebuilt(self) -> Step | None:
         """The choice below the last step that asks something, and all that it passed above it; None if it passed nothing of the kind."""
-        if self._best is None:
+        if self._branches is not None:
+            passed, made = self._passed, self._branches
+        elif self._best is None:
             return None
-        passed, numbers, carried, made = self._best
-        for numbered in reversed(numbers):
-            made = numbered.with_inputs([made])
-        columns = made.schema.names()
-        for step in reversed(carried):
-            made = step.with_inputs([made])
-        for step in self._choice.steps:
-            made = step.with_inputs((made, *step.inputs[1:]))
-        if carried:
-            made = relational("select", inputs=(made,), args=([pl.col(c) for c in columns],))
-        for step in reversed(passed):
-            made = step.with_inputs((made, *step.inputs[1:]))
+        else:
+            passed, numbers, carried, made = self._best
+            if self.is_there:
+                return None
+            for numbered in reversed(numbers):
+                made = numbered.with_inputs([made])
+            made = self.put(made, carried)
+        for step, at in reversed(passed):
+            made = step.with_inputs((*step.inputs[:at], made, *step.inputs[at + 1 :]))
         return made
 
 
-def _lets_through(step: Step, numbers: Ordinals) -> bool:
-    """Whether numbers that are made below a step are the same, and come out above it. A function of the user's would see one more column."""
-    hands_on = isinstance(step, (WithColumns, Drop)) or (isinstance(step, RowStep) and not isinstance(step, MapRows) and is_library(type(step)))
-    return hands_on and step.rows == "same" and _keeps(step, numbers.reads()) and numbers.into not in step.inputs[0].schema
+def _cuts_the_other(step: Step, at: int, facts: Facts) -> bool:
+    """Whether a join whose input has lost rows leaves out those without a partner on its other side, about which something is asked."""
+    if not isinstance(step, Join) or len(step.inputs) != 2 or 1 - at not in CUT.get(step.how, ()):
+        return False
+    return join_keys(dict(step.options)) is not None and facts.asks_far(step.inputs[1 - at])
 
 
-def _keeps(step: Step, reads: frozenset[str]) -> bool:
-    """Whether these columns are, below a step, what they are above it."""
-    passed: Mapping[str, str] = step.passes()
-    return all(passed.get(column) == column for column in reads)
+def _gives_all(step: Step) -> bool:
+    """Whether a step gives every row that comes in at the input that a choice goes to, so that no condition sees more rows below it."""
+    if isinstance(step, Join):
+        return step.how in ("left", "right")  # it goes to the left input of the one, and to the right of the other
+    return isinstance(step, Sort) or (isinstance(step, Relational) and (step.verb == "reverse" or (step.verb == "explode" and not step.options)))
+
+
+def _is_same(step: Step, choice: Choice) -> bool:
+    """Whether a step leaves out the rows that a choice of one step does."""
+    one = choice.steps[0]
+    if isinstance(one, Join):
+        return isinstance(step, Join) and step.how == one.how and step.inputs[1] is one.inputs[1]
+    if not isinstance(one, Filter) or not isinstance(step, Filter) or len(one.exprs) != len(step.exprs):
+        return False
+    return all(isinstance(b, pl.Expr) and a.meta.eq(b) for a, b in zip(one.exprs, step.exprs, strict=True))
+
+
+def _number(step: Step) -> tuple[str, frozenset[str]]:
+    """The column that a step numbers rows or samples in, and those that it reads for it."""
+    if isinstance(step, Ordinals):
+        return step.into, step.reads()
+    return index_of(step) or "", frozenset()
+
+
+def _lets_through(step: Step, numbers: Step, made: Collection[str]) -> bool:
+    """Whether numbers that are made below a step, as all of `made` are, are the same, and come out above it. A user's function would see one more column."""
+    into, reads = _number(numbers)
+    hands_on = isinstance(step, (WithColumns, Drop, Rename)) or (isinstance(step, RowStep) and not isinstance(step, MapRows) and is_library(type(step)))
+    passed = step.passes()
+    return hands_on and step.rows == "same" and all(passed.get(c) == c for c in reads if c not in made) and into not in step.inputs[0].schema

@@ -9,8 +9,9 @@ import polars as pl
 
 from dreamframe.identity.whose_code import is_library
 from dreamframe.plan.step import ModelStep, RowStep, Step
-from dreamframe.plan.steps.algebra import Aggregate, Concat, Drop, Join, Project, Rename, RowVerb, WithColumns, flat
+from dreamframe.plan.steps.algebra import Aggregate, Concat, Drop, Filter, Join, Limit, Project, Rename, RowVerb, WithColumns, flat
 from dreamframe.plan.steps.ordinals import Ordinals
+from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, root_names
 
 Columns = frozenset[str]
@@ -30,12 +31,16 @@ class Demand:
             self._needed[id(plan)] = frozenset(plan.schema)
         for step in reversed(order):
             for at, below in enumerate(step.inputs if not is_stored(step) else ()):
-                have = frozenset(below.schema)
-                self._needed[id(below)] = self._needed.get(id(below), NONE) | (have if (reads := self._reads(step, at)) is None else reads & have)
+                reads = self._reads(step, at)
+                self._needed[id(below)] = _both(frozenset(below.schema) if reads is None else reads, self._needed.get(id(below), NONE))
 
     def needed(self, step: Step) -> Columns | None:
         """The columns of a step that somebody reads; None for all, and for a step that is not in the plans."""
         return self._needed.get(id(step))
+
+    def asked(self, step: Step) -> Columns:
+        """The columns of a step that models write, or that are computed from such."""
+        return self._asked.get(id(step), NONE)
 
     def idle(self, step: Step) -> Columns:
         """The columns that a step of polars computes from those of models, and that nobody reads: it may make nulls of them."""
@@ -59,11 +64,16 @@ class Demand:
             case Join():
                 return _reads_of_join(step, at, needed)
             case Concat():
-                return needed
+                return needed.intersection(step.inputs[at].schema)
             case RowVerb(verb="explode" | "drop_nulls") | Relational(verb="unique" | "drop_nans") if (named := subset(step)) is not None:
-                return needed | named
-        reads, passed = NONE if isinstance(step, (Drop, Rename)) else step.reads(), step.passes()  # those look at no value
-        return None if at or reads is None else frozenset(passed[c] for c in needed if c in passed) | reads
+                return _both(needed, named).intersection(step.inputs[at].schema)
+        reads = NONE if isinstance(step, (Drop, Rename)) else step.reads()  # those look at no value
+        if at or reads is None:
+            return None
+        if isinstance(step, (Drop, Filter, Limit, PromptStep)):  # all others that come out have come in: no look at each of a wide frame's columns
+            return _both(needed.difference(step.writes()) if isinstance(step, PromptStep) else needed, reads)
+        passed, have = step.passes(), step.inputs[0].schema
+        return frozenset(c for c in (*(passed[c] for c in needed if c in passed), *reads) if c in have)
 
     def _reads_of_exprs(self, step: WithColumns | Project | Aggregate, needed: Columns) -> Columns | None:
         if step.reads() is None or not (made := _made(step)):
@@ -71,7 +81,12 @@ class Demand:
         idle = self.idle(step)
         keys = {name for e in step.args[0] for name in root_names(e)} if isinstance(step, Aggregate) else NONE
         read = frozenset(c for name, e in made.items() if name not in idle and (name in needed or not _is_copy(e, step)) for c in root_names(e))
-        return read | keys | (needed - frozenset(made) if isinstance(step, WithColumns) else NONE)
+        return _both(needed.difference(made) if isinstance(step, WithColumns) else NONE, read | keys)
+
+
+def _both(many: Columns, few: Columns) -> Columns:
+    """The columns of two sets; one of them itself, if it has those of the other: the sets of a long plan over a wide frame are then few."""
+    return many if few <= many else few if many <= few else many | few
 
 
 def subset(step: Relational) -> Columns | None:

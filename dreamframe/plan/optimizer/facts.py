@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from dreamframe.plan.optimizer.crossing import is_gate
 from dreamframe.plan.optimizer.demand import Demand
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.ordinals import Ordinals
@@ -23,6 +24,15 @@ class Held(NamedTuple):
     why: str
 
 
+class Stream(NamedTuple):
+    """What is known of the streamed steps that end with one."""
+
+    step: Step  # kept alive
+    asks: bool
+    asks_far: bool
+    written: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Facts:
     """Of all plans of one run. `is_stored` says whether a step's rows are kept; `name` is the same for equal steps."""
@@ -33,13 +43,14 @@ class Facts:
     place: Mapping[int, Step] = field(default_factory=dict)  # id of a step that rules made → the step of `plans` in whose place it is
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
     held: dict[tuple[str, int, int], Held] = field(default_factory=dict)  # where rules did nothing in this pass, by rule and ids of both steps
+    cut: dict[int, tuple[Step, Step | None]] = field(default_factory=dict)  # id of a step that several read → it, and what a rule makes of it for all
     _read: dict[Hashable, Readers] = field(default_factory=dict)
     _demand: list[Demand] = field(default_factory=list)  # one, as soon as somebody asked
-    _streams: dict[int, tuple[Step, bool, frozenset[str]]] = field(default_factory=dict)  # by id of the step, which is kept alive
+    _streams: dict[int, Stream] = field(default_factory=dict)  # by id of the step, which is kept alive
 
     def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, over={}, held={}, _read={}, _demand=[])
+        return replace(self, plans=plans, place=place, over={}, held={}, cut={}, _read={}, _demand=[])
 
     def holds_back(self, rule: str, step: Step, below: Step, why: str) -> None:
         """Note why a rule leaves a step where it is, for explain(rules=True)."""
@@ -89,25 +100,34 @@ class Facts:
 
         Rules ask it before they walk down a stream. What is stored ends the stream; so does what is not streamed.
         """
-        return self._stream(step)[0]
+        return self._stream(step).asks
+
+    def asks_far(self, step: Step) -> bool:
+        """The same, also behind joins, sorts and other steps that are not streamed, and that a choice of rows may pass."""
+        return self._stream(step).asks_far
 
     def written(self, step: Step) -> frozenset[str]:
-        """The columns that row steps write in the stream that ends with a step."""
-        return self._stream(step)[1]
+        """The columns that row steps write in the stream that ends with a step, and those that are computed from what models say."""
+        return self._stream(step).written | self._demanded().asked(self.place.get(id(step), step))
 
-    def _stream(self, step: Step) -> tuple[bool, frozenset[str]]:
-        """Both; every step is looked at once, however many rules ask at however many steps."""
-        above: list[Step] = []
-        node = step
-        while id(node) not in self._streams and node.is_streamed and not self.is_stored(node):
-            above.append(node)
-            node = node.inputs[0]
-        _, asks, written = self._streams.get(id(node), (node, False, NONE))
-        for node in reversed(above):
-            if isinstance(node, RowStep):
+    def _stream(self, step: Step) -> Stream:
+        """All three; every step is looked at once, however many rules ask at however many steps."""
+        waiting = [step]
+        while waiting:
+            if id(node := waiting[-1]) in self._streams:
+                waiting.pop()
+                continue
+            is_open = not self.is_stored(node) and (node.is_streamed or is_gate(node))
+            below = () if not is_open else node.inputs[:1] if node.is_streamed else node.inputs
+            if unknown := [i for i in below if id(i) not in self._streams]:
+                waiting += unknown
+                continue
+            found = [self._streams[id(i)] for i in below]
+            asks, written = (found[0].asks, found[0].written) if is_open and node.is_streamed else (False, NONE)
+            if isinstance(node, RowStep) and found:
                 asks, written = asks or not isinstance(node, Ordinals), written.union(node.writes())
-            self._streams[id(node)] = node, asks, written
-        return asks, written
+            self._streams[id(node)] = Stream(waiting.pop(), asks, asks or any(f.asks_far for f in found), written)
+        return self._streams[id(step)]
 
     def n_rows(self, step: Step) -> int | None:
         """How many rows a step will give, where the plan tells.

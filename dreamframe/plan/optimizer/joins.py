@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from dreamframe.plan.optimizer.choices import Choice, moved_down
+from dreamframe.plan.optimizer.choices import CUT, Choice, moved_down
 from dreamframe.plan.optimizer.demand import join_keys
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import Join, relational
-
-CUT: Mapping[str, Sequence[int]] = {"inner": (0, 1), "left": (1,), "right": (0,)}  # the inputs that lose the rows without a partner
 
 
 def partners_first(step: Step, facts: Facts) -> Step | None:
@@ -26,20 +22,14 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
     keys = join_keys(dict(step.options))
     for side in CUT.get(step.how, ()) if keys else ():
         mine, other = step.inputs[side], step.inputs[1 - side]
-        if mine is other or _is_cut(mine, other):
+        if mine is other:
             continue
         own, others = (keys[side], keys[1 - side]) if keys else ((), ())
         nulls_equal = dict(step.options).get("nulls_equal", False)
         options = {"how": "semi", "left_on": own, "right_on": others, "maintain_order": "left", "nulls_equal": nulls_equal}
         semi = relational("join", inputs=(mine, other), options=tuple(sorted(options.items())))
-        cut = moved_down(Choice((semi,), frozenset(own), is_by_row=True), mine, above=step, facts=facts, at=side)
+        cut = moved_down(Choice((semi,), frozenset(own), is_by_row=True, rule="partners_first"), mine, above=step, facts=facts, at=side)
         if cut is not None:
             return step.with_inputs((cut, other) if side == 0 else (other, cut))
     return None
 
-
-def _is_cut(step: Step, other: Step) -> bool:
-    """Whether the rows below the streamed steps are those that have a partner."""
-    while step.is_streamed:
-        step = step.inputs[0]
-    return isinstance(step, Join) and step.how == "semi" and step.inputs[1] is other

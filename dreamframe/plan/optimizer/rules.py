@@ -15,14 +15,18 @@ from dreamframe.plan.optimizer.choices import choices_down
 from dreamframe.plan.optimizer.conjuncts import cheap_first
 from dreamframe.plan.optimizer.early_stop import ends_early
 from dreamframe.plan.optimizer.facts import Facts, Held
+from dreamframe.plan.optimizer.far_end import limit_behind
 from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.optimizer.shared import filters_shared
 from dreamframe.plan.optimizer.unread import unread_dropped
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.ordinals import Ordinals
 
 Rule = Callable[[Step, Facts], Step | None]
-RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, branch_taken, limit_down, choices_down, partners_first, ends_early)
+RULES: tuple[Rule, ...] = (
+    unread_dropped, filters_shared, cheap_first, branch_taken, limit_behind, limit_down, choices_down, partners_first, ends_early,
+)  # fmt: skip
 LEARNT = "filters_ordered"  # no rule over plans: which of several conditions is asked first is learnt while they run
 Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
 LEAST_PASSES = 100  # over a plan, before rules count as never ending

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import polars as pl
 
+from dreamframe.plan.schemas import are_same, with_columns, without_columns
 from dreamframe.plan.step import Rows, Step, kept_columns
 from dreamframe.plan.steps.relational import Relational, is_separable, root_names
 
@@ -74,15 +75,15 @@ class AddsOrLeaves(RowVerb):
 
     def looked_at(self) -> pl.Schema:
         have = self.inputs[0].schema
-        return have if (reads := self._read) is None or not reads else pl.Schema({c: have[c] for c in have if c in reads})
+        return have if (reads := self._read) is None or not reads else pl.Schema({c: have[c] for c in sorted(reads) if c in have})
 
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
         have, had = inputs[0].schema, self.inputs[0].schema
-        if have == had:
+        if are_same(have, had):
             return self.schema
         if self._read is None or self._copied is None or not all(c in have and have[c] == had[c] for c in self._read):
             return None
-        return pl.Schema({**have, **({c: self.schema[c] for c in self._copied} if isinstance(self, WithColumns) else {})})
+        return with_columns(have, {c: self.schema[c] for c in self._copied}) if isinstance(self, WithColumns) else have
 
 
 class Filter(AddsOrLeaves):
@@ -141,8 +142,7 @@ class Drop(RowVerb):
         have = self.inputs[0].schema
         if not all(isinstance(c, str) and c in have for c in self.exprs) or any(c.startswith("^") for c in self.exprs):
             return super().output_schema()
-        gone = set(self.exprs)
-        return pl.Schema({c: dtype for c, dtype in have.items() if c not in gone})
+        return without_columns(have, self.exprs)
 
     def reads(self) -> frozenset[str]:
         return frozenset(self.inputs[0].schema) - frozenset(self.schema)

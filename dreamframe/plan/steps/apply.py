@@ -16,6 +16,7 @@ from dreamframe.errors import SchemaError
 from dreamframe.models.habits import described
 from dreamframe.models.request import Failure, RowContext
 from dreamframe.plan.aside import AT_ONCE, aside, passable
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, TableStep, kept_columns, runtime, step
 
 
@@ -52,7 +53,7 @@ class MapRows(RowStep):
         return {c: c for c in kept_columns(self) if c not in made}
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, **dict(self.columns)})
+        return with_columns(self.inputs[0].schema, dict(self.columns))
 
     def describe(self) -> str:
         return f"MAP {', '.join(name for name, _ in self.columns)} ← {getattr(self.function, '__name__', type(self.function).__name__)}"

@@ -10,6 +10,7 @@ import polars as pl
 from dreamframe.errors import ParseError, SettingError
 from dreamframe.models.request import Failure, Replies, RowContext
 from dreamframe.models.task_models.base import TaskModel, read_prediction, read_predictions, read_scores
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.instruct import need_writable
@@ -69,7 +70,7 @@ class Classify(RowStep):
             columns = {name: pl.List(dtype) for name, dtype in columns.items()}
         if self.scores:
             columns[self.all_scores] = pl.List(pl.Struct({"label": kind, "score": pl.Float64()}))
-        return pl.Schema({**self.inputs[0].schema, **columns})
+        return with_columns(self.inputs[0].schema, columns)
 
     @property
     def width(self) -> int:

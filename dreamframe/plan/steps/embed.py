@@ -13,6 +13,7 @@ from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import Failure, Question, RowContext
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, kept_columns, need_name, step
 from dreamframe.prompts import templates as template
 
@@ -114,7 +115,7 @@ class Embed(Embedding):
         return frozenset({self.column})
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.Array(pl.Float32, self.by.dim)})
+        return with_columns(self.inputs[0].schema, {self.into: pl.Array(pl.Float32, self.by.dim)})
 
     def describe(self) -> str:
         return f"EMBED {self.into} ← {self.by.label} {self.column!r}"
@@ -135,7 +136,7 @@ class Similarity(Embedding):
         return frozenset({self.a, self.b})
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.Float32()})
+        return with_columns(self.inputs[0].schema, {self.into: pl.Float32()})
 
     def describe(self) -> str:
         return f"SIMILARITY {self.into} ← {self.by.label} {self.a!r} and {self.b!r}"

@@ -13,6 +13,7 @@ import polars as pl
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.request import RowContext
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.embed import need_string, need_vectors
 from dreamframe.prompts import templates as template
@@ -161,7 +162,7 @@ class Cluster(TableStep):
         return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.UInt32()})
+        return with_columns(self.inputs[0].schema, {self.into: pl.UInt32()})
 
     def missing(self) -> tuple[DreamframeError, ...]:
         return () if importlib.util.find_spec("sklearn") else (no_sklearn(),)

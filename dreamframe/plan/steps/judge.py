@@ -9,6 +9,7 @@ from typing import ClassVar
 import polars as pl
 
 from dreamframe.models.request import RowContext
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, kept_columns, step
 from dreamframe.prompts import templates as template
 from dreamframe.prompts.parsers import VERDICTS
@@ -42,7 +43,7 @@ class Coin(RowStep):
         return kept_columns(self)
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.Boolean()})
+        return with_columns(self.inputs[0].schema, {self.into: pl.Boolean()})
 
     def describe(self) -> str:
         return f"COIN {self.into} ← {', '.join(self.columns)} seed={self.seed}"

@@ -14,6 +14,7 @@ import polars as pl
 from dreamframe.models.base import ModelSettings
 from dreamframe.models.request import RowContext
 from dreamframe.plan.hidden import ORDINAL
+from dreamframe.plan.schemas import with_columns, without_columns
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.room import offer_room
@@ -26,7 +27,7 @@ class Ordinals(PromptStep):
     is_expensive: ClassVar[bool] = False
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.UInt32()})
+        return with_columns(self.inputs[0].schema, {self.into: pl.UInt32()})
 
     def models(self) -> tuple[ModelSettings, ...]:
         return ()
@@ -51,7 +52,7 @@ class NumberedPrompt(PromptStep):
 
     def output_schema(self) -> pl.Schema:
         made = super().output_schema()
-        return pl.Schema({name: dtype for name, dtype in made.items() if name != self.ordinals})
+        return without_columns(made, [self.ordinals])
 
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.ordinals}

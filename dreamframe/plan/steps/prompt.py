@@ -17,6 +17,7 @@ from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
@@ -106,7 +107,7 @@ class PromptStep(RowStep):
         column = pl.List(self.dtype) if self.n > 1 else self.dtype
         many = pl.List(pl.String()) if self.n > 1 else pl.String()
         kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
-        return pl.Schema({**self.inputs[0].schema, self.into: column, **kept})
+        return with_columns(self.inputs[0].schema, {self.into: column, **kept})
 
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())

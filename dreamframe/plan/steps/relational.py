@@ -14,6 +14,7 @@ import polars as pl
 
 from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, PlanError, SettingError
 from dreamframe.plan.hidden import HINT
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import PolarsStep, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.strata import apportion, shares
 from dreamframe.plan.steps.trial import trial
@@ -61,11 +62,11 @@ class Relational(PolarsStep):
         return [super().functions(), *self._together]  # those with functions in them are among these
 
     def check(self) -> None:
-        have = self.inputs[0].schema.names()
+        have = self.inputs[0].schema
         for expr in self.expressions() if len(self.inputs) == 1 else []:
             for column in root_names(expr):
                 if column not in have:
-                    raise ColumnNotFoundError(column, columns=have, step=self.label)
+                    raise ColumnNotFoundError(column, columns=have.names(), step=self.label)
 
     def output_schema(self) -> pl.Schema:
         try:
@@ -73,7 +74,7 @@ class Relational(PolarsStep):
             made = self.apply(*(pl.LazyFrame(schema=schema) for schema in seen)).collect_schema()
             if len(self.inputs) == 1:
                 trial(self.verb, self.apply, seen[0], self.expressions(), looks_at_many=bool(self._together))
-            return made if seen[0] is self.inputs[0].schema else pl.Schema({**self.inputs[0].schema, **made})
+            return made if seen[0] is self.inputs[0].schema else with_columns(self.inputs[0].schema, made)
         except DreamframeError:
             raise
         except (pl.exceptions.ColumnNotFoundError, pl.exceptions.SchemaFieldNotFoundError) as exc:

@@ -12,6 +12,7 @@ from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.request import RowContext
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import Step, TableStep, step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Embedding
@@ -47,7 +48,7 @@ class SearchGraph(TableStep):
         return self.name or "index"
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, GRAPH: pl.Binary()})
+        return with_columns(self.inputs[0].schema, {GRAPH: pl.Binary()})
 
     def describe(self) -> str:
         return f"SEARCH GRAPH over {VECTOR} (usearch)"
@@ -139,7 +140,7 @@ class Retrieve(Embedding):
         return frozenset({self.query})
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**self.inputs[0].schema, self.into: pl.List(HIT)})
+        return with_columns(self.inputs[0].schema, {self.into: pl.List(HIT)})
 
     def describe(self) -> str:
         return f"RETRIEVE {self.into}: {self.k} nearest {self.text!r} ← {self.by.label} {self.query!r}"

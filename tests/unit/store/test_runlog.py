@@ -66,3 +66,9 @@ def test_a_disk_that_refuses_leaves_no_half_line_and_takes_the_rest_later(tmp_pa
     log.append({"event": "run", "calls": 1})
     log.end()
     assert [event["event"] for event in read(tmp_path)] == ["begin", "run"]
+
+
+def test_runs_of_one_second_are_read_in_the_order_in_which_they_began(tmp_path: Path):
+    for i in range(20):
+        logs(tmp_path).begin().append({"event": "begin", "plans": [str(i)]})
+    assert [event["plans"] for event in read(tmp_path)] == [[str(i)] for i in range(20)]

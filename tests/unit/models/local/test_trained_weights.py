@@ -10,7 +10,6 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import SourceChangedError
-from dreamframe.models.task_models.hf_engine import _trained_labels
 from tests.micro import micro_causal, micro_classifier
 
 pytestmark = pytest.mark.slow  # torch and transformers are loaded
@@ -36,6 +35,8 @@ def test_a_trained_model_that_was_changed_in_its_folder_answers_nothing(name: st
 
 def test_an_adapters_labels_are_read_from_what_it_is(tmp_path: Path) -> None:
     """training.json is a record, and no part of an adapter's identity: what it says must not choose the answers."""
+    from dreamframe.models.task_models.hf_engine import _trained_labels  # which imports torch
+
     rows = dr.frame({"text": ["a", "b"] * 2, "label": ["x", "y"] * 2})
     peft: dict[str, Any] = {"r": 2, "target_modules": ["query"]}
     with dr.Session(tmp_path / "session", progress=False):

@@ -35,6 +35,10 @@ def three() -> dr.Frame:
     return dr.frame({"i": [5, 7, 9, 5_000]})
 
 
+def kinds() -> dr.Frame:
+    return dr.frame({"i": range(0, ROWS, 2), "kind": ["x", "y", "z", "x"] * (ROWS // 8)})
+
+
 def even(model: LLM, text: str = "Is it even? {t}") -> pl.Expr:
     """A condition of the model's own, true for about every second row."""
     return dr.prompt(model, text).str.len_chars() % 2 == 0
@@ -45,6 +49,19 @@ PLANS: dict[str, tuple[Plan, int, *tuple[str, ...]]] = {
     "filter of a source column": (lambda rows, said, m: said.filter(pl.col("g") == 3), 200, "filter"),
     "that filter, then head": (lambda rows, said, m: said.filter(pl.col("g") == 3).head(10), 10, "head"),
     "filter of a column made of source columns": (lambda rows, said, m: said.with_columns(h=pl.col("g") * 2).filter(pl.col("h") == 6), 200),
+    "filter of a column under another name": (lambda rows, said, m: said.rename({"g": "h"}).select("said", k="h").filter(pl.col("k") == 3), 200),
+    "filter above numbers of rows": (lambda rows, said, m: said.with_row_index("n").filter(pl.col("n") < 7), 7),
+    "filter above a sort": (lambda rows, said, m: said.sort("t").filter(pl.col("g") == 3), 200),
+    "filter above a join": (lambda rows, said, m: said.join(table(), on="i", how="left").filter(pl.col("g") == 3), 200),
+    "filter by the other side of a join, then head": (lambda rows, said, m: said.join(kinds(), on="i").filter(pl.col("kind") == "x").head(10), 10),
+    "filter above rows below one another": (
+        lambda rows, said, m: dr.concat([said, rows.head(100).prompt(m, "And {t}", into="said")]).filter(pl.col("g") == 3),
+        210,
+    ),
+    "two filters of one prompt": (lambda rows, said, m: dr.concat([said.filter(pl.col("g") == 3), said.filter(pl.col("g") == 4, pl.col("i") < 900)]), 290),
+    "head above the reverse": (lambda rows, said, m: said.reverse().head(3), 3),
+    "head above rows below one another": (lambda rows, said, m: dr.concat([said.head(4), said, rows.prompt(m, "And {t}", into="said")]).head(6), 6),
+    "head above the rows of a model's filter and others": (lambda rows, said, m: dr.concat([rows.filter(even(m)), rows]).head(10), 10 * 2 + 128),
     "filter by a mean": (lambda rows, said, m: said.filter(pl.col("i") > pl.col("i").mean() + 900), 100),
     "filter by the greatest of each group": (lambda rows, said, m: said.filter(pl.col("i") == pl.col("i").max().over("g")), 10),
     "filter by a list": (lambda rows, said, m: said.filter(pl.col("i").is_in([4, 8])), 2),

@@ -56,7 +56,6 @@ def test_only_the_rows_that_are_left_are_asked_about(verb: Verb, n: int) -> None
         lambda df: df.filter(pl.col("said") != ""),
         lambda df: df.drop_nulls(),
         lambda df: df.unique(),
-        lambda df: df.with_row_index("row").filter(pl.col("row") > 6),
         lambda df: df.sample(20, with_replacement=True, seed=1),
         lambda df: df.gather([0, 99], null_on_oob=True),
     ],

@@ -123,3 +123,4 @@ def test_explain_says_whose_order_is_learnt() -> None:
     with dr.Session(None):
         assert "filters_ordered: which of `c0`, `c1` is asked first is learnt" in filtered("All but 7", "Every 10")().explain(rules=True)
         assert "filters_ordered" not in filtered("All but 7")().explain(rules=True)
+        assert "filters_ordered" not in filtered("All but 7", "Every 10")().head(3).explain(rules=True), "asked in rounds, in the order that is written"

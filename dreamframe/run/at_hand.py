@@ -1,0 +1,41 @@
+"""The rows of a plan that have all their answers, where others have failed or were never asked: looked at out of the session, nothing asked or kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from dreamframe.plan.step import Step
+from dreamframe.run.dry_run import DryTrainings, Kept
+from dreamframe.run.execute import Run
+from dreamframe.run.options import RunOptions
+from dreamframe.run.state import RunState
+from dreamframe.run.stats import RunStats
+from dreamframe.store.stores import Stores
+
+
+class _State(RunState):
+    """The state of a run whose failed rows stop nothing."""
+
+    def need_whole(self, step: Step, *, needed_by: Step) -> None:
+        """What is there is enough to look at."""
+
+    def finish(self, step: Step) -> None:
+        """Nothing has to be whole."""
+
+
+class _AtHand(Run):
+    _state_type = _State
+    _trainings_type = DryTrainings
+
+    async def rows(self, step: Step) -> pl.DataFrame:
+        async with self._running([step]):
+            (plan,) = self.planned(step)
+            return await self._frame(plan)
+
+
+async def rows_at_hand(stores: Stores, options: RunOptions, step: Step) -> pl.DataFrame:
+    """The rows of a plan that need no further answer. A row without one is null in that column where the step has on_error="null", else it is left out."""
+    run = _AtHand(replace(stores, steps=Kept(stores.steps)), replace(options, offline=True), RunStats())
+    return await run.rows(step)

@@ -1,0 +1,152 @@
+"""A session as one file that opens without a network: the page, its style and its script, and as many rows as are asked for."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import DreamframeError, SettingError, StorageError
+from dreamframe.redaction.visible import visible
+from dreamframe.session.page.assets import asset
+from dreamframe.session.page.cells import cell
+from dreamframe.session.page.columns import columns
+from dreamframe.session.page.folder import Held
+from dreamframe.session.page.overview import failures, overview
+from dreamframe.session.page.record import told
+from dreamframe.session.page.routes import card, curves
+from dreamframe.session.page.steps import texts, written
+from dreamframe.session.page.vectors import vector_columns, vector_map
+from dreamframe.session.records import StepRecord
+
+__all__ = ["Held", "write"]
+MOST_ROWS = 1_000
+MOST_POINTS = 2_000  # of a map
+REPORT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src '{script_hash}'; style-src '{style_hash}'; img-src data:; base-uri 'none'; \
+form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>dreamframe</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<div id="app"><p class="empty">The report needs JavaScript.</p></div>
+<script type="application/json" id="session">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def write(held: Held, path: Path, *, rows: int = MOST_ROWS) -> Path:
+    """Write the report, whole or not at all. Raises SettingError for another number of rows than 0 to MOST_ROWS, StorageError where the disk refuses."""
+    if not 0 <= rows <= MOST_ROWS:
+        raise SettingError(f"report: rows={rows}; a report has from 0 to {MOST_ROWS:,} rows, so that it stays a file that opens at once.")
+    made = document(gathered(held, rows=rows)).encode()
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        part.write_bytes(made)
+        os.replace(part, path)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise StorageError(f"report: {visible(str(path))} cannot be written: {exc.strerror or exc}") from exc
+    return path
+
+
+def document(data: Mapping[str, Any]) -> str:
+    """The file: no text of the data can end the element that holds it, and nothing but the page's own script and style is obeyed."""
+    style, script = (asset(name)[1].decode() for name in ("page.css", "page.js"))
+    assert not any(mark in script + style for mark in ("</s", "<s", "<!--")), "it would end, or begin, an element"
+    return REPORT.format(style=style, script=script, style_hash=_hash(style), script_hash=_hash(script), data=embedded(data))
+
+
+def embedded(data: Mapping[str, Any]) -> str:
+    """JSON that can stand inside HTML: in ASCII, and without the three characters that mean something there.
+
+    >>> embedded({"a": "</script>&"})
+    '{"a":"\\\\u003c/script\\\\u003e\\\\u0026"}'
+    """
+    plain = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def gathered(held: Held, *, rows: int) -> dict[str, Any]:
+    """What the page would ask the server for, asked beforehand. The rows are shared out evenly among the outputs."""
+    whole = overview(held)
+    whole["live"] = []
+    outputs: dict[str, Any] = {}
+    left, waiting = rows, sorted(_sizes(held, whole))
+    for i, (n, name) in enumerate(waiting):  # what a small one does not need, larger ones have
+        share = min(n, -(-left // (len(waiting) - i)))
+        outputs[name] = _output(held, held.output(name), share)
+        left -= share
+    plans = [p["name"] for p in whole["plans"]]
+    models = [m.name for m in held.models()]
+    return {
+        "overview": whole,
+        "outputs": outputs,
+        "failures": failures(held),
+        "texts": {name: said for name in plans if (said := texts(held, name))},
+        "curves": {name: curves(held, name) for name in models},
+        "cards": {name: found for name in plans if (found := _card(held, name)) is not None},
+    }
+
+
+def _sizes(held: Held, whole: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """How many rows there are to show, and the name of each output that has some: stored ones, and those of plans that are not whole."""
+    shown = [step["output"] for plan in whole["plans"] for step in plan["steps"] if step["output"]]
+    for name in dict.fromkeys([*(o.name for o in held.outputs()), *shown]):
+        with contextlib.suppress(DreamframeError, pl.exceptions.PolarsError):  # they are gone, or cannot be made without asking: the rest is told
+            yield held.rows(name).height, name
+
+
+def _card(held: Held, name: str) -> dict[str, Any] | None:
+    try:
+        return card(held, name)
+    except DreamframeError:
+        return None  # a plan that was kept as text alone
+
+
+def _output(held: Held, output: StepRecord, n: int) -> dict[str, Any]:
+    table = held.rows(output.name)
+    rows = table.head(n)
+    by = written(held, output)
+    vectors = vector_columns(table.schema)
+    records = told(held, output.name, rows)
+    turns = [{**turn, "messages": [record["turns"][i]["messages"] for record in records]} for i, turn in enumerate(records[0]["turns"])] if records else []
+    return {
+        "total": table.height,
+        "names": table.columns,
+        "columns": {"columns": columns(held, output.name, frozenset(by)), "vectors": vectors, "by": by},
+        "rows": [[cell(v, whole=c not in vectors) for c, v in zip(table.columns, row, strict=True)] for row in rows.iter_rows()],
+        "turns": turns,
+        "maps": {column: _map(held, output.name, column) for column in vectors},
+    }
+
+
+def _map(held: Held, name: str, column: str) -> dict[str, Any]:
+    """The map of a column, as far as the rows of the report can be opened from it."""
+    label = next((c["name"] for c in columns(held, name, frozenset()) if c.get("top")), "")
+    made = vector_map(held, name, column, label)
+    every = max(1, -(-len(made["points"]) // MOST_POINTS))
+    lists = {key: made[key][::every] for key in ("points", "at", "said", "by")}
+    return {**made, **lists, "every": made["every"] * every}

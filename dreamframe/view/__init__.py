@@ -1,0 +1,1 @@
+"""Looking at sessions and running prompts from outside Python: the command line, and the page that it opens."""

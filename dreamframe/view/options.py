@@ -1,0 +1,74 @@
+"""Options that several commands have, and what completes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dreamframe.errors import DreamframeError, SettingError
+from dreamframe.names import providers
+from dreamframe.run.active import DEFAULT_FOLDER
+from dreamframe.session.session import Session
+from dreamframe.view.rows import FORMATS
+
+MANIFEST = "session.json"
+
+
+def existing(folder: Path) -> Session:
+    """A session to look at. Raises SettingError where there is none, with those that are near."""
+    if (folder / MANIFEST).exists():
+        return Session.existing(folder)
+    near = sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))[:3]
+    here = ", ".join(repr(str(found.parent).removeprefix(f"{Path.cwd()}/")) for found in near)
+    advice = f"There {'is one' if len(near) == 1 else 'are some'} in {here}." if near else "Name the folder of a session, such as ./output."
+    raise SettingError(f"there is no session in {str(folder)!r}. {advice}")
+
+
+def _plans(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The labels of the kept plans."""
+    try:
+        with Session.existing(ctx.params.get("session") or DEFAULT_FOLDER) as opened:
+            return sorted({plan.label for plan in opened.plans() if plan.label.startswith(incomplete)})
+    except DreamframeError:
+        return []
+
+
+def _models(incomplete: str) -> list[str]:
+    return [word for name in providers() if (word := name if name == "smollm2" else f"{name}/").startswith(incomplete)]
+
+
+def _formats(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the session.", show_default=True)]
+InSession = Annotated[Path, typer.Option("--session", "-s", metavar="FOLDER", help="The folder of the session.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="A plan or stored rows, as `dreamframe ls` names them; without it, the plan that ran last.", autocompletion=_plans),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--llm", "-m", metavar="MODEL", autocompletion=_models,
+        help="The model as provider/name: openai/gpt-4o-mini, anthropic/claude-sonnet-4, mistral/…, ollama/…, or smollm2, which needs no key. "
+        "Keys are read from the environment, as OPENAI_API_KEY.",
+    ),
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="FORMAT", autocompletion=_formats, help=f"What FILE holds, where its name does not say: {', '.join(FORMATS)}.")
+]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="FORMAT", autocompletion=_formats, help=f"What to write, where the name does not say: {', '.join(FORMATS)}.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", callback=lambda path: None if path == Path("-") else path,
+        help="Write the rows to a file, by its ending; an earlier file stays until all rows are there.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
