@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
+
 import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.plan.rows_page import Shown, rows_html, written_by_models
 
+HOSTILE = ["</pre></td></table><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><svg/onload=1>", "&lt;b&gt;", "a\x1b[2J"]
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1) | st.sampled_from(HOSTILE)
 LONG = "first line\nsecond\nthird\nfourth <b>line</b> & end"
 
 
@@ -49,3 +55,29 @@ def test_failures_are_a_frame_that_a_notebook_shows_whole():
     assert "x" * 500 in failed._repr_html_()
     assert '<td class="bad"><pre>BadRequestError</pre></td>' in failed._repr_html_()
     assert failed.select("row").to_dicts() == [{"row": 0}]
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page, their attributes, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS)
+def test_no_text_makes_a_tag_or_an_attribute(text: str):
+    seen = Tags()
+    seen.feed(rows_html(pl.DataFrame({text: [text]}), by_models=[text]))
+    assert seen.tags <= {"style", "div", "table", "thead", "tbody", "tr", "th", "td", "small", "pre", "details", "summary"}
+    assert seen.attributes <= {"class"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dreamframe.run.bars import LEAST_NAME, chosen, columns, cut_all, fitted, wide
 from dreamframe.run.board import Board, Moment
@@ -76,3 +78,12 @@ def test_notes_stand_below_and_are_few():
     lines = text_of(moment(3, notes=tuple(f"library: warning {i}" for i in range(5))), 62, 24)
     assert lines[-5:-1] == ["note: library: warning 0", "note: library: warning 1", "note: library: warning 2", "and 2 more notes"]
     assert not any("note" in line for line in text_of(moment(10, notes=("library: warning",)), 80, 9))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(), st.integers(30, 130))
+def test_no_name_breaks_a_line_or_steers_a_terminal(name: str, width: int):
+    lines = text_of(moment(3, name=name), width, 24)
+    assert max(map(wide, lines)) <= width
+    assert not any(c in line for line in lines for c in "\x1b\n\r\x9b\u202e")
+    assert len(lines) == 5
