@@ -50,7 +50,8 @@ def columns(lines: Sequence[Line], *, is_over: bool = False) -> list[Column]:
         Column("loss", [Part(one.said.removeprefix("loss ")) for one in lines]),
         Column("model", [Part(one.model, DIM) for one in lines]),
     ]
-    return [column for column in made if any(p.text for p in column.parts) or column.head == "rows" or (column.head == "left" and not is_over)]
+    stay = {"rows": True, "left": not is_over}
+    return [column for column in made if stay.get(column.head, any(p.text for p in column.parts))]
 
 
 def _numbers(head: str, lines: Sequence[Line], of: Callable[[Line], int], style: str) -> Column:

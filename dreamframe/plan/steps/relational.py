@@ -46,8 +46,7 @@ class Relational(PolarsStep):
                 for v in value:
                     visit(v)
 
-        visit(self.args)
-        visit([v for _, v in self.options])
+        visit([self.args, [v for _, v in self.options]])
         return found
 
     @cached_property

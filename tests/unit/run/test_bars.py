@@ -87,3 +87,9 @@ def test_no_name_breaks_a_line_or_steers_a_terminal(name: str, width: int):
     assert max(map(wide, lines)) <= width
     assert not any(c in line for line in lines for c in "\x1b\n\r\x9b\u202e")
     assert len(lines) == 5
+
+
+def test_of_a_run_that_is_over_no_time_to_go_is_shown():
+    at = moment(3)
+    assert "left" in "".join(p.text for p in fitted(at, 120)[0])
+    assert "left" not in "".join(p.text for line in fitted(at, 120, end="stopped") for p in line)
