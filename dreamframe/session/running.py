@@ -14,7 +14,8 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
+from dreamframe.plan.optimizer.choice import Optimize
+from dreamframe.plan.optimizer.rules import chosen, optimise
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless

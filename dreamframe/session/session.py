@@ -12,7 +12,8 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimised, Optimize, optimise
+from dreamframe.plan.optimizer.choice import Optimize
+from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.files import expanded
 from dreamframe.redaction.visible import visible
@@ -305,5 +306,3 @@ class Session(OnRecord):
     def __repr__(self) -> str:
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
-
-active.open_with(Session)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dreamframe.errors import PlanError, SettingError, listed
 from dreamframe.plan.optimizer.branches import branch_taken
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.choices import choices_down
 from dreamframe.plan.optimizer.conjuncts import cheap_first
 from dreamframe.plan.optimizer.early_stop import ends_early
@@ -24,7 +25,6 @@ from dreamframe.plan.steps.ordinals import Ordinals
 Rule = Callable[[Step, Facts], Step | None]
 RULES: tuple[Rule, ...] = (unread_dropped, cheap_first, branch_taken, limit_down, choices_down, partners_first, ends_early)
 LEARNT = "filters_ordered"  # no rule over plans: which of several conditions is asked first is learnt while they run
-Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
 LEAST_PASSES = 100  # over a plan, before rules count as never ending
 PLAIN = (str, bytes, int, float, bool, type(None))
 
