@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.arrow import memory
 from dreamframe.store.answer_index import Halves, are_merged, halves_of, keys_of
 
+MARKS = 1 << 21  # bytes of bits, one of which is set for each sorted key: what has none was not asked before, as nearly all was not
 RECENT_KEYS = 16_384  # requests that are kept in a dict; then they are sorted into arrays, which hold one in 16 bytes and not in 130
 
 
@@ -20,6 +21,7 @@ class Samples:
     def __init__(self) -> None:
         self._recent: dict[bytes, int] = {}  # request → samples of it so far, where it is not among the earlier ones with one sample
         self._earlier: list[SortedKeys] = []  # the longest first
+        self._marks = bytearray()
         self._most_recent = RECENT_KEYS
         self._next = 0  # the batch whose turn it is
         self._waiting: dict[int, asyncio.Future[None]] = {}
@@ -55,7 +57,13 @@ class Samples:
     def _asked_before(self, keys: Sequence[bytes | None]) -> set[bytes]:
         """Those of some requests of which one sample is known, and no more."""
         wanted = [key for key in keys if key is not None] if self._earlier else []
-        return {key for key, halves in zip(wanted, halves_of(wanted), strict=True) if any(halves in some for some in self._earlier)} if wanted else set()
+        marks = self._marks
+        found = zip(wanted, halves_of(wanted), strict=True) if wanted else ()
+        return {
+            key
+            for key, halves in found
+            if marks[(halves[0] >> 3) % MARKS] & (1 << (halves[0] & 7)) and any(halves in some for some in self._earlier)
+        }
 
     def _sort(self) -> None:
         """Move what was asked once, as nearly everything is, out of the dict."""
@@ -63,6 +71,9 @@ class Samples:
         self._recent = {key: n for key, n in self._recent.items() if n > 1}
         self._most_recent = RECENT_KEYS + 2 * len(self._recent)
         keys = keys_of(pl.Series(once, dtype=pl.Binary)).sort("low")
+        self._marks = self._marks or bytearray(MARKS)
+        for low in keys["low"].to_list():
+            self._marks[(low >> 3) % MARKS] |= 1 << (low & 7)
         n_all = sum(map(len, self._earlier)) + keys.height
         while self._earlier and are_merged(len(self._earlier[-1]), keys.height, n_all):
             keys = self._earlier.pop().keys.merge_sorted(keys, "low")
