@@ -21,7 +21,7 @@ from dreamframe.models.request import Completion, Question, Request, Sampling
 from dreamframe.names import NAMES
 
 LONGEST_LINE = 1 << 28  # bytes of one request or answer
-PARTS = [name for name in Completion.__slots__ if name != "room"]  # of an answer; a model here has no limits to announce
+PARTS = [name for name in Completion.__slots__ if name not in ("room", "attempts", "ms")]  # of an answer; whoever calls says the rest
 
 
 def devices_of(device: Any, *, who: str) -> Any:
