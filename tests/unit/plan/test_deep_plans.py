@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from benchmarks.deep_plans import SHAPES, VERBS, chain, looked_at, measure
+from benchmarks.deep_plans import SHAPES, VERBS, chain, linked, looked_at, measure
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import optimise
 
@@ -111,3 +111,9 @@ def test_limits_in_a_chain_of_polars_steps_do_not_wander() -> None:
         df = df.with_columns(pl.col("x") + 1).head(4)
     assert optimise([df.step]).trace == ()
     assert len(optimise([df.prompt(dr.testing.Echo(), "{x}").head(2).step]).trace) == 1
+
+
+def test_a_prompt_that_many_limits_or_filters_go_below_costs_no_more_for_each() -> None:
+    """The step that it was written as was looked up through all that it was rebuilt as: 8,000 took 20 times as long as 1,000."""
+    short, long = (linked("heads", n).step for n in (1_000, 8_000))
+    assert any(least(lambda: optimise([long]), 1) < 14 * least(lambda: optimise([short])) for _ in range(3)), "in three tries"
