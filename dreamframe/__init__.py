@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
 from dreamframe import errors as errors
-from dreamframe import recipes as recipes
-from dreamframe import testing as testing
 from dreamframe.frame.accessors import register_accessors as _register_accessors
 from dreamframe.frame.ask import prompt as prompt
 from dreamframe.frame.frame import Frame as Frame
@@ -23,9 +22,6 @@ from dreamframe.frame.frame import scan_parquet as scan_parquet
 from dreamframe.frame.frame import scan_text as scan_text
 from dreamframe.frame.from_json import from_json as from_json
 from dreamframe.frame.habits import no_name as _no_name
-from dreamframe.frame.hub import from_hub as from_hub
-from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
-from dreamframe.frame.hub import scan_hub as scan_hub
 from dreamframe.frame.model import Model as Model
 from dreamframe.frame.output import collect_all as collect_all
 from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
@@ -42,9 +38,14 @@ from dreamframe.models.llms.names import llm as llm
 from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
-from dreamframe.session.session import Session as Session
+from dreamframe.run.active import open_with as _open_with
 
 if TYPE_CHECKING:
+    from dreamframe import recipes as recipes
+    from dreamframe import testing as testing
+    from dreamframe.frame.hub import from_hub as from_hub
+    from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
+    from dreamframe.frame.hub import scan_hub as scan_hub
     from dreamframe.models.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
     from dreamframe.models.embedders.minilm import MiniLM as MiniLM
     from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from dreamframe.prompts.instruct import Instruct as Instruct
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
+    from dreamframe.session.session import Session as Session
     from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
@@ -90,11 +92,38 @@ if TYPE_CHECKING:
     from dreamframe.trainers.sparse_encoder import SparseEncoderTrainer as SparseEncoderTrainer
 
 __version__ = "0.1.0"
+_LATE = {  # names that are found when they are first used, like those of models: with them, importing this package would take twice as long
+    "Session": "session.session",
+    "from_hub": "frame.hub",
+    "scan_hf_disk": "frame.hub",
+    "scan_hub": "frame.hub",
+    "recipes": "recipes",
+    "testing": "testing",
+}
+
+
+def _late(name: str) -> Any:
+    """What one of the late names stands for; it is at hand from then on."""
+    module = _import_module(f"dreamframe.{_LATE[name]}")
+    found = getattr(module, name, module)  # a room stands for itself
+    if isinstance(found, _Function):
+        found = _short(found)
+    elif isinstance(found, type):
+        found = _short_when_made(_short_in(found))
+    globals()[name] = found
+    return found
+
+
+def _session(folder: Any) -> Any:
+    """A session of a folder, for plans that run where none is active."""
+    return _late("Session")(folder)
 
 
 if not TYPE_CHECKING:  # with it, type checkers would take every name for one
 
     def __getattr__(name: str) -> Any:
+        if name in _LATE:
+            return _late(name)
         if name.startswith("_"):  # asked for by inspect, doctest and pytest, of every module: no near miss is looked for
             raise AttributeError(f"module 'dreamframe' has no attribute {name!r}", name=name)
         if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
@@ -106,10 +135,9 @@ if not TYPE_CHECKING:  # with it, type checkers would take every name for one
 
 def __dir__() -> list[str]:
     made_here = {n for n, value in globals().items() if not n.startswith("_") and str(getattr(value, "__module__", "")).startswith("dreamframe.")}
-    return sorted({"errors", "recipes", "testing", *made_here, *_public_names()})
+    return sorted({"errors", *_LATE, *made_here, *_public_names()})
 
 
-_short_when_made(_short_in(Session))
-for _room in (globals(), vars(recipes)):
-    _room |= {n: _short(f) for n, f in _room.items() if isinstance(f, _Function) and not n.startswith("_")}
+globals().update({n: _short(f) for n, f in globals().items() if isinstance(f, _Function) and not n.startswith("_")})
 _register_accessors()
+_open_with(_session)

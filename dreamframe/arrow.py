@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import polars as pl
-from nanoarrow import c_array_stream  # pyarrow would do, and takes 45 MB and 0.1 s
 
 from dreamframe.errors import FingerprintError
 
@@ -111,6 +110,8 @@ def memory(values: pl.Series) -> memoryview:
     """
     if not len(values):
         return memoryview(b"")
+    from nanoarrow import c_array_stream  # pyarrow would do, and takes 45 MB and 0.1 s
+
     array = c_array_stream(values.alias("").rechunk()).get_next()  # a name with a NUL would end the process
     view = memoryview(array.view().buffer(1)).cast("B")
     width = view.nbytes // (array.offset + len(array))

@@ -46,7 +46,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import polars.exceptions
@@ -299,6 +298,8 @@ def did_you_mean(name: str, possible: Sequence[str]) -> str:
     >>> did_you_mean("topik", ["topic", "level"])
     " Did you mean 'topic'?"
     """
+    import difflib
+
     lower = {p.strip().lower(): p for p in possible}
     close = difflib.get_close_matches(name.strip().lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""

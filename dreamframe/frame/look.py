@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
-from dreamframe.models.habits import described
-from dreamframe.plan.estimate import Estimate, Looked
-from dreamframe.plan.explain import plan_dot, plan_text
-from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
-from dreamframe.plan.page import Explained, explained, frame_html
-from dreamframe.plan.picture import plan_svg
-from dreamframe.plan.rows_page import rows_html, written_by_models
-from dreamframe.plan.secrets import plan_redactor
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
-from dreamframe.redaction.visible import in_line, visible
-from dreamframe.run import notebook
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
 from dreamframe.run.options import Mode
+
+if TYPE_CHECKING:
+    from dreamframe.plan.estimate import Estimate
+    from dreamframe.plan.page import Explained
 
 
 class LookVerbs(Verbs):
@@ -64,8 +58,9 @@ class LookVerbs(Verbs):
         FILTER [[(col("a")) > (dyn int: 0)]]
           TABLE 1 rows
         """
-        chosen(optimized)
-        return explained(looked_at(self.step, optimized, cost=cost), rules=rules and optimized is not False)
+        from dreamframe.frame.looking import explained
+
+        return explained(self.step, optimized=optimized, rules=rules, cost=cost)
 
     def estimate(self, *, probe: int = 0, mode: Mode = "calls", optimize: Optimize = True) -> Estimate:
         """What is left to pay when this plan is collected now: calls, tokens, US dollars as a range, seconds; in all and step by step.
@@ -82,6 +77,8 @@ class LookVerbs(Verbs):
         >>> found.calls, found.steps[0].state
         (1, '2 of 3 kept, 1 to ask')
         """
+        from dreamframe.frame.looking import estimated
+
         return estimated(self.step, probe, mode, optimize)
 
     def collect_schema(self) -> pl.Schema:
@@ -98,10 +95,9 @@ class LookVerbs(Verbs):
         >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
         'digraph plan {'
         """
-        one_of(format, ("dot", "svg"), "format", where="show_graph")
-        looked = looked_at(self.step, optimized, cost=cost)
-        draw = plan_svg if format == "svg" else plan_dot
-        return draw(looked.plans[0], note=looked.note)
+        from dreamframe.frame.looking import drawn
+
+        return drawn(self.step, format, optimized=optimized, cost=cost)
 
     def show(self, n: int = 5, *, optimize: Optimize = True, confirm: float | None = None) -> None:
         """Run for the first n rows and print them; a notebook shows them as a table, with whole texts that fold. Over prompts, only these n rows are
@@ -117,8 +113,9 @@ class LookVerbs(Verbs):
         │ 1   │
         └─────┘
         """
-        rows = self._first(n, "show", optimize, confirm)
-        notebook.show(lambda: rows_html(rows, by_models=written_by_models(self.step)), lambda: visible(str(rows)))
+        from dreamframe.frame.looking import show_rows
+
+        show_rows(self.step, self._first(n, "show", optimize, confirm))
 
     def preview(self, n: int = 5, *, optimize: Optimize = True, confirm: float | None = None) -> pl.DataFrame:
         """Run for the first n rows and give them. Over prompts, only these n rows are asked; `optimize` and `confirm` as of `collect`.
@@ -139,29 +136,11 @@ class LookVerbs(Verbs):
         need_confirmed(lambda: current(plan).estimate(plan, **settings), confirm, where=verb)
 
     def __repr__(self) -> str:
-        columns = in_line(plan_redactor([self.step]).text(", ".join(f"{name}: {dtype}" for name, dtype in self.schema.items())))
-        return f"dreamframe [{columns}]\n{plan_text(self.step)}\n(lazy: .collect() runs it, .show() looks at some rows)"
+        from dreamframe.frame.looking import frame_text
+
+        return frame_text(self.step)
 
     def _repr_html_(self) -> str:
+        from dreamframe.plan.page import frame_html
+
         return frame_html(self.step)
-
-
-def looked_at(step: Step, optimized: Optimize, *, cost: bool) -> Looked:
-    """A plan as it would run, or as it was written; with what of it is kept, or with what it would cost."""
-    if cost:
-        return current(step).estimate(step, optimize=optimized)
-    if optimized is False:
-        return Looked((step,), {})
-    if any(node.authority is not None for node in step.walk()):
-        made = optimise([step], rules=chosen(optimized))
-        return Looked(made.plans, {}, made=made)
-    return current(step).looked(step, optimize=optimized)
-
-
-def estimated(step: Step, probe: int, mode: Mode, optimize: Optimize) -> Estimate:
-    """What is left to pay for a plan. Raises SettingError for a number of probes that is none."""
-    if isinstance(probe, bool) or not isinstance(probe, int) or probe < 0:
-        raise SettingError(f"estimate: probe={described(probe)} is not a number of rows; give 0 (ask nothing) or more, as probe=20.")
-    made = current(step).estimate(step, probe=probe, mode=mode, optimize=optimize).estimate
-    assert made is not None
-    return made

@@ -10,16 +10,12 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.frame.cite import cited
 from dreamframe.frame.habits import ModelHabits
-from dreamframe.frame.look import estimated, looked_at
 from dreamframe.frame.tracebacks import short_in
 from dreamframe.frame.value import Value
 from dreamframe.models.base import LLM
 from dreamframe.models.edges import Trained, as_edge
 from dreamframe.models.reach import under
-from dreamframe.plan.estimate import Estimate
-from dreamframe.plan.explain import plan_text
-from dreamframe.plan.optimizer.rules import Optimize, chosen
-from dreamframe.plan.page import Explained, explained, plan_html
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
@@ -32,6 +28,8 @@ if TYPE_CHECKING:
     from dreamframe.hub.push import Published
     from dreamframe.models.embedders.base import Embedder
     from dreamframe.models.task_models.base import TaskModel
+    from dreamframe.plan.estimate import Estimate
+    from dreamframe.plan.page import Explained
 
 
 @short_in
@@ -182,17 +180,24 @@ class Model(Value, ModelHabits):
 
     def explain(self, *, optimized: Optimize = True, rules: bool = False, cost: bool = False) -> Explained:
         """The plan as text, the training first: as `df.explain`."""
-        chosen(optimized)
-        return explained(looked_at(self.step, optimized, cost=cost), rules=rules and optimized is not False)
+        from dreamframe.frame.looking import explained
+
+        return explained(self.step, optimized=optimized, rules=rules, cost=cost)
 
     def estimate(self, *, probe: int = 0, mode: Mode = "calls", optimize: Optimize = True) -> Estimate:
         """What is left to pay for the rows that the model is trained on, as `df.estimate`. A provider's own price of a training is not in it."""
+        from dreamframe.frame.looking import estimated
+
         return estimated(self.step, probe, mode, optimize)
 
     def __repr__(self) -> str:
-        return f"Model, trained by\n{plan_text(self.step)}\n(lazy: .fit() trains it)"
+        from dreamframe.frame.looking import model_text
+
+        return model_text(self.step)
 
     def _repr_html_(self) -> str:
+        from dreamframe.plan.page import plan_html
+
         return plan_html(self.step, "<div>Model, trained by</div>", "lazy: .fit() trains it, unless it was trained before.")
 
 

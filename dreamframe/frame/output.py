@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from dreamframe.frame.look import LookVerbs
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
 from dreamframe.models.habits import described
-from dreamframe.plan.optimizer.rules import Optimize
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep
 from dreamframe.plan.steps.ailing import said
 from dreamframe.plan.steps.algebra import relational
@@ -90,6 +89,8 @@ class OutputVerbs(LookVerbs):
         >>> asyncio.run(dr.frame({"a": [1]}).collect_async()).shape
         (1, 1)
         """
+        import asyncio
+
         if confirm is not None:
             await asyncio.to_thread(self._confirmed, "collect_async", confirm, optimize=optimize)
         return await current(self.step).collect_async(self.step, offline=offline, optimize=optimize)

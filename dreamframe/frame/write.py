@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,10 +15,12 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.frame.output import OutputVerbs
 from dreamframe.models.habits import described
-from dreamframe.plan.optimizer.rules import Optimize
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.steps.ailing import said
 from dreamframe.store.whole_files import whole_file
 
+GROUP_BYTES = 64 << 20  # of the rows that go into a Parquet file together
+FEWEST_IN_GROUP, MOST_IN_GROUP = 128, 122_880  # rows; the second is what polars takes
 Target = str | os.PathLike[str] | IO[bytes] | IO[str]  # a path, which is made anew, or an open file
 
 
@@ -135,10 +138,23 @@ class WriteVerbs(OutputVerbs):
         _whole(path, options, lambda target: sunk(self.collect_batches(optimize=optimize), self.schema, method, target, options))
 
 
+def grouped(batches: Iterator[pl.DataFrame], options: Mapping[str, Any]) -> tuple[Iterator[pl.DataFrame], Mapping[str, Any]]:
+    """The same batches, and options by which a group of rows in the Parquet file has no more than GROUP_BYTES: polars holds a whole group, which by itself it
+    counts in rows. How long a row is, the first batch tells; `row_group_size=` of the user stands."""
+    first = next(batches, None)
+    if first is None or options.get("row_group_size") is not None:
+        return itertools.chain(() if first is None else (first,), batches), options
+    n_rows = GROUP_BYTES * first.height // max(first.estimated_size(), 1)
+    size = {"row_group_size": max(n_rows, FEWEST_IN_GROUP)} if n_rows < MOST_IN_GROUP else {}
+    return itertools.chain((first,), batches), {**options, **size}
+
+
 def sunk(batches: Iterator[pl.DataFrame], schema: pl.Schema, method: str, target: Any, options: Mapping[str, Any]) -> None:
     """Let polars write batches as they come. What they raise is raised as it is: polars would make a text of it."""
     from polars.io.plugins import register_io_source
 
+    if method == "sink_parquet":
+        batches, options = grouped(batches, options)
     failed: list[BaseException] = []
 
     def source(columns: list[str] | None, predicate: object, n_rows: object, size: object) -> Iterator[pl.DataFrame]:  # noqa: ARG001  polars calls it so

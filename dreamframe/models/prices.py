@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from dreamframe.models.request import Completion
 
+DISCOUNT = 0.5  # what a call by a provider's batch API costs of the price of one by itself
+
 
 class Long(NamedTuple):
     """What a call with a long prompt costs more: all of it, not the part beyond."""

@@ -7,7 +7,6 @@ import functools
 import json
 import os
 import re
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -88,6 +87,8 @@ def _strings(value: object) -> Iterator[str]:
 
 def secrets_around() -> Iterator[str]:
     """What the environment calls a key, passwords in its addresses, and those of the proxies."""
+    import urllib.request
+
     for name, value in os.environ.items():
         if len(value) >= WINDOW and _may_be_secret(name) and not value.startswith(("/", "~", ".")):
             yield from _of_json(value) if value.lstrip().startswith("{") else (value.strip(),)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
+import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 AT_ONCE = min(32, (os.cpu_count() or 1) + 4)  # batches of one step whose function runs at once
-# A function may run a plan of its own, whose functions may run others: they would wait for each other in a small pool, and in one shared with the engine.
-_threads = ThreadPoolExecutor(4_096, thread_name_prefix="dreamframe-aside")
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """A function may run a plan of its own, whose functions may run others: they would wait for each other in a small pool, and in one shared with the
+    engine."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(4_096, thread_name_prefix="dreamframe-aside")
 
 
 async def aside(work: Callable[[], T]) -> T:
     """What the work gives, done in a thread. What is no Exception (SystemExit, say) is raised as a RuntimeError: it belongs to who waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, contextvars.copy_context().run, _done, work)
+    import asyncio
+
+    return await asyncio.get_running_loop().run_in_executor(_threads(), contextvars.copy_context().run, _done, work)
 
 
 def _done(work: Callable[[], T]) -> T:

@@ -6,9 +6,9 @@ import html
 from collections.abc import Callable
 
 from dreamframe.plan.explain import by_name, whole_line
-from dreamframe.plan.page import KEPT
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
+from dreamframe.plan.style import KEPT
 from dreamframe.redaction.visible import visible
 
 WIDE, HIGH, GAP = 440, 28, 20  # pixels of a box, and between boxes

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.plan.page import STYLE
 from dreamframe.plan.step import Step
+from dreamframe.plan.style import STYLE
 from dreamframe.redaction.visible import in_line, visible
 
 FOLDED = 140  # characters of a text that is shown unfolded

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +73,8 @@ def offer_room(question: Question, ctx: RowContext) -> None:
 
 async def in_room(write: Callable[[Room], pl.Series], ctx: RowContext) -> pl.Series:
     """What is written within the room of the question. Tokenizers are slow: they work in a worker thread, for one batch at a time."""
+    import asyncio
+
     room = ctx.once(ROOM, Room)
     async with ctx.once("counting", asyncio.Lock):
         return await asyncio.to_thread(write, room)

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from dreamframe.errors import SettingError
-from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimize
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.visible import in_line
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dreamframe.models.base import Artefact
+    from dreamframe.plan.estimate import Looked
     from dreamframe.run.why.story import RowStory
     from dreamframe.store.sources import SourceContext
 
@@ -95,7 +95,7 @@ _defaults: dict[Path, ActiveSession] = {}  # sessions that nobody made: of the w
 
 
 def open_with(make: Callable[[Path], ActiveSession]) -> None:
-    """Say what makes a session of a folder, for plans that run where none is active: `session/` says it, when dreamframe is imported."""
+    """Say what makes a session of a folder, for plans that run where none is active: the package says it, when it is imported."""
     _open[:] = [make]
 
 

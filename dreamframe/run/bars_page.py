@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from dreamframe.plan.page import STYLE
+from dreamframe.plan.style import STYLE
 from dreamframe.run.bars import MOST_NOTES, columns, whole_of
 from dreamframe.run.board import Line, Moment
 

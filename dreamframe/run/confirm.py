@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dreamframe.errors import BudgetExceededError, SettingError
 from dreamframe.models.habits import described
-from dreamframe.plan.estimate import PROBE, Looked, money
 from dreamframe.redaction.visible import visible
+
+if TYPE_CHECKING:
+    from dreamframe.plan.estimate import Looked
 
 
 def need_confirmed(look: Callable[[], Looked], most: float | None, *, where: str) -> None:
@@ -18,6 +21,8 @@ def need_confirmed(look: Callable[[], Looked], most: float | None, *, where: str
         return
     if isinstance(most, bool) or not isinstance(most, (int, float)) or not most >= 0:
         raise SettingError(f"{where}: confirm={described(most)} is not an amount; give US dollars, as confirm=5.0.")
+    from dreamframe.plan.estimate import PROBE, money
+
     made = look().estimate
     assert made is not None
     if made.cost is not None and made.cost.high is not None and made.cost.high <= most:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.models.prices import Price
-from dreamframe.plan.optimizer.rules import Optimize
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.engines.base import Engine
 

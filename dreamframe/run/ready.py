@@ -54,4 +54,4 @@ def without_rows(plans: Iterable[Step]) -> set[int]:
 
 def holds_something(stores: Stores) -> bool:
     """Whether answers, rows or models are kept, which may be all that a run needs."""
-    return bool(len(stores.answers) or stores.steps.all() or stores.models.all())
+    return bool(stores.steps.all() or stores.models.all() or len(stores.answers))

@@ -26,7 +26,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     """The plan as it would run, and what of each step is kept. Of a session that keeps nothing there is nothing to say."""
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
     run.plans = run.planned(step)
-    if not len(stores.answers) and not stores.steps.all() and not stores.models.all():
+    if not stores.steps.all() and not stores.models.all() and not len(stores.answers):
         return Looked(tuple(run.plans), {}, made=run.made)
     reached = run.reached()
     needs_look = any(isinstance(node, ModelStep) or (node.models() and not run.is_stored(node)) for node in reached)

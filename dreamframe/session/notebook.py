@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dreamframe.plan.page import STYLE
+from dreamframe.plan.style import STYLE
 from dreamframe.redaction.visible import visible
 from dreamframe.run.bars_page import page
 from dreamframe.run.board import Board

@@ -14,8 +14,8 @@ import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimize, chosen, optimise
-from dreamframe.plan.rows_page import Shown
+from dreamframe.plan.optimizer.choice import Optimize
+from dreamframe.plan.optimizer.rules import chosen, optimise
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -189,6 +189,8 @@ class Running:
         if failed is None:  # an empty frame would say that all is well
             raise SettingError(f"failures: this plan has not run in {self._session()!r} so far; .collect() it first. A plan that was made of it is another.")
         told = pl.DataFrame([{**f.as_dict(), "answer": f.failure.text} for f in failed], schema=FAILURE_SCHEMA)
+        from dreamframe.plan.rows_page import Shown
+
         return Shown.of(told.hstack(self._own_columns(step, failed)) if failed else told, failed=("error", "message"))
 
     def _own_columns(self, step: Step, failed: Sequence[FailedRow]) -> pl.DataFrame:

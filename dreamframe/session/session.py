@@ -12,7 +12,8 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.optimizer.rules import Optimised, Optimize, optimise
+from dreamframe.plan.optimizer.choice import Optimize
+from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.files import expanded
 from dreamframe.redaction.visible import visible
@@ -21,7 +22,6 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
-from dreamframe.session.notebook import session_html
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import failed_requests
@@ -327,7 +327,6 @@ class Session(OnRecord, Reports):
         return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
 
     def _repr_html_(self) -> str:
+        from dreamframe.session.notebook import session_html
+
         return session_html(self.folder, self._running.stats, summary=self.summary(), is_there=self._opening.is_there)
-
-
-active.open_with(Session)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 VALUE_NAMES = ANSWER_SCHEMA.names()[1:]
 COLUMNS = pl.Schema([*list(ANSWER_SCHEMA.items())[1:], ("found", pl.Boolean())])
 GROUP_ROWS = 16_384  # small record batches are put together to about this many rows
+ALIKE = 8  # a part of the index that is so many times as long as the next one is left alone
+ALWAYS_MERGED = 131_072  # keys, of 20 bytes each
 
 
 class AnswerBlock(Protocol):
@@ -74,14 +76,13 @@ class Generation:
     """Answers with a sorted index: 16 bytes of key and 4 of position each. The first answer of a key wins."""
 
     def __init__(self, sources: Sequence[AnswerBlock], keys: pl.DataFrame) -> None:
-        """`keys` are those of all rows of the sources: `low` and `high` halves, in order, or with their `row` in any."""
+        """`keys` are those of all rows of the sources: `low` and `high` halves, in order, or with their `row` and sorted by `low`."""
         self.sources = list(sources)
         self.starts = [0]
         for s in self.sources:
             self.starts.append(self.starts[-1] + s.n_rows)
-        rows = keys if "row" in keys.columns else keys.with_row_index("row")
-        rows = rows if rows.schema["row"] == pl.UInt32 else rows.cast({"row": pl.UInt32})
-        self.keys = rows.sort("low", "row")
+        rows = keys if "row" in keys.columns else keys.with_row_index("row").sort("low")
+        self.keys = rows if rows.schema["row"] == pl.UInt32 else rows.cast({"row": pl.UInt32})
         # Searched in plain Python: for a batch of a hundred keys, polars' expressions take five times as long.
         self._low, self._high = (memory(self.keys[name]).cast("Q") for name in ("low", "high"))
         self._row = memory(self.keys["row"]).cast("I")
@@ -94,12 +95,12 @@ class Generation:
         return [self._find(low, high) for low, high in wanted]
 
     def _find(self, low: int, high: int) -> int | None:
-        at = bisect_left(self._low, low)
+        at, found = bisect_left(self._low, low), None
         while at < len(self._low) and self._low[at] == low:  # all keys that share their first half
-            if self._high[at] == high:
-                return self._row[at]
+            if self._high[at] == high and (found is None or self._row[at] < found):
+                found = self._row[at]
             at += 1
-        return None
+        return found
 
     def pieces(self, rows: Sequence[int], places: Sequence[int]) -> list[Piece]:
         """Where these rows lie: (source, rows in it, the places that they fill)."""
@@ -129,9 +130,15 @@ def answer_table(n: int, pieces: Sequence[Piece]) -> pl.DataFrame:
     return values.hstack([is_found])
 
 
+def are_merged(n_first: int, n_second: int, n_all: int) -> bool:
+    """Whether two sorted parts of an index become one, so that there are few: where the first is not much longer, and both are no more than a quarter of
+    all, since merging takes their memory once more."""
+    return n_first <= ALIKE * n_second and n_first + n_second <= max(ALWAYS_MERGED, n_all // 4)
+
+
 def merged(first: Generation, second: Generation) -> Generation:
-    """Both as one; `first` wins where both have a key."""
-    return Generation([*first.sources, *second.sources], pl.concat([first.keys, second.keys.with_columns(pl.col("row") + len(first))]))
+    """Both as one; `first` wins where both have a key. Their keys are not sorted again, which would take three times their memory for a while."""
+    return Generation([*first.sources, *second.sources], first.keys.merge_sorted(second.keys.with_columns(pl.col("row") + len(first)), "low"))
 
 
 def generation_of(batches: Sequence[pa.RecordBatch]) -> Generation:

@@ -12,7 +12,20 @@ import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
-from dreamframe.store.answer_index import AnswerBlock, Generation, InMemory, OnDisk, Piece, answer_table, generation_of, halves_of, keys_of, merged, whole_keys
+from dreamframe.store.answer_index import (
+    AnswerBlock,
+    Generation,
+    InMemory,
+    OnDisk,
+    Piece,
+    answer_table,
+    are_merged,
+    generation_of,
+    halves_of,
+    keys_of,
+    merged,
+    whole_keys,
+)
 from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
@@ -24,7 +37,7 @@ GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows; then the older half moves into the index
-ALIKE = 8  # a part of the index that is so many times as long as the next one is left alone
+RECENT_BYTES = 64 << 20  # or so much of the journal, where answers are long
 SAID = ("text", "data", "finish")
 __all__ = ["ANSWER_SCHEMA", "SAID", "Answers"]
 
@@ -60,10 +73,13 @@ class Answers:
         self.n_news = 0  # times that answers of others were found
         self._thread: threading.Thread | None = None  # only while there is something to write: an idle session costs no thread
         self._thread_lock = threading.Lock()
-        self.refresh()
+        if self._folder is not None:
+            self._folder.names()  # a folder that cannot be listed, or is another one than it says, is refused at once
+        self._is_read = self._folder is None  # the journals that lay there: not before an answer is looked up, since rows of a stored step need none
 
     def __len__(self) -> int:
         """How many answers are known; one that was given twice may count twice."""
+        self._read_once()
         return sum(map(len, self._generations)) + len(self._recent)
 
     # The event loop's side
@@ -100,6 +116,7 @@ class Answers:
         if here:
             pieces.append((InMemory(batch_of([row for _, row in here])), range(len(here)), [i for i, _ in here]))
         if missing:
+            self._read_once()
             missing = self._search(keys, missing, pieces)
             if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
                 self._search(keys, missing, pieces)
@@ -140,7 +157,13 @@ class Answers:
             if batches:
                 self._add(generation_of(batches))
                 self.n_news += 1
+            self._is_read = True
         return bool(batches)
+
+    def _read_once(self) -> None:
+        """Read the journals of the folder, where nobody has asked for an answer yet."""
+        if not self._is_read:
+            self.refresh()
 
     def prepare(self) -> None:
         """Open the file that answers go into. Raises StorageError where nothing can be written: before anything is paid for."""
@@ -292,7 +315,7 @@ class Answers:
             error = exc
         self._failed = error
         self._pending[: len(taken)] = rows
-        if sum(len(f.rows) for f in self._frames) >= RECENT_ROWS:
+        if sum(len(f.rows) for f in self._frames) >= RECENT_ROWS or sum(f.size for f in self._frames) >= RECENT_BYTES:
             self._index()
         for ticket in tickets:
             ticket.error = error
@@ -300,9 +323,10 @@ class Answers:
 
     def _index(self) -> None:
         """Move the older half of the written rows from the dict of recent ones into the index. Whoever asked for the newer ones is about to read them."""
-        n_rows, n_frames = 0, 0
-        while n_rows < max(1, RECENT_ROWS // 2):
-            n_rows, n_frames = n_rows + len(self._frames[n_frames].rows), n_frames + 1
+        n_rows, n_bytes, n_frames = 0, 0, 0
+        while n_rows < max(1, RECENT_ROWS // 2) and n_bytes < RECENT_BYTES // 2 and n_frames < len(self._frames):
+            frame = self._frames[n_frames]
+            n_rows, n_bytes, n_frames = n_rows + len(frame.rows), n_bytes + frame.size, n_frames + 1
         frames, self._frames = self._frames[:n_frames], self._frames[n_frames:]
         keys = [row[0] for frame in frames for row in frame.rows]
         sources = self._on_disk(frames) or [InMemory(batch_of([row for frame in frames for row in frame.rows]))]
@@ -325,7 +349,8 @@ class Answers:
         """Add a generation; those of like size are merged, so that there are few."""
         with self._generations_lock:
             generations = [*self._generations, newest]
-            while len(generations) > 1 and len(generations[-2]) <= ALIKE * len(generations[-1]):
+            n_all = sum(map(len, generations))
+            while len(generations) > 1 and are_merged(len(generations[-2]), len(generations[-1]), n_all):
                 last = generations.pop()
                 generations[-1] = merged(generations[-1], last)
             self._generations = tuple(generations)

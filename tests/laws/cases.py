@@ -15,11 +15,16 @@ from dreamframe.models.authority import Authority
 from dreamframe.models.base import Client, setting, steering
 from dreamframe.models.request import Completion, Request, Sampling
 from dreamframe.plan.step import Step, step
+from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
+from dreamframe.plan.steps.first import FirstRows
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
+from dreamframe.plan.steps.once import AskedOnce
+from dreamframe.plan.steps.ordinals import NumberedPrompt, Ordinals, in_two
+from dreamframe.plan.steps.partners import JoinRows
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
@@ -185,6 +190,19 @@ def found(below: Step, *, index: str = "exact") -> Step:
     return Retrieve.over(below, WORDS, documents(below, "t", WORDS, index=index), query="k", text="t", k=2)
 
 
+def halves(below: Step) -> tuple[Ordinals, NumberedPrompt]:
+    """The numbers of a sampled prompt, and the prompt that reads them."""
+    made = in_two(PromptStep.over(below, LLM, TEMPLATE, into="said"), below)
+    assert made is not None
+    return made
+
+
+def as_kind(kind: type[PromptStep], below: Step) -> Step:
+    """A prompt as a step of another kind."""
+    prompt = PromptStep.over(below, LLM, TEMPLATE, into="said")
+    return kind(**{f.name: getattr(prompt, f.name) for f in fields(prompt)})
+
+
 @step
 class NearStream(HubStream):
     """A data set of the Hub that lies in memory."""
@@ -334,6 +352,19 @@ CASES: dict[str, Case] = {
     "Cluster": Case(
         lambda below: Cluster(inputs=(with_vectors(below),), column="e", into="group", k=2),
         {**POSITIONS, "column": "f", "into": "other", "k": 3, "seed": 1, "by_angle": True},
+    ),
+    "Ordinals": Case(lambda below: halves(below)[0], {**PROMPT_CHANGES, "on_error": "raise"}),
+    "NumberedPrompt": Case(
+        lambda below: halves(below)[1],
+        {**PROMPT_CHANGES, "ordinals": "v"},
+        n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),
+    ),
+    "AskedOnce": Case(lambda below: as_kind(AskedOnce, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
+    "Ahead": Case(lambda below: as_kind(Ahead, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
+    "FirstRows": Case(lambda below: FirstRows(inputs=(dr.Frame(below).prompt(LLM, "Say {k}", into="said").step,), n=2), {"name": "other", "n": 3}),
+    "JoinRows": Case(
+        lambda below: JoinRows(inputs=(below, table(ROWS.select("k", w="v"))), options=(("how", "left"), ("maintain_order", "left"), ("on", "k"))),
+        {"name": "other", "on_error": "null", "options": (("how", "inner"), ("maintain_order", "left"), ("on", "k"))},
     ),
     "Relational over model columns": Case(
         lambda below: dr.Frame(below).filter(dr.prompt(LLM, "Say {x}", x=dr.prompt(LLM, "{t}").str.to_uppercase(), into="said").str.len_chars() > 9).step,

@@ -24,7 +24,7 @@ MADE = {  # example → the rows that it writes: file, columns, how many at leas
 
 
 def calls(printed: str) -> int:
-    found = re.search(r"this run: (\d+) model calls", printed)
+    found = re.search(r"this run: (?:.* from the session, )?(\d+) model calls", printed)
     assert found, printed
     return int(found[1])
 

@@ -80,7 +80,7 @@ def test_the_script_itself_asks_nothing_and_trains_nothing_elsewhere(quickstart:
     for name in ("quickstart.py", "reviews.csv"):
         shutil.copy(quickstart / name, tmp_path)
     dr.Session.load(quickstart.parent / "run.tar.zst", tmp_path / "output").close()
-    assert "this run: 0 model calls" in (out := run("quickstart.py", home=tmp_path, alone=True))
+    assert "from the session, 0 model calls" in (out := run("quickstart.py", home=tmp_path, alone=True))
     assert "trained nothing" in out
     assert pl.read_parquet(tmp_path / "output" / "reviews.parquet").equals(pl.read_parquet(quickstart / "output" / "reviews.parquet"))
 

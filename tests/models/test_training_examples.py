@@ -42,7 +42,7 @@ def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pyte
     assert first.height > 1
     runpy.run_path(f"examples/{name}.py")
     printed = capsys.readouterr()
-    assert "this run: 0 model calls" in printed.out
+    assert "from the session, 0 model calls" in printed.out
     assert "trained nothing" in printed.out
     assert "would go to https://huggingface.co/me/" in printed.out
     assert printed.err == ""

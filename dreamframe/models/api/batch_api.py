@@ -12,7 +12,6 @@ from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.openai_format import error_in, in_body
 
-DISCOUNT = 0.5  # of the price of a call by itself
 MOST_RESULT_BYTES = 1 << 30
 SLACK_S = 120.0  # between this clock and the provider's
 FULL = ("token_limit_exceeded", "enqueued_token_limit_exceeded", "batch_limit_exceeded", "batch_queue_full")

@@ -6,7 +6,6 @@ import importlib.util
 import ipaddress
 import os
 import re
-import urllib.request
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -55,6 +54,8 @@ def lacks(proxy: Proxy | None, library: str) -> MissingExtraError:
 
 def proxy_of(url: str) -> Proxy | None:
     """The proxy that requests to an address go through; None where they go straight. Raises SettingError for one that is not an address."""
+    import urllib.request
+
     parts = urlsplit(url)
     host, port = (parts.hostname or "").rstrip("."), parts.port or PORTS.get(parts.scheme, 0)
     proxies = urllib.request.getproxies()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dreamframe.errors import PlanError, SettingError, listed
 from dreamframe.plan.optimizer.branches import branch_taken
+from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.choices import choices_down
 from dreamframe.plan.optimizer.conjuncts import cheap_first
 from dreamframe.plan.optimizer.early_stop import ends_early
@@ -30,7 +31,6 @@ RULES: tuple[Rule, ...] = (
 ADDING: tuple[Rule, ...] = (filters_shared, limit_behind, partners_first)  # they add steps, and see only as far as they may whether those are there
 MOST_USES = 3  # of a rule that adds steps, in the place of one that was written
 LEARNT = "filters_ordered"  # no rule over plans: which of several conditions is asked first is learnt while they run
-Optimize = bool | Mapping[str, bool]  # all rules or none; or those that are off, by name
 LEAST_PASSES = 100  # over a plan, before rules count as never ending
 PLAIN = (str, bytes, int, float, bool, type(None))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import inspect
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 
@@ -18,6 +17,9 @@ from dreamframe.models.request import Failure, RowContext
 from dreamframe.plan.aside import AT_ONCE, aside, passable
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, TableStep, kept_columns, runtime, step
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 @step
@@ -59,6 +61,8 @@ class MapRows(RowStep):
         return f"MAP {', '.join(name for name, _ in self.columns)} ← {getattr(self.function, '__name__', type(self.function).__name__)}"
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        import asyncio
+
         given = list(rows.iter_rows(named=True))
         gate = ctx.once("gate", lambda: asyncio.Semaphore(self.workers))
         made: list[Any]
@@ -79,6 +83,8 @@ class MapRows(RowStep):
 
     async def _apart(self, row: dict[str, Any], gate: asyncio.Semaphore) -> Mapping[str, Any] | Exception:
         """One row in a thread of its own: one that does not come back within the time is left behind and holds up nobody."""
+        import asyncio
+
         async with gate:
             loop = asyncio.get_running_loop()
             done: asyncio.Future[Mapping[str, Any] | Exception] = loop.create_future()
@@ -101,6 +107,8 @@ class MapRows(RowStep):
 
     async def _awaited(self, row: Any, gate: asyncio.Semaphore) -> Mapping[str, Any] | Exception:
         """What an async function makes of a row, or what a call of one gives, in the event loop of the run."""
+        import asyncio
+
         async with gate:
             try:
                 call: Any = row if inspect.isawaitable(row) else self.function(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -53,6 +52,8 @@ class Dedup(TableStep):
         return self.inputs[0].schema
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
+        import asyncio
+
         rows = tables[0].with_row_index("__row")
         known = rows.filter(pl.col(self.column).is_not_null())
         repeated = await asyncio.to_thread(self.repeated, known.get_column(self.column))
@@ -171,6 +172,8 @@ class Cluster(TableStep):
         return f"CLUSTER {self.into}: {self.k} groups of {self.column!r} (k-means, seed {self.seed})"
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
+        import asyncio
+
         rows = tables[0].with_row_index("__row")
         known = rows.filter(pl.col(self.column).is_not_null())
         labels = await asyncio.to_thread(self._labels, known.get_column(self.column)) if known.height else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
@@ -57,6 +56,8 @@ class JoinRows(RowStep):
         ctx.once("partners", lambda: tables[0])
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        import asyncio
+
         partners: pl.DataFrame = ctx.once("partners", lambda: pl.DataFrame(schema=self.inputs[1].schema))
         query = self.join.apply(rows.lazy(), partners.lazy())
         return await asyncio.to_thread(query.collect, engine="in-memory")

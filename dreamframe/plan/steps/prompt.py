@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -234,6 +233,8 @@ class PromptStep(RowStep):
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
         """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
         the event loop reads what other rows are answered."""
+        import asyncio
+
         given = list(zip(answers.get_column("text"), answers.get_column("finish"), strict=True))
         if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
             return [self._value_or_error(text, finish, question) for text, finish in given]

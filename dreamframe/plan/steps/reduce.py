@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -141,6 +140,8 @@ class Reduce(RowStep):
     # Running
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        import asyncio
+
         question = ctx.once("question", lambda: self.question(ctx))
         lists = rows.get_column(self.column)
         made = await asyncio.gather(*(self._row(rows[i], lists[i], question, ctx) for i in range(rows.height)))
@@ -173,6 +174,8 @@ class Reduce(RowStep):
 
     async def _counting(self, work: Callable[[], T], ctx: RowContext) -> T:
         """Work that counts tokens. A counter of the user's may be slow: it runs in a worker thread, once at a time, while answers go on to come in."""
+        import asyncio
+
         if self.count is None:
             return work()
         async with ctx.once("counting", asyncio.Lock):

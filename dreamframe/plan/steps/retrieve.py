@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,6 +56,8 @@ class SearchGraph(TableStep):
         return () if importlib.util.find_spec("usearch") else (no_usearch(),)
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
+        import asyncio
+
         rows = tables[0]
         graph = await asyncio.to_thread(self._graph, rows) if rows.height else None
         return rows.with_columns(pl.Series(GRAPH, [graph] + [None] * (rows.height - 1), dtype=pl.Binary)[: rows.height])
@@ -146,10 +147,14 @@ class Retrieve(Embedding):
         return f"RETRIEVE {self.into}: {self.k} nearest {self.text!r} ← {self.by.label} {self.query!r}"
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
+        import asyncio
+
         documents = await asyncio.to_thread(Documents, tables[0])
         ctx.once("documents", lambda: documents)
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        import asyncio
+
         documents: Documents = ctx.once("documents", lambda: Documents(pl.DataFrame()))
         queries = await self.vectors_of(template.as_text(rows.get_column(self.query)), ctx, rows=rows.height)
         asked = pl.DataFrame({"query": queries}).with_row_index("row").filter(pl.col("query").is_not_null())

@@ -20,6 +20,7 @@ from dreamframe.run.calls.limiter import Limiter
 from dreamframe.run.calls.patience import Patience
 from dreamframe.run.calls.queue import Asking, Batch, CallQueue, Ticket, model_of
 
+REST_S = 1.0  # how long workers wait for a call before they end
 LOOK_S = 0.01  # how often to look whether the last calls of a run have come back
 HELD_S = 0.02  # how long a run that will not have a call leave now is left in peace
 
@@ -35,7 +36,8 @@ class Asker:
         self._queue = CallQueue()
         self._flying: set[Ticket] = set()
         self._workers: set[asyncio.Task[None]] = set()
-        self._idle: list[asyncio.Future[None]] = []
+        self._idle: list[asyncio.Future[bool | None]] = []  # what idle workers wait for: True where they may end
+        self._rest: asyncio.TimerHandle | None = None  # when they do, if nothing comes
         self._closed = False
         self._patience = Patience()
         self._hold: asyncio.TimerHandle | None = None  # when the runs that hold their calls back are asked again
@@ -118,7 +120,7 @@ class Asker:
         """End the workers and close the client."""
         self._closed = True
         self._deadlines.close()
-        for timer in (self._gate, self._hold):
+        for timer in (self._gate, self._hold, self._rest):
             if timer is not None:
                 timer.cancel()
         for worker in self._workers:
@@ -150,6 +152,7 @@ class Asker:
     async def _work(self) -> None:
         me = asyncio.current_task()
         assert me is not None
+        ticket: Ticket | None
         while True:
             if self._queue.n_calls and self._may_leave() and (ticket := self._queue.take()) is not None:
                 if self._limiter.is_paced:
@@ -165,9 +168,23 @@ class Asker:
                 if self._idle and self._queue.n_calls:
                     self._dispatch()
             else:
-                waiting: asyncio.Future[None] = self._loop.create_future()
+                ticket = None  # its prompt may be long
+                waiting: asyncio.Future[bool | None] = self._loop.create_future()
                 self._idle.append(waiting)
-                await waiting
+                if len(self._idle) == len(self._workers) and self._rest is None:
+                    self._rest = self._loop.call_later(REST_S, self._end_idle)
+                if await waiting and not self._queue.n_calls:
+                    self._workers.discard(me)  # at once, so that the next call gets another
+                    return
+
+    def _end_idle(self) -> None:
+        """End the workers, if all of them are idle: the client of a model that is not asked again holds no memory."""
+        self._rest = None
+        if len(self._idle) == len(self._workers):
+            for waiting in self._idle:
+                if not waiting.done():
+                    waiting.set_result(True)
+            self._idle.clear()
 
     def _may_leave(self) -> bool:
         now = self._loop.time()

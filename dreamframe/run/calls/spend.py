@@ -7,9 +7,8 @@ from typing import Any
 
 from dreamframe.errors import BudgetExceededError, SettingError
 from dreamframe.models import tokens
-from dreamframe.models.api.batch_api import DISCOUNT
 from dreamframe.models.base import ModelSettings
-from dreamframe.models.prices import Price
+from dreamframe.models.prices import DISCOUNT, Price
 from dreamframe.models.request import Completion, Question, Request
 from dreamframe.run.options import Mode, Purse
 

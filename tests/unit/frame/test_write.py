@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import io
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import dreamframe as dr
@@ -218,3 +220,13 @@ def test_what_polars_would_refuse_is_refused_before_anything_is_asked(way: str) 
             getattr(frame.with_columns(s=pl.lit({}, dtype=pl.Struct({}))), f"{way}_parquet")("x")
     assert llm.calls == 0
     assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(("given", "groups"), [(None, 8), (500, 2), (2_000, 1)])
+def test_a_group_of_long_rows_in_a_parquet_file_is_no_larger_than_memory_holds(given: int | None, groups: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Polars holds a whole group before it writes it, and counts in rows."""
+    monkeypatch.setattr(importlib.import_module("dreamframe.frame.write"), "GROUP_BYTES", 100_000)
+    rows = pl.DataFrame({"t": ["x" * 1_000] * 1_000})
+    dr.frame(rows).sink_parquet(tmp_path / "x.parquet", row_group_size=given)
+    assert pq.ParquetFile(tmp_path / "x.parquet").metadata.num_row_groups == groups
+    assert pl.read_parquet(tmp_path / "x.parquet").equals(rows)

@@ -198,7 +198,8 @@ def test_the_time_is_told_by_the_pace_of_kept_answers(tmp_path: Path) -> None:
         with dr.Session(tmp_path):
             found = rows(140).prompt(llm, "Sum up: {t}", into="said").estimate()
             unknown = rows(140).prompt(llm, "Something else: {t}", into="said").estimate()
-    assert found.seconds == pytest.approx(100 / 2 * 0.05, rel=0.5)
+    assert found.seconds is not None
+    assert 1 <= found.seconds <= 6, "2.5 s on a machine that does nothing else"
     assert unknown.seconds is None
 
 

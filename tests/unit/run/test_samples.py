@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 import pytest
 from hypothesis import given
@@ -60,3 +61,29 @@ def test_a_batch_that_is_numbered_twice_is_an_error_and_waits_for_nobody():
             await samples.number(0, [b"a"])
 
     asyncio.run(main())
+
+
+@given(batches=st.lists(st.lists(st.none() | st.integers(0, 40).map(lambda n: n.to_bytes(16, "big")), max_size=8), max_size=30))
+def test_what_was_sorted_away_is_counted_as_ever(batches: list[list[bytes | None]]):
+    """Few stay in the dict, so that nearly all are counted in the sorted arrays. All keys share their first half."""
+
+    async def numbered(samples: Samples) -> list[list[int]]:
+        return [await samples.number(order, keys) for order, keys in enumerate(batches)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dreamframe.run.samples.RECENT_KEYS", 4)
+        made = asyncio.run(numbered(Samples()))
+    assert made == asyncio.run(numbered(Samples()))
+
+
+def test_a_request_that_is_asked_once_takes_little_memory():
+    samples = Samples()
+    keys = [hashlib.sha256(str(n).encode()).digest()[:16] for n in range(60_000)]
+
+    async def main() -> None:
+        for order in range(600):
+            assert await samples.number(order, keys[order * 100 : order * 100 + 100]) == [0] * 100
+        assert await samples.number(600, keys[:3]) == [1, 1, 1]
+
+    asyncio.run(main())
+    assert len(samples._recent) < 20_000

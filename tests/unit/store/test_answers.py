@@ -81,6 +81,28 @@ def test_the_index_keeps_few_plain_rows(answers: Answers, monkeypatch: pytest.Mo
     assert len(answers) == 1000
 
 
+def test_few_bytes_stay_in_memory_where_answers_are_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECENT_BYTES", 64_000)
+    answers = open_answers(tmp_path / "out")
+    for start in range(0, 300, 4):
+        give(answers, range(start, start + 4), said="x" * 1_000)
+        answers.flush()
+        assert sum(len(row[1] or "") for row in answers._recent.values()) < 64_000 + 4_000
+    assert texts(answers, [0, 150, 299]) == [f"{'x' * 1_000} {n}" for n in (0, 150, 299)]
+    answers.close()
+
+
+def test_of_two_answers_to_one_request_the_first_wins_in_however_many_parts_they_lie(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECENT_ROWS", 16)
+    monkeypatch.setattr("dreamframe.store.answer_index.ALWAYS_MERGED", 64)
+    for said in ("first", "second", "third"):
+        for start in range(0, 200, 8):
+            give(answers, range(start, start + 8), said=said)
+            answers.flush()
+    assert texts(answers, range(180)) == [f"first {n}" for n in range(180)]
+    assert 2 <= len(answers._generations) <= 12
+
+
 def test_keys_that_share_their_first_half_are_told_apart(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a digest in common can be crafted; a whole one cannot."""
     monkeypatch.setattr(module, "RECENT_ROWS", 1)
@@ -123,6 +145,7 @@ def test_flush_means_written(tmp_path: Path) -> None:
 def test_a_miss_looks_for_the_answers_of_other_processes_once_a_second(tmp_path: Path) -> None:
     now = [100.0]
     writer, reader = open_answers(tmp_path / "out"), open_answers(tmp_path / "out", clock=lambda: now[0])
+    assert texts(reader, [3]) == [None]  # which reads the folder
     give(writer, range(5))
     writer.flush()
     assert texts(reader, [3]) == [None]

@@ -121,10 +121,10 @@ def test_files_that_vanish_between_listing_and_reading_are_found_merged(tmp_path
             compacted.append(forced(tmp_path))
         return names
 
-    monkeypatch.setattr(files, "listdir", list_then_compact)
     answers = open_answers(files)
-    assert compacted == [2]
+    monkeypatch.setattr(files, "listdir", list_then_compact)
     assert texts(answers, range(20)) == [f"answer {n}" for n in range(20)]
+    assert compacted == [2]
     answers.close()
 
 
