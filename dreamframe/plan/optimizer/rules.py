@@ -122,7 +122,7 @@ class _Work:
     def passed(self, plans: Sequence[Step]) -> tuple[Step, ...]:
         """The plans after every rule looked at every step once, inputs first."""
         place: dict[int, Step] = {}
-        facts = self._facts.of(plans, place)
+        facts = self._facts.of(plans, place, is_first_pass=not self._here)
         self._here = {id(node) for plan in plans for node in plan.walk()}
         done: dict[int, Step] = {}
         for plan in plans:
