@@ -48,10 +48,11 @@ SHAPES: dict[str, tuple[bool, Callable[[dr.Frame, int], dr.Frame], int]] = {
     "prompts": (False, lambda df, i: _asked(df, into=f"said {i}"), 1),
     "branches": (False, _branch, 3),
     "mixed": (False, _mixed, 4),
+    "filters of prompts": (False, lambda df, i: _asked(df, into=f"said {i}").filter(pl.col("x") > -i), 2),
     "heads": (True, lambda df, i: df.head(100 + i), 1),
     "joins": (True, lambda df, _: df.join(dr.frame({"x": [1], "z": [2]}), on="x", how="semi"), 2),
 }
-WIDE = ("new columns", "prompts", "branches")  # n columns of n steps are n² names: ten times as long takes up to a hundred times as long
+WIDE = ("new columns", "prompts", "filters of prompts", "branches")  # n columns of n steps are n² names: ten times as long takes up to a hundred times as long
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

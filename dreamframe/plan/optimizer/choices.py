@@ -89,10 +89,28 @@ def choices_down(step: Step, facts: Facts) -> Step | None:
     Nothing moves in or out of a step whose rows are stored, or which another step or the user wants whole.
     """
     choice = choice_of(step)
-    if choice is None or (len(choice.steps) > 1 and not is_read_by(step, choice.steps[0], facts)):
+    if choice is None or _goes_along(choice, facts) or (len(choice.steps) > 1 and not is_read_by(step, choice.steps[0], facts)):
         return None
     top = choice.steps[0]
     return moved_down(choice, top.inputs[0], above=top, facts=facts)
+
+
+def _goes_along(choice: Choice, facts: Facts) -> bool:
+    """Whether the filter above the next prompt takes a filter along in the first pass over a plan: in turn, each would be rebuilt over all prompts below."""
+    readers = _readers_of_one(choice.steps[-1], facts)
+    above = _readers_of_one(readers[0], facts) if readers and isinstance(readers[0], PromptStep) else ()
+    return bool(above) and isinstance(above[0], Filter) and (other := choice_of(above[0])) is not None and _are_alike(choice, other)
+
+
+def _readers_of_one(step: Step, facts: Facts) -> tuple[Step, ...]:
+    """The one step that reads this one; none where there are more, and after the first pass."""
+    readers = facts.readers(step) if facts.is_first_pass else None
+    return (readers[0],) if readers and len(readers) == 1 and readers[0] is not None else ()
+
+
+def _are_alike(a: Choice, b: Choice) -> bool:
+    """Whether two filters look at the same columns of a row each and never fail, so that one may go wherever the other does."""
+    return a.reads == b.reads and all(isinstance(c.steps[0], Filter) and c.is_by_row and not c.may_fail and not c.is_added for c in (a, b))
 
 
 def moved_down(choice: Choice, below: Step, *, above: Step | None, facts: Facts, at: int = 0) -> Step | None:
@@ -132,9 +150,11 @@ class _Way:
         self._is_in_branches = False  # whether a rule has put the choice there before
         self._is_lost = False  # whether a rule cannot see if it has put the choice there before
         self._passed: list[tuple[Step, int]] = []  # they stay above it, highest first; and which of their inputs it goes to
-        self._numbers: list[Step] = []  # those that number rows or samples, and stay below it
+        self._numbers: list[Step] = []  # those that number rows or samples, and filters that go along: they stay below it
         self._carried: list[Step] = [] if over is None else [*over._carried]  # those that make what it reads out of other columns, highest first
-        self._best: tuple[list[tuple[Step, int]], list[Step], list[Step], Step] | None = None  # all three, and what is below, when a step that asks was passed
+        self._names: set[str] = set()  # of the columns of those numbers
+        self._numbered: set[str] = set()  # what is read for them
+        self._best: tuple[int, int, int, Step] | None = None  # how many of passed, numbers and carried, and what is below, when a step that asks was passed
         self.at = 0  # which input of the last step it goes to
         self.end: Step | None = None  # the first step that it has not passed
         self._branches: Step | None = None  # rows below one another, out of each of which it has chosen
@@ -151,6 +171,9 @@ class _Way:
         if self._gates > MOST_GATES:
             self._is_lost = self.choice.is_added
             return f"it is behind {MOST_GATES} joins, sorts and their like"
+        if facts.is_first_pass and isinstance(step, Filter) and (other := choice_of(step)) and not self._carried and _are_alike(self.choice, other):
+            self._numbers.append(step)
+            return ""
         if isinstance(step, Concat):
             is_open = self.choice.is_by_row and not self._numbers and branches_of(step, self._reads)
             return "" if is_open and all(map(self._is_clear, step.inputs)) else "it puts rows of several inputs together"
@@ -169,7 +192,7 @@ class _Way:
             read = sorted(c for c in self._reads if names.get(c) != c)
             why = OWN if any(readable(c) != c for c in read) else f"{', '.join(map(repr, read))} is read, which it writes"
         if not why and ((isinstance(step, RowStep) and not isinstance(step, Ordinals)) or _cuts_the_other(step, at, facts)):
-            self._best = [*self._passed], [*self._numbers], [*self._carried], step.inputs[at]
+            self._best = len(self._passed), len(self._numbers), len(self._carried), step.inputs[at]
         return why
 
     def _why_other_rows(self, step: Step, ways: Sequence[tuple[int, Names]]) -> str:
@@ -180,28 +203,33 @@ class _Way:
             return "the condition may fail on rows that it leaves out"
         if step.rows == "fewer" and not self.choice.is_by_row:
             return "which rows are chosen depends on those that it leaves out"
-        made = {_number(number)[0] for number in self._numbers}
-        if not all(_lets_through(step, number, made) for number in self._numbers):
+        if self._names and not _lets_through(step, self._names, self._numbered):
             return "the numbers of samples that are made below would not come out above it"
         return ""
 
     def _numbers_rows(self, step: Step) -> str:
         """Have rows numbered below the choice, before any is left out."""
-        if any(_number(n)[0] in step.inputs[0].schema for n in self._numbers):
+        if any(name in step.inputs[0].schema for name in self._names):
             return "a column of numbers that are made below it has the name of another"
-        self._numbers.append(step)
+        self._keeps_below(step)
         self._reads -= {_number(step)[0]}
         return ""
+
+    def _keeps_below(self, numbers: Step) -> None:
+        name, reads = _number(numbers)
+        self._numbers.append(numbers)
+        self._names.add(name)
+        self._numbered |= reads
 
     def _stays_above(self, step: Step, at: int) -> str:
         """Leave a step above the choice, but for the numbers of samples."""
         if isinstance(step, Ordinals) and not self.choice.is_prefix:
-            self._numbers.append(step)
+            self._keeps_below(step)
         elif isinstance(step, RowStep) and step.needs_order and not self.choice.is_prefix:
             halves = in_two(step, step.inputs[0]) if isinstance(step, PromptStep) else None
-            if halves is None or any(_number(n)[0] == halves[0].into for n in self._numbers):
+            if halves is None or halves[0].into in self._names:
                 return "its samples are numbered from the first row on, by what other models say"
-            self._numbers.append(halves[0])
+            self._keeps_below(halves[0])
             self._passed.append((halves[1], 0))
         else:
             self._passed.append((step, at))
@@ -282,7 +310,8 @@ class _Way:
         elif self._best is None:
             return None
         else:
-            passed, numbers, carried, made = self._best
+            n_passed, n_numbers, n_carried, made = self._best
+            passed, numbers, carried = self._passed[:n_passed], self._numbers[:n_numbers], self._carried[:n_carried]
             if self.is_there:
                 return None
             for numbered in reversed(numbers):
@@ -324,9 +353,8 @@ def _number(step: Step) -> tuple[str, frozenset[str]]:
     return index_of(step) or "", frozenset()
 
 
-def _lets_through(step: Step, numbers: Step, made: Collection[str]) -> bool:
-    """Whether numbers that are made below a step, as all of `made` are, are the same, and come out above it. A user's function would see one more column."""
-    into, reads = _number(numbers)
+def _lets_through(step: Step, made: Collection[str], reads: Collection[str]) -> bool:
+    """Whether numbers that are made below a step, out of these columns, are the same, and come out above it. A user's function would see one more column."""
     hands_on = isinstance(step, (WithColumns, Drop, Rename)) or (isinstance(step, RowStep) and not isinstance(step, MapRows) and is_library(type(step)))
-    passed = step.passes()
-    return hands_on and step.rows == "same" and all(passed.get(c) == c for c in reads if c not in made) and into not in step.inputs[0].schema
+    passed, have = step.passes(), step.inputs[0].schema
+    return hands_on and step.rows == "same" and all(passed.get(c) == c for c in reads if c not in made) and not any(c in have for c in made)

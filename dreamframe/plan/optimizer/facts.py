@@ -44,13 +44,14 @@ class Facts:
     over: dict[int, dict[int, Step]] = field(default_factory=dict)  # id of a step that rules put below another → the steps that read it, by id
     held: dict[tuple[str, int, int], Held] = field(default_factory=dict)  # where rules did nothing in this pass, by rule and ids of both steps
     cut: dict[int, tuple[Step, Step | None]] = field(default_factory=dict)  # id of a step that several read → it, and what a rule makes of it for all
+    is_first_pass: bool = False  # whether every step is as it was written, but for those below it
     _read: dict[Hashable, Readers] = field(default_factory=dict)
     _demand: list[Demand] = field(default_factory=list)  # one, as soon as somebody asked
     _streams: dict[int, Stream] = field(default_factory=dict)  # by id of the step, which is kept alive
 
-    def of(self, plans: Sequence[Step], place: Mapping[int, Step]) -> Facts:
+    def of(self, plans: Sequence[Step], place: Mapping[int, Step], *, is_first_pass: bool = False) -> Facts:
         """The same for these plans."""
-        return replace(self, plans=plans, place=place, over={}, held={}, cut={}, _read={}, _demand=[])
+        return replace(self, plans=plans, place=place, is_first_pass=is_first_pass, over={}, held={}, cut={}, _read={}, _demand=[])
 
     def holds_back(self, rule: str, step: Step, below: Step, why: str) -> None:
         """Note why a rule leaves a step where it is, for explain(rules=True)."""

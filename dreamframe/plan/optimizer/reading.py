@@ -52,6 +52,9 @@ def _is_plain(dtype: pl.DataType | None) -> bool:
 def is_read_by(above: Step, step: Step, facts: Facts, *, at: int = 0) -> bool:
     """Whether one step alone reads another, as one of its inputs alone: the first, if nothing else is said."""
     readers = facts.readers(step)
+    if readers is None or any(i is step for n, i in enumerate(above.inputs) if n != at):
+        return False
+    if all(r is above for r in readers):  # a name may be a key, which costs as much as all else here
+        return True
     name = facts.name(facts.place.get(id(above), above))
-    others = (i for n, i in enumerate(above.inputs) if n != at)
-    return readers is not None and all(r is not None and (r is above or facts.name(r) == name) for r in readers) and all(i is not step for i in others)
+    return all(r is not None and (r is above or facts.name(r) == name) for r in readers)

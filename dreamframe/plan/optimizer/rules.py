@@ -114,6 +114,7 @@ class _Work:
         self._here: set[int] = set()  # ids of the steps that the plans held when this pass began
         self._written = {id(node): node for plan in plans for node in plan.walk()}
         self._made: dict[int, tuple[Step, Step]] = {}  # id of a step that a rule made → it, and the step in whose place the rule worked
+        self._origins: dict[int, tuple[Step, Step]] = {}  # id of a step that was rebuilt → it, and the step that it was written as
         self._numbers: dict[int, int] = {id_: n for n, id_ in enumerate(self._written)}  # by id of a step; equal ones that rules made are one
         self._uses: dict[tuple[Rule, int], int] = {}  # rule and id of a written step → how often the rule was used in its place
         self._same: dict[Hashable, Step] = {}  # shape of a step that rules made → the first of that shape
@@ -121,7 +122,7 @@ class _Work:
     def passed(self, plans: Sequence[Step]) -> tuple[Step, ...]:
         """The plans after every rule looked at every step once, inputs first."""
         place: dict[int, Step] = {}
-        facts = self._facts.of(plans, place)
+        facts = self._facts.of(plans, place, is_first_pass=not self._here)
         self._here = {id(node) for plan in plans for node in plan.walk()}
         done: dict[int, Step] = {}
         for plan in plans:
@@ -213,19 +214,30 @@ class _Work:
     def helpers(self, plans: Sequence[Step]) -> frozenset[int]:
         """The steps that rules put in: they are no written step over other inputs, or number the samples of one."""
         made = (node for plan in plans for node in plan.walk() if id(node) not in self._written)
-        return frozenset(id(node) for node in made if isinstance(node, Ordinals) or not self._is_written_anew(node))
+        known: dict[int, bool] = {}  # of this one look: every step of a long line of rebuilt ones is looked at once
+        return frozenset(id(node) for node in made if isinstance(node, Ordinals) or not self._is_written_anew(node, known))
 
-    def _is_written_anew(self, step: Step) -> bool:
+    def _is_written_anew(self, step: Step, known: dict[int, bool]) -> bool:
         found: Step | None = step
-        while found is not None and id(found) not in self._written:
+        path: list[int] = []
+        while found is not None and id(found) not in self._written and id(found) not in known:
+            path.append(id(found))
             found = found.made_from
-        return found is not None
+        is_written = found is not None and known.get(id(found), True)
+        known.update(dict.fromkeys(path, is_written))
+        return is_written
 
     def _origin_of(self, step: Step) -> Step:
         found: Step | None = step
-        while found is not None and id(found) not in self._written:
-            step, found = found, found.made_from if found.made_from is not None else self._made.get(id(found), (found, None))[1]
-        return step if found is None else found
+        path: list[Step] = []
+        while found is not None and id(found) not in self._written and id(found) not in self._origins:
+            path.append(found)
+            found = found.made_from if found.made_from is not None else self._made.get(id(found), (found, None))[1]
+        if found is None:  # not known yet
+            return path[-1]
+        origin = self._written[id(found)] if id(found) in self._written else self._origins[id(found)][1]
+        self._origins.update({id(passed): (passed, origin) for passed in path})
+        return origin
 
 
 def _atom(value: object) -> Hashable:

@@ -54,6 +54,10 @@ class NumberedPrompt(PromptStep):
         made = super().output_schema()
         return without_columns(made, [self.ordinals])
 
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        made = super().schema_over(inputs)
+        return made if made is None or self.ordinals not in made else without_columns(made, [self.ordinals])
+
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.ordinals}
 

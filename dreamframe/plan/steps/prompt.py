@@ -108,6 +108,18 @@ class PromptStep(RowStep):
         kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
         return with_columns(self.inputs[0].schema, {self.into: column, **kept})
 
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        """Also over an input that has more columns or fewer, if those that are read are what they were: nothing else of it was checked."""
+        if (same := super().schema_over(inputs)) is not None:
+            return same
+        have, had = inputs[0].schema, self.inputs[0].schema
+        is_known = type(self).check is PromptStep.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
+        if not is_known or any(a is not b for a, b in zip(inputs[1:], self.inputs[1:], strict=True)):
+            return None
+        if any(c in have for c in self.writes()) or not all(c in have and c in had and have[c] == had[c] for c in self.reads()):
+            return None
+        return with_columns(have, {c: self.schema[c] for c in self.writes()})
+
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())
         for name in ("held", "keep"):  # what is asked of none is no part of it: steps that were kept before these fields are found
