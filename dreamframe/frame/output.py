@@ -260,7 +260,9 @@ class OutputVerbs(LookVerbs):
             need("huggingface_hub", needed_for="push_to_hub", extra="hub")
         made = publish.named_splits(self, splits)
         publish.same_columns({name: frame.schema for name, frame in made.items()})
-        rows = {name: frame.collect() for name, frame in made.items()}
+        is_ours = all(isinstance(frame, OutputVerbs) for frame in made.values())
+        parts = collect_all(made.values()) if is_ours else [frame.collect() for frame in made.values()]  # in one run: what the splits share is asked whole
+        rows = dict(zip(made, parts, strict=True))
         n_rows = sum(part.height for part in rows.values())
         files = publish.dataset_files(rows, current(self.step).card(self.step, repo=repo, n_rows=n_rows) if card else None)
         beside = current(self.step).published(self.step) if plan else {}
