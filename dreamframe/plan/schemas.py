@@ -28,7 +28,7 @@ def with_columns(have: pl.Schema, new: Mapping[str, Any]) -> pl.Schema:
 
     >>> have = pl.Schema({"a": pl.Int64, "b": pl.String})
     >>> with_columns(have, {"a": pl.Date(), "c": pl.Boolean()}), with_columns(have, {"b": pl.String()}) is have
-    (Schema({'a': Date, 'b': String, 'c': Boolean}), True)
+    (Schema([('a', Date), ('b', String), ('c', Boolean)]), True)
     """
     added = {name: dtype for name, dtype in pl.Schema(new).items() if (known := have.get(name)) is None or not known.is_(dtype)}
     if not added:
@@ -43,7 +43,7 @@ def without_columns(have: pl.Schema, gone: Iterable[str]) -> pl.Schema:
     """A schema without some of its columns.
 
     >>> without_columns(pl.Schema({"a": pl.Int64, "b": pl.String}), ["a"])
-    Schema({'b': String})
+    Schema([('b', String)])
     """
     made: pl.Schema = _Copied(have)
     for name in set(gone):

@@ -44,7 +44,7 @@ def row_of(words: str) -> int | pl.Expr:
     """A position, or the condition that `column=value` says. Raises SettingError for anything else.
 
     >>> row_of("7"), str(row_of("id=7"))
-    (7, '[(col("id").cast(String)) == ("7")]')
+    (7, '[(col("id").strict_cast(String)) == ("7")]')
     """
     column, sign, value = words.partition("=")
     if sign:
