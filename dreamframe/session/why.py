@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dreamframe.plan.compare import why_miss
 from dreamframe.plan.step import ModelStep, Step
+from dreamframe.run.storing import Worth
 
 if TYPE_CHECKING:
     from dreamframe.run.execute import Run
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 def why(run: Run, step: Step) -> str:
     """Which parts of the plan's key differ from those of the nearest stored output. `run` has not begun, and knows keys and stores."""
-    from dreamframe.run.storing import Worth
-
     (plan,) = run.planned(step)
     if run.stores.layout is None:
         return "A session in memory stores no outputs of steps; the answers of models are found again one by one."

@@ -13,6 +13,7 @@ from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
 from dreamframe.models.local.chat_template import chat_template, closing_token, lost, read_in
 from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
+from dreamframe.trainers.loading import load_tokenizer
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.odd_texts import once, remark
 
@@ -81,8 +82,6 @@ class ChatTrainer(LocalTrainer):
 
     def chat_tokenizer(self, job: TrainJob, *, padding_side: str | None = None) -> Any:
         """The base's tokenizer with the chat template that was asked for."""
-        from dreamframe.trainers.loading import load_tokenizer
-
         tokenizer = load_tokenizer(self, job, padding_side=padding_side)
         if isinstance(self.chat_template, str):
             tokenizer.chat_template = chat_template(self.chat_template)

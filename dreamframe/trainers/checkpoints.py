@@ -8,8 +8,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dreamframe.errors import DreamframeError, TrainingError
+
+if TYPE_CHECKING:
+    import torch
 
 COMPLETE = "complete.json"  # written into a checkpoint after everything else: file sizes
 
@@ -63,6 +67,17 @@ def _is_whole(checkpoint: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(sizes, dict) and all((checkpoint / f).is_file() and (checkpoint / f).stat().st_size == n for f, n in sizes.items())
+
+
+def agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
+    """True where any process says so: a checkpoint and a stop are common to all of them."""
+    import torch.distributed
+
+    if not torch.distributed.is_initialized():
+        return flags
+    held = torch.tensor([float(f) for f in flags], device=device)
+    torch.distributed.all_reduce(held, op=torch.distributed.ReduceOp.MAX)
+    return tuple(bool(v) for v in held.tolist())
 
 
 def _remove(checkpoint: Path) -> None:

@@ -12,11 +12,15 @@ from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.hf import HFClassifier
+from dreamframe.trainers import hf
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.loading import load_model, load_tokenizer, row_limit, with_adapter
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import LABELS, TAGS, TEXT, WORDS, Roles
+from dreamframe.trainers.scores import best_tokens, class_scores, label_set_scores
 
 if TYPE_CHECKING:
     from dreamframe.models.task_models.base import TaskModel
@@ -88,10 +92,6 @@ class Classifier(LocalTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import load_model, load_tokenizer, row_limit, with_adapter
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             rows = read_rows(job.rows, job, who=self.label)
             assert rows is not None
@@ -115,9 +115,6 @@ class Classifier(LocalTrainer):
 
     def _trainer(self, job: TrainJob, model: Any, tokenizer: Any, made: list[pl.DataFrame | None], *, column: str, several: bool) -> Any:
         from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding, Trainer, TrainingArguments
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.scores import best_tokens, class_scores, label_set_scores
 
         collator: Any = DataCollatorForTokenClassification if column == "tags" else DataCollatorWithPadding
         scores: Any = label_set_scores if several else class_scores

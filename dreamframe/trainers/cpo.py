@@ -12,6 +12,7 @@ from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIRS
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.orpo import fit_without_reference
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import Roles
 
 LOSSES = ("sigmoid", "hinge", "ipo", "simpo", "alphapo")
@@ -47,8 +48,6 @@ class CPO(ChatTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from trl.experimental.cpo import CPOConfig, CPOTrainer
 

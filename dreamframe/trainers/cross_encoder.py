@@ -11,12 +11,14 @@ import polars as pl
 from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import CrossEncoder
+from dreamframe.trainers import hf
 from dreamframe.trainers.bases import config_here, config_in, sentences_here, sentences_in
 from dreamframe.trainers.classifier import need_two
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
 from dreamframe.trainers.nothing_to_learn import note_one_value, refuse_beyond_one
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, without_card
 
@@ -66,9 +68,6 @@ class CrossEncoderTrainer(SentenceTrainer):
         return CrossEncoder(model, **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.quiet import alone
-
         assert job.base is not None
         refuse_writer(config_in(job.base), sentences_in(job.base))
         with alone():

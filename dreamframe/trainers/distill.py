@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.bases import refuse_no_weights
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import adapter_config, load_frozen, load_model
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.rewards import need_prompts, prompts_that_fit
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.weights import base_identity, locate
@@ -56,10 +59,6 @@ class Distill(ChatTrainer):
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_frozen, load_model
-        from dreamframe.trainers.quiet import alone
 
         with alone():
             from trl.trainer.distillation_config import DistillationConfig

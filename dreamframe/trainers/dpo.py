@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.base import refuse_algorithm, refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 from dreamframe.trainers.nothing_to_learn import DIFFERENCES, look_for_ties
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import CHAT, Roles
 
 LOSSES = (
@@ -62,10 +65,6 @@ class DPO(ChatTrainer):
         from transformers import AutoModelForCausalLM
         from trl.trainer.dpo_config import DPOConfig
         from trl.trainer.dpo_trainer import DPOTrainer
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_model, row_limit
-        from dreamframe.trainers.quiet import alone
 
         with alone():
             tokenizer = self.chat_tokenizer(job)

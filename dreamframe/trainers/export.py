@@ -11,6 +11,7 @@ from dreamframe.models.base import Artefact
 from dreamframe.store.whole_files import whole_folder
 from dreamframe.trainers.adapters import refuse_prompts
 from dreamframe.trainers.base import Chained, Trainer
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.saving import save
 from dreamframe.trainers.weights import locate
 
@@ -38,8 +39,6 @@ def merge_adapter(weights: Path, adapter: Path, out: Path, *, base_name: str | N
     import torch
     from peft import PeftModel
     from transformers import AutoTokenizer
-
-    from dreamframe.trainers.quiet import alone
 
     refuse_prompts(adapter, who="export")
     with alone():

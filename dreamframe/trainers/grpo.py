@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import adapter_config, load_model
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.rewards import PolicyTrainer, library_rewards, need_prompts
 from dreamframe.trainers.roles import CHAT, Roles
 
@@ -43,9 +46,6 @@ class GroupTrainer(PolicyTrainer):
     def fit_groups(self, job: TrainJob, trainer_class: Any, config_class: Any, **own: Any) -> dict[str, Any]:
         """Train with one of TRL's trainers of groups."""
         from transformers import AutoModelForCausalLM
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_model
 
         tokenizer = self.chat_tokenizer(job, padding_side="left")
         model = load_model(self, job, AutoModelForCausalLM)
@@ -95,8 +95,6 @@ class GRPO(GroupTrainer):
         refuse_unless(self.loss, LOSSES, name="loss", who=self.label)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from trl.trainer.grpo_config import GRPOConfig
             from trl.trainer.grpo_trainer import GRPOTrainer

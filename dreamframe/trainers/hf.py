@@ -1,7 +1,4 @@
-"""Running a trainer of the Hugging Face family: arguments, checkpoints that survive a kill, progress, and the summary.
-
-Imports torch and transformers: import it inside a training only.
-"""
+"""Running a trainer of the Hugging Face family: arguments, the training from its last checkpoint, and the summary."""
 
 from __future__ import annotations
 
@@ -12,20 +9,14 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
 import polars as pl
-import torch
-import torch.distributed
-from datasets.table import InMemoryTable
-from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
 from dreamframe.trainers.best import LOADS, keeping_best
-from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
+from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint
 from dreamframe.trainers.distributed import imported
 from dreamframe.trainers.hooked import hook, own_callbacks
 from dreamframe.trainers.job import TrainJob
@@ -34,17 +25,25 @@ from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
 
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
+if TYPE_CHECKING:
+    import datasets
+    from transformers import TrainerCallback
+
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "sentence-transformers", "setfit", "datasets")
 
 
 def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
     """Rows as a data set in memory, without a copy on disk."""
+    import datasets
+    from datasets.table import InMemoryTable
+
     return None if rows is None else datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:
     """Keyword arguments for any config of the family: common settings, CPU-safe defaults, then the trainer's `own`, then args=."""
+    import torch
+
     cpu, given = is_cpu(settings), settings.settings()
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = settings.batch_size // (world * int(given.get("gradient_accumulation_steps", 1)))
@@ -79,70 +78,12 @@ def _validation(settings: LocalTrainer, job: TrainJob, given: dict[str, Any]) ->
     return {**when, **keeping_best(when, given, settings.best)}
 
 
-class Watch(TrainerCallback):
-    """Checkpoints by the clock, a stop at the next step, and progress."""
-
-    def __init__(self, settings: LocalTrainer, job: TrainJob) -> None:
-        self.settings, self.job = settings, job
-        self.outcome: Outcome | None = None
-        self.saved_at, self.stopped, self.has_begun = time.monotonic(), False, False
-        self.seen: dict[str, float] = {}
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
-        if (planned := getattr(ranks_of(kwargs.get("model")), "total_step", state.max_steps)) != state.max_steps:
-            self.job.note(f"{self.settings.label}: peft=ADALORA plans for total_step={planned} steps, and the training has {state.max_steps}.")
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
-        self.has_begun = True
-
-    def on_optimizer_step(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:  # noqa: ARG002
-        if ranks_of(model := kwargs.get("model")) is not None:  # AdaLoRA shares out its ranks by the gradients of each step
-            whole: Any = getattr(model, "module", model)
-            whole.base_model.update_and_allocate(state.global_step)
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
-        is_last = state.global_step >= state.max_steps
-        due = not is_last and time.monotonic() - self.saved_at >= self.settings.checkpoint_s
-        stop, due = agreed(self.job.stop.is_set() and not is_last, due, device=args.device)
-        control.should_save = control.should_save or due or stop
-        control.should_training_stop = control.should_training_stop or stop
-        self.stopped = self.stopped or stop
-        return control
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
-        if torch.distributed.is_initialized():
-            torch.distributed.barrier()  # each process writes its own random state
-        if state.is_world_process_zero:
-            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
-        self.saved_at = time.monotonic()
-        return control
-
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> TrainerControl:  # noqa: ARG002
-        if self.outcome is not None:
-            self.outcome.see(state.global_step, kwargs.get("logs") or {}, moved_before=state.global_step > 1)
-        if state.is_world_process_zero:
-            self.seen |= {k: float(v) for k, v in (kwargs.get("logs") or {}).items() if isinstance(v, int | float)}
-            self.job.progress({**self.seen, "step": float(state.global_step), "total": float(state.max_steps)})
-        return control
-
-
-def ranks_of(model: Any) -> Any:
-    """The config of an AdaLoRA adapter, which must be told of every step; None for any other model."""
-    held = getattr(getattr(model, "module", model), "base_model", None)
-    return getattr(held, "peft_config", {}).get(getattr(held, "trainable_adapter_name", None)) if hasattr(held, "update_and_allocate") else None
-
-
-def agreed(*flags: bool, device: torch.device) -> tuple[bool, ...]:
-    """True where any process says so: a checkpoint and a stop are common to all of them."""
-    if not torch.distributed.is_initialized():
-        return flags
-    held = torch.tensor([float(f) for f in flags], device=device)
-    torch.distributed.all_reduce(held, op=torch.distributed.ReduceOp.MAX)
-    return tuple(bool(v) for v in held.tolist())
-
-
 def callbacks(settings: LocalTrainer, job: TrainJob) -> list[TrainerCallback]:
     """What every trainer of the family is given to call."""
+    from transformers import EarlyStoppingCallback
+
+    from dreamframe.trainers.watch import Watch
+
     stopping = []
     if settings.early_stopping and job.validation:
         stopping = [EarlyStoppingCallback(settings.early_stopping, settings.early_stopping_threshold or 0.0)]
@@ -156,6 +97,10 @@ def run(
 
     `row_by_row`: whether the data set that was made ready has a row for each of ours, so that a lost one can be told.
     """
+    from transformers import PrinterCallback, ProgressCallback
+
+    from dreamframe.trainers.watch import Watch
+
     if row_by_row and (lost := n_rows - len(prepared(trainer))) > 0:
         if lost == n_rows:
             raise TrainingError(f"{settings.label}: none of the {n_rows} rows has anything left to learn from once it is cut; raise max_length.")

@@ -1,4 +1,4 @@
-"""The user's callbacks, metrics and optimizer at work. Imports torch and transformers: import it inside a training only."""
+"""The user's callbacks, metrics and optimizer at work."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from transformers import TrainerCallback
-
 from dreamframe.errors import DreamframeError, TrainingError
 from dreamframe.trainers.hooks import Hooked, name_of
 from dreamframe.trainers.scores import Seen
@@ -17,6 +14,8 @@ from dreamframe.trainers.scores import Seen
 
 def own_callbacks(settings: Hooked) -> list[Any]:
     """The user's callbacks, made. Raises TrainingError."""
+    from transformers import TrainerCallback
+
     made = []
     for make in settings.callbacks or ():
         try:
@@ -41,6 +40,7 @@ def hook(trainer: Any, settings: Hooked) -> None:
 
 def _metrics(settings: Hooked, ours: Callable[..., dict[str, float]] | None, raw: Callable[..., Any] | None) -> Callable[[Any], dict[str, float]]:
     """Our own numbers and the user's, which are shown the library's EvalPrediction as it is."""
+    import torch
 
     def both(seen: Any) -> dict[str, float]:
         known: dict[str, float] = {}
@@ -64,6 +64,8 @@ def _metrics(settings: Hooked, ours: Callable[..., dict[str, float]] | None, raw
 
 
 def _optimizer(trainer: Any, settings: Hooked) -> Any:
+    import torch
+
     learnt = [p for p in trainer.model.parameters() if p.requires_grad]
     given = {"parameters": learnt, "model": trainer.model, "learning_rate": trainer.args.learning_rate}
     named = inspect.signature(settings.optimizer).parameters

@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.base import refuse_unless
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 from dreamframe.trainers.nothing_to_learn import note_one_value
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import BOOL, CHAT, Roles
 
 LOSSES = ("kto", "apo_zero_unpaired")
@@ -53,10 +56,6 @@ class KTO(ChatTrainer):
         from transformers import AutoModelForCausalLM
         from trl.trainer.kto_config import KTOConfig
         from trl.trainer.kto_trainer import KTOTrainer
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_model, row_limit
-        from dreamframe.trainers.quiet import alone
 
         with alone():
             tokenizer = self.chat_tokenizer(job)

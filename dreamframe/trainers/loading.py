@@ -1,21 +1,21 @@
-"""Weights, tokenizers and adapters, loaded to be trained. Imports torch and transformers: import it inside a training only."""
+"""Weights, tokenizers and adapters, loaded to be trained."""
 
 from __future__ import annotations
 
 import json
 import os
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from typing import TYPE_CHECKING, Any
 
 from dreamframe.errors import SettingError, TrainingError
-from dreamframe.models.local.loading import own_memory
+from dreamframe.models.local.memory import own_memory
 from dreamframe.trainers.adapters import merged
 from dreamframe.trainers.heads import note_new_head, other_head, refuse_others
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.local import LocalTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 WHOLE = ["lm_head", "score", "classifier", "pre_classifier", "pooler"]  # heads, some of them new: they are never quantised
 
@@ -25,6 +25,8 @@ def is_cpu(settings: LocalTrainer) -> bool:
     first = settings.device[0] if isinstance(settings.device, tuple) else settings.device
     if first is not None:
         return str(first) == "cpu"
+    import torch
+
     return not (torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
@@ -34,6 +36,8 @@ def need_device(settings: LocalTrainer) -> None:
     kind = str(named[0]).partition(":")[0]
     if named[0] is None or kind == "cpu":
         return
+    import torch
+
     if kind == "cuda":
         n = torch.cuda.device_count() if torch.cuda.is_available() else 0
     else:
@@ -66,6 +70,8 @@ def need_embeddings(who: str, model: Any, tokenizer: PreTrainedTokenizerBase) ->
 
 def load_tokenizer(settings: LocalTrainer, job: TrainJob, *, padding_side: str | None = None) -> PreTrainedTokenizerBase:
     """The base's tokenizer, with a padding token."""
+    from transformers import AutoTokenizer
+
     sides = {"padding_side": padding_side} if padding_side else {}
     own = job.adapter is not None and (job.adapter / "tokenizer_config.json").exists()  # with the chat template that it was trained with
     tokenizer = AutoTokenizer.from_pretrained(str(job.adapter if own else job.base), trust_remote_code=settings.trust_remote_code, **sides)
@@ -81,6 +87,8 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
 
     With an own adapter (`peft=`) the job's adapter is merged into the weights first; without, it is the adapter that is trained on.
     """
+    from transformers import AutoConfig, set_seed
+
     need_device(settings)
     set_seed(settings.seed)  # new layers and heads are drawn here
     if settings.init == "scratch":
@@ -106,6 +114,8 @@ def load_model(settings: LocalTrainer, job: TrainJob, auto: Any, *, trainable: b
 
 def load_frozen(settings: LocalTrainer, weights: Path, adapter: Path | None, auto: Any, **config: Any) -> Any:
     """A model that is asked but not trained, such as a reward model, a reference or a teacher; on the device of the training."""
+    import torch
+
     options = {"ignore_mismatched_sizes": adapter is not None, **dtype_of(settings), **config}  # an adapter brings its own head
     model = auto.from_pretrained(str(weights), trust_remote_code=settings.trust_remote_code, **options)
     if adapter is not None:
@@ -160,12 +170,15 @@ def row_limit(settings: LocalTrainer, model: Any, tokenizer: PreTrainedTokenizer
 
 def dtype_of(settings: LocalTrainer) -> dict[str, Any]:
     """The dtype that was asked for, else 32-bit floats: an optimiser's small steps get lost in 16 bits."""
+    import torch
+
     return {"dtype": getattr(torch, settings.dtype) if settings.dtype else torch.float32}
 
 
 def _quantized(settings: LocalTrainer) -> dict[str, Any]:
     if settings.quantization is None:
         return {}
+    import torch
     from transformers import BitsAndBytesConfig
 
     if settings.quantization.startswith("{"):

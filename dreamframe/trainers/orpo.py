@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.chat import ChatTrainer
 from dreamframe.trainers.dpo import PAIR_SEQUENCES, PAIRS
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 from dreamframe.trainers.nothing_to_learn import look_for_ties
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import Roles
 
 
@@ -34,8 +37,6 @@ class ORPO(ChatTrainer):
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "beta": "beta="}
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
@@ -47,9 +48,6 @@ def fit_without_reference(
 ) -> dict[str, Any]:
     """What ORPO and CPO do alike: pairs, a policy, and no reference. `prefers_only`: whether the chosen answers are not learnt by themselves."""
     from transformers import AutoModelForCausalLM
-
-    from dreamframe.trainers import hf
-    from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 
     tokenizer = settings.chat_tokenizer(job)
     model = load_model(settings, job, AutoModelForCausalLM)

@@ -19,9 +19,12 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
-from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint, mark_complete
+from dreamframe.trainers import hf
+from dreamframe.trainers.checkpoints import agreed, going_on_from, last_checkpoint, mark_complete
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import is_cpu, load_frozen, load_model, merges, with_adapter
 from dreamframe.trainers.outcome import Outcome
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.rewards import PolicyTrainer, texts
 from dreamframe.trainers.roles import CHAT, Roles
 from dreamframe.trainers.saving import save
@@ -75,9 +78,6 @@ class PPO(PolicyTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
 
-        from dreamframe.trainers.loading import load_model, with_adapter
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="left")
             model = load_model(self, job, AutoModelForCausalLM)
@@ -94,8 +94,6 @@ class Loop:
         import torch
         from accelerate import Accelerator
         from transformers import AutoModelForCausalLM
-
-        from dreamframe.trainers.loading import is_cpu, load_frozen
 
         self.settings, self.job, self.tokenizer, self.rows = settings, job, tokenizer, rows
         self.accelerator = Accelerator(cpu=is_cpu(settings))
@@ -118,9 +116,6 @@ class Loop:
         """Train from the last checkpoint or from the start, and leave the artefact."""
         import torch
 
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import merges
-
         hf.note_merged(self.settings, self.job)
         resumed, began, saved_at = self._restore(), time.monotonic(), time.monotonic()
         outcome = Outcome(self.settings, self.job, self.net.policy)
@@ -140,7 +135,7 @@ class Loop:
                 self.job.note(f"PPO: ended at step {self.step} of {self.total}: {over}.")
             is_last = self.step == self.total or too_far
             due = not is_last and time.monotonic() - saved_at >= self.settings.checkpoint_s
-            stop, due = hf.agreed(self.job.stop.is_set() and not is_last, due, device=self.accelerator.device)
+            stop, due = agreed(self.job.stop.is_set() and not is_last, due, device=self.accelerator.device)
             if due or stop:
                 self._checkpoint()
                 saved_at = time.monotonic()

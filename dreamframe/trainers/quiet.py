@@ -1,18 +1,13 @@
-"""A training that leaves its process as it found it. Imports torch and transformers: import it inside a training only."""
+"""A training that leaves its process as it found it."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import warnings
 from collections.abc import Iterator
-
-import datasets
-import huggingface_hub.constants
-import numpy as np
-import torch
-import transformers
 
 CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datasets", "bitsandbytes")  # loggers that speak of what is already decided here
 
@@ -20,10 +15,17 @@ CHATTY = ("trl", "accelerate", "peft", "sentence_transformers", "setfit", "datas
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Leave the process as it was: random states, log levels. No telemetry goes out meanwhile."""
+    import datasets
+    import huggingface_hub.constants
+    import numpy as np
+    import torch
+    import transformers
+
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     level = transformers.logging.get_verbosity()
     noisy = {name: logging.getLogger(name).level for name in CHATTY}
     loading, mapping = transformers.logging.is_progress_bar_enabled(), not datasets.utils.are_progress_bars_disabled()
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # ORPO and CPO stand in trl.experimental
     telemetry = huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
     transformers.logging.set_verbosity_error()

@@ -11,11 +11,14 @@ import polars as pl
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import RewardModel
+from dreamframe.trainers import hf
 from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.dpo import PAIR_SEQUENCES
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import REWARD, Kind
+from dreamframe.trainers.loading import adapter_config, load_model, row_limit, with_adapter
 from dreamframe.trainers.nothing_to_learn import look_for_ties, note_one_value
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import CHAT, NUMBER, Roles
 
 if TYPE_CHECKING:
@@ -52,10 +55,6 @@ class Reward(ChatTrainer):
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSequenceClassification
 
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import load_model, row_limit
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             tokenizer = self.chat_tokenizer(job, padding_side="right")
             model = load_model(self, job, AutoModelForSequenceClassification, num_labels=1)
@@ -89,9 +88,6 @@ class Reward(ChatTrainer):
         from trl.trainer.reward_config import RewardConfig
         from trl.trainer.reward_trainer import RewardTrainer
 
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config
-
         trainer = RewardTrainer(
             model=model,
             args=RewardConfig(**hf.arguments(self, job, max_length=limit, center_rewards_coefficient=self.center_rewards)),
@@ -109,9 +105,6 @@ class Reward(ChatTrainer):
 
     def _of_scores(self, job: TrainJob, model: Any, tokenizer: Any, limit: int, rows: Any, validation: Any) -> Any:  # noqa: ARG002  as _of_pairs
         from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import with_adapter
 
         model.config.problem_type = "regression"
         return Trainer(

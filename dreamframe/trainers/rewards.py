@@ -21,6 +21,7 @@ from dreamframe.prompts.templates import render
 from dreamframe.trainers.chat import ChatTrainer, as_messages, tokens
 from dreamframe.trainers.distributed import is_elsewhere
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.loading import context_length, load_frozen
 from dreamframe.trainers.weights import base_identity, locate
 
 Scorer = Callable[[pl.DataFrame], list[float | None]]  # rows of prompt, completion and the further columns → a reward each
@@ -139,8 +140,6 @@ class PolicyTrainer(ChatTrainer):
 
 def prompts_that_fit(settings: ChatTrainer, path: Any, job: TrainJob, model: Any, tokenizer: Any, *, room: int) -> pl.DataFrame | None:
     """The prompts of a file that leave room for `room` new tokens. Longer ones are left out: a prompt that is cut is another question."""
-    from dreamframe.trainers.loading import context_length
-
     limit = context_length(model, tokenizer, who=settings.label) - room
     if limit < 1:
         raise TrainingError(f"{settings.label}: max_new_tokens={room} fill the whole context of the base; give fewer.")
@@ -249,8 +248,6 @@ def _model_scorer(settings: PolicyTrainer, reward: Any) -> Scorer:
     """A reward model that scores whole batches."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    from dreamframe.trainers.loading import load_frozen
 
     at = locate(reward, who=f"{settings.label} rewards", token=settings.hub_token)
     model = load_frozen(settings, at.weights, at.adapter, AutoModelForSequenceClassification, num_labels=1)

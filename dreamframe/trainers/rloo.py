@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from dreamframe.models.base import setting
 from dreamframe.trainers.grpo import GroupTrainer
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.quiet import alone
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,6 @@ class RLOO(GroupTrainer):
     cites: ClassVar[tuple[str, ...]] = ("RLOO (Ahmadian et al. 2024) https://arxiv.org/abs/2402.14740",)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from trl.trainer.rloo_config import RLOOConfig
             from trl.trainer.rloo_trainer import RLOOTrainer

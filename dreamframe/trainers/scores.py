@@ -1,10 +1,8 @@
-"""Metrics of an evaluation, from predictions and labels. Imports numpy: import it inside a training only."""
+"""Metrics of an evaluation, from predictions and labels."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-
-import numpy as np
 
 IGNORED = -100  # the label of positions that do not count
 
@@ -44,6 +42,8 @@ def label_set_scores(seen: Any) -> dict[str, float]:
 
 def macro_f1(predicted: Any, right: Any) -> float:
     """The mean over the labels that occur of 2·hits / (predicted + right)."""
+    import numpy as np
+
     scores = []
     for label in np.unique(np.concatenate([predicted, right])):
         hits = ((predicted == label) & (right == label)).sum()

@@ -13,9 +13,11 @@ from dreamframe.errors import SettingError, TrainingError, listed
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
+from dreamframe.trainers import hf
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import EMBEDDER, Kind
 from dreamframe.trainers.nothing_to_learn import SAME_OR_NOT, of_labels_with_company, same_and_different
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import LABEL, TEXT, Roles
 from dreamframe.trainers.sentences import LABELLED, RANKED, SCORED, SentenceTrainer, as_numbers, retrieval_of, without_card
 
@@ -71,9 +73,6 @@ class SentenceTransformerTrainer(SentenceTrainer):
         return SentenceTransformer(model, **settings)
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from sentence_transformers import SentenceTransformer
             from sentence_transformers import SentenceTransformerTrainer as Underlying

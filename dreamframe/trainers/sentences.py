@@ -14,6 +14,8 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError, did_you_mean, listed
 from dreamframe.models.base import setting
+from dreamframe.models.local.memory import own_memory
+from dreamframe.trainers import loading
 from dreamframe.trainers.base import json_text
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.heads import note_new_head, other_head
@@ -85,8 +87,6 @@ class SentenceTrainer(LocalTrainer):
         """The base, with the adapter of `peft=` over it."""
         from transformers import set_seed
 
-        from dreamframe.trainers import loading
-
         set_seed(self.seed)  # new heads are drawn here
         model = self._opened(job.base, cls, **config)
         job.check_base()
@@ -106,9 +106,6 @@ class SentenceTrainer(LocalTrainer):
         return model
 
     def _opened(self, folder: Path | None, cls: Any, **config: Any) -> Any:
-        from dreamframe.models.local.loading import own_memory
-        from dreamframe.trainers import loading
-
         loading.need_device(self)
         heads = {"ignore_mismatched_sizes": True} if folder is not None and other_head(folder, config) is not None else {}
         options = {"trust_remote_code": self.trust_remote_code, "local_files_only": True, "model_kwargs": {**loading.dtype_of(self), **heads}}

@@ -11,10 +11,14 @@ import polars as pl
 
 from dreamframe.errors import TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.kinds import SEQ2SEQ, Kind
+from dreamframe.trainers.loading import context_length, load_model, load_tokenizer, with_adapter
 from dreamframe.trainers.local import LocalTrainer
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import TEXT, Roles
+from dreamframe.trainers.scores import best_tokens, token_accuracy
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,6 @@ class Seq2Seq(LocalTrainer):
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import load_model, load_tokenizer, with_adapter
-        from dreamframe.trainers.quiet import alone
-        from dreamframe.trainers.scores import best_tokens, token_accuracy
 
         with alone():
             tokenizer = load_tokenizer(self, job)
@@ -79,8 +78,6 @@ class Seq2Seq(LocalTrainer):
         return pl.DataFrame({"input_ids": inputs, "labels": labels})
 
     def _limit(self, wanted: int | None, model: Any, tokenizer: Any) -> int:
-        from dreamframe.trainers.loading import context_length
-
         context = context_length(model, tokenizer, who=self.label)
         if wanted is None:
             return min(512, context)

@@ -14,11 +14,14 @@ from dreamframe.errors import MissingExtraError, SettingError, TrainingError, li
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import SentenceClassifier
+from dreamframe.trainers import hf
 from dreamframe.trainers.classifier import named, need_two, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import LABELS, TEXT, Roles
+from dreamframe.trainers.scores import Seen, class_scores, label_set_scores
 from dreamframe.trainers.sentences import SentenceTrainer, without_card
 
 if TYPE_CHECKING:
@@ -73,9 +76,6 @@ class SetFit(SentenceTrainer):
         return SentenceClassifier(model, **{"multi_label": several, **settings})
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.quiet import alone
-
         with alone():
             from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
@@ -150,7 +150,6 @@ class SetFit(SentenceTrainer):
         (Path(job.out) / LABELS_FILE).write_text(json.dumps({"labels": labels, "several": several}, ensure_ascii=False) + "\n")
         if validation is None:
             return {}
-        from dreamframe.trainers.scores import Seen, class_scores, label_set_scores
 
         logits = whole.encode(validation["text"].to_list(), show_progress_bar=False)
         seen = Seen(logits if several else logits.argmax(-1), self._marks(validation["label"], labels))

@@ -11,8 +11,11 @@ import polars as pl
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
+from dreamframe.trainers import hf
 from dreamframe.trainers.chat import ChatTrainer, tokens
 from dreamframe.trainers.job import TrainJob, leave_out
+from dreamframe.trainers.loading import adapter_config, load_model, row_limit
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import CHAT, MESSAGES, TEXT, Roles
 
 FEW_CHARACTERS = 200  # more than any token has
@@ -49,10 +52,6 @@ class SFT(ChatTrainer):
         from transformers import AutoModelForCausalLM
         from trl.trainer.sft_config import SFTConfig
         from trl.trainer.sft_trainer import SFTTrainer
-
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.loading import adapter_config, load_model, row_limit
-        from dreamframe.trainers.quiet import alone
 
         with alone():
             tokenizer = self.chat_tokenizer(job)

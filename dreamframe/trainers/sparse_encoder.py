@@ -11,9 +11,11 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
+from dreamframe.trainers import hf
 from dreamframe.trainers.bases import config_here, config_in, sentences_here, sentences_in
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import SPARSE_EMBEDDER, Kind
+from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import Roles
 from dreamframe.trainers.sentences import RANKED, SCORED, SentenceTrainer, retrieval_of, without_card
 
@@ -58,9 +60,6 @@ class SparseEncoderTrainer(SentenceTrainer):
         )
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
-        from dreamframe.trainers import hf
-        from dreamframe.trainers.quiet import alone
-
         assert job.base is not None
         refuse_no_words(config_in(job.base), sentences_in(job.base))
         with alone():

@@ -16,7 +16,8 @@ from dreamframe.errors import BadRequestError, CallError, ContextLengthError, Pe
 from dreamframe.models.embedders.base import Encoding
 from dreamframe.models.embedders.onnx import use_onnx
 from dreamframe.models.local.cores import free_cores
-from dreamframe.models.local.loading import best_device, free_memory, is_out_of_memory, own_memory
+from dreamframe.models.local.loading import best_device, free_memory, is_out_of_memory
+from dreamframe.models.local.memory import own_memory
 from dreamframe.models.local.quiet import quiet
 from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.local.weights import content_digest

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from dreamframe.errors import MissingExtraError, SettingError
+from dreamframe.models.local.memory import own_memory
 from dreamframe.models.local.quiet import quiet
 from dreamframe.models.local.settings import ToLoad
 
@@ -38,15 +39,6 @@ def is_out_of_memory(exc: BaseException) -> bool:
         return True
     said = str(exc)
     return isinstance(exc, RuntimeError) and ("DefaultCPUAllocator: can't allocate memory" in said or "MPS backend out of memory" in said)
-
-
-def own_memory(model: Any) -> Any:
-    """The model in memory of its own: as it was loaded, it may still lie in its file, and whoever writes over that file changes the model."""
-    with torch.no_grad():
-        for held in (*model.parameters(), *model.buffers()):
-            if held.device.type == "cpu":
-                held.data = held.data.clone()
-    return model
 
 
 def free_memory() -> None:

@@ -256,3 +256,14 @@ def n_bytes_of(weights: Path) -> int:
     if weights.is_file():
         return weights.stat().st_size
     return sum(f.stat().st_size for f in weights.rglob("*") if f.suffix in (".safetensors", ".bin"))
+
+
+def own_memory(model: Any) -> Any:
+    """The model in memory of its own: as it was loaded, it may still lie in its file, and whoever writes over that file changes the model."""
+    import torch
+
+    with torch.no_grad():
+        for held in (*model.parameters(), *model.buffers()):
+            if held.device.type == "cpu":
+                held.data = held.data.clone()
+    return model

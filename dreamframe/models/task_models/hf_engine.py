@@ -14,7 +14,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dreamframe.errors import CallError, ContextLengthError, MissingExtraError, SettingError, listed
 from dreamframe.models.local.cores import free_cores
-from dreamframe.models.local.loading import best_device, context_of, free_memory, is_out_of_memory, own_memory
+from dreamframe.models.local.loading import best_device, context_of, free_memory, is_out_of_memory
+from dreamframe.models.local.memory import own_memory
 from dreamframe.models.local.quiet import quiet
 from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.request import Completion, Request

@@ -11,7 +11,8 @@ import torch
 
 from dreamframe.errors import BadRequestError, ContextLengthError, SettingError
 from dreamframe.models.local.cores import free_cores
-from dreamframe.models.local.loading import best_device, own_memory
+from dreamframe.models.local.loading import best_device
+from dreamframe.models.local.memory import own_memory
 from dreamframe.models.local.quiet import quiet
 from dreamframe.models.local.settings import ToLoad
 from dreamframe.models.request import Completion
