@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import html
 import io
 import json
@@ -68,13 +69,20 @@ def readings(text: str) -> Iterator[str]:
             break
     yield from seen
     yield from (t.replace("+", " ") for t in seen)
-    for word in {w for t in seen for w in re.findall(r"[A-Za-z0-9+/_-]{10,}", t)}:
-        for skipped in range(4):
-            piece = word[skipped:].replace("-", "+").replace("_", "/")
-            with contextlib.suppress(ValueError):
-                yield base64.b64decode(piece[: len(piece) // 4 * 4]).decode("utf-8", "ignore")
+    yield "\0".join(_decoded(word) for word in {w for t in seen for w in re.findall(r"[A-Za-z0-9+/_-]{10,}", t)})
+
+
+@functools.lru_cache(1 << 14)  # most words of a report and of a folder stand in those of every test
+def _decoded(word: str) -> str:
+    """What a word means that may be base64 or hex."""
+    found: list[str] = []
+    for skipped in range(4):
+        piece = word[skipped:].replace("-", "+").replace("_", "/")
         with contextlib.suppress(ValueError):
-            yield bytes.fromhex(word).decode("utf-8", "ignore")
+            found.append(base64.b64decode(piece[: len(piece) // 4 * 4]).decode("utf-8", "ignore"))
+    with contextlib.suppress(ValueError):
+        found.append(bytes.fromhex(word).decode("utf-8", "ignore"))
+    return "\0".join(found)
 
 
 def _unescaped(text: str) -> str:

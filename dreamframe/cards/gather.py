@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import math
 import platform
 import time
@@ -19,7 +18,7 @@ from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.source import HubStream, HubTable
 from dreamframe.plan.steps.train import Train
-from dreamframe.store.layout import warn
+from dreamframe.store.layout import UNKNOWN, version_of, warn
 from dreamframe.store.models import metrics_of
 from dreamframe.trainers.kinds import HOSTED
 
@@ -126,7 +125,5 @@ def _curves(folder: Path | None) -> Mapping[str, list[float]]:
 def versions(names: tuple[str, ...] = tuple(dict.fromkeys((*LIBRARIES, *FOR_TRAINING, *OTHERS)))) -> Iterator[tuple[str, str]]:
     """Name and version of each of these libraries that is installed."""
     for name in names:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        if (found := version_of(name)) != UNKNOWN:
+            yield name, found

@@ -23,6 +23,7 @@ from dreamframe.store.files import Files
 MOST_JSON = 256 << 20  # bytes of a record, which is read whole
 FORMAT = 2  # raised when an older dreamframe could misread the folder
 LIBRARIES = ("dreamframe", "polars", "pyarrow", "xxhash")
+UNKNOWN = "unknown"  # the version of what is not installed
 
 
 class SessionWarning(UserWarning):
@@ -198,8 +199,8 @@ def warn(message: str) -> None:
 
 @functools.cache  # what is installed is read from a file of its own, which takes a millisecond
 def version_of(library: str) -> str:
-    """The version of a library that is installed, else "unknown"."""
+    """The version of a library that is installed, else UNKNOWN."""
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+        return UNKNOWN

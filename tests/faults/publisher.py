@@ -17,6 +17,7 @@ from typing import Any
 import dreamframe as dr
 
 ROWS = {"review": [f"review {i} = fine" for i in range(40)], "stars": list(range(40))}
+LORA = {"r": 2, "target_modules": ["q_proj", "v_proj"]}
 TOKEN = "hf_loopbackSecret0123456789"
 
 
@@ -32,18 +33,22 @@ def main(things: str, folder: str, base: str = "") -> None:
         do(what, folder, base)
 
 
+def moods() -> dr.Frame:
+    return dr.frame(ROWS).prompt(dr.testing.Echo(), "Mood of {review}", into="mood")
+
+
+def tuned(df: dr.Frame, base: str) -> dr.Model:
+    return df.head(8).train(dr.SFT(base, peft=LORA, steps=2, batch_size=2, device="cpu"), prompt="review", completion="mood")
+
+
 def do(what: str, folder: str, base: str) -> None:
-    df = dr.frame(ROWS).prompt(dr.testing.Echo(), "Mood of {review}", into="mood")
+    df = moods()
     with dr.Session(Path(folder) / "session", progress=False):
         if what in ("rows", "edited"):
             df = df if what == "rows" else df.head(9)
             print(json.dumps(said(df.push_to_hub("me/reviews", splits={"train": 0.75, "test": 0.25}, token=TOKEN))))
         elif what in ("model", "merged"):
-            from peft import LoraConfig
-
-            lora = LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
-            model = df.head(8).train(dr.SFT(base, peft=lora, steps=2, batch_size=2, device="cpu"), prompt="review", completion="mood")
-            print(json.dumps(said(model.push_to_hub(f"me/{what}", merge=what == "merged", token=TOKEN))))
+            print(json.dumps(said(tuned(df, base).push_to_hub(f"me/{what}", merge=what == "merged", token=TOKEN))))
         elif what == "unreachable":
             print(json.dumps({"errors": [error_of(f) for f in unreachable(df)]}))
         elif what == "stream":
@@ -76,8 +81,9 @@ def stream() -> None:
         found = dr.scan_hub("me/reviews", split="train", streaming=True)
         plan = found.prompt(dr.testing.Echo(), "{mood}", into="x").head(2)
         rows, explained = plan.collect(), plan.explain()
-        error_of(lambda: dr.scan_hub("me/marker"))  # for the server's log: what was asked before was for the two rows
+        error_of(lambda: dr.scan_hub("me/after-two"))  # for the server's log: what was asked before was for the two rows
         whole = found.collect().height
+        error_of(lambda: dr.scan_hub("me/after-all"))
     os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
     with dr.Session("streamed", progress=False, offline=True) as session:
         again = dr.scan_hub("me/reviews", split="train", streaming=True).prompt(dr.testing.Echo(), "{mood}", into="x").head(2).collect()

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -44,19 +44,19 @@ def kept(session: dr.Session) -> tuple[dict[str, dr.Frame], dr.Model]:
     return {"reviews": reviews, "tuned": tuned}, model
 
 
-def main(folder: str, url: str, base: str, out: str, *options: str) -> None:
+def replay(folder: str, url: str, base: str, out: str, *options: str) -> dict[str, Any]:
+    """Run it, or take it from what the session keeps: what it took."""
     Path(out).mkdir()
     with dr.Session(folder, progress=False, offline="offline" in options) as session:
         made, model = kept(session) if "plans" in options else frames(url, base)
         try:
             for name, frame in made.items():
                 frame.write_parquet(Path(out) / f"{name}.parquet")
-            weights = sorted((p.name, p.stat().st_size) for p in model.path.iterdir() if p.suffix == ".safetensors")
-            said = {"usage": session.usage(), "weights": weights, "torch": "torch" in sys.modules}
+            weights = sorted([p.name, p.stat().st_size] for p in model.path.iterdir() if p.suffix == ".safetensors")
+            return {"usage": session.usage(), "weights": weights, "torch": "torch" in sys.modules}
         except OfflineError as exc:
-            said = {"missing": str(exc), "usage": session.usage()}
-    print(json.dumps(said))
+            return {"missing": str(exc), "usage": session.usage()}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(json.dumps(replay(*sys.argv[1:])))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import yaml
 import dreamframe as dr
 from dreamframe.errors import SettingError
 from dreamframe.hub.push import Published, dataset_files, model_files
-from tests.faults.publisher import ROWS, TOKEN
+from tests.faults.publisher import ROWS, TOKEN, moods, tuned
 from tests.loopback.hub import Hub, Repo
 from tests.micro import micro_causal
 
@@ -46,16 +47,47 @@ def run_all(hub: Hub, things: str, *arguments: str, home: Path) -> list[dict[str
     return [dict(json.loads(line)) for line in out.splitlines()[-n:]]
 
 
-@pytest.mark.slow
-def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) -> None:
+@dataclass
+class Told:
+    """What a publisher and a stranger said, and what the Hub saw of them."""
+
+    folder: Path
+    rows: dict[str, Any]
+    model: dict[str, Any]
+    again: dict[str, Any]
+    edited: dict[str, Any]
+    streamed: dict[str, Any]
+    loaded: dict[str, Any]
+    repos: dict[str, Repo]
+    tree: dict[str, bytes]
+    asked: list[tuple[str, str]]
+    asked_by_stranger: list[str]  # the paths
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """Rows and a model are published, the rows again and then others; a stranger streams and loads the first rows, and the model.
+
+    The model is trained in this process, and the one that merges it goes on as the stranger: those who need torch, peft and datasets import them once.
+    """
+    folder, base = tmp_path_factory.mktemp("published"), str(micro_causal())
+    with dr.Session(folder / "session"):
+        tuned(moods(), base).fit()
     with Hub() as hub:
-        rows, model, _ = run_all(hub, "rows,model,merged", str(tmp_path), str(micro_causal()), home=tmp_path)
-        again, edited = run_all(hub, "rows,edited", str(tmp_path), home=tmp_path)
-        sent = [path for _, path in hub.asked if path.startswith("/lfs/")]
-        before = hub.repos["datasets/me/reviews"].commits[rows["commit"]]
+        rows, model = run_all(hub, "rows,model", str(folder), base, home=folder)
+        again, edited = run_all(hub, "rows,edited", str(folder), home=folder)
         tree = hub.tree("datasets/me/reviews")
         hub.repos["datasets/me/reviews"].branches["main"] = rows["commit"]  # a stranger loads the first version
-        loaded = run(hub, "load", str(tmp_path), str(micro_causal()), home=tmp_path / "stranger")
+        n = len(hub.asked)
+        _, streamed, loaded = run_all(hub, "merged,stream,load", str(folder), base, home=folder / "stranger")
+    return Told(folder, rows, model, again, edited, streamed, loaded, hub.repos, tree, hub.asked, [p for method, p in hub.asked[n:] if method == "GET"])
+
+
+@pytest.mark.slow
+def test_rows_and_models_are_published_and_load_again_elsewhere(told: Told) -> None:
+    rows, model, again, edited, loaded, tree = told.rows, told.model, told.again, told.edited, told.loaded, told.tree
+    sent = [path for _, path in told.asked if path.startswith("/lfs/")]
+    before = told.repos["datasets/me/reviews"].commits[rows["commit"]]
     assert sum(p.startswith("data/train-") for p in before) > 1, "there are several shards"
     assert loaded["rows"]["train"]["review"] + loaded["rows"]["test"]["review"] != ROWS["review"], "drawn, not cut"
     assert sorted(loaded["rows"]["train"]["stars"] + loaded["rows"]["test"]["stars"]) == ROWS["stars"]
@@ -75,21 +107,18 @@ def test_rows_and_models_are_published_and_load_again_elsewhere(tmp_path: Path) 
     assert hub_said["explain"] == f"HUB me/reviews test @ {rows['commit'][:7]} [3 columns]"
     assert rows["commit"] in hub_said["card"] or "me/reviews" in hub_said["card"]
     assert "me/other is not in the session" in hub_said["missing"]
-    everything = b"".join(b for repo in hub.repos.values() for commit in repo.commits.values() for b in commit.values())
-    for secret in (TOKEN, str(tmp_path), str(micro_causal())):
+    everything = b"".join(b for repo in told.repos.values() for commit in repo.commits.values() for b in commit.values())
+    for secret in (TOKEN, str(told.folder), str(micro_causal())):
         assert secret.encode() not in everything
         assert secret not in rows["repr"] + model["repr"]
 
 
 @pytest.mark.slow
-def test_a_stream_reads_no_more_shards_than_its_limit_needs_and_is_kept(tmp_path: Path) -> None:
-    asked: list[str] = []
-    with Hub(lambda method, path: asked.append(path) if method == "GET" else None) as hub:  # type: ignore[func-returns-value]
-        rows = run(hub, "rows", str(tmp_path), home=tmp_path)
-        said = run(hub, "stream", str(tmp_path), home=tmp_path / "stranger")
+def test_a_stream_reads_no_more_shards_than_its_limit_needs_and_is_kept(told: Told) -> None:
+    rows, said, asked = told.rows, told.streamed, told.asked_by_stranger
     shards = [p for p in rows["written"] if p.startswith("data/train")]
-    marker = next(i for i, path in enumerate(asked) if "me/marker" in path)
-    for_two, for_all = ({p.rpartition("/")[2] for p in part if p.endswith(".parquet")} for part in (asked[:marker], asked[marker:]))
+    two, all_ = (next(i for i, path in enumerate(asked) if name in path) for name in ("me/after-two", "me/after-all"))
+    for_two, for_all = ({p.rpartition("/")[2] for p in part if p.endswith(".parquet")} for part in (asked[:two], asked[two:all_]))
     assert len(shards) > 3
     assert for_two <= {s.rpartition("/")[2] for s in shards[:2]}, "the first shard, and a look at the next"
     assert for_all == {s.rpartition("/")[2] for s in shards}

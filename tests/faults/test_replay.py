@@ -15,6 +15,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.store.answer_files import file_bytes
 from dreamframe.store.journal import scan
+from tests.faults.replayer import replay
 from tests.loopback import Loopback
 from tests.micro import micro_causal
 
@@ -31,12 +32,11 @@ needs_unshare = pytest.mark.skipif(not can_unshare(), reason="this user may make
 ALONE = ["unshare", "-rn"]  # a network namespace whose only interface is a loopback that is down
 
 
-def run(folder: Path, url: str, out: Path, *options: str, key: str | None = None, alone: bool = False) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.faults.replayer", str(folder), url, str(micro_causal()), str(out), *options]
+def run_alone(folder: Path, url: str, out: Path, *options: str) -> dict[str, Any]:
+    """What the same program says in another process, without key and network."""
+    command = [*ALONE, sys.executable, "-m", "tests.faults.replayer", str(folder), url, str(micro_causal()), str(out), "offline", *options]
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(out.parent), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [*(ALONE if alone else []), *command], env=env | ({"REPLAY_KEY": key} if key else {}), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
@@ -49,14 +49,14 @@ def answer(body: dict[str, Any]) -> str:
 
 
 class Made:
-    """The first run, on a machine with a key and a server."""
+    """The first run, on a machine with a key and a server: in this process, where other tests train as well."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with Loopback(answer) as server:
+        with Loopback(answer) as server, pytest.MonkeyPatch.context() as patch:
             self.url = server.url
-            self.said = run(folder / "session", server.url, folder / "out", key=KEY)
-            self.n_calls = server.n_calls
+            patch.setenv("REPLAY_KEY", KEY)
+            self.said = replay(str(folder / "session"), server.url, str(micro_causal()), str(folder / "out"))
         with dr.Session(folder / "session") as session:
             self.archive = session.export(folder / "run.tar.gz")
 
@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @needs_unshare
 def test_a_stranger_without_key_or_network_gets_every_row_and_the_model(made: Made, tmp_path: Path) -> None:
     dr.Session.load(made.archive, tmp_path / "session").close()
-    said = run(tmp_path / "session", made.url, tmp_path / "out", "offline", alone=True)
+    said = run_alone(tmp_path / "session", made.url, tmp_path / "out")
     assert made.said["usage"]["calls"] == 18
     assert (said["usage"]["calls"], said["usage"]["trained"]) == (0, 0)
     assert said["weights"] == made.said["weights"]
@@ -83,7 +83,7 @@ def test_a_stranger_without_key_or_network_gets_every_row_and_the_model(made: Ma
 @needs_unshare
 def test_a_stranger_without_the_script_gets_them_from_the_kept_plans(made: Made, tmp_path: Path) -> None:
     dr.Session.load(made.archive, tmp_path / "session").close()
-    said = run(tmp_path / "session", made.url, tmp_path / "out", "offline", "plans", alone=True)
+    said = run_alone(tmp_path / "session", made.url, tmp_path / "out", "plans")
     assert (said["usage"]["calls"], said["usage"]["trained"], said["weights"]) == (0, 0, made.said["weights"])
     for name in ("reviews", "tuned"):
         assert pl.read_parquet(tmp_path / "out" / f"{name}.parquet").equals(pl.read_parquet(made.folder / "out" / f"{name}.parquet"))
@@ -93,7 +93,7 @@ def test_a_stranger_without_the_script_gets_them_from_the_kept_plans(made: Made,
 def test_from_the_answers_alone_every_row_is_made_again(made: Made, tmp_path: Path) -> None:
     dr.Session.load(made.archive, tmp_path / "session").close()
     shutil.rmtree(tmp_path / "session" / "steps")
-    said = run(tmp_path / "session", made.url, tmp_path / "out", "offline", alone=True)
+    said = run_alone(tmp_path / "session", made.url, tmp_path / "out")
     assert (said["usage"]["calls"], said["usage"]["trained"]) == (0, 0)
     assert pl.read_parquet(tmp_path / "out" / "tuned.parquet").equals(pl.read_parquet(made.folder / "out" / "tuned.parquet"))
 
@@ -110,7 +110,7 @@ def test_a_request_whose_answer_is_missing_is_named(made: Made, tmp_path: Path) 
     gone = next(i for i, text in enumerate(table.column("text").to_pylist()) if "MY FAVOURITE KETTLE" in (text or ""))
     kept = table.take([i for i in range(table.num_rows) if i != gone]).combine_chunks()
     journal.write_bytes(file_bytes(kept.to_batches()))
-    said = run(tmp_path / "session", made.url, tmp_path / "out", "offline", alone=True)
+    said = run_alone(tmp_path / "session", made.url, tmp_path / "out")
     assert said["usage"]["calls"] == 0
     assert "1 requests have no answer in the session" in said["missing"]
     assert "Answer: my favourite kettle (" in said["missing"]
