@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import ipaddress
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ TESTS = Path(__file__).parent
 SLOW = {"faults", "laws", "models"}  # folders of tests that take minutes together: `make fast` leaves them out
 LOCAL_NAMES = {"localhost", "", "0.0.0.0", "::", socket.gethostname()}
 MODULES = 200  # new modules that make a library: torch, transformers and trl bring thousands
+IMPORTS_TORCH = re.compile(r"(?:from|import) (?:tests\.micro|torch|peft|runpy)\b")  # in a file whose tests load or train models in the worker
 left: list[str] = []  # addresses outside this machine that the running test tried to reach
 frozen = 0  # modules that were imported when the garbage collector was last told of what stays
 
@@ -85,6 +88,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     long = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("models")}
     items.sort(key=lambda item: item.path not in long)  # the long files first, so that no worker is left with one when the others are done
+
+
+@cache
+def imports_torch(file: Path) -> bool:
+    return IMPORTS_TORCH.search(file.read_text("utf-8")) is not None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the files that import torch to every third worker while there are others: the import costs a worker more seconds than most files."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _assign_work_unit(self, node: Any) -> None:
+            wanted = self.nodes.index(node) % 3 == 0
+            found = next((file for file in self.workqueue if imports_torch(config.rootpath / file) is wanted), None)
+            if found is not None:
+                self.workqueue.move_to_end(found, last=False)
+            super()._assign_work_unit(node)
+
+    return Together(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

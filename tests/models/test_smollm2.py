@@ -13,6 +13,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.models.llms.llamacpp import LlamaCpp
 from tests.asking import ask_all, texts
+from tests.models.test_verbs import THINGS
 
 pytestmark = pytest.mark.models
 
@@ -33,7 +34,7 @@ ENGINES = [pytest.param(llamacpp, id="llamacpp"), pytest.param(transformers, id=
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_twenty_rows_under_a_schema_are_twenty_typed_answers(engine: Any) -> None:
-    reviews = pl.DataFrame({"review": REVIEWS[:20], "i": range(20)})
+    reviews = pl.DataFrame({"review": REVIEWS[20:], "i": range(20)})
     rows = dr.frame(reviews).prompt(engine(), "{i}. {review}\n\nIs this review positive or negative?", schema=MOODS, into="mood")
     with dr.Session(None) as session:
         moods = rows.collect()["mood"]
@@ -52,20 +53,20 @@ def test_plain_moods_are_read_right(engine: Any) -> None:
 
 
 def test_greedy_answers_do_not_depend_on_the_batch_in_transformers() -> None:
-    prompts = [f"Name one thing in this text: {r}" for r in REVIEWS[:10]]
+    prompts = [f"Name one thing in this text: {r}" for r in REVIEWS[20:27]]
     whole = texts(ask_all(transformers(max_tokens=6, batch_tokens=10_000), prompts))
-    small = texts(ask_all(transformers(max_tokens=6, batch_tokens=200), prompts))
-    order = random.Random(0).sample(range(10), 10)
-    shuffled = texts(ask_all(transformers(max_tokens=6, batch_tokens=400), [prompts[i] for i in order]))
+    small = texts(ask_all(transformers(max_tokens=6, batch_tokens=150), prompts))
+    order = random.Random(0).sample(range(7), 7)
+    shuffled = texts(ask_all(transformers(max_tokens=6, batch_tokens=250), [prompts[i] for i in order]))
     assert small == whole
     assert shuffled == [whole[i] for i in order]
 
 
 def test_greedy_answers_of_llama_cpp_differ_from_slot_to_slot_in_few_rows_only() -> None:
-    prompts = [f"Name one thing in this text: {r}" for r in REVIEWS[:16]]
+    prompts = [f"Name one thing in this text: {r}" for r in REVIEWS[24:32]]
     alone = texts(ask_all(llamacpp(max_tokens=6, slots=1), prompts))
     together = texts(ask_all(llamacpp(max_tokens=6, slots=8), prompts))
-    assert sum(a != b for a, b in zip(alone, together, strict=True)) <= 2  # 4-bit kernels round by batch shape, and a near tie falls the other way
+    assert sum(a != b for a, b in zip(alone, together, strict=True)) <= 1  # 4-bit kernels round by batch shape, and a near tie falls the other way
 
 
 def test_both_engines_count_the_same_prompt_tokens() -> None:
@@ -98,3 +99,11 @@ def test_a_tuned_adapter_is_used_and_kept(tmp_path: Path) -> None:
     with dr.Session(tmp_path / "s") as session:
         assert tuned.collect()["answer"].to_list() == answers
         assert (session.usage()["calls"], session.usage()["trained"]) == (0, 0)
+
+
+def test_examples_fit_into_what_a_gguf_file_reads() -> None:
+    shots = [{"essay": f"On {t}, at some length, and then once more on {t}", "topic": t} for t in THINGS]
+    llm = dr.SmolLM2(temperature=0, max_tokens=4, n_ctx=512)
+    with dr.Session(None) as session:
+        dr.frame({"essay": ["On tea"]}).prompt(llm, dr.FewShot("Name the topic.", input="essay", output="topic", examples=shots)).collect()
+        assert 440 < session.usage()["tokens_in"] <= 508

@@ -112,7 +112,7 @@ def share_of_e(completions: list[str]) -> list[float]:
 def test_a_reward_is_raised(algorithm: Any, own: dict[str, Any], seed: int, tmp_path: Path) -> None:
     """The mean reward of the last ten steps lies more than four standard errors above that of the first ten."""
     prompts = dr.frame({"prompt": [f"tell me {i}" for i in range(16)]})
-    settings = {**CPU, **own, "seed": seed, "steps": 30, "batch_size": 32, "max_new_tokens": 10, "rewards": share_of_e}
+    settings = {**CPU, **own, "seed": seed, "steps": 30, "batch_size": 32, "max_new_tokens": 6, "rewards": share_of_e}
     with dr.Session(tmp_path / "s"):
         rewards = prompts.train(algorithm(str(micro_causal()), **settings)).metrics()["reward"].drop_nulls().to_list()
     first, last = rewards[:10], rewards[-10:]

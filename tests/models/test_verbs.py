@@ -46,11 +46,3 @@ def test_fifty_rows_have_no_answer_that_cannot_be_read(verb: str) -> None:
         assert session.usage()["calls"] == 50, "and none was asked twice"
     assert rows.height == 50 or verb == "filter_by"
     assert rows[rows.columns[-1]].null_count() == 0
-
-
-def test_examples_fit_into_what_a_gguf_file_reads() -> None:
-    shots = [{"essay": f"On {t}, at some length, and then once more on {t}", "topic": t} for t in THINGS]
-    llm = dr.SmolLM2(temperature=0, max_tokens=4, n_ctx=512)
-    with dr.Session(None) as session:
-        dr.frame({"essay": ["On tea"]}).prompt(llm, dr.FewShot("Name the topic.", input="essay", output="topic", examples=shots)).collect()
-        assert 440 < session.usage()["tokens_in"] <= 508

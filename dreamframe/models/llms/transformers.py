@@ -15,6 +15,7 @@ from dreamframe.models.local.load_settings import is_config, load_text, quantiza
 from dreamframe.models.local.measured import of_folder
 from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
+from dreamframe.models.local.weights import weights_path
 from dreamframe.models.measure import Measure
 from dreamframe.models.request import Completion, Request, Sampling
 
@@ -136,11 +137,12 @@ class TransformersClient(Resident[Any]):
         return self.settings.n_bytes
 
     def load(self) -> tuple[Decoder, Batcher[Prepared, Completion]]:
+        llm, weights = self.settings, self.settings.to_load()
+        weights.refuse(weights_path(weights.model))  # before the seconds that importing torch takes
         from dreamframe.models.local.decoder import Decoder, default_budget
         from dreamframe.models.local.loading import load
 
-        llm = self.settings
-        loaded = load(llm.to_load(), quantization=llm.quantization)
+        loaded = load(weights, quantization=llm.quantization)
         decoder = Decoder(loaded, label=llm.label, chat_template=llm.chat_template, threads=llm.threads)
         budget = llm.batch_tokens or default_budget(loaded.model)
         return decoder, Batcher(decoder.answer, budget=budget, is_out_of_memory=decoder.is_out_of_memory, name=llm.label)

@@ -54,11 +54,7 @@ def load(weights: ToLoad, *, quantization: str | None) -> Loaded:
     who, adapter, dtype = weights.who, weights.adapter, weights.dtype
     with quiet():
         folder = weights.folder()
-        if not (folder / "config.json").exists():
-            what = (
-                "an adapter: give its base as the model, and it as adapter=" if (folder / "adapter_config.json").exists() else "no model: it has no config.json"
-            )
-            raise SettingError(f"{who}: {folder} holds {what}.")
+        weights.refuse(folder)
         trust = {"trust_remote_code": weights.trust_remote_code}
         config = AutoConfig.from_pretrained(folder, **trust)
         is_seq2seq = bool(getattr(config, "is_encoder_decoder", False))

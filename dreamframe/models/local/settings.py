@@ -39,6 +39,14 @@ class ToLoad:
         """The folder that they lie in; downloaded or converted now if they were not before."""
         return local_weights(self.model, revision=self.revision, trust_remote_code=self.trust_remote_code, token=self.token)
 
+    def refuse(self, folder: Path | None) -> None:
+        """Raise SettingError for a folder that holds no language model."""
+        if folder is None or not folder.is_dir() or (folder / "config.json").exists():
+            return
+        is_adapter = (folder / "adapter_config.json").exists()
+        what = "an adapter: give its base as the model, and it as adapter=" if is_adapter else "no model: it has no config.json"
+        raise SettingError(f"{self.who}: {folder} holds {what}.")
+
 
 class LocalSettings(OfWeights, ModelSettings):
     """The base of settings that declare `model`, `revision`, `dtype`, `trust_remote_code`, `concurrency`, and what else of `adapter`, `device` and `threads`

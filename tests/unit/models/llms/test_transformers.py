@@ -84,6 +84,12 @@ def test_a_path_that_does_not_exist_is_said_to() -> None:
         dr.Transformers("/nowhere/at all").identity_fields()
 
 
+def test_a_folder_without_a_model_is_refused_before_torch_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dreamframe.models.local.decoder", None)  # what imports torch cannot be imported
+    with pytest.raises(SettingError, match=r"no config\.json"):
+        texts(ask_all(dr.Transformers(str(tmp_path)), ["x"]))
+
+
 def test_a_folder_without_a_model_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"no config\.json"):
         texts(ask_all(dr.Transformers(tmp_path), ["x"]))
