@@ -6,7 +6,7 @@ A rule is a function in a file of its own: it gives the step that is to stand in
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dreamframe.errors import PlanError, SettingError, listed
@@ -19,6 +19,7 @@ from dreamframe.plan.optimizer.facts import Facts, Held
 from dreamframe.plan.optimizer.far_end import limit_behind
 from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.optimizer.names import Names
 from dreamframe.plan.optimizer.shared import filters_shared
 from dreamframe.plan.optimizer.unread import unread_dropped
 from dreamframe.plan.step import Source, Step, own_fields
@@ -93,7 +94,8 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
     >>> [step.label for step in made.plans[0].walk()], [used.rule for used in made.trace]
     (['table', 'head', 'said'], ['limit_down'])
     """
-    work = _Work(plans, Facts() if facts is None else facts, RULES if rules is None else rules)
+    facts = Facts() if facts is None else facts
+    work = _Work(plans, replace(facts, name=Names(facts.name)), RULES if rules is None else rules)
     before, after = tuple(plans), work.passed(plans)
     seen, most = {work.shape(before)}, LEAST_PASSES + sum(len(plan.walk()) for plan in plans)
     while any(a is not b for a, b in zip(after, before, strict=True)):
