@@ -298,6 +298,13 @@ class Join(Relational):
         on = flat([options[name] for name in ("on", "left_on") if options.get(name) is not None])
         return frozenset(on) if all(isinstance(c, str) for c in on) else None
 
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        """Also of one that only leaves rows out, over a left input that has more columns or fewer, if those that are compared are what they were."""
+        have, had, reads = inputs[0].schema, self.inputs[0].schema, self.reads()
+        if self.how not in ("semi", "anti") or reads is None or len(inputs) != 2 or not are_same(inputs[1].schema, self.inputs[1].schema):
+            return super().schema_over(inputs)
+        return have if all(c in have and have[c] == had[c] for c in reads) else None
+
     def passes(self) -> Mapping[str, str]:
         return {c: c for c in self.inputs[0].schema} if self.how in OF_THE_LEFT else {}
 
