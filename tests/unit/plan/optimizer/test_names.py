@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 
@@ -14,8 +16,8 @@ from dreamframe.plan.step import Memo, Step
 from dreamframe.plan.steps.source import LeftOut
 
 
-def keyed() -> tuple[Names, list[str], Memo]:
-    """Names, the labels of the steps whose keys they asked for, and the keys."""
+def keyed() -> tuple[Callable[[Step], str], list[str], Memo]:
+    """What makes keys, the labels of the steps that it was asked for, and the keys."""
     asked: list[str] = []
     memo: Memo = {}
 
@@ -23,18 +25,19 @@ def keyed() -> tuple[Names, list[str], Memo]:
         asked.append(step.label)
         return step.key(memo)
 
-    return Names(key), asked, memo
+    return key, asked, memo
 
 
 @pytest.mark.parametrize("shape", ["filters of prompts", "branches", "mixed"])
 def test_a_long_plan_needs_no_key(shape: str) -> None:
-    name, asked, _ = keyed()
-    optimise([linked(shape, 40).step], Facts(name=name))
+    key, asked, _ = keyed()
+    optimise([linked(shape, 40).step], Facts(name=key))
     assert asked == []
 
 
 def test_steps_have_one_name_where_they_have_one_key() -> None:
-    name, _, memo = keyed()
+    key, _, memo = keyed()
+    name = Names(key)
     plans = [dr.frame({"a": [1, 2], "b": [i % 2, 3]}).filter(pl.col("a") > j).prompt(dr.testing.Echo(), "{b}").head(j) for i in range(4) for j in range(3)]
     plans += [plan.join(plans[0], on="a", how="semi") for plan in plans] + [dr.concat(plans[:3]), dr.concat(plans[6:9]), dr.concat(plans[2::-1])]
     steps = [step for plan in plans for step in plan.step.walk()]
@@ -44,7 +47,8 @@ def test_steps_have_one_name_where_they_have_one_key() -> None:
 
 
 def test_a_source_of_another_kind_may_have_the_same_key() -> None:
-    name, _, memo = keyed()
+    key, _, memo = keyed()
+    name = Names(key)
     table = dr.frame({"a": [1]}).step
     left_out = LeftOut(columns=(("a", pl.Int64()),), kept_key=table.key(memo))
     assert name(table) == name(left_out)
