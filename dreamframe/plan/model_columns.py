@@ -190,7 +190,9 @@ def _add(below: Step, column: Column, into: str, *, verb: str) -> tuple[Step, li
 
 def _called(made: Step, column: Column) -> Step:
     """The step by its name, else by that of the column as the user wrote it: the placeholder is nobody's."""
-    return made if made.name is not None else replace(made, name=column.into)
+    if made.name is None:
+        object.__setattr__(made, "name", column.into)  # nobody else has it yet, and a second step would be checked a second time
+    return made
 
 
 def into_exprs(values: Sequence[Any], named: Mapping[str, Any], *, verb: str) -> list[pl.Expr]:

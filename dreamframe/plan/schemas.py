@@ -45,9 +45,19 @@ def without_columns(have: pl.Schema, gone: Iterable[str]) -> pl.Schema:
     >>> without_columns(pl.Schema({"a": pl.Int64, "b": pl.String}), ["a"])
     Schema([('b', String)])
     """
+    return changed(have, gone, {})
+
+
+def changed(have: pl.Schema, gone: Iterable[str], new: Mapping[str, Any]) -> pl.Schema:
+    """A schema without some of its columns, and with some of no name that it has, after the others.
+
+    >>> changed(pl.Schema({"a": pl.Int64, "b": pl.String}), ["a"], {"c": pl.Date()})
+    Schema([('b', String), ('c', Date)])
+    """
     made: pl.Schema = _Copied(have)
     for name in set(gone):
         del made[name]
+    made.update(new)
     made.__class__ = pl.Schema
     return made
 
@@ -62,6 +72,8 @@ def check_names(schema: pl.Schema, *, of: Mapping[str, pl.DataType], step: str) 
 
     Columns that are the same object in `of`, the input's schema, were looked at there.
     """
+    if schema is of:
+        return
     is_new = map(is_not, schema.values(), map(of.get, schema))
     for name, dtype in compress(schema.items(), is_new):
         if ("\0" in name or dtype.is_nested()) and (found := _with_nul(name, dtype)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 import polars as pl
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Step")
 OnError = Literal["raise", "null", "drop"]
 ON_ERROR: tuple[OnError, ...] = ("raise", "null", "drop")  # what becomes of a row that fails
 Rows = Literal["same", "fewer", "other"]
@@ -67,6 +68,7 @@ class Step(ABC):
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
     cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+    stays: ClassVar[tuple[str, ...]] = ()  # what was computed of its own fields alone, by name: it is the same over other inputs
     made_from: ClassVar[Step | None] = None  # of a step that `but` made: the one that it was made from
 
     def __post_init__(self) -> None:
@@ -194,7 +196,7 @@ class Step(ABC):
 
     def key_fields(self) -> Mapping[str, object]:
         """The fields that identify this step besides its inputs."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "inputs" and not f.metadata.get("runtime")}
+        return {name: getattr(self, name) for name in _identifying(type(self))}
 
     def key_parts(self, memo: Memo | None = None) -> dict[str, str]:
         """Field → short digest: what went into the key besides the inputs, to see which part of two keys differs."""
@@ -252,18 +254,40 @@ class Step(ABC):
 
     def with_inputs(self, inputs: Sequence[Step]) -> Step:
         """The same step over other inputs."""
-        if len(inputs) == len(self.inputs) and all(a is b for a, b in zip(inputs, self.inputs, strict=True)):
+        if [*map(id, inputs)] == [*map(id, self.inputs)]:
             return self
         if type(self).__post_init__ in (Step.__post_init__, RowStep.__post_init__) and (schema := self.schema_over(inputs)) is not None:
-            made = object.__new__(type(self))  # what is over inputs of these columns was checked when this step was made
-            vars(made).update({f.name: getattr(self, f.name) for f in fields(self)}, inputs=tuple(inputs), schema=schema, made_from=self)
-            return made
+            return unchecked(type(self), self, inputs=tuple(inputs), schema=schema)  # what is over such columns was checked when this step was made
         return self.but(inputs=tuple(inputs))
 
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
         """The columns it gives over other inputs; None where that is to be found out and checked. Here: over inputs of the same columns, the same."""
         has_same = len(inputs) == len(self.inputs) and all(are_same(a.schema, b.schema) for a, b in zip(inputs, self.inputs, strict=True))
         return self.schema if has_same else None
+
+
+def unchecked(kind: type[S], one: Step, **own: Any) -> S:
+    """A step with the fields of another, but for `own`, among them its inputs and its schema. Its settings were checked when that one was made."""
+    stay = _staying(type(one))
+    made = object.__new__(kind)
+    vars(made).update({name: value for name, value in vars(one).items() if name in stay}, made_from=one, **own)
+    return made
+
+
+@cache
+def own_fields(kind: type[Step]) -> tuple[str, ...]:
+    """The names of the fields of a kind of step, besides its inputs."""
+    return tuple(f.name for f in fields(kind) if f.name != "inputs")
+
+
+@cache
+def _identifying(kind: type[Step]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind) if f.name != "inputs" and not f.metadata.get("runtime"))
+
+
+@cache
+def _staying(kind: type[Step]) -> frozenset[str]:
+    return frozenset((*own_fields(kind), *kind.stays))
 
 
 def need_name(column: object, *, step: str) -> None:

@@ -12,6 +12,7 @@ from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.run.dry_run import DryRun
 from dreamframe.run.estimating import accounts_of, below
+from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -25,9 +26,11 @@ COUNT = "explain(cost=True) counts them"
 async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -> Looked:
     """The plan as it would run, and what of each step is kept. Of a session that keeps nothing there is nothing to say."""
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
-    run.plans = run.planned(step)
     if not stores.steps.all() and not stores.models.all() and not len(stores.answers):
-        return Looked(tuple(run.plans), {}, made=run.made)
+        with rarely_collected():
+            made = run.optimised(step)
+        return Looked(made.plans, {}, made=made)
+    run.plans = run.planned(step)
     reached = run.reached()
     needs_look = any(isinstance(node, ModelStep) or (node.models() and not run.is_stored(node)) for node in reached)
     why = _too_long(run, reached) if needs_look else None

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from dreamframe.identity.whose_code import is_library
 from dreamframe.plan.hidden import HINT, ONLY
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.reading import is_read_by
-from dreamframe.plan.step import Step
+from dreamframe.plan.schemas import with_columns
+from dreamframe.plan.step import Step, unchecked
 from dreamframe.plan.steps.algebra import Drop, Project, WithColumns, relational
 from dreamframe.plan.steps.ordinals import in_two
 from dreamframe.plan.steps.prompt import PromptStep
@@ -20,8 +22,7 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
     """Expressions over model columns that are null in the rows where no expression looks at them: a prompt with a null in it is not asked."""
     if not isinstance(step, (WithColumns, Project)):
         return None
-    wanted = {c for e in step.exprs if isinstance(e, pl.Expr) for c in root_names(e) if HINT in c}
-    if not wanted:
+    if not (wanted := _of_models(step)):
         return None
     if not step.is_streamed or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
@@ -41,6 +42,11 @@ def branch_taken(step: Step, facts: Facts) -> Step | None:
         wanted.difference_update(node.writes())
         above, node = node, node.inputs[0]
     return None
+
+
+def _of_models(step: WithColumns | Project) -> set[str]:
+    reads = step.reads()
+    return {c for c in ((c for e in step.exprs if isinstance(e, pl.Expr) for c in root_names(e)) if reads is None else reads) if HINT in c}
 
 
 def _asked_less(step: WithColumns | Project, prompt: PromptStep, passed: Sequence[Step], facts: Facts) -> Step | None:
@@ -108,6 +114,10 @@ def _only_where(cond: pl.Expr, prompt: PromptStep) -> Step | None:
         if (halves := in_two(prompt, below)) is None:
             return None
         below, asks = halves
-    masked = relational("with_columns", inputs=(below,), args=([pl.when(cond).then(pl.col(c)).alias(names[c]) for c in columns],), name=prompt.label)
-    asked = asks.but(inputs=(masked, *asks.inputs[1:]), prompt=asks.prompt.renamed(names))
+    exprs = [pl.when(cond).then(pl.col(c)).alias(names[c]) for c in columns]
+    schema = with_columns(below.schema, {names[c]: below.schema[c] for c in columns})
+    masked = relational("with_columns", inputs=(below,), args=(exprs,), name=prompt.label, schema=schema)
+    over, renamed = asks.with_inputs((masked, *asks.inputs[1:])), asks.prompt.renamed(names)
+    is_checked = is_library(type(renamed))  # the columns under the new names are of the types that the others are of
+    asked = unchecked(type(asks), over, prompt=renamed, inputs=over.inputs, schema=over.schema) if is_checked else over.but(prompt=renamed)
     return relational("drop", inputs=(asked,), args=tuple(names.values()), name=prompt.label)

@@ -18,7 +18,9 @@ def cheap_first(step: Step, facts: Facts) -> Step | None:
     if not isinstance(step, Filter) or not step.is_streamed or step.options or not all(isinstance(e, pl.Expr) for e in step.exprs):
         return None
     parts = [part for e in step.exprs for part in conjuncts(e)]
-    dear = facts.written(step.inputs[0]) if len(parts) > 1 else frozenset()
+    if len(parts) < 2:
+        return None
+    dear = facts.written(step.inputs[0])
     cheap = [part for part in parts if _is_cheap(part, dear, step)]
     if dear and any(dear.isdisjoint(root_names(part)) and may_fail(part, step.inputs[0].schema) for part in parts):
         facts.holds_back("cheap_first", step, step, "a condition may fail on rows that the model's leaves out")

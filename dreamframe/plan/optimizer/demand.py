@@ -45,10 +45,11 @@ class Demand:
     def idle(self, step: Step) -> Columns:
         """The columns that a step of polars computes from those of models, and that nobody reads: it may make nulls of them."""
         needed = self.needed(step)
-        if needed is None or not isinstance(step, (WithColumns, Project, Aggregate)) or needed.issuperset(made := _made(step)):
+        if needed is None or not isinstance(step, (WithColumns, Project, Aggregate)) or needed.issuperset(made := step.made):
             return NONE
         asked = self._asked.get(id(step.inputs[0]), NONE)
-        idle = frozenset(name for name, expr in made.items() if name not in needed and not asked.isdisjoint(root_names(expr)) and not _is_copy(expr, step))
+        sources = step.sources
+        idle = frozenset(name for name, expr in made.items() if name not in needed and not asked.isdisjoint(sources[name]) and not _is_copy(expr, step))
         if any(calls_python(made[name]) for name in idle) or (isinstance(step, Project) and _has_no_row_left(made, idle)):
             return NONE
         return idle
@@ -76,11 +77,11 @@ class Demand:
         return frozenset(c for c in (*(passed[c] for c in needed if c in passed), *reads) if c in have)
 
     def _reads_of_exprs(self, step: WithColumns | Project | Aggregate, needed: Columns) -> Columns | None:
-        if step.reads() is None or not (made := _made(step)):
+        if step.reads() is None or not (made := step.made):
             return None
         idle = self.idle(step)
         keys = {name for e in step.args[0] for name in root_names(e)} if isinstance(step, Aggregate) else NONE
-        read = frozenset(c for name, e in made.items() if name not in idle and (name in needed or not _is_copy(e, step)) for c in root_names(e))
+        read = frozenset(c for name, e in made.items() if name not in idle and (name in needed or not _is_copy(e, step)) for c in step.sources[name])
         return _both(needed.difference(made) if isinstance(step, WithColumns) else NONE, read | keys)
 
 
@@ -138,18 +139,9 @@ def _asked(order: Sequence[Step]) -> dict[int, Columns]:
         if may_go(step):
             asked = asked.union(step.writes())
         elif asked and isinstance(step, (WithColumns, Project, Aggregate)):
-            asked = asked.union(name for name, expr in _made(step).items() if not below[0].isdisjoint(root_names(expr)))
+            asked = asked.union(name for name, reads in step.sources.items() if not below[0].isdisjoint(reads))
         found[id(step)] = asked
     return found
-
-
-def _made(step: WithColumns | Project | Aggregate) -> Mapping[str, pl.Expr]:
-    """Output name → the expression that makes it; empty where nobody can tell."""
-    exprs = step.exprs if not isinstance(step, Aggregate) else list(step.args[1])
-    if not all(isinstance(e, pl.Expr) and not e.meta.has_multiple_outputs() for e in exprs):
-        return {}
-    names = [e.meta.output_name(raise_if_undetermined=False) for e in exprs]
-    return {} if None in names or len(set(names)) < len(names) else dict(zip(map(str, names), exprs, strict=True))
 
 
 def _is_copy(expr: pl.Expr, step: Step) -> bool:

@@ -27,7 +27,7 @@ def partners_first(step: Step, facts: Facts) -> Step | None:
         own, others = (keys[side], keys[1 - side]) if keys else ((), ())
         nulls_equal = dict(step.options).get("nulls_equal", False)
         options = {"how": "semi", "left_on": own, "right_on": others, "maintain_order": "left", "nulls_equal": nulls_equal}
-        semi = relational("join", inputs=(mine, other), options=tuple(sorted(options.items())))
+        semi = relational("join", inputs=(mine, other), options=tuple(sorted(options.items())), schema=mine.schema)
         cut = moved_down(Choice((semi,), frozenset(own), is_by_row=True, rule="partners_first"), mine, above=step, facts=facts, at=side)
         if cut is not None:
             return step.with_inputs((cut, other) if side == 0 else (other, cut))

@@ -6,7 +6,7 @@ A rule is a function in a file of its own: it gives the step that is to stand in
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from dreamframe.errors import PlanError, SettingError, listed
@@ -19,9 +19,10 @@ from dreamframe.plan.optimizer.facts import Facts, Held
 from dreamframe.plan.optimizer.far_end import limit_behind
 from dreamframe.plan.optimizer.joins import partners_first
 from dreamframe.plan.optimizer.limit import limit_down
+from dreamframe.plan.optimizer.names import Names
 from dreamframe.plan.optimizer.shared import filters_shared
 from dreamframe.plan.optimizer.unread import unread_dropped
-from dreamframe.plan.step import Source, Step
+from dreamframe.plan.step import Source, Step, own_fields
 from dreamframe.plan.steps.ordinals import Ordinals
 
 Rule = Callable[[Step, Facts], Step | None]
@@ -93,7 +94,8 @@ def optimise(plans: Sequence[Step], facts: Facts | None = None, *, rules: Sequen
     >>> [step.label for step in made.plans[0].walk()], [used.rule for used in made.trace]
     (['table', 'head', 'said'], ['limit_down'])
     """
-    work = _Work(plans, Facts() if facts is None else facts, RULES if rules is None else rules)
+    facts = Facts() if facts is None else facts
+    work = _Work(plans, replace(facts, name=Names(facts.name)), RULES if rules is None else rules)
     before, after = tuple(plans), work.passed(plans)
     seen, most = {work.shape(before)}, LEAST_PASSES + sum(len(plan.walk()) for plan in plans)
     while any(a is not b for a, b in zip(after, before, strict=True)):
@@ -146,11 +148,11 @@ class _Work:
         place[id(step)] = node
         been = {id(step)}
         for rule in self._rules:
-            use = (rule, id(self._origin_of(step))) if rule in ADDING else None
-            if use and self._uses.get(use, 0) == MOST_USES:
+            if self._uses and rule in ADDING and self._uses.get((rule, id(self._origin_of(step))), 0) == MOST_USES:
                 continue
             if (made := rule(step, facts)) is not None and made is not step:
-                if use:
+                if rule in ADDING:
+                    use = rule, id(self._origin_of(step))
                     self._uses[use] = self._uses.get(use, 0) + 1
                 self.trace.append(Applied(getattr(rule, "__name__", str(rule)), step, made))
                 waiting = [made]
@@ -199,7 +201,7 @@ class _Work:
                 done[id(node)] = node
             elif has_inputs:
                 made = node.with_inputs([done[id(i)] for i in node.inputs])
-                held = tuple(_atom(getattr(made, f.name)) for f in fields(made) if f.name != "inputs")
+                held = tuple(_atom(getattr(made, name)) for name in own_fields(type(made)))
                 same = self._same.setdefault((type(made), held, tuple(self._numbers[id(i)] for i in made.inputs)), made)
                 self._numbers.setdefault(id(same), len(self._numbers))
                 done[id(node)] = same

@@ -6,6 +6,7 @@ import polars as pl
 
 from dreamframe.plan.optimizer.demand import may_go
 from dreamframe.plan.optimizer.facts import Facts
+from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Project, WithColumns, relational
 from dreamframe.plan.steps.ordinals import NumberedPrompt
@@ -21,7 +22,8 @@ def unread_dropped(step: Step, facts: Facts) -> Step | None:
         if step.models() and step.rows != "same":
             facts.holds_back("unread_dropped", step, step, "nobody reads it, and rows that fail are left out")
         return None
-    made: Step = relational("with_columns", inputs=(step.inputs[0],), args=([_nulls(step, c) for c in written],), name=step.label)
+    schema = with_columns(step.inputs[0].schema, {c: step.schema[c] for c in written})
+    made: Step = relational("with_columns", inputs=(step.inputs[0],), args=([_nulls(step, c) for c in written],), name=step.label, schema=schema)
     return relational("drop", inputs=(made,), args=(step.ordinals,)) if isinstance(step, NumberedPrompt) else made
 
 

@@ -38,6 +38,14 @@ def copying(exprs: Sequence[Any]) -> dict[str, str] | None:
         return None
 
 
+def making(exprs: Sequence[Any]) -> dict[str, pl.Expr]:
+    """Output name → the expression that makes it; empty where nobody can tell."""
+    if not all(isinstance(e, pl.Expr) and not e.meta.has_multiple_outputs() for e in exprs):
+        return {}
+    names = [e.meta.output_name(raise_if_undetermined=False) for e in exprs]
+    return {} if None in names or len(set(names)) < len(names) else dict(zip(map(str, names), exprs, strict=True))
+
+
 def gives_a_row_for_each(exprs: Sequence[Any]) -> bool:
     """Whether each expression gives one value for each row, or one for all of them."""
     try:
@@ -55,8 +63,9 @@ class RowVerb(Relational):
 
     recorded_as: ClassVar[type] = Relational
     is_by_row: ClassVar[bool] = True
+    stays: ClassVar[tuple[str, ...]] = ("exprs", "_read", "_copied", "made", "sources", "_together", "is_streamed")
 
-    @property
+    @cached_property
     def exprs(self) -> list[Any]:
         """Its arguments, one after the other."""
         return flat(self.args)
@@ -68,6 +77,16 @@ class RowVerb(Relational):
     @cached_property
     def _copied(self) -> dict[str, str] | None:
         return copying(self.exprs)
+
+    @cached_property
+    def made(self) -> Mapping[str, pl.Expr]:
+        """Output name → the expression that makes it; empty where nobody can tell."""
+        return making(self.exprs)
+
+    @cached_property
+    def sources(self) -> Mapping[str, frozenset[str]]:
+        """Output name → the columns that its expression reads; empty where nobody can tell."""
+        return {name: frozenset(root_names(expr)) for name, expr in self.made.items()}
 
 
 class AddsOrLeaves(RowVerb):
@@ -119,7 +138,7 @@ class WithColumns(AddsOrLeaves):
     """All columns, and these, which replace those of their names."""
 
     def reads(self) -> frozenset[str] | None:
-        return None if self._copied is None else reading(self.exprs)
+        return None if self._copied is None else self._read
 
     def passes(self) -> Mapping[str, str]:
         if (made := self._copied) is None or self.rows != "same":
@@ -139,12 +158,17 @@ class Drop(RowVerb):
     """All columns but some."""
 
     def output_schema(self) -> pl.Schema:
+        return without_columns(self.inputs[0].schema, self.exprs) if self._is_named else super().output_schema()
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether each column that it drops is given by its name."""
         have = self.inputs[0].schema
-        if not all(isinstance(c, str) and c in have for c in self.exprs) or any(c.startswith("^") for c in self.exprs):
-            return super().output_schema()
-        return without_columns(have, self.exprs)
+        return all(isinstance(c, str) and c in have and not c.startswith("^") for c in self.exprs)
 
     def reads(self) -> frozenset[str]:
+        if self._is_named:
+            return frozenset(self.exprs)
         return frozenset(self.inputs[0].schema) - frozenset(self.schema)
 
     def passes(self) -> Mapping[str, str]:
@@ -274,6 +298,13 @@ class Join(Relational):
         on = flat([options[name] for name in ("on", "left_on") if options.get(name) is not None])
         return frozenset(on) if all(isinstance(c, str) for c in on) else None
 
+    def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
+        """Also of one that only leaves rows out, over a left input that has more columns or fewer, if those that are compared are what they were."""
+        have, had, reads = inputs[0].schema, self.inputs[0].schema, self.reads()
+        if self.how not in ("semi", "anti") or reads is None or len(inputs) != 2 or not are_same(inputs[1].schema, self.inputs[1].schema):
+            return super().schema_over(inputs)
+        return have if all(c in have and have[c] == had[c] for c in reads) else None
+
     def passes(self) -> Mapping[str, str]:
         return {c: c for c in self.inputs[0].schema} if self.how in OF_THE_LEFT else {}
 
@@ -315,9 +346,20 @@ class Aggregate(Relational):
     """A row for each group, in order of first appearance. The arguments are the groups' keys, and their values."""
 
     recorded_as: ClassVar[type] = Relational
+    stays: ClassVar[tuple[str, ...]] = ("made", "sources", "_together")
 
     def reads(self) -> frozenset[str] | None:
         return reading(flat(self.args))
+
+    @cached_property
+    def made(self) -> Mapping[str, pl.Expr]:
+        """As of a RowVerb, of its values."""
+        return making(list(self.args[1]))
+
+    @cached_property
+    def sources(self) -> Mapping[str, frozenset[str]]:
+        """As of a RowVerb."""
+        return {name: frozenset(root_names(expr)) for name, expr in self.made.items()}
 
 
 class Concat(Relational):
@@ -342,11 +384,17 @@ VERBS: Mapping[str, type[Relational]] = {
 }
 
 
-def relational(verb: str, **fields: Any) -> Relational:
-    """The step of a verb of polars, of the type that the verb has.
+def relational(verb: str, *, schema: pl.Schema | None = None, **fields: Any) -> Relational:
+    """The step of a verb of polars, of the type that the verb has. `schema`: what it gives, where that is known: then polars is not asked.
 
     >>> from dreamframe.plan.steps.source import Table
     >>> type(relational("head", inputs=(Table(data=pl.DataFrame({"a": [1]})),), args=(1,))).__name__
     'Limit'
     """
-    return VERBS.get(verb, Relational)(verb=verb, **fields)
+    kind = VERBS.get(verb, Relational)
+    if schema is None:
+        return kind(verb=verb, **fields)
+    made = object.__new__(kind)
+    vars(made)["schema"] = schema
+    kind.__init__(made, verb=verb, **fields)
+    return made

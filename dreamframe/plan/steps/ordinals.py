@@ -6,7 +6,6 @@ Once each row has its number, rules may leave rows out before the model is asked
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import ClassVar
 
 import polars as pl
@@ -14,8 +13,8 @@ import polars as pl
 from dreamframe.models.base import ModelSettings
 from dreamframe.models.request import RowContext
 from dreamframe.plan.hidden import ORDINAL
-from dreamframe.plan.schemas import with_columns, without_columns
-from dreamframe.plan.step import Step, step
+from dreamframe.plan.schemas import changed, with_columns, without_columns
+from dreamframe.plan.step import Step, step, unchecked
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.room import offer_room
 
@@ -55,8 +54,10 @@ class NumberedPrompt(PromptStep):
         return without_columns(made, [self.ordinals])
 
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
-        made = super().schema_over(inputs)
-        return made if made is None or self.ordinals not in made else without_columns(made, [self.ordinals])
+        if (same := Step.schema_over(self, inputs)) is not None or not self.is_known_over(inputs):
+            return same
+        have = inputs[0].schema
+        return changed(have, [self.ordinals], {c: self.schema[c] for c in self.writes()})
 
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.ordinals}
@@ -76,16 +77,13 @@ class NumberedPrompt(PromptStep):
 
 
 def in_two(prompt: PromptStep, below: Step) -> tuple[Ordinals, NumberedPrompt] | None:
-    """The numbers of a sampled prompt over `below`, and the prompt that reads them (its first input is yet to be put in); None where what it asks is
-    not known before other models were asked."""
+    """The numbers of a sampled prompt over `below`, whose columns are those of its input, and the prompt that reads them (its first input is yet to be
+    put in); None where what it asks is not known before other models were asked."""
     if type(prompt) is not PromptStep or prompt.prompt.models or prompt.prompt.inputs or prompt.inputs[1:]:
         return None
     column = f"{ORDINAL}{prompt.into}"
     if column in below.schema:
         return None
-    held: Mapping[str, object] = {f.name: getattr(prompt, f.name) for f in fields(prompt) if f.name != "inputs"}
-    numbers = Ordinals(inputs=(below,), **{**held, "into": column, "on_error": "null", "keep": ()})  # type: ignore[arg-type]
-    asks = NumberedPrompt(inputs=(numbers,), **held, ordinals=column)  # type: ignore[arg-type]
-    for made in (numbers, asks):
-        object.__setattr__(made, "made_from", prompt)
-    return numbers, asks
+    counted = with_columns(below.schema, {column: pl.UInt32()})
+    numbers = unchecked(Ordinals, prompt, inputs=(below,), schema=counted, into=column, on_error="null", keep=())
+    return numbers, unchecked(NumberedPrompt, prompt, inputs=(numbers,), schema=prompt.schema, ordinals=column)

@@ -112,13 +112,15 @@ class PromptStep(RowStep):
         """Also over an input that has more columns or fewer, if those that are read are what they were: nothing else of it was checked."""
         if (same := super().schema_over(inputs)) is not None:
             return same
+        return with_columns(inputs[0].schema, {c: self.schema[c] for c in self.writes()}) if self.is_known_over(inputs) else None
+
+    def is_known_over(self, inputs: Sequence[Step]) -> bool:
+        """Whether what it reads of other inputs is what it was checked with."""
         have, had = inputs[0].schema, self.inputs[0].schema
         is_known = type(self).check is PromptStep.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
         if not is_known or any(a is not b for a, b in zip(inputs[1:], self.inputs[1:], strict=True)):
-            return None
-        if any(c in have for c in self.writes()) or not all(c in have and c in had and have[c] == had[c] for c in self.reads()):
-            return None
-        return with_columns(have, {c: self.schema[c] for c in self.writes()})
+            return False
+        return not any(c in have for c in self.writes()) and all(c in have and c in had and have[c] == had[c] for c in self.reads())
 
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import dreamframe as dr
 from dreamframe.errors import SourceChangedError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.plan.step import Memo
@@ -49,3 +50,24 @@ def test_one_walk_sees_a_file_as_it_was_at_first(tmp_path: Path):
     assert step.key({}) != before
     with pytest.raises(SourceChangedError):  # what was seen at first is what the end of the run is compared with
         step.check_unchanged(memo)
+
+
+def test_a_verb_over_other_inputs_is_what_it_would_be_if_it_were_made_anew() -> None:
+    """What was computed of its own fields goes along; what its inputs decide does not."""
+    one, other = dr.frame({"a": [1], "b": ["x"]}), dr.frame({"c": [True], "b": ["x"], "a": [2]})
+    verbs = (
+        lambda df: df.with_columns(pl.col("a") + 1, d=pl.col("b").str.len_chars()),
+        lambda df: df.filter(pl.col("a") > 1),
+        lambda df: df.drop("b"),
+        lambda df: df.select("b", pl.col("a").sum()),
+        lambda df: df.group_by("b").agg(pl.col("a").sum()),
+        lambda df: df.fill_null(0),
+    )
+    for verb in verbs:
+        step = verb(one).step
+        looks = [name for name in (*step.stays, "rows") if hasattr(step, name)]
+        assert all(hasattr(step, name) for name in looks)  # computed now
+        for below in (other.step, dr.frame({"a": [7], "b": ["y"]}).step):
+            moved, anew = step.with_inputs([below]), step.but(inputs=(below,))
+            assert [str(getattr(moved, name)) for name in looks] == [str(getattr(anew, name)) for name in looks]
+            assert (moved.reads(), dict(moved.passes()), moved.writes(), moved.schema) == (anew.reads(), dict(anew.passes()), anew.writes(), anew.schema)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.hidden import ONLY
+from dreamframe.plan.optimizer.rules import optimise
 from tests.laws.cases import Ordinal
 from tests.unit.plan.optimizer.running import calls
 
@@ -55,3 +58,14 @@ def test_rows_that_fail_in_no_branch_that_is_taken_are_left_out_all_the_same() -
     refusing = Ordinal(refuses=lambda prompt: prompt.endswith("3"))
     assert calls(chosen(dr.prompt(refusing, "Say {i}", on_error="drop"))) == (9, 9)
     assert calls(chosen(dr.prompt(refusing, "Say {i}", on_error="null"))) == (9, 3)
+
+
+def test_the_columns_that_a_prompt_is_put_over_have_the_types_that_polars_gives_them() -> None:
+    """No rule asks polars for them."""
+    values = {"s": ["a"], "i": [1], "l": [["a"]], "d": [date(2026, 1, 1)], "x": [{"a": 1}]}
+    rows = dr.frame(pl.DataFrame(values).with_columns(e=pl.lit("a").cast(pl.Enum(["a", "b"])), c=pl.lit("a").cast(pl.Categorical)))
+    asked = dr.prompt(Ordinal(), " ".join(f"{{{c}}}" for c in rows.columns))
+    (plan,) = optimise([rows.with_columns(pl.when(pl.col("i") > 1).then(asked).alias("said")).step]).plans
+    assert any(column.startswith(ONLY) for step in plan.walk() for column in step.schema)
+    for step in plan.walk():
+        assert list(step.schema.items()) == list(step.output_schema().items()), step.describe()

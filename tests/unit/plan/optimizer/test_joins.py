@@ -78,3 +78,13 @@ def test_rows_that_a_model_has_chosen_on_the_other_side_cut_this_one() -> None:
 def test_equal_questions_below_unique_cost_nothing_more() -> None:
     plan = lambda: rows().filter(dr.prompt(GREEDY, "Is {t}?").str.len_chars() > 0).unique("t")  # noqa: E731
     assert calls(plan) == (2, 2)
+
+
+def test_a_semi_join_over_other_columns_has_those_that_polars_gives_it() -> None:
+    left, right = dr.frame({"i": [1], "a": ["x"]}), dr.frame({"i": [1, 2], "b": [0, 1]})
+    semi = left.join(right, on="i", how="semi").step
+    for other in (dr.frame({"c": [True], "i": [2]}), dr.frame({"i": [1], "a": [1.5]})):
+        moved = semi.with_inputs((other.step, right.step))
+        assert list(moved.schema.items()) == list(moved.output_schema().items()) == list(other.schema.items())
+    with pytest.raises(dr.errors.PlanError):
+        semi.with_inputs((dr.frame({"i": ["x"]}).step, right.step))

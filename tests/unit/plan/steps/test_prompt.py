@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import polars as pl
 import pytest
 
@@ -50,3 +52,16 @@ def test_a_prompt_over_a_column_of_another_type_is_checked_again(monkeypatch: py
     monkeypatch.setattr(Template, "check", lambda *_, step: checked.append(step))
     asked.with_inputs([dr.frame({"t": [1], "v": [1]}).step])
     assert len(checked) == 1
+
+
+def test_a_prompt_in_two_has_the_fields_and_columns_that_it_would_have_if_it_were_made_anew() -> None:
+    asked = _asked()
+    halves = in_two(asked, ROWS.step)
+    assert halves is not None
+    for half in halves:
+        anew = half.but()
+        assert list(half.schema.items()) == list(anew.schema.items())
+        assert {f.name: getattr(half, f.name) for f in fields(half)} == {f.name: getattr(anew, f.name) for f in fields(half)}
+        assert half.made_from is asked
+    numbers, asks = halves
+    assert (asks.key({}), asks.prompt, asks.n, numbers.keep) == (asks.but().key({}), asked.prompt, 2, ())
