@@ -48,13 +48,13 @@ class Events:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
             with contextlib.suppress(StorageError, OSError):  # it is said at the end
-                await asyncio.to_thread(self._write, [*self._news(), *self._progress()], self._state.redactor)
+                await asyncio.to_thread(self._write, [*self._news(), *self._learnt(), *self._progress()], self._state.redactor)
             pause_s = max(EVERY_S, SHARE * (time.monotonic() - began))
 
     def end(self, hides: Redactor) -> None:
         """Write the rest, without what the redactor hides. Raises StorageError where the disk refuses."""
         try:
-            self._write([*self._news(), *self._stats.step_events(), self._stats.whole_event()], hides)
+            self._write([*self._news(), *self._learnt(), *self._stats.step_events(), self._stats.whole_event()], hides)
         finally:
             self.close()
 
@@ -67,6 +67,9 @@ class Events:
         begun = [] if self._has_begun else [{"event": "begin", "at": _now(), "plans": [step.label for step in self._steps]}]
         self._has_begun = True
         return [*begun, *self._stats.news(self._told)]
+
+    def _learnt(self) -> list[dict[str, Any]]:
+        return [{**line, "at": _now()} for line in self._stats.learnt()]
 
     def _progress(self) -> list[dict[str, Any]]:
         """For each step that has come further a line with what has changed; its first line has all."""

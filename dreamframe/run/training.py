@@ -105,16 +105,12 @@ class Trainings:
         stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
         stats.unit, stats.place = "steps", self._state.place(step)
 
-        def progress(logged: Any) -> None:
-            stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total
-            stats.logged = dict(logged)
-
         job = TrainJob(
             rows=paths[0],
             validation=paths[1] if step.has_validation else None,
             workdir=workdir,
             out=workdir / "out",
-            progress=progress,
+            progress=stats.learns,
             ask=self._asker(step),
         )
         began = time.time()
