@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.session.page.cells import cell, kind_of
 from dreamframe.session.page.folder import AT_HAND, Held
+from dreamframe.session.page.states import states
 from dreamframe.session.page.steps import authors, step_of_output, written
 
 
@@ -22,7 +24,9 @@ def record(held: Held, name: str, row: int) -> dict[str, Any]:
     table = held.rows(name)
     if row >= table.height:
         raise SettingError(f"{name[:80]!r} has {table.height:,} rows; there is no row {row:,}")
-    return {"row": row, "n": table.height, **told(held, name, table.slice(row, 1), whole=True)[0], "story": story(held, name, row)}
+    known = states(held, name)
+    marks = {} if known is None else known.marks.get(row, {})
+    return {"row": row, "n": table.height, "marks": marks, **told(held, name, table.slice(row, 1), whole=True)[0], "story": story(held, name, row)}
 
 
 def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> list[dict[str, Any]]:
@@ -43,19 +47,21 @@ def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> l
 
 def story(held: Held, name: str, row: int) -> dict[str, Any] | None:
     """What `session.why` tells of a row, ready for JSON; None where the session cannot tell it."""
-    step = None if name.startswith(AT_HAND) else step_of_output(held, held.output(name))
-    if step is None:
-        return None
     try:
-        return dict(_shown(held.session.why(step, row).as_dict()))
+        step = held.lenient(name.removeprefix(AT_HAND)) if name.startswith(AT_HAND) else step_of_output(held, held.output(name))
+        if step is None:
+            return None
+        return dict(_shown(held.session.why(step, row)))
     except (DreamframeError, pl.exceptions.PolarsError):
         return None  # the row and its columns are there all the same
 
 
 def _shown(value: Any) -> Any:
-    """Values of rows as cells; all else as it is."""
+    """A record of a story as JSON: values of rows as cells, all else as it is."""
+    if is_dataclass(value):
+        return {f.name: _values(told) if f.name == "values" else _shown(told) for f in fields(value) for told in (getattr(value, f.name),)}
     if isinstance(value, Mapping):
-        return {str(k): _values(held) if k == "values" and isinstance(held, Mapping) else _shown(held) for k, held in value.items()}
+        return {str(k): _shown(held) for k, held in value.items()}
     if isinstance(value, (list, tuple)):
         return [_shown(v) for v in value]
     return value if value is None or isinstance(value, (bool, str)) else cell(value)

@@ -8,7 +8,8 @@ from typing import Any
 from dreamframe.plan.compare import is_plan
 from dreamframe.plan.hidden import readable
 from dreamframe.session.page.folder import Held
-from dreamframe.session.page.steps import nodes_of, unstored
+from dreamframe.session.page.steps import nodes_of, step_of_plan, unstored
+from dreamframe.session.page.verbs import fold, steps_drawn
 from dreamframe.session.records import PlanRecord, RunRecord, StepRun
 
 Counted = dict[str, list[tuple[RunRecord, StepRun]]]  # by the first digits of the key of a step: what runs did in it, oldest first
@@ -23,7 +24,11 @@ def plans(held: Held) -> list[dict[str, Any]]:
     covered = {str(node["key"]) for o in held.outputs() if is_plan(list(o.plan)) for node in o.plan}
     made = []
     for plan in held.plans():
-        lines = [_line(node, depth, counted, outputs, covered, held) for node, depth in drawn(nodes_of(held, plan))] or _logged(plan, counted, held)
+        nodes = nodes_of(held, plan)
+        found = list(drawn(nodes))
+        lines = [_line(node, depth, counted, outputs, covered, held) for node, depth in found] or _logged(plan, counted, held)
+        if found and (read := step_of_plan(held, plan)) is not None and (steps := steps_drawn([n for n, _ in found], nodes, read[0].walk())) is not None:
+            fold(lines, steps)
         if lines and (name := unstored(held, plan, outputs)) is not None:
             lines[-1] |= {"output": name}
         last = max((order[run.name] for line in lines for run, _ in counted.get(line["key"], ())), default=-1)
