@@ -92,6 +92,7 @@ _STEP_LINE: Mapping[str, Check] = {
 }
 EVENTS: Mapping[str, Mapping[str, Check]] = {
     "begin": {"plans": _texts, "at": is_amount},
+    "alive": {"at": is_amount},
     "progress": _STEP_LINE,
     "step": _STEP_LINE,
     "model": {"model": is_key},

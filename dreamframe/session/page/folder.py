@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
-QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at most
+QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at least
 AT_HAND = "plan "  # begins what the rows of a plan are called that are not stored, since not all of them have their answers
 TRAINING = ("logged", "model")  # lines of a run log
 MOST_KNOWN = 200

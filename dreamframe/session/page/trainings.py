@@ -26,8 +26,10 @@ def unfinished(held: Held) -> list[dict[str, Any]]:
             if line["event"] != "logged" or key in made or name in found:
                 continue
             step = next((s for s in run.steps if s.key == key), None)
-            told = {"rows": None if step is None else step.rows, "total": None if step is None else step.total, "base": "" if step is None else step.model}
-            found[name] = {"name": name, "label": str(line.get("label", "")), "is_live": held.is_live(run), "at": line.get("at"), **told}
+            values = line.get("values") or {}
+            told = {"step": values.get("step"), "loss": values.get("loss"), "total": None, "base": ""}
+            told |= {} if step is None else {"total": step.total, "base": step.model}
+            found[name] = {"name": name, "key": key[:12], "label": str(line.get("label", "")), "is_live": held.is_live(run), "at": line.get("at"), **told}
             if len(found) >= MOST:
                 return list(found.values())[::-1]
     return list(found.values())[::-1]

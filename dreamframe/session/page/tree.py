@@ -127,12 +127,13 @@ def _of_run(run: RunRecord, counted: Counted, held: Held, *, explain: str = "") 
     """The steps that a log tells of, each in the words of explain() where they are known."""
     lines = [text.strip() for text in explain.splitlines()]
     found = []
+    trained = {str(line.get("key")) for line in held.logged(run)}
     for step in run.steps:
-        key = step.key[:DIGITS]
+        key, trains = step.key[:DIGITS], step.key in trained
         own = [text for text in lines if f" {step.label} " in text or text.startswith(f"{step.label}: ")]
         asks = [text for text in own if (" ← " in text) == bool(step.model)]
-        told = f"{'PROMPT' if step.model else 'STEP'} {step.label}{f' ← {step.model}' if step.model else ''}"
+        told = f"{'TRAIN' if trains else 'PROMPT' if step.model else 'STEP'} {step.label}{f' ← {step.model}' if step.model else ''}"
         ran = counted.get(key) or [(run, step)]
         line = asks[0] if len(asks) == 1 else told
-        found.append({"key": key, "depth": 0, "step": "", "describe": line, "output": None, **_summed(ran, is_covered=False, held=held)})
+        found.append({"key": key, "depth": 0, "step": "Train" if trains else "", "describe": line, "output": None, **_summed(ran, is_covered=False, held=held)})
     return found

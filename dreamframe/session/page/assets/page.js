@@ -245,13 +245,15 @@ function stepSide(s) {
 function stateOf(s) {
   if (!s.runs) return "";
   const last = s.last, asks = Boolean(s.model);
-  if (s.step === "Train") return s.state === "asked" ? `step ${int(last.rows)}${last.total ? ` of ${int(last.total)}` : ""}` : s.state === "kept" ? "trained" : words[s.state] ?? s.state;
+  if (s.step === "Train") return s.state === "asked" ? stepOf({ step: last.rows, total: last.total, loss: seen.trainings.find((t) => t.is_live && t.key === s.key)?.loss }) : s.state === "kept" ? "trained" : words[s.state] ?? s.state;
   if (s.state === "failed") return `✗ ${int(last.failed)} failed`;
   if (s.state === "asked") return s.last.total ? `${int(s.done)} of ${int(s.last.total)} asked` : `${int(s.done)} asked`;
   if (!asks) return plural(last.rows, "row");
   if (s.state === "partly") return `${int(s.done)} of ${int(Math.max(last.total ?? last.rows_in, s.done))} kept`;
   return `${plural(last.rows, "row")} kept`;
 }
+/** How far a training is. */
+const stepOf = (t) => `step ${int(t.step)}${t.total ? ` of ${int(t.total)}` : ""}${typeof t.loss === "number" ? ` · loss ${three(t.loss)}` : ""}`;
 function stepMore(s) {
   if (!s.runs || !s.model) return "";
   if (s.step === "Train") return s.model;
@@ -696,7 +698,7 @@ function stacked(runs, place, nameOf, amount, written) {
     for (const s of r.steps) if (s.model) bar.parts[place.get(nameOf(s, r))] += amount(s);
     bars.set(at, bar);
   }
-  const all = [...bars.values()].filter((b) => daily || b.parts.some(Boolean) || runs.length < 20), W = 900, H = 180, left = 56, foot = 20;
+  const all = [...bars.values()].filter((b) => daily || b.parts.some(Boolean) || runs.length < 20), W = Math.max(320, Math.min(900, (pane.clientWidth || 900) - 32)), H = 180, left = 56, foot = 20;
   const most = Math.max(...all.map((b) => b.parts.reduce((x, y) => x + y, 0)), 1e-12), w = Math.min(64, (W - left) / Math.max(1, all.length));
   return h("svg.chart", { viewBox: `0 0 ${W} ${H + foot}`, role: "img", preserveAspectRatio: "xMinYMin meet" },
     [0, 0.5, 1].map((f) => [h("line.axis", { x1: left, x2: W, y1: H - f * (H - 12), y2: H - f * (H - 12) }), h("text", { x: left - 6, y: H - f * (H - 12) + 4, "text-anchor": "end" }, written(f * most))]),
@@ -717,7 +719,7 @@ async function curvesOf(name) {
   return told;
 }
 async function viewTraining(isMine) {
-  const all = [...seen.models.map((m) => ({ ...m, said: m.name, state: "trained" })), ...seen.trainings.map((t) => ({ ...t, said: `${t.label} ${t.is_live ? "now" : day(t.at)}`, state: `${t.is_live ? "step" : "stopped at step"} ${int(t.rows)}${t.total ? ` of ${int(t.total)}` : ""}` }))];
+  const all = [...seen.models.map((m) => ({ ...m, said: m.name, state: "trained" })), ...seen.trainings.map((t) => ({ ...t, said: `${t.label} ${t.is_live ? "now" : day(t.at)}`, state: `${t.is_live ? "" : "stopped at "}${stepOf({ ...t, loss: null })}` }))];
   if (!all.length) return clear(fresh(), h("p.empty", {}, "Nothing was trained in this session."));
   const usual = [...all.filter((m) => m.is_live), ...all.filter((m) => !m.is_live).slice(-4)].slice(0, 8);
   const chosen = (where.models !== undefined ? where.models.split(",") : usual.map((m) => m.name)).filter((n) => all.some((m) => m.name === n)).slice(0, 8);
@@ -727,14 +729,16 @@ async function viewTraining(isMine) {
   const skip = new Set(["step", "epoch", "total_flos", "num_tokens", "num_input_tokens_seen"]);
   const metrics = [...new Set(curves.flatMap((c) => Object.keys(c.columns)))].filter((m) => !skip.has(m) && curves.some((c) => (c.columns[m] ?? []).filter((v) => typeof v === "number").length > (c.model.includes(":") ? 0 : 1))).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const toggle = (n) => change({ models: (chosen.includes(n) ? chosen.filter((c) => c !== n) : [...chosen, n]).join(",") });
+  const ofCurve = (m) => (chosen.includes(m.name) ? Object.entries(curves[chosen.indexOf(m.name)].columns).filter(([k]) => !skip.has(k)).map(([k, v]) => [k, v.findLast((x) => x !== null)]) : []);
+  const figures = (m) => (Object.keys(m.metrics ?? {}).length ? Object.entries(m.metrics) : ofCurve(m)).filter(([, v]) => v !== undefined).slice(0, 8).map(([k, v]) => h("div", {}, `${k} `, value(v)));
   const scroll = pane.scrollTop, at = document.activeElement?.getAttribute?.("data-model");
   const into = fresh();
   into.append(h("div.key", {}, all.map((m) => h("label", {}, h("input", { type: "checkbox", "data-model": m.name, checked: chosen.includes(m.name), on: { change: () => toggle(m.name) } }), h("i.k", { class: place.has(m.name) ? `k${place.get(m.name)}` : "off" }), h("span", { title: m.describe ?? m.name }, m.said), m.state === "trained" ? null : h("span.num", { class: m.is_live ? "asked" : "waits" }, m.state)))),
     metrics.length ? h("div.charts", {}, metrics.map((m) => h("div", {}, h("h3", {}, m, " ", h("span.dim.num", {}, lastOf(m, curves))), curve(m, curves, place, called)))) : h("p.empty", {}, chosen.length ? "No numbers were logged by this training." : "Choose a training to see what it logged."),
     h("div.wide", {}, h("table.plain", {}, h("thead", {}, h("tr", {}, ["model", "trainer", "rows", "took", "made", "last figures"].map((t, i) => h(`th${i === 2 || i === 3 ? ".n" : ""}`, { scope: "col" }, t)))),
       h("tbody", {}, all.map((m) => (m.state === "trained"
-        ? h("tr", {}, h("td.w", {}, m.name, h("div.dim", {}, m.describe), m.notes.map((n) => h("div.waits", {}, n))), h("td", {}, m.trainer), h("td.n", {}, int(m.rows)), h("td.n", {}, seconds(m.seconds)), h("td", {}, m.made_at.replace("T", " ").replace("Z", "")), h("td.w.mono", {}, Object.entries(m.metrics).slice(0, 8).map(([k, v]) => h("div", {}, `${k} `, value(v)))))
-        : h("tr", {}, h("td.w", {}, m.label, h("div.dim", {}, m.base)), h("td", { colspan: 3, class: m.is_live ? "asked" : "waits" }, m.is_live ? `● ${m.state}` : m.state), h("td", {}, m.is_live ? "" : day(m.at)), h("td.w.mono", {}, chosen.includes(m.name) ? Object.entries(curves[chosen.indexOf(m.name)].columns).filter(([k]) => !skip.has(k)).slice(0, 8).map(([k, v]) => h("div", {}, `${k} `, value(v.findLast((x) => x !== null)))) : null))))))));
+        ? h("tr", {}, h("td.w", {}, m.name, h("div.dim", {}, m.describe), m.notes.map((n) => h("div.waits", {}, n))), h("td", {}, m.trainer), h("td.n", {}, int(m.rows)), h("td.n", {}, seconds(m.seconds)), h("td", {}, m.made_at.replace("T", " ").replace("Z", "")), h("td.w.mono", {}, figures(m)))
+        : h("tr", {}, h("td.w", {}, m.label, h("div.dim", {}, m.base)), h("td", { colspan: 3, class: m.is_live ? "asked" : "waits" }, m.is_live ? `● ${m.state}` : m.state), h("td", {}, m.is_live ? "" : day(m.at)), h("td.w.mono", {}, figures(m)))))))));
   pane.scrollTop = scroll;
   if (at) [...pane.querySelectorAll("[data-model]")].find((box) => box.getAttribute("data-model") === at)?.focus();
 }

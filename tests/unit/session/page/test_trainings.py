@@ -32,7 +32,9 @@ def training(folder: Path, *lines: dict[str, Any], losses: tuple[float, ...] = (
 def test_the_curve_of_a_training_that_goes_on_is_what_its_run_has_logged_so_far(tmp_path: Path) -> None:
     training(tmp_path)
     (told,) = ROUTES["overview"](held(tmp_path), {})["trainings"]
-    assert (told["label"], told["is_live"], told["rows"], told["total"]) == ("sft", True, 3, 9)
+    assert (told["label"], told["is_live"], told["step"], told["total"], told["loss"]) == ("sft", True, 3, 9, 1.25)
+    (line,) = ROUTES["overview"](held(tmp_path), {})["plans"][0]["steps"]
+    assert (line["describe"], line["step"], line["state"]) == ("TRAIN sft ← tiny", "Train", "asked")
     columns = ROUTES["curves"](held(tmp_path), {"model": told["name"]})["columns"]
     assert (columns["step"], columns["loss"]) == ([1, 2, 3], [2, 1.5, 1.25])
     assert columns["eval_loss"] == [3, None, None], "where it was found"
