@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import polars as pl
 
 from dreamframe.errors import CorruptFileError, SettingError, StoreError
-from dreamframe.plan.compare import on_record
+from dreamframe.plan.compare import is_plan, on_record
 from dreamframe.redaction.visible import visible
 from dreamframe.run.at_hand import lenient
 from dreamframe.session.plans import load
@@ -144,6 +144,10 @@ class Held:
         names = self._names("steps")
         return self.once(("outputs", names), lambda: [step_record(r) for r in self._outputs.all()])
 
+    def by_key(self) -> dict[str, str]:
+        """The names of the stored outputs, by the first digits of the keys of their steps as they were written."""
+        return {str(o.plan[-1]["key"]): o.name for o in self.outputs() if is_plan(list(o.plan))}
+
     def output(self, name: str) -> StepRecord:
         """The stored output of this name. Raises SettingError where there is none."""
         found = next((record for record in self.outputs() if record.name == name), None)
@@ -182,7 +186,7 @@ class Held:
         def made() -> Step:
             memo: Memo = {}
             step = self.plan(name)
-            stored = {str(o.plan[-1]["key"]) for o in self.outputs() if o.plan}
+            stored = self.by_key()
             return lenient(step, is_stored=lambda node: node.key(memo)[:12] in stored)
 
         return self.once(("lenient", name, len(self.outputs())), made)

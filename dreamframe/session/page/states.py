@@ -101,7 +101,7 @@ def failed_row(held: Held, run: str, n: int) -> dict[str, Any]:
 
 def without_answer(held: Held, failures: Failures, n: int) -> tuple[str, int] | None:
     """The output and the row without an answer that the n-th failure of a run is of."""
-    known = {str(o.plan[-1]["key"]) for o in held.outputs() if o.plan}
+    known = held.by_key()
     for plan in reversed(held.plans()):
         if plan.problem is None and plan.kind == "frame" and plan.key[:12] not in known:
             with contextlib.suppress(DreamframeError, pl.exceptions.PolarsError):

@@ -20,7 +20,7 @@ def plans(held: Held) -> list[dict[str, Any]]:
     """The kept plans, that which ran last first, and before them runs of plans that are not kept yet."""
     counted = counts(held.runs())
     order = {run.name: i for i, run in enumerate(held.runs())}
-    outputs = {str(o.plan[-1]["key"]): o.name for o in held.outputs() if is_plan(list(o.plan))}
+    outputs = held.by_key()
     covered = {str(node["key"]) for o in held.outputs() if is_plan(list(o.plan)) for node in o.plan}
     made = []
     for plan in held.plans():

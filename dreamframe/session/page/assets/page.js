@@ -338,7 +338,7 @@ function drawTabs() {
 const lastOutput = () => {
   if (where.output) return where.output;
   for (const plan of seen.plans) {
-    const found = plan.steps.filter((s) => s.output && (named(s.output).rows !== null || Math.max(0, ...plan.steps.map((x) => x.last?.rows_in ?? 0)) <= 20000)).at(-1);
+    const found = plan.steps.filter((s) => s.output && (named(s.output).rows !== null || Math.max(0, ...plan.steps.map((x) => x.last?.rows_in ?? 0)) <= 5000)).at(-1);
     if (found) return found.output;
   }
   return seen.outputs.at(-1)?.name;
@@ -379,7 +379,8 @@ async function viewRows(isMine) {
   const name = lastOutput();
   if (!name) return clear(fresh(), h("p.empty", {}, seen.live.length ? "Rows are stored when a step is whole: they show here then." : "No rows are stored. Rows are kept once a plan that asks a model has run without a failure."));
   const query = { output: name, search: where.search, sort: where.sort, desc: where.desc, where: where.where, state: where.state, page: where.page ?? "0" };
-  const [found, facts] = await Promise.all([source.get("rows", query), columnFacts(name)]);
+  const isFirst = !pane.querySelector("input[type=search]"), slow = setTimeout(() => { if (isMine() && isFirst) clear(fresh(), h("p.empty", { role: "status" }, "Putting the rows together …")); }, 300);
+  const [found, facts] = await Promise.all([source.get("rows", query), columnFacts(name)]).finally(() => clearTimeout(slow));
   if (!isMine()) return;
   const chosen = JSON.parse(where.where || "[]");
   const by = Object.fromEntries(facts.columns.map((c) => [c.name, c]));
