@@ -163,7 +163,7 @@ class Held:
         if plan is None:
             return None
         step = self.plan(plan.name)
-        nodes = self.once(("nodes", plan.name), lambda: on_record(step, {}))
+        nodes: list[dict[str, Any]] = self.once(("nodes", plan.name), lambda: on_record(step, {}))
         columns = {c: str(dtype) for c, dtype in step.schema.items()}
         return StepRecord(name=name, key=plan.key, label=plan.label, describe=str(nodes[-1]["describe"]), columns=columns, plan=nodes)
 
@@ -177,8 +177,8 @@ class Held:
 
     def plan(self, name: str) -> Step:
         """The last step of a kept plan. Reads no answers. Raises PlanFormatError for one that cannot be read."""
-        step: Step = load(_Kept(self._plans, self._sources), name).step
-        return step
+        loaded: Step = self.once(("loaded", name), lambda: load(_Kept(self._plans, self._sources), name).step)
+        return loaded
 
     def lenient(self, name: str) -> Step:
         """The last step of a kept plan in which rows that have failed stay, as nulls."""

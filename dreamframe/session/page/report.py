@@ -33,6 +33,7 @@ from dreamframe.session.records import StepRecord
 __all__ = ["Held", "write"]
 MOST_ROWS = 1_000
 MOST_POINTS = 2_000  # of a map
+MOST_PICTURES = 8 << 20  # characters of all pictures; of those beyond there is the size alone
 REPORT = """<!doctype html>
 <html lang="en">
 <head>
@@ -106,12 +107,27 @@ def gathered(held: Held, *, rows: int) -> dict[str, Any]:
     models = [*(m.name for m in held.models()), *(t["name"] for t in unfinished(held))]
     return {
         "overview": whole,
-        "outputs": outputs,
+        "outputs": _light(outputs, [MOST_PICTURES]),
         "failures": _failures(held),
         "texts": {name: said for name in plans if (said := texts(held, name))},
         "curves": {name: curves(held, name) for name in models},
         "cards": {name: found for name in plans if (found := _card(held, name)) is not None},
     }
+
+
+def _light(held: Any, left: list[int]) -> Any:
+    """The same with as many pictures, of rows and of what models were shown, as there is room for: the first ones."""
+    if isinstance(held, list):
+        return [_light(v, left) for v in held]
+    if not isinstance(held, dict):
+        return held
+    address = held.get("picture") or held.get("url")
+    if len(held) > 1 or not isinstance(address, str) or not address.startswith("data:image/"):
+        return {k: _light(v, left) for k, v in held.items()}
+    if left[0] >= len(address):
+        left[0] -= len(address)
+        return held
+    return {"bytes": len(address) * 3 // 4} if "picture" in held else {"url": "data:"}
 
 
 def _sizes(held: Held, whole: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

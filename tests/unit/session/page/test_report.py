@@ -44,6 +44,17 @@ def test_rows_are_shared_out_among_outputs_and_what_one_does_not_need_another_ha
     assert sorted(len(o["rows"]) for o in data(report)["outputs"].values()) == [2, 9, 9]
 
 
+def test_a_report_has_the_first_pictures_and_does_not_grow_beyond_what_opens(tmp_path: Path) -> None:
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(900_000)
+    with dr.Session(tmp_path / "s") as session:
+        dr.frame({"i": range(20), "p": [picture] * 20}).prompt(Echo(), "{i}", into="said").collect()
+        report = session.report(tmp_path / "report.html")
+    (output,) = data(report)["outputs"].values()
+    kinds = [next(iter(row[1])) for row in output["rows"]]
+    assert kinds == ["picture"] * 6 + ["bytes"] * 14
+    assert report.stat().st_size < 10 << 20
+
+
 def test_a_session_in_memory_and_one_with_failures_have_reports(tmp_path: Path) -> None:
     with dr.Session(None) as session:
         dr.frame({"t": ["tea"]}).prompt(Echo(), "{t}").collect()
