@@ -294,12 +294,20 @@ function foldLink(plan, steps) {
     h("span.what", {}, h("span.verb", {}, `${v.verb} `), v.describe), h("span.side.num", { class: v.state }, stepSide(v)), more ? h("span.more.num", {}, more) : null);
 }
 
+/** Of a plan that is the beginning of another only the last step stands there; this unfolds it. */
+const wholeButton = (plan) => h("li.fold", {}, h("button.plain.num", { type: "button", tabindex: "-1", "aria-expanded": "false", on: { click: () => { unfolded.add(plan.name); drawTree(); } } }, `▸ ${plural(plan.steps.length - 1, "step")} before`));
+const isFolded = (plan) => plan.part && plan.steps.length > 2 && !unfolded.has(plan.name);
+/** Note of each plan in which other its steps are, if they all are. */
+function partsOf(plans) {
+  const keys = plans.map((p) => new Set(p.steps.map((s) => s.key)));
+  plans.forEach((p, i) => { const j = plans.findIndex((_, k) => k !== i && keys[k].size > keys[i].size && p.steps.length && p.steps.every((s) => keys[k].has(s.key))); p.part = j < 0 ? null : plans[j].label; });
+}
 function drawTree() {
   const at = document.activeElement?.closest?.("[data-step]")?.getAttribute("data-step");
   const scroll = tree.scrollTop;
   clear(tree, seen.plans.map((plan) => [
-    h("h2", {}, h("span", {}, plan.label), h("span.dim", {}, plan.kind === "model" ? "model" : plan.kind === "run" ? "this run's steps" : ""), plan.problem ? h("span.waits", { title: plan.problem }, "kept as text") : null),
-    plan.steps.length ? h("ol", {}, folded(plan).map(({ s, verb, inside }) => {
+    h("h2", {}, h("span", {}, plan.label), plan.part ? h("span.dim", {}, `a part of ${plan.part}`) : null, h("span.dim", {}, plan.kind === "model" ? "model" : plan.kind === "run" ? "this run's steps" : ""), plan.problem ? h("span.waits", { title: plan.problem }, "kept as text") : null),
+    plan.steps.length ? h("ol", {}, isFolded(plan) ? wholeButton(plan) : null, folded(isFolded(plan) ? { ...plan, steps: plan.steps.slice(-1).map((s) => ({ ...s, fold: undefined })) } : plan).map(({ s, verb, inside }) => {
       if (verb) return h("li.fold", {}, foldLink(plan, verb), foldButton(plan, verb, drawTree));
       const chosen = where.plan === plan.name && where.step === s.key;
       const part = s.last?.total && ["asked", "partly", "runs"].includes(s.state) ? Math.min(1, s.last.rows / s.last.total) : null; // a bar only where the total is known
@@ -419,8 +427,8 @@ let lastRow = {}; // that was opened
 function stateOfRows(found) {
   const states = Object.entries(found.states), failed_ = states.filter(([s]) => s.startsWith("failed")), n = failed_.reduce((sum, [, k]) => sum + k, 0);
   if (!found.is_part || (states.length < 2 && !where.state)) return null;
-  const options = [["", "any state"], ...states.filter(([s]) => s === "kept").map(([s, k]) => [s, `kept (${int(k)})`]), ...(n ? [["failed", `✗ failed (${int(n)})`]] : []), ...failed_.map(([s, k]) => [s, `✗ ${s} (${int(k)})`]), ...states.filter(([s]) => s === "not asked").map(([s, k]) => [s, `not asked (${int(k)})`])];
-  return h("select", { "aria-label": "State of the rows", "data-focus": "state", class: n ? "failed" : "waits", on: { change: (e) => change({ tab: "rows", state: e.target.value, page: null }) } }, options.map(([v, words_]) => h("option", { value: v, selected: v === (where.state ?? "") }, words_)));
+  const options = [["", n ? `any state (✗ ${int(n)} failed)` : "any state"], ...states.filter(([s]) => s === "kept").map(([s, k]) => [s, `kept (${int(k)})`]), ...(n ? [["failed", `✗ failed (${int(n)})`]] : []), ...failed_.map(([s, k]) => [s, `✗ ${s} (${int(k)})`]), ...states.filter(([s]) => s === "not asked").map(([s, k]) => [s, `not asked (${int(k)})`])];
+  return h("select", { "aria-label": "State of the rows", "data-focus": "state", class: where.state?.startsWith("failed") ? "failed" : null, on: { change: (e) => change({ tab: "rows", state: e.target.value, page: null }) } }, options.map(([v, words_]) => h("option", { value: v, selected: v === (where.state ?? "") }, words_)));
 }
 
 const said = ([column, op, v], by) => (op === "null" ? `${column} is ${v ? "null" : "not null"}` : op === "between" ? `${column}: ${three(v[0])} to ${three(v[1])}${by[column]?.of ? ` ${by[column].of}` : ""}` : `${column} ${op === "is" ? "is" : "has"} ${v}`);
@@ -949,6 +957,7 @@ async function poll() {
       const now = performance.now() / 1000, before = seen;
       measure(told, seen, looked ? now - looked : 0);
       looked = now; seen = told;
+      partsOf(told.plans);
       drawTop();
       const isNew = before === null || before.outputs.length !== told.outputs.length;
       if (isNew || ["plan", "spend", "failures", "training", "diff"].includes(where.tab)) await draw();
