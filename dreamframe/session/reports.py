@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dreamframe.plan.step import Step
+    from dreamframe.redaction.redactor import Redactor
     from dreamframe.run.options import RunOptions
     from dreamframe.session.opening import Opening
     from dreamframe.session.running import Running
@@ -57,7 +58,7 @@ class Reports:
         """The rows of a plan that have all their answers."""
         return self._running.at_hand(step)
 
-    def _replayed(self, work: Callable[[Stores, RunOptions], Coroutine[Any, Any, T]]) -> T:
+    def _replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
         """What some work finds in what is kept."""
         return self._running.replayed(work)
 

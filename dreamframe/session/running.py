@@ -100,10 +100,10 @@ class Running:
         with self.opening.held():
             return loop.run(Replay(self.opening.stores, self.options, step, most=most, failed=failed, knows=self._hides).story(row))
 
-    def replayed(self, work: Callable[[Stores, RunOptions], Coroutine[Any, Any, T]]) -> T:
-        """What some work finds in what is kept. It asks nothing."""
+    def replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
+        """What some work finds in what is kept; it is given what it must not show. It asks nothing."""
         with self.opening.held():
-            return loop.run(work(self.opening.stores, self.options))
+            return loop.run(work(self.opening.stores, self.options, self._hides))
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""

@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.plan.parents import Places, parents
 from dreamframe.plan.step import ModelStep, PolarsStep, Step, TableStep
 from dreamframe.plan.steps.retrieve import Retrieve
+from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.options import RunOptions
 from dreamframe.run.why.trace import Replay
 from dreamframe.store.stores import Stores
@@ -23,9 +24,9 @@ class Kin(Replay):
         super().__init__(stores, replace(options, optimize=False), step, most=0, failed=dict)
 
     @staticmethod
-    def between(step: Step, at: Collection[int], n: int) -> Callable[[Stores, RunOptions], Coroutine[Any, Any, dict[int, pl.DataFrame]]]:
+    def between(step: Step, at: Collection[int], n: int) -> Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, dict[int, pl.DataFrame]]]:
         """`pairs` of a plan, for a session to run."""
-        return lambda stores, options: Kin(stores, options, step).pairs(at, n)
+        return lambda stores, options, _: Kin(stores, options, step).pairs(at, n)
 
     async def pairs(self, at: Collection[int], n: int) -> dict[int, pl.DataFrame]:
         """For steps of the plan by their place in its `walk()`: columns `row`, of the first n of the plan's last step, and `at`, a row of that step which it

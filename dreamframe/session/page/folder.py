@@ -29,6 +29,7 @@ from dreamframe.store.steps import StepOutputs
 if TYPE_CHECKING:
     from dreamframe.plan.estimate import Looked
     from dreamframe.plan.step import Memo, Step
+    from dreamframe.redaction.redactor import Redactor
     from dreamframe.run.options import RunOptions
     from dreamframe.run.why.story import RowStory
     from dreamframe.store.stores import Stores
@@ -60,7 +61,7 @@ class Reader(Protocol):
         """The rows of a plan that have all their answers."""
         ...
 
-    def _replayed(self, work: Callable[[Stores, RunOptions], Coroutine[Any, Any, T]]) -> T:
+    def _replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
         """What some work finds in what is kept."""
         ...
 

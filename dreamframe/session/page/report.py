@@ -22,7 +22,7 @@ from dreamframe.session.page.columns import columns
 from dreamframe.session.page.folder import Held
 from dreamframe.session.page.kin import kin_of
 from dreamframe.session.page.overview import failures, overview
-from dreamframe.session.page.record import told
+from dreamframe.session.page.record import stories, told
 from dreamframe.session.page.routes import card
 from dreamframe.session.page.states import states, without_answer
 from dreamframe.session.page.steps import texts, written
@@ -32,6 +32,7 @@ from dreamframe.session.records import StepRecord
 
 __all__ = ["Held", "write"]
 MOST_ROWS = 1_000
+MOST_STORIES = 200  # rows with their whole story; of others there is what they themselves tell
 MOST_POINTS = 2_000  # of a map
 MOST_PICTURES = 8 << 20  # characters of all pictures; of those beyond there is the size alone
 REPORT = """<!doctype html>
@@ -101,7 +102,7 @@ def gathered(held: Held, *, rows: int) -> dict[str, Any]:
     left, waiting = rows, sorted(_sizes(held, whole))
     for i, (n, name) in enumerate(waiting):  # what a small one does not need, larger ones have
         share = min(n, -(-left // (len(waiting) - i)))
-        outputs[name] = _output(held, held.output(name), share)
+        outputs[name] = _output(held, held.output(name), share, min(share, -(-MOST_STORIES // len(waiting))))
         left -= share
     plans = [p["name"] for p in whole["plans"]]
     models = [*(m.name for m in held.models()), *(t["name"] for t in unfinished(held))]
@@ -155,7 +156,8 @@ def _card(held: Held, name: str) -> dict[str, Any] | None:
         return None  # a plan that was kept as text alone
 
 
-def _output(held: Held, output: StepRecord, n: int) -> dict[str, Any]:
+def _output(held: Held, output: StepRecord, n: int, n_stories: int) -> dict[str, Any]:
+    """The first rows of an output, and the stories of the first of them."""
     table = held.rows(output.name)
     rows = table.head(n)
     by = written(held, output)
@@ -172,6 +174,7 @@ def _output(held: Held, output: StepRecord, n: int) -> dict[str, Any]:
         "columns": {"columns": columns(held, output.name, frozenset(by)), "vectors": vectors, "by": by},
         "rows": [[cell(v, whole=c not in vectors) for c, v in zip(table.columns, row, strict=True)] for row in rows.iter_rows()],
         "turns": turns,
+        "stories": stories(held, output.name, n_stories),
         "maps": {column: _map(held, output.name, column) for column in vectors},
     }
 
