@@ -707,14 +707,14 @@ function stacked(runs, place, nameOf, amount, written) {
     for (const s of r.steps) if (s.model) bar.parts[place.get(nameOf(s, r))] += amount(s);
     bars.set(at, bar);
   }
-  const all = [...bars.values()].filter((b) => daily || b.parts.some(Boolean) || runs.length < 20), W = Math.max(320, Math.min(900, (pane.clientWidth || 900) - 32)), H = 180, left = 56, foot = 20;
+  const all = [...bars.values()].filter((b) => daily || b.parts.some(Boolean) || runs.length < 20), W = Math.max(320, Math.min(900, (pane.clientWidth || 900) - 32)), H = 180, left = 64, foot = 20;
   const most = Math.max(...all.map((b) => b.parts.reduce((x, y) => x + y, 0)), 1e-12), w = Math.min(64, (W - left) / Math.max(1, all.length));
   return h("svg.chart", { viewBox: `0 0 ${W} ${H + foot}`, role: "img", preserveAspectRatio: "xMinYMin meet" },
     [0, 0.5, 1].map((f) => [h("line.axis", { x1: left, x2: W, y1: H - f * (H - 12), y2: H - f * (H - 12) }), h("text", { x: left - 6, y: H - f * (H - 12) + 4, "text-anchor": "end" }, written(f * most))]),
     all.map((b, i) => {
       let y = H;
       return h("g", {}, b.parts.map((v, k) => { const high = v / most * (H - 12); y -= high; return v ? h("rect.k", { class: `k${k}`, x: left + i * w + 1, y, width: Math.max(1, w - 3), height: high }, h("title", {}, `${b.label}: ${written(v)}`)) : null; }),
-        i % Math.ceil(130 / w) === 0 ? h("text", { x: left + i * w + 1, y: H + 14 }, b.label) : null);
+        i % Math.ceil(130 / w) === 0 && left + i * w + 110 < W ? h("text", { x: left + i * w + 1, y: H + 14 }, b.label) : null);
     }));
 }
 
@@ -872,8 +872,8 @@ async function viewDiff(isMine) {
         h("tbody", {}, labels.map((l) => h("tr", {}, h("td.w", {}, l), ["rows", "calls", "cached", "failed", "tokens_in", "tokens_out"].map((k) => pair(sum(a, l, k), sum(b, l, k))), pair(sum(a, l, "cost"), sum(b, l, "cost"), money))), labels.length ? null : h("tr", {}, h("td.dim", { colspan: 8 }, "Neither run did more than read what was stored."))))));
   }
   if (outputs.length < 2 || !source.live) return;
-  const after = outputs.find((o) => o.name === where.after) ?? outputs.at(-1);
-  const before = outputs.find((o) => o.name === where.before) ?? outputs.filter((o) => o !== after && o.label === after.label).at(-1) ?? outputs.filter((o) => o !== after).at(-1);
+  const after = outputs.find((o) => o.name === where.after) ?? outputs.findLast((o, i) => outputs.slice(0, i).some((x) => x.label === o.label)) ?? outputs.at(-1);
+  const before = outputs.find((o) => o.name === where.before) ?? outputs.slice(0, outputs.indexOf(after)).findLast((o) => o.label === after.label) ?? outputs.filter((o) => o !== after).at(-1);
   const choose = (key, now) => h("select", { "aria-label": `rows ${key}`, on: { change: (e) => change({ [key]: e.target.value }) } }, [...outputs].reverse().map((o) => h("option", { value: o.name, selected: o === now }, `${o.label} · ${plural(o.rows, "row")} · ${o.made_at.slice(0, 16).replace("T", " ")}`)));
   const part = h("div", {}, h("p.dim", {}, "Comparing …"));
   into.append(h("h3", {}, "Two stored outputs"), h("div.row", {}, choose("before", before), h("span.dim", {}, "→"), choose("after", after)), part);
