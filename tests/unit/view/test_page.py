@@ -105,9 +105,12 @@ def test_every_view_of_a_session_opens_in_page_and_report(tab: Tab, tmp_path: Pa
     with Server(folder) as server:
         for address in (server.address, report.as_uri()):
             show(tab, address)
+            tab.look(width=400)
             for view, word in words.items():
                 tab.js(f"location.hash = '#/{view}'")
                 tab.until(f"document.querySelector('.pane').innerText.includes({json.dumps(word)})")
+                assert tab.js("document.documentElement.scrollWidth <= innerWidth"), f"{view} scrolls sideways in a narrow window"
+            tab.look()
             is_quiet(tab, address)
         assert tab.js("[...document.styleSheets].length") == 1
 
