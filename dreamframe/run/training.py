@@ -104,6 +104,7 @@ class Trainings:
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
         stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
         stats.unit, stats.place = "steps", self._state.place(step)
+        stats.learns({"step": 0.0})  # whoever looks on sees a training from its begin
 
         job = TrainJob(
             rows=paths[0],

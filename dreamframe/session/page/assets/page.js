@@ -245,7 +245,7 @@ function stepSide(s) {
 function stateOf(s) {
   if (!s.runs) return "";
   const last = s.last, asks = Boolean(s.model);
-  if (s.step === "Train") return s.state === "asked" ? stepOf({ step: last.rows, total: last.total, loss: seen.trainings.find((t) => t.is_live && t.key === s.key)?.loss }) : s.state === "kept" ? "trained" : words[s.state] ?? s.state;
+  if (s.step === "Train") return s.state === "asked" ? stepOf({ step: last.rows, total: last.total }) : s.state === "kept" ? "trained" : words[s.state] ?? s.state;
   if (s.state === "failed") return `✗ ${int(last.failed)} failed`;
   if (s.state === "asked") return s.last.total ? `${int(s.done)} of ${int(s.last.total)} asked` : `${int(s.done)} asked`;
   if (!asks) return plural(last.rows, "row");
@@ -253,10 +253,10 @@ function stateOf(s) {
   return `${plural(last.rows, "row")} kept`;
 }
 /** How far a training is. */
-const stepOf = (t) => `step ${int(t.step)}${t.total ? ` of ${int(t.total)}` : ""}${typeof t.loss === "number" ? ` · loss ${three(t.loss)}` : ""}`;
+const stepOf = (t) => `step ${int(t.step)}${t.total ? ` of ${int(t.total)}` : ""}`;
 function stepMore(s) {
   if (!s.runs || !s.model) return "";
-  if (s.step === "Train") return s.model;
+  if (s.step === "Train") { const loss = seen.trainings.find((t) => t.is_live && t.key === s.key)?.loss; return typeof loss === "number" ? `${s.model} · loss ${three(loss)}` : s.model; }
   const rate = rates.get(s.key);
   return [s.model, `${int(s.asked)} asked`, s.cost === null || s.cost ? money(s.cost) : null, rate ? `${three(rate)}/s` : null, rate && s.last.total > s.done ? `${seconds((s.last.total - s.done) / rate)} left` : null].filter(Boolean).join(" · ");
 }
@@ -728,7 +728,7 @@ async function curvesOf(name) {
   return told;
 }
 async function viewTraining(isMine) {
-  const all = [...seen.models.map((m) => ({ ...m, said: m.name, state: "trained" })), ...seen.trainings.map((t) => ({ ...t, said: `${t.label} ${t.is_live ? "now" : day(t.at)}`, state: `${t.is_live ? "" : "stopped at "}${stepOf({ ...t, loss: null })}` }))];
+  const all = [...seen.models.map((m) => ({ ...m, said: m.name, state: "trained" })), ...seen.trainings.map((t) => ({ ...t, said: `${t.label} ${t.is_live ? "now" : day(t.at)}`, state: `${t.is_live ? "" : "stopped at "}${stepOf(t)}` }))];
   if (!all.length) return clear(fresh(), h("p.empty", {}, "Nothing was trained in this session."));
   const usual = [...all.filter((m) => m.is_live), ...all.filter((m) => !m.is_live).slice(-4)].slice(0, 8);
   const chosen = (where.models !== undefined ? where.models.split(",") : usual.map((m) => m.name)).filter((n) => all.some((m) => m.name === n)).slice(0, 8);
@@ -736,7 +736,7 @@ async function viewTraining(isMine) {
   if (!isMine()) return;
   const place = new Map(chosen.map((n, i) => [n, i % 8])), called = new Map(all.map((m) => [m.name, m.said]));
   const skip = new Set(["step", "epoch", "total_flos", "num_tokens", "num_input_tokens_seen"]);
-  const metrics = [...new Set(curves.flatMap((c) => Object.keys(c.columns)))].filter((m) => !skip.has(m) && curves.some((c) => (c.columns[m] ?? []).filter((v) => typeof v === "number").length > (c.model.includes(":") ? 0 : 1))).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+  const metrics = [...new Set(curves.flatMap((c) => Object.keys(c.columns)))].filter((m) => !skip.has(m) && !/_(runtime|samples_per_second|steps_per_second)$/.test(m) && curves.some((c) => (c.columns[m] ?? []).filter((v) => typeof v === "number").length > (c.model.includes(":") ? 0 : 1))).sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
   const toggle = (n) => change({ models: (chosen.includes(n) ? chosen.filter((c) => c !== n) : [...chosen, n]).join(",") });
   const ofCurve = (m) => (chosen.includes(m.name) ? Object.entries(curves[chosen.indexOf(m.name)].columns).filter(([k]) => !skip.has(k)).map(([k, v]) => [k, v.findLast((x) => x !== null)]) : []);
   const figures = (m) => (Object.keys(m.metrics ?? {}).length ? Object.entries(m.metrics) : ofCurve(m)).filter(([, v]) => v !== undefined).slice(0, 8).map(([k, v]) => h("div", {}, `${k} `, value(v)));
