@@ -64,7 +64,7 @@ class Tab:
 
     def key(self, key: str) -> None:
         """Press a key."""
-        texts = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        texts = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {"code": "Tab", "windowsVirtualKeyCode": 9} if key == "Tab" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **texts)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 

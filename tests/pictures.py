@@ -21,7 +21,7 @@ DRAWN = "document.querySelector('.tree li') && document.querySelector('tbody tr,
 def main(folder: str) -> None:
     """Write the pictures of a session's page."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as profile, Server(folder) as server, chromium(Path(profile)) as browser:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, Server(folder) as server, chromium(Path(profile)) as browser:
         tab = browser.tab()
         for name, part, width, is_dark in TAKEN:
             tab.look(width=width, height=800, dark=is_dark)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import polars as pl
 
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import RoundsStep, RowStep, Step, TableStep
 from dreamframe.run.dry_run import DryTrainings, Kept
 from dreamframe.run.execute import Run
 from dreamframe.run.options import RunOptions
@@ -33,6 +34,16 @@ class _AtHand(Run):
         async with self._running([step]):
             (plan,) = self.planned(step)
             return await self._frame(plan)
+
+
+def lenient(step: Step, *, is_stored: Callable[[Step], bool]) -> Step:
+    """The plan in which a row without an answer stays, with a null, where it would end the run; below what is stored, and below steps whose rows are of
+    many, nothing changes."""
+    steps = step.walk()
+    whole = [n for n in steps if isinstance(n, (TableStep, RoundsStep)) or (not isinstance(n, RowStep) and n.rows == "other") or is_stored(n)]
+    below = {id(node) for one in whole for node in one.walk()}
+    stays = iter([isinstance(n, RowStep) and n.on_error == "raise" and id(n) not in below for n in steps])
+    return step.rebuilt(lambda node: node.but(on_error="null") if next(stays) else node)
 
 
 async def rows_at_hand(stores: Stores, options: RunOptions, step: Step) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from dreamframe.run.stats import Told
 
 FIRST_S = 0.5  # a run that is over sooner is written at once, when it ends
 EVERY_S = 1.0  # between two looks
+ALIVE_S = 10.0  # a run that waits so long for an answer, or for the step of a training, says that it goes on
 SHARE = 50  # a look takes at most such a part of the time: a plan of thousands of steps is looked at more rarely
 TWICE = ("key", "label")  # what every line of a step has
 
@@ -31,6 +32,7 @@ class Events:
         self._has_begun = False
         self._shown: dict[int, Mapping[str, object]] = {}  # place of a step → the line that was written last
         self._waiting: list[Mapping[str, Any]] = []  # what no disk took so far
+        self._wrote = time.monotonic()
         self._lock = threading.Lock()  # a line goes out in a worker thread, and may still be on its way when the run ends
 
     @contextlib.asynccontextmanager
@@ -48,13 +50,15 @@ class Events:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
             with contextlib.suppress(StorageError, OSError):  # it is said at the end
-                await asyncio.to_thread(self._write, [*self._news(), *self._progress()], self._state.redactor)
+                found = [*self._news(), *self._learnt(), *self._progress()]
+                is_quiet = not found and began - self._wrote >= ALIVE_S
+                await asyncio.to_thread(self._write, [{"event": "alive", "at": _now()}] if is_quiet else found, self._state.redactor)
             pause_s = max(EVERY_S, SHARE * (time.monotonic() - began))
 
     def end(self, hides: Redactor) -> None:
         """Write the rest, without what the redactor hides. Raises StorageError where the disk refuses."""
         try:
-            self._write([*self._news(), *self._stats.step_events(), self._stats.whole_event()], hides)
+            self._write([*self._news(), *self._learnt(), *self._stats.step_events(), self._stats.whole_event()], hides)
         finally:
             self.close()
 
@@ -67,6 +71,9 @@ class Events:
         begun = [] if self._has_begun else [{"event": "begin", "at": _now(), "plans": [step.label for step in self._steps]}]
         self._has_begun = True
         return [*begun, *self._stats.news(self._told)]
+
+    def _learnt(self) -> list[dict[str, Any]]:
+        return [{**line, "at": _now()} for line in self._stats.learnt()]
 
     def _progress(self) -> list[dict[str, Any]]:
         """For each step that has come further a line with what has changed; its first line has all."""
@@ -82,6 +89,7 @@ class Events:
         with self._lock:
             self._waiting += events
             self._log.append(*hides.value(self._waiting))
+            self._wrote = time.monotonic() if self._waiting else self._wrote
             self._waiting = []
 
 

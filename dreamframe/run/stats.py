@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from dreamframe.models.request import Completion, Failure
@@ -15,6 +16,8 @@ STEP_EVENT = (
 )
 
 MOST_FAILURES = 1000  # that a log tells
+MOST_UNTOLD = 200  # lines of a training
+MOST_LEARNT = 20  # that are told of one training at once: a curve has no more points a second
 
 
 @dataclass
@@ -51,9 +54,18 @@ class StepStats:
     key: str = ""  # of the step: what the lines of several runs have in common
     errors: dict[str, int] = field(default_factory=dict)  # kind of failure → rows
     logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
+    untold: list[dict[str, float]] = field(default_factory=list, repr=False)  # its log lines that are in no run log so far
     started: float = field(default_factory=time.monotonic)
     first_asked: float | None = None
     last_answered: float | None = None
+
+    def learns(self, logged: Mapping[str, float]) -> None:
+        """A training has logged a line. Of very many that nobody writes down, every other is forgotten."""
+        self.logged = dict(logged)
+        self.rows, self.total = int(logged.get("step", self.rows)), int(logged["total"]) if "total" in logged else self.total
+        if len(self.untold) >= MOST_UNTOLD:
+            self.untold = self.untold[1::2]
+        self.untold.append(self.logged)
 
     def count(self, completion: Completion, cost: float | None = 0.0) -> None:
         self.asked += 1
@@ -120,6 +132,17 @@ class RunStats:
         told.models |= {str(line["key"]) for line in models}
         told.n_failures += len(failures)
         return [*models, *failures]
+
+    def learnt(self) -> list[dict[str, object]]:
+        """What trainings have logged since the last time, as lines of the log: numbers alone, without those that are not finite."""
+        lines: list[dict[str, object]] = []
+        for s in self.steps:
+            untold, s.untold = s.untold, []
+            every = -(-len(untold) // MOST_LEARNT) or 1
+            for one in untold[::-1][::every][::-1]:
+                values = {k: v for k, v in one.items() if k != "total" and math.isfinite(v)}
+                lines.append({"event": "logged", "key": s.key, "label": s.label, "values": values})
+        return lines
 
     def whole_event(self) -> dict[str, object]:
         """The line that ends the log."""

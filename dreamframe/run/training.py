@@ -104,17 +104,14 @@ class Trainings:
             table.write_ipc(path, compat_level=pl.CompatLevel.oldest())
         stats = self._state.stats.step(step.label, model=model_name(step.trainer.base), key=self._state.written_key(step))
         stats.unit, stats.place = "steps", self._state.place(step)
-
-        def progress(logged: Any) -> None:
-            stats.rows, stats.total = int(logged.get("step", stats.rows)), int(logged["total"]) if "total" in logged else stats.total
-            stats.logged = dict(logged)
+        stats.learns({"step": 0.0})  # whoever looks on sees a training from its begin
 
         job = TrainJob(
             rows=paths[0],
             validation=paths[1] if step.has_validation else None,
             workdir=workdir,
             out=workdir / "out",
-            progress=progress,
+            progress=stats.learns,
             ask=self._asker(step),
         )
         began = time.time()

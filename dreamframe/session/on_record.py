@@ -113,8 +113,9 @@ class OnRecord:
 
     def follow(self) -> Follower:
         """What runs on the folder do, as they do it, in this process or another: each `news()` gives the lines that are new in the logs of all runs, as
-        dicts with `event` ("begin", "progress", "failure", "model", "step", "run"), `run`, `day` and what the event says. A run writes them at least every
-        two seconds; a "progress" has the counts of one step that have changed. Raises SettingError for a session in memory.
+        dicts with `event` ("begin", "progress", "logged", "alive", "failure", "model", "step", "run"), `run`, `day` and what the event says. What is new is
+        written within two seconds, and after ten without news an "alive"; a "progress" has the counts of one step that have changed, a "logged" the numbers
+        of a training, its `step` among them, as `values`. Raises SettingError for a session in memory.
 
         >>> with dr.Session("./output") as session:
         ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()

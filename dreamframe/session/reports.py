@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dreamframe.frame.tracebacks import short_in
 from dreamframe.plan.steps.files import expanded
@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from dreamframe.plan.step import Step
+    from dreamframe.redaction.redactor import Redactor
+    from dreamframe.run.options import RunOptions
     from dreamframe.session.opening import Opening
     from dreamframe.session.running import Running
+    from dreamframe.store.stores import Stores
+
+T = TypeVar("T")
 
 
 @short_in
@@ -52,6 +57,10 @@ class Reports:
     def _at_hand(self, step: Step) -> pl.DataFrame:
         """The rows of a plan that have all their answers."""
         return self._running.at_hand(step)
+
+    def _replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
+        """What some work finds in what is kept."""
+        return self._running.replayed(work)
 
     @classmethod
     def existing(cls, folder: str | Path) -> Self:

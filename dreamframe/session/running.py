@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow
     from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
     from dreamframe.run.why.story import RowStory
+    from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
@@ -98,6 +99,11 @@ class Running:
 
         with self.opening.held():
             return loop.run(Replay(self.opening.stores, self.options, step, most=most, failed=failed, knows=self._hides).story(row))
+
+    def replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
+        """What some work finds in what is kept; it is given what it must not show. It asks nothing."""
+        with self.opening.held():
+            return loop.run(work(self.opening.stores, self.options, self._hides))
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""

@@ -74,6 +74,10 @@ def _counts(value: object) -> bool:
     return isinstance(value, Mapping) and all(is_count(v) for v in value.values())
 
 
+def _amounts(value: object) -> bool:
+    return isinstance(value, Mapping) and all(is_amount(v) for v in value.values())
+
+
 def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
@@ -88,9 +92,11 @@ _STEP_LINE: Mapping[str, Check] = {
 }
 EVENTS: Mapping[str, Mapping[str, Check]] = {
     "begin": {"plans": _texts, "at": is_amount},
+    "alive": {"at": is_amount},
     "progress": _STEP_LINE,
     "step": _STEP_LINE,
     "model": {"model": is_key},
+    "logged": {"label": is_text, "values": _amounts, "at": is_amount},
     "failure": {"row": is_count, "attempts": is_count, **dict.fromkeys(("step", "column", "error", "message"), is_text)},
     "run": dict.fromkeys(("calls", "cached", "trained", "reused", "failed"), is_count),
 }

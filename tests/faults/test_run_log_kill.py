@@ -128,3 +128,13 @@ def test_progress_is_written_by_what_has_changed_and_read_as_a_whole(tmp_path: P
         (record,) = session.runs()
         log.end()
     assert (record.calls, record.cost, record.steps[0].rows_in, record.steps[0].model) == (7, 0.25, 8, "echo")
+
+
+def test_a_run_that_waits_says_that_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, seconds in (("FIRST_S", 0.01), ("EVERY_S", 0.02), ("ALIVE_S", 0.05), ("SHARE", 1)):
+        monkeypatch.setattr(f"dreamframe.run.events.{name}", seconds)
+    with dr.Session(tmp_path):
+        dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(latency_s=0.5), "{t}", into="said").collect()
+    kinds = [event["event"] for event in events(tmp_path)]
+    assert 2 <= kinds.count("alive") <= 10
+    assert (kinds[0], kinds[-1]) == ("begin", "run")

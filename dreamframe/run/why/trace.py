@@ -61,13 +61,21 @@ class Replay(Run):
 
     async def story(self, row: int | pl.Expr) -> RowStory:
         """The story of the row at a position, or of the first that a condition finds."""
+        return (await self.stories([row]))[0]
+
+    async def stories(self, rows: Sequence[int | pl.Expr]) -> list[RowStory]:
+        """The stories of several rows."""
         async with self._running([self._written]):
             plan = self._as_run()
-            at, found = await self._asked_for(plan, row)
-            await self._trace(plan, at)
-            values = await self._values(plan, at)
-            made = RowStory(row=at, found=found, values=values, steps=tuple(map(self._step, self._written.walk())))
-            return without_secrets(made, self.state.redactor)
+            return [await self._one(plan, row) for row in rows]
+
+    async def _one(self, plan: Step, row: int | pl.Expr) -> RowStory:
+        self._told, self._counts, self._notes = {}, {}, {}
+        at, found = await self._asked_for(plan, row)
+        await self._trace(plan, at)
+        values = await self._values(plan, at)
+        made = RowStory(row=at, found=found, values=values, steps=tuple(map(self._step, self._written.walk())))
+        return without_secrets(made, self.state.redactor)
 
     def _as_run(self) -> Step:
         """The plan as it runs where nothing is stored: what it reads was asked, also where a plan that asked more has run."""

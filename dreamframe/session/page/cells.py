@@ -12,7 +12,7 @@ import polars as pl
 SHORT, WHOLE = 600, 1_000_000  # characters of a text in a table, and in a record
 ITEMS, ALL = 12, 5_000  # of a list
 LARGEST = 1 << 53  # whole numbers that JavaScript tells apart
-MOST_PICTURE = 1 << 20  # bytes
+MOST_PICTURE, MOST_INSIDE = 1 << 20, 16_384  # bytes of a picture, and of one inside a struct or a list in a table
 PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp"}
 KINDS = {"String": "text", "Categorical": "label", "Enum": "label", "Boolean": "bool", "List": "list", "Array": "list", "Struct": "fields"}
 KINDS |= {"Binary": "bytes"}
@@ -34,7 +34,7 @@ def cell(value: Any, *, whole: bool = False, depth: int = 0) -> Any:
         most = WHOLE if whole else SHORT
         return value if len(value) <= most else {"cut": value[:most], "n": len(value)}
     if isinstance(value, bytes):
-        return _bytes(value)
+        return {"bytes": len(value)} if depth and not whole and len(value) > MOST_INSIDE else _bytes(value)
     if depth >= DEEPEST:
         return {"text": "…"}
     if isinstance(value, Mapping):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import calendar
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import CorruptFileError, SettingError, StoreError
-from dreamframe.plan.compare import on_record
+from dreamframe.plan.compare import is_plan, on_record
 from dreamframe.redaction.visible import visible
+from dreamframe.run.at_hand import lenient
 from dreamframe.session.plans import load
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, plan_record, run_records, step_record
 from dreamframe.store.layout import Layout, check_manifest
@@ -27,12 +28,16 @@ from dreamframe.store.steps import StepOutputs
 
 if TYPE_CHECKING:
     from dreamframe.plan.estimate import Looked
-    from dreamframe.plan.step import Step
+    from dreamframe.plan.step import Memo, Step
+    from dreamframe.redaction.redactor import Redactor
+    from dreamframe.run.options import RunOptions
     from dreamframe.run.why.story import RowStory
+    from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
-QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at most
+QUIET_S = 60.0  # a run that has written nothing for so long was probably killed: while it goes on it writes every ten seconds at least
 AT_HAND = "plan "  # begins what the rows of a plan are called that are not stored, since not all of them have their answers
+TRAINING = ("logged", "model")  # lines of a run log
 MOST_KNOWN = 200
 MOST_TABLES = 4  # outputs whose rows are kept mapped
 
@@ -56,6 +61,10 @@ class Reader(Protocol):
         """The rows of a plan that have all their answers."""
         ...
 
+    def _replayed(self, work: Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, T]]) -> T:
+        """What some work finds in what is kept."""
+        ...
+
 
 class _Kept(NamedTuple):
     """What plans are read from."""
@@ -75,7 +84,7 @@ class Held:
         self.known: dict[Any, Any] = {}  # what was worked out before, by what it was worked out from
         self.lock = threading.RLock()
         self._locks: dict[Any, threading.RLock] = {}
-        self._logs: dict[str, tuple[int, RunRecord]] = {}
+        self._logs: dict[str, tuple[int, RunRecord, list[dict[str, Any]]]] = {}  # bytes that were read, the run, what trainings in it logged
         self._tables: dict[str, pl.DataFrame] = {}
         self._reading = threading.RLock()
         self.files = ReadOnlyFiles(folder or Path())
@@ -136,6 +145,10 @@ class Held:
         names = self._names("steps")
         return self.once(("outputs", names), lambda: [step_record(r) for r in self._outputs.all()])
 
+    def by_key(self) -> dict[str, str]:
+        """The names of the stored outputs, by the first digits of the keys of their steps as they were written."""
+        return {str(o.plan[-1]["key"]): o.name for o in self.outputs() if is_plan(list(o.plan))}
+
     def output(self, name: str) -> StepRecord:
         """The stored output of this name. Raises SettingError where there is none."""
         found = next((record for record in self.outputs() if record.name == name), None)
@@ -151,7 +164,7 @@ class Held:
         if plan is None:
             return None
         step = self.plan(plan.name)
-        nodes = self.once(("nodes", plan.name), lambda: on_record(step, {}))
+        nodes: list[dict[str, Any]] = self.once(("nodes", plan.name), lambda: on_record(step, {}))
         columns = {c: str(dtype) for c, dtype in step.schema.items()}
         return StepRecord(name=name, key=plan.key, label=plan.label, describe=str(nodes[-1]["describe"]), columns=columns, plan=nodes)
 
@@ -165,8 +178,19 @@ class Held:
 
     def plan(self, name: str) -> Step:
         """The last step of a kept plan. Reads no answers. Raises PlanFormatError for one that cannot be read."""
-        step: Step = load(_Kept(self._plans, self._sources), name).step
-        return step
+        loaded: Step = self.once(("loaded", name), lambda: load(_Kept(self._plans, self._sources), name).step)
+        return loaded
+
+    def lenient(self, name: str) -> Step:
+        """The last step of a kept plan in which rows that have failed stay, as nulls."""
+
+        def made() -> Step:
+            memo: Memo = {}
+            step = self.plan(name)
+            stored = self.by_key()
+            return lenient(step, is_stored=lambda node: node.key(memo)[:12] in stored)
+
+        return self.once(("lenient", name, len(self.outputs())), made)
 
     def plan_files(self) -> list[dict[str, Any]]:
         """The plans as they are kept."""
@@ -187,12 +211,19 @@ class Held:
             names = [n for n in self._names("runs") if NAME.fullmatch(n)]
             for name in names:
                 size = self._size(self.layout.runs / name)
-                if size >= 0 and self._logs.get(name, (-1, None))[0] != size:
+                if size >= 0 and self._logs.get(name, (-1,))[0] != size:
                     events, _ = read_log(self.files, self.layout.runs / name)
                     day = f"{name[:4]}-{name[4:6]}-{name[6:8]}"
                     read = run_records({**e, "run": name, "day": day} for e in events)
-                    self._logs[name] = size, read[0] if read else RunRecord(name=name, day=day, is_over=False)
+                    told = [event for event in events if event["event"] in TRAINING]
+                    self._logs[name] = size, read[0] if read else RunRecord(name=name, day=day, is_over=False), told
             return [self._logs[name][1] for name in sorted(names, key=lambda n: (n[:15], -self._age_s(n), n)) if name in self._logs]
+
+    def logged(self, run: RunRecord) -> Sequence[Mapping[str, Any]]:
+        """What trainings have logged in one of `runs`, and the models that they became, as lines of its log."""
+        if self.layout is None:
+            return [e for e in self._events() if e["event"] in TRAINING and e["run"] == run.name]
+        return self._logs[run.name][2]
 
     def _age_s(self, log: str) -> float:
         try:
@@ -227,7 +258,7 @@ class Held:
     def _rows_at_hand(self, name: str) -> pl.DataFrame:
         """The rows of a plan that have their answers by now. Those of an hour ago are not kept beside them."""
         plan, now = self.output(name).name.removeprefix(AT_HAND), ("at hand", name, self.version(name))
-        found = self.once(now, lambda: self.session._at_hand(self.plan(plan)))
+        found = self.once(now, lambda: self.session._at_hand(self.lenient(plan)))
         with self.lock:
             for old in [key for key in self.known if isinstance(key, tuple) and key[:2] == now[:2] and key != now]:
                 self.known.pop(old), self._locks.pop(old, None)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dreamframe.session.page.cells import cell
 from dreamframe.session.page.folder import Held, began_at
+from dreamframe.session.page.trainings import unfinished
 from dreamframe.session.page.tree import counts, plans
 from dreamframe.session.records import ModelRecord, RunRecord, StepRecord
 from dreamframe.store.layout import version_of
@@ -31,6 +32,7 @@ def overview(held: Held) -> dict[str, Any]:
         "runs": [_run(r) for r in runs[-MOST_RUNS:]],
         "n_runs": len(runs),
         "models": [_model(m) for m in held.models()],
+        "trainings": unfinished(held),
         "spent": {**_spent(runs), "failed": _failed(runs)},
     }
 
@@ -71,5 +73,5 @@ def _model(model: ModelRecord) -> dict[str, Any]:
 def failures(held: Held) -> dict[str, Any]:
     """The failed rows of all runs, newest first: as many as MOST_FAILURES, and how many there were."""
     runs = held.runs()[::-1]
-    told = [{**{k: cell(v, whole=True) for k, v in f.items()}, "run": run.name} for run in runs for f in run.failures]
+    told = [{**{k: cell(v, whole=True) for k, v in f.items()}, "run": run.name, "n": n} for run in runs for n, f in enumerate(run.failures)]
     return {"n": sum(max(run.failed, len(run.failures)) for run in runs), "failures": told[:MOST_FAILURES]}

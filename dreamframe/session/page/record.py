@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import polars as pl
@@ -11,10 +12,16 @@ import polars as pl
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.plan.explain import line
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import Source, Step
+from dreamframe.run.why.trace import Replay
 from dreamframe.session.page.cells import cell, kind_of
 from dreamframe.session.page.folder import AT_HAND, Held
+from dreamframe.session.page.states import states
 from dreamframe.session.page.steps import authors, step_of_output, written
+from dreamframe.session.records import StepRecord
+
+MOST_SOURCES = 20_000  # rows of a source up to which a report has stories
+MOST_TOLD = 5  # rows of a step in the story of one
 
 
 def record(held: Held, name: str, row: int) -> dict[str, Any]:
@@ -22,7 +29,9 @@ def record(held: Held, name: str, row: int) -> dict[str, Any]:
     table = held.rows(name)
     if row >= table.height:
         raise SettingError(f"{name[:80]!r} has {table.height:,} rows; there is no row {row:,}")
-    return {"row": row, "n": table.height, **told(held, name, table.slice(row, 1), whole=True)[0], "story": story(held, name, row)}
+    known = states(held, name)
+    marks = {} if known is None else known.marks.get(row, {})
+    return {"row": row, "n": table.height, "marks": marks, **told(held, name, table.slice(row, 1), whole=True)[0], "story": story(held, name, row)}
 
 
 def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> list[dict[str, Any]]:
@@ -43,19 +52,44 @@ def told(held: Held, name: str, rows: pl.DataFrame, *, whole: bool = False) -> l
 
 def story(held: Held, name: str, row: int) -> dict[str, Any] | None:
     """What `session.why` tells of a row, ready for JSON; None where the session cannot tell it."""
-    step = None if name.startswith(AT_HAND) else step_of_output(held, held.output(name))
-    if step is None:
-        return None
     try:
-        return dict(_shown(held.session.why(step, row).as_dict()))
+        step = _step(held, name)
+        return None if step is None else dict(_shown(held.session.why(step, row)))
     except (DreamframeError, pl.exceptions.PolarsError):
         return None  # the row and its columns are there all the same
 
 
+def stories(held: Held, name: str, n: int) -> list[dict[str, Any]]:
+    """The same of the first n rows, each with the first few rows of a step; none where the session cannot tell them, or where rows are so many that it
+    takes long."""
+    try:
+        step = _step(held, name)
+        if step is None or n == 0 or _n_sources(held.output(name), step) > MOST_SOURCES:
+            return []
+        why = {(str(f.get("step")), str(f.get("request"))): f"{f.get('error')}: {f.get('message')}" for run in held.runs() for f in run.failures}
+        made = held.session._replayed(
+            lambda stores, options, knows: Replay(stores, options, step, most=MOST_TOLD, failed=lambda: why, knows=knows).stories(range(n))
+        )
+        return [dict(_shown(one)) for one in made]
+    except (DreamframeError, pl.exceptions.PolarsError):
+        return []
+
+
+def _step(held: Held, name: str) -> Step | None:
+    return held.lenient(name.removeprefix(AT_HAND)) if name.startswith(AT_HAND) else step_of_output(held, held.output(name))
+
+
+def _n_sources(output: StepRecord, step: Step) -> int:
+    """The rows of the largest source, as far as is known."""
+    return max((*(node.n_out() or 0 for node in step.walk() if isinstance(node, Source)), *(ran.rows_in for ran in output.ran)), default=0)
+
+
 def _shown(value: Any) -> Any:
-    """Values of rows as cells; all else as it is."""
+    """A record of a story as JSON: values of rows as cells, all else as it is."""
+    if is_dataclass(value):
+        return {f.name: _values(told) if f.name == "values" else _shown(told) for f in fields(value) for told in (getattr(value, f.name),)}
     if isinstance(value, Mapping):
-        return {str(k): _values(held) if k == "values" and isinstance(held, Mapping) else _shown(held) for k, held in value.items()}
+        return {str(k): _shown(held) for k, held in value.items()}
     if isinstance(value, (list, tuple)):
         return [_shown(v) for v in value]
     return value if value is None or isinstance(value, (bool, str)) else cell(value)

@@ -20,16 +20,21 @@ from dreamframe.session.page.assets import asset
 from dreamframe.session.page.cells import cell
 from dreamframe.session.page.columns import columns
 from dreamframe.session.page.folder import Held
+from dreamframe.session.page.kin import kin_of
 from dreamframe.session.page.overview import failures, overview
-from dreamframe.session.page.record import told
-from dreamframe.session.page.routes import card, curves
+from dreamframe.session.page.record import stories, told
+from dreamframe.session.page.routes import card
+from dreamframe.session.page.states import states, without_answer
 from dreamframe.session.page.steps import texts, written
+from dreamframe.session.page.trainings import curves, unfinished
 from dreamframe.session.page.vectors import vector_columns, vector_map
 from dreamframe.session.records import StepRecord
 
 __all__ = ["Held", "write"]
 MOST_ROWS = 1_000
+MOST_STORIES = 200  # rows with their whole story; of others there is what they themselves tell
 MOST_POINTS = 2_000  # of a map
+MOST_PICTURES = 8 << 20  # characters of all pictures; of those beyond there is the size alone
 REPORT = """<!doctype html>
 <html lang="en">
 <head>
@@ -92,23 +97,38 @@ def _hash(text: str) -> str:
 def gathered(held: Held, *, rows: int) -> dict[str, Any]:
     """What the page would ask the server for, asked beforehand. The rows are shared out evenly among the outputs."""
     whole = overview(held)
-    whole["live"] = []
+    whole |= {"live": [], "trainings": [{**t, "is_live": False} for t in whole["trainings"]]}
     outputs: dict[str, Any] = {}
     left, waiting = rows, sorted(_sizes(held, whole))
     for i, (n, name) in enumerate(waiting):  # what a small one does not need, larger ones have
         share = min(n, -(-left // (len(waiting) - i)))
-        outputs[name] = _output(held, held.output(name), share)
+        outputs[name] = _output(held, held.output(name), share, min(share, -(-MOST_STORIES // len(waiting))))
         left -= share
     plans = [p["name"] for p in whole["plans"]]
-    models = [m.name for m in held.models()]
+    models = [*(m.name for m in held.models()), *(t["name"] for t in unfinished(held))]
     return {
         "overview": whole,
-        "outputs": outputs,
-        "failures": failures(held),
+        "outputs": _light(outputs, [MOST_PICTURES]),
+        "failures": _failures(held),
         "texts": {name: said for name in plans if (said := texts(held, name))},
         "curves": {name: curves(held, name) for name in models},
         "cards": {name: found for name in plans if (found := _card(held, name)) is not None},
     }
+
+
+def _light(held: Any, left: list[int]) -> Any:
+    """The same with as many pictures, of rows and of what models were shown, as there is room for: the first ones."""
+    if isinstance(held, list):
+        return [_light(v, left) for v in held]
+    if not isinstance(held, dict):
+        return held
+    address = held.get("picture") or held.get("url")
+    if len(held) > 1 or not isinstance(address, str) or not address.startswith("data:image/"):
+        return {k: _light(v, left) for k, v in held.items()}
+    if left[0] >= len(address):
+        left[0] -= len(address)
+        return held
+    return {"bytes": len(address) * 3 // 4} if "picture" in held else {"url": "data:"}
 
 
 def _sizes(held: Held, whole: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
@@ -119,6 +139,16 @@ def _sizes(held: Held, whole: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             yield held.rows(name).height, name
 
 
+def _failures(held: Held) -> dict[str, Any]:
+    """What failed, with the row that it is of, where that is among the rows at hand."""
+    told = failures(held)
+    of_run = {run.name: run.failures for run in held.runs()}
+    for one in told["failures"]:
+        if (found := without_answer(held, of_run[one["run"]], one["n"])) is not None:
+            one["found"] = {"output": found[0], "row": found[1]}
+    return told
+
+
 def _card(held: Held, name: str) -> dict[str, Any] | None:
     try:
         return card(held, name)
@@ -126,19 +156,25 @@ def _card(held: Held, name: str) -> dict[str, Any] | None:
         return None  # a plan that was kept as text alone
 
 
-def _output(held: Held, output: StepRecord, n: int) -> dict[str, Any]:
+def _output(held: Held, output: StepRecord, n: int, n_stories: int) -> dict[str, Any]:
+    """The first rows of an output, and the stories of the first of them."""
     table = held.rows(output.name)
     rows = table.head(n)
     by = written(held, output)
     vectors = vector_columns(table.schema)
     records = told(held, output.name, rows)
     turns = [{**turn, "messages": [record["turns"][i]["messages"] for record in records]} for i, turn in enumerate(records[0]["turns"])] if records else []
+    known = states(held, output.name)
     return {
         "total": table.height,
+        "kin": {str(row): found for row, found in kin_of(held, output.name, pl.col("row") < n).items()},
+        "states": [] if known is None else known.words.head(n).to_list(),
+        "marks": {} if known is None else {str(row): said for row, said in known.marks.items() if row < n},
         "names": table.columns,
         "columns": {"columns": columns(held, output.name, frozenset(by)), "vectors": vectors, "by": by},
         "rows": [[cell(v, whole=c not in vectors) for c, v in zip(table.columns, row, strict=True)] for row in rows.iter_rows()],
         "turns": turns,
+        "stories": stories(held, output.name, n_stories),
         "maps": {column: _map(held, output.name, column) for column in vectors},
     }
 

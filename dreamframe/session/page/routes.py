@@ -14,10 +14,13 @@ from dreamframe.session.diff import flipped
 from dreamframe.session.page.cells import cell
 from dreamframe.session.page.columns import columns
 from dreamframe.session.page.folder import Held
+from dreamframe.session.page.kin import kin
 from dreamframe.session.page.overview import failures, overview
 from dreamframe.session.page.record import record
-from dreamframe.session.page.rows import number, page
+from dreamframe.session.page.rows import number, one, page
+from dreamframe.session.page.states import failed_row
 from dreamframe.session.page.steps import step_of_plan, texts, written
+from dreamframe.session.page.trainings import curves
 from dreamframe.session.page.vectors import vector_columns, vector_map
 
 Query = Mapping[str, str]
@@ -35,13 +38,6 @@ def _columns(held: Held, query: Query) -> dict[str, Any]:
     output = held.output(query["output"])
     by = written(held, output)
     return {"columns": columns(held, output.name, frozenset(by)), "vectors": vector_columns(held.rows(output.name).schema), "by": by}
-
-
-def curves(held: Held, name: str) -> dict[str, Any]:
-    """The numbers that a training logged: column → values, the steps among them."""
-    log = held.curves(name)
-    numbers = [c for c in log.columns if log.schema[c].is_numeric()]
-    return {"model": name, "rows": log.height, "columns": {c: [cell(v) for v in log.get_column(c).to_list()] for c in numbers}}
 
 
 def card(held: Held, name: str) -> dict[str, Any]:
@@ -85,9 +81,12 @@ def _contrast(held: Held, query: Query) -> dict[str, Any]:
 ROUTES: Mapping[str, Callable[[Held, Query], dict[str, Any]]] = {
     "overview": _overview,
     "rows": lambda held, q: page(held, q["output"], q),
+    "cell": lambda held, q: one(held, q["output"], number(q["row"], most=10**12), q["column"]),
     "columns": _columns,
     "record": lambda held, q: record(held, q["output"], number(q["row"], most=10**12)),
+    "kin": lambda held, q: kin(held, q["output"], number(q["row"], most=10**12)),
     "failures": lambda held, _: failures(held),
+    "failed": lambda held, q: failed_row(held, q["run"], number(q["n"], most=10**6)),
     "texts": lambda held, q: texts(held, q["plan"]),
     "curves": lambda held, q: curves(held, q["model"]),
     "card": lambda held, q: card(held, q["plan"]),

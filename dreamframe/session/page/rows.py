@@ -12,8 +12,10 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.session.page.cells import cell, kind_of
 from dreamframe.session.page.folder import AT_HAND, Held
+from dreamframe.session.page.states import states
 
 PAGE = 100  # rows
+MOST_NEAR = 16_384  # bytes of a picture that comes with a page of rows
 OPS = ("is", "null", "between", "has")
 
 
@@ -25,6 +27,7 @@ class Wanted:
     sort: str = ""
     is_descending: bool = False
     where: tuple[tuple[str, str, Any], ...] = field(default=())  # column, one of OPS, value
+    state: str = ""
 
     @staticmethod
     def of(query: Mapping[str, str]) -> Wanted:
@@ -34,12 +37,12 @@ class Wanted:
             hash(tuple(where))
         except (ValueError, TypeError, RecursionError) as exc:
             raise SettingError("where= is not a list of column, what, value") from exc
-        return Wanted(query.get("search", ""), query.get("sort", ""), query.get("desc") == "1", tuple(where))
+        return Wanted(query.get("search", ""), query.get("sort", ""), query.get("desc") == "1", tuple(where), query.get("state", ""))
 
     @property
     def is_all(self) -> bool:
         """Whether nothing is left out or moved."""
-        return not (self.search or self.sort or self.where)
+        return not (self.search or self.sort or self.where or self.state)
 
 
 def page(held: Held, name: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -51,16 +54,42 @@ def page(held: Held, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         n, at = table.height, range(min(no * PAGE, table.height), min((no + 1) * PAGE, table.height))
         rows = table.slice(no * PAGE, PAGE)
     else:
-        order = held.once(("order", name, held.version(name), wanted), lambda: positions(table, wanted))
+        order = held.once(("order", name, held.version(name), wanted), lambda: _in_state(held, name, wanted.state, positions(table, wanted)))
         n, part = len(order), order[no * PAGE : (no + 1) * PAGE]
         at, rows = part.to_list(), table[part]  # type: ignore[assignment]
-    which = {"columns": columns, "n": n, "total": table.height, "is_part": name.startswith(AT_HAND)}
-    return {**which, "page": no, "of": PAGE, "at": list(at), "rows": cells_of(rows)}
+    known = states(held, name)
+    marks = {} if known is None else {i: known.marks[row] for i, row in enumerate(at) if row in known.marks}
+    which = {"columns": columns, "n": n, "total": table.height, "is_part": name.startswith(AT_HAND), "page": no, "of": PAGE, "at": list(at)}
+    return {**which, "states": {} if known is None else known.counted(), "marks": marks, "rows": _cells(name, rows, list(at))}
 
 
-def cells_of(rows: pl.DataFrame) -> list[list[Any]]:
-    """The cells of a few rows."""
-    return [[cell(value) for value in row] for row in rows.iter_rows()]
+def _in_state(held: Held, name: str, state: str, rows: pl.Series) -> pl.Series:
+    if not state or (known := states(held, name)) is None:
+        return rows
+    are = known.are(state)
+    rows = rows.filter(rows < len(are))  # a run that goes on may have given more meanwhile
+    return rows.filter(are.gather(rows))
+
+
+def _cells(name: str, rows: pl.DataFrame, at: Sequence[int]) -> list[list[Any]]:
+    """The cells of a few rows. Larger pictures do not come with them: where they are stands in their place."""
+
+    def near(value: Any, row: int, column: str) -> Any:
+        if isinstance(value, bytes) and len(value) > MOST_NEAR and "picture" in cell(value):
+            return {"far": {"output": name, "row": row, "column": column}, "n": len(value)}
+        return cell(value)
+
+    return [[near(value, i, column) for column, value in zip(rows.columns, row, strict=True)] for i, row in zip(at, rows.iter_rows(), strict=True)]
+
+
+def one(held: Held, name: str, row: int, column: str) -> dict[str, Any]:
+    """One picture. Raises SettingError where there is none."""
+    table = held.rows(name)
+    _dtype(table, column)
+    found = cell(table.get_column(column)[row]) if row < table.height else None
+    if not isinstance(found, dict) or "picture" not in found:
+        raise SettingError(f"there is no picture in row {row:,} of {column[:80]!r}")
+    return found
 
 
 def number(text: str, *, most: int) -> int:

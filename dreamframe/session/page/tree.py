@@ -8,7 +8,8 @@ from typing import Any
 from dreamframe.plan.compare import is_plan
 from dreamframe.plan.hidden import readable
 from dreamframe.session.page.folder import Held
-from dreamframe.session.page.steps import nodes_of, unstored
+from dreamframe.session.page.steps import nodes_of, step_of_plan, unstored
+from dreamframe.session.page.verbs import fold, steps_drawn
 from dreamframe.session.records import PlanRecord, RunRecord, StepRun
 
 Counted = dict[str, list[tuple[RunRecord, StepRun]]]  # by the first digits of the key of a step: what runs did in it, oldest first
@@ -19,11 +20,15 @@ def plans(held: Held) -> list[dict[str, Any]]:
     """The kept plans, that which ran last first, and before them runs of plans that are not kept yet."""
     counted = counts(held.runs())
     order = {run.name: i for i, run in enumerate(held.runs())}
-    outputs = {str(o.plan[-1]["key"]): o.name for o in held.outputs() if is_plan(list(o.plan))}
+    outputs = held.by_key()
     covered = {str(node["key"]) for o in held.outputs() if is_plan(list(o.plan)) for node in o.plan}
     made = []
     for plan in held.plans():
-        lines = [_line(node, depth, counted, outputs, covered, held) for node, depth in drawn(nodes_of(held, plan))] or _logged(plan, counted, held)
+        nodes = nodes_of(held, plan)
+        found = list(drawn(nodes))
+        lines = [_line(node, depth, counted, outputs, covered, held) for node, depth in found] or _logged(plan, counted, held)
+        if found and (read := step_of_plan(held, plan)) is not None and (steps := steps_drawn([n for n, _ in found], nodes, read[0].walk())) is not None:
+            fold(lines, steps)
         if lines and (name := unstored(held, plan, outputs)) is not None:
             lines[-1] |= {"output": name}
         last = max((order[run.name] for line in lines for run, _ in counted.get(line["key"], ())), default=-1)
@@ -122,12 +127,13 @@ def _of_run(run: RunRecord, counted: Counted, held: Held, *, explain: str = "") 
     """The steps that a log tells of, each in the words of explain() where they are known."""
     lines = [text.strip() for text in explain.splitlines()]
     found = []
+    trained = {str(line.get("key")) for line in held.logged(run)}
     for step in run.steps:
-        key = step.key[:DIGITS]
+        key, trains = step.key[:DIGITS], step.key in trained
         own = [text for text in lines if f" {step.label} " in text or text.startswith(f"{step.label}: ")]
         asks = [text for text in own if (" ← " in text) == bool(step.model)]
-        told = f"{'PROMPT' if step.model else 'STEP'} {step.label}{f' ← {step.model}' if step.model else ''}"
+        told = f"{'TRAIN' if trains else 'PROMPT' if step.model else 'STEP'} {step.label}{f' ← {step.model}' if step.model else ''}"
         ran = counted.get(key) or [(run, step)]
         line = asks[0] if len(asks) == 1 else told
-        found.append({"key": key, "depth": 0, "step": "", "describe": line, "output": None, **_summed(ran, is_covered=False, held=held)})
+        found.append({"key": key, "depth": 0, "step": "Train" if trains else "", "describe": line, "output": None, **_summed(ran, is_covered=False, held=held)})
     return found

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import dreamframe as dr
-from dreamframe.errors import BadRequestError
+from dreamframe.errors import BadRequestError, RowsFailedError
 from dreamframe.models.request import Completion
 from dreamframe.redaction.visible import visible
 from dreamframe.testing import Echo
@@ -105,9 +105,12 @@ def test_every_view_of_a_session_opens_in_page_and_report(tab: Tab, tmp_path: Pa
     with Server(folder) as server:
         for address in (server.address, report.as_uri()):
             show(tab, address)
+            tab.look(width=400)
             for view, word in words.items():
                 tab.js(f"location.hash = '#/{view}'")
                 tab.until(f"document.querySelector('.pane').innerText.includes({json.dumps(word)})")
+                assert tab.js("document.documentElement.scrollWidth <= innerWidth"), f"{view} scrolls sideways in a narrow window"
+            tab.look()
             is_quiet(tab, address)
         assert tab.js("[...document.styleSheets].length") == 1
 
@@ -136,6 +139,100 @@ def test_a_session_of_100_000_rows_opens_within_a_second_and_its_pages_within_a_
         tab.until("document.querySelectorAll('tbody tr').length === 1 && document.querySelector('td.at').textContent === '98,765'")
         tab.js("document.querySelector('tbody tr').click()")
         tab.until("document.querySelector('.record')?.innerText.includes('Say rye')")
+
+
+@pytest.fixture(scope="module")
+def related(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session of rows that were made of others, of a verb of several steps, and of a plan in which two of 120 rows failed."""
+    folder = tmp_path_factory.mktemp("related") / "s"
+    with dr.Session(folder):
+        texts = ["tea" if i % 100 == 7 else str(i) for i in range(120)]
+        said = dr.frame({"id": range(120), "t": texts}).filter_by(Echo(), "{id} yes", free_text=True).prompt(Echo(), "{t}", into="said", name="said")
+        said.collect()
+        with pytest.raises(RowsFailedError):
+            said.filter(pl.col("id") > 4).prompt(Echo(), "{said}", schema=int, into="n", name="count").collect()
+    return folder
+
+
+def test_failures_lead_to_rows_and_rows_to_those_that_they_were_made_of(tab: Tab, related: Path, tmp_path: Path) -> None:
+    report = dr.Session.existing(related).report(tmp_path / "report.html")
+    with Server(related) as server:
+        for address in (server.address, report.as_uri()):
+            show(tab, f"{address}#/failures")
+            tab.js("document.querySelectorAll('.pane details')[1].open = true")
+            tab.js("document.querySelectorAll('.pane details')[1].querySelector('a').click()")
+            tab.until("document.querySelector('.record')?.innerText.includes('✗ failed')")
+            assert "Row 102" in tab.text()
+            tab.until("document.querySelector('.kin').innerText === 'made of said row 107'")
+            tab.js("document.querySelector('.kin a').click()")
+            tab.until("document.querySelector('.record h2').innerText === 'Row 107 of said'")
+            tab.key("Escape")
+            tab.until("document.body.innerText.includes('2 failures')")
+            tab.js("location.hash = '#/rows'")
+            tab.until("document.querySelectorAll('tbody tr').length === 100")
+            chosen = "document.querySelector('[aria-label=\"State of the rows\"]')"
+            tab.js(f"{chosen}.value = 'failed: ParseError'; {chosen}.dispatchEvent(new Event('change'))")
+            tab.until("document.querySelectorAll('tbody tr').length === 2")
+            assert tab.text().count("✗ ParseError") == 2
+            is_quiet(tab, address)
+
+
+def test_a_page_is_walked_by_keyboard_and_the_focus_can_be_seen(tab: Tab, related: Path) -> None:
+    active = "document.activeElement"
+    with Server(related) as server:
+        show(tab, f"{server.address}#/rows")
+        tab.until("document.querySelectorAll('tbody tr').length === 100")
+        stops = []
+        for _ in range(16):
+            tab.key("Tab")
+            stops.append(tab.js(f"{active}.closest('section, nav, thead, tbody, .bar')?.className || {active}.closest('thead, tbody')?.tagName"))
+            assert tab.js(f"getComputedStyle({active}).outlineStyle") == "solid", stops
+            if stops[-1] == "TBODY":
+                break
+        assert [stop for i, stop in enumerate(stops) if stop not in stops[:i]] == ["tree", "tabs", "bar", "THEAD", "TBODY"]
+        assert stops.count("THEAD") == stops.count("tree") == 1, "the arrows go on from there"
+        for _ in range(100):
+            tab.key("ArrowDown")
+        tab.until(f"{active}.getAttribute('data-at') === '100'")  # on the page after
+        tab.key("ArrowUp")
+        tab.until(f"{active}.getAttribute('data-at') === '99'")
+        tab.key("Enter")
+        tab.until("document.querySelector('.record')")
+        tab.key("Escape")
+        tab.until(f"{active}.getAttribute('data-at') === '99'")
+        tab.js("document.querySelector('.tree [tabindex=\"0\"]').focus()")
+        tab.js("document.querySelector('.tree [data-fold]').click()")
+        assert tab.js("document.querySelector('.tree [data-fold]').getAttribute('aria-expanded')") == "true"
+        assert "filter [col(" in tab.js("document.querySelector('.tree').innerText")
+        at = tab.js(f"[...document.querySelectorAll('.tree a, .tree button')].indexOf({active})")
+        tab.key("ArrowDown")
+        assert tab.js(f"[...document.querySelectorAll('.tree a, .tree button')].indexOf({active})") == at + 1
+        is_quiet(tab, server.address)
+
+
+def test_the_curve_of_a_training_grows_while_it_goes_on_beside_one_that_was_stopped(tab: Tab, tmp_path: Path) -> None:
+    said(tmp_path)
+    begun = {"event": "progress", "label": "sft", "model": "tiny", "rows": 1, "total": 9, "cost": 0.0}
+
+    def lines(key: str, *losses: float) -> str:
+        logged = [{"event": "logged", "key": key, "label": "sft", "values": {"step": i + 1, "loss": x}} for i, x in enumerate(losses)]
+        return "".join(json.dumps(line) + "\n" for line in ({**begun, "key": key}, *logged))
+
+    over = json.dumps({"event": "run", "calls": 0, "cached": 0, "trained": 0, "reused": 0, "failed": 0}) + "\n"
+    (tmp_path / "runs" / "20260101T000000-1-abcdef01.jsonl").write_text(lines("ab" * 16, 3.0, 2.5) + over)
+    log = tmp_path / "runs" / "20990101T000000-1-abcdef01.jsonl"
+    log.write_text(lines("cd" * 16, 2.0, 1.5))
+    points = "[...document.querySelectorAll('.charts polyline')].map((line) => line.getAttribute('points').split(' ').length).sort().join()"
+    with Server(tmp_path) as server:
+        show(tab, f"{server.address}#/training")
+        tab.until(f"{points} === '2,2'")
+        assert "sft now" in tab.text()
+        tab.js("document.querySelector('[data-model]').focus()")
+        with log.open("a") as file:
+            file.write(lines("cd" * 16, 1.25).splitlines(keepends=True)[1])
+        tab.until(f"{points} === '2,3'")
+        assert tab.js("document.activeElement.getAttribute('type')") == "checkbox", "the focus stays"
+        is_quiet(tab, server.address)
 
 
 def test_a_run_that_goes_on_is_followed(tab: Tab, tmp_path: Path) -> None:

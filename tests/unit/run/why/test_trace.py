@@ -185,6 +185,10 @@ def test_a_trained_model_is_named_and_not_trained_again(tmp_path: Path):
         made = plan.collect()
         story = plan.why(1)
         assert session.usage()["trained"] == 1
+        logged = [event["values"] for event in session.stores.log.read() if event["event"] == "logged"]
+    assert logged, "its curve is in the log of the run"
+    assert logged[0] == {"step": 0}
+    assert {"step", "loss"} <= set(logged[1])
     steps = {step.label: step for step in story.steps}
     assert json.loads(story.calls[0].answer or "")["label"] == made["label"][1]
     assert (steps["label"].note, steps["classify"].rows[0].values["label"]) == ("asked about the rows that a model was trained on", made["label"][1])

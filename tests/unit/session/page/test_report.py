@@ -16,8 +16,9 @@ import dreamframe as dr
 from dreamframe.errors import SettingError, StorageError
 from dreamframe.session.page.assets import asset
 from dreamframe.session.page.report import embedded
+from dreamframe.session.page.routes import ROUTES
 from dreamframe.testing import Echo
-from tests.sessions import failing, said
+from tests.sessions import failing, held, said
 
 
 def data(report: Path) -> dict[str, Any]:
@@ -32,6 +33,9 @@ def test_a_report_holds_the_first_rows_and_says_how_many_there_are(tmp_path: Pat
     (output,) = data(report)["outputs"].values()
     assert ([row[0] for row in output["rows"]], output["total"]) == ([0, 2, 4, 6, 8, 10, 12], 30)
     assert output["turns"][0]["messages"][2] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Say Tea 4"}]
+    story = ROUTES["record"](held(tmp_path / "s"), {"output": next(iter(data(report)["outputs"])), "row": "2"})["story"]
+    assert output["stories"][2] == story
+    assert story["steps"][1]["rows"][0]["calls"][0]["tokens_in"] == 3
     assert data(report)["cards"]
     assert not [p for p in tmp_path.iterdir() if p.name.startswith(".")]
 
@@ -42,6 +46,17 @@ def test_rows_are_shared_out_among_outputs_and_what_one_does_not_need_another_ha
             dr.frame({"t": ["tea"] * n}).prompt(Echo(temperature=0), f"{n} {{t}}").collect()
         report = session.report(tmp_path / "report.html", rows=20)
     assert sorted(len(o["rows"]) for o in data(report)["outputs"].values()) == [2, 9, 9]
+
+
+def test_a_report_has_the_first_pictures_and_does_not_grow_beyond_what_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamframe.session.page.report.MOST_PICTURES", 45_000)
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(5_000)
+    with dr.Session(tmp_path / "s") as session:
+        dr.frame({"i": range(20), "p": [picture] * 20}).prompt(Echo(), "{i}", into="said").collect()
+        report = session.report(tmp_path / "report.html")
+    (output,) = data(report)["outputs"].values()
+    kinds = [next(iter(row[1])) for row in output["rows"]]
+    assert kinds == ["picture"] * 6 + ["bytes"] * 14
 
 
 def test_a_session_in_memory_and_one_with_failures_have_reports(tmp_path: Path) -> None:

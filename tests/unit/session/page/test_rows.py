@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import dreamframe as dr
 from dreamframe.errors import SettingError
-from dreamframe.session.page.rows import Wanted, page, positions
-from tests.sessions import said
+from dreamframe.session.page.rows import Wanted, one, page, positions
+from dreamframe.testing import Echo
+from tests.sessions import held, said
 
 TABLE = pl.DataFrame({
     "n": [3, 1, None, 2],
@@ -83,3 +85,18 @@ def test_a_search_finds_what_python_finds(texts: list[Any], text: str) -> None:
     plain = [t if t is None or text != text.lower() else t.lower() for t in texts]
     if all(t is None or t.lower() == pl.Series([t]).str.to_lowercase()[0] for t in texts):
         assert positions(table, Wanted(text)).to_list() == [i for i, t in enumerate(plain) if t is not None and text in t]
+
+
+def test_a_large_picture_does_not_come_with_the_page_but_when_it_is_asked_for(tmp_path: Path) -> None:
+    large, small = b"\x89PNG\r\n\x1a\n" + bytes(20_000), b"\x89PNG\r\n\x1a\n" + bytes(20)
+    with dr.Session(tmp_path):
+        dr.frame({"p": [small, large], "i": [1, 2]}).prompt(Echo(), "{i}", into="said").collect()
+    session = held(tmp_path)
+    name = session.outputs()[0].name
+    near, far = (row[0] for row in page(session, name, {})["rows"])
+    assert near["picture"].startswith("data:image/png;base64,")
+    assert (far["n"], far["far"]) == (len(large), {"output": name, "row": 1, "column": "p"})
+    assert len(one(session, name, 1, "p")["picture"]) > len(large)
+    for row, column in ((2, "p"), (0, "said"), (0, "q")):
+        with pytest.raises(SettingError, match="there is no"):
+            one(session, name, row, column)
