@@ -303,3 +303,9 @@ def did_you_mean(name: str, possible: Sequence[str]) -> str:
     lower = {p.strip().lower(): p for p in possible}
     close = difflib.get_close_matches(name.strip().lower(), lower, n=1, cutoff=0.65)
     return f" Did you mean {lower[close[0]]!r}?" if close else ""
+
+
+def need_name(column: object, *, step: str) -> None:
+    """Raise SettingError where the name of a new column is not a text."""
+    if not isinstance(column, str):
+        raise SettingError(f"{step}: into={column!r} is not a name; give the new column's, e.g. into='summary'. (The type of an answer is schema=.)")

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
@@ -20,7 +20,7 @@ from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
-from dreamframe.plan.step import OnError, need_name
+from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep

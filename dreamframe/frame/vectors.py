@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, one_of
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, need_name, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.embedders.base import Embedder
@@ -15,7 +15,7 @@ from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.habits import described
 from dreamframe.models.vectors import cosine
 from dreamframe.plan.model_columns import VectorColumn, model_column
-from dreamframe.plan.step import OnError, need_name
+from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.embed import Embed, Similarity, need_string, need_vectors
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.retrieve import INDEXES, Retrieve, documents

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, SettingError, one_of
+from dreamframe.errors import ColumnNotFoundError, DreamframeError, DuplicateColumnError, need_name, one_of
 from dreamframe.identity.fingerprint import fingerprint, parts, reads_files
 from dreamframe.identity.whose_code import is_library
 from dreamframe.models.authority import Authority, lent, reached
@@ -288,12 +288,6 @@ def _identifying(kind: type[Step]) -> tuple[str, ...]:
 @cache
 def _staying(kind: type[Step]) -> frozenset[str]:
     return frozenset((*own_fields(kind), *kind.stays))
-
-
-def need_name(column: object, *, step: str) -> None:
-    """Raise SettingError where the name of a new column is not a text."""
-    if not isinstance(column, str):
-        raise SettingError(f"{step}: into={column!r} is not a name; give the new column's, e.g. into='summary'. (The type of an answer is schema=.)")
 
 
 def kept_columns(step: Step) -> dict[str, str]:

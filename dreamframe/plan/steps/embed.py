@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Self
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, ParseError, SchemaError, need_name
 from dreamframe.models import vectors
 from dreamframe.models.embedders.base import Embedder
 from dreamframe.models.embedders.names import need_embedder
 from dreamframe.models.request import Failure, Question, RowContext
 from dreamframe.plan.schemas import with_columns
-from dreamframe.plan.step import RowStep, Step, kept_columns, need_name, step
+from dreamframe.plan.step import RowStep, Step, kept_columns, step
 from dreamframe.prompts import templates as template
 
 TEXT = (pl.String, pl.Categorical, pl.Enum)
