@@ -10,6 +10,7 @@ from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.models.prices import Price
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
+from dreamframe.run.calls.queue import Watches
 from dreamframe.run.engines.base import Engine
 
 Mode = Literal["calls", "batch"]
@@ -46,6 +47,7 @@ class RunOptions:
     renew: frozenset[bytes] = frozenset()  # requests that are asked anew: their kept answers could not be read
     engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
     optimize: Optimize = True  # which rules may change the plan
+    spans: Watches | None = None  # of each request, when it leaves and when it is over
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -54,6 +54,7 @@ class StepStats:
     started: float = field(default_factory=time.monotonic)
     first_asked: float | None = None
     last_answered: float | None = None
+    ended: float | None = None  # when a training was over
 
     def count(self, completion: Completion, cost: float | None = 0.0) -> None:
         self.asked += 1
