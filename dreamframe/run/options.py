@@ -10,8 +10,8 @@ from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.models.prices import Price
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
-from dreamframe.run.calls.queue import Watches
 from dreamframe.run.engines.base import Engine
+from dreamframe.run.watches import Watches
 
 Mode = Literal["calls", "batch"]
 Retry = Literal["parse", "all"]

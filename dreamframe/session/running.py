@@ -133,7 +133,8 @@ class Running:
             try:
                 return loop.run(self.whole(steps, run, lambda: run.collect_all(steps)))
             except KeyboardInterrupt as exc:
-                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
+                where = "" if self.opening.folder is not None else " while this process lives, for the session has no folder"
+                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept{where}; running again asks for the rest.")
                 raise
 
     @contextmanager

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dreamframe.plan.estimate import money
 from dreamframe.redaction.visible import in_line, visible
 
 MOST_CHARS = 2_000  # of one text; `as_dict()` has all of it
@@ -115,17 +116,6 @@ def tokens(call: Told) -> str:
     cached = f" ({call['tokens_cached']:,} cached)" if call["tokens_cached"] else ""
     thought = f" ({call['tokens_reasoning']:,} thoughts)" if call["tokens_reasoning"] else ""
     return f"{call['tokens_in']:,} {'token' if call['tokens_in'] == 1 else 'tokens'} in{cached}, {call['tokens_out']:,} out{thought}"
-
-
-def money(dollars: float) -> str:
-    """US dollars with three significant digits.
-
-    >>> money(0.04214), money(12.5), money(0.0)
-    ('$0.0421', '$12.50', '$0')
-    """
-    if dollars == 0:
-        return "$0"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${float(f'{dollars:.3g}'):.10f}".rstrip("0")
 
 
 def content_text(content: Any) -> str:
