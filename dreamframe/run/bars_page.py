@@ -45,4 +45,5 @@ def _bar(one: Line) -> str:
         return ""
     done = min(1.0, one.done / one.total)
     kept = done * one.kept / max(1, one.kept + one.asked)
-    return f'<span class="bar"><i class="dim" style="width:{100 * kept:.1f}%"></i><i style="width:{100 * (done - kept):.1f}%"></i></span>'
+    asked = "" if one.asked or one.kept or not one.is_over else ' class="dim"'  # a filter that is through has asked nobody
+    return f'<span class="bar"><i class="dim" style="width:{100 * kept:.1f}%"></i><i{asked} style="width:{100 * (done - kept):.1f}%"></i></span>'
