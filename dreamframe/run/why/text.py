@@ -36,8 +36,8 @@ def summary(calls: list[Told]) -> str:
     """All calls in a line."""
     kept = [c for c in calls if c["is_kept"]]
     costs = [c["cost"] for c in kept]
-    price = "price unknown" if None in costs else money(sum(costs))
-    said = f"{len(kept):,} {'answer' if len(kept) == 1 else 'answers'} from the session, 0 calls now; made for {price}" if kept else "no answer of a model"
+    price = "price unknown" if None in costs else f"made for {money(sum(costs))}"
+    said = f"{len(kept):,} {'answer' if len(kept) == 1 else 'answers'} from the session, 0 calls now; {price}" if kept else "no answer of a model"
     return said + (f"; {len(calls) - len(kept):,} without a kept answer" if len(kept) < len(calls) else "")
 
 
