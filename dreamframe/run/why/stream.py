@@ -215,8 +215,7 @@ class Stream:
             own = BatchContext(self._looking, step, place, 0)
             offer_room(own.once("question", lambda step=step, own=own: step.question(own)), own)  # type: ignore[misc]
             prompts = own.once("prompt", lambda step=step: step.prompt).render(rows)  # type: ignore[misc]
-            numbers = pl.when(pl.col("asks").is_not_null()).then(step.n * pl.int_range(pl.len()).over("asks")).otherwise(0)
-            rows = rows.with_columns(pl.DataFrame({"asks": prompts}).select(numbers.cast(pl.UInt32)).to_series().alias(step.into))
+            rows = rows.with_columns(_numbers(prompts, step.n).alias(step.into))
         return rows
 
     async def _begin(self) -> None:
@@ -243,6 +242,13 @@ class Stream:
                 rows, places = one_by_one(step, rows)
                 at = at.gather(places) if places is not None else at
         return rows, at
+
+
+def _numbers(prompts: pl.Series, n: int) -> pl.Series:
+    """The number of the first of n samples that each prompt asks for; 0 where there is none. Most prompts are asked once, and need no group of their own."""
+    again = prompts.is_duplicated() & prompts.is_not_null()
+    counted = pl.DataFrame({"asks": prompts.filter(again)}).select((n * pl.int_range(pl.len(), dtype=pl.UInt32).over("asks")).cast(pl.UInt32)).to_series()
+    return pl.zeros(len(prompts), dtype=pl.UInt32, eager=True).scatter(again.arg_true(), counted)
 
 
 def _below(names: Mapping[str, str], steps: Sequence[Step]) -> dict[str, str]:
