@@ -90,7 +90,7 @@ class LookVerbs(Verbs):
         return self.step.schema.copy()
 
     def show_graph(self, *, format: Literal["dot", "svg"] = "dot", optimized: Optimize = False, cost: bool = False) -> str:
-        """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz. `optimized` and `cost` as of `explain`.
+        """The plan in Graphviz' DOT language; with `format="svg"`, as a picture that needs no Graphviz, which a notebook shows. Others as of `explain`.
 
         >>> dr.frame({"a": [1]}).show_graph().splitlines()[0]
         'digraph plan {'

@@ -30,12 +30,12 @@ def explained(step: Step, *, optimized: Optimize, rules: bool, cost: bool) -> Ex
     return page(looked_at(step, optimized, cost=cost), rules=rules and optimized is not False)
 
 
-def drawn(step: Step, format: Literal["dot", "svg"], *, optimized: Optimize, cost: bool) -> str:
+def drawn(step: Step, format: Literal["dot", "svg"], *, optimized: Optimize, cost: bool) -> Explained:
     """The plan as a picture: see `df.show_graph`."""
     one_of(format, ("dot", "svg"), "format", where="show_graph")
     looked = looked_at(step, optimized, cost=cost)
     draw = plan_svg if format == "svg" else plan_dot
-    return draw(looked.plans[0], note=looked.note)
+    return Explained(draw(looked.plans[0], note=looked.note), lambda: plan_svg(looked.plans[0], note=looked.note))  # a notebook shows the picture
 
 
 def frame_text(step: Step) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -168,16 +169,13 @@ def added(steps: Sequence[StepEstimate], *, notes: Sequence[str] = (), cost: Ran
 def money(dollars: float) -> str:
     """Three significant digits; never 0 for what is more.
 
-    >>> money(0.04213), money(12.345), money(1234.6), money(0)
-    ('$0.0421', '$12.3', '$1,235', '$0')
+    >>> money(0.04213), money(0.003), money(12.345), money(1234.6), money(0)
+    ('$0.0421', '$0.00300', '$12.3', '$1,235', '$0')
     """
-    if dollars == 0:
+    if dollars <= 0:
         return "$0"
-    if dollars >= 100:
-        return f"${dollars:,.0f}"
-    places = 2 if dollars >= 10 else 3
-    text = f"{dollars:.1f}" if places == 2 else f"{dollars:.2f}" if dollars >= 1 else f"{float(f'{dollars:.3g}'):.10f}".rstrip("0")
-    return f"${text}"
+    places = max(0, 2 - math.floor(math.log10(float(f"{dollars:.3g}"))))
+    return f"${dollars:,.{places}f}"
 
 
 def count(n: int) -> str:

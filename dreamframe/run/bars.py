@@ -88,7 +88,7 @@ def fitted(moment: Moment, width: int, height: int | None = None, *, end: str | 
     notes = [[Part(f"note: {one}", DIM)] for one in moment.notes[:MOST_NOTES]]
     if len(moment.notes) > MOST_NOTES:
         notes.append([Part(f"and {len(moment.notes) - MOST_NOTES} more notes", DIM)])
-    last = [Part(whole_of(moment) if end is None else end, "bold" if end is None else "")]
+    last = [Part(whole_of(moment) if end is None else end, "" if end is not None else WAITS if is_short(moment) else "bold")]
     room = None if height is None else max(1, height - 2)  # the head and the last line
     if room is not None and len(notes) > room - len(moment.lines):
         notes = notes[: max(0, room - len(moment.lines))]
@@ -109,14 +109,20 @@ def chosen(lines: Sequence[Line], room: int | None) -> tuple[list[Line], str]:
     return [lines[i] for i in sorted(here)], f"… and {len(out)} more: " + ", ".join(f"{n} {what}" for what, n in said.items() if n)
 
 
+def is_short(moment: Moment) -> bool:
+    """Whether the budget will not be enough, as far as one can tell."""
+    return moment.budget is not None and moment.cost_whole is not None and moment.cost_whole > moment.budget
+
+
 def whole_of(moment: Moment, *, is_over: bool = False) -> str:
     """The line below all others: time, money of the budget; of a run that goes on, what failed and the time to go."""
     said = [duration(moment.took_s)]
     if moment.cost is None:
         said.append("price unknown")
     elif moment.cost or moment.budget is not None:
-        whole = "" if is_over or moment.cost_whole is None or money(moment.cost_whole) == money(moment.cost) else f", ~{money(moment.cost_whole)} in all"
-        said.append(money(moment.cost) + ("" if moment.budget is None else f" of {money(moment.budget)}") + whole)
+        whole = "" if is_over or moment.cost_whole is None or money(moment.cost_whole) == money(moment.cost) else money(moment.cost_whole)
+        to_come = f", ~{whole} {'needed' if is_short(moment) else 'in all'}" if whole else ""
+        said.append(money(moment.cost) + ("" if moment.budget is None else f" of {money(moment.budget)} budget") + to_come)
     if is_over:
         return " · ".join(said)
     if n := sum(one.failed for one in moment.lines):

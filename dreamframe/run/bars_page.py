@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from dreamframe.plan.style import STYLE
-from dreamframe.run.bars import MOST_NOTES, columns, whole_of
+from dreamframe.run.bars import MOST_NOTES, columns, is_short, whole_of
 from dreamframe.run.board import Line, Moment
 
 CLASSES = {"dim": "dim", "cyan": "ask", "red": "bad", "yellow": "waits", "": ""}
@@ -19,7 +19,7 @@ BARS = """<style>
 .dreamframe .bar{display:inline-flex;width:96px;height:6px;background:var(--df-line);border-radius:3px;overflow:hidden;vertical-align:middle}
 .dreamframe .bar i{display:block;height:6px;background:var(--df-ask)}.dreamframe .bar i.dim{background:var(--df-dim)}
 .dreamframe .run .dim{color:var(--df-dim)}.dreamframe .run .ask{color:var(--df-ask)}.dreamframe .run .bad{color:var(--df-bad)}
-.dreamframe .run .waits{color:var(--df-waits)}
+.dreamframe .run .waits,.dreamframe .below.waits{color:var(--df-waits)}
 </style>"""
 
 
@@ -36,7 +36,8 @@ def page(moment: Moment, *, end: str | None = None) -> str:
     if len(moment.notes) > MOST_NOTES:
         notes.append(f"and {len(moment.notes) - MOST_NOTES} more notes")
     below = "".join(f"<div><small>{html.escape(one)}</small></div>" for one in notes)
-    return f'{STYLE}{BARS}<div class="dreamframe">{table}{below}<div class="below">{html.escape(whole_of(moment) if end is None else end)}</div></div>'
+    last = f'<div class="below{" waits" if end is None and is_short(moment) else ""}">{html.escape(whole_of(moment) if end is None else end)}</div>'
+    return f'{STYLE}{BARS}<div class="dreamframe">{table}{below}{last}</div>'
 
 
 def _bar(one: Line) -> str:
@@ -44,4 +45,5 @@ def _bar(one: Line) -> str:
         return ""
     done = min(1.0, one.done / one.total)
     kept = done * one.kept / max(1, one.kept + one.asked)
-    return f'<span class="bar"><i class="dim" style="width:{100 * kept:.1f}%"></i><i style="width:{100 * (done - kept):.1f}%"></i></span>'
+    asked = "" if one.asked or one.kept or not one.is_over else ' class="dim"'  # a filter that is through has asked nobody
+    return f'<span class="bar"><i class="dim" style="width:{100 * kept:.1f}%"></i><i{asked} style="width:{100 * (done - kept):.1f}%"></i></span>'

@@ -90,7 +90,7 @@ class Board:
         rest = None if total is None else max(0, total - done)
         cost = None if any(s.cost is None for s in verb) else sum(s.cost or 0.0 for s in verb)
         to_ask = 0.0 if rest is None else rest * (asked + cached) / max(1, done)  # none of the rest may be kept
-        unknown = rest is None and bool(cost)
+        unknown = (rest is None and bool(cost)) or (bool(main.model) and rest != 0 and not asked + cached)  # what nobody was asked so far may cost anything
         return Line(
             name=in_line(verb[0].label),
             model=in_line(main.model),

@@ -19,17 +19,17 @@ def raise_failures(step: Step, stages: Sequence[Stage]) -> None:
     failed = [f for stage in stages for f in stage.failed_rows()]
     missing = [f for f in failed if f.failure.error == OfflineError.__name__]
     if missing:
-        what = f"{_of(missing, step)}: offline, and {len(missing)} requests have no answer in the session"
+        what = f"{_of(missing, step)}: offline, and {len(missing):,} requests have no answer in the session"
         raise OfflineError(listing(what, missing, "Run once without offline=True: every answer that is there is kept"))
     unpaid = [f for f in failed if f.failure.error == BudgetExceededError.__name__]
     if unpaid:
-        what = f"{_of(unpaid, step)}: {len(unpaid)} rows were not asked"
+        what = f"{_of(unpaid, step)}: {len(unpaid):,} rows were not asked"
         raise BudgetExceededError(listing(what, unpaid, "Every answer is kept; with more budget, only these are asked"))
     raising = [f for stage in stages if getattr(stage.step, "on_error", "") == "raise" for f in stage.failed_rows()]
     if raising:
         total = _n_rows([stage for stage in stages if stage.failed])
         by_function = {stage.step.label for stage in stages if isinstance(stage.step, MapRows)}
-        what = f"{_of(raising, step)}: {len(raising)} of {total} rows failed"
+        what = f"{_of(raising, step)}: {len(raising):,} of {total:,} rows failed"
         then = f"Every other answer is kept. {_next(raising, by_function)}"
         raise RowsFailedError(listing(what, raising, then, by_function=by_function), [f.as_dict() for f in raising])
 
@@ -60,9 +60,9 @@ def _next(failed: Sequence[FailedRow], by_function: Collection[str]) -> str:
     n_read = sum(f.failure.error in UNREADABLE for f in failed)
     if not n_read:
         return "Running again asks only these"
-    others = f"asks about the {len(failed) - n_read} rows that have no answer, and " if n_read < len(failed) else ""
+    others = f"asks about the {len(failed) - n_read:,} rows that have no answer, and " if n_read < len(failed) else ""
     return (
-        f"Running again {others}finds the same answers to the {n_read} that were answered and cannot be read: "
+        f"Running again {others}finds the same answers to the {n_read:,} that were answered and cannot be read: "
         "df.retry() asks these anew, and another schema= or parse= may read them"
     )
 

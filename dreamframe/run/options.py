@@ -11,6 +11,7 @@ from dreamframe.models.prices import Price
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.engines.base import Engine
+from dreamframe.run.watches import Watches
 
 Mode = Literal["calls", "batch"]
 Retry = Literal["parse", "all"]
@@ -46,6 +47,7 @@ class RunOptions:
     renew: frozenset[bytes] = frozenset()  # requests that are asked anew: their kept answers could not be read
     engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
     optimize: Optimize = True  # which rules may change the plan
+    spans: Watches | None = None  # of each request, when it leaves and when it is over
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -20,6 +20,7 @@ from dreamframe.plan.steps.source import Scan
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.calls.journal_first import RunAsking
 from dreamframe.run.calls.spend import Spend
+from dreamframe.run.calls.traced import TracedAsking
 from dreamframe.run.failures import UNREADABLE, raise_failures
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stage import Stage
@@ -47,7 +48,8 @@ class RunState:
         self.scans: list[Scan] = []
         self.trained: dict[str, Artefact] = {}  # by key of the step that trains, as it was written and as it runs
         spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
-        self.asking = RunAsking(self.stores.answers, self.stats, spend=spend, options=self.options)
+        asking = RunAsking if self.options.spans is None else TracedAsking
+        self.asking = asking(self.stores.answers, self.stats, spend=spend, options=self.options)
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier

@@ -58,6 +58,7 @@ class StepStats:
     started: float = field(default_factory=time.monotonic)
     first_asked: float | None = None
     last_answered: float | None = None
+    ended: float | None = None  # when a training was over
 
     def learns(self, logged: Mapping[str, float]) -> None:
         """A training has logged a line. Of very many that nobody writes down, every other is forgotten."""

@@ -116,6 +116,7 @@ class Trainings:
         )
         began = time.time()
         summary = await self._engine.train(replace(step, trainer=trainer), job)
+        stats.ended = time.monotonic()
         made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
         return Path(models.commit(key, step.label, job.out, self._state.hides([step]).value(record)))

@@ -171,4 +171,4 @@ def _short(text: str | None, most: int = 60) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.6g}"
+    return "unknown" if value is None else f"{value:,.6g}"

@@ -27,6 +27,7 @@ from dreamframe.plan.json.read import plan_of
 from dreamframe.plan.json.write import plan_record
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Memo, ModelStep, Source, Step
+from dreamframe.plan.steps.ailing import said as said_of
 from dreamframe.plan.steps.source import KeptScan, Scan, Table
 from dreamframe.redaction.script_text import UnreadableScriptError, without_secrets_of_script
 from dreamframe.redaction.visible import visible
@@ -51,7 +52,7 @@ def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -
     try:
         _keep(stores, step, memo, keep_script=keep_script)
     except (DreamframeError, OSError, pl.exceptions.PolarsError) as exc:
-        said = f"the plan of {step.label} was not kept in the session ({type(exc).__name__}: {exc}); its rows and answers are"
+        said = f"the plan of {step.label} was not kept in the session ({type(exc).__name__}: {said_of(exc)}); its rows and answers are"
         warnings.warn(visible(plan_redactor([step]).text(said)), stacklevel=2)
 
 

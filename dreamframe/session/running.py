@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 from weakref import WeakKeyDictionary, ref
 
 import polars as pl
@@ -16,6 +17,7 @@ from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, Se
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.rules import chosen, optimise
+from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
@@ -28,10 +30,12 @@ from dreamframe.session.opening import Opening
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.events import Events
     from dreamframe.run.execute import Run
+    from dreamframe.run.spans import RunSpans
     from dreamframe.run.why.story import RowStory
     from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
+Telemetry = bool | Literal["content"]
 FAILURE_SCHEMA = {"step": pl.String, "row": pl.Int64, "column": pl.String, "error": pl.String, "message": pl.String}
 FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "answer": pl.String}
 
@@ -39,7 +43,9 @@ FAILURE_SCHEMA |= {"request": pl.String, "attempts": pl.Int64, "answer": pl.Stri
 class Running:
     """What the runs of a session share, and what they did."""
 
-    def __init__(self, session: active.ActiveSession, opening: Opening, options: RunOptions, *, progress: bool | None, keep_script: bool) -> None:
+    def __init__(
+        self, session: active.ActiveSession, opening: Opening, options: RunOptions, *, progress: bool | None, keep_script: bool, telemetry: Telemetry = False
+    ) -> None:
         self._session = ref(session)  # which holds this
         self.opening, self.options = opening, options
         self._progress, self._keep_script = progress, keep_script
@@ -47,12 +53,18 @@ class Running:
         self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
         self.stats: list[RunStats] = []  # in order
         self._hides = Redactor(())  # the secrets of the runs so far
+        self._spans: Callable[[], RunSpans] | None = None
+        if telemetry:
+            from dreamframe.run.spans import RunSpans
+
+            self._spans = partial(RunSpans, has_content=telemetry == "content")
 
     def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
         """A run that counts as one of the session's."""
         one_of(mode, get_args(Mode), "mode", where="collect")
         chosen(more.get("optimize", True))
-        run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, **more)
+        spans = None if self._spans is None else self._spans()
+        run = self.look(mode=mode, offline=self.options.offline if offline is None else offline, spans=spans, **more)
         self.stats.append(run.stats)
         return run
 
@@ -79,7 +91,8 @@ class Running:
 
         one_of(changes.get("mode", "calls"), get_args(Mode), "mode", where="estimate")
         chosen(changes.get("optimize", True))
-        options, stats = replace(self.options, refresh=names_to_refresh(steps, refresh), **changes), RunStats()
+        spans = self._spans() if probe and self._spans is not None else None
+        options, stats = replace(self.options, refresh=names_to_refresh(steps, refresh), spans=spans, **changes), RunStats()
         if probe and options.offline:
             raise OfflineError("estimate: probe= asks some rows, and offline=True allows no call; without probe= nothing is asked.")
         seen = list(self.stats)
@@ -87,7 +100,7 @@ class Running:
             self.stats.append(stats)  # they are paid for
         opening = self.opening if probe or self.opening.is_there else Opening(None)
         try:
-            with opening.held():
+            with opening.held(), _seen(options, steps, stats, plan_redactor(steps).text):
                 return loop.run(estimated(opening.stores, options, stats, steps, probe=probe, seen=seen, knows=self._hides))
         finally:
             if opening is not self.opening:
@@ -126,7 +139,8 @@ class Running:
             try:
                 return loop.run(self.whole(steps, run, lambda: run.collect_all(steps)))
             except KeyboardInterrupt as exc:
-                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept; running again asks for the rest.")
+                where = "" if self.opening.folder is not None else " while this process lives, for the session has no folder"
+                exc.add_note(f"dreamframe: {run.stats.calls:,} answers came back and are kept{where}; running again asks for the rest.")
                 raise
 
     @contextmanager
@@ -148,7 +162,8 @@ class Running:
         events = run.events(steps)
         try:
             async with events.as_they_happen():
-                return await work()
+                with _seen(run.options, steps, run.stats, lambda text: run.state.redactor.text(text)):  # noqa: PLW0108  it learns of secrets when the run begins
+                    return await work()
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
             harmless(exc)
             raise
@@ -207,6 +222,11 @@ class Running:
         with self.opening.held(), suppress(DreamframeError, OSError, pl.exceptions.PolarsError):
             return loop.run(replay.beside(failed, list(FAILURE_SCHEMA)))
         return pl.DataFrame()
+
+
+def _seen(options: RunOptions, steps: Sequence[Step], stats: RunStats, hides: Callable[[str], str]) -> AbstractContextManager[None]:
+    """What tells of a run as spans, where the session wants them."""
+    return nullcontext() if options.spans is None else options.spans.of_run([step.label for step in steps], stats, hides)
 
 
 class HasStep(Protocol):

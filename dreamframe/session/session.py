@@ -26,7 +26,7 @@ from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import failed_requests
 from dreamframe.session.reports import Reports
-from dreamframe.session.running import HasStep, Running, step_of
+from dreamframe.session.running import HasStep, Running, Telemetry, step_of
 from dreamframe.session.why import why
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
@@ -52,10 +52,17 @@ class Session(OnRecord, Reports):
     no more than so many are loaded at once, and steps whose models do not fit together run one after the other. With `keep_script=True` each plan that is
     kept from then on comes with the script or notebook that ran it, in `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
 
+    `telemetry=True` (pip install 'dreamframe[otel]') gives each run, each of its steps and each request a span of OpenTelemetry, by its conventions
+    `gen_ai.*`: models, sampling, tokens, ends and errors; with "content" also what is asked and answered. They go where the SDK of your program sends
+    them, below the span that is active when the run begins. Raises MissingExtraError where OpenTelemetry is not installed.
+
     >>> with dr.Session(None) as session:
     ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
     ...     session.usage()["calls"]
     1
+    >>> with dr.Session(None, telemetry=True):  # with the SDK of OpenTelemetry set up: three spans, of the run, the step and the call
+    ...     dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect().rows()
+    [('tea', 'tea')]
     """
 
     def __init__(
@@ -70,8 +77,11 @@ class Session(OnRecord, Reports):
         batch_rows: int = 128,
         max_models_in_memory: int | None = None,
         keep_script: bool = False,
+        telemetry: Telemetry = False,
     ) -> None:
         check_engine(engine)
+        if telemetry not in (False, True, "content"):
+            raise SettingError(f"Session: telemetry={telemetry!r}; give True for spans without texts, 'content' for texts too, or False.")
         if batch_rows < 1:
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
@@ -81,7 +91,7 @@ class Session(OnRecord, Reports):
             offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
         )
         self._opening = Opening(self.folder)
-        self._running = Running(self, self._opening, options, progress=progress, keep_script=keep_script)
+        self._running = Running(self, self._opening, options, progress=progress, keep_script=keep_script, telemetry=telemetry)
 
     # Life
 

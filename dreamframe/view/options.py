@@ -16,13 +16,15 @@ from dreamframe.view.rows import FORMATS
 MANIFEST = "session.json"
 
 
-def existing(folder: Path) -> Session:
-    """A session to look at. Raises SettingError where there is none, with those that are near."""
+def existing(folder: Path, *, by_option: bool = False) -> Session:
+    """A session to look at. Raises SettingError where there is none, with those that are near; `by_option`: the command takes the folder as an option."""
     if (folder / MANIFEST).exists():
         return Session.existing(folder)
     near = sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))[:3]
     here = ", ".join(repr(str(found.parent).removeprefix(f"{Path.cwd()}/")) for found in near)
     advice = f"There {'is one' if len(near) == 1 else 'are some'} in {here}." if near else "Name the folder of a session, such as ./output."
+    if by_option and near:
+        advice += f" Say which: --session {str(near[0].parent).removeprefix(f'{Path.cwd()}/')}"
     raise SettingError(f"there is no session in {str(folder)!r}. {advice}")
 
 

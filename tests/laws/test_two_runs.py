@@ -130,7 +130,7 @@ class Run:
         self.reserved.discard(request.key)
         self._told("retrying", request)
 
-    def released(self, request: Request) -> None:
+    def released(self, request: Request, error: CallError | None = None) -> None:
         self.reserved.discard(request.key)
         self._told("released", request)
 

@@ -26,7 +26,7 @@ class Recorder:
     def answered(self, request: Request, completion: Completion, *, paid: bool) -> None:
         self.completions[request.prompt] = completion
 
-    def released(self, request: Request) -> None:
+    def released(self, request: Request, error: CallError | None = None) -> None:
         """Nothing was reserved."""
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:

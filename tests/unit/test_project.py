@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
 EVERYWHERE = ("dreamframe", "tests", "examples", "benchmarks")
 HEAVY = ("torch", "transformers", "trl", "datasets", "huggingface_hub", "openai", "anthropic", "mistralai", "aiohttp", "httpx", "pandas", "numpy")
-HEAVY += ("pyarrow", "ray", "rich", "typer")
+HEAVY += ("pyarrow", "ray", "rich", "typer", "opentelemetry")
 ALLOWED = {
     ("dreamframe/identity/expressions.py", "cloudpickle"),  # its `dumps` is replaced while polars hands over functions: nothing is serialised
     ("tests/faults/test_hostile_folders.py", "pickle"),  # a bomb to lay into a session folder: nothing of ours may open it

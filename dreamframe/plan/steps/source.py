@@ -254,6 +254,10 @@ class KeptScan(Source):
     kept_key: str
     is_claimed: bool = False  # a text says that these are the rows of that key, and no session
 
+    @property
+    def label(self) -> str:
+        return self.name or "kept"
+
     def check(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{32}", self.kept_key):
             raise PlanError(f"{self.label}: {self.kept_key!r} is not the key of a step: 32 hexadecimal digits.")

@@ -328,7 +328,7 @@ class Asker:
     def _again(self, ticket: Ticket, error: TransientCallError) -> None:
         ticket.is_late = False
         if ticket.is_left_behind:
-            self._failed(ticket, error)  # nobody is there to hear of another try
+            self._failed(ticket, error, is_wanted=False)  # nobody is there to hear of another try
             return
         if error.stops_run:  # a certificate that is not trusted
             self._stop(error)
@@ -360,13 +360,13 @@ class Asker:
 
     # Endings
 
-    def _failed(self, ticket: Ticket, error: CallError) -> None:
+    def _failed(self, ticket: Ticket, error: CallError, *, is_wanted: bool = True) -> None:
         self._hides.error(error)  # before what it says is cut
         failure = Failure.of(error, request=ticket.request.prompt, attempts=ticket.attempts)
         if ticket.payer is not None:
             batch, position = ticket.payer
             try:
-                batch.run.released(batch.requests[position])
+                batch.run.released(batch.requests[position], error if is_wanted else None)
             except BaseException as exc:  # noqa: BLE001  a fault of the run: its rows hear of it
                 self._leave(ticket, batch.run, exc)
         for batch, position in self._queue.forget(ticket):

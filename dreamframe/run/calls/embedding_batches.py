@@ -224,9 +224,9 @@ class PackRun:
         self._ended(request)
         self.run.retrying(request, error, wait_s)
 
-    def released(self, request: Request) -> None:
+    def released(self, request: Request, error: CallError | None = None) -> None:
         self._ended(request)
-        self.run.released(request)
+        self.run.released(request, error)
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -195,7 +195,7 @@ class RunAsking:
     def _keep(self, key: bytes, c: Completion) -> None:
         self._answers.append(key, c.text, c.data, c.finish, c.n_in, c.n_out, c.n_cached, c.n_reasoning, c.model, c.kept_extra())
 
-    def released(self, request: Request) -> None:
+    def released(self, request: Request, error: CallError | None = None) -> None:  # noqa: ARG002
         self._spend.release(request)
 
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:  # noqa: ARG002

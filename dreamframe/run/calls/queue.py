@@ -29,8 +29,8 @@ class Asking(Protocol):
         """Called when a request will be tried again."""
         ...
 
-    def released(self, request: Request) -> None:
-        """Called when a request that was permitted has ended without an answer that it pays for."""
+    def released(self, request: Request, error: CallError | None = None) -> None:
+        """Called when a request that was permitted has ended without an answer that it pays for: by an error, or since nobody waits for it."""
         ...
 
 

@@ -65,6 +65,11 @@ class Looking:
         said = found.select(SAID)
         return Replies(said if question.form == "input" else as_read(said), failures, samples, keys)
 
+    def are_kept(self, keys: Sequence[bytes | None]) -> list[bool]:
+        """Whether each request has an answer."""
+        answers = self.state.stores.answers
+        return answers.lookup(answers.renewals.now(keys))["found"].to_list()
+
     def walks(self, place: int, n_in: int, n_out: int | None) -> None:
         """Nobody watches."""
 

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from dreamframe.plan.style import STYLE
 from dreamframe.redaction.visible import visible
 from dreamframe.run.why.text import content_text, facts, is_said, summary
 
 Told = Mapping[str, Any]
 FOLDED = 600  # characters of a text that is shown unfolded
-STYLE = """<style>
-.df-why{font-size:13px;line-height:1.45;max-width:60em}
+WHY = """<style>
+.dreamframe.df-why{font-size:13px;max-width:60em}
 .df-why h4{font-size:13px;margin:12px 0 4px}
-.df-why table{border-collapse:collapse;margin:4px 0;font-size:13px;line-height:1.45;color:inherit}
-.df-why td,.df-why th{text-align:left!important;vertical-align:top;padding:2px 12px 2px 0;border-bottom:1px solid #e3e7ec;font-weight:normal}
-.df-why th,.df-why .df-dim{color:#5f6b7a}
+.df-why table{border-collapse:collapse;margin:4px 0;font-size:13px;line-height:20px;color:inherit}
+.df-why td,.df-why th{text-align:left!important;vertical-align:top;padding:2px 12px 2px 0;border-bottom:1px solid var(--df-line);font-weight:normal}
+.df-why th,.df-why .df-dim{color:var(--df-dim)}
 .df-why pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;word-break:normal;background:none;padding:0;font-size:13px}
 .df-why tbody tr{background:none!important}
-.df-why .df-model{background:#eef4ff}
-.df-why .df-failed{color:#b3261e}
-.df-why summary{cursor:pointer}
-@media(prefers-color-scheme:dark){.df-why td,.df-why th{border-color:#2a3340}.df-why th,.df-why .df-dim{color:#8b98a9}
-.df-why .df-model{background:#16263d}.df-why .df-failed{color:#ff8a80}}
+.df-why .df-model{background:var(--df-model)}
+.df-why .df-failed{color:var(--df-bad)}
 </style>"""
 
 
@@ -34,8 +32,9 @@ def story_html(story: Told) -> str:
     more = f" <span class='df-dim'>the first of {others:,} that the condition finds</span>" if others > 1 else ""
     calls = [c for step in story["steps"] for row in step["rows"] for c in row["calls"]]
     steps = "".join(_step(number, step) for number, step in enumerate(story["steps"], 1))
-    whole = f"<h4>row {story['row']:,}{more}</h4>{_columns(story['values'])}{steps}<p class='df-dim'>{_text(summary(calls))}</p>"
-    return f"{STYLE}<div class='df-why'>{whole}</div>"
+    written = {name for step in story["steps"] for row in step["rows"] if row["calls"] for name in row["values"]}
+    whole = f"<h4>row {story['row']:,}{more}</h4>{_columns(story['values'], of_model=written)}{steps}<p class='df-dim'>{_text(summary(calls))}</p>"
+    return f"{STYLE}{WHY}<div class='dreamframe df-why'>{whole}</div>"
 
 
 def _step(number: int, step: Told) -> str:
@@ -49,7 +48,7 @@ def _row(step: Told, row: Told) -> str:
     if step["kind"] == "source":
         return f"<div class='df-dim'>row {row['row']:,}</div>{_columns(row['values'])}"
     failed = f"<div class='df-failed'>✗ failed: {_text(row['error'])}</div>" if row["error"] and not is_said(row) else ""
-    return "".join(map(_call, row["calls"])) + failed + ("" if row["error"] else _columns(row["values"], of_model=bool(row["calls"])))
+    return "".join(map(_call, row["calls"])) + failed + ("" if row["error"] else _columns(row["values"], of_model=row["values"] if row["calls"] else ()))
 
 
 def _call(call: Told) -> str:
@@ -73,9 +72,10 @@ def _answer(call: Told) -> str:
     return f"<div class='df-model'>{_folded(call['answer'] or '(nothing)')}</div>"
 
 
-def _columns(values: Told, *, of_model: bool = False) -> str:
-    mark = " class='df-model'" if of_model else ""
-    rows = "".join(f"<tr><th>{_text(str(name))}</th><td{mark}>{_folded(_written(value))}</td></tr>" for name, value in values.items())
+def _columns(values: Told, *, of_model: Collection[str] = ()) -> str:
+    """`of_model`: the columns that a model wrote."""
+    marks = {name: " class='df-model'" if name in of_model else "" for name in values}
+    rows = "".join(f"<tr><th>{_text(str(name))}</th><td{marks[name]}>{_folded(_written(value))}</td></tr>" for name, value in values.items())
     return f"<table>{rows}</table>" if rows else ""
 
 

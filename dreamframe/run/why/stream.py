@@ -8,13 +8,17 @@ from typing import NamedTuple
 
 import polars as pl
 
+from dreamframe.identity.fingerprint import answer_keys
 from dreamframe.models.request import Failure
 from dreamframe.plan.parents import carried, one_by_one
 from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.steps.ordinals import Ordinals
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.room import offer_room
 from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.why.calls import Looking
 from dreamframe.run.why.story import CallTold
+from dreamframe.run.why.thin import Thin, through
 
 BATCH = 4_096  # rows that are run again at once
 MOST_ALIKE = 256  # rows that may have become the row; of more, all rows are run again
@@ -32,9 +36,12 @@ class Passed(NamedTuple):
 class Stream:
     """Streamed steps over one another, lowest first, of which the lowest is a row step, and the rows that feed them."""
 
-    def __init__(self, steps: Sequence[Step], source: pl.DataFrame, looking: Looking, out: Callable[[], pl.DataFrame | None]) -> None:
-        """`out` gives all rows that leave the steps, or the first of them, where they are stored."""
+    def __init__(
+        self, steps: Sequence[Step], source: pl.DataFrame, looking: Looking, out: Callable[[], pl.DataFrame | None], *, is_whole: bool = False
+    ) -> None:
+        """`out`: all rows that leave the steps, or the first of them, where they are stored. `is_whole`: a run of the whole plan ended, and no row failed."""
         self.steps, self.source, self._looking, self._stored = steps, source, looking, out
+        self._is_whole = is_whole
         self._prompts: dict[int, pl.Series] = {}  # place → the prompt of each row that feeds the steps
         self._left: dict[int, int] = {}  # position in the source → among the rows that leave the steps
         self._all: tuple[pl.DataFrame, pl.Series] | None = None
@@ -56,6 +63,11 @@ class Stream:
     def _out(self) -> pl.DataFrame | None:
         return self._stored()
 
+    @cached_property
+    def thin(self) -> tuple[Thin, pl.Series] | None:
+        """All rows that leave the steps, without what was answered, and their positions in the source; None where answers decide which they are."""
+        return through(self.steps, self.source) if self._is_whole else None
+
     @property
     def is_one_to_one(self) -> bool:
         """Whether every row that enters leaves, in its place."""
@@ -66,7 +78,7 @@ class Stream:
         await self._begin()
         found = list(rows) if self.is_one_to_one else [at for row in rows if (at := await self._by_value(row)) is not None]
         if len(found) < len(rows):
-            entered = (await self.everything())[1]
+            entered = self.thin[1] if self.thin is not None else (await self.everything())[1]
             found = [int(entered[row]) for row in rows]
         self._left.update(zip(found, rows, strict=True))
         return found
@@ -75,6 +87,9 @@ class Stream:
         """All rows that leave the steps, and their positions in the source."""
         if self._all is None:
             await self._begin()
+            if all(isinstance(step, Ordinals) for step in self.steps):
+                self._all = self._numbered_at_once(), pl.int_range(self.source.height, dtype=pl.UInt32, eager=True)
+                return self._all
             made = [await self._batch(order, at) for order, at in enumerate(range(0, self.source.height, BATCH))]
             empty = pl.DataFrame(schema=self.steps[-1].schema), pl.Series([], dtype=pl.UInt32)
             self._all = (pl.concat([rows for rows, _ in made]), pl.concat([at for _, at in made])) if made else empty
@@ -92,7 +107,8 @@ class Stream:
         for place, step in enumerate(self.steps if upto is None else self.steps[: upto + 1]):
             if isinstance(step, RowStep):
                 if step.needs_order:
-                    firsts[place] = await self._first(place, at)
+                    is_first = self._is_whole and await self._is_alone(place, row)
+                    firsts[place] = 0 if is_first else await self._first(place, at)
                 own = BatchContext(lent, step, place, 0)
                 row = await step.run(row, own)
                 if own.failures:
@@ -157,6 +173,19 @@ class Stream:
             return None
         return out.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if step.prompt.columns else out.lazy()
 
+    async def _is_alone(self, place: int, row: pl.DataFrame) -> bool:
+        """Whether what a row asks was answered once: no other row of a run that ended well asks the same."""
+        step = self.steps[place]
+        if not isinstance(step, PromptStep) or step.prompt.models:
+            return False
+        own = BatchContext(self._looking, step, place, 0)
+        question = own.once("question", lambda: step.question(own))
+        offer_room(question, own)
+        prompt = own.once("prompt", lambda: step.prompt).render(row)
+        if prompt[0] is None or question.sampling.is_greedy:
+            return True
+        return self._looking.are_kept(answer_keys(question.key_prefix, pl.concat([prompt, prompt]), [0, step.n])) == [True, False]
+
     async def _first(self, place: int, at: int) -> int:
         """The number of the first sample that a row asks for: equal requests of the rows before it come first."""
         step = self.steps[place]
@@ -177,6 +206,17 @@ class Stream:
         return numbers[where * each] if each * len(entered) == len(numbers) and each and where < len(entered) and entered[where] == at else 0
 
     # All rows again
+
+    def _numbered_at_once(self) -> pl.DataFrame:
+        """All rows with the numbers of their samples: nothing is looked up for these."""
+        rows = self.source
+        for place, step in enumerate(self.steps):
+            assert isinstance(step, Ordinals)
+            own = BatchContext(self._looking, step, place, 0)
+            offer_room(own.once("question", lambda step=step, own=own: step.question(own)), own)  # type: ignore[misc]
+            prompts = own.once("prompt", lambda step=step: step.prompt).render(rows)  # type: ignore[misc]
+            rows = rows.with_columns(_numbers(prompts, step.n).alias(step.into))
+        return rows
 
     async def _begin(self) -> None:
         if not self._has_begun:
@@ -202,6 +242,13 @@ class Stream:
                 rows, places = one_by_one(step, rows)
                 at = at.gather(places) if places is not None else at
         return rows, at
+
+
+def _numbers(prompts: pl.Series, n: int) -> pl.Series:
+    """The number of the first of n samples that each prompt asks for; 0 where there is none. Most prompts are asked once, and need no group of their own."""
+    again = prompts.is_duplicated() & prompts.is_not_null()
+    counted = pl.DataFrame({"asks": prompts.filter(again)}).select((n * pl.int_range(pl.len(), dtype=pl.UInt32).over("asks")).cast(pl.UInt32)).to_series()
+    return pl.zeros(len(prompts), dtype=pl.UInt32, eager=True).scatter(again.arg_true(), counted)
 
 
 def _below(names: Mapping[str, str], steps: Sequence[Step]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dreamframe.plan.estimate import money
 from dreamframe.redaction.visible import in_line, visible
 
 MOST_CHARS = 2_000  # of one text; `as_dict()` has all of it
@@ -35,8 +36,8 @@ def summary(calls: list[Told]) -> str:
     """All calls in a line."""
     kept = [c for c in calls if c["is_kept"]]
     costs = [c["cost"] for c in kept]
-    price = "price unknown" if None in costs else money(sum(costs))
-    said = f"{len(kept):,} {'answer' if len(kept) == 1 else 'answers'} from the session, 0 calls now; made for {price}" if kept else "no answer of a model"
+    price = "price unknown" if None in costs else f"made for {money(sum(costs))}"
+    said = f"{len(kept):,} {'answer' if len(kept) == 1 else 'answers'} from the session, 0 calls now; {price}" if kept else "no answer of a model"
     return said + (f"; {len(calls) - len(kept):,} without a kept answer" if len(kept) < len(calls) else "")
 
 
@@ -115,17 +116,6 @@ def tokens(call: Told) -> str:
     cached = f" ({call['tokens_cached']:,} cached)" if call["tokens_cached"] else ""
     thought = f" ({call['tokens_reasoning']:,} thoughts)" if call["tokens_reasoning"] else ""
     return f"{call['tokens_in']:,} {'token' if call['tokens_in'] == 1 else 'tokens'} in{cached}, {call['tokens_out']:,} out{thought}"
-
-
-def money(dollars: float) -> str:
-    """US dollars with three significant digits.
-
-    >>> money(0.04214), money(12.5), money(0.0)
-    ('$0.0421', '$12.50', '$0')
-    """
-    if dollars == 0:
-        return "$0"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${float(f'{dollars:.3g}'):.10f}".rstrip("0")
 
 
 def content_text(content: Any) -> str:

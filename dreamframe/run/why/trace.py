@@ -29,6 +29,7 @@ from dreamframe.run.training import Trainings
 from dreamframe.run.why.calls import NOT_KEPT, Looking
 from dreamframe.run.why.story import CallTold, Kind, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
+from dreamframe.run.why.thin import Thin, deciding, over, whole
 from dreamframe.store.stores import Stores
 
 Found = Mapping[tuple[str, str], str]  # label of a step, and how a request begins → why it failed, as the session noted it
@@ -54,6 +55,8 @@ class Replay(Run):
         self._spend = Spend(purse=Purse(), prices=self.options.prices)
         self._made_tables: dict[int, pl.DataFrame] = {}
         self._streams: dict[int, tuple[Stream, Step] | None] = {}
+        self._thins: dict[int, Thin | None] = {}  # id of a step → its rows without what was answered, where these are known
+        self._is_whole = False  # whether a run of the whole plan has ended, and no row failed: else its rows are not stored
         self._firsts: dict[int, pl.DataFrame] = {}  # id of a step → its first rows, as the step above it has kept them
         self._told: dict[int, list[RowTold]] = {}  # id of a step as it was written
         self._counts: dict[int, int] = {}
@@ -67,6 +70,7 @@ class Replay(Run):
         """The stories of several rows."""
         async with self._running([self._written]):
             plan = self._as_run()
+            self._is_whole = self._stored(plan) is not None
             return [await self._one(plan, row) for row in rows]
 
     async def _one(self, plan: Step, row: int | pl.Expr) -> RowStory:
@@ -138,7 +142,8 @@ class Replay(Run):
                 self._firsts[id(read[0])] = kept
             wanted.setdefault(id(read[0]), set()).update(rows)
             return
-        tables = [await self._all_of(i) for i in read]
+        needed = {id(i): columns for i, columns in zip(node.inputs, deciding(node), strict=True)}
+        tables = [await self._enough_of(i, needed[id(i)]) for i in read]
         is_helper = id(node) in self._optimised.helpers
         for n, (below, table, places) in enumerate(zip(read, tables, parents(node, tables), strict=True)):
             if places is None:
@@ -170,6 +175,23 @@ class Replay(Run):
         if id(step) not in self._made_tables:
             self._made_tables[id(step)] = await self._made_again(step)
         return self._made_tables[id(step)]
+
+    async def _enough_of(self, step: Step, needed: frozenset[str] | None) -> pl.DataFrame:
+        """All rows of a step, as far as these columns are concerned (None: all). What models answered is looked up only where it is needed."""
+        if id(step) in self._made_tables or self._stored(step) is not None or (thin := await self._thin(step)) is None or not thin.knows(needed):
+            return await self._all_of(step)
+        return thin.rows
+
+    async def _thin(self, step: Step) -> Thin | None:
+        if id(step) not in self._thins:
+            self._thins[id(step)] = None
+            if isinstance(step, Source) or id(step) in self._made_tables or self._stored(step) is not None:
+                self._thins[id(step)] = whole(await self._all_of(step))
+            elif (stream := await self._stream(step)) is not None:
+                self._thins[id(step)] = None if stream[0].thin is None else stream[0].thin[0]
+            elif len(step.inputs) == 1 and (below := await self._thin(step.inputs[0])) is not None and (made := over(step, below)) is not None:
+                self._thins[id(step)] = made[0]
+        return self._thins[id(step)]
 
     async def _made_again(self, step: Step) -> pl.DataFrame:
         if isinstance(step, Source):
@@ -205,7 +227,7 @@ class Replay(Run):
                     await self._train_edges(one)
                     beside.append(tuple([await self._all_of(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
                 looking = Looking(self.state, self._spend, beside)
-                self._streams[id(step)] = Stream(steps, await self._all_of(below), looking, lambda: self._stored(step)), below
+                self._streams[id(step)] = Stream(steps, await self._all_of(below), looking, lambda: self._stored(step), is_whole=self._is_whole), below
         return self._streams[id(step)]
 
     # What is told

@@ -74,7 +74,7 @@ def show(
     On a terminal the first rows are a table; -o, --to or a pipe give all of them as data, as CSV where no format is named. Of a model it shows what is on
     record. --json prints a list of rows, each an object of its columns.
     """
-    with options.existing(session) as opened:
+    with options.existing(session, by_option=True) as opened:
         record = record_of(opened, name)
         if isinstance(record, ModelRecord) or (isinstance(record, PlanRecord) and record.kind == "model"):
             _put_record(record, is_json=json)
@@ -121,7 +121,7 @@ def explain(
 
     --json prints the record of the plan: name, key, label, kind, columns, explain, python, libraries, script, problem; with --cost also "estimate".
     """
-    with options.existing(session) as opened:
+    with options.existing(session, by_option=True) as opened:
         record = plan_of(opened, name)
         plan = opened.plan(record.name) if cost else None
         frame = plan if isinstance(plan, Frame) else None

@@ -72,7 +72,7 @@ def failures(
 
     --json prints a list of objects: run, step, row, column, error, message, request, attempts, text (what the model said).
     """
-    with options.existing(session) as opened:
+    with options.existing(session, by_option=True) as opened:
         runs = chosen(opened.runs(), run, is_all=all_)
     found = [{"run": one.name.removesuffix(".jsonl"), **failure} for one in runs for failure in one.failures]
     if json:

@@ -28,7 +28,7 @@ def why(
     Step by step the rows of the sources, each request as it was sent, the answer, who gave it, tokens, price and time. --json prints an object: row, found,
     values, steps (each with label, kind, describe, n_rows, rows, note); in the rows of a step "calls" has the requests.
     """
-    with options.existing(session) as opened:
+    with options.existing(session, by_option=True) as opened:
         record = plan_of(opened, name)
         plan = opened.plan(record.name)
         if not isinstance(plan, Frame):
@@ -43,12 +43,12 @@ def why(
 def row_of(words: str) -> int | pl.Expr:
     """A position, or the condition that `column=value` says. Raises SettingError for anything else.
 
-    >>> row_of("7"), str(row_of("id=7"))
+    >>> row_of("7"), str(row_of("id = 7"))
     (7, '[(col("id").strict_cast(String)) == ("7")]')
     """
     column, sign, value = words.partition("=")
     if sign:
-        return pl.col(column).cast(pl.String) == value
+        return pl.col(column.strip()).cast(pl.String) == value.strip()
     try:
         return int(words)
     except ValueError:

@@ -80,3 +80,9 @@ def test_looking_at_what_is_kept_runs_no_function_and_asks_nothing() -> None:
         assert "not looked up: the requests are many" in many.explain()
         assert asked.explain().splitlines()[0].endswith("2 of 5 kept, 3 to ask")
         assert llm.calls == n
+
+
+def test_a_notebook_shows_the_picture_of_either_language():
+    shown = dr.frame({"a": [1]}).show_graph()
+    assert shown.startswith("digraph")
+    assert shown._repr_html_().startswith("<svg")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamframe.run.bars import LEAST_NAME, chosen, columns, cut_all, fitted, wide
+from dreamframe.run.bars import LEAST_NAME, Part, chosen, columns, cut_all, fitted, wide
 from dreamframe.run.board import Board, Moment
 from dreamframe.run.options import Purse
 from dreamframe.run.stats import RunStats, StepStats
@@ -93,3 +93,11 @@ def test_of_a_run_that_is_over_no_time_to_go_is_shown():
     at = moment(3)
     assert "left" in "".join(p.text for p in fitted(at, 120)[0])
     assert "left" not in "".join(p.text for line in fitted(at, 120, end="stopped") for p in line)
+
+
+def test_a_budget_that_will_not_do_is_said_while_there_is_time():
+    def last(budget: float) -> Part:
+        return fitted(Moment((), 60.0, 1.0, 3.0, budget, 120.0), 80)[-1][0]
+
+    assert last(5.0) == Part("1 min · $1.00 of $5.00 budget, ~$3.00 in all · 2 min left", "bold")
+    assert last(2.0) == Part("1 min · $1.00 of $2.00 budget, ~$3.00 needed · 2 min left", "yellow")

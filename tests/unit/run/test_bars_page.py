@@ -71,3 +71,10 @@ def test_a_marimo_notebook_has_the_table_once_the_run_is_over(monkeypatch: pytes
             assert shown == [] or wanted is False
     assert len(shown) == 1
     assert "3 model calls, 1 row failed · 1 s" in shown[0]
+
+
+def test_a_step_that_asked_nobody_has_a_bar_of_its_own_colour():
+    steps = [StepStats("said", total=4, rows_in=4, asked=4, model="m"), StepStats("filter", total=4, rows_in=4, place=1)]
+    made = page(Board(RunStats(steps)).look(time.monotonic()), end="done")
+    assert made.count('<i class="dim" style="width:100.0%">') == 1  # the filter's
+    assert made.count('<i style="width:100.0%">') == 1

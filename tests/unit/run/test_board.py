@@ -101,3 +101,13 @@ def test_the_steps_inside_a_verb_are_one_line_under_its_name():
 def test_a_row_counts_by_the_part_of_its_verb_that_it_has_been_through():
     told = [StepStats("judge", name="judge", model="m", total=10, rows_in=10), StepStats("judge", name="judge", model="m", total=10, rows_in=5)]
     assert progress_of(told)[1:3] == (7, 10)
+
+
+def test_what_all_will_cost_is_not_known_before_each_step_has_asked():
+    first = StepStats("said", total=100, entered=50, requests=50, asked=50, cost=1.0, model="m", started=0.0)
+    second = StepStats("short", total=100, model="m", started=0.0, place=1)
+    board = Board(RunStats([first, second]))
+    assert board.look(1.0).cost_whole is None
+    second.entered = second.requests = second.asked = 25
+    second.cost = 1.0
+    assert board.look(2.0).cost_whole == 2.0 + 4.0

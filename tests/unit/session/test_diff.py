@@ -111,7 +111,7 @@ def test_cost_is_unknown_rather_than_wrong(tmp_path: Path) -> None:
     for event in (tmp_path / "after" / "runs").glob("*.jsonl"):
         event.write_text(event.read_text().replace('"cost": 0.0', '"cost": null'))
     assert after.diff(before).spent["cost"] == (0.0, None)
-    assert "cost 0 → ?" in repr(after.diff(before))
+    assert "cost 0 → unknown" in repr(after.diff(before))
 
 
 @pytest.mark.parametrize("plan_on_record", [None, "text", [], [{"key": 1}]], ids=repr)

@@ -249,3 +249,11 @@ def test_a_key_is_that_of_one_plan_under_whatever_labels(tmp_path: Path) -> None
         found = session.plan(first.key)
         assert isinstance(found, dr.Frame)
         assert found.collect(offline=True).equals(rows)
+
+
+def test_rows_of_files_that_a_session_kept_have_a_name_of_a_persons_own(tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("t\ntea\n")
+    with dr.Session(tmp_path / "out") as session:
+        dr.scan_csv(tmp_path / "rows.csv").prompt(dr.testing.Echo(), "{t}", into="said").collect()
+        story = str(session.plan("said").why(0))
+    assert "1. KEPT rows.csv [1 columns]\n" in story, "no word in brackets behind it"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+import dreamframe as dr
 from dreamframe.view.cli import COMMANDS, app, main
 from dreamframe.view.guard import FAILED, WRONG
 from tests.unit.view.running import dreamframe
@@ -69,6 +70,16 @@ def test_an_error_is_said_in_one_line_with_its_exit_code(
     assert told in said.err
     assert "Traceback" not in said.err
     assert said.err.rstrip().rpartition("\n")[2].startswith("Error: ")
+
+
+def test_a_command_that_takes_the_session_as_an_option_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DREAMFRAME_TRACEBACK")
+    with dr.Session("out"):
+        dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+    assert dreamframe("failures").err == "Error: there is no session in '.dreamframe'. There is one in 'out'. Say which: --session out\n"
+    assert dreamframe("failures", "--session", "out").out == "No failures.\n"
+    assert dreamframe("usage", "nowhere").err == "Error: there is no session in 'nowhere'. There is one in 'out'.\n"
 
 
 def test_python_m_dreamframe_starts_without_what_it_does_not_need():

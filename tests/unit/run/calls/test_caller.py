@@ -74,7 +74,7 @@ class Run:
     def retrying(self, request: Request, error: CallError, wait_s: float) -> None:
         self.retries.append(wait_s)
 
-    def released(self, request: Request) -> None:
+    def released(self, request: Request, error: CallError | None = None) -> None:
         """Nothing was reserved."""
 
 

@@ -1,0 +1,103 @@
+"""Rows with what is known of them without looking up what models answered: often enough to tell which rows a row was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from dreamframe.plan.parents import one_by_one
+from dreamframe.plan.step import PolarsStep, RowStep, Step
+from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, Limit, Sort, flat, reading
+from dreamframe.plan.steps.group import Dedup
+from dreamframe.plan.steps.relational import Pick
+
+
+class Thin(NamedTuple):
+    """All rows of a step, each with all columns; those that are not known are null."""
+
+    rows: pl.DataFrame
+    known: frozenset[str]
+
+    def knows(self, columns: frozenset[str] | None) -> bool:
+        return columns is not None and columns & frozenset(self.rows.columns) <= self.known
+
+
+def whole(rows: pl.DataFrame) -> Thin:
+    """Rows of which all is known."""
+    return Thin(rows, frozenset(rows.columns))
+
+
+def deciding(step: Step) -> list[frozenset[str] | None]:
+    """For each input the columns that `plan.parents` looks at; None: any."""
+    match step:
+        case Limit() | Concat():
+            return [frozenset()] * len(step.inputs)
+        case Aggregate():
+            return [reading([pl.col(key) if isinstance(key, str) else key for key in flat([step.args[0]])])]
+        case Filter() | Sort() | Pick() | Dedup():
+            return [step.reads()]
+        case Join() if step.how == "cross":
+            return [frozenset(), frozenset()]
+        case Join():
+            return [_keys(dict(step.options), side) for side in ("left_on", "right_on")]
+    if isinstance(step, PolarsStep) and step.rows == "same" and len(step.inputs) == 1:
+        return [frozenset()]
+    return [None] * len(step.inputs)
+
+
+def _keys(options: Mapping[str, object], side: str) -> frozenset[str] | None:
+    given = options.get("on") or options.get(side)
+    names = [given] if isinstance(given, str) else given
+    return frozenset(names) if isinstance(names, list | tuple) and names and all(isinstance(n, str) for n in names) else None
+
+
+def asked(step: RowStep, below: Thin) -> Thin | None:
+    """The rows of a step that asks, or runs a function, for each row of another; what it writes is not known."""
+    if step.rows != "same":
+        return None
+    return _known(step, below, below.rows)
+
+
+def over(step: Step, below: Thin) -> tuple[Thin, pl.Series] | None:
+    """The rows of a step over one input, and which row of the input each of them is; None where that takes more than is known."""
+    if len(step.inputs) != 1 or not below.knows(deciding(step)[0]):
+        return None
+    if isinstance(step, Pick):
+        places = pl.Series(list(step.positions(below.rows)), dtype=pl.UInt32)
+        return _known(step, below, below.rows[places]), places
+    if not isinstance(step, PolarsStep) or not (step.rows == "same" or isinstance(step, Filter | Sort | Limit)):
+        return None
+    try:
+        made, found = one_by_one(step, below.rows)
+    except pl.exceptions.PolarsError:  # nulls where it wants values
+        return None
+    if found is None:
+        return None
+    passed, reads = step.passes(), step.reads()
+    is_known = reads is not None and reads <= below.known
+    known = frozenset(c for c in made.columns if (passed[c] in below.known if c in passed else is_known))
+    return Thin(made, known), found
+
+
+def _known(step: Step, below: Thin, rows: pl.DataFrame) -> Thin:
+    passed = step.passes()
+    made = rows.select(pl.col(passed[c]).alias(c) if c in passed else pl.repeat(None, rows.height, dtype=dtype).alias(c) for c, dtype in step.schema.items())
+    return Thin(made, frozenset(c for c in made.columns if c in passed and passed[c] in below.known))
+
+
+def through(steps: Sequence[Step], source: pl.DataFrame) -> tuple[Thin, pl.Series] | None:
+    """The rows that leave streamed steps, and which row of the source each of them is."""
+    thin, at = whole(source), pl.int_range(source.height, dtype=pl.UInt32, eager=True)
+    for step in steps:
+        if isinstance(step, RowStep):
+            if (made := asked(step, thin)) is None:
+                return None
+            thin = made
+        else:
+            if (applied := over(step, thin)) is None:
+                return None
+            thin, places = applied
+            at = at.gather(places) if step.rows != "same" else at
+    return thin, at
