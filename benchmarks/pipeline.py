@@ -1,8 +1,8 @@
 """One prompt, and two in a row: how near a run comes to waiting for the server alone, and to both stages working at once.
 
-`python -m benchmarks.pipeline` prints JSON. The server answers each call in 200 ms; 256 calls may be in flight at each model. The ideal of one prompt, and of two
-with one model, is all calls at 256 at a time; of two with a model each, the longer stage and one more answer. Wall times hold on an idle machine only: the ratio says
-how much of the run was not waiting for the server.
+`python -m benchmarks.pipeline` prints JSON. The server answers each call in 200 ms; 256 calls may be in flight at each model. The ideal of one prompt is
+waves of 256 calls; of two with one model, all calls at 256 at a time; of two with a model each, the longer stage and one more answer. Wall times hold on
+an idle machine only: the ratio says how much of the run was not waiting for the server.
 """
 
 from __future__ import annotations
