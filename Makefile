@@ -44,8 +44,8 @@ lint: $(VENV)/.dev types  ## check style and types
 types: $(VENV)/.dev  ## check types alone
 	@$(PY) -m mypy
 
-bench: $(VENV)/.dev  ## measure dreamframe's own cost beside a bare aiohttp program's
-	@$(OFFLINE) $(PY) -m benchmarks.overhead $(ARGS)
+bench: $(VENV)/.dev  ## measure dreamframe's own cost, and print one table of floor, ours and ratio (ARGS="--only overhead" for some)
+	@$(OFFLINE) $(PY) -m benchmarks.table $(ARGS)
 
 clean:  ## remove .venv and caches; session folders stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

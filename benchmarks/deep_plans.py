@@ -2,13 +2,12 @@
 
     python -m benchmarks.deep_plans [steps]
 
-Prints one line of JSON: medians over rounds, in CPU seconds; `ratio` is collect of a plan that was built over build and collect in plain polars. Under
+Prints JSON: medians over rounds, in CPU seconds; `ratio` is collect of a plan that was built over build and collect in plain polars. Under
 `shapes`: the sum of building, keying, optimising and explaining each shape at so many steps, its parts, and how many times that ten times the steps take.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -18,8 +17,10 @@ from typing import Any
 import polars as pl
 
 import dreamframe as dr
+from benchmarks.figures import Figure, report
 
 ROUNDS = 5
+MOST_OVER_POLARS, MOST_AT_10X = 5, 15  # times
 ROWS = {"x": [1, 2]}
 VERBS: dict[str, Callable[[Any], Any]] = {
     "with_columns": lambda frame: frame.with_columns(x=pl.col("x") + 1),
@@ -116,7 +117,17 @@ def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
     verbs = {verb: measure(verb, n) for verb in VERBS}
     shapes = {shape: measure_shape(shape, n) for shape in SHAPES}
-    print(json.dumps({"benchmark": "deep_plans", "steps": n, "polars": pl.__version__, **verbs, "shapes": shapes}))
+    figures = [
+        Figure(f"{n:,} {verb} collected, CPU", made["collect"], "s", made["plain"], "polars", most=MOST_OVER_POLARS, median_ratio=made["ratio"])
+        for verb, made in verbs.items()
+    ]
+    figures += [Figure(f"{n:,} steps planned, {shape}, CPU", made["sum"], "s", most=n / 1_000) for shape, made in shapes.items()]
+    figures += [
+        Figure(f"{10 * n:,} steps planned over {n:,}, {shape}", made["times_at_10x"], "times", most=MOST_AT_10X)
+        for shape, made in shapes.items()
+        if "times_at_10x" in made
+    ]
+    sys.exit(not report("deep_plans", figures, steps=n, polars=pl.__version__, verbs=verbs, shapes=shapes))
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, report
 from benchmarks.servers import measure, server
 
 SIZES = (10_000, 100_000)
 MOST_WHOLE_S, MOST_ROWS_S, MOST_OPEN_S = 0.7, 2.5, 3.0
 MILLION = 1_000_000
-MOST_MILLION_S = {"whole": 1.0, "rows": 12.0}
+MOST_MILLION_S = {"whole": ("whole step", 1.0), "rows": ("row by row", 12.0)}
 MOST_IMPORT_S, MOST_PROCESS_S, ROUNDS, PROCESS_ROWS = 0.06, 0.4, 11, 3_000
 PROMPT = "Summarise ticket {i}: the printer on floor {floor} has stopped again, and nobody knows why it does so every week."
 
@@ -158,9 +159,11 @@ def main() -> None:
         return
     if given.process:
         made = processes()
-        holds = made["import_s"] <= MOST_IMPORT_S and made["warm_s"] <= MOST_PROCESS_S
-        print(json.dumps({**made, "most": {"import_s": MOST_IMPORT_S, "warm_s": MOST_PROCESS_S}, "holds": holds}, indent=1))
-        sys.exit(not holds)
+        figures = [
+            Figure("import beyond polars, CPU", made["import_s"], "s", most=MOST_IMPORT_S),
+            Figure(f"warm re-run of {PROCESS_ROWS:,} rows, a whole process, CPU", made["warm_s"], "s", most=MOST_PROCESS_S),
+        ]
+        sys.exit(not report("resume", figures, **made))
     found: dict[str, Any] = {}
     for n in SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -170,14 +173,19 @@ def main() -> None:
         measure("resume", "--measured", "open", folder, 1_000_000, "make")
         found["open 1,000,000 answers"] = measure("resume", "--measured", "open", folder, 1_000_000, "open")
     large = found[f"{SIZES[1]} rows"]
-    ratios = {f"{kind} over floor": large[f"{kind}, ours"] / max(large[f"{kind}, floor"], 0.01) for kind in ("whole", "rows")}
-    holds = large["whole, ours"] <= MOST_WHOLE_S and large["rows, ours"] <= MOST_ROWS_S and found["open 1,000,000 answers"]["cpu_s"] <= MOST_OPEN_S
+    warm = f"warm re-run of {SIZES[1]:,} rows, CPU"
+    figures = [
+        Figure(f"{warm}, whole step", large["whole, ours"], "s", most=MOST_WHOLE_S),
+        Figure(f"{warm}, row by row", large["rows, ours"], "s", most=MOST_ROWS_S),
+        Figure("opening 1,000,000 answers, CPU", found["open 1,000,000 answers"]["cpu_s"], "s", most=MOST_OPEN_S),
+    ]
+    found |= {f"{kind} over floor": large[f"{kind}, ours"] / max(large[f"{kind}, floor"], 0.01) for kind in ("whole", "rows")}
     if given.million:
         with tempfile.TemporaryDirectory() as folder:
             found["1,000,000 rows"] = million(Path(folder))
-        holds = holds and all(found["1,000,000 rows"][kind] <= most for kind, most in MOST_MILLION_S.items())
-    print(json.dumps({**found, **ratios, "holds": holds}, indent=1))
-    sys.exit(not holds)
+        for kind, (called, most) in MOST_MILLION_S.items():
+            figures.append(Figure(f"warm re-run of {MILLION:,} rows, CPU, {called}", found["1,000,000 rows"][kind], "s", most=most))
+    sys.exit(not report("resume", figures, **found))
 
 
 if __name__ == "__main__":

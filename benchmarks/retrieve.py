@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from benchmarks.figures import Figure, report
 from dreamframe.models.vectors import nearest, unit
 
 
@@ -30,7 +33,7 @@ def main() -> None:
     parser.add_argument("--docs", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("-k", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=11)
     given = parser.parse_args()
     random = np.random.default_rng(0)
     docs = unit(random.standard_normal((given.docs, given.dim), dtype=np.float32))
@@ -41,9 +44,10 @@ def main() -> None:
         hand.append(seconds(lambda: by_hand(queries, docs, given.k)))
     found = np.sort(nearest(queries, docs, given.k)[0], axis=1)
     agree = float((found == np.sort(by_hand(queries, docs, given.k), axis=1)).mean())
-    print(f"{given.queries} queries in {given.docs} x {given.dim}, k={given.k}, best of {given.rounds}")
-    print(f"by hand  {min(hand):.3f} s")
-    print(f"ours     {min(ours):.3f} s   {min(ours) / min(hand):.2f}x   (limit 1.2x; the same documents: {agree:.2%})")
+    name = f"{given.docs:,} x {given.dim} searched exactly, {given.queries:,} queries, k={given.k}"
+    ratio = statistics.median(mine / its for mine, its in zip(ours, hand, strict=True))
+    figure = Figure(name, statistics.median(ours), "s", statistics.median(hand), "numpy by hand", most=1.2, median_ratio=ratio)
+    sys.exit(not report("retrieve", [figure], same_documents=agree))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@
 
 FOLDER holds the benchmark's Reviews.csv and Movies.csv (https://github.com/SemBench/SemBench, files/movie/data/sf_2000); without it, reviews of the same
 shape are made. The oracle answers by the labels, so that calls and tokens are the measure; smollm2 is the embedded model of 135 M parameters, over a
-reduced set. Prints a table, then one line of JSON; ends with 1 where the oracle's rows are not right or more was asked than is allowed.
+reduced set. Prints a table, then JSON; ends with 1 where the oracle's rows are not right or more was asked than is allowed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dreamframe as dr
+from benchmarks.figures import Figure, report
 from benchmarks.movie_queries import QUERIES
 from benchmarks.movie_set import ROWS, MovieSet, made, oracle, read
 
@@ -85,9 +85,10 @@ def main() -> None:
     found = measured(data, given.model)
     print(table(found))
     source = "made" if given.data is None else "SemBench"
-    print(json.dumps({"benchmark": "sembench", "data": source, "reviews": data.reviews.height, "model": given.model, "queries": found}))
-    if given.model == "oracle" and not all(row["right"] and row["calls"] <= row["at_most"] for row in found):
-        sys.exit(1)
+    figures = [Figure(f"SemBench {row['query']}, {source} reviews", row["calls"], "calls", most=row["at_most"]) for row in found]
+    if given.model == "oracle":  # a small model is wrong at times, and is not held to it
+        figures.append(Figure("SemBench, queries answered right", sum(row["right"] for row in found), f"of {len(found)}", least=len(found)))
+    sys.exit(not report("sembench", figures, data=source, reviews=data.reviews.height, model=given.model, queries=found))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,9 @@ class Call:
         if self.path.endswith("/counters"):
             self.send(200, self.server.counters())
             return
+        if self.method == "GET" and self.path.endswith("/models"):
+            self.send(200, {"object": "list", "data": []})
+            return
         made = replies.maker(self.path)
         if made is None:
             self.send(404, replies.error(f"no such address: {self.path}"))
@@ -115,7 +118,7 @@ class Loopback:
         self.tls = tls
         self.calls: list[Call] = []
         self.port = 0
-        self.n_calls = self.n_connections = self.open_connections = self.in_flight = self.most_in_flight = 0
+        self.n_calls = self.n_posts = self.n_connections = self.open_connections = self.in_flight = self.most_in_flight = 0
         self.first_at = self.last_at = 0.0
         self.saw = threading.Event()  # set at every call
         self.statuses: dict[int, int] = {}
@@ -139,7 +142,9 @@ class Loopback:
     def counters(self) -> dict[str, Any]:
         return {
             "calls": self.n_calls,
+            "posts": self.n_posts,
             "connections": self.n_connections,
+            "in_flight": self.in_flight,
             "most_in_flight": self.most_in_flight,
             "span_s": self.last_at - self.first_at,
             "statuses": self.statuses,
@@ -180,6 +185,7 @@ class Loopback:
     def came(self, call: Call) -> None:
         """Treat one request."""
         self.n_calls += 1
+        self.n_posts += call.method == "POST"
         self.saw.set()
         self.last_at = call.at
         self.first_at = self.first_at or call.at
