@@ -17,6 +17,8 @@ from dreamframe.frame.output import OutputVerbs
 from dreamframe.models.habits import described
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.steps.ailing import said
+from dreamframe.run.pieces import handed
+from dreamframe.run.storing import Worth
 from dreamframe.store.whole_files import whole_file
 
 GROUP_BYTES = 64 << 20  # of the rows that go into a Parquet file together
@@ -128,8 +130,16 @@ class WriteVerbs(OutputVerbs):
         """Run and write a file that is there wholly or as it was before, whatever stops the writing."""
         check_written(method, path, self.schema, options, of=pl.DataFrame)
         self._confirmed(method, confirm, optimize=optimize)
+        if made is None and self._is_streamed(method, options):
+            _whole(path, options, lambda target: sunk(self.collect_batches(optimize=optimize), self.schema, f"sink{method[5:]}", target, options))
+            return
         rows = self.collect(optimize=optimize) if made is None else made(self.collect(optimize=optimize))
         _whole(path, options, lambda target: getattr(rows, method)(target, **options))
+
+    def _is_streamed(self, method: str, options: Mapping[str, Any]) -> bool:
+        """Whether rows may be written as they come: polars can, with these options, and no session keeps them, so that nobody wants them whole."""
+        sink = getattr(pl.LazyFrame, f"sink{method[5:]}", None)
+        return sink is not None and set(options) <= set(inspect.signature(sink).parameters) and not Worth().is_kept(self.step)
 
     def _sink(self, method: str, path: Target, options: dict[str, Any], optimize: Optimize, confirm: float | None) -> None:
         """As `_write`, of rows that come batch by batch."""
@@ -160,7 +170,7 @@ def sunk(batches: Iterator[pl.DataFrame], schema: pl.Schema, method: str, target
     def source(columns: list[str] | None, predicate: object, n_rows: object, size: object) -> Iterator[pl.DataFrame]:  # noqa: ARG001  polars calls it so
         try:
             for batch in batches:
-                yield batch if columns is None else batch.select(columns)
+                yield from handed(batch if columns is None else batch.select(columns))
         except GeneratorExit:
             raise
         except BaseException as exc:

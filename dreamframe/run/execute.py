@@ -8,6 +8,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 import polars as pl
@@ -23,12 +24,13 @@ from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import in_line
 from dreamframe.run import ready, same_rows
-from dreamframe.run.engines.base import Segment, batches_of, engine_of
+from dreamframe.run.engines.base import Feed, Segment, batches_of, engine_of
 from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
 from dreamframe.run.learnt import in_learnt_order, may_learn
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, Outputs, once
+from dreamframe.run.pieces import in_pieces
 from dreamframe.run.rounds import in_rounds
 from dreamframe.run.segment_context import SegmentContext
 from dreamframe.run.segment_run import SegmentRun, count
@@ -94,7 +96,7 @@ class Run:
                     async for batch in rows:
                         yield batch
             else:
-                for batch in batches_of(await self._lazy(plan), CHUNK):
+                for batch in batches_of(await self._feed(plan), CHUNK):
                     yield batch
             self.state.finish(step)
 
@@ -258,11 +260,9 @@ class Run:
             return None
         base = steps[0].inputs[0]
         stages = [self.state.stage(s) for s in steps]
-        source, *tables = await every(self._lazy(base), *(self._beside(s) for s in steps))
+        source, *tables = await every(self._feed(base), *(self._beside(s) for s in steps))
         if not self._segments.segment(base):  # else only rows that failed are missing: every other row goes on
             self.state.need_whole(base, needed_by=steps[0])
-        if isinstance(base, Table):
-            source = base.data
         stages[0].stats.total = self._outputs.height(base)
         for feeds, fed in itertools.pairwise(stages):
             fed.stats.fed_by = feeds.stats
@@ -270,6 +270,18 @@ class Run:
         window = max(4 * width, 4 * self.options.batch_rows) if self._fit(steps) and self.options.mode != "batch" else sys.maxsize
         segment = Segment(tuple(steps), width=width, batch_rows=self.options.batch_rows, window=window)
         return SegmentRun(segment, stages, source, lent=SegmentContext(self.state, stages, tables), engine=self._engine, state=self.state)
+
+    async def _feed(self, step: Step) -> Feed:
+        """The rows of a step for one who takes them in order and keeps none: in pieces, where a piece can be made without the rows before it."""
+        if isinstance(step, Table):
+            return step.data
+        chain = self._segments.query_of(step)
+        below = chain[0].inputs[0] if chain else step
+        is_cut = below.is_cut_anywhere if isinstance(below, Scan) else bool(chain)  # rows that are no file's are in memory
+        if not is_cut or len(chain) > PIECE or not all(s.is_streamed for s in chain):
+            return await self._lazy(step)
+        n_bytes = below.n_bytes() if isinstance(below, Scan) else 0
+        return in_pieces(await self._lazy(below), lambda rows: reduce(lambda query, s: s.apply(query), chain, rows), step.schema, n_bytes=n_bytes)
 
     def _rows(self, opened: SegmentRun) -> AsyncGenerator[pl.DataFrame, None]:
         """All rows that leave a segment, in input order."""

@@ -44,6 +44,12 @@ class Segments:
             steps.append(below)
         return steps[::-1]
 
+    def query_of(self, step: Step) -> list[PolarsStep]:
+        """As `query`, of any step: empty where no query has to run for its rows alone, since they are a source's, kept, or streamed."""
+        if not isinstance(step, PolarsStep) or self._state.worth.is_kept(step) or self._has_row_step(step) or self._outputs.find(step) is not None:
+            return []
+        return self.query(step)
+
     def is_made_once(self, step: Step, chain: Sequence[PolarsStep]) -> bool:
         """Whether several steps read the rows of a query that is more than a look at each row: in each reader's query it would run again, and where
         readers of readers are read twice, twice as often with every step."""

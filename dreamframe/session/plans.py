@@ -31,6 +31,7 @@ from dreamframe.plan.steps.ailing import said as said_of
 from dreamframe.plan.steps.source import KeptScan, Scan, Table
 from dreamframe.redaction.script_text import UnreadableScriptError, without_secrets_of_script
 from dreamframe.redaction.visible import visible
+from dreamframe.run.pieces import in_pieces
 from dreamframe.session.records import PlanRecord
 from dreamframe.session.records import plan_record as as_record
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from dreamframe.store.stores import Stores
 
 MOST_BYTES = 64 << 20  # of a source's rows that are kept beside the plan; larger ones are named alone
+MOST_UNFOLDED = 2 * MOST_BYTES  # of a file's rows, which a file may hold in much fewer bytes
+PIECE_ROWS = 4_096  # that are read at once
 
 
 def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -> None:
@@ -78,6 +81,19 @@ def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
     plans.keep(step.label, key, record)
 
 
+def _read(scan: Scan) -> pl.DataFrame | None:
+    """The rows of files; None where there are many more than the files have bytes, before all are in memory."""
+    rows = scan.lazy()
+    feed = in_pieces(rows, lambda piece: piece, scan.schema, n_bytes=scan.n_bytes()) if scan.is_cut_anywhere else rows
+    parts, n_bytes = [pl.DataFrame(schema=scan.schema)], 0.0
+    for batch in feed.collect_batches(chunk_size=PIECE_ROWS, maintain_order=True):
+        parts.append(batch)
+        n_bytes += batch.estimated_size()
+        if n_bytes > MOST_UNFOLDED:
+            return None
+    return pl.concat(parts)
+
+
 def _kept_script(plans: Plans, hides: Redactor) -> dict[str, str]:
     """The script's file, or why there is none."""
     try:
@@ -102,7 +118,9 @@ def _keep_rows(sources: Sources, source: Source, memo: Memo) -> Mapping[str, Any
     if n_bytes > MOST_BYTES:
         return {"left_out": n_bytes} if isinstance(source, Table) else None
     if not sources.has(label, key):
-        rows = source.lazy().collect()
+        rows = _read(source) if isinstance(source, Scan) else source.lazy().collect()
+        if rows is None:
+            return None
         if isinstance(source, Scan):
             source.check_unchanged(memo)
         sources.keep(label, key, rows, {"columns": rows.columns})

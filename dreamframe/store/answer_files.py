@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -13,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dreamframe.errors import StorageError
-from dreamframe.store.files import Files, Handle, storage_error
-from dreamframe.store.ipc import MESSAGE_ROWS
-from dreamframe.store.journal import HEADER, JournalScan, Row, framed, frames, header, scan
+from dreamframe.store.files import Files, Handle, storage, storage_error
+from dreamframe.store.journal import HEADER, JournalScan, Row, framed, header, in_frames, scan
 from dreamframe.store.layout import Layout, set_aside, warn
 from dreamframe.store.locks import Lock
 
@@ -44,6 +44,19 @@ class Written(NamedTuple):
     path: Path | None = None
     start: int = 0
     size: int = 0
+
+
+class JournalReader:
+    """Reads here and there in a journal of this process: through one descriptor, whatever the file grows to, which is closed when nobody reads there any
+    more. It is not mapped: what is read once would count as this process's memory."""
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self._path, self._held = path, contextlib.ExitStack()
+        self._read = self._held.enter_context(files.reading(path))
+
+    def __call__(self, offset: int, n_bytes: int) -> bytes:
+        with storage(self._path, "read"):
+            return self._read(offset, n_bytes)
 
 
 @dataclass
@@ -164,21 +177,19 @@ class JournalWriter:
         """Add rows. On an error, nothing of these rows counts as written."""
         handle = self._handle or self._open()
         rows = [*self._again, *rows]
-        made = frames(rows)
+        written, end = [], self._end
         try:
-            handle.write(b"".join(made))
+            for its_rows, frame in in_frames(rows):
+                handle.write(frame)
+                written.append(Written(its_rows, self._path, end + HEADER.size, len(frame) - HEADER.size))
+                end += len(frame)
         except StorageError:
             try:
                 handle.truncate(self._end)
             except StorageError:
-                self._abandon()  # the half frame stays, for the next reader to cut off
+                self._abandon()  # what was written of it stays, for the next reader to cut off
             raise
-        written = []
-        for i, frame in enumerate(made):
-            its_rows = rows[i * MESSAGE_ROWS : (i + 1) * MESSAGE_ROWS]
-            written.append(Written(its_rows, self._path, self._end + HEADER.size, len(frame) - HEADER.size))
-            self._end += len(frame)
-        self._again = []
+        self._end, self._again = end, []
         self._unsynced += rows
         return written
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from dreamframe.arrow import memory
-from dreamframe.store.journal import ANSWER_SCHEMA, decode
+from dreamframe.store.journal import ANSWER_SCHEMA, SMALL, decode_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,15 +59,27 @@ class DecodedBlock:
 
 
 class OnDisk:
-    """A frame of a journal, decoded whenever it is read: a long run keeps only the keys of its answers in memory."""
+    """Frames of a journal, decoded whenever they are read: a long run keeps the keys of its answers in memory, and where each frame lies."""
 
-    __slots__ = ("_mapped", "_offset", "_size", "n_rows")
+    __slots__ = ("_offsets", "_read", "_sizes", "_starts", "n_rows")
 
-    def __init__(self, mapped: memoryview, offset: int, size: int, n_rows: int) -> None:
-        self._mapped, self._offset, self._size, self.n_rows = mapped, offset, size, n_rows
+    def __init__(self, read: Callable[[int, int], bytes], frames: Sequence[tuple[int, int, int]]) -> None:
+        """`read` gives some bytes of the journal from an offset; a frame is (offset, bytes, rows)."""
+        self._read = read
+        self._offsets, self._sizes = array("Q", [offset for offset, _, _ in frames]), array("Q", [size for _, size, _ in frames])
+        self._starts = array("Q", itertools.accumulate((n for _, _, n in frames), initial=0))
+        self.n_rows = self._starts[-1]
 
     def take(self, rows: Sequence[int]) -> pl.DataFrame:
-        return DecodedBlock(decode(self._mapped[self._offset : self._offset + self._size])).take(rows)
+        chosen: dict[int, int] = {}  # frame → its first row among all that are decoded
+        n_decoded, places = 0, []
+        for row in rows:
+            no = bisect_right(self._starts, row) - 1
+            if no not in chosen:
+                chosen[no] = n_decoded
+                n_decoded += self._starts[no + 1] - self._starts[no]
+            places.append(chosen[no] + row - self._starts[no])
+        return DecodedBlock(decode_all([self._read(self._offsets[no], self._sizes[no]) for no in chosen])).take(places)
 
 
 Halves = tuple[int, int]  # the first and the last 8 bytes of a key
@@ -143,17 +157,26 @@ def merged(first: Generation, second: Generation) -> Generation:
 
 def generation_of(batches: Sequence[pa.RecordBatch]) -> Generation:
     """A generation of record batches, small ones put together."""
-    grouped = grouped_batches(batches)
-    keys = [keys_of(pl.Series(b.column(0))) for b in grouped]
-    return Generation([DecodedBlock(b) for b in grouped], pl.concat(keys) if keys else keys_of(pl.Series(dtype=pl.Binary)))
+    parts = [Generation([], keys_of(pl.Series(dtype=pl.Binary)))]
+    for batch in grouped_batches(batches):
+        parts.append(Generation([DecodedBlock(batch)], keys_of(pl.Series(batch.column(0)))))
+        while len(parts) > 1 and len(parts[-2]) <= len(parts[-1]):  # sorted at once, all keys would take three times their memory
+            parts[-2:] = [merged(*parts[-2:])]
+    while len(parts) > 1:
+        parts[-2:] = [merged(*parts[-2:])]
+    return parts[0]
 
 
 def grouped_batches(batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """The same rows in batches of at least GROUP_ROWS, where they were smaller."""
+    """The same rows in batches of at least GROUP_ROWS, where they were smaller; what has many bytes stays as it is, mapped, and is not copied."""
     out: list[pa.RecordBatch] = []
     waiting: list[pa.RecordBatch] = []
     n_rows = 0
     for batch in batches:
+        if batch.nbytes > SMALL:
+            out += [_joined(waiting), batch] if waiting else [batch]
+            waiting, n_rows = [], 0
+            continue
         waiting.append(batch)
         n_rows += batch.num_rows
         if n_rows >= GROUP_ROWS:

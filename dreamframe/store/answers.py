@@ -7,11 +7,12 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 
 from dreamframe.errors import StorageError
-from dreamframe.store.answer_files import JournalFolder, JournalWriter, Written
+from dreamframe.store.answer_files import JournalFolder, JournalReader, JournalWriter, Written
 from dreamframe.store.answer_index import (
     AnswerBlock,
     Generation,
@@ -29,15 +30,19 @@ from dreamframe.store.answer_index import (
 from dreamframe.store.claims import Claims
 from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
+from dreamframe.store.free_memory import give_back
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.renewals import Renewals
 
 GROUP_S = 0.02  # an answer is written at the latest this long after it came
 SYNC_S = 1.0  # and survives a power cut this long after that
+BEHIND_BYTES = 64 << 20  # of answers that wait for a slow disk: who asks waits too
+LOOKED_AT = 32  # of them, to tell how long they are
 REFRESH_S = 1.0  # how often a miss may look for what other processes have written
 RECENT_ROWS = 8_192  # answers kept as plain rows; then the older half moves into the index
 RECENT_BYTES = 64 << 20  # or so much of the journal, where answers are long
+GIVE_BACK_BYTES = 32 << 20  # of the journal: what they took before they were written is given back to the system
 SAID = ("text", "data", "finish")
 __all__ = ["ANSWER_SCHEMA", "SAID", "Answers"]
 
@@ -64,10 +69,13 @@ class Answers:
         self._recent: dict[bytes, Row] = {}
         self._pending: list[Row | _Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
+        self._readers: dict[Path, JournalReader] = {}  # of the files that they lie in
         self._generations: tuple[Generation, ...] = ()
         self._generations_lock, self._refresh_lock, self._drain_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
+        self._n_bytes = 0  # written since then
+        self._is_refused = False  # what waits, by the disk
         self._is_awake = self._must_rest = False
         self._next_refresh = self._next_sync = 0.0
         self.n_news = 0  # times that answers of others were found
@@ -170,6 +178,15 @@ class Answers:
         if self._writer is not None:
             with self._drain_lock:
                 self._writer.prepare()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many answers wait to be written that no more should be asked for now. Not where the disk refuses them: the next one says so."""
+        n = len(self._pending)
+        if n < LOOKED_AT or self._is_refused:
+            return False
+        some = self._pending[:: n // LOOKED_AT]
+        return n * sum(len(row[1] or "") for row in some if isinstance(row, tuple)) > BEHIND_BYTES * len(some)
 
     def renew(self, times: Mapping[bytes, int]) -> None:
         """Let the answer that each of these requests got when it was asked anew for the n-th time count from now on: it is kept. Raises StorageError if
@@ -304,7 +321,9 @@ class Answers:
         error: StorageError | None = None
         try:
             if rows:
-                self._frames += self._writer.write(rows) if self._writer is not None else [Written(rows)]
+                written = self._writer.write(rows) if self._writer is not None else [Written(rows)]
+                self._frames += written
+                self._n_bytes += sum(frame.size for frame in written)
             if self._claims is not None:
                 self._claims.release([row[0] for row in rows])
             rows = []
@@ -313,10 +332,13 @@ class Answers:
                 self._writer.sync()
         except StorageError as exc:
             error = exc
-        self._failed = error
+        self._failed, self._is_refused = error, error is not None
         self._pending[: len(taken)] = rows
         if sum(len(f.rows) for f in self._frames) >= RECENT_ROWS or sum(f.size for f in self._frames) >= RECENT_BYTES:
             self._index()
+        if self._n_bytes >= GIVE_BACK_BYTES:
+            self._n_bytes = 0
+            give_back()
         for ticket in tickets:
             ticket.error = error
             ticket.done.set()
@@ -335,15 +357,15 @@ class Answers:
             self._recent.pop(key, None)
 
     def _on_disk(self, frames: Sequence[Written]) -> list[AnswerBlock]:
-        """The frames in their mapped files; nothing if one of them is in memory only, or its file was taken away."""
+        """The frames in their files; nothing if one of them is in memory only, or its file was taken away."""
         ends = {frame.path: frame.start + frame.size for frame in frames}  # the last of each file
         try:
-            mapped = {path: self._files.map(path) for path in ends if path is not None}
+            if any(path is None or self._files.size(path) < end for path, end in ends.items()):
+                return []
+            self._readers = {path: self._readers.get(path) or JournalReader(self._files, path) for path in ends if path is not None}
         except StorageError:
             return []
-        if any(path is None or mapped[path].nbytes < end for path, end in ends.items()):
-            return []
-        return [OnDisk(mapped[frame.path], frame.start, frame.size, len(frame.rows)) for frame in frames if frame.path is not None]
+        return [OnDisk(read, [(f.start, f.size, len(f.rows)) for f in frames if f.path == path]) for path, read in self._readers.items()]
 
     def _add(self, newest: Generation) -> None:
         """Add a generation; those of like size are merged, so that there are few."""

@@ -13,15 +13,16 @@ import polars as pl
 
 from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import NAME, new_name
-from dreamframe.store.files import Files
-from dreamframe.store.journal import JournalScan, framed, header, n_frames, scan
+from dreamframe.store.files import Files, let_go
+from dreamframe.store.journal import JournalScan, framed, header, n_small, scan
 from dreamframe.store.layout import Layout, warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FRAME_ROWS = 65_536  # rows of a frame in a compacted file
-MANY_FRAMES = 5_000  # frames of journals that a session merges when it closes: some 700,000 answers a hundred at a time would have as many
+FRAME_ROWS = 65_536  # rows of a frame in a compacted file, at most
+FRAME_BYTES = 1 << 25
+MANY_FRAMES = 1_000  # small frames of journals that a session merges when it closes: some 100,000 answers a hundred at a time would have as many
 MANY_FILES = 16
 
 
@@ -32,11 +33,12 @@ class _Journal:
     name: str
     size: int
     found: JournalScan
+    data: memoryview
 
     @property
     def is_fragmented(self) -> bool:
         rows = sum(b.num_rows for b in self.found.batches)
-        return bool(len(self.found.batches) > math.ceil(rows / FRAME_ROWS))
+        return bool(self.found.n_small > math.ceil(rows / FRAME_ROWS))
 
 
 def compact(files: Files, layout: Layout, *, force: bool = False) -> int:
@@ -55,18 +57,18 @@ def compact(files: Files, layout: Layout, *, force: bool = False) -> int:
             return 0  # another session is at it, or nobody could tell whether a writer lives
         held.callback(lock.release)
         paths = [path for name in names if (path := _ended(files, layout, name, held)) is not None]
-        if not force and len(paths) < MANY_FILES and sum(_n_frames(files, path) for path in paths) < MANY_FRAMES:
+        if not force and len(paths) < MANY_FILES and sum(_n_small(files, path) for path in paths) < MANY_FRAMES:
             return 0  # told by the headers of their frames: nothing is read
-        ended = [_Journal(path.name, found.end, found) for path in paths if not ((found := scan(files.map(path))).bad or found.torn)]
+        ended = [_Journal(path.name, found.end, found, data) for path in paths if not ((found := scan(data := files.map(path))).bad or found.torn)]
         chosen = _chosen(ended, force=force)
         if chosen:
             _merge(files, layout, chosen)
         return len(chosen)
 
 
-def _n_frames(files: Files, path: Path) -> int:
+def _n_small(files: Files, path: Path) -> int:
     with files.reading(path) as read:
-        return n_frames(read)
+        return n_small(read)
 
 
 def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> Path | None:
@@ -84,8 +86,8 @@ def _ended(files: Files, layout: Layout, name: str, held: ExitStack) -> Path | N
 def _chosen(ended: list[_Journal], *, force: bool) -> list[_Journal]:
     """The journals to merge, oldest first: the fragmented ones, and large ones only when as much has come together beside them."""
     fragmented = [j for j in ended if j.is_fragmented]
-    n_frames = sum(len(j.found.batches) for j in fragmented)
-    if not force and n_frames < MANY_FRAMES and len(ended) < MANY_FILES:
+    n_small_frames = sum(j.found.n_small for j in fragmented)
+    if not force and n_small_frames < MANY_FRAMES and len(ended) < MANY_FILES:
         return []
     chosen = list(fragmented)
     rest = sorted((j for j in ended if j not in fragmented), key=lambda j: j.size)
@@ -109,6 +111,8 @@ def _merge(files: Files, layout: Layout, journals: list[_Journal]) -> None:
                 handle.write(header())
                 for batch in _large(batches):
                     handle.write(framed(batch.serialize()))
+                    for journal in journals:
+                        let_go(journal.data)
                 handle.sync()
             files.link(hidden, final)
         finally:
@@ -126,8 +130,13 @@ def _large(batches: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     is_first = pl.Series(table.column("key")).is_first_distinct()
     if not is_first.all():
         table = table.filter(is_first.to_arrow())
-    for start in range(0, table.num_rows, FRAME_ROWS):
-        yield table.slice(start, FRAME_ROWS).combine_chunks().to_batches()[0]
+    start = 0
+    while start < table.num_rows:
+        n_rows = FRAME_ROWS
+        while n_rows > 1 and table.slice(start, n_rows).nbytes > FRAME_BYTES:
+            n_rows //= 2
+        yield table.slice(start, n_rows).combine_chunks().to_batches()[0]
+        start += n_rows
 
 
 def compact_at_close(files: Files, layout: Layout) -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -54,6 +54,12 @@ def storage(path: Path, doing: str) -> Iterator[None]:
         raise
     except OSError as exc:
         raise storage_error(path, doing, exc.errno or errno.EIO) from exc
+
+
+def let_go(mapped: memoryview) -> None:
+    """Let the system take back the pages of a mapped file that were read, which count as this process's memory until then. They are read again if needed."""
+    if isinstance(mapped.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def storage_error(path: Path, doing: str, code: int) -> StorageError:
@@ -183,12 +189,13 @@ class Files:
         with storage(path, "write"):
             return AppendHandle(path, self._open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL))
 
-    def write_new(self, path: Path, data: bytes) -> bool:
-        """Write a whole file so that it is there wholly or not at all; False if another writer was first."""
+    def write_new(self, path: Path, data: bytes | Iterable[bytes | memoryview]) -> bool:
+        """Write a whole file, given at once or in parts, so that it is there wholly or not at all; False if another writer was first."""
         tmp = self.temporary(path)
         handle = self.append(tmp)
         try:
-            handle.write(data)
+            for part in (data,) if isinstance(data, bytes) else data:
+                handle.write(part)
             handle.sync()
             handle.close()
             return self.link(tmp, path)

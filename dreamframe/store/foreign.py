@@ -54,6 +54,17 @@ def _sizes(data: memoryview, body: memoryview) -> Iterator[int]:
             yield max(0, struct.unpack_from("<q", body, offset)[0])  # -1: this one is not compressed
 
 
+def is_plain_batch(payload: memoryview | bytes) -> bool:
+    """Whether a message, as it stands in a stream, is a record batch without compressed buffers."""
+    try:
+        start = 8 + _u32(memoryview(payload), 4)
+        data = memoryview(payload)[8:start]
+        kind = _field(data, _u32(data, 0), 1)
+        return kind is not None and data[kind] == RECORDS and not sum(_sizes(data, memoryview(payload)[start:]))
+    except (struct.error, IndexError):
+        return False
+
+
 def file_messages(data: memoryview) -> Iterator[pa.ipc.Message]:
     """The messages of an Arrow file that have rows or labels, as the index at its end names them. Raises CorruptFileError for an index that is damaged."""
     import pyarrow as pa

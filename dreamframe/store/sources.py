@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import xxhash
 from dreamframe.errors import CorruptFileError, StorageError, StoreError
 from dreamframe.store.files import Files
 from dreamframe.store.foreign import to_frame
-from dreamframe.store.ipc import damage, read_table, stream
+from dreamframe.store.ipc import END, Bytes, damage, messages, read_table
 from dreamframe.store.layout import Layout, entry_name, is_damaged, read_json, sealed, set_aside
 from dreamframe.store.records import SOURCE, checked
 
@@ -65,9 +66,15 @@ class Sources:
         """Keep rows under a key; the first writer wins."""
         self._files.mkdir(self._layout.sources)
         path = self._layout.sources / f"{entry_name(label, key)}.arrow"
-        data = stream(rows)
-        self._files.write_new(path, data)
-        self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": xxhash.xxh3_128_hexdigest(data)}))
+        checksum = xxhash.xxh3_128()
+
+        def parts() -> Iterator[Bytes]:
+            for part in itertools.chain(messages(rows), [END]):
+                checksum.update(part)
+                yield part
+
+        self._files.write_new(path, parts())
+        self._files.write_new(path.with_suffix(".json"), sealed({**record, "key": key, "rows": rows.height, "data_xxh3_128": checksum.hexdigest()}))
 
 
 def read_source(files: Files, path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:

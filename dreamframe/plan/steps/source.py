@@ -213,6 +213,15 @@ class Scan(Source):
             found = ailing(self.format, self.paths, self.files(), dict(self.options)) or f"{', '.join(self.paths)}: {said(exc)}"
             raise PlanError(f"scan_{self.format}: {found}") from harmless(exc)
 
+    @property
+    def is_cut_anywhere(self) -> bool:
+        """Whether any piece of the rows can be read without those before it."""
+        return self.format in ("parquet", "ipc")
+
+    def n_bytes(self) -> int:
+        """What the files have."""
+        return sum(Path(f).stat().st_size for f in self.files())
+
     def ailing(self) -> str:
         """What is wrong with a file, found by reading each whole; nothing if each can be read."""
         return ailing(self.format, self.paths, self.files(), dict(self.options), is_read=True)

@@ -83,6 +83,8 @@ class RunAsking:
         if missing:
             texts = prompts.gather(missing).to_list() if len(missing) < len(prompts) else prompts.to_list()
             requests = [Request(question, text, samples[i], key, stats) for (i, key), text in zip(asked, texts, strict=True)]
+            while self._answers.is_behind:
+                await asyncio.sleep(POLL_S)
             failed = self._missing_offline(requests) if self._options.offline else await self._ask_once(question, requests, stats, order, as_of)
             failures = {missing[i]: failure for i, failure in failed.items()}
             stats.lost += len(failures)

@@ -26,6 +26,30 @@ WIDE = pl.Series("id", [10**25, None], dtype=pl.Int128)
 
 
 @pytest.mark.parametrize("format", READERS)
+def test_rows_that_nobody_keeps_are_written_as_they_come(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ROWS.write_parquet(tmp_path / "rows.parquet")
+    df = dr.scan_parquet(tmp_path / "rows.parquet").with_columns(b=pl.col("a") + 1)
+    rows = df.collect()
+    monkeypatch.setattr(dr.Frame, "collect", lambda *_, **__: pytest.fail("all rows were made at once"))
+    getattr(df, f"write_{format}")(tmp_path / "out")
+    assert READERS[format](tmp_path / "out").equals(rows)
+
+
+def test_rows_that_a_session_keeps_are_kept_when_they_are_written(tmp_path: Path) -> None:
+    llm = dr.testing.Echo()
+    df = dr.frame(ROWS).prompt(llm, "{t}", into="said")
+    with dr.Session(tmp_path / "session") as session:
+        df.write_parquet(tmp_path / "rows.parquet")
+        assert len(session.steps()) == 1
+    assert pl.read_parquet(tmp_path / "rows.parquet")["said"].to_list() == ["x", None, "z"]
+
+
+def test_options_that_stream_nothing_are_heard(tmp_path: Path) -> None:
+    dr.frame(ROWS).write_parquet(tmp_path / "rows.parquet", use_pyarrow=True)
+    assert pq.ParquetFile(tmp_path / "rows.parquet").metadata.created_by.startswith("parquet-cpp-arrow")
+
+
+@pytest.mark.parametrize("format", READERS)
 @pytest.mark.parametrize("way", ["write", "sink"])
 def test_a_file_holds_the_rows(way: str, format: str, tmp_path: Path) -> None:
     write = getattr(dr.frame(ROWS), f"{way}_{format}")

@@ -144,6 +144,19 @@ def test_rows_beyond_the_limit_are_named_and_not_kept(tmp_path: Path, monkeypatc
             session.plan("said")
 
 
+@pytest.mark.parametrize(("most", "n_kept"), [(20_000, 0), (3_000_000, 1)])
+def test_rows_that_a_small_file_unfolds_to_are_kept_only_where_they_are_few(most: int, n_kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_plans, "MOST_UNFOLDED", most)
+    rows = pl.DataFrame({"t": ["x" * 1_000] * 2_000})
+    rows.write_parquet(tmp_path / "rows.parquet")
+    assert (tmp_path / "rows.parquet").stat().st_size < 20_000
+    with dr.Session(tmp_path / "session"):
+        dr.scan_parquet(tmp_path / "rows.parquet").head(2).prompt(Echo(), "Say {t}", into="said").collect()
+    found = list((tmp_path / "session").glob("sources/*.arrow"))
+    assert len(found) == n_kept
+    assert all(pl.read_ipc_stream(path).equals(rows) for path in found)
+
+
 def test_damage_is_seen_and_never_read(tmp_path: Path) -> None:
     with dr.Session(tmp_path):
         said().collect()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from dreamframe.store import answers as module
@@ -89,6 +92,63 @@ def test_few_bytes_stay_in_memory_where_answers_are_long(tmp_path: Path, monkeyp
         answers.flush()
         assert sum(len(row[1] or "") for row in answers._recent.values()) < 64_000 + 4_000
     assert texts(answers, [0, 150, 299]) == [f"{'x' * 1_000} {n}" for n in (0, 150, 299)]
+    answers.close()
+
+
+def test_a_run_holds_one_descriptor_of_its_journal_however_long_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RECENT_ROWS", 16)
+    answers = open_answers(tmp_path / "out")
+    held = []
+    for start in range(0, 600, 5):
+        give(answers, range(start, start + 5))
+        answers.flush()
+        held.append(len(os.listdir("/proc/self/fd")))
+    assert held[-1] == held[20]
+    (path,) = journals(tmp_path / "out")
+    path.unlink()  # by one who merges it
+    wanted = [500, 3, None, 4, 9_999, 501, 3]
+    assert texts(answers, wanted) == [f"answer {n}" if n is not None and n < 600 else None for n in wanted]
+    before = len(os.listdir("/proc/self/fd"))
+    answers.close()
+    del answers
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before - 2
+
+
+def test_freed_memory_goes_back_to_the_system_as_answers_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+    monkeypatch.setattr(module, "GIVE_BACK_BYTES", 20_000)
+    monkeypatch.setattr(module, "give_back", lambda: given.append(True))
+    answers = open_answers(tmp_path / "out")
+    for start in range(0, 100, 10):
+        give(answers, range(start, start + 10), said="x" * 1_000)
+        answers.flush()
+    answers.close()
+    assert 3 <= len(given) <= 6
+
+
+def test_answers_that_wait_for_the_disk_hold_up_who_asks_for_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BEHIND_BYTES", 100_000)
+    answers = open_answers(tmp_path / "out")
+    with answers._drain_lock:  # the disk is slow
+        give(answers, range(90), said="x" * 1_000)
+        assert not answers.is_behind
+        give(answers, range(90, 110), said="x" * 1_000)
+        assert answers.is_behind
+    answers.flush()
+    assert not answers.is_behind
+    answers.close()
+
+
+def test_long_answers_of_others_stay_on_disk(tmp_path: Path) -> None:
+    for start in (0, 100):
+        first = open_answers(tmp_path / "out")
+        give(first, range(start, start + 100), said="x" * 2_000)
+        first.close()
+    answers = open_answers(tmp_path / "out")
+    before = pa.total_allocated_bytes()
+    assert texts(answers, [150, 3]) == [f"{'x' * 2_000} {n}" for n in (150, 3)]
+    assert pa.total_allocated_bytes() - before < 50_000
     answers.close()
 
 

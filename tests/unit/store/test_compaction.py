@@ -197,3 +197,24 @@ def test_keys_are_the_same_bytes_after_a_compaction(tmp_path: Path) -> None:
     (path,) = journals(tmp_path)
     keys = [k for b in scan(path.read_bytes()).batches for k in b.column("key").to_pylist()]
     assert keys == [key_of(n) for n in range(10)]
+
+
+def test_large_frames_are_no_reason_to_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "MANY_FRAMES", 3)
+    answers = open_answers(tmp_path)
+    for start in range(0, 40, 8):
+        give(answers, range(start, start + 8), said="x" * 10_000)
+        answers.flush()
+    answers.close()
+    (path,) = journals(tmp_path)
+    assert frames(path) == [8] * 5
+
+
+def test_frames_have_no_more_bytes_than_are_held_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "FRAME_BYTES", 40_000)
+    session(tmp_path, range(100), said="x" * 1_000)
+    assert forced(tmp_path) == 1
+    (path,) = journals(tmp_path)
+    assert sum(frames(path)) == 100
+    assert 2 <= len(frames(path)) <= 8
+    assert found(tmp_path, range(100)) == [f"{'x' * 1_000} {n}" for n in range(100)]

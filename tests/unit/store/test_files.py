@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import inspect
+import mmap
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dreamframe.errors import StorageError
-from dreamframe.store.files import NEEDS, Files, storage_error
+from dreamframe.store.files import NEEDS, Files, let_go, storage_error
 
 
 @pytest.fixture
@@ -201,3 +202,21 @@ def test_folders_one_in_another_are_removed_however_deep(tmp_path: Path) -> None
     finally:
         sys.setrecursionlimit(limit)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="this system is not told")
+def test_what_was_read_of_a_mapped_file_is_let_go_and_can_be_read_again(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.write(b"first")
+        file.truncate(40_000_000)
+    mapped = Files(tmp_path).map(tmp_path / "large")
+
+    def of_files() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE
+
+    assert not any(mapped[5::4096])
+    before = of_files()
+    let_go(mapped)
+    assert of_files() <= before - 35_000_000
+    assert bytes(mapped[:5]) == b"first"
+    let_go(memoryview(b"no file"))

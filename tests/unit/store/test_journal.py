@@ -14,7 +14,7 @@ from dreamframe.store.answer_files import file_bytes
 from dreamframe.store.compaction import compact
 from dreamframe.store.files import Files
 from dreamframe.store.ipc import MESSAGE_ROWS
-from dreamframe.store.journal import FILE_MAGIC, FRAME_MAGIC, HEADER, batch_of, decode, framed, frames, header, scan
+from dreamframe.store.journal import FILE_MAGIC, FRAME_MAGIC, HEADER, batch_of, decode, framed, frames, header, in_frames, n_small, scan
 from dreamframe.store.layout import FORMAT, open_folder, sealed
 from tests.storing import give, journals, key_of, open_answers, texts, warned
 
@@ -243,3 +243,47 @@ def test_other_files_in_the_folder_are_not_read(tmp_path: Path, name: str) -> No
         assert len(answers) == 0
         answers.close()
     assert said == []
+
+
+def many(n: int) -> list[pa.Buffer]:
+    return [batch(k).serialize() for k in range(n)]
+
+
+def test_many_small_frames_are_read_together() -> None:
+    found = scan(header() + b"".join(map(framed, many(200))))
+    assert len(found.batches) == 1
+    assert rows_of(header() + b"".join(map(framed, many(200)))) == [f"answer {n}" for n in range(200)]
+    assert (found.n_small, found.bad, found.torn) == (200, [], 0)
+
+
+@pytest.mark.parametrize("change", ["checksum", "offsets", "utf8", "not a batch", *KEYS])
+def test_one_damaged_frame_among_many_costs_its_own_rows(change: str) -> None:
+    made = [framed(message) for message in many(200)]
+    at = sum(map(len, [header(), *made[:150]]))
+    made[150] = made[150][:-5] + b"?" + made[150][-4:] if change == "checksum" else framed(crafted(change))
+    data = header() + b"".join(made)
+    assert rows_of(data) == [f"answer {n}" for n in range(200) if n != 150]
+    assert [problem.split(": ")[0] for problem in scan(data).bad] == [f"bytes {at} to {at + len(made[150])}"]
+
+
+def test_many_small_frames_of_format_1_are_read_together() -> None:
+    told = framed(former(batch(1)).schema.serialize())
+    data = FILE_MAGIC + told + b"".join(framed(former(batch(n)).serialize()) for n in range(100))
+    assert rows_of(data) == [f"answer {n}" for n in range(100)]
+    assert len(scan(data).batches) == 1
+
+
+def test_rows_are_cut_into_frames_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dreamframe.store.journal.FRAME_BYTES", 5_000)
+    rows: list[Any] = [(key_of(n), "x" * 1_000, None, "stop", 1, 1, 0, 0, "m", None, 0) for n in range(12)]
+    made = list(in_frames(rows))
+    assert [len(part) for part, _ in made] == [5, 5, 2]
+    assert [row for part, _ in made for row in part] == rows
+    assert [b.num_rows for b in scan(header() + b"".join(frame for _, frame in made)).batches] == [5, 5, 2]
+
+
+def test_small_frames_are_counted_by_what_headers_say() -> None:
+    long = batch_of([(key_of(1), "x" * 100_000, None, "stop", 1, 1, 0, 0, "m", None, 0)]).to_arrow().to_batches()[0]
+    data = file_bytes([*THREE, long])
+    assert n_small(lambda at, n: data[at : at + n]) == 1 + 3  # the first tells the columns
+    assert scan(data).n_small == 3

@@ -51,7 +51,9 @@ KILLED = """
 import os, signal, sys
 import polars as pl, dreamframe as dr
 
-whole = getattr(pl.DataFrame, sys.argv[1])
+sink = sys.argv[1].replace("write", "sink")  # which writes rows that no session keeps
+owner, name = (pl.LazyFrame, sink) if hasattr(pl.LazyFrame, sink) else (pl.DataFrame, sys.argv[1])
+whole = getattr(owner, name)
 
 def half(self, path, **options):
     if not isinstance(path, (str, os.PathLike)):
@@ -60,7 +62,7 @@ def half(self, path, **options):
         file.write("half of the ro")
     os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(pl.DataFrame, sys.argv[1], half)
+setattr(owner, name, half)
 with dr.Session(None):
     getattr(dr.frame({"t": ["rows"]}), sys.argv[1])(sys.argv[2])
 """
