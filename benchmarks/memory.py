@@ -20,6 +20,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure, report
 from benchmarks.servers import measure
 
 SIZES = (50_000, 1_000_000)
@@ -188,26 +189,31 @@ def main() -> None:
         print(json.dumps(again(*given.again)))
         return
     found = {taker: side_by_side(FEWER, taker) for taker in TAKERS}
-    holds = {taker: made["bytes_per_row"] <= MOST_BYTES_PER_ROW for taker, made in found.items()}
+    few, many = (f"{n:,}" for n in FEWER)
+    figures = [Figure(f"memory a row more, {few} → {many} rows, {taker}", made["bytes_per_row"], "B", most=MOST_BYTES_PER_ROW) for taker, made in found.items()]
     found["answers of 100 kB"] = side_by_side(LONG, "sink_parquet", answer_bytes=LONG_BYTES)
-    holds["answers of 100 kB"] = found["answers of 100 kB"]["more_mb"] <= MOST_LONG_MB
+    name = f"memory more, {LONG[0]:,} → {LONG[1]:,} rows, answers of 100 kB"
+    figures.append(Figure(name, found["answers of 100 kB"]["more_mb"], "MB", most=MOST_LONG_MB))
     found["long rows of a file"] = side_by_side(FEWER, "sink_parquet", row_bytes=ROW_BYTES)
     found["written, not kept"] = side_by_side(FEWER, "write_parquet", row_bytes=ROW_BYTES)
-    holds |= {kind: found[kind]["more_mb"] <= MOST_ROW_MB for kind in ("long rows of a file", "written, not kept")}
+    for kind in ("long rows of a file", "written, not kept"):
+        figures.append(Figure(f"memory more, {few} → {many} rows of 2 kB, {kind}", found[kind]["more_mb"], "MB", most=MOST_ROW_MB))
     found["a second run"] = compared(*map(second_run, FEWER))
-    holds["a second run"] = found["a second run"]["bytes_per_row"] <= MOST_BYTES_PER_ROW
-    holds["rows in flight"] = found["collect_batches"]["large"]["most_rows_in_flight"] <= MOST_IN_FLIGHT
-    holds["descriptors"] = len({made[size]["descriptors"] for made in (found["sink_parquet"],) for size in ("small", "large")}) == 1
+    figures.append(Figure(f"memory a row more, {few} → {many} rows, a second run", found["a second run"]["bytes_per_row"], "B", most=MOST_BYTES_PER_ROW))
+    figures.append(Figure("most rows in flight", found["collect_batches"]["large"]["most_rows_in_flight"], "rows", most=MOST_IN_FLIGHT))
+    small, large = (found["sink_parquet"][size]["descriptors"] for size in ("small", "large"))
+    figures.append(Figure(f"descriptors more, {few} → {many} rows", large - small, "files", most=0))
     found["20 runs"] = left = measure("memory", "--again", 500, 20)
     early, late = left["early"], left["late"]
-    holds["20 runs"] = all(late[kind] <= early[kind] for kind in ("threads", "descriptors")) and late["rss_mb"] <= early["rss_mb"] + MOST_LEFT_MB
+    figures += [Figure(f"{kind} left by 20 runs", late[kind] - early[kind], kind, most=0) for kind in ("threads", "descriptors")]
+    figures.append(Figure("memory left by 20 runs", late["rss_mb"] - early["rss_mb"], "MB", most=MOST_LEFT_MB))
     if not given.quick:
+        few, many = (f"{n:,}" for n in SIZES)
         found["1,000,000 rows"] = side_by_side(SIZES, "sink_parquet")
-        holds["1,000,000 rows"] = found["1,000,000 rows"]["more_mb"] <= MOST_MB
-        found["a second run of 1,000,000"] = compared(*map(second_run, SIZES))
-        holds["a second run of 1,000,000"] = found["a second run of 1,000,000"]["bytes_per_row"] <= MOST_WARM_BYTES_PER_ROW
-    print(json.dumps({**found, "holds": holds}, indent=1))
-    sys.exit(not all(holds.values()))
+        figures.append(Figure(f"memory more, {few} → {many} rows, sink_parquet", found["1,000,000 rows"]["more_mb"], "MB", most=MOST_MB))
+        found["a second run of 1,000,000"] = second = compared(*map(second_run, SIZES))
+        figures.append(Figure(f"memory a row more, {few} → {many} rows, a second run", second["bytes_per_row"], "B", most=MOST_WARM_BYTES_PER_ROW))
+    sys.exit(not report("memory", figures, found=found))
 
 
 if __name__ == "__main__":
