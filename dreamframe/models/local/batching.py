@@ -1,4 +1,4 @@
-"""Requests in flight: sorted by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
+"""Requests in flight: sorted by what they share and by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from dreamframe.errors import CallError, PermanentCallError
+from dreamframe.models.local.prefixes import by_family
 
 T = TypeVar("T")  # a prepared request
 R = TypeVar("R")  # its answer
@@ -20,10 +21,10 @@ GATHER_S = 0.004  # how long the first request of an idle batcher waits for comp
 class Job(Generic[T, R]):
     """One request that waits."""
 
-    __slots__ = ("answer", "item", "length", "number")
+    __slots__ = ("answer", "begins", "item", "length", "number")
 
-    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R]) -> None:
-        self.item, self.length, self.number, self.answer = item, length, number, answer
+    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R], begins: list[int]) -> None:
+        self.item, self.length, self.number, self.answer, self.begins = item, length, number, answer, begins
 
     @property
     def is_wanted(self) -> bool:
@@ -31,7 +32,7 @@ class Job(Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """Answers requests in batches of similar length.
+    """Answers requests in batches of similar length, those together that begin alike.
 
     `work` answers a batch and runs on the batcher's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
     costs n times the longest one's length; batches cost at most `budget`. When `work` runs out of memory, the budget becomes half of what the batch
@@ -62,10 +63,13 @@ class Batcher(Generic[T, R]):
         self._driver: asyncio.Task[None] | None = None
         self.closing = threading.Event()
 
-    async def submit(self, item: T, length: int) -> R:
-        """The answer to one request. Raises the CallError that it met. A cancelled request leaves the line."""
+    async def submit(self, item: T, length: int, *, begins: list[int] | None = None) -> R:
+        """The answer to one request. `begins` holds the tokens that it reads, for work that reads once what is shared.
+
+        Raises the CallError that it met. A cancelled request leaves the line.
+        """
         loop = asyncio.get_running_loop()
-        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future())
+        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future(), begins or [])
         self._jobs.append(job)
         if self._driver is None or self._driver.done():
             self._driver = loop.create_task(self._drive())
@@ -95,7 +99,7 @@ class Batcher(Generic[T, R]):
             return []
         oldest = min(self._jobs, key=lambda j: j.number)
         chosen: list[Job[T, R]] = []
-        for job in sorted(self._jobs, key=lambda j: (-j.length, j.number)):
+        for job in by_family(self._jobs, lambda j: j.begins, lambda j: j.length):
             if chosen and ((len(chosen) + 1) * chosen[0].length > self.budget or len(chosen) == self._most):
                 if oldest in chosen:
                     break

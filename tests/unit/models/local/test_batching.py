@@ -51,6 +51,19 @@ def test_a_batch_has_no_more_requests_than_most() -> None:
     assert [len(b) for b in model.batches] == [4, 4, 2]
 
 
+def test_requests_that_begin_alike_are_worked_on_together() -> None:
+    model = Model()
+
+    async def main() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(model.work, budget=3 * 12, is_out_of_memory=lambda e: False)
+        asked = [(10 + i % 3, [i % 2] * 8 + [9] * (2 + i % 3)) for i in range(6)]  # two documents, three questions of other lengths about each
+        return await asyncio.gather(*(batcher.submit(n, n, begins=tokens) for n, tokens in asked))
+
+    assert asyncio.run(main()) == [20, 22, 24, 20, 22, 24]
+    assert [len(b) for b in model.batches] == [3, 3]
+    assert all(sorted(b) == [10, 11, 12] for b in model.batches), "by length alone, 12 and 12 would be together"
+
+
 def test_the_oldest_request_is_in_the_next_batch_so_none_starves() -> None:
     model = Model()
     run(model, [50, *[1] * 20], budget=50)
