@@ -139,7 +139,7 @@ def embeddings(given: argparse.Namespace) -> Iterator[Pair]:
     from dreamframe.models.embedders.llamacpp import LlamaCppEmbedderClient
 
     torch.set_num_threads(given.threads)
-    texts, rows = prompts_of(given.texts), given.batch
+    texts, rows = prompts_of(given.texts), 16
     model = SentenceTransformer(str(local_weights(MINILM)), device="cpu")
 
     def way(embedder: Any, texts: Sequence[str]) -> int:
@@ -180,11 +180,11 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Pair]]] = {"llamacpp": 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=48)
-    parser.add_argument("--texts", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=16, help="rows of a batch, of both ways")
+    parser.add_argument("--rows", type=int, default=24, help="prompts of a round")
+    parser.add_argument("--texts", type=int, default=200, help="texts of a round that are embedded")
+    parser.add_argument("--batch", type=int, default=8, help="prompts of a batch, of both ways")
     parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--max-tokens", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=12)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", choices=[*PARTS, "starts"])

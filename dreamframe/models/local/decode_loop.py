@@ -184,11 +184,14 @@ def _accepted(model: Any) -> set[str]:
 
 
 def _reads_by_position(model: Any) -> bool:
-    """Whether a gap between the tokens of a row changes nothing: every layer sees all tokens before, by their positions and the mask."""
+    """Whether it changes nothing that a row is read in two parts, with a gap between: every layer sees all tokens before, by their positions and the mask."""
     config = model.config.get_text_config()
     layers = getattr(config, "layer_types", None) or ["sliding" if getattr(config, "sliding_window", None) else "full_attention"]
     reads_ahead = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)  # tokens of an adapter's own, before all others
-    return set(layers) == {"full_attention"} and not reads_ahead and getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+    rotary = str(getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None))
+    is_stretched = "dynamic" in rotary or "longrope" in rotary  # a long row turns its first tokens otherwise than a short one
+    is_plain = getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+    return set(layers) == {"full_attention"} and is_plain and not reads_ahead and not is_stretched
 
 
 def _select(cache: Any, rows: torch.Tensor) -> bool:
