@@ -76,7 +76,7 @@ class Batcher(Generic[T, R]):
         return await job.answer
 
     async def close(self) -> None:
-        """Stop after the batch that is being worked on; `work` should see `closing` and make it short."""
+        """Stop after what the thread was handed; `work` should see `closing` and make it short."""
         self.closing.set()
         self._thread.shutdown(wait=False)
         if self._driver is not None:
@@ -86,11 +86,24 @@ class Batcher(Generic[T, R]):
 
     async def _drive(self) -> None:
         await asyncio.sleep(GATHER_S)
-        while self._jobs and not self.closing.is_set():
-            batch = self._next()
-            if not batch:
-                return
-            await self._answer(batch)
+        working: asyncio.Task[None] | None = None
+        while (self._jobs or working) and not self.closing.is_set():
+            batch = self._next() if working is None or self._may_be_ahead() else []
+            handed = asyncio.get_running_loop().create_task(self._answer(batch)) if batch else None
+            if working is not None:
+                await working
+            working = handed
+        if working is not None:
+            await working
+
+    def _may_be_ahead(self) -> bool:
+        """Whether the thread is handed the next batch before it is through with one, so that it never waits for the event loop.
+
+        Not while memory is being learnt, and not for less than a whole batch: others may come until then.
+        """
+        waiting = [j.length for j in self._jobs if j.is_wanted]
+        is_whole = len(waiting) * max(waiting, default=0) >= self.budget or (self._most is not None and len(waiting) >= self._most)
+        return is_whole and self._too_much is None and self._fits > 0
 
     def _next(self) -> list[Job[T, R]]:
         """The batch that holds the oldest request, of all requests cut into batches from the longest down."""
