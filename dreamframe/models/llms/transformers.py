@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,7 +122,7 @@ class TransformersClient(Resident[Any]):
         decoder, batcher = engine
         prepared = decoder.prepare(request)
         try:
-            return await batcher.submit(prepared, prepared.length, begins=prepared.prompt)
+            return await batcher.submit(prepared, prepared.length, begins=array("I", prepared.prompt).tobytes())
         finally:
             prepared.is_wanted = False  # a cancelled request leaves its batch at the next token
 

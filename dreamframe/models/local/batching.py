@@ -23,7 +23,7 @@ class Job(Generic[T, R]):
 
     __slots__ = ("answer", "begins", "item", "length", "number")
 
-    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R], begins: list[int]) -> None:
+    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R], begins: bytes) -> None:
         self.item, self.length, self.number, self.answer, self.begins = item, length, number, answer, begins
 
     @property
@@ -63,13 +63,13 @@ class Batcher(Generic[T, R]):
         self._driver: asyncio.Task[None] | None = None
         self.closing = threading.Event()
 
-    async def submit(self, item: T, length: int, *, begins: list[int] | None = None) -> R:
-        """The answer to one request. `begins` holds the tokens that it reads, for work that reads once what is shared.
+    async def submit(self, item: T, length: int, *, begins: bytes = b"") -> R:
+        """The answer to one request. `begins` holds the tokens that it reads, as bytes, for work that reads once what is shared.
 
         Raises the CallError that it met. A cancelled request leaves the line.
         """
         loop = asyncio.get_running_loop()
-        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future(), begins or [])
+        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future(), begins)
         self._jobs.append(job)
         if self._driver is None or self._driver.done():
             self._driver = loop.create_task(self._drive())

@@ -11,8 +11,8 @@ LEAST_SAVED = 64  # tokens: what it saves must be worth one more pass through th
 SAVED_SHARE = 1 / 8  # of what a batch would read without
 
 
-def common(a: list[int], b: list[int]) -> int:
-    """How many first tokens are the same."""
+def common(a: list[int] | bytes, b: list[int] | bytes) -> int:
+    """How many first tokens, or bytes, are the same."""
     low, high = 0, min(len(a), len(b))
     while low < high:  # slices are compared at the speed of C
         middle = (low + high + 1) // 2
@@ -36,8 +36,11 @@ def depth_to_share(prompts: Sequence[list[int]]) -> int:
     return best if saved >= max(LEAST_SAVED, SAVED_SHARE * n * longest) else 0
 
 
-def by_family(items: Sequence[T], begins: Callable[[T], list[int]], length: Callable[[T], int]) -> list[T]:
-    """Items from the longest down, with those together of which neighbours share half of what they read, such as questions about one document."""
+def by_family(items: Sequence[T], begins: Callable[[T], bytes], length: Callable[[T], int]) -> list[T]:
+    """Items from the longest down, with those together of which neighbours share half of what they read, such as questions about one document.
+
+    `begins` gives what an item reads, as bytes: thousands of them are compared for every batch.
+    """
     ordered = sorted(items, key=begins)
     families = [[ordered[0]]] if ordered else []
     for before, item in pairwise(ordered):

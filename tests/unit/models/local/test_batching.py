@@ -58,7 +58,7 @@ def test_requests_that_begin_alike_are_worked_on_together() -> None:
     async def main() -> list[int]:
         batcher: Batcher[int, int] = Batcher(model.work, budget=3 * 12, is_out_of_memory=lambda e: False)
         asked = [(10 + i % 3, [i % 2] * 8 + [9] * (2 + i % 3)) for i in range(6)]  # two documents, three questions of other lengths about each
-        return await asyncio.gather(*(batcher.submit(n, n, begins=tokens) for n, tokens in asked))
+        return await asyncio.gather(*(batcher.submit(n, n, begins=bytes(tokens)) for n, tokens in asked))
 
     assert asyncio.run(main()) == [20, 22, 24, 20, 22, 24]
     assert [len(b) for b in model.batches] == [3, 3]
