@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +13,7 @@ def chats(tokenizer: Any, prompts: Sequence[str]) -> list[str]:
     return [str(tokenizer.apply_chat_template(a, tokenize=False, add_generation_prompt=True)) for a in asked]
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, rows: int, max_tokens: int, schema: str | None = None) -> int:
+def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, rows: int, max_tokens: int, grammar: str | None = None) -> int:
     """Batches of `rows` prompts, from the longest down, through transformers' own generate; the new tokens."""
     import torch
 
@@ -22,7 +21,7 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, rows: int, m
     for at in range(0, len(read), rows):
         batch = tokenizer(read[at : at + rows], return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
         n_read = batch["input_ids"].shape[1]
-        held = [held_to(tokenizer, schema, len(batch["input_ids"]), n_read)] if schema else None
+        held = [held_to(tokenizer, grammar, len(batch["input_ids"]), n_read)] if grammar else None
         with torch.inference_mode():
             out = model.generate(**batch, max_new_tokens=max_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id, logits_processor=held)
         new = out[:, n_read:].tolist()
@@ -33,15 +32,15 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, rows: int, m
 _vocabularies: dict[int, Any] = {}
 
 
-def held_to(tokenizer: Any, schema: str, rows: int, n_read: int) -> Callable[[Any, Any], Any]:
-    """A logits processor that holds a batch to a JSON schema, with llguidance."""
+def held_to(tokenizer: Any, grammar: str, rows: int, n_read: int) -> Callable[[Any, Any], Any]:
+    """A logits processor that holds a batch to a grammar of llguidance."""
     import torch
     from llguidance import LLMatcher
     from llguidance.hf import from_tokenizer
 
     if id(tokenizer) not in _vocabularies:
         _vocabularies[id(tokenizer)] = from_tokenizer(tokenizer)
-    first = LLMatcher(_vocabularies[id(tokenizer)], LLMatcher.grammar_from_json_schema(schema))
+    first = LLMatcher(_vocabularies[id(tokenizer)], grammar)
     matchers = [first.deep_copy() for _ in range(rows)]
 
     def process(ids: Any, logits: Any) -> Any:
@@ -56,9 +55,9 @@ def held_to(tokenizer: Any, schema: str, rows: int, n_read: int) -> Callable[[An
     return process
 
 
-def llamacpp(server: Any, prompts: Sequence[str], *, slots: int, max_tokens: int, schema: str | None = None) -> int:
+def llamacpp(server: Any, prompts: Sequence[str], *, slots: int, max_tokens: int, grammar: str | None = None) -> int:
     """llama.cpp's server in this process with one thread a slot and nothing else; the new tokens."""
-    held = {"response_format": {"type": "json_schema", "json_schema": {"schema": json.loads(schema)}}} if schema else {}
+    held = {"grammar": grammar} if grammar else {}
 
     def ask(prompt: str) -> int:
         body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0, **held}

@@ -24,25 +24,15 @@ import polars as pl
 import dreamframe as dr
 from benchmarks import by_hand
 from benchmarks.paired import CLOCKS, Pair
+from dreamframe.models.local.constrained import grammar
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.weights import MINILM, SMOLLM2, local_weights, smollm2_gguf
+from dreamframe.prompts.answer_schema import AnswerSchema
 
 LEAST = 0.97  # of the engine driven by hand
 HELD = 0.9  # decoding under a schema, of free decoding
 REVIEWS = [row["review"] for row in csv.DictReader((Path(__file__).parents[1] / "examples" / "reviews.csv").open())]
 SCHEMA = {"mood": Literal["positive", "negative", "mixed"], "stars": Literal[1, 2, 3, 4, 5], "about": Literal["quality", "price", "delivery", "use"]}
-JSON_SCHEMA = json.dumps(
-    {
-        "type": "object",
-        "properties": {
-            "mood": {"enum": ["positive", "negative", "mixed"]},
-            "stars": {"enum": [1, 2, 3, 4, 5]},
-            "about": {"enum": ["quality", "price", "delivery", "use"]},
-        },
-        "required": ["mood", "stars", "about"],
-        "additionalProperties": False,
-    }
-)
 HELD_TOKENS = 24  # a little more than an answer under the schema has
 INSTRUCTIONS = (
     "You read reviews that customers of a shop wrote. Say in a few words what the customer liked or did not like, and nothing else. Do not repeat the "
@@ -76,6 +66,13 @@ def questions_of(n: int) -> list[str]:
     return found
 
 
+def held_by() -> str:
+    """The grammar of the schema, for both ways: another one gives other answers, of other lengths."""
+    held = AnswerSchema.of(SCHEMA)
+    assert held is not None
+    return grammar(held.json_schema)
+
+
 def ours(llm: Any, prompts: Sequence[str], schema: Any = None) -> int:
     """The plan a user would write; the tokens that came back."""
     with dr.Session(None, progress=False) as session:
@@ -99,7 +96,7 @@ def transformers(given: argparse.Namespace) -> Iterator[Pair]:
 
     def pair(what: str, prompts: Sequence[str], held: bool = False) -> Pair:
         max_tokens = HELD_TOKENS if held else given.max_tokens
-        other = partial(by_hand.generate, model, tokenizer, prompts, rows=rows, max_tokens=max_tokens, schema=JSON_SCHEMA if held else None)
+        other = partial(by_hand.generate, model, tokenizer, prompts, rows=rows, max_tokens=max_tokens, grammar=held_by() if held else None)
         return Pair(f"transformers, {what}", "tokens", way(prompts, SCHEMA if held else None, max_tokens), other, LEAST)
 
     prompts = prompts_of(given.rows)
@@ -127,7 +124,7 @@ def llamacpp(given: argparse.Namespace) -> Iterator[Pair]:
     other = partial(by_hand.llamacpp, server, prompts, slots=given.slots)
     yield Pair("llama.cpp, text", "tokens", way(prompts, None, given.max_tokens), partial(other, max_tokens=given.max_tokens), LEAST)
     held = way(prompts, SCHEMA, HELD_TOKENS)
-    yield Pair("llama.cpp, schema", "tokens", held, partial(other, max_tokens=HELD_TOKENS, schema=JSON_SCHEMA), LEAST)
+    yield Pair("llama.cpp, schema", "tokens", held, partial(other, max_tokens=HELD_TOKENS, grammar=held_by()), LEAST)
     yield Pair("llama.cpp, schema over free text", "tokens", held, free(held, prompts, way), HELD)
 
 
