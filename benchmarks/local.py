@@ -1,6 +1,7 @@
-"""Models of this process beside loops written by hand over the same weights: `python -m benchmarks.local`.
+"""Models of this process beside the same engines driven by hand: `python -m benchmarks.local` prints JSON.
 
-Each pair is measured in turn, so that a busy machine is busy for both; the best round of each counts. Higher ratios are better.
+Of each pair the median ratio of paired rounds counts (benchmarks/paired.py); above 1 dreamframe is the faster one. Both have the same threads and sizes of
+batches. `--clock cpu` compares processor time instead of time: on a machine that others use, it is the steadier one.
 """
 
 from __future__ import annotations
@@ -8,23 +9,35 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 import dreamframe as dr
+from benchmarks import by_hand
+from benchmarks.paired import CLOCKS, Pair
+from dreamframe.models.local.constrained import grammar
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.weights import MINILM, SMOLLM2, local_weights, smollm2_gguf
+from dreamframe.prompts.answer_schema import AnswerSchema
 
+LEAST = 0.97  # of the engine driven by hand
+HELD = 0.9  # decoding under a schema, of free decoding
 REVIEWS = [row["review"] for row in csv.DictReader((Path(__file__).parents[1] / "examples" / "reviews.csv").open())]
+SCHEMA = {"mood": Literal["positive", "negative", "mixed"], "stars": Literal[1, 2, 3, 4, 5], "about": Literal["quality", "price", "delivery", "use"]}
+HELD_TOKENS = 24  # a little more than an answer under the schema has
+INSTRUCTIONS = (
+    "You read reviews that customers of a shop wrote. Say in a few words what the customer liked or did not like, and nothing else. Do not repeat the "
+    "review, do not greet, and do not explain how you came to the answer. If the review says nothing of the product, say so. Here is the review.\n\n"
+)
 FIRST_TOKEN = """
 import dreamframe as dr
 with dr.Session(None):
@@ -44,195 +57,145 @@ def prompts_of(n: int) -> list[str]:
     return [f"{i}. " + " ".join((REVIEWS * 2)[i % 40 : i % 40 + 1 + i % 3]) for i in range(n)]
 
 
-def ours(llm: Any, prompts: Sequence[str]) -> int:
+def questions_of(n: int) -> list[str]:
+    """n questions about documents, four about each, shuffled."""
+    asked = ("What is it about?", "Is the writer content?", "Name one product.", "Would the writer buy there again?")
+    documents = [" ".join((REVIEWS * 2)[i : i + 8]) for i in range(0, 40, 2)]
+    found = [f"{documents[i // 4 % len(documents)]}\n\n{asked[i % 4]}" for i in range(n)]
+    random.Random(0).shuffle(found)
+    return found
+
+
+def held_by() -> str:
+    """The grammar of the schema, for both ways: another one gives other answers, of other lengths."""
+    held = AnswerSchema.of(SCHEMA)
+    assert held is not None
+    return grammar(held.json_schema)
+
+
+def ours(llm: Any, prompts: Sequence[str], schema: Any = None) -> int:
     """The plan a user would write; the tokens that came back."""
-    with dr.Session(None) as session:
-        dr.frame({"t": list(prompts)}).prompt(llm, "{t}", on_error="null").collect()
+    with dr.Session(None, progress=False) as session:
+        dr.frame({"t": list(prompts)}).prompt(llm, "{t}", schema=schema, on_error="null").collect()
         return int(session.usage()["tokens_out"])
 
 
-def generate(model: Any, tokenizer: Any, prompts: Sequence[str], *, rows: int, max_tokens: int) -> int:
-    """Batches of `rows` prompts sorted by length, through the library's own generate."""
-    import torch
-
-    chats = [tokenizer.apply_chat_template([{"role": "user", "content": p}], tokenize=False, add_generation_prompt=True) for p in prompts]
-    ordered = sorted(chats, key=len)
-    made = 0
-    for at in range(0, len(ordered), rows):
-        batch = tokenizer(ordered[at : at + rows], return_tensors="pt", padding=True, add_special_tokens=False)
-        with torch.inference_mode():
-            out = model.generate(**batch, max_new_tokens=max_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-        new = out[:, batch["input_ids"].shape[1] :]
-        made += int((new != tokenizer.pad_token_id).sum())
-    return made
-
-
-def direct(server: Any, prompts: Sequence[str], *, slots: int, max_tokens: int) -> int:
-    """llama.cpp's engine with one thread a slot and nothing else."""
-
-    def ask(prompt: str) -> int:
-        body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0}
-        return int(server.handle_chat_completions(body)["usage"]["completion_tokens"])
-
-    with ThreadPoolExecutor(slots) as pool:
-        return sum(pool.map(ask, prompts))
-
-
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}  # processor time, of all threads, is the fairer one on a busy machine
-clock = "wall"
-
-
-def best(rounds: int, ways: dict[str, Callable[[], int]]) -> dict[str, float]:
-    """Units a second of each way, the best of its rounds; the ways take turns."""
-    rates: dict[str, float] = dict.fromkeys(ways, 0.0)
-    for _ in range(rounds):
-        for name, way in ways.items():
-            began = CLOCKS[clock]()
-            made = way()
-            rates[name] = max(rates[name], made / (CLOCKS[clock]() - began))
-    return rates
-
-
-FIGURES: dict[str, Any] = {}  # printed as JSON at the end
-
-
-def figure(name: str, value: float, *, most: float | None = None, least: float | None = None) -> None:
-    bound = {"most": most} if most is not None else {"least": least}
-    FIGURES[name] = {"value": round(value, 3), **bound, "holds": value <= most if most is not None else value >= (least or 0.0)}
-
-
-def show(what: str, unit: str, rates: dict[str, float], limits: dict[str, float]) -> None:
-    print(f"\n{what}")
-    for name, rate in rates.items():
-        limit = f"   ours is {rates['ours'] / rate:.2f}x of it (limit {limits[name]}x)" if name in limits else ""
-        print(f"  {name:<28}{rate:8.1f} {unit}/s{limit}", flush=True)
-        if name in limits:
-            figure(f"{what.partition(',')[0]} over {name}", rates["ours"] / rate, least=limits[name])
-
-
-def transformers(n: int, rounds: int, threads: int, max_tokens: int, rows: int) -> None:
+def transformers(given: argparse.Namespace) -> Iterator[Pair]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    torch.set_num_threads(threads)
-    folder = local_weights(SMOLLM2)
+    torch.set_num_threads(given.threads)
+    folder, rows = local_weights(SMOLLM2), given.batch
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    prompts = prompts_of(n)
-    longest = max(len(tokenizer(p)["input_ids"]) for p in prompts) + 30  # and the template
-    llm = dr.Transformers(SMOLLM2, temperature=0, max_tokens=max_tokens, threads=threads, batch_tokens=rows * (longest + max_tokens))
-    ours(llm, prompts[:2])
-    ways = {
-        "ours": lambda: ours(llm, prompts),
-        "sorted batches by hand": lambda: generate(model, tokenizer, prompts, rows=rows, max_tokens=max_tokens),
-        "one by one": lambda: generate(model, tokenizer, prompts, rows=1, max_tokens=max_tokens),
-    }
-    show(f"Transformers, SmolLM2-135M, {n} prompts, batches of {rows}", "tokens", best(rounds, ways), {"sorted batches by hand": 0.95, "one by one": 1.5})
-    llm.unload()
+
+    def way(prompts: Sequence[str], schema: Any, max_tokens: int) -> Callable[[], int]:
+        longest = max(len(ids) for ids in tokenizer(by_hand.chats(tokenizer, prompts), add_special_tokens=False)["input_ids"])
+        settings = {"temperature": 0, "threads": given.threads, "batch_tokens": rows * (longest + max_tokens)}
+        return partial(ours, dr.Transformers(SMOLLM2, max_tokens=max_tokens, **settings), prompts, schema)
+
+    def pair(what: str, prompts: Sequence[str], held: bool = False) -> Pair:
+        max_tokens = HELD_TOKENS if held else given.max_tokens
+        other = partial(by_hand.generate, model, tokenizer, prompts, rows=rows, max_tokens=max_tokens, grammar=held_by() if held else None)
+        return Pair(f"transformers, {what}", "tokens", way(prompts, SCHEMA if held else None, max_tokens), other, LEAST)
+
+    prompts = prompts_of(given.rows)
+    yield pair("text", prompts)
+    yield pair("text after the same instructions", [INSTRUCTIONS + p for p in prompts_of(given.rows)])
+    yield pair("questions about shared documents", questions_of(given.rows))
+    yield pair("schema", prompts, held=True)
+    yield Pair("transformers, schema over free text", "tokens", way(prompts, SCHEMA, HELD_TOKENS), free(way(prompts, SCHEMA, HELD_TOKENS), prompts, way), HELD)
 
 
-def llamacpp(n: int, rounds: int, threads: int, max_tokens: int, slots: int) -> None:
+def free(held: Callable[[], int], prompts: Sequence[str], way: Callable[[Sequence[str], Any, int], Callable[[], int]]) -> Callable[[], int]:
+    """Free decoding of as many tokens as the answers under the schema have."""
+    return way(prompts, None, round(held() / len(prompts)))
+
+
+def llamacpp(given: argparse.Namespace) -> Iterator[Pair]:
     from dreamframe.models.llms.llamacpp import serve
 
-    prompts = prompts_of(n)
-    llm = dr.SmolLM2(temperature=0, max_tokens=max_tokens, threads=threads, slots=slots)
-    server = serve(dr.LlamaCpp(smollm2_gguf(), threads=threads, slots=slots), 4096)
-    ours(llm, prompts[:2])
-    ways = {"ours": lambda: ours(llm, prompts), "the engine directly": lambda: direct(server, prompts, slots=slots, max_tokens=max_tokens)}
-    show(f"LlamaCpp, SmolLM2-135M, {n} prompts, {slots} slots", "tokens", best(rounds, ways), {"the engine directly": 0.95})
-    llm.unload()
+    prompts, how = prompts_of(given.rows), {"threads": given.threads, "slots": given.slots}
+    server = serve(dr.LlamaCpp(smollm2_gguf(), **how), 4096)
+
+    def way(prompts: Sequence[str], schema: Any, max_tokens: int) -> Callable[[], int]:
+        return partial(ours, dr.SmolLM2(temperature=0, max_tokens=max_tokens, **how), prompts, schema)
+
+    other = partial(by_hand.llamacpp, server, prompts, slots=given.slots)
+    yield Pair("llama.cpp, text", "tokens", way(prompts, None, given.max_tokens), partial(other, max_tokens=given.max_tokens), LEAST)
+    held = way(prompts, SCHEMA, HELD_TOKENS)
+    yield Pair("llama.cpp, schema", "tokens", held, partial(other, max_tokens=HELD_TOKENS, grammar=held_by()), LEAST)
+    yield Pair("llama.cpp, schema over free text", "tokens", held, free(held, prompts, way), HELD)
 
 
-def embeddings(n: int, rounds: int, threads: int) -> None:
+def embeddings(given: argparse.Namespace) -> Iterator[Pair]:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    torch.set_num_threads(threads)
-    texts = prompts_of(n)
-    model = SentenceTransformer(str(local_weights(MINILM)), device="cpu")
-    embedder = dr.MiniLM(threads=threads)
-
-    def plan() -> int:
-        with dr.Session(None):
-            return dr.frame({"t": texts}).embed(embedder, "t").collect().height
-
-    def by_hand(rows: int) -> Callable[[], int]:  # encode sorts by length itself
-        return lambda: len(model.encode(texts, batch_size=rows, normalize_embeddings=True, show_progress_bar=False))
-
-    tokenizer, session = model.tokenizer, onnx_session(model, threads)
-
-    def by_onnx(rows: int) -> int:
-        """onnxruntime by hand: sorted, small batches, the mean of the tokens, at length one."""
-        ordered, n = sorted(texts, key=len), 0
-        for at in range(0, len(ordered), rows):
-            held = tokenizer(ordered[at : at + rows], padding=True, truncation=True, max_length=256, return_tensors="np")
-            states = session.run(None, {i.name: held[i.name].astype("int64") for i in session.get_inputs()})[0]
-            mask = held["attention_mask"][..., None]
-            vectors = (states * mask).sum(1) / mask.sum(1)
-            n += len(vectors / (vectors**2).sum(1, keepdims=True) ** 0.5)
-        return n
-
-    plan()
-    ways = {"ours": plan} | {f"encode, batches of {rows}": by_hand(rows) for rows in (8, 16, 32)}
-    if session is not None:
-        ways |= {f"onnxruntime, batches of {rows}": partial(by_onnx, rows) for rows in (8, 16)}
-    rates = best(rounds, ways)
-    fastest = max((name for name in rates if name != "ours"), key=rates.__getitem__)
-    show(f"Embeddings, MiniLM, {n} texts", "texts", rates, {fastest: 0.95})
-    embedder.unload()
-
-
-def onnx_session(model: Any, threads: int) -> Any:
-    """The model's graph in onnxruntime; None where that is not installed."""
     from dreamframe.models.embedders import onnx
+    from dreamframe.models.embedders.llamacpp import LlamaCppEmbedderClient
 
-    if not onnx.is_installed():
-        return None
-    return onnx.OnnxModel(model[0].model, onnx._graph(model[0].model, local_weights(MINILM)), threads)._session
+    torch.set_num_threads(given.threads)
+    texts, rows = prompts_of(given.texts), 16
+    model = SentenceTransformer(str(local_weights(MINILM)), device="cpu")
+
+    def way(embedder: Any, texts: Sequence[str]) -> int:
+        with dr.Session(None, progress=False):
+            return dr.frame({"t": list(texts)}).embed(embedder, "t").collect().height
+
+    def encode() -> int:
+        return len(model.encode(texts, batch_size=rows, normalize_embeddings=True, show_progress_bar=False))
+
+    yield Pair("MiniLM by torch", "texts", partial(way, dr.MiniLM(threads=given.threads, backend="torch"), texts), encode, LEAST)
+    if onnx.is_installed():
+        graph = onnx._graph(model[0].model, local_weights(MINILM))
+        session = onnx.OnnxModel(model[0].model, graph, given.threads)._session
+        other = partial(by_hand.onnx_vectors, session, model.tokenizer, texts, rows=rows)
+        yield Pair("MiniLM by onnxruntime", "texts", partial(way, dr.MiniLM(threads=given.threads), texts), other, LEAST)
+    gguf = dr.LlamaCppEmbedder(smollm2_gguf(), pooling="mean", n_ctx=512, threads=given.threads)
+    few = texts[: given.rows]
+    server = LlamaCppEmbedderClient(gguf).load()[0]
+    yield Pair("vectors by llama.cpp", "texts", partial(way, gguf, few), partial(by_hand.llamacpp_vectors, server, few), LEAST)
 
 
-def starts(n: int) -> None:
+def starts(n: int) -> dict[str, Any]:
     """A fresh process to its first token, and a re-run that loads nothing."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", FIRST_TOKEN], check=True)
     took_s = time.perf_counter() - began
-    print(f"\nfirst token of a fresh dr.SmolLM2() prompt: {took_s:.1f} s after the process started (limit 5 s on an idle machine)")
-    figure("seconds to the first token", took_s, most=5.0)
     texts = prompts_of(n)
     with tempfile.TemporaryDirectory() as folder:
-        with dr.Session(folder):
-            rows = dr.frame(pl.DataFrame({"t": texts})).prompt(dr.SmolLM2(max_tokens=4, temperature=0), "{t}")
-            rows.collect()
-        done = subprocess.run([sys.executable, "-c", CACHED % (folder, texts)], check=True, capture_output=True, text=True)
-    print(f"the same {n} rows again in a new process: calls, engines imported, time: {done.stdout.strip()}")
-    figure("calls and engines of a second run", float(not done.stdout.startswith("0 [] ")), most=0.0)
+        with dr.Session(folder, progress=False):
+            dr.frame(pl.DataFrame({"t": texts})).prompt(dr.SmolLM2(max_tokens=4, temperature=0), "{t}").collect()
+        done = subprocess.run([sys.executable, "-c", CACHED % (folder, texts)], check=True, capture_output=True, text=True).stdout.strip()
+    first = {"seconds": round(took_s, 2), "most": 5.0, "holds": took_s <= 5.0}
+    return {"first token of a fresh process": first, "a second run": {"calls, engines imported, time": done, "holds": done.startswith("0 [] ")}}
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Pair]]] = {"llamacpp": llamacpp, "transformers": transformers, "embeddings": embeddings}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=48)
-    parser.add_argument("--texts", type=int, default=400)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=24, help="prompts of a round")
+    parser.add_argument("--texts", type=int, default=200, help="texts of a round that are embedded")
+    parser.add_argument("--batch", type=int, default=8, help="prompts of a batch, of both ways")
     parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--max-tokens", type=int, default=16)
+    parser.add_argument("--max-tokens", type=int, default=12)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["transformers", "llamacpp", "embeddings", "starts"])
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--only", choices=[*PARTS, "starts"])
+    parser.add_argument("--pair", default="", help="only pairs whose name holds this")
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     given = parser.parse_args()
-    global clock
-    clock = given.clock
-    threads = given.threads or free_cores()
-    print(f"{threads} threads, {clock} time, best of {given.rounds} rounds")
-    if given.only in (None, "transformers"):
-        transformers(given.rows, given.rounds, threads, given.max_tokens, given.batch)
-    if given.only in (None, "llamacpp"):
-        llamacpp(given.rows, given.rounds, threads, given.max_tokens, given.slots)
-    if given.only in (None, "embeddings"):
-        embeddings(given.texts, given.rounds, threads)
+    given.threads = given.threads or free_cores()
+    found: dict[str, Any] = {"threads": given.threads, "clock": given.clock}
+    for name, part in PARTS.items():
+        if given.only in (None, name):
+            found |= {pair.name: pair.measured(given.rounds, clock=given.clock) for pair in part(given) if given.pair in pair.name}
     if given.only in (None, "starts"):
-        starts(20)
-    print(json.dumps(FIGURES, indent=1))
+        found |= starts(20)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

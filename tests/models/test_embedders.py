@@ -6,6 +6,7 @@ import asyncio
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,34 @@ def test_vectors_are_those_of_the_library_in_any_batch(batch_tokens: int, theirs
     embedder = dr.SentenceTransformer(micro_encoder(), device="cpu", batch_tokens=batch_tokens)
     want = theirs.encode(TEXTS, normalize_embeddings=True)  # type: ignore[attr-defined]
     assert np.allclose(np.stack(vectors_of(embedder, TEXTS)), want, atol=1e-5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("prompt", [None, "query: "], ids=["bare", "prompt"])
+def test_a_text_is_read_once_and_its_vector_is_the_librarys_to_the_last_bit(prompt: str | None):
+    from dreamframe.models.embedders.sentence_engine import Encoder
+
+    embedder = dr.SentenceTransformer(micro_encoder(), device="cpu", prompt=prompt, max_tokens=60, truncate=True)
+    encoder = Encoder.of(embedder.to_load(), embedder.encoding)
+    texts = [encoder.prepare(t) for t in TEXTS]
+    assert [t.tokens is None for t in texts] == [len(t) > 100 for t in TEXTS], "the library cuts what is too long"
+    whole = [t for t in texts if t.tokens is not None]
+    once, twice = (encoder.answer(batch) for batch in (whole, [replace(t, tokens=None) for t in whole]))
+    assert [a.data for a in once] == [a.data for a in twice]  # type: ignore[union-attr]
+    mixed = [a for a, t in zip(encoder.answer(texts), texts, strict=True) if t.tokens is not None]  # one that is cut is among them
+    assert np.allclose(*(np.stack([np.frombuffer(a.data, "<f4") for a in answers]) for answers in (once, mixed)), atol=1e-6)  # type: ignore
+
+
+def test_what_the_library_reads_otherwise_is_left_to_it(theirs: Any):
+    from dreamframe.models.embedders.sentence_engine import SHORT, more_features
+
+    tokens = [list(theirs.tokenizer(t)["input_ids"]) for t in SHORT]
+    assert more_features(theirs, "", tokens) is not None
+    assert more_features(theirs, "query: ", tokens) is None
+    try:
+        theirs.tokenizer.padding_side = "left"
+        assert more_features(theirs, "", tokens) is None
+    finally:
+        theirs.tokenizer.padding_side = "right"
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from dreamframe.models.pinned import changed
 from dreamframe.models.request import Completion
 
 CPU_TOKENS, GPU_TOKENS = 512, 16384  # a batch's budget, padding included
+SHORT = ["a", "two words"]  # of other lengths, and no model cuts them
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,39 @@ class Text:
 
     text: str
     n_tokens: int
+    tokens: list[int] | None  # None where the library cuts it or reads it otherwise
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a model reads of a batch: tensors made of tokens alone, and what is the same for every batch."""
+
+    tensors: frozenset[str]
+    others: dict[str, Any]
+
+
+def more_features(model: Any, prompt: str, tokens: Sequence[list[int]]) -> Features | None:
+    """How to make a batch of tokens what the library makes of the texts; None where that gives another one, so that only the library can read for it.
+
+    It saves reading every text twice: once to know its length, and once in its batch.
+    """
+    try:
+        made = dict(model.preprocess(SHORT, prompt=prompt))
+        ours = padded(tokens, model.tokenizer.pad_token_id)
+    except (AttributeError, TypeError, ValueError):  # a bare tokenizer, or one without padding
+        return None
+    tensors = {name: held for name, held in made.items() if isinstance(held, torch.Tensor)}
+    others = {name: held for name, held in made.items() if name not in tensors}
+    is_same = {"input_ids", "attention_mask"} <= set(tensors) <= set(ours) and all(torch.equal(ours[name], held) for name, held in tensors.items())
+    return Features(frozenset(tensors), others) if is_same and all(isinstance(v, str | int) for v in others.values()) else None
+
+
+def padded(tokens: Sequence[list[int]], pad: int) -> dict[str, torch.Tensor]:
+    """Tokens as tensors, padded on the right: (rows, tokens)."""
+    longest = max(map(len, tokens))
+    ids = torch.tensor([t + [pad] * (longest - len(t)) for t in tokens])
+    mask = torch.tensor([[1] * len(t) + [0] * (longest - len(t)) for t in tokens])
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
 
 
 class Encoder:
@@ -54,6 +88,7 @@ class Encoder:
         found = model.get_embedding_dimension()
         if found is not None and how.dim > found:
             raise SettingError(f"{how.label}: dimensions={how.dim}, but its vectors have {found}.")
+        self._more = more_features(model, self._prompt, [self._read(self._prompt + t) for t in SHORT])
 
     @classmethod
     def of(cls, weights: ToLoad, how: Encoding) -> Encoder:
@@ -87,27 +122,39 @@ class Encoder:
 
     def prepare(self, text: str) -> Text:
         """The text with its length. Raises ContextLengthError where it is too long and may not be cut, BadRequestError where nothing is to be read."""
-        n_tokens, limit = self._count(self._prompt + text), self._limit
+        tokens, limit = self._read(self._prompt + text), self._limit
+        n_tokens, is_whole = len(tokens), True
         if n_tokens == 0:
             raise BadRequestError(f"{self._how.label}: the text is empty, and this model's tokenizer adds nothing to it; drop such rows first")
         if limit is not None and n_tokens > limit:
             if not self._how.truncate:
                 raise ContextLengthError(f"{self._how.label}: the text has {n_tokens} tokens, and the model reads {limit}; truncate=True embeds its beginning")
-            n_tokens = limit
-        return Text(text, n_tokens)
+            n_tokens, is_whole = limit, False
+        return Text(text, n_tokens, tokens if is_whole and self._more is not None else None)
 
-    def _count(self, text: str) -> int:
+    def _read(self, text: str) -> list[int]:
         if callable(self._tokenizer):
-            return len(self._tokenizer(text, verbose=False)["input_ids"])
-        return len(self._tokenizer.encode(text).ids)  # a bare tokenizer, of static embeddings
+            return list(self._tokenizer(text, verbose=False)["input_ids"])
+        return list(self._tokenizer.encode(text).ids)  # a bare tokenizer, of static embeddings
 
     def answer(self, batch: Sequence[Text]) -> list[Completion | CallError]:
         """The vectors of a batch, in order."""
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # of this thread's work only
-        how = self._how
         try:
-            vectors = self._model.encode(
+            vectors = self._vectors(batch)
+        except Exception as exc:
+            if is_out_of_memory(exc):
+                gc.collect()
+                free_memory()
+            raise
+        rows = vectors.float().cpu().numpy().astype("<f4")
+        return [self._completion(row, text) for row, text in zip(rows, batch, strict=True)]
+
+    def _vectors(self, batch: Sequence[Text]) -> torch.Tensor:
+        how, read = self._how, [t.tokens for t in batch if t.tokens is not None]
+        if self._more is None or len(read) < len(batch):
+            made: torch.Tensor = self._model.encode(
                 [t.text for t in batch],
                 prompt=self._prompt,
                 batch_size=len(batch),
@@ -116,13 +163,11 @@ class Encoder:
                 normalize_embeddings=how.normalize,
                 truncate_dim=how.dimensions,
             )
-        except Exception as exc:
-            if is_out_of_memory(exc):
-                gc.collect()
-                free_memory()
-            raise
-        rows = vectors.float().cpu().numpy().astype("<f4")
-        return [self._completion(row, text) for row, text in zip(rows, batch, strict=True)]
+            return made
+        with torch.inference_mode():
+            features = {name: held.to(self._model.device) for name, held in padded(read, self._tokenizer.pad_token_id).items() if name in self._more.tensors}
+            vectors = self._model({**self._more.others, **features})["sentence_embedding"][:, : how.dimensions]
+            return torch.nn.functional.normalize(vectors, p=2, dim=1) if how.normalize else vectors
 
     def _completion(self, vector: Any, text: Text) -> Completion | CallError:
         label = self._how.label

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,11 +49,11 @@ class Transformers(LocalSettings, LLM):
     as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code that it comes with.
 
     Up to `concurrency` requests are pooled and decoded in batches of similar length of at most `batch_tokens` tokens, padding and answer included;
-    that budget halves when memory runs out. A request's answer does not depend on its batch but for rounding, where two tokens are all but
-    equally likely. `extra` knows top_k, min_p, repetition_penalty, no_repeat_ngram_size and min_new_tokens (tokens), chat_template_kwargs, and for beam
-    search num_beams with length_penalty and early_stopping, all as transformers' generate means them; what it does not know is refused. Beams are greedy
-    and write free text: SettingError where a temperature, top_p, a bias or a schema shall hold as well. Of a model's own generation config the
-    temperature and its kin are used, its num_beams is not.
+    that budget halves when memory runs out. What prompts of a batch share at their beginning, such as instructions or a document, is read once. A
+    request's answer does not depend on its batch but for rounding, where two tokens are all but equally likely. `extra` knows top_k, min_p,
+    repetition_penalty, no_repeat_ngram_size and min_new_tokens (tokens), chat_template_kwargs, and for beam search num_beams with length_penalty and
+    early_stopping, all as transformers' generate means them; what it does not know is refused. Beams are greedy and write free text: SettingError where a
+    temperature, top_p, a bias or a schema shall hold as well. Of a model's own generation config the temperature and its kin are used, its num_beams is not.
 
     >>> dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", temperature=0).label
     'SmolLM2-135M-Instruct'
@@ -122,7 +123,7 @@ class TransformersClient(Resident[Any]):
         decoder, batcher = engine
         prepared = decoder.prepare(request)
         try:
-            return await batcher.submit(prepared, prepared.length)
+            return await batcher.submit(prepared, prepared.length, begins=array("I", prepared.prompt).tobytes())
         finally:
             prepared.is_wanted = False  # a cancelled request leaves its batch at the next token
 

@@ -1,4 +1,4 @@
-"""Requests in flight: sorted by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
+"""Requests in flight: sorted by what they share and by length, packed by a token budget, worked on by one thread. Shared by the models in this process."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from dreamframe.errors import CallError, PermanentCallError
+from dreamframe.models.local.prefixes import by_family
 
 T = TypeVar("T")  # a prepared request
 R = TypeVar("R")  # its answer
@@ -20,10 +21,10 @@ GATHER_S = 0.004  # how long the first request of an idle batcher waits for comp
 class Job(Generic[T, R]):
     """One request that waits."""
 
-    __slots__ = ("answer", "item", "length", "number")
+    __slots__ = ("answer", "begins", "item", "length", "number")
 
-    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R]) -> None:
-        self.item, self.length, self.number, self.answer = item, length, number, answer
+    def __init__(self, item: T, length: int, number: int, answer: asyncio.Future[R], begins: bytes) -> None:
+        self.item, self.length, self.number, self.answer, self.begins = item, length, number, answer, begins
 
     @property
     def is_wanted(self) -> bool:
@@ -31,7 +32,7 @@ class Job(Generic[T, R]):
 
 
 class Batcher(Generic[T, R]):
-    """Answers requests in batches of similar length.
+    """Answers requests in batches of similar length, those together that begin alike.
 
     `work` answers a batch and runs on the batcher's thread; an entry of its result may be an exception, which is that request's. A batch of n requests
     costs n times the longest one's length; batches cost at most `budget`. When `work` runs out of memory, the budget becomes half of what the batch
@@ -62,17 +63,20 @@ class Batcher(Generic[T, R]):
         self._driver: asyncio.Task[None] | None = None
         self.closing = threading.Event()
 
-    async def submit(self, item: T, length: int) -> R:
-        """The answer to one request. Raises the CallError that it met. A cancelled request leaves the line."""
+    async def submit(self, item: T, length: int, *, begins: bytes = b"") -> R:
+        """The answer to one request. `begins` holds the tokens that it reads, as bytes, for work that reads once what is shared.
+
+        Raises the CallError that it met. A cancelled request leaves the line.
+        """
         loop = asyncio.get_running_loop()
-        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future())
+        job: Job[T, R] = Job(item, length, next(self._numbers), loop.create_future(), begins)
         self._jobs.append(job)
         if self._driver is None or self._driver.done():
             self._driver = loop.create_task(self._drive())
         return await job.answer
 
     async def close(self) -> None:
-        """Stop after the batch that is being worked on; `work` should see `closing` and make it short."""
+        """Stop after what the thread was handed; `work` should see `closing` and make it short."""
         self.closing.set()
         self._thread.shutdown(wait=False)
         if self._driver is not None:
@@ -82,11 +86,24 @@ class Batcher(Generic[T, R]):
 
     async def _drive(self) -> None:
         await asyncio.sleep(GATHER_S)
-        while self._jobs and not self.closing.is_set():
-            batch = self._next()
-            if not batch:
-                return
-            await self._answer(batch)
+        working: asyncio.Task[None] | None = None
+        while (self._jobs or working) and not self.closing.is_set():
+            batch = self._next() if working is None or self._may_be_ahead() else []
+            handed = asyncio.get_running_loop().create_task(self._answer(batch)) if batch else None
+            if working is not None:
+                await working
+            working = handed
+        if working is not None:
+            await working
+
+    def _may_be_ahead(self) -> bool:
+        """Whether the thread is handed the next batch before it is through with one, so that it never waits for the event loop.
+
+        Not while memory is being learnt, and not for less than a whole batch: others may come until then.
+        """
+        waiting = [j.length for j in self._jobs if j.is_wanted]
+        is_whole = len(waiting) * max(waiting, default=0) >= self.budget or (self._most is not None and len(waiting) >= self._most)
+        return is_whole and self._too_much is None and self._fits > 0
 
     def _next(self) -> list[Job[T, R]]:
         """The batch that holds the oldest request, of all requests cut into batches from the longest down."""
@@ -95,7 +112,7 @@ class Batcher(Generic[T, R]):
             return []
         oldest = min(self._jobs, key=lambda j: j.number)
         chosen: list[Job[T, R]] = []
-        for job in sorted(self._jobs, key=lambda j: (-j.length, j.number)):
+        for job in by_family(self._jobs, lambda j: j.begins, lambda j: j.length):
             if chosen and ((len(chosen) + 1) * chosen[0].length > self.budget or len(chosen) == self._most):
                 if oldest in chosen:
                     break

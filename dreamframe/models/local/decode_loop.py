@@ -2,7 +2,7 @@
 
 A row's answer does not depend on its batch, but for rounding: kernels add up in another order for another batch shape (differences of about 1e-6 in
 float32), which shows only where two tokens are nearly equally likely. Each token of a sampled row uses one uniform number of the row's own generator.
-Rows that are done leave the batch, so that a long answer does not make the short ones compute.
+Rows that are done leave the batch, so that a long answer does not make the short ones compute. What rows share at their beginning is read once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+from dreamframe.models.local.prefixes import depth_to_share
 
 LEAVE_SHARE = 0.25  # done rows leave once they are this share of the batch: copying the cache costs about one step
 
@@ -90,28 +92,42 @@ def _decode(batch: _Causal | _Seq2Seq, live: list[Row], on_step: Callable[[], bo
 
 
 class _Causal:
-    """A batch of a decoder, padded on the left."""
+    """A batch of a decoder, padded on the left; where the first `depth` tokens are read once for all rows that share them, after these."""
 
     def __init__(self, model: Any, rows: Sequence[Row], pad: int) -> None:
         self._model = model
         self._device = model.get_input_embeddings().weight.device
-        longest = max(len(r.prompt) for r in rows)
-        self._ids = torch.tensor([[pad] * (longest - len(r.prompt)) + r.prompt for r in rows], device=self._device)  # (rows, tokens)
-        self._mask = torch.tensor([[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows], device=self._device)
-        self._cache: Any = None
         accepted = _accepted(model)
         self._has_positions = "position_ids" in accepted
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._cache: Any = None
+        depth = depth_to_share([r.prompt for r in rows]) if self._has_positions and _reads_by_position(model) else 0
+        if depth:
+            self._cache = self._read_once([tuple(r.prompt[:depth]) for r in rows])
+        self._n_read = depth = 0 if self._cache is None else depth  # tokens of each row that the cache holds
+        gaps = [max(len(r.prompt) for r in rows) - len(r.prompt) for r in rows]
+        ids = [r.prompt[:depth] + [pad] * gap + r.prompt[depth:] for r, gap in zip(rows, gaps, strict=True)]
+        mask = [[1] * depth + [0] * gap + [1] * (len(r.prompt) - depth) for r, gap in zip(rows, gaps, strict=True)]
+        self._ids, self._mask = torch.tensor(ids, device=self._device), torch.tensor(mask, device=self._device)  # (rows, tokens)
+
+    def _read_once(self, beginnings: Sequence[tuple[int, ...]]) -> Any:
+        """The cache of the beginnings, each of them read once; None where the model keeps another kind of cache, which cannot be shared out."""
+        found = {beginning: i for i, beginning in enumerate(dict.fromkeys(beginnings))}
+        ids = torch.tensor(list(found), device=self._device)
+        cache = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **self._last_only).past_key_values
+        if any(type(layer).__name__ != "DynamicLayer" for layer in getattr(cache, "layers", [None])):
+            return None
+        _select(cache, torch.tensor([found[beginning] for beginning in beginnings], device=self._device))
+        return cache
 
     def step(self) -> torch.Tensor:
         """Logits of the next token: (rows, vocabulary)."""
         positions = (self._mask.cumsum(-1) - 1).clamp(min=0)
-        ids = self._ids
-        if self._cache is not None:
-            ids, positions = ids[:, -1:], positions[:, -1:]
+        ids, positions = self._ids[:, self._n_read :], positions[:, self._n_read :]
         where = {"position_ids": positions} if self._has_positions else {}
         out = self._model(input_ids=ids, attention_mask=self._mask, past_key_values=self._cache, use_cache=True, **where, **self._last_only)
         self._cache = getattr(out, "past_key_values", None)  # a model that has none reads everything again at each step
+        self._n_read = 0 if self._cache is None else self._ids.shape[1]
         return out.logits[:, -1].float()
 
     def append(self, tokens: Sequence[int]) -> None:
@@ -167,6 +183,17 @@ def _accepted(model: Any) -> set[str]:
     return set(inspect.signature(inner.forward).parameters)
 
 
+def _reads_by_position(model: Any) -> bool:
+    """Whether it changes nothing that a row is read in two parts, with a gap between: every layer sees all tokens before, by their positions and the mask."""
+    config = model.config.get_text_config()
+    layers = getattr(config, "layer_types", None) or ["sliding" if getattr(config, "sliding_window", None) else "full_attention"]
+    reads_ahead = getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False)  # tokens of an adapter's own, before all others
+    rotary = str(getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None))
+    is_stretched = "dynamic" in rotary or "longrope" in rotary  # a long row turns its first tokens otherwise than a short one
+    is_plain = getattr(config, "_attn_implementation", None) in ("sdpa", "eager")
+    return set(layers) == {"full_attention"} and is_plain and not reads_ahead and not is_stretched
+
+
 def _select(cache: Any, rows: torch.Tensor) -> bool:
     if not hasattr(cache, "batch_select_indices"):
         return False
@@ -179,6 +206,8 @@ def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     for i, row in enumerate(rows):
         if row.finish is None:
             _adjust(logits[i], row)
+    if held := [i for i, row in enumerate(rows) if row.finish is None and row.grammar is not None]:
+        _hold(logits, held, [rows[i].grammar for i in held])
     chosen: list[int] = logits.argmax(-1).tolist()
     for i, row in enumerate(rows):
         if row.finish is None and row.generator is not None:
@@ -187,7 +216,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
 
 
 def _adjust(logits: torch.Tensor, row: Row) -> None:
-    """Biases, penalties and the grammar, on one row's logits: (vocabulary,)."""
+    """Biases and penalties, on one row's logits: (vocabulary,)."""
     if row.repetition_penalty != 1.0:
         seen = torch.tensor(sorted({*row.prompt, *row.tokens}), device=logits.device)
         values = logits[seen]
@@ -201,10 +230,18 @@ def _adjust(logits: torch.Tensor, row: Row) -> None:
         logits[sorted(row.ends)] = -torch.inf
     for token, bias in row.bias.items():
         logits[token] += bias
-    if row.grammar is not None:
-        allowed = torch.frombuffer(bytearray(row.grammar.compute_logit_bias()), dtype=torch.uint8).to(logits.device)
-        logits[len(allowed) :] = -torch.inf  # rows of the embedding that no token has
-        logits[: len(allowed)].masked_fill_(allowed[: len(logits)] == 0, -torch.inf)
+
+
+def _hold(logits: torch.Tensor, which: list[int], grammars: Sequence[Any]) -> None:
+    """Leave these rows the tokens that their grammars allow: one mask, so that it crosses to the device once a step, whatever the batch."""
+    masks = b"".join(g.compute_logit_bias() for g in grammars)
+    allowed = torch.frombuffer(bytearray(masks), dtype=torch.uint8).view(len(which), -1)[:, : logits.shape[1]].to(logits.device) != 0
+    if (lacks := logits.shape[1] - allowed.shape[1]) > 0:  # rows of the embedding that no token has
+        allowed = torch.nn.functional.pad(allowed, (0, lacks))
+    if len(which) == len(logits):
+        logits.masked_fill_(~allowed, -torch.inf)
+    else:
+        logits[which] = logits[which].masked_fill_(~allowed, -torch.inf)
 
 
 def _spent(row: Row) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import shutil
@@ -126,6 +127,44 @@ def test_64_greedy_requests_give_the_same_answers_one_by_one_in_batches_of_8_and
         assert texts(ask_all(greedy(batch_tokens=rows * longest), prompts)) == alone
     order = random.Random(0).sample(range(64), 64)
     assert texts(ask_all(greedy(), [prompts[i] for i in order])) == [alone[i] for i in order]
+
+
+def test_what_prompts_share_is_read_once_and_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import LlamaForCausalLM
+
+    documents = [f"the kettle number {d} boils in {d + 2} minutes and the lamp is warm. " * 2 for d in range(3)]
+    prompts = [f"{documents[i % 3]}{['is it tea?', 'coffee or bread?', 'yes', 'one line about it'][i // 3]}" for i in range(12)]
+    alone = texts(ask_all(greedy(), prompts, one_by_one=True))
+    assert len(set(alone)) > 3, "the answers tell the rows apart"
+    read, forward = [], LlamaForCausalLM.forward
+
+    @functools.wraps(forward)
+    def counting(self: Any, *args: Any, **given: Any) -> Any:
+        read.append(tuple(given["input_ids"].shape))
+        return forward(self, *args, **given)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", counting)
+    answers = ask_all(greedy(), prompts)
+    assert texts(answers) == alone
+    padded = len(prompts) * max(a.n_in for a in answers)
+    assert read[0][0] == 3, "each document once"
+    assert sum(rows * tokens for rows, tokens in read[:2]) < padded // 2
+    assert texts(ask_all(greedy(temperature=1.0), prompts)) == texts(ask_all(greedy(temperature=1.0), prompts, one_by_one=True))
+
+
+def test_a_model_that_a_gap_would_change_reads_each_prompt_whole() -> None:
+    from transformers import AutoModelForCausalLM
+
+    from dreamframe.models.local.decode_loop import _reads_by_position
+
+    model = AutoModelForCausalLM.from_pretrained(micro_causal())
+    assert _reads_by_position(model)
+    model.config.layer_types = ["sliding_attention", "full_attention"]
+    assert not _reads_by_position(model)
+    model.config.layer_types, model.config.sliding_window = None, 16
+    assert not _reads_by_position(model)
+    model.config.sliding_window, model.config.rope_parameters = None, {"rope_type": "longrope", "rope_theta": 10000.0}
+    assert not _reads_by_position(model)
 
 
 def test_sampled_answers_do_not_depend_on_the_batch_and_repeat() -> None:

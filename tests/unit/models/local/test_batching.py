@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,6 +50,19 @@ def test_a_batch_has_no_more_requests_than_most() -> None:
     model = Model()
     run(model, [1] * 10, budget=1000, most=4)
     assert [len(b) for b in model.batches] == [4, 4, 2]
+
+
+def test_requests_that_begin_alike_are_worked_on_together() -> None:
+    model = Model()
+
+    async def main() -> list[int]:
+        batcher: Batcher[int, int] = Batcher(model.work, budget=3 * 12, is_out_of_memory=lambda e: False)
+        asked = [(10 + i % 3, [i % 2] * 8 + [9] * (2 + i % 3)) for i in range(6)]  # two documents, three questions of other lengths about each
+        return await asyncio.gather(*(batcher.submit(n, n, begins=bytes(tokens)) for n, tokens in asked))
+
+    assert asyncio.run(main()) == [20, 22, 24, 20, 22, 24]
+    assert [len(b) for b in model.batches] == [3, 3]
+    assert all(sorted(b) == [10, 11, 12] for b in model.batches), "by length alone, 12 and 12 would be together"
 
 
 def test_the_oldest_request_is_in_the_next_batch_so_none_starves() -> None:
@@ -122,6 +136,31 @@ def test_a_cancelled_request_is_not_worked_on() -> None:
 
     asyncio.run(main())
     assert sorted(n for b in model.batches for n in b) == [1, 3]
+
+
+def test_the_thread_is_handed_the_next_whole_batch_before_it_is_through_with_one() -> None:
+    taken: list[bool] = []
+
+    class Watching(Model):
+        def work(self, batch: Sequence[int]) -> list[int | CallError]:
+            until = time.monotonic() + 5 * (len(self.batches) == 1)  # while the second batch is worked on, the third is taken and the fourth is not
+            while time.monotonic() < until and len(batcher._jobs) > 1:
+                time.sleep(0.001)
+            taken.append(len(batcher._jobs) == 1)
+            return super().work(batch)
+
+    model = Watching()
+
+    async def main() -> list[int]:
+        nonlocal batcher
+        batcher = Batcher(model.work, budget=2, is_out_of_memory=lambda e: False)
+        answers = await asyncio.gather(*(batcher.submit(1, 1) for _ in range(7)))
+        await batcher.close()
+        return answers
+
+    batcher: Batcher[int, int]
+    assert asyncio.run(main()) == [2] * 7
+    assert (taken[1], [len(b) for b in model.batches]) == (True, [2, 2, 2, 1])
 
 
 def test_requests_that_arrive_while_a_batch_is_worked_on_form_the_next() -> None:
