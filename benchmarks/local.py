@@ -7,8 +7,8 @@ batches. `--clock cpu` compares processor time instead of time: on a machine tha
 from __future__ import annotations
 
 import argparse
+import ast
 import csv
-import json
 import random
 import subprocess
 import sys
@@ -23,6 +23,7 @@ import polars as pl
 
 import dreamframe as dr
 from benchmarks import by_hand
+from benchmarks.figures import Figure, report
 from benchmarks.paired import CLOCKS, Pair
 from dreamframe.models.local.constrained import grammar
 from dreamframe.models.local.cores import free_cores
@@ -158,7 +159,7 @@ def embeddings(given: argparse.Namespace) -> Iterator[Pair]:
     yield Pair("vectors by llama.cpp", "texts", partial(way, gguf, few), partial(by_hand.llamacpp_vectors, server, few), LEAST)
 
 
-def starts(n: int) -> dict[str, Any]:
+def starts(n: int) -> list[Figure]:
     """A fresh process to its first token, and a re-run that loads nothing."""
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", FIRST_TOKEN], check=True)
@@ -168,8 +169,11 @@ def starts(n: int) -> dict[str, Any]:
         with dr.Session(folder, progress=False):
             dr.frame(pl.DataFrame({"t": texts})).prompt(dr.SmolLM2(max_tokens=4, temperature=0), "{t}").collect()
         done = subprocess.run([sys.executable, "-c", CACHED % (folder, texts)], check=True, capture_output=True, text=True).stdout.strip()
-    first = {"seconds": round(took_s, 2), "most": 5.0, "holds": took_s <= 5.0}
-    return {"first token of a fresh process": first, "a second run": {"calls, engines imported, time": done, "holds": done.startswith("0 [] ")}}
+    calls, engines = int(done.split(" ", 1)[0]), ast.literal_eval(done[done.index("[") : done.index("]") + 1])
+    return [
+        Figure("first token of a fresh process", round(took_s, 2), "s", most=5.0),
+        Figure("calls of a second run, and engines that it imports", calls + len(engines), "calls and engines", most=0),
+    ]
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Pair]]] = {"llamacpp": llamacpp, "transformers": transformers, "embeddings": embeddings}
@@ -189,13 +193,16 @@ def main() -> None:
     parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     given = parser.parse_args()
     given.threads = given.threads or free_cores()
-    found: dict[str, Any] = {"threads": given.threads, "clock": given.clock}
+    figures, found = [], {}
     for name, part in PARTS.items():
-        if given.only in (None, name):
-            found |= {pair.name: pair.measured(given.rounds, clock=given.clock) for pair in part(given) if given.pair in pair.name}
+        for pair in part(given) if given.only in (None, name) else ():
+            if given.pair in pair.name:
+                found[pair.name] = made = pair.measured(given.rounds, clock=given.clock)
+                ours, other = (made[f"{who}_{pair.unit}_per_{given.clock}_s"] for who in ("ours", "other"))
+                figures.append(Figure(pair.name, ours, f"{pair.unit}/s", other, "by hand", least=pair.least, median_ratio=made["ratio"]))
     if given.only in (None, "starts"):
-        found |= starts(20)
-    print(json.dumps(found, indent=1))
+        figures += starts(20)
+    sys.exit(not report("local", figures, threads=given.threads, clock=given.clock, pairs=found))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sembench": ("sembench",),
     "retrieve": ("retrieve",),
     "local": ("local",),
-    "gpu": ("gpu",),
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = ("what", "floor", "ours", "ratio", "limit", "holds")
@@ -80,7 +79,8 @@ def page(found: dict[str, list[Figure]], ended: float) -> str:
 
 Measured on {time.strftime("%Y-%m-%d", time.gmtime(ended))}: {machine()}.
 Repeat it with `make bench`, and with `make bench ARGS="--write"` to write this page; `python -m benchmarks.NAME` runs one benchmark, and its file's first
-lines say what it measures. Ratios are those of programs that ran in turns in the same minutes: they carry over to other machines, absolute times do not.
+lines say what it measures; `python -m benchmarks.gpu` is for a machine with a CUDA device. Ratios are those of programs that ran in turns in the same
+minutes: they carry over to other machines, absolute times do not.
 
 {text(found)}
 """

@@ -152,21 +152,6 @@ def test_what_prompts_share_is_read_once_and_changes_no_answer(monkeypatch: pyte
     assert texts(ask_all(greedy(temperature=1.0), prompts)) == texts(ask_all(greedy(temperature=1.0), prompts, one_by_one=True))
 
 
-def test_a_model_that_a_gap_would_change_reads_each_prompt_whole() -> None:
-    from transformers import AutoModelForCausalLM
-
-    from dreamframe.models.local.decode_loop import _reads_by_position
-
-    model = AutoModelForCausalLM.from_pretrained(micro_causal())
-    assert _reads_by_position(model)
-    model.config.layer_types = ["sliding_attention", "full_attention"]
-    assert not _reads_by_position(model)
-    model.config.layer_types, model.config.sliding_window = None, 16
-    assert not _reads_by_position(model)
-    model.config.sliding_window, model.config.rope_parameters = None, {"rope_type": "longrope", "rope_theta": 10000.0}
-    assert not _reads_by_position(model)
-
-
 def test_sampled_answers_do_not_depend_on_the_batch_and_repeat() -> None:
     llm = greedy(temperature=1.0, top_p=0.9, extra={"top_k": 50, "min_p": 0.001})
     together = texts(ask_all(llm, PROMPTS))

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from dreamframe.models.local.prefixes import LEAST_SAVED, SAVED_SHARE, by_family, common, depth_to_share
+from tests.micro import micro_causal
 
 INSTRUCTIONS = list(range(100, 180))
 
@@ -50,3 +51,19 @@ def test_what_begins_with_the_same_instructions_alone_is_sorted_by_length() -> N
     asked = [[*INSTRUCTIONS, *[i] * n] for i, n in enumerate((5, 300, 20, 160, 90))]
     assert [len(p) for p in by_family(asked, bytes, len)] == sorted(map(len, asked), reverse=True)
     assert by_family([3, 9, 1], lambda n: b"", lambda n: n) == [9, 3, 1]
+
+
+@pytest.mark.slow  # torch is loaded
+def test_a_model_that_a_gap_would_change_reads_each_prompt_whole() -> None:
+    from transformers import AutoModelForCausalLM
+
+    from dreamframe.models.local.decode_loop import _reads_by_position
+
+    model = AutoModelForCausalLM.from_pretrained(micro_causal())
+    assert _reads_by_position(model)
+    model.config.layer_types = ["sliding_attention", "full_attention"]
+    assert not _reads_by_position(model)
+    model.config.layer_types, model.config.sliding_window = None, 16
+    assert not _reads_by_position(model)
+    model.config.sliding_window, model.config.rope_parameters = None, {"rope_type": "longrope", "rope_theta": 10000.0}
+    assert not _reads_by_position(model)
