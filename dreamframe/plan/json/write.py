@@ -13,6 +13,7 @@ import dataclasses
 import datetime
 import decimal
 import io
+import itertools
 import json
 import math
 import pathlib
@@ -232,7 +233,7 @@ class Writer:
     def _give(self, value: Any, name: str, kind: str) -> Any:
         """Let a name stand for what is Python's own; two things of one name are told apart by a number."""
         name, digest = re.sub(r"\W+", "", name) or kind, fingerprint(value, is_lasting=True)
-        names = (name, *(f"{name}_{n}" for n in range(2, 10_000)))
+        names = itertools.chain((name,), (f"{name}_{n}" for n in itertools.count(2)))
         free = next(n for n in names if n not in self.given or self.given[n]["digest"] == digest)
         module = "whoever made the plan" if kind == "secret" else str(getattr(value, "__module__", None) or type(value).__module__)
         self.given[free] = {"kind": kind, "module": module, "digest": digest}
