@@ -6,8 +6,10 @@ import gc
 import ipaddress
 import os
 import re
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,21 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+MEMORY = Path("/dev/shm")
+ROOMY = 8 << 30  # bytes
+
+
+def in_memory() -> None:
+    """Keep temporary files in memory where that is plenty: sessions sync what they commit, and half of the tests would wait for a disk."""
+    if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK) or os.statvfs(MEMORY).f_flag & getattr(os, "ST_NOEXEC", 0):
+        return
+    there = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text("utf-8"))
+    if there is not None and min(int(there[1]) << 10, shutil.disk_usage(MEMORY).free) >= ROOMY:
+        os.environ["TMPDIR"] = str(MEMORY)  # for the processes that tests start, and the workers, too
+        tempfile.tempdir = None
+
+
+in_memory()
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ["TORCHDYNAMO_DISABLE"] = "1"  # no test compiles a model, and what peft imports would load torch's compiler in every process
 os.environ["DREAMFRAME_TRACEBACK"] = "full"  # of a test that fails, every line is wanted

@@ -11,8 +11,10 @@ from typing import Any
 from dreamframe.redaction.key_shapes import without_keys
 from dreamframe.redaction.redactor import Redactor
 
+# Where people and clusters keep files; of a temporary folder in memory as well.
+ROOTS = "home root Users tmp var mnt work data opt private srv media Volumes dev/shm run/user scratch gpfs lustre nfs fsx beegfs workspaces? kaggle dbfs"
 LOCAL_PATH = re.compile(
-    r"(?<![\w./:])(?:/(?:home|root|Users|tmp|var|mnt|work|data|opt|private|srv|media|Volumes)(?:/[^\s'\"`<>|,;:)]+)*/"
+    rf"(?<![\w./:])(?:/(?:{'|'.join(ROOTS.split())})(?:/[^\s'\"`<>|,;:)]+)*/"
     r"|[A-Za-z]:\\(?:[^\s'\"`<>|\\]+\\)*)"
 )
 SPECIAL = re.compile(r"([\\`*_{}\[\]!|~$^])")

@@ -47,3 +47,19 @@ def test_a_server_of_this_machine_is_reached():
 
 def test_a_test_starts_in_an_empty_folder():
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "chosen", "expected"), [(0, None, True), (1 << 60, None, False), (0, "/elsewhere", False)], ids=["plenty", "little", "chosen"]
+)
+def test_temporary_files_lie_in_memory_where_that_is_plenty_and_nobody_chose(
+    room: int, chosen: str | None, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(plugin, "MEMORY", tmp_path)
+    monkeypatch.setattr(plugin, "ROOMY", room)
+    monkeypatch.setattr(plugin.tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", chosen or "")
+    if chosen is None:
+        monkeypatch.delenv("TMPDIR")
+    plugin.in_memory()
+    assert (plugin.os.environ.get("TMPDIR") == str(tmp_path)) is expected

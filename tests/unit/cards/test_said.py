@@ -14,6 +14,7 @@ import yaml
 
 import dreamframe as dr
 from dreamframe.cards.lineage import lineage
+from dreamframe.cards.markdown import scrub
 from dreamframe.errors import SettingError
 from dreamframe.models.papers import PAPERS, bibtex
 from dreamframe.models.readme import licence_in
@@ -170,3 +171,9 @@ def test_weights_speak_for_themselves_wherever_they_lie(tmp_path: Path) -> None:
 def test_several_licences_of_one_source_stay_a_list(session: dr.Session) -> None:
     assert licence_in("---\nlicense: [mit, apache-2.0]\n---\n") == "mit, apache-2.0"
     assert front(dr.frame(ROWS).cite(license="mit, apache-2.0").card())["license"] == ["mit", "apache-2.0"]
+
+
+@pytest.mark.parametrize("folder", ["/home/ann", "/dev/shm/pytest-0", "/scratch/ann", "/run/user/1000", "/gpfs/lab/ann", "/workspace", "/kaggle/working"])
+def test_a_folder_of_a_machine_is_left_out_of_what_is_shared(folder: str) -> None:
+    assert scrub(f"read {folder}/notes/rows.csv, and go on") == "read rows.csv, and go on"
+    assert scrub("https://example.org/scratch/rows.csv and a/scratch/b") == "https://example.org/scratch/rows.csv and a/scratch/b"
