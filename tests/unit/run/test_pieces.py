@@ -39,6 +39,14 @@ def test_the_rows_are_those_of_the_query(over: Callable[[pl.LazyFrame], pl.LazyF
 
 
 @pytest.mark.usefixtures("small")
+def test_a_limit_ends_the_pieces() -> None:
+    made: list[int] = []
+    rows = in_pieces(ROWS.lazy(), lambda part: part.map_batches(lambda rows: made.append(rows.height) or rows), ROWS.schema)  # type: ignore[func-returns-value]
+    assert rows.head(25).collect().equals(ROWS.head(25))
+    assert sum(made) < 200, "no piece is made after the one with the last row"
+
+
+@pytest.mark.usefixtures("small")
 def test_few_rows_are_made_before_the_first_are_taken(tmp_path: Path) -> None:
     ROWS.write_parquet(tmp_path / "rows.parquet", row_group_size=50)
     asked: list[int] = []
