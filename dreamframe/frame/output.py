@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.arrow import shared
 from dreamframe.errors import SettingError
 from dreamframe.frame.look import LookVerbs
 from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
+from dreamframe.identity.arrow import shared
 from dreamframe.models.habits import described
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.arrow import shared
 from dreamframe.errors import CorruptFileError, HubError, MissingExtraError, OfflineError, PlanError
 from dreamframe.hub.labels import named_labels
 from dreamframe.hub.tables import arrow_rows, holds_images
+from dreamframe.identity.arrow import shared
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.owned import own_rows
 from dreamframe.models.authority import Authority

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.arrow import shared
 from dreamframe.errors import HubError, MissingExtraError, SettingError
 from dreamframe.hub.readme import merged
+from dreamframe.identity.arrow import shared
 from dreamframe.models.provenance import ON_THE_HUB
 from dreamframe.models.secrets import redactor_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import xxhash
 
-from dreamframe.arrow import MAP, in_arrow, memory, type_name
+from dreamframe.identity.arrow import MAP, in_arrow, memory, type_name
 
 TEXT_ROWS = 65_536  # texts that are put together at a time
 

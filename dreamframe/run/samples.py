@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from dreamframe.arrow import memory
+from dreamframe.identity.arrow import memory
 from dreamframe.store.answer_index import Halves, are_merged, halves_of, keys_of
 
 MARKS = 1 << 21  # bytes of bits, one of which is set for each sorted key: what has none was not asked before, as nearly all was not

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from dreamframe.arrow import memory
+from dreamframe.identity.arrow import memory
 from dreamframe.store.journal import ANSWER_SCHEMA, SMALL, decode_all
 
 if TYPE_CHECKING:

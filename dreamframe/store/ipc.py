@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from dreamframe.arrow import as_arrow
 from dreamframe.errors import CorruptFileError
+from dreamframe.identity.arrow import as_arrow
 from dreamframe.store.foreign import check_unfolded, file_messages
 
 if TYPE_CHECKING:

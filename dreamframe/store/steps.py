@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import xxhash
 
-from dreamframe.arrow import in_arrow
 from dreamframe.errors import CorruptFileError, StorageError
+from dreamframe.identity.arrow import in_arrow
 from dreamframe.store.files import Files, Handle
 from dreamframe.store.foreign import difference, to_frame
 from dreamframe.store.ipc import END, Bytes, arrow_schema, damage, messages, read_table

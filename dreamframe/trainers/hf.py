@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.arrow import shared
 from dreamframe.errors import TrainingError
+from dreamframe.identity.arrow import shared
 from dreamframe.trainers.best import LOADS, keeping_best
 from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint
 from dreamframe.trainers.distributed import imported

@@ -25,8 +25,8 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.arrow import as_arrow, in_arrow
 from dreamframe.errors import DreamframeError, FingerprintError, PlanFormatError
+from dreamframe.identity.arrow import as_arrow, in_arrow
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.whose_code import recorded
 from dreamframe.models.api.address import Address

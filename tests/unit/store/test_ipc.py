@@ -9,7 +9,7 @@ from hypothesis import given
 from polars.testing import assert_frame_equal
 from polars.testing.parametric import dataframes
 
-from dreamframe.arrow import as_arrow
+from dreamframe.identity.arrow import as_arrow
 from dreamframe.store.ipc import MESSAGE_ROWS, damage, messages, read_table, stream
 
 ROWS = MESSAGE_ROWS * 2 + 3

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from dreamframe.arrow import in_arrow, type_name
 from dreamframe.errors import FingerprintError
+from dreamframe.identity.arrow import in_arrow, type_name
 
 RUN = """
 import sys, tempfile
