@@ -5,7 +5,8 @@
 
 Each program makes one call a row, keeps its answers in its own way and writes Parquet. CPU a row is the slope between two numbers of rows, so that
 imports cancel out; a warm re-run is a whole process that finds all answers; both count the CPU of the processes that a library starts. The last: a run is
-killed when the server has begun half of its calls, and run again; the figure is how many calls that the server had answered were made again.
+killed when the server has begun half of its calls, and run again; the figure is how many calls were made twice, with 16 in flight, which all reach, and
+with 256 wanted, of which each has as many under way as it can. Those under way are lost to all; the record tells them from those that were answered.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ PINS = {
 }
 OURS = "dreamframe"
 SMALL, LARGE, KILLED = 1_000, 3_000, 2_000  # rows
+KILLED_IN_FLIGHT = {16: 0.99, 256: None}  # calls in flight, and the most that we may make again for one of theirs: only so few are reached by all
 KILLED_LATENCY_S = 0.05
-MOST_CPU, MOST_WARM, MOST_LOST = 1 / 20, 1 / 5, 1
+IN_FLIGHT = 256
+MOST_CPU, MOST_WARM = 1 / 20, 1 / 5
 HERE = Path(__file__).parent
 
 
@@ -51,9 +54,9 @@ def build(folder: Path) -> None:
         print(f"{name}: {'installed' if done.returncode == 0 else done.stderr.strip().splitlines()[-1]}")
 
 
-def command(name: str, envs: Path, url: str, n: int, folder: Path) -> list[str]:
+def command(name: str, envs: Path, url: str, n: int, folder: Path, in_flight: int) -> list[str]:
     python = sys.executable if name == OURS else str(envs / name / "bin" / "python")
-    return [python, str(HERE / f"ask_with_{name}.py"), url, str(n), str(folder)]
+    return [python, str(HERE / f"ask_with_{name}.py"), url, str(n), str(folder), str(in_flight)]
 
 
 def environment(name: str, envs: Path) -> dict[str, str]:
@@ -72,7 +75,7 @@ def counters(url: str) -> dict[str, Any]:
 def cpu_s(name: str, envs: Path, url: str, n: int, folder: Path) -> float:
     """CPU seconds of one whole program, with the processes that it starts and waits for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    asked = command(name, envs, url, n, folder)
+    asked = command(name, envs, url, n, folder, IN_FLIGHT)
     done = subprocess.run(asked, env=environment(name, envs), cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode:
         raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
@@ -89,10 +92,10 @@ def one_round(name: str, envs: Path, url: str) -> dict[str, float]:
         return {"ms_per_row": 1_000 * (many - few) / (LARGE - SMALL), "warm_s": warm, "warm_calls": counters(url)["posts"] - asked}
 
 
-def killed(name: str, envs: Path, patience_s: float = 300) -> dict[str, float | None]:
+def killed(name: str, envs: Path, in_flight: int, patience_s: float = 90) -> dict[str, float | None]:
     """How many answered calls a killed run made again, and how many that were under way; None where the second run did not end."""
     with server("--answer", "fox", "--latency", str(KILLED_LATENCY_S)) as running, tempfile.TemporaryDirectory() as folder:
-        asked = command(name, envs, running.url, KILLED, Path(folder))
+        asked = command(name, envs, running.url, KILLED, Path(folder), in_flight)
         first = subprocess.Popen(
             asked, env=environment(name, envs), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
@@ -106,10 +109,19 @@ def killed(name: str, envs: Path, patience_s: float = 300) -> dict[str, float | 
         try:
             subprocess.run(asked, env=environment(name, envs), cwd=folder, capture_output=True, timeout=patience_s, check=True)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
-            return {"again": None, "under_way": None, "answered_again": None}
+            return {"wanted": in_flight, "again": None, "under_way": None, "answered_again": None}
         again = counters(running.url)["posts"] - KILLED
         under_way = at_kill["in_flight"] - 1  # but for the question itself
-        return {"again": again, "under_way": under_way, "answered_again": max(again - under_way, 0)}
+        return {"wanted": in_flight, "again": again, "under_way": under_way, "answered_again": max(again - under_way, 0)}
+
+
+def kills(name: str, envs: Path, n: int) -> Iterator[dict[str, float | None]]:
+    """n kills for each number of calls in flight, until a second run does not end."""
+    for in_flight in KILLED_IN_FLIGHT:
+        for _ in range(n):
+            yield (lost := killed(name, envs, in_flight))
+            if lost["again"] is None:
+                return
 
 
 def figures(found: dict[str, list[dict[str, float]]], lost: dict[str, list[dict[str, float | None]]]) -> list[Figure]:
@@ -118,9 +130,9 @@ def figures(found: dict[str, list[dict[str, float]]], lost: dict[str, list[dict[
     def middle(name: str, what: str) -> float:
         return statistics.median(each[what] for each in found[name])
 
-    def again(name: str) -> float | None:
-        counts = [each["answered_again"] for each in lost[name]]
-        return statistics.median(n for n in counts if n is not None) if all(n is not None for n in counts) else None
+    def again(name: str, in_flight: int) -> float | None:
+        counts = [each["again"] for each in lost[name] if each["wanted"] == in_flight]
+        return statistics.mean(n for n in counts if n is not None) if counts and None not in counts else None
 
     made = []
     for name, theirs_each in found.items():
@@ -131,9 +143,11 @@ def figures(found: dict[str, list[dict[str, float]]], lost: dict[str, list[dict[
         for key, (said, unit, most) in what.items():
             ratio = statistics.median(mine[key] / theirs[key] for mine, theirs in pairs)
             made.append(Figure(said, middle(OURS, key), unit, middle(name, key), said_version(name), most=most, median_ratio=ratio))
-        mine, theirs = again(OURS), again(name)
-        if mine is not None and theirs is not None:
-            made.append(Figure("answered calls made again after kill -9", mine, "calls", theirs, said_version(name), most=MOST_LOST))
+        for in_flight, most in KILLED_IN_FLIGHT.items():
+            mine, theirs = again(OURS, in_flight), again(name, in_flight)
+            if mine is not None and theirs is not None:
+                said = f"calls made again after kill -9, {in_flight} wanted in flight"
+                made.append(Figure(said, mine, "calls", theirs, said_version(name), most=most))
     return made
 
 
@@ -147,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--envs", type=Path, metavar="FOLDER")
     options.add_argument("--only", nargs="+", choices=list(PINS), default=list(PINS))
     options.add_argument("--rounds", type=int, default=11)
-    options.add_argument("--kills", type=int, default=3)
+    options.add_argument("--kills", type=int, default=5)
     given = options.parse_args(arguments)
     if given.build:
         build(given.build)
@@ -159,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with server("--answer", "fox") as running:
         rounds = [{name: one_round(name, envs, running.url) for name in names} for _ in range(given.rounds)]
     found = {name: [each[name] for each in rounds] for name in names}
-    lost = {name: [killed(name, envs) for _ in range(given.kills)] for name in names}
+    lost = {name: list(kills(name, envs, given.kills)) for name in names}
     sys.exit(not report("peers", figures(found, lost), rounds=found, killed=lost))
 
 

@@ -1,10 +1,10 @@
-"""n prompts through data-designer, resumed where it can, to Parquet: `python ask_with_data_designer.py URL N FOLDER`. Runs in its own environment."""
+"""n prompts through data-designer, resumed where it can, to Parquet: `python ask_with_data_designer.py URL N FOLDER IN_FLIGHT`. Runs in its own environment."""
 
 import os
 import sys
 from pathlib import Path
 
-url, n, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+url, n, folder, in_flight = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 os.environ.update({"OPENAI_API_KEY": "none", "NEMO_TELEMETRY_ENABLED": "false", "DATA_DESIGNER_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "1"})
 
 import data_designer.config as dd  # noqa: E402  the environment decides what it imports
@@ -17,7 +17,7 @@ model = dd.ModelConfig(
     alias="m",
     model="gpt-4o-mini",
     provider="local",
-    inference_parameters=dd.ChatCompletionInferenceParams(max_parallel_requests=256),
+    inference_parameters=dd.ChatCompletionInferenceParams(max_parallel_requests=in_flight),
     skip_health_check=True,
 )
 config = dd.DataDesignerConfigBuilder(model_configs=[model])

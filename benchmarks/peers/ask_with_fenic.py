@@ -1,10 +1,10 @@
-"""n prompts through fenic, with its cache, to Parquet: `python ask_with_fenic.py URL N FOLDER`. Runs in fenic's own environment."""
+"""n prompts through fenic, with its cache, to Parquet: `python ask_with_fenic.py URL N FOLDER IN_FLIGHT`. Runs in fenic's own environment."""
 
 import os
 import sys
 from pathlib import Path
 
-url, n, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+url, n, folder, in_flight = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
 os.environ.update({"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": url})
 
 import fenic as fc  # noqa: E402  the environment decides what it asks

@@ -35,7 +35,7 @@ from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.renewals import Renewals
 
-GROUP_S = 0.02  # an answer is written at the latest this long after it came
+GROUP_S = 0.002  # an answer waits so long for others to be written with it
 SYNC_S = 1.0  # and survives a power cut this long after that
 BEHIND_BYTES = 64 << 20  # of answers that wait for a slow disk: who asks waits too
 LOOKED_AT = 32  # of them, to tell how long they are
@@ -105,7 +105,7 @@ class Answers:
         model: str,
         extra: str | None,
     ) -> None:
-        """Keep an answer. Written within 20 ms; raises StorageError, once, if the disk refused the ones before it: they stay in memory."""
+        """Keep an answer. Written within 20 ms, mostly 2; raises StorageError, once, if the disk refused the ones before it: they stay in memory."""
         row = (key, text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, time.time_ns() // 1_000_000)
         self._recent.setdefault(key, row)
         self._pending.append(row)

@@ -59,12 +59,12 @@ def test_every_benchmark_of_the_table_is_there() -> None:
 def test_peers_are_compared_round_by_round_and_a_second_run_that_hangs_is_left_out() -> None:
     ours, theirs = {"ms_per_row": 0.1, "warm_s": 0.3}, {"ms_per_row": 2.0, "warm_s": 3.0}
     found = {OURS: [ours, {**ours, "ms_per_row": 0.4}, ours], "fenic": [theirs] * 3, "distilabel": [theirs] * 3}
-    lost = {OURS: [{"answered_again": 4.0}], "fenic": [{"answered_again": 2.0}], "distilabel": [{"answered_again": None}]}
+    lost = {name: [{"wanted": 16, "again": n}] for name, n in {OURS: 4.0, "fenic": 2.0, "distilabel": None}.items()}
     made = figures(found, lost)
     assert [(f.name, f.over.split()[0], f.ratio, f.holds) for f in made] == [
         ("CPU a row", "fenic", 0.05, True),
         ("warm re-run of 3,000 rows, CPU", "fenic", pytest.approx(0.1), True),
-        ("answered calls made again after kill -9", "fenic", 2.0, False),
+        ("calls made again after kill -9, 16 wanted in flight", "fenic", 2.0, False),
         ("CPU a row", "distilabel[openai]", 0.05, True),
         ("warm re-run of 3,000 rows, CPU", "distilabel[openai]", pytest.approx(0.1), True),
     ]
