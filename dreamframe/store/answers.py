@@ -35,7 +35,9 @@ from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.renewals import Renewals
 
-GROUP_S = 0.002  # an answer waits so long for others to be written with it
+GROUP_S = 0.02  # an answer is written at the latest this long after it came, with all that came since
+SOON_S = 0.002  # where few come: a group costs as much as writing a hundred answers
+FEW = 32
 SYNC_S = 1.0  # and survives a power cut this long after that
 BEHIND_BYTES = 64 << 20  # of answers that wait for a slow disk: who asks waits too
 LOOKED_AT = 32  # of them, to tell how long they are
@@ -75,6 +77,7 @@ class Answers:
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
         self._n_bytes = 0  # written since then
+        self._n_last = 0  # rows in the last group
         self._is_refused = False  # what waits, by the disk
         self._is_awake = self._must_rest = False
         self._next_refresh = self._next_sync = 0.0
@@ -105,7 +108,7 @@ class Answers:
         model: str,
         extra: str | None,
     ) -> None:
-        """Keep an answer. Written within 20 ms, mostly 2; raises StorageError, once, if the disk refused the ones before it: they stay in memory."""
+        """Keep an answer. Written within 20 ms, or 2 where few come; raises StorageError, once, if the disk refused the ones before it: they stay in memory."""
         row = (key, text, data, finish, n_in, n_out, n_cached, n_reasoning, model, extra, time.time_ns() // 1_000_000)
         self._recent.setdefault(key, row)
         self._pending.append(row)
@@ -293,7 +296,7 @@ class Answers:
             if (is_idle or self._must_rest) and self._may_end():
                 return
             if self._is_awake:
-                self._urgent.wait(GROUP_S)
+                self._urgent.wait(SOON_S if self._n_last < FEW else GROUP_S)
             self._wake.clear()
             self._urgent.clear()
             self._is_awake = False
@@ -319,6 +322,7 @@ class Answers:
         rows = [item for item in taken if isinstance(item, tuple)]
         tickets = [item for item in taken if isinstance(item, _Ticket)]
         error: StorageError | None = None
+        self._n_last = len(rows)
         try:
             if rows:
                 written = self._writer.write(rows) if self._writer is not None else [Written(rows)]
