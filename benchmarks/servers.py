@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -38,10 +39,12 @@ def server(*options: str) -> Iterator[Server]:
 
 
 def measure(program: str, *arguments: object, timeout_s: float = 600) -> dict[str, Any]:
-    """Run `python -m benchmarks.<program>` with arguments; it prints one JSON object as its last line."""
+    """Run `python -m benchmarks.<program>` with arguments: the JSON object that it prints as its last line, and `process_cpu_s` of all of it, start and end."""
     command = [sys.executable, "-m", f"benchmarks.{program}", *map(str, arguments)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return {**found, "process_cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}

@@ -65,6 +65,12 @@ def is_plain_batch(payload: memoryview | bytes) -> bool:
         return False
 
 
+def body_bytes(payload: memoryview) -> int:
+    """Bytes that follow the head of a message, as it says. Raises struct.error or IndexError where it is damaged."""
+    at = _field(payload[8:], _u32(payload, 8), 3)
+    return 0 if at is None else int(struct.unpack_from("<q", payload, 8 + at)[0])
+
+
 def file_messages(data: memoryview) -> Iterator[pa.ipc.Message]:
     """The messages of an Arrow file that have rows or labels, as the index at its end names them. Raises CorruptFileError for an index that is damaged."""
     import pyarrow as pa

@@ -1,6 +1,7 @@
 """Arrow IPC, written by polars and read by pyarrow: polars is there anyway, and pyarrow checks what it reads.
 
-A run that only writes does not import pyarrow, which takes 45 MB and 0.1 s. Polars' own reader trusts the bytes it is given; a folder may be a stranger's.
+A run that only writes does not import pyarrow, which takes 45 MB and 0.1 s, nor does one that finds short outputs (`short_rows`). Polars' own reader trusts
+the bytes it is given; a folder may be a stranger's.
 """
 
 from __future__ import annotations

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,6 +16,8 @@ import dreamframe as dr
 from dreamframe.errors import RowsFailedError
 from dreamframe.run.gc_pause import FEWEST, rarely_collected
 from dreamframe.testing import Echo, Failing
+
+ROOT = str(Path(__file__).resolve().parents[3])
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +68,36 @@ def test_a_run_that_fails_gives_it_back() -> None:
     with pytest.raises(RowsFailedError):
         dr.frame({"a": [1]}).prompt(Failing(), "{a}", into="b").collect()
     assert gc.get_threshold() == (700, 10, 10)
+
+
+SCRIPT = """
+import atexit, gc
+atexit.register(lambda: print("left", gc.get_freeze_count() > 0))  # runs after those that are registered later
+import dreamframe as dr
+from dreamframe.testing import Echo
+dr.frame({"a": [1]}).prompt(Echo(), "{a}", into="b").collect()
+class Ring: pass
+ring = Ring()
+ring.own = ring
+"""
+WITH_A_FINALIZER = """
+Ring.__del__ = lambda self: print("ended")
+"""
+WITH_A_FILE = """
+ring.file = open("out.txt", "w")
+ring.file.write("kept")
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [("", ["left True"]), (WITH_A_FINALIZER, ["left False", "ended"]), (WITH_A_FILE, ["left False"])],
+    ids=["nothing to end", "a finalizer", "an open file"],
+)
+def test_cycles_are_left_to_the_system_where_nothing_has_to_be_ended(more: str, said: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT + more], capture_output=True, text=True, check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": ROOT}
+    )
+    assert done.stdout.splitlines() == said
+    if more == WITH_A_FILE:
+        assert (tmp_path / "out.txt").read_text() == "kept"
