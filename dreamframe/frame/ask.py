@@ -14,7 +14,7 @@ from dreamframe.frame.base import Verbs
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
-from dreamframe.models.base import LLM
+from dreamframe.models.base import LLM, SAMPLING_FIELDS
 from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
@@ -44,6 +44,7 @@ def prompt_fields(
     repairs: int,
     name: str | None,
     sampling: dict[str, Any],
+    probability: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
@@ -59,7 +60,10 @@ def prompt_fields(
     if parse is not None and (not callable(parse) or is_async(parse)):
         kind = "an async function" if callable(parse) else described(parse)
         raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
+    if probability is not None:
+        need_plain_reading(probability, {**sampling, "seed": seed}, step=where)
     return {
+        "probability": probability,
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
         "n": n,
@@ -69,6 +73,18 @@ def prompt_fields(
         "repairs": repairs,
         "name": name,
     }
+
+
+def need_plain_reading(probability: object, sampling: dict[str, Any], *, step: str) -> None:
+    """Raise SettingError for a column of probabilities that has no name, or stands beside settings that say how to draw an answer."""
+    if not isinstance(probability, str):
+        raise SettingError(f"{step}: probability={probability!r} is not a name; give the new column's, e.g. probability='p'.")
+    for argument, value in sampling.items():
+        if value is not None and argument != "extra" and not (argument == "temperature" and value == 0):
+            raise SettingError(
+                f"{step}: {argument}= says how an answer is drawn, and with probability= none is: the answer is the likeliest label, "
+                f"and its probability is that of the model itself, at temperature 1. Leave {argument}= out."
+            )
 
 
 def prompt(
@@ -99,6 +115,8 @@ def prompt(
     need_name(into, step=name or "prompt")
     columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
+    if "probability" in sampling:
+        raise SettingError(f"{name or 'prompt'}: probability= adds a column, and an expression is one: use df.prompt(…, probability='p').")
     if "keep" in sampling:
         raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
     model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
@@ -152,6 +170,7 @@ class AskVerbs(Verbs):
         on_error: OnError = "raise",
         repairs: int = 1,
         keep: Keep = None,
+        probability: str | None = None,
         name: str | None = None,
         **sampling: Any,
     ) -> V:
@@ -163,6 +182,12 @@ class AskVerbs(Verbs):
         sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as `<into>_answer` (the last one, after
         repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
         top_p stop logit_bias presence_penalty frequency_penalty extra.
+
+        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels. The labels then stand as
+        a menu of letters below the prompt, so that the answer is one token, and the log-probabilities of that token are read: the likeliest label is the
+        answer, and the probabilities of all labels are kept with it, so that looking at them again, or under another name, asks nothing. They are the
+        model's own at temperature 1, whatever its settings say, and shares of what is on the menu; where less than 5 % of it is, the row fails. Models
+        that give no log-probabilities raise SettingError when the plan is built.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
@@ -177,8 +202,9 @@ class AskVerbs(Verbs):
         """
         need_order("prompt", llm, prompt)
         fields = prompt_fields(
-            schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
-        )
+            schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling,
+            probability=probability,
+        )  # fmt: skip
         fields["keep"] = kept(keep, into, step=name or "prompt")
         model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
@@ -236,7 +262,8 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
+        told = "?" if settings.get("probability") is not None else f": {literal(', '.join(map(str, known)))}? Answer with the label alone."  # or by a menu
+        ask = f"Which label fits the text{told}\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(
@@ -280,6 +307,7 @@ class AskVerbs(Verbs):
         parse: Callable[[str], Any] | None,
         free_text: bool,
         keep: Keep = None,
+        probability: str | None = None,
         **fields: Any,
     ) -> Self:
         """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
@@ -287,10 +315,12 @@ class AskVerbs(Verbs):
         where = fields["name"]
         need_reading(free_text, parse, step=where)
         is_held = not free_text and parse is None
+        if probability is not None:
+            need_plain_reading(probability, {k: v for k, v in fields.items() if k in SAMPLING_FIELDS}, step=where)
         asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
         assert isinstance(asked.step, PromptStep)
         held = AnswerSchema.of(to, step=where) if is_held else None
-        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where)))
+        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where), probability=probability))
 
 
 def _are_texts(labels: list[Any] | None) -> bool:
