@@ -6,7 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import polars as pl
 
@@ -14,12 +14,13 @@ from dreamframe.errors import AnswerError, DreamframeError, MissingExtraError, P
 from dreamframe.identity.whose_code import is_library, is_own
 from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
-from dreamframe.models.menu import asked_below, read_weighed
+from dreamframe.models.menu import read_weighed
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
 from dreamframe.plan.steps.menus import need_menu, of_each, with_menus
+from dreamframe.plan.steps.repair import next_turn, turns
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import Rule
@@ -27,14 +28,12 @@ from dreamframe.prompts.room import offer_room
 from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
-REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
-ANEW = "Answer with nothing but JSON that fits the schema."
 Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
 
 
 @step
-class PromptStep(RowStep):
-    """One column of answers. Null prompts (a null in a column that the template reads) give null, and no call is made."""
+class Asking(Step):
+    """What asks a language model the same of every row, whatever the shape of the step."""
 
     llm: LLM
     prompt: Prompt
@@ -53,7 +52,7 @@ class PromptStep(RowStep):
     is_expensive: ClassVar[bool] = True
 
     @classmethod
-    def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> PromptStep:
+    def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> Self:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
         edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
@@ -114,13 +113,6 @@ class PromptStep(RowStep):
         """The type of one answer."""
         return self.schema_.dtype if self.schema_ else pl.String()
 
-    def output_schema(self) -> pl.Schema:
-        column = pl.List(self.dtype) if self.n > 1 else self.dtype
-        many = pl.List(pl.String()) if self.n > 1 else pl.String()
-        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
-        likely = {} if self.probability is None else {self.probability: pl.Float64()}
-        return with_columns(self.inputs[0].schema, {self.into: column, **likely, **kept})
-
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
         """Also over an input that has more columns or fewer, if those that are read are what they were: nothing else of it was checked."""
         if (same := super().schema_over(inputs)) is not None:
@@ -130,7 +122,7 @@ class PromptStep(RowStep):
     def is_known_over(self, inputs: Sequence[Step]) -> bool:
         """Whether what it reads of other inputs is what it was checked with."""
         have, had = inputs[0].schema, self.inputs[0].schema
-        is_known = type(self).check is PromptStep.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
+        is_known = type(self).check is Asking.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
         if not is_known or any(a is not b for a, b in zip(inputs[1:], self.inputs[1:], strict=True)):
             return False
         return not any(c in have for c in self.writes()) and all(c in have and c in had and have[c] == had[c] for c in self.reads())
@@ -193,15 +185,10 @@ class PromptStep(RowStep):
             menu=self._menu,
         )
 
-    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
-        ctx.once("prompt", lambda: self.prompt.bound(tables))
-
-    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+    async def answered(self, rows: pl.DataFrame, prompts: pl.Series, samples: Sequence[int] | None, ctx: RowContext) -> pl.DataFrame:
+        """The rows with the columns of their answers. Null prompts give null, and no call is made."""
         question = ctx.once("question", lambda: self.question(ctx))
-        offer_room(question, ctx)
-        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
-        prompts = self.as_asked(self.each_sample(prompts))
-        replies = await ctx.ask(question, prompts, self.samples(rows))
+        replies = await ctx.ask(question, prompts, samples)
         said = replies.answers.get_column("text").to_list() if self.keep else [None] * len(prompts)
         values = await self._values(question, prompts, replies, ctx, said)
         if self.probability is not None:
@@ -384,13 +371,22 @@ class PromptStep(RowStep):
         return self.parse(value) if isinstance(value, str) else value
 
 
-def turns(prompt: str, question: Question) -> list[dict[str, Any]]:
-    """The messages of a request so far, without the system prompt."""
-    return list(json.loads(prompt)) if question.form == "messages" else [{"role": "user", "content": prompt}]
+@step
+class PromptStep(Asking, RowStep):
+    """One column of answers. Null prompts (a null in a column that the template reads) give null, and no call is made."""
 
+    def output_schema(self) -> pl.Schema:
+        column = pl.List(self.dtype) if self.n > 1 else self.dtype
+        many = pl.List(pl.String()) if self.n > 1 else pl.String()
+        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
+        likely = {} if self.probability is None else {self.probability: pl.Float64()}
+        return with_columns(self.inputs[0].schema, {self.into: column, **likely, **kept})
 
-def next_turn(talk: list[dict[str, Any]], error: ParseError) -> list[dict[str, Any]]:
-    """The messages with the answer that could not be used and what was wrong with it. An empty answer is no message: then it is asked anew."""
-    if error.text and error.text.strip():
-        return [*talk, {"role": "assistant", "content": error.text}, {"role": "user", "content": REPAIR.format(error=error)}]
-    return asked_below(talk, ANEW)
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
+        ctx.once("prompt", lambda: self.prompt.bound(tables))
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        question = ctx.once("question", lambda: self.question(ctx))
+        offer_room(question, ctx)
+        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
+        return await self.answered(rows, self.as_asked(self.each_sample(prompts)), self.samples(rows), ctx)
