@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.cascades import in_cascade
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
@@ -22,6 +23,7 @@ from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
+from dreamframe.plan.steps.cascade import Cascade
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -229,14 +231,23 @@ class AskVerbs(Verbs):
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self: V, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
+        self: V,
+        llm: LLM | TaskModel | Model | str,
+        labels: Any,
+        column: str,
+        into: str = "label",
+        *,
+        prompt: str | Prompt | None = None,
+        cascade: Cascade | None = None,
+        **settings: Any,
     ) -> V:
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
         among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
-        score. An answer that is not one of the labels is a failed row.
+        score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap model, or a task model,
+        decide the rows where that is certified against a language model.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -248,8 +259,9 @@ class AskVerbs(Verbs):
         schema = AnswerSchema.of(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
-            if prompt is not None:
-                raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
+            for argument, value in (("prompt", prompt), ("cascade", cascade)):
+                if value is not None:
+                    raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
             if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
@@ -262,9 +274,12 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        told = "?" if settings.get("probability") is not None else f": {literal(', '.join(map(str, known)))}? Answer with the label alone."  # or by a menu
-        ask = f"Which label fits the text{told}\n\nText: {placeholder(column)}"
-        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
+        by_menu, rest = "Which label fits the text", f"\n\nText: {placeholder(column)}"
+        by_name = f"{by_menu}: {literal(', '.join(map(str, known)))}? Answer with the label alone.{rest}"
+        by_menu = f"{by_menu}?{rest}"  # which probability= puts below it
+        ask = prompt if prompt is not None else by_name if settings.get("probability") is None else by_menu
+        made = self.prompt(llm, ask, into=into, schema=labels, **{"name": "classify", **settings})
+        return made if cascade is None else made._in_cascade(cascade, labels, column=column, asked=by_menu if prompt is None else prompt)
 
     def filter_by(
         self: V,
@@ -273,6 +288,7 @@ class AskVerbs(Verbs):
         *,
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
+        cascade: Cascade | None = None,
         on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
@@ -284,6 +300,9 @@ class AskVerbs(Verbs):
         sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
         the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
+        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`. With `keep`,
+        rows that the cheap model decides have nulls: this one was not asked.
+
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
         >>> df.filter_by(llm, "Is it about sports? {article}").to_dicts()
@@ -293,7 +312,15 @@ class AskVerbs(Verbs):
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
         fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
         asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
+        if cascade is not None:
+            asked = asked._in_cascade(cascade, bool, asked=prompt)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _in_cascade(self, cascade: Cascade, to: Any, *, asked: str | Prompt, column: str | None = None) -> Self:
+        """The frame whose last step asks a strong model, with a cascade in its place. `to` is what is answered, `asked` what the proxy is asked."""
+        assert isinstance(self.step, PromptStep)
+        made, own = in_cascade(self.step, cascade, to, asked=Prompt.of(asked, step=self.step.where), column=column)
+        return self._over(made)._dropping(own, named=made.label)
 
     def _held(
         self,

@@ -19,6 +19,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),
     "plan.steps.once": ("AskedOnce",),
     "plan.steps.ahead": ("Ahead",),
+    "plan.steps.cascade": ("Certify", "Cascaded"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),
