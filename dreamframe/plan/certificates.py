@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -25,7 +25,7 @@ CERTIFICATE: Mapping[str, Any] = {
     "tests": pl.List(pl.Struct(TEST)),
     "drawn": pl.List(pl.UInt64()),  # digests of the questions of the sample
 }
-THRESHOLDS = {"own_from": "its own answer from {:.3g}", "yes_from": "yes from {:.3g}", "no_below": "no below {:.3g}"}
+THRESHOLDS = ("own_from", "yes_from", "no_below")
 
 
 def digests(prompts: pl.Series) -> list[int]:
@@ -93,14 +93,3 @@ def likely_of(answers: pl.Series, guess: str, likely: str) -> pl.Expr:
         return pl.when(is_given).then(pl.col(likely))
     return pl.when(is_given).then(pl.when(pl.lit(answers) == pl.col(guess)).then(pl.col(likely)).otherwise(1 - pl.col(likely)))
 
-
-def ledger(known: Mapping[str, Any]) -> Sequence[str]:
-    """What was scored, sampled and decided, in words."""
-    proxy = [words.format(known[name]) for name, words in THRESHOLDS.items() if known[name] is not None]
-    scored = "" if known["scored"] == known["rows"] else f", {known['scored']:,} scored"
-    return (
-        f"{known['rows']:,} rows{scored}",
-        f"{known['sampled']:,} sampled",
-        f"{known['by_proxy']:,} decided by the proxy" + (f" ({', '.join(proxy)})" if proxy else ""),
-        f"{known['by_strong']:,} by the strong model",
-    )

@@ -73,10 +73,9 @@ class Cascade(Settings):
         return Promise(accuracy=self.accuracy, recall=self.recall, precision=self.precision, delta=self.delta, budget=self.budget)
 
     @property
-    def told(self) -> str:
+    def targets(self) -> str:
         """The targets in words."""
-        targets = [f"{name} ≥ {value:g}" for name in ("accuracy", "recall", "precision") if (value := getattr(self, name)) is not None]
-        return f"{' and '.join(targets)} of what {{}} answers, but for {self.delta:.3g} of all samples"
+        return " and ".join(f"{name} ≥ {value:g}" for name in ("accuracy", "recall", "precision") if (value := getattr(self, name)) is not None)
 
 
 @step
@@ -116,7 +115,19 @@ class Certify(Asking, TableStep):
         return pl.Schema(CERTIFICATE)
 
     def describe(self) -> str:
-        return f"CERTIFY {self.cascade.told.format(self.llm.label)}, by a sample of the rows (seed={self.cascade.seed})"
+        return f"CERTIFY {self._promise}, by a sample of the rows (seed={self.cascade.seed})"
+
+    @property
+    def _promise(self) -> str:
+        return f"{self.cascade.targets} against {self.llm.label}, missed with probability {self.cascade.delta:g} at most"
+
+    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:
+        """The ledger: what is promised, the figures of the rows, and the thresholds."""
+        return {"promise": self._promise, **rows.drop("tests", "drawn").row(0, named=True)}
+
+    @property
+    def told_of(self) -> frozenset[str]:
+        return frozenset({self.guess})
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:
         rows, *beside = tables
@@ -145,13 +156,13 @@ class Certify(Asking, TableStep):
         best = pl.lit(value=True) if self.cascade.accuracy is not None else pl.col(self.guess)
         labels = made.select(said=said.fill_null(value=False), best=best.fill_null(value=False))
         found: dict[int, bool | None] = {}
+        failures = _taken(ctx)
         for i, position in enumerate(positions):
-            failure = ctx.failures.get(i)
+            failure = failures.get(i)
             if failure is not None:
                 failed[position] = failure
             is_left_out = failure is not None and failure.error in (*NOT_LOOKED_UP, *ENDS_THE_RUN)
             found[position] = labels["best" if is_left_out else "said"][i] if failure is None or is_left_out else None
-        ctx.failures.clear()
         return found
 
 
@@ -173,7 +184,7 @@ class Cascaded(AskedOnce):
         return super().reads() | {self.guess, self.likely}
 
     def describe(self) -> str:
-        return f"{super().describe().replace('PROMPT', 'CASCADE', 1)}, where {self.guess} is not certified"
+        return f"{super().describe().replace('PROMPT', 'CASCADE', 1)}, asked where {self.guess} is not certified"
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
         await super().prepare(tables[:-1], ctx)
@@ -185,12 +196,24 @@ class Cascaded(AskedOnce):
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
         known: dict[str, Any] = ctx.once("certificate", dict)
         by_proxy = decided(rows, prompts, known, guess=self.guess, likely=self.likely)
-        asked = pl.select(pl.when(by_proxy.is_null()).then(prompts)).to_series().alias(prompts.name)
-        made = await self.answered(rows, self.as_asked(asked), self.samples(rows), ctx)
+        asks = by_proxy.is_null()
+        asked, before = asks.arg_true(), _taken(ctx)
+        answered = await self.answered(rows[asked], self.as_asked(prompts.gather(asked)), [0] * len(asked), ctx)
+        for position, failure in [*before.items(), *((asked[i], failure) for i, failure in _taken(ctx).items())]:
+            ctx.fail(position, failure)
+        place = pl.select(pl.when(asks).then(asks.cum_sum().cast(pl.Int64) - 1)).to_series()
+        made = rows.hstack(answered.select(pl.col(self.writes()).gather(place)))
         merged = [pl.coalesce(by_proxy, pl.col(self.into)).alias(self.into)]
         if self.probability is not None:
             merged.append(pl.coalesce(likely_of(by_proxy, self.guess, self.likely), pl.col(self.probability)).alias(self.probability))
         return made.with_columns(merged)
+
+
+def _taken(ctx: RowContext) -> dict[int, Failure]:
+    """The failures so far, which are then the caller's to report."""
+    failures = dict(ctx.failures)
+    ctx.failures.clear()
+    return failures
 
 
 def cascaded(strong: PromptStep, over: Step, cascade: Cascade, *, guess: str, likely: str) -> Cascaded:
