@@ -10,9 +10,9 @@ from dreamframe.measure.known import TRUE, Known
 from dreamframe.measure.walk import plan, tolerated
 
 
-def may_be_wrong(target: float, rows: int) -> int:
+def may_be_wrong(target: float, rows: float) -> int:
     """How many of some rows may be wrong: 0.9 of 1,000 leaves 100, as it is written and not as binary fractions have it."""
-    return int((1 - Fraction(repr(target))) * rows)
+    return int((1 - Fraction(repr(target))) * Fraction(rows))
 
 
 def own_answers(known: Known, target: float, alpha: float) -> Iterator[Sequence[int]]:

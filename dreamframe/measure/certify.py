@@ -9,11 +9,12 @@ from dreamframe.errors import SettingError
 from dreamframe.measure.accuracy import own_answers
 from dreamframe.measure.certificate import Outcome
 from dreamframe.measure.known import UNKNOWN, Known
-from dreamframe.measure.precision import yes_side
+from dreamframe.measure.precision import within_reach, yes_side
 from dreamframe.measure.promise import Promise
 from dreamframe.measure.recall import no_side
 
 LEAST_ROWS = 20  # with fewer scores, a sample that could say anything is nearly all of them
+WORTH_HALF = 0.1  # of all rows could be answered yes: with fewer, all of delta goes to recall, and the strong model answers whatever is not answered no
 
 
 class Certifier:
@@ -75,7 +76,9 @@ def _phases(known: Known) -> Iterator[Sequence[int]]:
         return
     if promise.accuracy is not None:
         yield from own_answers(known, promise.accuracy, promise.delta)
-    if promise.precision is not None:
-        yield from yes_side(known, promise.precision, promise.side_delta)
+    alpha = promise.delta
+    if promise.precision is not None and (promise.recall is None or within_reach(known, promise.precision) >= WORTH_HALF * known.rows):
+        alpha = promise.side_delta
+        yield from yes_side(known, promise.precision, alpha)
     if promise.recall is not None:
-        yield from no_side(known, promise.recall, promise.side_delta)
+        yield from no_side(known, promise.recall, alpha)

@@ -37,6 +37,10 @@ class Known:
         """How many places from `start` to before `stop` have this label."""
         return int((self.labels[start:stop] == label).sum())
 
+    def unknown(self, start: int, stop: int) -> Any:
+        """The places from `start` to before `stop` that have no label."""
+        return start + (self.labels[start:stop] == UNKNOWN).nonzero()[0]
+
     def chances(self, start: int = 0) -> Any:
         """(places from `start`,) the scores as probabilities, for plans: nothing that is promised rests on them."""
         return self.ranked.score[start:].clip(0.0, 1.0)
@@ -54,7 +58,8 @@ class Known:
 
         places, unknown = np.arange(len(self.ranked)), self.labels == UNKNOWN
         by_proxy = [unknown & (places < self.own), unknown & (places < self.yes), unknown & (places >= self.no)]
-        failed = np.setdiff1d(np.arange(self.rows), self.ranked.position)
+        failed = np.ones(self.rows, np.bool_)
+        failed[self.ranked.position] = False
         own, yes, no, labelled, left = (
             np.sort(self.ranked.position[mask]).tolist() for mask in (*by_proxy, ~unknown, unknown & ~np.logical_or.reduce(by_proxy))
         )
@@ -64,4 +69,4 @@ class Known:
             own_from=self.from_score(self.own), yes_from=self.from_score(self.yes),
             no_below=self.below_score(self.no), tests=tuple(self.tests),
         )  # fmt: skip
-        return Outcome(certificate, own, yes, no, labelled, sorted([*left, *failed.tolist()]))
+        return Outcome(certificate, own, yes, no, labelled, sorted([*left, *np.flatnonzero(failed).tolist()]))

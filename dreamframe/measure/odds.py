@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import exp, inf, lgamma
 
 
@@ -17,10 +18,17 @@ def at_most(c: int, *, rows: int, bad: int, drawn: int) -> float:
     """
     if c >= min(bad, drawn):
         return 1.0
-    whole = _choose(rows, drawn)
-    return min(1.0, sum(exp(_choose(bad, x) + _choose(rows - bad, drawn - x) - whole) for x in range(c + 1)))
+    others = rows - bad - drawn  # more than 0 unless some bad rows have to be drawn
+    if c + others < 0:
+        return 0.0
+    term = total = exp(_choose(bad, c) + _choose(rows - bad, drawn - c) - _choose(rows, drawn))
+    for x in range(c, 0, -1):
+        term *= x * (others + x) / ((bad - x + 1) * (drawn - x + 1))
+        total += term
+    return min(1.0, total)
 
 
+@lru_cache(4096)
 def least_drawn(c: int, *, rows: int, bad: int, alpha: float) -> int | None:
     """The fewest rows to draw so that at most `c` of the `bad` ones are among them with probability `alpha` or less; None where not even all rows are.
 

@@ -14,14 +14,15 @@ class Ranked:
     def __init__(self, scores: Sequence[float | None], order: Sequence[int]) -> None:
         import numpy as np
 
-        given = np.array([float("nan") if score is None else score for score in scores], dtype=np.float64)
+        given = np.asarray(scores, dtype=np.float64)  # None becomes NaN
         turn = np.asarray(order, dtype=np.int64)
-        if len(turn) != len(given) or not np.array_equal(np.sort(turn), np.arange(len(given))):
+        drawn_as = np.full(len(given), -1, dtype=np.int64)
+        if len(turn) == len(given) and len(turn) and turn.min() >= 0 and turn.max() < len(given):
+            drawn_as[turn] = np.arange(len(given))
+        if len(turn) != len(given) or (drawn_as < 0).any():
             raise SettingError(f"the order of sampling has to hold each of the {len(given)} positions once")
         if np.isinf(given).any():
             raise SettingError("a score is infinite: scores are finite numbers, and None or NaN where there is none")
-        drawn_as = np.empty(len(given), dtype=np.int64)
-        drawn_as[turn] = np.arange(len(given))
         rows = np.flatnonzero(~np.isnan(given))
         self.position: Any = rows[np.lexsort((drawn_as[rows], -given[rows]))]  # (places,) position of the row at each place
         self.score: Any = given[self.position]  # (places,) falling

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, log
 
 from dreamframe.measure.certificate import Test
-from dreamframe.measure.known import FALSE, TRUE, UNKNOWN, Known
+from dreamframe.measure.known import FALSE, TRUE, Known
 from dreamframe.measure.walk import plan, tolerated
 
 _LEAST_CHUNK = 16
@@ -40,10 +40,10 @@ def no_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int]
         allowed = may_be_lost(target, found)
         c = tolerated(rows=rows - looked, allowed=allowed, drawn=len(sample), alpha=alpha)
         known.no = rows if c < 0 else min(known.no, ranked.cut_up(positive[c] + 1)) if len(positive) > c else looked
-        gap = [place for place in range(looked, known.no) if known.labels[place] == UNKNOWN]
-        if not gap or known.promise.elsewhere == "proxy" or known.still < 1:
+        gap = known.unknown(looked, known.no)
+        if not len(gap) or known.promise.elsewhere == "proxy" or known.still < 1:
             break
-        yield gap[: int(min(known.still, max(64, len(gap) // _CHUNK)))]
+        yield gap[: int(min(known.still, max(64, len(gap) // 16)))].tolist()
     if known.promise.elsewhere == "proxy" and known.promise.precision is None:
         known.yes = known.no
     bad = sum(place >= known.no for place in positive)

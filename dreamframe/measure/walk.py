@@ -11,12 +11,13 @@ The argument is that of SUPG's and BARGAIN's ranks of the sampled positives (Kan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from dreamframe.measure.odds import at_most, least_drawn
 
-_TOLERATED = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 85, 113, 150)
-_TRUST = (1.0, 2.5)  # a plan is the mean over proxies that are bad as often as their scores say, and so many times as often
+TOLERATED = (0, 1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 85, 113, 150)
+_TRUST = ((1.0, 0.1), (1.5, 0.5), (2.5, 0.25))  # a plan is the mean over proxies that are bad so many times as often as scored, of which a share anywhere
 _LEAST_SAVED = 0.98  # of the rows: a plan that asks about more is none
 _POINTS = 256
 
@@ -49,22 +50,23 @@ def plan(bad: Any, *, allowed: int, alpha: float, most: int | None) -> Plan | No
     rows, best = len(bad), None
     if not rows:
         return None
-    ends = np.unique(np.linspace(1, rows, min(rows, _POINTS)).astype(np.int64))
+    ends = np.linspace(1, rows, min(rows, _POINTS)).astype(np.int64)
     widths, until = np.diff(ends, prepend=0), np.cumsum(bad)[ends - 1]
-    for c in _TOLERATED:
+    curves = [often * ((1 - flat) * until + flat * until[-1] * ends / rows) for often, flat in _TRUST]
+    for c in TOLERATED:
         drawn = least_drawn(c, rows=rows, bad=allowed + 1 + c, alpha=alpha)
         if drawn is None or (most is not None and drawn > most):
             break
         share = drawn / rows
-        reached = sum(float(np.sum(widths * _poisson(c, trust * share * until))) for trust in _TRUST) / len(_TRUST)
+        reached = sum(float(np.sum(widths * poisson(c, share * curve))) for curve in curves) / len(curves)
         asked = rows - (1 - share) * reached
         if asked < (rows * _LEAST_SAVED if best is None else best.asked):
             best = Plan(drawn, asked)
     return best
 
 
-def _poisson(c: int, mean: Any) -> Any:
-    """The probability of at most `c` events, for each mean."""
+def poisson(c: int, mean: Any) -> Any:
+    """The probability of at most `c` events, for each mean: what a plan takes a sample for."""
     import numpy as np
 
     term = np.exp(-mean)
@@ -73,3 +75,13 @@ def _poisson(c: int, mean: Any) -> Any:
         term = term * mean / k
         total += term
     return total
+
+
+@cache
+def poisson_mean(c: int, alpha: float) -> float:
+    """The mean at which at most `c` events have probability `alpha`."""
+    low, high = 0.0, 2.0 * c + 100.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if poisson(c, middle) <= alpha else (middle, high)
+    return high
