@@ -102,7 +102,10 @@ class Certify(Asking, TableStep):
         return {}
 
     def writes(self) -> tuple[str, ...]:
-        return ()
+        return tuple(CERTIFICATE)
+
+    def adds(self, *columns: str) -> None:
+        """Its columns stand in the place of the input's."""
 
     @property
     def needs_order(self) -> bool:
@@ -177,8 +180,6 @@ class Cascaded(AskedOnce):
         super().check()
         for column in (self.guess, self.likely):
             self.need(column)
-        if self.n > 1:
-            raise SettingError(f"{self.where}: n={self.n} asks for several answers, and cascade= is for one; leave one of them out.")
 
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.guess, self.likely}
