@@ -22,13 +22,14 @@ class Certifier:
 
     `scores`, one per row, higher is surer: the proxy's confidence in its own answer under `accuracy`, else its probability of yes; None or NaN where the
     proxy failed. `order`: all positions, in an order that the labels and scores do not know, such as by a hash of each row's content, its occurrence and a
-    seed; `second`: another such order, independent of the first (another seed), for a promise of both: without it all of delta goes to recall, and the strong
-    model answers whatever is not answered no. A label is whether the strong model gives the proxy's answer (accuracy), else whether it says yes; None where it failed, which counts against us.
-    Scores must be fixed before the first label is asked for, and the strong model must answer a row alike whenever it is asked.
+    seed; `second`: another such order, independent of the first (another seed), for a promise of both: without it all of delta goes to recall, and the
+    strong model answers whatever is not answered no. A label is whether the strong model gives the proxy's answer (accuracy), else whether it says yes;
+    None where it failed, which counts against us. Scores must be fixed before the first label is asked for, and the strong model must answer a row alike
+    whenever it is asked. Raises SettingError for an infinite score, and for an order that is not one.
 
     >>> from random import Random
     >>> scores = [i / 1000 for i in range(1000)]
-    >>> certifier = Certifier(scores, Random(0).sample(range(1000), 1000), Promise(recall=0.9, precision=0.9))
+    >>> certifier = Certifier(scores, Random(0).sample(range(1000), 1000), Promise(recall=0.9))
     >>> while positions := certifier.wanted():
     ...     certifier.tell({position: scores[position] > 0.6 for position in positions})
     >>> outcome = certifier.outcome()
