@@ -100,13 +100,12 @@ def _wins(right: Rows, mean: float, alpha: float, rows: int | None) -> bool:
 
 def bargain_accuracy(scores: Rows, right: Rows, target: float, delta: float, rng: np.random.Generator) -> Rows:
     """Prefixes of a twentieth of the rows and more, ten labels at a time, until one is not right often enough after 100 labels or at its half."""
-    turn = rng.permutation(len(scores))
-    down = np.argsort(-scores, kind="stable")
+    down, places = np.argsort(-scores, kind="stable"), rng.permutation(len(scores))
     asked, best = np.zeros(len(scores), bool), 0
     for part in range(1, 21):
         size = len(scores) * part // 20
         needed = (target * len(scores) - (len(scores) - size)) / size
-        rows = down[:size][np.argsort(turn[down[:size]])]
+        rows = down[places[places < size]]
         drawn, won = 0, needed <= 0
         while not won and drawn < size // 2:
             drawn = min(drawn + 10, size // 2)
@@ -125,12 +124,12 @@ def bargain_accuracy(scores: Rows, right: Rows, target: float, delta: float, rng
 
 def bargain_precision(scores: Rows, truth: Rows, target: float, delta: float, rng: np.random.Generator) -> Rows:
     """Twenty sizes up to a tenth more than the rows with a score of a half; the first that fails ends it."""
-    turn, down = rng.permutation(len(scores)), np.argsort(-scores, kind="stable")
+    down, places = np.argsort(-scores, kind="stable"), rng.permutation(len(scores))
     reach, still = min(len(scores), int(1.1 * (scores >= 0.5).sum())), int(SAMPLE * len(scores))
     asked, best = np.zeros(len(scores), bool), 0
     for part in range(1, 21):
         size = reach * part // 20
-        rows = down[:size][np.argsort(turn[down[:size]])]
+        rows = down[places[places < size]]
         drawn, won = 0, False
         while not won and drawn < size:
             drawn = min(drawn + 10, size)

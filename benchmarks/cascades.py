@@ -5,7 +5,8 @@ SUPG's selectors, BARGAIN's plain recipes and LOTUS's thresholds (see `cascade_r
 fixed. No model is needed. Without `--data` it runs on two populations made from a seed. `--data FOLDER`: SUPG's sets, `imagenet/source.csv`,
 `onto/source.csv` and `tacred/source.csv` in FOLDER, each with columns label and proxy_score (github.com/stanford-futuredata/supg, folder data).
 `--lotus FILE`: LOTUS's own `cascade_utils.py`, whose thresholds are then compared with those of our `lotus_thresholds` on a few seeds.
-`--only SET ...` runs some sets; `--page` writes the table of all JSON files given, as this printed them, into docs/promises.md, and runs nothing.
+`--only SET ...` runs some sets, `--promises NAME ...` some promises; `--page FILE ...` writes the table of files that hold what this printed, such as one
+for each set, into docs/promises.md, and runs nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
@@ -86,9 +87,9 @@ def ways(guarantee: str) -> dict[str, tuple[Callable[..., Any], tuple[str, ...]]
     return found
 
 
-def lines(data: str, scores: Any, truth: Any, seeds: int) -> Iterator[Line]:
+def lines(data: str, scores: Any, truth: Any, seeds: int, guarantees: Sequence[str] = GUARANTEES) -> Iterator[Line]:
     confidence, right = np.maximum(scores, 1 - scores), (scores >= 0.5) == truth
-    for guarantee, target, delta in product(GUARANTEES, TARGETS, DELTAS):
+    for guarantee, target, delta in product(guarantees, TARGETS, DELTAS):
         values, labels = (confidence, right) if guarantee == "accuracy" else (scores, truth)
         for by, (choose, promises) in ways(guarantee).items():
             asked, misses = 0.0, dict.fromkeys(promises, 0)
@@ -130,6 +131,8 @@ def figures(found: list[Line]) -> list[Figure]:
     for data in dict.fromkeys(line.data for line in found):
         for guarantee in GUARANTEES:
             mine = [line for line in found if (line.data, line.guarantee, line.by) == (data, guarantee, "dreamframe")]
+            if not mine:
+                continue
             excess = max((line.missed / line.seeds - line.delta) / sqrt(line.delta * (1 - line.delta) / line.seeds) for line in mine)
             kept.append(Figure(f"cascade, {data}, {guarantee}: misses over delta", excess, "standard errors", most=3.0))
             kept.append(Figure(f"cascade, {data}, {guarantee}: rows asked about", float(np.mean([line.asked for line in mine])), "of rows", most=1.0))
@@ -170,6 +173,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, metavar="FOLDER")
     options.add_argument("--only", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    options.add_argument("--promises", nargs="+", choices=GUARANTEES, default=list(GUARANTEES), metavar="NAME", help=", ".join(GUARANTEES))
     options.add_argument("--seeds", type=int, default=100)
     options.add_argument("--lotus", type=Path, metavar="FILE")
     options.add_argument("--page", type=Path, nargs="+", metavar="FILE")
@@ -180,7 +184,7 @@ def main() -> None:
         PAGE.write_text(f"{before}<!-- table -->\n{table(found)}\n<!-- end -->{rest.partition('<!-- end -->')[2]}", encoding="utf-8")
         return
     populations = read(given.data, given.only) if given.data else made()
-    found = [line for name, (scores, truth) in populations.items() for line in lines(name, scores, truth, given.seeds)]
+    found = [line for name, (scores, truth) in populations.items() for line in lines(name, scores, truth, given.seeds, given.promises)]
     more: dict[str, Any] = {"lines": [asdict(line) for line in found], "on": time.strftime("%Y-%m-%d", time.gmtime())}
     if given.lotus:
         more["lotus_agrees"] = agreement(given.lotus)
