@@ -262,7 +262,8 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        told = "?" if settings.get("probability") is not None else f": {literal(', '.join(map(str, known)))}? Answer with the label alone."  # or by a menu
+        has_menu = settings.get("probability") is not None and not as_llm(llm).weighs_labels
+        told = "?" if has_menu else f": {literal(', '.join(map(str, known)))}? Answer with the label alone."
         ask = f"Which label fits the text{told}\n\nText: {placeholder(column)}"
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 

@@ -19,7 +19,7 @@ from dreamframe.models.request import Failure, Question, Replies, RowContext, Sa
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
-from dreamframe.plan.steps.menus import need_menu, of_each, with_menus
+from dreamframe.plan.steps.menus import need_labels, of_each, with_menus
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import Rule
@@ -74,13 +74,13 @@ class PromptStep(RowStep):
         self.prompt.check(self.inputs[0].schema, step=where)
         if self.probability is not None:
             reads_text = self.parse is not None and (self.held is None or not is_own(self.parse))
-            need_menu(self.llm, self._menu, self.dtype, n=self.n, reads_text=reads_text, step=where)
+            need_labels(self.llm, self._labels, self.dtype, n=self.n, reads_text=reads_text, step=where)
         self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
         self.adds(*self.writes())
 
     @property
-    def _menu(self) -> tuple[str, ...]:
-        """The labels of the menu below each prompt."""
+    def _labels(self) -> tuple[str, ...]:
+        """The labels that the model tells the probabilities of."""
         held = self._asked_for
         return () if held is None or self.probability is None else tuple(label for label, _ in held.choices)
 
@@ -166,7 +166,7 @@ class PromptStep(RowStep):
     @property
     def _sampling(self) -> Sampling:
         if self.probability is not None:  # one token is read, and how likely each is: nothing is drawn
-            return Sampling(max_tokens=1, temperature=0.0, extra=self.sampling.over(self.llm.sampling).extra)
+            return Sampling(max_tokens=None if self.llm.weighs_labels else 1, temperature=0.0, extra=self.sampling.over(self.llm.sampling).extra)
         return self.sampling.over(self.llm.sampling)
 
     @property
@@ -188,9 +188,9 @@ class PromptStep(RowStep):
             llm=llm,
             system=self.system if self.system is not None else llm.system,
             sampling=self._sampling,
-            json_schema=held.json_schema if held is not None and self.probability is None else None,
+            json_schema=held.json_schema if held is not None and (self.probability is None or llm.weighs_labels) else None,
             form=self.prompt.form,
-            menu=self._menu,
+            labels=self._labels,
         )
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
@@ -220,7 +220,8 @@ class PromptStep(RowStep):
 
     def as_asked(self, prompts: pl.Series) -> pl.Series:
         """The prompts as they are sent."""
-        return prompts if self.probability is None else with_menus(prompts, self._menu, form=self.prompt.form)
+        has_menu = self.probability is not None and not self.llm.weighs_labels
+        return with_menus(prompts, self._labels, form=self.prompt.form) if has_menu else prompts
 
     def each_sample(self, prompts: pl.Series) -> pl.Series:
         """The prompts, one for each sample that is asked for."""
@@ -345,7 +346,7 @@ class PromptStep(RowStep):
         """The likeliest label, as the column takes it, and how likely it is."""
         held = self._asked_for
         assert held is not None
-        found = read_weighed(text, self._menu)
+        found = read_weighed(text, self._labels)
         value = dict(held.choices)[found.label]
         if self.parse is not None and isinstance(value, str):
             value = self.parse(value)

@@ -43,7 +43,7 @@ def test_a_verb_that_decides_tells_how_likely_its_answer_is(verb: str):
     made = VERBS[verb](ROWS.head(1), llm, probability="p").collect()
     assert made.schema["p"] == pl.Float64
     assert made["p"].to_list() == [0.6]
-    assert llm.log.requests[0].question.menu
+    assert llm.log.requests[0].question.labels
 
 
 def test_the_column_is_null_where_nothing_was_asked_and_where_the_row_failed():
@@ -92,7 +92,7 @@ def test_without_probabilities_the_same_model_is_asked_as_ever():
     (request, _) = llm.log.requests
     assert request.prompt == "Sports? the cup"
     assert request.question.json_schema is not None
-    assert not request.question.menu
+    assert not request.question.labels
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -105,7 +105,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a temperature": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", temperature=0.5), "temperature= says how"),
     "a limit": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", max_tokens=5), "filter_by: max_tokens= says how"),
     "a parser": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", parse=str), "no text that parse="),
-    "free_text": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", free_text=True), "filter_by: probability= reads one letter"),
+    "free_text": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", free_text=True), "filter_by: probability= tells how likely"),
     "no name": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability=True), "probability=True is not a name"),
     "both ways round": (lambda: ROWS.judge(sporty(), "t", "t", swap="both", probability="p"), "swap='both' has two verdicts"),
     "an expression": (lambda: ROWS.select(dr.prompt(sporty(), "{t}", schema=bool, probability="p")), "an expression is one: use df.prompt"),
