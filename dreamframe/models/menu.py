@@ -138,7 +138,8 @@ def read_weighed(text: str | None, labels: Sequence[str]) -> Weighed:
     if list(found) != list(labels):
         raise ParseError(f"the model weighed {', '.join(map(repr, found))}, and was asked for others", text=text)
     if 1.0 - outside < LEAST and not held.get("held"):
-        began = f"; it would begin with {held['said']!r}" if held.get("said") else ""
+        began = f"; it would begin with {said!r}" if (said := held.get("said")) else ""
+        began += ", as a model does that thinks first: such a model tells no probabilities" if "think" in str(said) else ""
         raise ParseError(f"the letters of the menu have {1.0 - outside:.1%} of the probability, less than {LEAST:.0%}{began}", text=text)
     return Weighed(label, probability, found, outside)
 

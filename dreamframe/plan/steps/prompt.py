@@ -320,8 +320,6 @@ class PromptStep(RowStep):
         if finish is None:  # not asked, or failed
             return None
         try:
-            if self.probability is not None:
-                return self._chosen(text)
             return self._value(text, finish, question)
         except AnswerError as exc:
             return exc
@@ -329,6 +327,8 @@ class PromptStep(RowStep):
     def _value(self, text: str | None, finish: str, question: Question) -> Any:
         limit, stop = question.sampling.max_tokens, question.sampling.stop
         text = usable(text, finish, max_tokens=limit, may_be_empty=bool(self.parse or self.schema_ or stop))
+        if self.probability is not None:
+            return self._chosen(text)
         try:
             if self.parse is not None:
                 return self._parsed(text)
