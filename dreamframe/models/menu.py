@@ -127,21 +127,33 @@ def answers_of(question: Question) -> list[str]:
     return [json.dumps({name: value}, ensure_ascii=False) for value in values]
 
 
+def told_of(text: str | None) -> Weighed | None:
+    """What an answer says, whether it can be used or not; None for one that does not weigh labels."""
+    try:
+        return _weighed(text)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _weighed(text: str | None) -> Weighed:
+    held = json.loads(text or "")
+    return Weighed(str(held["label"]), float(held["score"]), {str(label): float(share) for label, share in held["all"]}, float(held["outside"]))
+
+
 def read_weighed(text: str | None, labels: Sequence[str]) -> Weighed:
     """What an answer says. Raises ParseError where next to nothing of its probability is on the menu, or where it is something else."""
     try:
-        held = json.loads(text or "")
-        found = {str(label): float(share) for label, share in held["all"]}
-        label, probability, outside = str(held["label"]), float(held["score"]), float(held["outside"])
+        found, held = _weighed(text), json.loads(text or "")
     except (ValueError, KeyError, TypeError) as exc:
         raise ParseError(f"the answer does not tell how likely each label is: {exc}", text=text) from exc
-    if list(found) != list(labels):
-        raise ParseError(f"the model weighed {', '.join(map(repr, found))}, and was asked for others", text=text)
+    outside = found.outside
+    if list(found.all) != list(labels):
+        raise ParseError(f"the model weighed {', '.join(map(repr, found.all))}, and was asked for others", text=text)
     if 1.0 - outside < LEAST and not held.get("held"):
         began = f"; it would begin with {said!r}" if (said := held.get("said")) else ""
         began += ", as a model does that thinks first: such a model tells no probabilities" if "think" in str(said) else ""
         raise ParseError(f"the letters of the menu have {1.0 - outside:.1%} of the probability, less than {LEAST:.0%}{began}", text=text)
-    return Weighed(label, probability, found, outside)
+    return found
 
 
 def shares_of(labels: Sequence[str], given: Mapping[Any, float]) -> list[float]:

@@ -95,6 +95,15 @@ def test_without_probabilities_the_same_model_is_asked_as_ever():
     assert not request.question.labels
 
 
+def test_the_story_of_a_row_tells_how_likely_each_label_was():
+    plan = ROWS.prompt(sporty(), "Sports? {t}", "sports", schema=bool, probability="p")
+    plan.collect()
+    (call,) = plan.why(1).calls
+    assert (call.answer, call.probabilities, call.outside) == ("no", pytest.approx({"yes": 0.2, "no": 0.8}), pytest.approx(0.25))
+    assert "likely     no 80.0% · yes 20.0% (25.0% on none of them)" in str(plan.why(1))
+    assert "no 80.0% · yes 20.0%" in plan.why(1)._repr_html_()
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "a model that gives none": (lambda: VERBS["filter_by"](ROWS, dr.testing.Echo(), probability="p"), "filter_by: probability= cannot be told: echo gives no"),
     "free text": (lambda: ROWS.prompt(sporty(), "{t}", probability="p"), "the answer is String"),
