@@ -58,9 +58,9 @@ class Ordinal(Fake):
     def reply(self, request: Request) -> Completion:
         if self.refuses is not None and self.refuses(request.prompt):
             raise dr.errors.BadRequestError("refused", status=400)
-        if menu := request.question.menu:
-            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(menu))]
-            return Completion(weighed(menu, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
+        if labels := request.question.labels:
+            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(labels))]
+            return Completion(weighed(labels, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
         return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
 
 
