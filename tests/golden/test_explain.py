@@ -16,6 +16,7 @@ from tests.golden.files import Golden
 GOLDEN = Golden("explain.txt")
 ECHO = dr.testing.Echo()
 WORDS = dr.testing.WordEmbedder()
+LIKELY = dr.testing.Scripted({}, model="small")
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -137,6 +138,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),
+    "filter_by in a cascade": lambda: rows().filter_by(ECHO, "Is {t} about sports?", cascade=dr.Cascade(LIKELY, recall=0.9, precision=0.8)),
+    "classify in a cascade": lambda: rows().classify(ECHO, ["a", "b"], "t", cascade=dr.Cascade(dr.testing.NamingClassifier(), accuracy=0.9)),
     "embed": lambda: rows().embed(WORDS, "t"),
     "similarity": lambda: rows().similarity("k", "t", by=WORDS),
     "retrieve": lambda: rows().retrieve(dr.frame({"d": ["a"]}), query="t", text="d", by=WORDS, k=3),
