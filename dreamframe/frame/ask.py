@@ -29,6 +29,7 @@ from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import literal, placeholder
 
+OF_TASK_MODELS = ("on_error", "name", "scores", "probability")  # settings of classify
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
 
@@ -234,9 +235,9 @@ class AskVerbs(Verbs):
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
-        question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
-        score. An answer that is not one of the labels is a failed row.
+        question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`, or as `probability` names it;
+        with `labels=None` it chooses among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first,
+        as structs of label and score. An answer that is not one of the labels is a failed row.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -252,8 +253,8 @@ class AskVerbs(Verbs):
                 raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
-                raise SettingError.unknown(unknown[0], possible=("on_error", "name", "scores"), where=f"{where} by {llm.label}")
+            if unknown := [n for n in settings if n not in OF_TASK_MODELS]:
+                raise SettingError.unknown(unknown[0], possible=OF_TASK_MODELS, where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
         if "scores" in settings:

@@ -137,5 +137,12 @@ def test_the_column_is_one_like_any_other():
         ROWS.prompt(sporty(), "{t}", schema=bool, probability="p").filter(pl.col("q") > 0)
 
 
+def test_a_task_model_tells_its_score_under_that_name():
+    made = ROWS.classify(dr.testing.NamingClassifier(), ["vote", "cup"], "t", probability="p").collect()
+    assert made.rows() == [("the cup", "cup", 1.0), ("a vote", "vote", 1.0), (None, None, None)]
+    with pytest.raises(DuplicateColumnError, match="'t'"):
+        ROWS.classify(dr.testing.NamingClassifier(), ["vote", "cup"], "t", probability="t")
+
+
 def test_the_plan_says_which_column_it_is():
     assert ROWS.prompt(sporty(), "Sports? {t}", "s", schema=bool, probability="p").explain().splitlines()[0].startswith("PROMPT s → Boolean probability=p ←")
