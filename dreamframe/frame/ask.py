@@ -63,8 +63,9 @@ def prompt_fields(
         raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
     if probability is not None:
         need_plain_reading(probability, {**sampling, "seed": seed}, step=where)
+    likely = {} if probability is None else {"probability": probability}  # the fields of an expression are part of its column's name
     return {
-        "probability": probability,
+        **likely,
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
         "n": n,

@@ -347,7 +347,7 @@ CASES: dict[str, Case] = {
             inputs=(dr.Frame(below).repeat_to(40).with_columns(p=pl.col("v") / 5, q=pl.col("v") / 9, b=pl.col("k"), c=pl.col("t")).step,),
             probability="p", answer="k", gold="b", into="p",
         ),
-        {"name": "other", "probability": "q", "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
+        {"name": "other", "probability": With("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
     ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),

@@ -305,7 +305,16 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.classify(NamingClassifier(), ["a", "b"], "k", into=f"y{i}"),
         lambda df, n, i: df.classify(ASK, ["a", "b"], "k", into=f"y{i}", on_error="null", repairs=0),
     ],
-    "filter_by": [lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even), lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n)],
+    "filter_by": [
+        lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even),
+        lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n),
+        lambda df, n, i: df.filter_by(ASK, "Like {k}{v}", probability=f"p{i}"),
+    ],
+    "calibrate": [
+        lambda df, n, i: df.prompt(ASK, "Is {k}{v} a", schema=bool, into=f"is{i}", probability=f"p{i}").calibrate(
+            f"p{i}", "gold", on=dr.frame({f"is{i}": [True, False] * 12, f"p{i}": [0.5, 0.7, 0.9] * 8, "gold": [True, True, False] * 8})
+        ),
+    ],
     "rank_by": [
         lambda df, n, i: df.rank_by(SURE, "Rate {k}{v}", parse=points, into=f"rank{i}"),
         lambda df, n, i: df.rank_by(ASK, "Rate {k}", parse=points, into=f"rank{i}", threshold=2.0),
