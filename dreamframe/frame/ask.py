@@ -185,11 +185,13 @@ class AskVerbs(Verbs):
         repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
         top_p stop logit_bias presence_penalty frequency_penalty extra.
 
-        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels. The labels then stand as
-        a menu of letters below the prompt, so that the answer is one token, and the log-probabilities of that token are read: the likeliest label is the
-        answer, and the probabilities of all labels are kept with it, so that looking at them again, or under another name, asks nothing. They are the
-        model's own at temperature 1, whatever its settings say, and shares of what is on the menu; where less than 5 % of it is, the row fails. Models
-        that give no log-probabilities raise SettingError when the plan is built.
+        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels: the likeliest label is
+        the answer. Those of all labels are kept with it, so that another threshold, or another name, asks nothing. They are the model's own at temperature
+        1, whatever its settings say, as shares of what the labels have together. A model in this process (Transformers, LlamaCpp) reads each label's text,
+        up to 100 of them. For one behind an API the labels stand as a menu of letters below the prompt, since the log-probabilities of one token are told;
+        most list 20 tokens, so that there may be 20 labels, and one that is not listed has 0; where less than 5 % is on the menu, the row fails. Models
+        that tell none raise SettingError when the plan is built, or stop the run at the first answer. `df.calibrate` makes them say how often they are
+        right.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";

@@ -86,6 +86,11 @@ def test_what_was_sent_and_said_can_be_kept():
     assert made["sports_answer"] == '{"label": "yes", "score": 0.9, "all": [["yes", 0.9], ["no", 0.1]], "outside": 0.0}'
 
 
+def test_what_it_will_cost_is_told_with_answers_that_the_step_can_read():
+    plan = ROWS.filter_by(sporty(), "Sports? {t}", probability="p").prompt(dr.testing.Scripted(str), "Why? {t}", into="why")
+    assert [step.calls for step in plan.estimate().steps] == [2, 2], "as if each of the rows were a yes"
+
+
 def test_without_probabilities_the_same_model_is_asked_as_ever():
     llm = sporty()
     assert ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool).collect()["sports"].to_list() == [True, False, None]
