@@ -17,6 +17,8 @@ GOLDEN = Golden("explain.txt")
 ECHO = dr.testing.Echo()
 WORDS = dr.testing.WordEmbedder()
 LIKELY = dr.testing.Scripted({}, model="small")
+SCRIPTED = dr.testing.Scripted({})
+LABELLED = dr.frame({"good": [True], "p": [0.9], "long": [False]})
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -129,6 +131,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "prompt with labels of an enum": lambda: rows().prompt(ECHO, "What mood is {t}?", schema=Mood, into="mood"),
     "prompt with samples": lambda: rows().prompt(ECHO, "{t}", n=3, into="three"),
     "extract": lambda: rows().extract(ECHO, {"type": "object", "properties": {"city": {"type": "string"}}}, "t"),
+    "prompt with probabilities": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p"),
+    "calibrate": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p").calibrate("p", "long", on=LABELLED),
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
     "rank_by": lambda: rows().rank_by(ECHO, "Rate {t} from 1 to 10.", threshold=5),

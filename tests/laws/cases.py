@@ -15,6 +15,7 @@ from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.calibrate import Calibrate
 from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
@@ -296,8 +297,15 @@ CASES: dict[str, Case] = {
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
         {
             "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
-            "scores": True,
+            "scores": True, "probability": "sure",
         },
+    ),
+    "Calibrate": Case(
+        lambda below: Calibrate(
+            inputs=(dr.Frame(below).repeat_to(40).with_columns(p=pl.col("v") / 5, q=pl.col("v") / 9, b=pl.col("k"), c=pl.col("t")).step,),
+            probability="p", answer="k", gold="b", into="p",
+        ),
+        {"name": "other", "probability": With("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
     ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),
