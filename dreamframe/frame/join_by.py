@@ -112,12 +112,12 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
 
 
 def _asked_once(step: Step) -> Step:
-    """A `filter_by` whose equal questions are one."""
+    """A `filter_by` whose equal questions are one, as those of a cascade are anyway."""
     above: list[Step] = []
     while not isinstance(step, PromptStep):
         above.append(step)
         step = step.inputs[0]
-    made: Step = AskedOnce(**{f.name: getattr(step, f.name) for f in fields(step)})
+    made: Step = step if isinstance(step, AskedOnce) else AskedOnce(**{f.name: getattr(step, f.name) for f in fields(step)})
     for over in reversed(above):
         made = over.with_inputs([made])
     return made

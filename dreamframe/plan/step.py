@@ -68,6 +68,7 @@ class Step(ABC):
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
     cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+    needs_real: ClassVar[bool] = False  # whether it decides by what is answered, so that a look without asking holds no other answer for it
     stays: ClassVar[tuple[str, ...]] = ()  # what was computed of its own fields alone, by name: it is the same over other inputs
     made_from: ClassVar[Step | None] = None  # of a step that `but` made: the one that it was made from
 

@@ -77,10 +77,12 @@ def _looked(run: DryRun, seen: Sequence[RunStats]) -> Looked:
         if key not in found:
             lower = below(run, node, accounts)
             made = [_forecast(run, a, spend, lower, seen) for a in mine]
-            if any(a.is_guess for a in lower):  # perhaps no row comes
+            is_guess = any(a.is_guess for a in lower)  # perhaps no row comes
+            is_spared = any(a.chars and a.step.needs_real for a in lower) or (is_guess and any(i.needs_real for i in node.inputs))
+            if is_spared or is_guess:
                 made = [f.from_nothing() for f in made]
             forecasts += made
-            found[key] = _step(mine, made, lower)
+            found[key] = _step(mine, made, lower, least=0 if is_spared else None)
             for a, f in zip(mine, made, strict=True):
                 by_pool.setdefault(str(a.question.llm.pool_key()), []).append(f.seconds)  # type: ignore[attr-defined]
         if any(a.step is node for a in mine):
@@ -122,7 +124,7 @@ def _each_s(stats: RunStats, account: Asked) -> float | None:
     return None
 
 
-def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[Asked]) -> StepEstimate:
+def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[Asked], *, least: int | None = None) -> StepEstimate:
     first = accounts[0]
     outs = [f.tokens_out for f in made]
     rounds = [f.rounds for f in made if f.rounds is not None]
@@ -134,6 +136,7 @@ def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[A
         model=first.stats.model,
         kept=sum(a.kept for a in accounts),
         calls=sum(f.calls for f in made),
+        least=least,
         probed=sum(a.probed for a in accounts),
         tokens_in=round(sum(f.tokens_in for f in made)),
         tokens_out=None if None in outs else round(sum(n for n in outs if n is not None)),

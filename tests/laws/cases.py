@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
 import dreamframe as dr
 from dreamframe.models.authority import Authority
-from dreamframe.models.base import Client, setting, steering
-from dreamframe.models.request import Completion, Request, Sampling
+from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.calibrate import Calibrate
+from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.first import FirstRows
@@ -34,62 +34,11 @@ from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
-from dreamframe.testing import Fake, FakeClient, WordEmbedder
+from dreamframe.testing import WordEmbedder
+from tests.laws.ordinal import Brief, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
 ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
-
-
-@dataclass(frozen=True)
-class Ordinal(Fake):
-    """Answers with the prompt and the request's ordinal among its equals, in an order that only the requests' keys decide."""
-
-    model: str = "ordinal"
-    tone: str | None = setting()
-    refuses: Callable[[str], bool] | None = steering()
-    provider: ClassVar[str] = "ordinal"
-
-    def open(self) -> Client:
-        return OrdinalClient(self)
-
-    def reply(self, request: Request) -> Completion:
-        if self.refuses is not None and self.refuses(request.prompt):
-            raise dr.errors.BadRequestError("refused", status=400)
-        return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-@dataclass(frozen=True)
-class Brief(Ordinal):
-    """Answers with the end of the prompt."""
-
-    model: str = "brief"
-    provider: ClassVar[str] = "brief"
-
-    def reply(self, request: Request) -> Completion:
-        return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-class OrdinalClient(FakeClient):
-    """Lets requests gather for two milliseconds and answers them in the order of their keys, as if thrown together by a busy server."""
-
-    def __init__(self, llm: Fake) -> None:
-        super().__init__(llm)
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-
-    async def complete(self, request: Request) -> Completion:
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((request.key, turn))
-        if len(self._waiting) == 1:
-            loop.call_later(0.002, self._release)
-        await turn
-        return await super().complete(request)
-
-    def _release(self) -> None:
-        waiting, self._waiting = sorted(self._waiting, key=lambda w: w[0]), []
-        for _, turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
 
 
 def twice(row: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +71,14 @@ def tail_of(text: str) -> float:
 
 
 @dataclass(frozen=True)
+class With:
+    """Another value of a field that stands only beside certain values of other fields."""
+
+    value: Any
+    beside: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Case:
     """A step over an input, and for each field of the step another value that it could have."""
 
@@ -141,7 +98,8 @@ class Case:
         """The step with another value in one field."""
         made = self.over(table())
         value = self.changes[field]
-        return type(made)(**{**{f.name: getattr(made, f.name) for f in fields(made)}, field: value})
+        changed = {**value.beside, field: value.value} if isinstance(value, With) else {field: value}
+        return type(made)(**{**{f.name: getattr(made, f.name) for f in fields(made)}, **changed})
 
 
 def table(rows: pl.DataFrame = ROWS) -> Step:
@@ -174,6 +132,7 @@ PROMPT_CHANGES: dict[str, Any] = {
     "sampling": Sampling.of(temperature=0.5),
     "n": 2,
     "parse": upper,
+    "probability": With("p", {"schema_": AnswerSchema.of(bool)}),
     "techniques": ("https://arxiv.org/abs/2306.05685",),
     "repairs": 3,
 }
@@ -201,6 +160,21 @@ def as_kind(kind: type[PromptStep], below: Step) -> Step:
     """A prompt as a step of another kind."""
     prompt = PromptStep.over(below, LLM, TEMPLATE, into="said")
     return kind(**{f.name: getattr(prompt, f.name) for f in fields(prompt)})
+
+
+CASCADE_CHANGES: dict[str, Any] = {"guess": "k", "likely": "other_likely"}
+
+
+def in_cascade(below: Step) -> Cascaded:
+    """A prompt of which a column is taken for what a proxy answers, and another for how likely it finds that."""
+    scored = dr.Frame(below).with_columns(guess=pl.format("Say {} #0", "t"), likely=pl.lit(0.9), other_likely=pl.lit(0.8)).step
+    return cascaded(PromptStep.over(scored, LLM, TEMPLATE, into="said"), scored, Cascade(accuracy=0.5), guess="guess", likely="likely")
+
+
+def certificate(below: Step) -> Step:
+    """What a sample certifies of it, over a table that has all columns of the rows."""
+    asked = in_cascade(below)
+    return asked.inputs[-1].but(inputs=(asked.inputs[0],))
 
 
 @step
@@ -290,6 +264,11 @@ CASES: dict[str, Case] = {
         {"sampling": Sampling.of(temperature=0.5)},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
+    "PromptStep with probabilities": Case(
+        lambda below: PromptStep.over(below, LLM, TEMPLATE, into="said", schema_=AnswerSchema.of(["a", "b", "c"]), probability="p"),
+        {"probability": "q", "schema_": AnswerSchema.of(["a", "b"])},
+        n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
+    ),
     "PromptStep twice": Case(
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
         {"into": "third"},
@@ -318,8 +297,15 @@ CASES: dict[str, Case] = {
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
         {
             "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
-            "scores": True,
+            "scores": True, "probability": "sure",
         },
+    ),
+    "Calibrate": Case(
+        lambda below: Calibrate(
+            inputs=(dr.Frame(below).repeat_to(40).with_columns(p=pl.col("v") / 5, q=pl.col("v") / 9, b=pl.col("k"), c=pl.col("t")).step,),
+            probability="p", answer="k", gold="b", into="p",
+        ),
+        {"name": "other", "probability": With("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
     ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),
@@ -361,6 +347,11 @@ CASES: dict[str, Case] = {
     ),
     "AskedOnce": Case(lambda below: as_kind(AskedOnce, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
     "Ahead": Case(lambda below: as_kind(Ahead, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
+    "Certify": Case(
+        certificate,
+        {**{name: value for name, value in PROMPT_CHANGES.items() if name != "on_error"}, **CASCADE_CHANGES, "cascade": Cascade(accuracy=0.6)},
+    ),
+    "Cascaded": Case(in_cascade, {**PROMPT_CHANGES, **CASCADE_CHANGES}, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
     "FirstRows": Case(lambda below: FirstRows(inputs=(dr.Frame(below).prompt(LLM, "Say {k}", into="said").step,), n=2), {"name": "other", "n": 3}),
     "JoinRows": Case(
         lambda below: JoinRows(inputs=(below, table(ROWS.select("k", w="v"))), options=(("how", "left"), ("maintain_order", "left"), ("on", "k"))),

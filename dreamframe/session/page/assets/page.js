@@ -572,6 +572,7 @@ function callTold(c, read) {
     (c.messages ?? []).map(message), c.text ? h("div.turn", {}, h("small", {}, "text"), h("div.said", {}, c.text)) : null,
     c.reasoning ? h("details.turn", {}, h("summary", {}, "thoughts"), h("div.said", {}, c.reasoning)) : null,
     c.answer !== null && c.answer !== undefined ? h("div.turn.answer", {}, h("small", {}, "answer"), h("div.said", {}, c.answer)) : c.dimensions ? h("div.turn.answer", {}, h("small", {}, "answer"), `a vector of ${int(c.dimensions)} numbers`) : null, read,
+    c.probabilities ? h("p.meta.num", {}, Object.entries(c.probabilities).sort((a, b) => b[1] - a[1]).map(([label, p]) => `${label} ${(100 * p).toFixed(1)} %`).join(" · ")) : null,
     c.json_schema ? h("details", {}, h("summary", {}, "held to a schema"), h("pre", {}, JSON.stringify(c.json_schema, null, 1))) : null,
     h("p.meta.num", {}, meta.filter(Boolean).join(" · ")), c.note ? h("p.dim", {}, c.note) : null,
     c.messages?.length ? copyAsPython(c.model, c.messages, c.sampling) : null];
@@ -628,7 +629,7 @@ function verbLine(plan, steps, byKey) {
 function planLine(plan, s, told, texts, open) {
   const n = (v) => h("td.n", {}, v === null || v === undefined ? "" : int(v)), last = s.last ?? {}, asks = Boolean(s.model), chosen = where.step === s.key;
   return h("tr", { "data-chosen": chosen ? "" : null, "aria-selected": chosen ? "true" : null },
-    h("td.w", { style: { "padding-left": `${12 + 16 * Math.min(s.depth, 6)}px`, "min-width": "28ch" } }, h("div", {}, described(s.describe)), asks ? h("small.dim", {}, s.model, last.truncated ? ` · ${plural(last.truncated, "answer")} cut at max_tokens` : "", last.retries ? ` · ${plural(last.retries, "retry", "retries")}` : "", last.skipped ? ` · ${plural(last.skipped, "row")} skipped: a null in the prompt` : "") : null,
+    h("td.w", { style: { "padding-left": `${12 + 16 * Math.min(s.depth, 6)}px`, "min-width": "28ch" } }, h("div", {}, described(s.describe)), asks ? h("small.dim", {}, s.model, last.truncated ? ` · ${plural(last.truncated, "answer")} cut at max_tokens` : "", last.retries ? ` · ${plural(last.retries, "retry", "retries")}` : "", last.skipped ? ` · ${plural(last.skipped, "row")} skipped: a null in the prompt` : "") : null, s.told ? h("small.dim", {}, s.told) : null,
       s.errors && Object.keys(s.errors).length ? h("div.failed", {}, Object.entries(s.errors).map(([k, v]) => `✗ ${int(v)} × ${k}`).join(", "), " ", h("a", { href: link({ tab: "failures", of: s.label }) }, "show")) : null,
       told ? h("div.asked", {}, told.words) : null,
       texts ? h("details", { "data-id": s.key, open: chosen || open.has(s.key) }, h("summary", {}, "what it says to the model"), Object.entries(texts).map(([name, t]) => [h("small.dim", {}, name), h("pre", {}, t)])) : null,
