@@ -32,7 +32,7 @@ def yes_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int
     yield first.tolist()
     wrong = 1.0 - known.chances()[:frame]
     first_wrong = sum(known.labels[place] != TRUE for place in first.tolist())
-    wrong = (wrong * max(0.5, (first_wrong + 0.5) / (float(wrong[first].sum()) + 0.5))).clip(0.0, 1.0)
+    wrong = (wrong * max(0.1, (first_wrong + 0.5) / (float(wrong[first].sum()) + 0.5))).clip(0.0, 1.0)
     planned = _plan(known, wrong, target, alpha)
     if planned is None:
         return
@@ -50,6 +50,8 @@ def yes_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int
         known.yes = end if good else known.yes
         found = sum(place < end for place in bad)
         known.tests.append(Test("precision", len(others), len(sample), found, allowed, share * alpha, known.from_score(end) if good else None))
+    if known.promise.elsewhere == "proxy" and known.yes:
+        known.no = known.yes
 
 
 def within_reach(known: Known, target: float) -> int:

@@ -47,7 +47,7 @@ def no_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int]
         if not len(gap) or known.promise.elsewhere == "proxy" or known.still < 1:
             break
         yield gap[: int(min(known.still, max(64, len(gap) // 16)))].tolist()
-    if known.promise.elsewhere == "proxy" and known.promise.precision is None:
+    if known.promise.elsewhere == "proxy" and known.no < rows:
         known.yes = known.no
     bad = sum(place >= known.no for place in positive)
     known.tests.append(Test("recall", rows - looked, len(sample), bad, allowed, alpha, known.below_score(known.no)))
