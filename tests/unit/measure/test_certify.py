@@ -77,6 +77,7 @@ def test_rows_of_equal_score_fall_on_the_same_side(targets: dict[str, Any]) -> N
         sides = [{scores[i] for i in positions} for positions in (outcome.own, outcome.yes, outcome.no, outcome.left)]
         assert sum(map(len, sides)) == len(set().union(*sides))
         assert outcome.certificate.decided or "budget" in targets
+        assert all(scores[i] < (outcome.certificate.no_below or 0.0) for i in outcome.no)
 
 
 @given(populations(), st.sampled_from(PROMISES), st.randoms(use_true_random=False))
@@ -120,6 +121,37 @@ def test_without_positives_and_with_scores_that_are_all_equal_nothing_is_certain
 def test_a_strong_model_that_fails_on_all_rows_certifies_nothing() -> None:
     for targets in PROMISES:
         assert certified([i / 500 for i in range(500)], [None] * 500, Promise(**targets)).certificate.decided == 0
+
+
+@pytest.mark.parametrize("targets", [{"accuracy": 0.8}, {"precision": 0.8}, {"recall": 0.8}, {"precision": 0.8, "recall": 0.8}], ids=str)
+def test_a_budget_bounds_the_labels_and_may_be_enough(targets: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    scores = 1 / (1 + np.exp(-12 * rng.uniform(-1, 1, 3_000)))
+    labels = np.ones(3_000, bool) if "accuracy" in targets else rng.random(3_000) < scores
+    for budget in (0, 50, 400, 1_000):
+        found = certified(scores, labels, Promise(**targets, budget=budget)).certificate
+        assert found.labels <= budget
+    assert found.decided > 500
+
+
+def test_a_promise_of_both_draws_its_second_sample_by_the_second_order() -> None:
+    rng = np.random.default_rng(2)
+    scores, orders = rng.random(2_000), [rng.permutation(2_000) for _ in range(3)]
+    labels = rng.random(2_000) < scores
+
+    def run(second: Any) -> Any:
+        certifier = Certifier(scores, orders[0], Promise(**BOTH), second=second)  # type: ignore[arg-type]
+        while positions := certifier.wanted():
+            certifier.tell({i: bool(labels[i]) for i in positions})
+        return certifier.outcome()
+
+    one, other, none = run(orders[1]), run(orders[2]), run(None)
+    assert one.yes
+    assert one.certificate.yes_from == other.certificate.yes_from
+    assert one.labelled != other.labelled
+    assert none.yes == [], "without a second order the strong model answers whatever is not answered no"
+    assert none.certificate.tests[0].alpha == 0.05
+    assert {test.alpha for test in one.certificate.tests if test.target == "recall"} == {0.025}
 
 
 def test_labels_are_told_as_they_are_wanted() -> None:

@@ -44,6 +44,13 @@ def test_where_nothing_is_certain_the_strong_model_answers_elsewhere_too() -> No
     assert (outcome.yes, outcome.no) == ([], [])
 
 
+def test_a_sample_that_hoped_for_more_positives_than_there_are_certifies_nothing() -> None:
+    scores = np.concatenate([np.linspace(0.95, 0.99, 40), np.linspace(0.0, 0.4, 2_000)])
+    outcome = certified(scores, scores > 0.9, Promise(recall=0.9, elsewhere="proxy"))  # type: ignore[arg-type]
+    assert [(test.target, test.threshold) for test in outcome.certificate.tests] == [("recall", None)]
+    assert outcome.certificate.decided == 0
+
+
 def test_a_budget_too_small_for_a_sample_leaves_all_rows_to_the_strong_model() -> None:
     scores, labels = rare()
     outcome = certified(scores, labels, Promise(recall=0.9, budget=100))  # type: ignore[arg-type]
