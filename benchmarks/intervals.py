@@ -91,6 +91,7 @@ CASES: dict[str, Case] = {
     "ROC-AUC": Case(m.roc_auc("s", "g"), scores, 200, 0.7602499389065233),
     "average precision": Case(m.average_precision("s", "g"), scores, 200),
     "calibration error, overconfident": Case(m.expected_calibration_error("s", "g"), overconfident, 1_000),
+    "calibration error, calibrated": Case(m.expected_calibration_error("s", "g"), calibrated, 1_000, 0.0),
     "Brier score": Case(m.brier("s", "g"), overconfident, 200),
     "log loss": Case(m.log_loss("s", "g"), overconfident, 200),
     "mean": Case(m.mean("g"), numbers, 200, 3.0),

@@ -53,28 +53,27 @@ class Figure:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-def slices(rows: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, tuple[Any, ...], pl.DataFrame]]:
-    """All rows, then each slice in order of first appearance: its name, the values of its columns, its rows."""
-    yield ALL, (None,) * len(by), rows
+def slices(rows: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """All rows, then each slice in order of first appearance: its name, and its rows."""
+    yield ALL, rows
     if by:
         for key, part in rows.partition_by(*by, maintain_order=True, as_dict=True, include_key=True).items():
-            yield ", ".join(f"{c}={'null' if v is None else v}" for c, v in zip(by, key, strict=True)), key, part
+            yield ", ".join(f"{c}={'null' if v is None else v}" for c, v in zip(by, key, strict=True)), part
 
 
 def measured(
     rows: pl.DataFrame, metrics: Sequence[tuple[str, Metric]], by: Sequence[str], *, confidence: float, seed: int, draws: int, where: str
 ) -> pl.DataFrame:
-    """Every metric of every slice: the columns of `by`, then those of FIGURES."""
+    """Every metric of every slice: the columns of FIGURES."""
     found = []
-    for name, values, part in slices(rows, by):
+    for name, part in slices(rows, by):
         for called, metric in metrics:
             made = metric.of(part, where=where)
             low, high = made.interval(confidence, seed=seed, draws=draws)
             counts = (made.n, made.n_missing, made.n_unknown)
             said = made.note or ("no spread" if made.value is not None and low is None else "")
-            found.append((*values, name, called, made.value, low, high, part.height, *counts, made.method, _note(metric, *counts, said)))
-    schema = {**{c: rows.schema[c] for c in by}, **FIGURES}
-    return pl.DataFrame(found, schema=schema, orient="row")
+            found.append((name, called, made.value, low, high, part.height, *counts, made.method, _note(metric, *counts, said)))
+    return pl.DataFrame(found, schema=FIGURES, orient="row")
 
 
 def _note(metric: Metric, n: int, n_missing: int, n_unknown: int, said: str) -> str:

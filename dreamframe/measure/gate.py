@@ -14,7 +14,7 @@ from dreamframe.measure.number import number
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 PARTS = ("value", "low", "high", "n", "n_missing", "n_unknown")
 GRAMMAR = re.compile(
-    r"\s*(?P<metric>.+?)(?:\.(?P<part>value|low|high|n_missing|n_unknown|n))?\s*(?P<sign>>=|<=|==|>|<)\s*"
+    r"\s*(?P<metric>[^<>=]+?)(?:\.(?P<part>value|low|high|n_missing|n_unknown|n))?\s*(?P<sign>>=|<=|==|>|<)\s*"
     r"(?P<bound>[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(?P<percent>%?)\s*(?:in\s+(?P<scope>.+?))?\s*"
 )
 EVERY = "every slice"

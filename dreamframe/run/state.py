@@ -109,7 +109,7 @@ class RunState:
         if step.is_reported:
             written = self._as_written(step)
             of = dict.fromkeys(self.key(node) for node in (*evaluated(written), *(n for n in written.walk() if isinstance(n, ModelStep))))
-            figures = rows.drop(getattr(written, "by", ()), strict=False).to_dicts()
+            figures = rows.to_dicts()
             self.stats.evaluated(self.key(written), self.redactor.text(written.label), of=list(of), figures=figures)
 
     async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:

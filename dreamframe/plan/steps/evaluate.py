@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from dreamframe.errors import DuplicateColumnError, SettingError
+from dreamframe.errors import SettingError
 from dreamframe.measure.figures import FIGURES, measured
 from dreamframe.measure.metric import Metric
 from dreamframe.measure.paired import COMPARED, compared
@@ -59,13 +59,11 @@ class Evaluate(Measured):
         super().check()
         for column in self.by:
             self.need(column)
-            if column in FIGURES:
-                raise DuplicateColumnError(f"{self.label}: by={column!r} is the name of a column of the report; .rename({{{column!r}: …}}) it first.")
         for _, metric in self.metrics:
             metric.check(self.inputs[0].schema, where=self.label)
 
     def output_schema(self) -> pl.Schema:
-        return pl.Schema({**{c: self.inputs[0].schema[c] for c in self.by}, **FIGURES})
+        return pl.Schema(FIGURES)
 
     def describe(self) -> str:
         told = [repr(m) if name == m.kind else f"{name}={m!r}" for name, m in self.metrics]
