@@ -233,6 +233,7 @@ class Run:
             count([stage], result, self.state)
             rows = result.rows
             stage.stats.told = step.told(rows) if isinstance(step, Certifying) else {}
+        self.state.tell_figures(step, rows)
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
 
     async def _in_rounds(self, step: RoundsStep) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.frame.evaluating import evaluation
 from tests.golden.files import Golden
 
 GOLDEN = Golden("explain.txt")
@@ -19,6 +20,7 @@ WORDS = dr.testing.WordEmbedder()
 LIKELY = dr.testing.Scripted({}, model="small")
 SCRIPTED = dr.testing.Scripted({})
 LABELLED = dr.frame({"good": [True], "p": [0.9], "long": [False]})
+PLAIN = {"confidence": 0.95, "seed": 0, "draws": 1000, "name": None}
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -166,10 +168,11 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "train with validation": lambda: rows().train(dr.SFT("base", steps=2), prompt="t", completion="k", validation=rows().head(1)),
     "a model as an edge": tuned,
     "cite": lambda: rows().cite(license="mit"),
+    "evaluate": lambda: dr.Frame(evaluation(rows(), [dr.metrics.accuracy("k", "t")], {"f": dr.metrics.f1("k", "t", average="macro")}, by="v", **PLAIN)),
 }
 # Verbs that make no frame.
 RUN_OR_LOOK = (
-    *("card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
+    *("evaluate", "agreement", "card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
     *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why"),
 )
 
