@@ -132,6 +132,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
     "rank_by": lambda: rows().rank_by(ECHO, "Rate {t} from 1 to 10.", threshold=5),
     "top_k_by": lambda: rows().top_k_by(ECHO, "Rate {t} from 1 to 10.", 2),
+    "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is longer? {t}", 2, compare=True),
+    "top_k_by by windows of ten": lambda: rows().filter(pl.col("v") > 1).top_k_by(ECHO, "Which is longer? {t}", 2, compare=True, window=10, into="place"),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t"),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),

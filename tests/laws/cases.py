@@ -33,6 +33,7 @@ from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.comparison import texts_of
 from dreamframe.store.sources import SourceContext
 from dreamframe.testing import Fake, FakeClient, WordEmbedder
 
@@ -67,6 +68,20 @@ class Brief(Ordinal):
 
     def reply(self, request: Request) -> Completion:
         return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
+
+
+@dataclass(frozen=True)
+class Comparing(Ordinal):
+    """Puts the longest text first."""
+
+    model: str = "comparing"
+    provider: ClassVar[str] = "comparing"
+
+    def reply(self, request: Request) -> Completion:
+        texts = texts_of(request.messages()[0]["content"])
+        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
+        said = f"Input {'AB'[order[0]]}" if len(texts) == 2 else ", ".join(str(i + 1) for i in order)
+        return Completion(said, n_in=1, n_out=1, model=self.model)
 
 
 class OrdinalClient(FakeClient):
@@ -328,6 +343,16 @@ CASES: dict[str, Case] = {
     "Judge": Case(
         lambda below: Judge(inputs=(below,), a="t", b="v", first="k"),
         {"name": "other", "on_error": "null", "a": "v", "b": "t", "prompt": "k", "into": "best", "first": "t", "second": "t", "swapped": "v"},
+    ),
+    "Comparison": Case(
+        lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t}", 3, compare=True, into="rank").step.inputs[0].inputs[0],
+        {
+            "name": "other", "on_error": "null", "llm": Comparing("later"), "prompt": Prompt.of("Which is longer? {k}", step="top_k_by"), "k": 2,
+            "into": "place", "window": 10, "seed": 1, "system": "Be brief.", "sampling": Sampling.of(temperature=0.5), "repairs": 3,
+        },
+    ),
+    "Comparison of windows, sorted": Case(
+        lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t} {v}", 3, compare=True, window=4).step, {"args": (["t"],)}
     ),
     "Reduce": Case(
         lambda below: dr.Frame(below).group_by("k").reduce_by(Brief(), "Sum up {t}", context=60, max_tokens=20).step,

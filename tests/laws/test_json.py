@@ -92,6 +92,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "rank_by in free text": lambda: rows().rank_by(ECHO, "{v} points", free_text=True),
     "prompt with documents": lambda: rows().prompt(ECHO, dr.Rag("t", docs=rows(), text="k", by=WORDS, k=2, instruction="So", max_documents=1), into="x"),
     "top_k_by": lambda: rows().top_k_by(ECHO, "{v} points", 2),
+    "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is larger? {v}", 2, compare=True, into="rank"),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t", prompt='{{"clarity": {v}}}'),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),

@@ -21,6 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.ahead": ("Ahead",),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
+    "plan.steps.comparison": ("Comparison",),
     "plan.steps.embed": ("Embed", "Similarity"),
     "plan.steps.group": ("DedupLetters", "DedupVectors", "Cluster"),
     "plan.steps.reduce": ("Reduce",),
