@@ -138,6 +138,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
+    "bradley_terry": lambda: rows().bradley_terry("k", "t", "t"),
     "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),
     "embed": lambda: rows().embed(WORDS, "t"),
     "similarity": lambda: rows().similarity("k", "t", by=WORDS),

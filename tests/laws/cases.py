@@ -29,6 +29,7 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
+from dreamframe.plan.steps.strengths import Strengths
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -353,6 +354,10 @@ CASES: dict[str, Case] = {
     ),
     "Comparison of windows, sorted": Case(
         lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t} {v}", 3, compare=True, window=4).step, {"args": (["t"],)}
+    ),
+    "Strengths": Case(
+        lambda below: Strengths(inputs=(dr.Frame(below).with_columns(u="t").step,), a="k", b="t", winner="t", rounds=20),
+        {"name": "other", "a": "u", "b": "u", "winner": "u", "prior": 1.0, "level": 0.9, "rounds": 30, "seed": 1},
     ),
     "Reduce": Case(
         lambda below: dr.Frame(below).group_by("k").reduce_by(Brief(), "Sum up {t}", context=60, max_tokens=20).step,

@@ -95,6 +95,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is larger? {v}", 2, compare=True, into="rank"),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t", prompt='{{"clarity": {v}}}'),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
+    "bradley_terry": lambda: rows().bradley_terry("k", "t", "t", prior=1, rounds=20, seed=3),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().with_columns(u=pl.when(pl.col("v") > 1).then(pl.lit("yes")).otherwise(pl.lit("no"))).filter_by(ECHO, "{u}"),
     "embed": lambda: rows().embed(WORDS, "t"),

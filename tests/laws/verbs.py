@@ -326,6 +326,9 @@ VERBS: Mapping[str, list[Verb]] = {
             .select(t="prompt", k=pl.col("chosen").fill_null("c"), v=pl.lit(n, dtype=pl.Int64))
         ),
     ],
+    "bradley_terry": [
+        lambda df, n, i: df.bradley_terry("k", "t", "t", rounds=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
+    ],
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),
         lambda df, n, i: (

@@ -26,6 +26,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.group": ("DedupLetters", "DedupVectors", "Cluster"),
     "plan.steps.reduce": ("Reduce",),
     "plan.steps.retrieve": ("SearchGraph", "Retrieve"),
+    "plan.steps.strengths": ("Strengths",),
     "plan.steps.train": ("Train",),
     "plan.steps.until": ("Until",),
     "plan.steps.first": ("FirstRows",),
