@@ -15,6 +15,7 @@ from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM
+from dreamframe.models.edges import Rows, Values, as_edge
 from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
@@ -26,8 +27,9 @@ from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.labels import LabelsOf, WhichLabel, which_label
 from dreamframe.prompts.parsers import YesNo
-from dreamframe.prompts.templates import literal, placeholder
+from dreamframe.prompts.templates import placeholder
 
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
@@ -60,7 +62,7 @@ def prompt_fields(
         kind = "an async function" if callable(parse) else described(parse)
         raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
     return {
-        "schema_": AnswerSchema.of(schema, step=where),
+        "schema_": answer_schema(schema, step=where),
         "system": system,
         "n": n,
         "sampling": Sampling.of(step=where, **sampling, seed=seed),
@@ -111,6 +113,14 @@ def prompt(
     warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
     warn_of_system(system, model, step=name or "prompt")
     return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
+
+
+def answer_schema(shape: Any, *, step: str) -> AnswerSchema | None:
+    """What an answer must be: as `AnswerSchema.of`, or one of the labels in a column of a frame."""
+    values = as_edge(shape)
+    if type(values) is Rows:
+        raise SchemaError(f"{step}: schema= is a frame; the labels that an answer may be are one of its columns: schema=other['label'].")
+    return LabelsOf.of_column(values, step=step) if isinstance(values, Values) else AnswerSchema.of(shape, step=step)
 
 
 def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
@@ -219,9 +229,11 @@ class AskVerbs(Verbs):
         where = settings.get("name") or "classify"
         need_order("classify", llm, labels, column)
         need_column("classify", column)
-        schema = AnswerSchema.of(labels, step=where) if labels is not None else None
+        schema = answer_schema(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
+            if isinstance(schema, LabelsOf):
+                raise SettingError(f"{where}: {llm.label} is given its labels when the plan is built; give a list of texts.")
             if prompt is not None:
                 raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
             if schema is not None and not _are_texts(known):
@@ -232,11 +244,14 @@ class AskVerbs(Verbs):
             return self._over(Classify.over(self.step, llm, **fields))
         if "scores" in settings:
             raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
+        if isinstance(schema, LabelsOf):
+            asked = WhichLabel(column) if prompt is None else prompt
+            return self.prompt(llm, asked, into=into, schema=labels, **{"name": "classify", **settings})
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
+        ask = which_label(known, column)
         return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
 
     def filter_by(

@@ -47,7 +47,8 @@ class ModelColumn:
         A second call that only differs in what has no such digest (another object with the same settings) has its number after them.
         """
         hashed = fingerprint((type(self.llm).__name__, _stable(self.llm), _stable(self.prompt), self.settings, self.columns))[:8]
-        return _numbered(hashed, (self.llm, self.prompt))
+        schema = dict(self.settings).get("schema_")
+        return _numbered(hashed, (self.llm, self.prompt, *(() if schema is None else schema.inputs)))
 
     @property
     def placeholder(self) -> str:

@@ -126,6 +126,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "prompt": lambda: rows().prompt(ECHO, "Sum up {t} in one line.", into="sum"),
     "prompt with a schema": lambda: rows().prompt(ECHO, "Is {t} good?", schema=Literal["yes", "no"], into="good"),
     "prompt with labels of an enum": lambda: rows().prompt(ECHO, "What mood is {t}?", schema=Mood, into="mood"),
+    "prompt with labels of a frame": lambda: rows().prompt(ECHO, "What kind is {t}?", schema=dr.frame({"kind": ["a", "b"]}).filter(kind="a")["kind"]),
+    "classify by labels of a frame": lambda: rows().classify(ECHO, rows().prompt(ECHO, "Name {k}", into="kind")["kind"], "t"),
     "prompt with samples": lambda: rows().prompt(ECHO, "{t}", n=3, into="three"),
     "extract": lambda: rows().extract(ECHO, {"type": "object", "properties": {"city": {"type": "string"}}}, "t"),
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),

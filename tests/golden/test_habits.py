@@ -20,7 +20,7 @@ MODEL = df.train(dr.SFT("base", steps=2), prompt="text", completion="other")
 NAMES = {"df": df, "llm": LLM, "gpt": GPT, "words": WORDS, "model": MODEL, "dr": dr, "pl": pl, "groups": df.group_by("n")}
 
 PANDAS = """
-df['text']
+df['text'].sum()
 df[['text', 'n']]
 df[0]
 df[1:3]

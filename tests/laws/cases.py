@@ -306,6 +306,11 @@ CASES: dict[str, Case] = {
         {"sampling": Sampling.of(temperature=0.5)},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
+    "PromptStep with labels of a frame": Case(
+        lambda below: dr.Frame(below).prompt(LLM, "Say {t}", into="said", schema=dr.frame(ROWS)["k"], on_error="null", repairs=0).step,
+        {"schema_": AnswerSchema.of(["a", "b"], step="prompt")},
+        n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),
+    ),
     "PromptStep twice": Case(
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
         {"into": "third"},

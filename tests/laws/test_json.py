@@ -84,6 +84,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "prompt": lambda: rows().prompt(ECHO, "Sum up {t} in one line.", into="sum", n=2),
     "prompt with a schema": lambda: rows().prompt(ECHO, "{k}", schema=Literal["a", "b"], into="kind"),
     "extract": lambda: rows().extract(ECHO, CITY, "t", prompt='{{"city": "{t}"}}'),
+    "classify by labels of a frame": lambda: rows().classify(ECHO, rows().filter(k="a")["k"], "k", on_error="null", repairs=0),
     "classify": lambda: rows().classify(ECHO, ["a", "b"], "k", prompt="{k}"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t"),
     "classify with all scores": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t", scores=True),

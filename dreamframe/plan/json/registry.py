@@ -34,6 +34,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "prompts.base": ("Template",),
     "prompts.pair": ("Pair",),
     "prompts.either_way": ("EitherWay",),
+    "prompts.labels": ("WhichLabel",),
     "prompts.parsers": ("YesNo", "FirstNumber", "Winner"),
     "recipes.backtranslate": ("Backtranslation",),
     "recipes.decompose": ("Decomposition",),

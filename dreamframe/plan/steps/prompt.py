@@ -20,12 +20,14 @@ from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.labels import LabelsOf
 from dreamframe.prompts.parsers import Rule
 from dreamframe.prompts.room import offer_room
 from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
 REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
+WITH_LABELS = "the step with the labels of a frame"
 ANEW = "Answer with nothing but JSON that fits the schema."
 Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
 
@@ -52,7 +54,8 @@ class PromptStep(RowStep):
     @classmethod
     def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> PromptStep:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
-        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
+        labels = () if (schema := fields.get("schema_")) is None else schema.inputs
+        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()), *labels)]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
 
     @property
@@ -160,14 +163,14 @@ class PromptStep(RowStep):
         return self.held if self.parse is not None else self.schema_
 
     def describe(self) -> str:
-        kind = f" → {self.dtype}" if self.schema_ else ""
+        kind = f" → {self.schema_.described}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
         return f"PROMPT {self.into}{kind}{many} ← {self.llm.label} {self.prompt.summary}"
 
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
         llm = ctx.resolve(self.llm)
-        held = self._asked_for
+        held = ctx.once(WITH_LABELS, lambda: self)._asked_for
         return Question(
             llm=llm,
             system=self.system if self.system is not None else llm.system,
@@ -177,9 +180,19 @@ class PromptStep(RowStep):
         )
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
-        ctx.once("prompt", lambda: self.prompt.bound(tables))
+        prompt = self.prompt
+        if isinstance(self.schema_, LabelsOf):  # the last table: from here on it is asked as if they had been given as a list
+            labels = self.schema_.found(tables[-1], step=self.where)
+            prompt, tables = prompt.with_labels(labels), tables[:-1]
+            known = self.but(schema_=AnswerSchema.of(labels, step=self.where), prompt=prompt)
+            ctx.once(WITH_LABELS, lambda: known)
+        ctx.once("prompt", lambda: prompt.bound(tables))
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        known = ctx.once(WITH_LABELS, lambda: self)
+        if known is not self:
+            made = await known.run(rows, ctx)
+            return made.with_columns(made.get_column(self.into).cast(self.schema[self.into]))
         question = ctx.once("question", lambda: self.question(ctx))
         offer_room(question, ctx)
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
