@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "deep plans": ("deep_plans",),
     "sembench": ("sembench",),
     "retrieve": ("retrieve",),
+    "top-k": ("top_k",),
     "local": ("local",),
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
