@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sembench": ("sembench",),
     "cascades": ("cascades",),
     "retrieve": ("retrieve",),
+    "top-k": ("top_k",),
     "local": ("local",),
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")

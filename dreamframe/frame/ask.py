@@ -16,6 +16,7 @@ from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
 from dreamframe.models.base import LLM, SAMPLING_FIELDS
+from dreamframe.models.edges import Rows, Values, as_edge
 from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
@@ -28,8 +29,9 @@ from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.labels import LabelsOf, WhichLabel, which_label
 from dreamframe.prompts.parsers import YesNo
-from dreamframe.prompts.templates import literal, placeholder
+from dreamframe.prompts.templates import placeholder
 
 OF_TASK_MODELS = ("on_error", "name", "scores", "probability")  # settings of classify
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
@@ -68,7 +70,7 @@ def prompt_fields(
     likely = {} if probability is None else {"probability": probability}  # the fields of an expression are part of its column's name
     return {
         **likely,
-        "schema_": AnswerSchema.of(schema, step=where),
+        "schema_": answer_schema(schema, step=where),
         "system": system,
         "n": n,
         "sampling": Sampling.of(step=where, **sampling, seed=seed),
@@ -133,6 +135,14 @@ def prompt(
     warn_of_prompt(value, step=name or "prompt", values=[k for k, _ in columns])
     warn_of_system(system, model, step=name or "prompt")
     return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
+
+
+def answer_schema(shape: Any, *, step: str) -> AnswerSchema | None:
+    """What an answer must be: as `AnswerSchema.of`, or one of the labels in a column of a frame."""
+    values = as_edge(shape)
+    if type(values) is Rows:
+        raise SchemaError(f"{step}: schema= is a frame; the labels that an answer may be are one of its columns: schema=other['label'].")
+    return LabelsOf.of_column(values, step=step) if isinstance(values, Values) else AnswerSchema.of(shape, step=step)
 
 
 def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
@@ -260,12 +270,14 @@ class AskVerbs(Verbs):
         where = settings.get("name") or "classify"
         need_order("classify", llm, labels, column)
         need_column("classify", column)
-        schema = AnswerSchema.of(labels, step=where) if labels is not None else None
+        schema = answer_schema(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
             for argument, value in (("prompt", prompt), ("cascade", cascade)):
                 if value is not None:
                     raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
+            if isinstance(schema, LabelsOf):
+                raise SettingError(f"{where}: {llm.label} is given its labels when the plan is built; give a list of texts.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
             if unknown := [n for n in settings if n not in OF_TASK_MODELS]:
@@ -274,6 +286,10 @@ class AskVerbs(Verbs):
             return self._over(Classify.over(self.step, llm, **fields))
         if "scores" in settings:
             raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
+        if isinstance(schema, LabelsOf):
+            if cascade is not None:
+                raise SettingError(f"{where}: cascade= needs its labels when the plan is built; give a list of texts.")
+            return self.prompt(llm, WhichLabel(column) if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
@@ -358,8 +374,7 @@ class AskVerbs(Verbs):
 def question_of(llm: Any, labels: Sequence[Any], column: str, *, is_weighed: bool) -> str:
     """What `classify` asks. Where it is weighed how likely each label is, most models see them in a menu below it."""
     has_menu = is_weighed and not as_llm(llm).weighs_labels
-    told = "?" if has_menu else f": {literal(', '.join(map(str, labels)))}? Answer with the label alone."
-    return f"Which label fits the text{told}\n\nText: {placeholder(column)}"
+    return f"Which label fits the text?\n\nText: {placeholder(column)}" if has_menu else which_label(labels, column)
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import polars as pl
 
 from dreamframe.errors import did_you_mean, listed
+from dreamframe.frame.column import Column, column_of
 from dreamframe.frame.other_names import AGG, COUNT, FRAME, GROUPS, MODEL, MODULE
 from dreamframe.models.habits import instead, written
 
@@ -52,7 +53,9 @@ class Habits:
                 raise AttributeError(f"a frame is a plan, and has no values to give. {column_of(name)}{other}", name=name)
             raise no_attribute("a frame", name, FRAME, dir(self), elsewhere(name))
 
-        def __getitem__(self, key: Any) -> NoReturn:
+        def __getitem__(self, key: Any) -> Column:
+            if isinstance(key, str) and key in self.step.schema:
+                return Column(self.step, key)
             raise TypeError(f"a frame is a plan, and has no values to give. {self._taken(key)}")
 
         def _taken(self, key: Any) -> str:
@@ -96,12 +99,6 @@ def sliced(key: slice) -> str:
     if start >= 0 and (stop is None or stop >= start):
         return f"df.slice({start}{'' if stop is None else f', {stop - start}'})"
     return "df.slice(offset, length)"
-
-
-def column_of(name: str) -> str:
-    """What is written for a column."""
-    column = f"pl.col({name!r})"
-    return f"In a verb, the column is {column}, e.g. df.filter({column}.is_not_null()); alone: df.select({name!r}); its values: df.collect()[{name!r}]."
 
 
 class GroupHabits:

@@ -13,8 +13,10 @@ from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_one_text
 from dreamframe.frame.rate import RateVerbs
 from dreamframe.models.base import LLM
+from dreamframe.models.habits import described
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
+from dreamframe.plan.steps.strengths import Strengths
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
 from dreamframe.prompts.parsers import Winner
@@ -27,7 +29,7 @@ V = TypeVar("V", bound="JudgeVerbs")  # Self, as jedi understands it too
 
 
 class JudgeVerbs(RateVerbs):
-    """judge, to_preferences."""
+    """judge, to_preferences, bradley_terry."""
 
     __slots__ = ()
 
@@ -111,3 +113,35 @@ class JudgeVerbs(RateVerbs):
         pairs = [pl.when(won == x).then(pl.col(a)).otherwise(pl.col(b)).alias(n) for n, x in (("chosen", "a"), ("rejected", "b"))]
         decided = self._relational("filter", [won.is_in(["a", "b"])], named="to_preferences")
         return decided._relational("select", [*([pl.col(prompt).alias("prompt")] if prompt else []), *pairs], named="to_preferences")
+
+    def bradley_terry(
+        self: V,
+        a: str,
+        b: str,
+        winner: str = "winner",
+        *,
+        prior: float = 0.5,
+        level: float = 0.95,
+        rounds: int = 1_000,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> V:
+        """Make one row of each item that was compared, the strongest first: its strength by the model of Bradley and Terry, on the scale of Elo.
+
+        Columns `a` and `b` name what was compared (models, prompts, texts), `winner` who won: "a", "b" or "tie", as `judge` has it; the name of the
+        winner's column; or the winner itself. A tie is half a win for each. Rows with a null, and an item against itself, say nothing and are left out.
+        Gives `item`, `elo` (1000 is the mean, and 400 points are odds of ten to one), `elo_low` and `elo_high` (of what `rounds` resamples of the rows
+        give, the middle `level`: 0.95 of them), `wins`, `losses` and `ties`. Each item also has `prior` wins and losses against a middling one, so that
+        who never lost, or never met the others, has a strength too.
+
+        Raises SettingError where `prior=0` leaves one without, and when it runs SchemaError for a winner that is none of these.
+
+        >>> games = {"x": ["large", "large", "small", "large"], "y": ["small", "small", "large", "tiny"], "winner": ["a", "tie", "b", "a"]}
+        >>> dr.frame(games).bradley_terry("x", "y").select("item", pl.col("elo").round(), "wins", "losses", "ties").to_dicts()[0]
+        {'item': 'large', 'elo': 1180.0, 'wins': 3, 'losses': 0, 'ties': 1}
+        """
+        for what, value in (("a", a), ("b", b), ("winner", winner)):
+            if not isinstance(value, str):
+                raise SettingError(f"{name or 'bradley_terry'}: {what}= is {described(value)}; give the name of a column.")
+        wins = float(prior) if type(prior) is int else prior
+        return self._over(Strengths(inputs=(self.step,), a=a, b=b, winner=winner, prior=wins, level=level, rounds=rounds, seed=seed, name=name))

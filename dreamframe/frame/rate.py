@@ -10,18 +10,32 @@ from typing import Any, Self, TypeVar
 import polars as pl
 
 from dreamframe.errors import SettingError
-from dreamframe.frame.arguments import need_column, need_order
+from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.ask import AskVerbs, need_reading
 from dreamframe.frame.base import whole
 from dreamframe.frame.model import Model
-from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_unread
+from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_system, warn_of_unread
 from dreamframe.models.base import LLM
+from dreamframe.models.request import Sampling
+from dreamframe.plan.hidden import hidden
+from dreamframe.plan.step import OnError
+from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.base import Prompt, Template
 from dreamframe.prompts.parsers import FirstNumber
 from dreamframe.prompts.templates import literal, placeholder
 
 JUDGING = "https://arxiv.org/abs/2306.05685"  # Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena
+NOT_COMPARED = {
+    "scale": "Leave it out.",
+    "threshold": "Leave it out: k says how many rows are kept.",
+    "descending": "Ask the other way round: 'Which is worse written? {text}'.",
+    "schema": "Leave it out: the model says which of the texts comes first.",
+    "parse": "Leave it out: the model says which of the texts comes first.",
+    "free_text": "Leave it out: words that name one of the texts are read anyhow.",
+    "keep": "Leave it out: df.why(row) tells what was asked.",
+    "n": "Leave it out: each pair is asked once.",
+}
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval
 
 
@@ -84,17 +98,71 @@ class RateVerbs(AskVerbs):
             scored = scored._relational("filter", [pl.col(into) >= float(threshold)], named=label)
         return scored._relational("sort", [pl.col(into)], descending=descending, nulls_last=True, maintain_order=True, named=label)
 
-    def top_k_by(self: V, llm: LLM | Model | str, prompt: str | Prompt, k: int, **settings: Any) -> V:
+    def top_k_by(
+        self: V, llm: LLM | Model | str, prompt: str | Prompt, k: int, *, compare: bool = False, window: int | None = None, **settings: Any
+    ) -> V:
         """Keep the k rows that the model scores highest, best first; settings as in `rank_by`.
+
+        With `compare=True` nothing is scored: the model is asked which of two rows comes first, `"Which is better written? {text}"`, the question before
+        the first column. About n + k log2 k questions find the best k of n in order, in rounds that are asked at once: rows are held against a pivot that
+        is drawn by its rank in a sample, and what follows from known answers is not asked. `window` (3 to 50) rows are put in order by one question, which
+        takes so many fewer. A pair is one question whichever row stands first, and what is shown first is drawn from the texts and `seed`, since judges
+        prefer positions. Equal texts are tied, as are rows whose answers go in a circle: tied rows keep their order. `into` names a column for the rank,
+        1 for the best; tied rows share that of the first of them. Each answer is kept: a row that changed asks its own comparisons alone, unless it was
+        a pivot.
+
+        A row whose comparison failed has no place. `on_error` decides: "raise", "null" (it comes after all that have one) or "drop". So do rows whose
+        text is null. Takes `system`, `repairs`, `name` and the sampling arguments of `df.prompt`.
 
         >>> llm = dr.testing.Scripted(["3", "9", "5"])
         >>> dr.frame({"essay": ["tea", "rain", "wind"]}).top_k_by(llm, "Rate {essay}", 2, into="points", scale=(1, 10)).to_dicts()
         [{'essay': 'rain', 'points': 9}, {'essay': 'wind', 'points': 5}]
+        >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked[9:12] > asked[23:26] else "Input B")
+        >>> dr.frame({"word": ["tea", "ice", "fog"]}).top_k_by(llm, "Which sorts last? {word}", 2, compare=True, into="rank").to_dicts()
+        [{'word': 'tea', 'rank': 1}, {'word': 'ice', 'rank': 2}]
         """
         need_order("top_k_by", llm, prompt, k)
         k = whole(k, "k", verb="top_k_by")
         label = settings.pop("name", None) or "top_k_by"
+        if compare:
+            return self._compared(llm, prompt, k, 2 if window is None else whole(window, "window", verb=label), label=label, **settings)
+        if window is not None:
+            raise SettingError(f"{label}: window={window!r} is how many rows are compared at once; it goes with compare=True.")
         return self.rank_by(llm, prompt, name=label, **settings)._relational("head", k, named=label)
+
+    def _compared(
+        self,
+        llm: LLM | Model | str,
+        prompt: str | Prompt,
+        k: int,
+        window: int,
+        *,
+        label: str,
+        into: str | None = None,
+        seed: int = 0,
+        system: str | None = None,
+        on_error: OnError = "raise",
+        repairs: int = 1,
+        **sampling: Any,
+    ) -> Self:
+        """The best k rows by comparisons. `seed` draws what is shown first, and is no sampling argument: each pair is asked once."""
+        if k < 1:
+            raise SettingError(f"{label}: k={k}; compare=True finds one row or more.")
+        for name, instead in NOT_COMPARED.items():
+            if name in sampling:
+                raise SettingError(f"{label}: {name}= is for scores, and compare=True asks for none. {instead}")
+        asked = Prompt.of(prompt, step=label)
+        if not isinstance(asked, Template):
+            raise SettingError(f"{label}: compare=True takes a template such as 'Which is better written? {{text}}', not {asked.summary}.")
+        model = as_llm(llm, verb=label)
+        warn_of_system(system, model, step=label, below=self.step)
+        rank = hidden("rank", n=len(self.step.schema)) if into is None else into
+        made = Comparison(
+            inputs=(self.step, *(e.step for e in model.edges())), llm=model, prompt=asked, k=k, into=rank, window=window, seed=seed, system=system,
+            sampling=Sampling.of(step=label, **sampling), repairs=repairs, on_error=on_error, name=label,
+        )  # fmt: skip
+        ordered = self._over(made)._relational("sort", [pl.col(rank)], nulls_last=True, maintain_order=True, named=label)
+        return ordered._relational("head", k, named=label)._dropping([rank] if into is None else [], named=label)
 
     def score(
         self: V,

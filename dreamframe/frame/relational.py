@@ -11,7 +11,7 @@ from dreamframe.errors import SettingError, one_of
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.groups import GroupBy
 from dreamframe.models.habits import described
-from dreamframe.plan.model_columns import PLACEHOLDERS, bare, into_exprs, need_columns
+from dreamframe.plan.model_columns import PLACEHOLDERS, as_condition, bare, into_exprs, need_columns
 
 Keep = Literal["first", "last", "any", "none"]
 KEEP = get_args(Keep)
@@ -61,10 +61,12 @@ class RelationalVerbs(Verbs):
     def filter(self: V, *predicates: Any, **constraints: Any) -> V:
         """Keep the rows for which all predicates are true; null counts as false. A list of truth values says it for each row.
 
+        A `dr.prompt` that is a predicate by itself, and does not say what its answer is, is asked for a yes or no (`schema=bool`).
+
         >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
         [{'a': 3}]
         """
-        return self._kept(_predicates(predicates, constraints, verb="filter"))
+        return self._kept([as_condition(e) for e in _predicates(predicates, constraints, verb="filter")])
 
     def _kept(self, predicates: list[pl.Expr], *, named: str | None = None) -> Self:
         """The rows for which all predicates are true, for a verb of that name."""

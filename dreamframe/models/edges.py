@@ -50,6 +50,26 @@ class Rows(Edge):
     __slots__ = ()
 
 
+class Values(Rows):
+    """The values of one column of the rows that a step gives."""
+
+    __slots__ = ("column",)
+    column: str
+
+    def __init__(self, step: Any, column: str) -> None:
+        super().__init__(step)
+        object.__setattr__(self, "column", column)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Values) and other.step is self.step and other.column == self.column
+
+    def __hash__(self) -> int:
+        return hash((Values, id(self.step), self.column))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Values, (self.step, self.column)
+
+
 @functools.singledispatch
 def as_edge(value: Any) -> Any:
     """What a record holds of a value: of a frame or a lazy model (whose modules register themselves) the edge, anything else as it is.

@@ -27,6 +27,7 @@ from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import is_separable, root_names
+from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 
 
@@ -47,7 +48,8 @@ class ModelColumn:
         A second call that only differs in what has no such digest (another object with the same settings) has its number after them.
         """
         hashed = fingerprint((type(self.llm).__name__, _stable(self.llm), _stable(self.prompt), self.settings, self.columns))[:8]
-        return _numbered(hashed, (self.llm, self.prompt))
+        schema = dict(self.settings).get("schema_")
+        return _numbered(hashed, (self.llm, self.prompt, *(() if schema is None else schema.inputs)))
 
     @property
     def placeholder(self) -> str:
@@ -136,6 +138,17 @@ def bare(expr: pl.Expr) -> Column | None:
     if len(names) != 1 or not expr.meta.is_column_selection(allow_aliasing=True):
         return None
     return PLACEHOLDERS[names[0]]
+
+
+def as_condition(expr: pl.Expr) -> pl.Expr:
+    """A prompt that stands alone where a condition does, and does not say what its answer is, is asked for a yes or no: nothing else is a condition."""
+    column = bare(expr)
+    if not isinstance(column, ModelColumn):
+        return expr
+    settings = dict(column.settings)
+    if settings.get("schema_") is not None or settings.get("parse") is not None or settings.get("n", 1) != 1:
+        return expr
+    return model_column(replace(column, settings=tuple({**settings, "schema_": AnswerSchema.of(bool)}.items())))
 
 
 def gathered(exprs: Iterable[pl.Expr]) -> list[str]:

@@ -12,6 +12,7 @@ import polars as pl
 
 from dreamframe.plan.step import PolarsStep, RoundsStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, JoinNearest, Limit, Sort
+from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.group import Cluster, Dedup
 from dreamframe.plan.steps.relational import Pick, Relational
 from dreamframe.plan.steps.retrieve import SearchGraph
@@ -33,7 +34,7 @@ def parents(step: Step, tables: Sequence[pl.DataFrame]) -> list[Places]:
     """
     if isinstance(step, Pick):
         return [pl.Series(list(step.positions(tables[0])), dtype=pl.UInt32)]
-    if isinstance(step, (RoundsStep, Cluster, SearchGraph)):
+    if isinstance(step, (RoundsStep, Cluster, SearchGraph)) or (isinstance(step, Comparison) and step.rows == "same"):
         return [_same(tables[0])]
     if isinstance(step, Dedup):
         return [_kept(step, tables[0])]

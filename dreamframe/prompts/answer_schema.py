@@ -70,6 +70,16 @@ class AnswerSchema:
             raise SchemaError(f"{step}: schema={shape!r} allows nothing but null.")
         return made
 
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The frames whose rows it is made of: edges of the plan."""
+        return ()
+
+    @property
+    def described(self) -> str:
+        """What an answer is, in a few words."""
+        return str(self.dtype)
+
     def key_fields(self) -> Mapping[str, object]:
         own = self.shape if is_pydantic(self.shape) else None  # validators are code of their own
         return {"json_schema": self.json_schema, "dtype": str(self.dtype), "shape": own}

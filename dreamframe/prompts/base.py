@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -68,6 +68,10 @@ class Prompt(Settings, ABC):
 
     def bound(self, tables: tuple[pl.DataFrame, ...]) -> Prompt:  # noqa: ARG002  prompts over frames use them
         """The prompt with the rows of its `inputs`, as a run collected them."""
+        return self
+
+    def with_labels(self, labels: Sequence[str]) -> Prompt:  # noqa: ARG002  a question that names them uses them
+        """The prompt, once the labels are known that its answer may be."""
         return self
 
     async def rendered(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:  # noqa: ARG002  prompts that retrieve ask an embedder first

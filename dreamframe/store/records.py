@@ -78,7 +78,7 @@ def _amounts(value: object) -> bool:
     return isinstance(value, Mapping) and all(is_amount(v) for v in value.values())
 
 
-def _figures(value: object) -> bool:
+def _ledger(value: object) -> bool:
     return isinstance(value, Mapping) and all(v is None or is_text(v) or is_amount(v) for v in value.values())
 
 
@@ -103,7 +103,7 @@ def _is_figure(line: Mapping[str, Any]) -> bool:
 NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
-    "told": _figures,
+    "told": _ledger,
 }
 EVENTS: Mapping[str, Mapping[str, Check]] = {
     "begin": {"plans": _texts, "at": is_amount},

@@ -20,7 +20,7 @@ MODEL = df.train(dr.SFT("base", steps=2), prompt="text", completion="other")
 NAMES = {"df": df, "llm": LLM, "gpt": GPT, "words": WORDS, "model": MODEL, "dr": dr, "pl": pl, "groups": df.group_by("n")}
 
 PANDAS = """
-df['text']
+df['text'].sum()
 df[['text', 'n']]
 df[0]
 df[1:3]
@@ -142,7 +142,7 @@ dr.prompt(llm, '{text}', 3)
 df.with_columns(dr.prompt(llm, '{text}'), dr.prompt(llm, '{other}'))
 df.select(pl.col('n') + 1, pl.col('n') * 2)
 # expressions
-df.filter(dr.prompt(llm, '{text}'))
+df.filter(dr.prompt(llm, '{text}').str.to_lowercase())
 df.filter('n')
 df.filter(lambda row: row['n'] > 1)
 df.with_columns(x=lambda row: 1)

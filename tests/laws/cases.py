@@ -30,13 +30,14 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
+from dreamframe.plan.steps.strengths import Strengths
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
 from dreamframe.testing import WordEmbedder
-from tests.laws.ordinal import Brief, Ordinal
+from tests.laws.ordinal import Brief, Comparing, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
 ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
@@ -270,6 +271,11 @@ CASES: dict[str, Case] = {
         {"probability": "q", "schema_": AnswerSchema.of(["a", "b"])},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
+    "PromptStep with labels of a frame": Case(
+        lambda below: dr.Frame(below).prompt(LLM, "Say {t}", into="said", schema=dr.frame(ROWS)["k"], on_error="null", repairs=0).step,
+        {"schema_": AnswerSchema.of(["a", "b"], step="prompt")},
+        n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),
+    ),
     "PromptStep twice": Case(
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
         {"into": "third"},
@@ -315,6 +321,20 @@ CASES: dict[str, Case] = {
     "Judge": Case(
         lambda below: Judge(inputs=(below,), a="t", b="v", first="k"),
         {"name": "other", "on_error": "null", "a": "v", "b": "t", "prompt": "k", "into": "best", "first": "t", "second": "t", "swapped": "v"},
+    ),
+    "Comparison": Case(
+        lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t}", 3, compare=True, into="rank").step.inputs[0].inputs[0],
+        {
+            "name": "other", "on_error": "null", "llm": Comparing("later"), "prompt": Prompt.of("Which is longer? {k}", step="top_k_by"), "k": 2,
+            "into": "place", "window": 10, "seed": 1, "system": "Be brief.", "sampling": Sampling.of(temperature=0.5), "repairs": 3,
+        },
+    ),
+    "Comparison of windows, sorted": Case(
+        lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t} {v}", 3, compare=True, window=4).step, {"args": (["t"],)}
+    ),
+    "Strengths": Case(
+        lambda below: Strengths(inputs=(dr.Frame(below).with_columns(u="t").step,), a="k", b="t", winner="t", rounds=20),
+        {"name": "other", "a": "u", "b": "u", "winner": "u", "prior": 1.0, "level": 0.9, "rounds": 30, "seed": 1},
     ),
     "Reduce": Case(
         lambda below: dr.Frame(below).group_by("k").reduce_by(Brief(), "Sum up {t}", context=60, max_tokens=20).step,

@@ -11,6 +11,7 @@ import dreamframe as dr
 from dreamframe.models.base import Client, setting, steering
 from dreamframe.models.menu import weighed
 from dreamframe.models.request import Completion, Request
+from dreamframe.prompts.comparison import texts_of
 from dreamframe.testing import Fake, FakeClient
 
 
@@ -45,6 +46,20 @@ class Brief(Ordinal):
 
     def reply(self, request: Request) -> Completion:
         return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
+
+
+@dataclass(frozen=True)
+class Comparing(Ordinal):
+    """Puts the longest text first."""
+
+    model: str = "comparing"
+    provider: ClassVar[str] = "comparing"
+
+    def reply(self, request: Request) -> Completion:
+        texts = texts_of(request.messages()[0]["content"])
+        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
+        said = f"Input {'AB'[order[0]]}" if len(texts) == 2 else ", ".join(str(i + 1) for i in order)
+        return Completion(said, n_in=1, n_out=1, model=self.model)
 
 
 class OrdinalClient(FakeClient):

@@ -11,7 +11,7 @@ import polars as pl
 import dreamframe as dr
 from dreamframe.plan.step import RowStep, TableStep, step
 from dreamframe.testing import NamingClassifier, Scripted, WordEmbedder
-from tests.laws.cases import Ordinal
+from tests.laws.cases import Comparing, Ordinal
 
 Verb = Callable[[dr.Frame, int, int], dr.Frame]  # a frame, a small number, and one that no other verb of the plan has
 
@@ -333,7 +333,10 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.rank_by(SURE, "Rate {k}{v}", parse=points, into=f"rank{i}"),
         lambda df, n, i: df.rank_by(ASK, "Rate {k}", parse=points, into=f"rank{i}", threshold=2.0),
     ],
-    "top_k_by": [lambda df, n, i: df.top_k_by(ASK, "Top {v}", n + 1, parse=points, into=f"top{i}")],
+    "top_k_by": [
+        lambda df, n, i: df.top_k_by(ASK, "Top {v}", n + 1, parse=points, into=f"top{i}"),
+        lambda df, n, i: df.top_k_by(Comparing(), "Longer? {k}{v}", n + 1, compare=True, window=(None, 3)[n % 2], into=f"top{i}"),
+    ],
     "score": [lambda df, n, i: df.score(ASK, {"depth": "Is it deep?"}, "k", into=f"sc{i}", on_error="null", repairs=0)],
     "judge": [
         lambda df, n, i: df.judge(SURE, a="t", b="k", parse=which, into=f"win{i}"),
@@ -345,6 +348,9 @@ VERBS: Mapping[str, list[Verb]] = {
             .to_preferences()
             .select(t="prompt", k=pl.col("chosen").fill_null("c"), v=pl.lit(n, dtype=pl.Int64))
         ),
+    ],
+    "bradley_terry": [
+        lambda df, n, i: df.bradley_terry("k", "t", "t", rounds=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
     ],
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import table
+from benchmarks import table, top_k
 from benchmarks.figures import Figure, report, reported
 from benchmarks.peers.__main__ import OURS, PINS, environment, figures
 from benchmarks.servers import ROOT
@@ -30,6 +30,14 @@ def test_a_limit_is_one_of_the_ratio_where_there_is_a_floor() -> None:
     assert [(figure.ratio, figure.holds) for figure in FIGURES] == [(0.42, True), (None, False), (None, True), (4.0, True)]
     assert Figure("a", 1, "calls", 0, "b", most=1).ratio == float("inf")
     assert not Figure("a", 1, "calls", 0, "b", most=1).holds
+
+
+@pytest.mark.parametrize(("settings", "most"), [({}, 2 * 60), ({"window": 10}, 30)], ids=["two at a time", "windows"])
+def test_a_judge_who_never_errs_finds_the_best_and_one_who_errs_is_another(settings: dict[str, int], most: int) -> None:
+    calls, share, is_in_order = top_k.tried(60, 5, 0, **settings)
+    assert (share, is_in_order) == (1.0, True)
+    assert calls < most
+    assert not top_k.tried(60, 5, 0, errs=0.3, **settings)[2]
 
 
 def test_what_printed_no_figures_is_an_error() -> None:

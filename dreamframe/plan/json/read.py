@@ -20,7 +20,7 @@ from dreamframe.errors import DreamframeError, FingerprintError, NotAllowedError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.authority import Authority, shown
 from dreamframe.models.base import ModelSettings
-from dreamframe.models.edges import Rows, Trained
+from dreamframe.models.edges import Rows, Trained, Values
 from dreamframe.models.llms.litellm import LiteLLM
 from dreamframe.models.local.weights import KeptWeights
 from dreamframe.plan.json import expressions
@@ -33,6 +33,7 @@ from dreamframe.plan.steps.relational import Relational
 from dreamframe.plan.steps.source import HubStream, KeptScan, LeftOut, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.labels import LabelsOf
 from dreamframe.prompts.parsers import WERE_FUNCTIONS
 from dreamframe.redaction.secret import plain_json
 from dreamframe.store.foreign import to_frame
@@ -261,6 +262,11 @@ class Reader:
         return Trained(below)
 
     def _answer(self, held: Any) -> AnswerSchema:
+        if "labels" in held:
+            rows = self.value(held["labels"])
+            if not isinstance(rows, Rows) or not isinstance(held["column"], str):
+                raise PlanFormatError("labels that are not those of a column of a frame")
+            return LabelsOf.of_column(Values(rows.step, held["column"]))
         shape = self.value(held["shape"]) if "shape" in held else expressions.type_read(held["dtype"])
         return AnswerSchema(shape, self.value(held["schema"]))
 

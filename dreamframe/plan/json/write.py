@@ -39,6 +39,7 @@ from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.source import KeptScan, Scan, Table
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.json_schema import is_pydantic
+from dreamframe.prompts.labels import LabelsOf
 from dreamframe.redaction.secret import Secret, SecretJson, hidden, plain_json, secrets_within
 
 FORMAT = 1
@@ -214,6 +215,8 @@ class Writer:
         return {"$dtype_class": name} if issubclass(cls, pl.DataType) and getattr(pl, name, None) is cls else self._give(cls, name, "class")
 
     def _answer(self, schema: AnswerSchema) -> Any:
+        if isinstance(schema, LabelsOf):
+            return {"labels": self.value(schema.rows), "column": self.value(schema.column)}
         if not is_pydantic(schema.shape):
             return {"schema": self.value(dict(schema.schema)), "dtype": expressions.type_written(schema.dtype)}
         return {"schema": self.value(dict(schema.schema)), "shape": self._shape(schema.shape)}

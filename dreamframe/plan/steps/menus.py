@@ -1,4 +1,4 @@
-"""What a step that reads how likely each label is needs beside the answers: a menu below each prompt, and a model that tells."""
+"""What a step whose answers are labels needs beside them: those of a frame, and for how likely each is, a menu below each prompt and a model that tells."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import polars as pl
 from dreamframe.errors import SettingError
 from dreamframe.models.base import LLM
 from dreamframe.models.menu import with_menu
+from dreamframe.prompts.answer_schema import AnswerSchema
+
+WITH_LABELS = "the step with the labels of a frame"
 
 
 def need_labels(llm: LLM, labels: Sequence[str], kind: pl.DataType, *, n: int, reads_text: bool, step: str) -> None:
@@ -25,6 +28,12 @@ def need_labels(llm: LLM, labels: Sequence[str], kind: pl.DataType, *, n: int, r
         raise SettingError(f"{step}: probability= cannot be told: {llm.label} {why}. Leave it out, or ask a model that tells log-probabilities.")
     if len(labels) > llm.most_labels:
         raise SettingError(f"{step}: probability= cannot be told: {llm.label} tells those of {llm.most_labels} labels at most, and there are {len(labels)}.")
+
+
+def with_labels(asking: Any, tables: tuple[pl.DataFrame, ...]) -> tuple[Any, tuple[pl.DataFrame, ...]]:
+    """The step as if the labels that the last table gives had been given as a list, and the other tables. Raises SchemaError as LabelsOf does."""
+    labels = asking.schema_.found(tables[-1], step=asking.where)
+    return asking.but(schema_=AnswerSchema.of(labels, step=asking.where), prompt=asking.prompt.with_labels(labels)), tables[:-1]
 
 
 def with_menus(prompts: pl.Series, labels: Sequence[str], *, form: str) -> pl.Series:

@@ -19,10 +19,11 @@ from dreamframe.models.request import Failure, Question, Replies, RowContext, Sa
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
-from dreamframe.plan.steps.menus import need_labels, of_each, with_menus
+from dreamframe.plan.steps.menus import WITH_LABELS, need_labels, of_each, with_labels, with_menus
 from dreamframe.plan.steps.repair import next_turn, turns
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.labels import LabelsOf
 from dreamframe.prompts.parsers import Rule
 from dreamframe.prompts.room import offer_room
 from dreamframe.prompts.templates import need_whole
@@ -54,7 +55,8 @@ class Asking(Step):
     @classmethod
     def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> Self:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
-        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
+        labels = () if (schema := fields.get("schema_")) is None else schema.inputs
+        edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()), *labels)]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
 
     @property
@@ -167,7 +169,7 @@ class Asking(Step):
         return self.held if self.parse is not None else self.schema_
 
     def describe(self) -> str:
-        kind = f" → {self.dtype}" if self.schema_ else ""
+        kind = f" → {self.schema_.described}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
         likely = "" if self.probability is None else f" probability={self.probability}"
         return f"PROMPT {self.into}{kind}{likely}{many} ← {self.llm.label} {self.prompt.summary}"
@@ -175,7 +177,7 @@ class Asking(Step):
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
         llm = ctx.resolve(self.llm)
-        held = self._asked_for
+        held = ctx.once(WITH_LABELS, lambda: self)._asked_for
         return Question(
             llm=llm,
             system=self.system if self.system is not None else llm.system,
@@ -384,9 +386,14 @@ class PromptStep(Asking, RowStep):
         return with_columns(self.inputs[0].schema, {self.into: column, **likely, **kept})
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
-        ctx.once("prompt", lambda: self.prompt.bound(tables))
+        known, tables = with_labels(self, tables) if isinstance(self.schema_, LabelsOf) else (self, tables)
+        ctx.once(WITH_LABELS, lambda: known)
+        ctx.once("prompt", lambda: known.prompt.bound(tables))
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        known = ctx.once(WITH_LABELS, lambda: self)
+        if known is not self:
+            return (await known.run(rows, ctx)).cast({self.into: self.schema[self.into]})
         question = ctx.once("question", lambda: self.question(ctx))
         offer_room(question, ctx)
         prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)

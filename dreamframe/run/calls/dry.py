@@ -164,7 +164,7 @@ class DryAsking:
             if self._probe or account.step.needs_real:  # a request that is asked holds no answer but real ones
                 failures[i] = Failure("NotAsked", "", "", 0)
             else:
-                said[i] = self._drawn(account)
+                said[i] = self._drawn(account, prompts[i])
         return pl.DataFrame(said, schema={"text": pl.String, "data": pl.Binary, "finish": pl.String}, orient="row"), failures
 
     def _learn(self, question: Question, found: pl.DataFrame, is_there: Sequence[bool], prompts: pl.Series) -> None:
@@ -174,10 +174,15 @@ class DryAsking:
             pairs = zip(rows, is_there, prompts, strict=True)
             donors += [Donor(row[:3], len(p), *row[3:]) for row, there, p in pairs if there and p is not None]
 
-    def _drawn(self, account: Asked) -> Said:
-        """The answer to another request of this question: all of them in turn, so that as many rows pass a filter as did before."""
+    def _drawn(self, account: Asked, prompt: str) -> Said:
+        """The answer to another request of this question: all of them in turn, so that as many rows pass a filter as did before. A step whose answers
+        say something of one another gives such a one itself."""
         digest = account.question.digest
+        likely = getattr(account.step, "likely_answer", None)
         donors = self._before.get(digest) or self.donors.get(digest, [])
+        if likely is not None:
+            account.is_guess = account.is_guess or not donors
+            return likely(prompt), None, STOP
         if not donors:
             account.is_guess = True
             account.drawn += 1

@@ -9,6 +9,7 @@ import polars as pl
 from dreamframe.plan.hidden import HINT, OWN
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.apply import MapRows
+from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.ordinals import Ordinals
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.run.stats import FailedRow
@@ -34,8 +35,8 @@ class FailedRows(Replay):
 
     async def _of_step(self, label: str, failed: Sequence[FailedRow]) -> pl.DataFrame:
         """The rows of one step's failures. Their numbers are those of the plan as it is written, or as it ran: what they were asked tells which."""
-        written = [n for n in self._written.walk() if isinstance(n, RowStep) and n.label == label]
-        run = [n for n in self._optimised.plans[0].walk() if isinstance(n, RowStep) and not isinstance(n, Ordinals) and n.label == label]
+        written = [n for n in self._written.walk() if isinstance(n, RowStep | Comparison) and n.label == label]
+        run = [n for n in self._optimised.plans[0].walk() if isinstance(n, RowStep | Comparison) and not isinstance(n, Ordinals) and n.label == label]
         best, score = pl.DataFrame([pl.Series("", [None] * len(failed))]).select([]), -1
         for node in dict.fromkeys((*written, *run)):
             rows = await self._entering(node, [f.row for f in failed])
@@ -64,6 +65,8 @@ def _matches(node: Step, rows: pl.DataFrame, failed: Sequence[FailedRow]) -> int
     """How many rows were asked, or given to a function, what the failures say."""
     if isinstance(node, MapRows):
         asked = [repr(row) for row in rows.select(c for c in rows.columns if c in node.inputs[0].schema).iter_rows(named=True)]
+    elif isinstance(node, Comparison):  # a request holds what of the row is compared
+        return sum(str(text)[: CUT // 4] in f.failure.request for text, f in zip(node.texts(rows), failed, strict=True))
     elif isinstance(node, PromptStep) and not node.prompt.models and not node.prompt.inputs and all(c in rows.columns for c in node.prompt.columns):
         asked = [str(text) for text in node.as_asked(node.prompt.render(rows))]
     else:

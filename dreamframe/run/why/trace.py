@@ -18,8 +18,10 @@ from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.parents import gathered, parents
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, Source, Step, TableStep
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.retrieve import Retrieve
 from dreamframe.plan.steps.train import Train
+from dreamframe.prompts.comparison import texts_of
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.dry_run import Kept
 from dreamframe.run.engines.pipeline import BatchContext
@@ -133,6 +135,8 @@ class Replay(Run):
                     await self._beside_of(step, wanted, hits.get(id(step)))
                 continue
             self._count(node, len(rows))
+            if isinstance(node, Comparison):
+                await self._tell_comparisons(node, rows)
             await self._to_inputs(node, rows, wanted)
 
     async def _to_inputs(self, node: Step, rows: Sequence[int], wanted: dict[int, set[int]]) -> None:
@@ -254,6 +258,18 @@ class Replay(Run):
                     values = {} if left is None else {_named(step, c): left.get_column(c)[0] for c in step.writes() if c in left.columns}
                     self._told.setdefault(self._place(step), []).append(self._row(step, values, calls or (), passed.failures.get(place)))
         return hits
+
+    async def _tell_comparisons(self, step: Comparison, rows: Sequence[int]) -> None:
+        """Tell what rows were compared with."""
+        below, made = await self._all_of(step.inputs[0]), await self._all_of(step)
+        await self._train_edges(step)
+        noted: dict[int, list[CallTold]] = {}
+        await step.run((below,), BatchContext(Looking(self.state, self._spend, noted=noted), step, 0, 0))
+        shown = [(call, {text for m in call.messages for text in texts_of(str(m["content"]))}) for call in noted.get(0, ())]
+        items = step.texts(made)
+        for at in rows[: self._most]:
+            calls = [call for call, texts in shown if items[at] in texts]
+            self._told.setdefault(self._place(step), []).append(self._row(step, {_named(step, step.into): made.get_column(step.into)[at]}, calls, None))
 
     def _row(self, step: Step, values: Mapping[str, Any], calls: Sequence[CallTold], failure: Failure | None) -> RowTold:
         noted = [call if call.is_kept else replace(call, note=self._why_not(step, call)) for call in calls]

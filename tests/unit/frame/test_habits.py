@@ -111,7 +111,8 @@ def test_what_other_libraries_look_for_is_not_there(value: Any) -> None:
 
 def test_a_frame_is_no_collection_to_python() -> None:
     df = frame()
-    for wrong in (lambda: len(df), lambda: list(df), lambda: bool(df), lambda: df["a"], lambda: dict(df), lambda: [*df], lambda: df[0], lambda: sorted(df)):
+    wrongs = (lambda: len(df), lambda: list(df), lambda: bool(df), lambda: len(df["a"]), lambda: dict(df), lambda: [*df], lambda: df[0], lambda: sorted(df))
+    for wrong in wrongs:
         with pytest.raises(TypeError, match="a frame is a plan"):
             wrong()
     assert ("a" in df, "z" in df, 1 in df) == (True, False, False)

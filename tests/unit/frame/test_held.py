@@ -185,3 +185,19 @@ def test_what_holds_a_model_is_looked_for_before_the_run(verb: str) -> None:
     lacks = lambda frame: [str(error) for step in frame.step.walk() for error in step.missing()]  # noqa: E731
     assert "no_such_library" in "".join(lacks(VERBS[verb](ROWS, Holding())))
     assert lacks(VERBS[verb](ROWS, Holding(), free_text=True)) == []
+
+
+def test_a_prompt_that_is_a_condition_by_itself_is_asked_for_a_yes_or_no(session: dr.Session):
+    llm = dr.testing.Scripted(lambda asked: "yes" if "tea" in asked else "no")
+    rows = dr.frame({"t": ["tea", "ice"]})
+    said = rows.filter(dr.prompt(llm, "Is {t} warm?", schema=bool))
+    told = rows.filter(dr.prompt(llm, "Is {t} warm?"))
+    assert told.step.key({}) == said.step.key({})
+    assert told.collect()["t"].to_list() == ["tea"]
+    assert rows.filter(dr.prompt(llm, "Is {x} warm?", x=pl.col("t").str.to_uppercase()), pl.col("t") != "").collect().is_empty()
+
+
+@pytest.mark.parametrize("settings", [{"schema": int}, {"parse": str.strip}, {"n": 2}], ids=str)
+def test_a_prompt_that_says_what_its_answer_is_keeps_it(settings: dict[str, Any]):
+    with pytest.raises(dr.errors.PlanError, match="a condition is true or false, and the model's answer is"):
+        dr.frame({"t": ["tea"]}).filter(dr.prompt(dr.testing.Echo(), "Is {t} warm?", **settings))
