@@ -65,7 +65,7 @@ def over(step: Step, below: Thin) -> tuple[Thin, pl.Series] | None:
     if len(step.inputs) != 1 or not below.knows(deciding(step)[0]):
         return None
     if isinstance(step, Pick):
-        places = pl.Series(list(step.positions(below.rows)), dtype=pl.UInt32)
+        places = step.places(below.rows)
         return _known(step, below, below.rows[places]), places
     if not isinstance(step, PolarsStep) or not (step.rows == "same" or isinstance(step, Filter | Sort | Limit)):
         return None
