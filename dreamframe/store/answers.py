@@ -16,7 +16,6 @@ from dreamframe.errors import StorageError
 from dreamframe.store.answer_files import JournalFolder, JournalReader, JournalWriter, Written
 from dreamframe.store.answer_index import (
     AnswerBlock,
-    DecodedBlock,
     Generation,
     InMemory,
     OnDisk,
@@ -34,7 +33,7 @@ from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
 from dreamframe.store.free_memory import give_back
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
-from dreamframe.store.key_search import KeySearch, NotSearchableError
+from dreamframe.store.key_search import KeySearch, NotSearchableError, pieces_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.renewals import Renewals
 
@@ -139,8 +138,7 @@ class Answers:
         if not (self._search_keys is None or self._is_read or self._recent or self._generations):
             with suppress(NotSearchableError, StorageError):  # a lookup tells what is wrong
                 hits = self._search_keys.find({key for key in keys if key is not None})
-                found = [(place, hit) for place, key in enumerate(keys) if key is not None and (hit := hits[key]) is not None]
-                return answer_table(len(keys), [(DecodedBlock(hit.batch), [hit.row], [place]) for place, hit in found])
+                return answer_table(len(keys), pieces_of([None if key is None else hits[key] for key in keys]))
         return self.lookup(keys)
 
     def everything(self) -> pl.DataFrame:

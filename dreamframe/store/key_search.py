@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,7 +14,7 @@ import polars as pl
 import xxhash
 
 from dreamframe.store.answer_files import NAME
-from dreamframe.store.answer_index import halves_of
+from dreamframe.store.answer_index import DecodedBlock, Piece, halves_of
 from dreamframe.store.files import Files
 from dreamframe.store.foreign import batch_outline
 from dreamframe.store.ipc import damage
@@ -110,6 +110,17 @@ class KeySearch:
             except damage() as exc:
                 raise NotSearchableError("a frame cannot be read") from exc
         return journal.batches[number]
+
+
+def pieces_of(hits: Sequence[Hit | None]) -> list[Piece]:
+    """Where the answers for some places lie."""
+    found: dict[int, tuple[DecodedBlock, list[int], list[int]]] = {}
+    for place, hit in enumerate(hits):
+        if hit is not None:
+            _, rows, places = found.setdefault(id(hit.batch), (DecodedBlock(hit.batch), [], []))
+            rows.append(hit.row)
+            places.append(place)
+    return list(found.values())
 
 
 def _beginning_like(held: bytes, keys: Collection[bytes]) -> list[int]:
