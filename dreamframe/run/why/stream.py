@@ -20,7 +20,7 @@ from dreamframe.run.walk import Walked
 from dreamframe.run.why.calls import Looking
 from dreamframe.run.why.partly import MOST_BATCHES, Partly
 from dreamframe.run.why.story import CallTold
-from dreamframe.run.why.thin import Thin, through
+from dreamframe.run.why.thin import Thin, is_intricate, through
 
 BATCH = 4_096  # rows that are run again at once
 MOST_ALIKE = 256  # rows that may have become the row; of more, all rows are run again
@@ -218,7 +218,7 @@ class Stream:
         """
         if (out := self._out) is None or row >= out.height:
             return None
-        names = {top: c for top, c in _below({c: c for c in out.columns}, self.steps).items() if not _is_intricate(out.schema[top])}
+        names = {top: c for top, c in _below({c: c for c in out.columns}, self.steps).items() if not is_intricate(out.schema[top])}
         if not names:
             return None
         values = {top: pl.lit(out[row, top], dtype=out.schema[top]) for top in names}
@@ -359,8 +359,3 @@ def _below(names: Mapping[str, str], steps: Sequence[Step]) -> dict[str, str]:
         passed = carried(step)
         found = {top: passed[c] for top, c in found.items() if c in passed}
     return found
-
-
-def _is_intricate(dtype: pl.DataType) -> bool:
-    """Whether values of a type are not compared: floats may be NaN, and nested ones may hold some."""
-    return dtype.is_nested() or dtype.is_float() or dtype == pl.Object

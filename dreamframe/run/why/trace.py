@@ -31,7 +31,7 @@ from dreamframe.run.why.calls import NOT_KEPT, Looking
 from dreamframe.run.why.partly import MOST_BATCHES, Partly, made_of, walk_of
 from dreamframe.run.why.story import CallTold, Kind, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
-from dreamframe.run.why.thin import Thin, deciding, over, whole
+from dreamframe.run.why.thin import Thin, by_values, deciding, is_pick, over, picked_of, whole
 from dreamframe.store.stores import Stores
 
 Found = Mapping[tuple[str, str], str]  # label of a step, and how a request begins → why it failed, as the session noted it
@@ -59,6 +59,7 @@ class Replay(Run):
         self._streams: dict[int, tuple[Stream, Step] | None] = {}
         self._thins: dict[int, Thin | None] = {}  # id of a step → its rows without what was answered, where these are known
         self._is_whole = False  # whether a run of the whole plan has ended, and no row failed: else its rows are not stored
+        self._picked: dict[int, pl.Series] = {}  # id of a step whose rows are here → which of its input's rows they are
         self._walks: list[Walked] | None = None  # that runs have noted; None: not looked for so far
         self._firsts: dict[int, pl.DataFrame] = {}  # id of a step → its first rows, as the step above it has kept them
         self._told: dict[int, list[RowTold]] = {}  # id of a step as it was written
@@ -145,13 +146,14 @@ class Replay(Run):
                 self._firsts[id(read[0])] = kept
             wanted.setdefault(id(read[0]), set()).update(rows)
             return
-        if len(read) == 1 and (found := await self._among(node, rows)) is not None:
+        if len(read) == 1 and (found := await self._among(node, rows) or await self._alike(node, rows)):
             wanted.setdefault(id(read[0]), set()).update(found)
             return
         needed = {id(i): columns for i, columns in zip(node.inputs, deciding(node), strict=True)}
         tables = [await self._enough_of(i, needed[id(i)]) for i in read]
         is_helper = id(node) in self._optimised.helpers
-        for n, (below, table, places) in enumerate(zip(read, tables, parents(node, tables), strict=True)):
+        picked = [self._picked[id(node)]] if id(node) in self._picked else parents(node, tables)
+        for n, (below, table, places) in enumerate(zip(read, tables, picked, strict=True)):
             if places is None:
                 self._notes.setdefault(self._place(node), "each row of it may be made of all rows below")
             if not (is_helper and n):
@@ -199,6 +201,12 @@ class Replay(Run):
                 self._thins[id(step)] = made[0]
         return self._thins[id(step)]
 
+    async def _alike(self, node: Step, rows: Sequence[int]) -> set[int] | None:
+        """The rows of its input that some rows of a step are, where their values tell: for less than it takes to sort all rows again, or to draw some."""
+        out = self._stored(node) if is_pick(node) and len(rows) <= MOST_BATCHES else None
+        below = None if out is None else await self._thin(node.inputs[0])
+        return None if out is None or below is None else by_values(node, out, below, rows)
+
     async def _made_again(self, step: Step) -> pl.DataFrame:
         if isinstance(step, Source):
             return await self._engine.query(await self._made(step))
@@ -208,6 +216,9 @@ class Replay(Run):
             return (await stream[0].everything())[0]
         read = [i for i in step.inputs if not isinstance(i, ModelStep)]
         tables = [await self._all_of(i) for i in read]
+        if is_pick(step) and (made := picked_of(step, tables[0])) is not None:
+            self._picked[id(step)] = made[1]
+            return made[0]
         if isinstance(step, PolarsStep):
             return await self._engine.query(step.apply(*(t.lazy() for t in tables)))
         if isinstance(step, RoundsStep):

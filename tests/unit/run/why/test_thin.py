@@ -10,7 +10,9 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.run.walk import Walk
+from dreamframe.run.why import trace
 from dreamframe.run.why.stream import Stream
+from dreamframe.run.why.thin import Thin, by_values, is_pick, whole
 from tests.laws.cases import Ordinal
 
 ROWS = dr.frame({"t": ["tea", "jam", "rye", "tea", "oat"], "n": [3, 1, 2, 5, 4], "k": ["a", "b", "a", "b", "a"]})
@@ -120,3 +122,24 @@ def test_without_a_note_of_who_walked_together_all_rows_tell(again: list[Stream]
         rows = plan.collect()
         assert plan.why(100).values == rows.row(100, named=True)
     assert again != []
+
+
+def test_values_tell_which_row_was_picked_where_no_other_row_has_them():
+    table = pl.DataFrame({"a": ["x", "y", "x", None], "n": [1, 2, 1, 3], "f": [0.1, 0.2, 0.3, float("nan")]})
+    picked = dr.frame(table).sort("n", descending=True)
+    out = picked.collect()
+    assert by_values(picked.step, out, whole(table), [0]) == {3}
+    assert by_values(picked.step, out, whole(table), [0, 1]) == {3, 1}
+    assert by_values(picked.step, out, whole(table), [2]) is None, "two rows are alike, whatever their floats"
+    assert by_values(picked.step, out, Thin(table, frozenset({"f"})), [0]) is None
+    assert [is_pick(step) for step in (picked.step, picked.unique("a").step, picked.shuffle(seed=1).step, picked.group_by("a").agg(pl.len()).step)] == [
+        True, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_sort_that_is_kept_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = SAID.sort("said")
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        monkeypatch.setattr(trace, "parents", lambda *_: pytest.fail("the rows were sorted again"))
+        assert [plan.why(i).values for i in range(rows.height)] == rows.to_dicts()
