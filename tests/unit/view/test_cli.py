@@ -82,6 +82,21 @@ def test_a_command_that_takes_the_session_as_an_option_says_so(tmp_path: Path, m
     assert dreamframe("usage", "nowhere").err == "Error: there is no session in 'nowhere'. There is one in 'out'.\n"
 
 
+@pytest.mark.parametrize("words", [("ls",), ("usage",), ("verify",), ("gc",), ("failures",), ("show",), ("explain",), ("why", "0")], ids=" ".join)
+def test_every_command_takes_the_session_in_two_ways(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with dr.Session("out"):
+        dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+    first, second = dreamframe(*words, "--session", "out"), dreamframe(*words, "out")
+    assert (first.code, first.out) == (second.code, second.out) == (0, first.out)
+    assert first.out
+
+
+def test_two_sessions_are_one_too_many(tmp_path: Path):
+    said = dreamframe("ls", str(tmp_path / "a"), "--session", str(tmp_path / "b"))
+    assert (said.code, "two sessions are named" in said.err) == (WRONG, True)
+
+
 def test_python_m_dreamframe_starts_without_what_it_does_not_need():
     """One process: help is shown, and nothing heavy was imported for it."""
     probe = "import sys; sys.argv = ['dreamframe', '--help']\nfrom dreamframe.view.cli import main\ntry:\n main()\nexcept SystemExit:\n pass\n"
