@@ -149,6 +149,10 @@ class SourceChangedError(RunError):
     """A source file changed between being fingerprinted and being read."""
 
 
+class SourceUnreadableError(RunError):
+    """A source file could not be read to its end: it is damaged, or not what its name says."""
+
+
 class BudgetExceededError(RunError):
     """The next call could cost more than what is left of the budget, or a plan more than `confirm=`, and nobody said yes."""
 

@@ -54,6 +54,7 @@ def test_every_command_explains_itself_and_each_of_its_options(name: str):
         (("prompt", "rows.csv", "{a}", "--llm", "openai/m", "--on-error", "skip"), WRONG, "--on-error='skip' is not one of 'raise', 'null', 'drop'."),
         (("prompt", "-", "{a}", "--llm", "openai/m"), WRONG, "Error: standard input is empty"),
         (("prompt", "rows.csv", "{a}", "--llm", "openai/m", "--yes"), FAILED, "OPENAI_API_KEY"),
+        (("prompt", "broken.csv", "{a}", "--llm", "smollm2", "--yes"), WRONG, "Error: scan_csv: broken.csv: found more fields"),
         (("load", "rows.csv", "copy"), WRONG, "rows.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -65,6 +66,7 @@ def test_an_error_is_said_in_one_line_with_its_exit_code(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("DREAMFRAME_TRACEBACK")
     Path("rows.csv").write_text("a\n1\n")
+    Path("broken.csv").write_text("a\n1\n2,3\n")
     said = dreamframe(*words)
     assert (said.code, said.out) == (code, "")
     assert told in said.err
