@@ -16,6 +16,7 @@
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
     │   ├── SourceChangedError          a source file changed while it was read
+    │   ├── SourceUnreadableError       a source file cannot be read to its end: it is damaged, or not what its name says
     │   ├── BudgetExceededError         the next call could pass Session(budget=)
     │   ├── TooFewRowsError             until(n): candidates ran out before n rows passed
     │   ├── OfflineError                offline=True and answers are missing

@@ -48,6 +48,17 @@ class _Journal:
     starts: array[int] = field(default_factory=lambda: array("Q"))  # of each frame, in rows
     offsets: array[int] = field(default_factory=lambda: array("Q"))  # of each frame, in bytes
     batches: dict[int, pa.RecordBatch] = field(default_factory=dict)  # that were read, by frame
+    halves: pl.Series | None = None  # the first half of each key, as a number
+
+    def rows_like(self, keys: Collection[bytes]) -> list[int]:
+        """The rows whose keys have the first half of one of `keys`, in order."""
+        import pyarrow as pa
+
+        if self.halves is None:
+            both = pa.Array.from_buffers(pa.uint64(), len(self.keys) // 8, [None, pa.py_buffer(self.keys)])
+            self.halves = pl.Series(both, dtype=pl.UInt64).gather_every(2)
+        wanted = pl.Series([low for low, _ in halves_of(list(keys))], dtype=pl.UInt64)
+        return self.halves.is_in(wanted.implode()).arg_true().to_list()
 
 
 class KeySearch:
@@ -87,7 +98,7 @@ class KeySearch:
     def _in(self, journal: _Journal, keys: Collection[bytes]) -> dict[bytes, Hit]:
         """The first answer that a journal has to each key, where it has one."""
         found: dict[bytes, Hit] = {}
-        for row in _beginning_like(journal.keys, keys):
+        for row in journal.rows_like(keys):
             key = journal.keys[row * KEY_BYTES : (row + 1) * KEY_BYTES]
             if key in keys and key not in found:
                 number = bisect_right(journal.starts, row) - 1
@@ -121,17 +132,6 @@ def pieces_of(hits: Sequence[Hit | None]) -> list[Piece]:
             rows.append(hit.row)
             places.append(place)
     return list(found.values())
-
-
-def _beginning_like(held: bytes, keys: Collection[bytes]) -> list[int]:
-    """The rows whose keys have the first half of one of `keys`, in order."""
-    import pyarrow as pa
-
-    if not held:
-        return []
-    halves = pl.Series(pa.Array.from_buffers(pa.uint64(), len(held) // 8, [None, pa.py_buffer(held)]))
-    wanted = pl.Series([low for low, _ in halves_of(list(keys))], dtype=pl.UInt64)
-    return halves.gather_every(2).is_in(wanted.implode()).arg_true().to_list()
 
 
 def _row_of(batch: pa.RecordBatch, key: bytes, row: int) -> int | None:
@@ -168,7 +168,7 @@ def _scan(read: Read, journal: _Journal, size: int) -> None:
         at = start + length
         if len(journal.starts) > MOST_FRAMES:
             raise NotSearchableError("there are very many frames")
-    journal.end, journal.keys = at, b"".join(parts)
+    journal.end, journal.keys, journal.halves = at, b"".join(parts), None
 
 
 def _keys(read: Read, head: bytes, start: int, length: int) -> bytes:
