@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "api": ("api",),
     "warm processes": ("resume", "--process"),
     "warm rows": ("resume", "--million"),
+    "why": ("why",),
     "memory": ("memory",),
     "deep plans": ("deep_plans",),
     "sembench": ("sembench",),

@@ -16,6 +16,7 @@
     ├── RunError                        found while the plan runs
     │   ├── RowsFailedError             on_error="raise": counts and samples what failed
     │   ├── SourceChangedError          a source file changed while it was read
+    │   ├── SourceUnreadableError       a source file cannot be read to its end: it is damaged, or not what its name says
     │   ├── BudgetExceededError         the next call could pass Session(budget=)
     │   ├── TooFewRowsError             until(n): candidates ran out before n rows passed
     │   ├── OfflineError                offline=True and answers are missing
@@ -148,6 +149,10 @@ class RowsFailedError(RunError):
 
 class SourceChangedError(RunError):
     """A source file changed between being fingerprinted and being read."""
+
+
+class SourceUnreadableError(RunError):
+    """A source file could not be read to its end: it is damaged, or not what its name says."""
 
 
 class BudgetExceededError(RunError):

@@ -33,7 +33,7 @@ def parents(step: Step, tables: Sequence[pl.DataFrame]) -> list[Places]:
     [[[0, 2], [1]]]
     """
     if isinstance(step, Pick):
-        return [pl.Series(list(step.positions(tables[0])), dtype=pl.UInt32)]
+        return [step.places(tables[0])]
     if isinstance(step, (RoundsStep, Cluster, SearchGraph)) or (isinstance(step, Comparison) and step.rows == "same"):
         return [_same(tables[0])]
     if isinstance(step, Dedup):

@@ -48,6 +48,9 @@ class Kept(StepOutputs):
     def has(self, key: str) -> bool:
         return key not in self._hidden and self._outputs.has(key)
 
+    def record(self, key: str) -> Mapping[str, Any] | None:
+        return None if key in self._hidden else self._outputs.record(key)
+
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
         return None if key in self._hidden else self._outputs.find(key, schema)
 

@@ -196,7 +196,7 @@ class Run:
         if (found := self._outputs.find(step)) is not None:
             return found
         if (opened := await self._opened(step)) is not None:
-            return await self._outputs.kept(step, self._rows(opened))
+            return await self._outputs.kept(step, self._rows(opened), walk=opened.walk)
         if isinstance(step, TableStep):
             return await self._table(step)
         if isinstance(step, RoundsStep):

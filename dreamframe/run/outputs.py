@@ -15,6 +15,7 @@ from dreamframe.identity.whose_code import recorded
 from dreamframe.plan.compare import on_record
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.state import RunState
+from dreamframe.run.walk import Walk
 from dreamframe.store.layout import SessionWarning
 from dreamframe.store.steps import Writer
 
@@ -66,7 +67,7 @@ class Outputs:
             n = None if n is None else above.n_out(n)
         return n
 
-    async def kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None) -> pl.LazyFrame:
+    async def kept(self, step: Step, batches: AsyncIterator[pl.DataFrame], rows_key: str | None = None, *, walk: Walk | None = None) -> pl.LazyFrame:
         """Drain batches into the step store, or into memory where there is none, and give the whole.
 
         An output with failed rows is not a finished step: it serves this run and is then forgotten, so that the next run asks again. A disk that refuses
@@ -81,7 +82,7 @@ class Outputs:
             if self._state.has_failed_below(step):
                 return _typed(await asyncio.to_thread(output.rows), step).lazy()
             self._state.check_sources()
-            return _typed(await asyncio.to_thread(output.commit, began, rows_key), step).lazy()
+            return _typed(await asyncio.to_thread(output.commit, began, rows_key, walk), step).lazy()
         except BaseException:
             await asyncio.to_thread(output.abort)
             raise
@@ -121,10 +122,11 @@ class _Output:
                 self._salvage(exc)
         return pl.concat([pl.DataFrame(schema=self._step.schema), *(_typed(rows, self._step) for rows in self._here)])
 
-    def commit(self, began: float, rows_key: str | None) -> pl.DataFrame:
+    def commit(self, began: float, rows_key: str | None, walk: Walk | None) -> pl.DataFrame:
         """All rows, kept for later runs if the disk takes them."""
         if self._writer is not None:
-            record = {**_record(self._state, self._step, n_rows=self.n_rows, began=began), **({"rows_key": rows_key} if rows_key else {})}
+            more = {"rows_key": rows_key, "walk": walk and walk.record(self._state.key)}
+            record = {**_record(self._state, self._step, n_rows=self.n_rows, began=began), **{name: held for name, held in more.items() if held}}
             try:
                 return self._writer.commit(record).rows()
             except StorageError as exc:

@@ -15,6 +15,7 @@ from dreamframe.run.engines.base import Engine, Feed, Segment, SegmentResult
 from dreamframe.run.segment_context import SegmentContext
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
+from dreamframe.run.walk import Walk
 
 PIECE = 1_024  # rows of a query that are made at once
 
@@ -40,9 +41,11 @@ class SegmentRun:
     def __init__(self, segment: Segment, stages: Sequence[Stage], source: Feed, *, lent: SegmentContext, engine: Engine, state: RunState) -> None:
         self.segment, self.stages, self._source = segment, stages, source
         self._lent, self._engine, self._state = lent, engine, state
+        self.walk = Walk(segment.steps)
 
     def over(self, steps: tuple[Step, ...], stages: Sequence[Stage], *, at: int, n_new: int) -> SegmentRun:
         """The same with `n_new` further steps from place `at` on, none of which reads a table of its own."""
+        self.walk.is_known = False
         tables = self._lent.all_tables
         lent = SegmentContext(self._state, stages, (*tables[:at], *((),) * n_new, *tables[at:]))
         return SegmentRun(replace(self.segment, steps=steps), stages, self._source, lent=lent, engine=self._engine, state=self._state)
@@ -59,6 +62,7 @@ class SegmentRun:
         async with contextlib.aclosing(cast("AsyncGenerator[SegmentResult, None]", results)):
             async for result in results:
                 count(self.stages, result, self._state)
+                self.walk.add(result.counts)
                 yield result.rows
 
 

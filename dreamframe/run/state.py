@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from dreamframe.errors import ParseError, RunError
+from dreamframe.errors import ParseError, RunError, SourceUnreadableError
 from dreamframe.models.base import Artefact
 from dreamframe.models.parallel import Parallel
 from dreamframe.models.pinned import OfWeights, changed
@@ -134,7 +134,7 @@ class RunState:
         except RunError as changed_since:
             return changed_since
         found = ((scan, scan.ailing()) for scan in self.scans)
-        return next((RunError(f"scan_{scan.format}: {said}") for scan, said in found if said), None)
+        return next((SourceUnreadableError(f"scan_{scan.format}: {said}") for scan, said in found if said), None)
 
     def has_failed_below(self, step: Step) -> bool:
         """Whether rows failed in a step or below it. What failed in another plan of the run is that plan's own."""

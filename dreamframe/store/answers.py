@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -32,6 +33,7 @@ from dreamframe.store.compaction import compact_at_close
 from dreamframe.store.files import Files
 from dreamframe.store.free_memory import give_back
 from dreamframe.store.journal import ANSWER_SCHEMA, Row, batch_of
+from dreamframe.store.key_search import KeySearch, NotSearchableError, pieces_of
 from dreamframe.store.layout import Layout
 from dreamframe.store.renewals import Renewals
 
@@ -73,6 +75,7 @@ class Answers:
         self._frames: list[Written] = []  # written, and not in the index yet
         self._readers: dict[Path, JournalReader] = {}  # of the files that they lie in
         self._generations: tuple[Generation, ...] = ()
+        self._search_keys = KeySearch(files, layout) if layout is not None else None
         self._generations_lock, self._refresh_lock, self._drain_lock = threading.Lock(), threading.Lock(), threading.Lock()
         self._failed: StorageError | None = None
         self._wake, self._urgent = threading.Event(), threading.Event()
@@ -132,6 +135,14 @@ class Answers:
             if missing and self._folder is not None and self._clock() >= self._next_refresh and self.refresh():
                 self._search(keys, missing, pieces)
         return answer_table(len(keys), pieces)
+
+    def glance(self, keys: Sequence[bytes | None]) -> pl.DataFrame:
+        """As `lookup`, for one who looks at a few of many: where the journals were not read yet they are searched, and stay as they are."""
+        if not (self._search_keys is None or self._is_read or self._recent or self._generations):
+            with suppress(NotSearchableError, StorageError):  # a lookup tells what is wrong
+                hits = self._search_keys.find({key for key in keys if key is not None})
+                return answer_table(len(keys), pieces_of([None if key is None else hits[key] for key in keys]))
+        return self.lookup(keys)
 
     def everything(self) -> pl.DataFrame:
         """All answers that are kept, with their keys, each once. It may be large: it is for people who look."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
@@ -69,6 +69,37 @@ def body_bytes(payload: memoryview) -> int:
     """Bytes that follow the head of a message, as it says. Raises struct.error or IndexError where it is damaged."""
     at = _field(payload[8:], _u32(payload, 8), 3)
     return 0 if at is None else int(struct.unpack_from("<q", payload, 8 + at)[0])
+
+
+class Outline(NamedTuple):
+    """Where the columns of a record batch lie, in a message as it stands in a stream."""
+
+    n_rows: int
+    body: int  # where the body begins, in bytes of the message
+    buffers: Callable[[int], tuple[int, int]]  # number of a buffer → where it begins in the body, and its bytes
+
+
+def batch_outline(head: bytes) -> Outline | None:
+    """The outline of a record batch of which the first bytes are given; None for another message, or a compressed one. Checks nothing: what it says is to
+    be compared with what is there. Raises struct.error or IndexError where the bytes make no sense, or are too few."""
+    body = 8 + _u32(memoryview(head), 4)
+    data = memoryview(head)[8:body]
+    root = _u32(data, 0)
+    kind, at = _field(data, root, 1), _field(data, root, 2)
+    if kind is None or at is None or data[kind] != RECORDS:
+        return None
+    batch = at + _u32(data, at)
+    length, buffers = _field(data, batch, 0), _field(data, batch, 2)
+    if length is None or buffers is None or _field(data, batch, 3) is not None:
+        return None
+    first = buffers + _u32(data, buffers)
+
+    def buffer(number: int) -> tuple[int, int]:
+        if number >= _u32(data, first):
+            raise IndexError(number)
+        return struct.unpack_from("<qq", data, first + 4 + 16 * number)
+
+    return Outline(struct.unpack_from("<q", data, length)[0], body, buffer)
 
 
 def file_messages(data: memoryview) -> Iterator[pa.ipc.Message]:

@@ -217,7 +217,7 @@ def _small_frames(view: memoryview, at: int) -> tuple[list[memoryview], int]:
 def _are_answers(payloads: Sequence[memoryview], found: JournalScan) -> bool:
     """Read many frames into `found`; nothing is read where one of them is damaged."""
     try:
-        found.batches.append(_answers_in(decode_all(payloads, is_former=found.is_former)))
+        found.batches.append(answers_in(decode_all(payloads, is_former=found.is_former)))
     except damage():
         return False
     found.n_small += len(payloads)
@@ -245,14 +245,14 @@ def _frame(view: memoryview, at: int, found: JournalScan) -> tuple[str | None, i
                 found.is_journal = False
                 found.bad.append("the columns are not those of answers")
         else:
-            found.batches.append(_answers_in(decode(payload, is_former=found.is_former)))
+            found.batches.append(answers_in(decode(payload, is_former=found.is_former)))
             found.n_small += length <= SMALL
     except damage() as exc:
         return str(exc)[:200], at
     return None, start + length
 
 
-def _answers_in(batch: pa.RecordBatch) -> pa.RecordBatch:
+def answers_in(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The answers of a batch. Earlier sessions kept what had broken off, or ended nobody knows how, as answers too: those are asked for anew."""
     finish = batch.column("finish")
     strange = [word for word in finish.unique().to_pylist() if word is not None and not is_end(word)]

@@ -30,6 +30,9 @@ class NoOutputs(StepOutputs):
     def has(self, key: str) -> bool:  # noqa: ARG002
         return False
 
+    def record(self, key: str) -> Mapping[str, Any] | None:  # noqa: ARG002
+        return None
+
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:  # noqa: ARG002
         return None
 

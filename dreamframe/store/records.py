@@ -100,6 +100,13 @@ def _is_figure(line: Mapping[str, Any]) -> bool:
     return named and all(v is None or isinstance(v, str) or is_amount(v) for v in line.values())
 
 
+def _walk(value: object) -> bool:
+    if not isinstance(value, Mapping) or not isinstance(rows := value.get("rows"), list) or not isinstance(steps := value.get("steps"), Mapping):
+        return False
+    is_told = all(isinstance(held, list) and len(held) == len(rows[0]) and all(map(is_count, held)) for held in rows)
+    return is_told and all(is_key(key) and type(at) is int and 0 <= at < len(rows) for key, at in steps.items())
+
+
 NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
@@ -118,7 +125,7 @@ EVENTS: Mapping[str, Mapping[str, Check]] = {
 }
 STEP: Mapping[str, Check] = {
     "key": is_key, "label": is_text, "rows": is_count, "data_xxh3_128": is_text, "data_bytes": is_count, "made_at": is_text,
-    "step": is_text, "describe": is_text, "rows_key": is_key, "schema": is_mapping, "parents": _texts, "plan": is_list, "steps": _events,
+    "step": is_text, "describe": is_text, "rows_key": is_key, "schema": is_mapping, "parents": _texts, "plan": is_list, "steps": _events, "walk": _walk,
     **dict.fromkeys(("calls", "tokens_in", "tokens_out"), is_count),
     **dict.fromkeys(("began", "took_s"), is_amount),
 }

@@ -102,6 +102,15 @@ class StepOutputs:
         names = [name for name in self._files.listdir(self._layout.steps) if name.endswith((f"-{key[:12]}", f"-{key}"))]
         return any(self._is(self._layout.steps / name, key) for name in names)
 
+    def record(self, key: str) -> Mapping[str, Any] | None:
+        """What step.json says of an output; None where there is none, or it is damaged. Reads no rows."""
+        for name in self._files.listdir(self._layout.steps):
+            if name.endswith((f"-{key[:12]}", f"-{key}")):
+                with contextlib.suppress(CorruptFileError, StorageError):
+                    if (found := read_manifest(self._files, self._layout.steps / name)).get("key") == key:
+                        return found
+        return None
+
     def _is(self, folder: Path, key: str) -> bool:
         try:
             return read_manifest(self._files, folder).get("key") == key and self._files.kind(folder / DATA) == "file"

@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 import polars as pl
 import typer
 
-from dreamframe.errors import BudgetExceededError, DreamframeError, MissingExtraError, PlanError
+from dreamframe.errors import BudgetExceededError, DreamframeError, MissingExtraError, PlanError, SourceUnreadableError
 from dreamframe.frame.tracebacks import SWITCH
 from dreamframe.redaction.visible import in_line
 from dreamframe.view.terminal import say
@@ -63,7 +63,8 @@ def refuse(why: str) -> NoReturn:
 
 def code_of(exc: BaseException) -> int:
     """The exit code of an error."""
-    return NOT_ALLOWED if isinstance(exc, BudgetExceededError) else WRONG if isinstance(exc, (PlanError, MissingExtraError)) else FAILED
+    is_wrong = isinstance(exc, PlanError | MissingExtraError | SourceUnreadableError)
+    return NOT_ALLOWED if isinstance(exc, BudgetExceededError) else WRONG if is_wrong else FAILED
 
 
 def notes_in_a_line() -> None:

@@ -28,6 +28,19 @@ def existing(folder: Path, *, by_option: bool = False) -> Session:
     raise SettingError(f"there is no session in {str(folder)!r}. {advice}")
 
 
+def one_folder(folder: Path, session: Path | None) -> Path:
+    """The folder that a command names as its argument or by --session. Raises SettingError where it names two."""
+    if session is not None and folder not in (Path(DEFAULT_FOLDER), session):
+        raise SettingError(f"two sessions are named: {str(folder)!r}, and --session {str(session)!r}. Name one.")
+    return folder if session is None else session
+
+
+def placed(session: Path, name: str | None) -> tuple[Path, str | None]:
+    """The folder and the name that a command is given; a name that is the folder of a session, where none is in the usual place, is meant as that."""
+    is_folder = name is not None and session == Path(DEFAULT_FOLDER) and not (session / MANIFEST).exists() and (Path(name) / MANIFEST).exists()
+    return (Path(name), None) if is_folder and name is not None else (session, name)
+
+
 def _plans(ctx: typer.Context, incomplete: str) -> list[str]:
     """The labels of the kept plans."""
     try:
@@ -46,6 +59,7 @@ def _formats(incomplete: str) -> list[str]:
 
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of the session.", show_default=True)]
+OrSession = Annotated[Path | None, typer.Option("--session", "-s", metavar="FOLDER", help="The folder of the session, as every command takes it.")]
 InSession = Annotated[Path, typer.Option("--session", "-s", metavar="FOLDER", help="The folder of the session.")]
 Name = Annotated[
     str | None,

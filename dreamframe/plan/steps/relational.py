@@ -224,12 +224,16 @@ class Pick(TableStep):
     def passes(self) -> Mapping[str, str]:
         return kept_columns(self)
 
-    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+    def positions(self, table: pl.DataFrame) -> Sequence[int] | pl.Series:
         """Which rows, in which order."""
         return range(table.height)
 
+    def places(self, table: pl.DataFrame) -> pl.Series:
+        """The positions, as polars takes them."""
+        return pl.Series(self.positions(table), dtype=pl.UInt32)
+
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:  # noqa: ARG002
-        return tables[0][pl.Series(self.positions(tables[0]), dtype=pl.UInt32)]
+        return tables[0][self.places(tables[0])]
 
 
 @step
@@ -289,10 +293,10 @@ class RepeatTo(Pick):
     def n_out(self, *n_in: int | None) -> int | None:  # noqa: ARG002
         return self.n
 
-    def positions(self, table: pl.DataFrame) -> Sequence[int]:
+    def positions(self, table: pl.DataFrame) -> pl.Series:
         if table.height == 0 and self.n > 0:
             raise SettingError(f"{self.label}: a frame without rows cannot be repeated to {self.n}.")
-        return [i % table.height for i in range(self.n)]
+        return pl.int_range(self.n, eager=True) % table.height
 
     def describe(self) -> str:
         return f"REPEAT TO {self.n}"

@@ -57,7 +57,7 @@ class Looking:
 
     async def ask(self, place: int, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:  # noqa: ARG002
         now = self.state.stores.answers.renewals.now(keys)
-        found = self.state.stores.answers.lookup(now)
+        found = self.state.stores.answers.glance(now)
         missing = [i for i, (key, is_there) in enumerate(zip(keys, found["found"], strict=True)) if key is not None and not is_there]
         failures = {i: Failure(NOT_KEPT, "the session has no answer to this request", "", 0) for i in missing}
         if self.noted is not None:
@@ -69,7 +69,7 @@ class Looking:
     def are_kept(self, keys: Sequence[bytes | None]) -> list[bool]:
         """Whether each request has an answer."""
         answers = self.state.stores.answers
-        return answers.lookup(answers.renewals.now(keys))["found"].to_list()
+        return answers.glance(answers.renewals.now(keys))["found"].to_list()
 
     def walks(self, place: int, n_in: int, n_out: int | None) -> None:
         """Nobody watches."""

@@ -56,7 +56,7 @@ class FailedRows(Replay):
             if max(rows) >= stream.source.height:
                 return None
             made = [(at, (await stream.one(at, is_noted=False)).out) for at in rows]
-            return pl.concat([out if out.height else stream.source[at] for at, out in made], how="diagonal_relaxed")
+            return pl.concat([out if out.height else await stream.row(at) for at, out in made], how="diagonal_relaxed")
         table = await self._all_of(below)
         return table[list(rows)] if max(rows) < table.height else None
 

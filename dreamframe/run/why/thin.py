@@ -11,7 +11,7 @@ from dreamframe.plan.parents import one_by_one
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, Limit, Sort, flat, reading
 from dreamframe.plan.steps.group import Dedup
-from dreamframe.plan.steps.relational import Pick
+from dreamframe.plan.steps.relational import Pick, Relational
 
 
 class Thin(NamedTuple):
@@ -65,7 +65,7 @@ def over(step: Step, below: Thin) -> tuple[Thin, pl.Series] | None:
     if len(step.inputs) != 1 or not below.knows(deciding(step)[0]):
         return None
     if isinstance(step, Pick):
-        places = pl.Series(list(step.positions(below.rows)), dtype=pl.UInt32)
+        places = step.places(below.rows)
         return _known(step, below, below.rows[places]), places
     if not isinstance(step, PolarsStep) or not (step.rows == "same" or isinstance(step, Filter | Sort | Limit)):
         return None
@@ -79,6 +79,41 @@ def over(step: Step, below: Thin) -> tuple[Thin, pl.Series] | None:
     is_known = reads is not None and reads <= below.known
     known = frozenset(c for c in made.columns if (passed[c] in below.known if c in passed else is_known))
     return Thin(made, known), found
+
+
+def is_pick(step: Step) -> bool:
+    """Whether each row that a step gives is one of its input, as it was."""
+    return isinstance(step, Filter | Sort | Limit | Pick) or (isinstance(step, Relational) and step.verb == "unique")
+
+
+def picked_of(step: Step, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series] | None:
+    """The rows that such a step gives, and which of its input each of them is; None where nobody can tell."""
+    if isinstance(step, Pick):
+        places = step.places(rows)
+        return rows[places], places
+    try:
+        made, found = one_by_one(step, rows)
+    except (pl.exceptions.PolarsError, TypeError, ValueError):  # a verb that cannot do with a further column
+        return None
+    return None if found is None else (made, found)
+
+
+def by_values(step: Step, out: pl.DataFrame, below: Thin, rows: Sequence[int]) -> set[int] | None:
+    """Which rows of its input some rows are that a step has picked; None where the values of one of them are those of several."""
+    names = {top: c for top, c in step.passes().items() if top in out.columns and c in below.known and not is_intricate(out.schema[top])}
+    found = set[int]()
+    for row in rows if names else ():
+        values = {c: pl.lit(out[row, top], dtype=out.schema[top]) for top, c in names.items()}
+        alike = below.rows.select(pl.arg_where(pl.all_horizontal(pl.col(c).eq_missing(value) for c, value in values.items()))).to_series()
+        if len(alike) != 1:
+            return None
+        found.add(int(alike[0]))
+    return found or None
+
+
+def is_intricate(dtype: pl.DataType) -> bool:
+    """Whether values of a type are not compared: floats may be NaN, and nested ones may hold some."""
+    return dtype.is_nested() or dtype.is_float() or dtype == pl.Object
 
 
 def _known(step: Step, below: Thin, rows: pl.DataFrame) -> Thin:

@@ -28,10 +28,12 @@ from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.execute import Run
 from dreamframe.run.options import Purse, RunOptions
 from dreamframe.run.training import Trainings
+from dreamframe.run.walk import Walked
 from dreamframe.run.why.calls import NOT_KEPT, Looking
+from dreamframe.run.why.partly import MOST_BATCHES, Partly, made_of, walk_of
 from dreamframe.run.why.story import CallTold, Kind, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
-from dreamframe.run.why.thin import Thin, deciding, over, whole
+from dreamframe.run.why.thin import Thin, by_values, deciding, is_pick, over, picked_of, whole
 from dreamframe.store.stores import Stores
 
 Found = Mapping[tuple[str, str], str]  # label of a step, and how a request begins → why it failed, as the session noted it
@@ -59,6 +61,8 @@ class Replay(Run):
         self._streams: dict[int, tuple[Stream, Step] | None] = {}
         self._thins: dict[int, Thin | None] = {}  # id of a step → its rows without what was answered, where these are known
         self._is_whole = False  # whether a run of the whole plan has ended, and no row failed: else its rows are not stored
+        self._picked: dict[int, pl.Series] = {}  # id of a step whose rows are here → which of its input's rows they are
+        self._walks: list[Walked] | None = None  # that runs have noted; None: not looked for so far
         self._firsts: dict[int, pl.DataFrame] = {}  # id of a step → its first rows, as the step above it has kept them
         self._told: dict[int, list[RowTold]] = {}  # id of a step as it was written
         self._counts: dict[int, int] = {}
@@ -146,10 +150,14 @@ class Replay(Run):
                 self._firsts[id(read[0])] = kept
             wanted.setdefault(id(read[0]), set()).update(rows)
             return
+        if len(read) == 1 and (found := await self._among(node, rows) or await self._alike(node, rows)):
+            wanted.setdefault(id(read[0]), set()).update(found)
+            return
         needed = {id(i): columns for i, columns in zip(node.inputs, deciding(node), strict=True)}
         tables = [await self._enough_of(i, needed[id(i)]) for i in read]
         is_helper = id(node) in self._optimised.helpers
-        for n, (below, table, places) in enumerate(zip(read, tables, parents(node, tables), strict=True)):
+        picked = [self._picked[id(node)]] if id(node) in self._picked else parents(node, tables)
+        for n, (below, table, places) in enumerate(zip(read, tables, picked, strict=True)):
             if places is None:
                 self._notes.setdefault(self._place(node), "each row of it may be made of all rows below")
             if not (is_helper and n):
@@ -197,6 +205,12 @@ class Replay(Run):
                 self._thins[id(step)] = made[0]
         return self._thins[id(step)]
 
+    async def _alike(self, node: Step, rows: Sequence[int]) -> set[int] | None:
+        """The rows of its input that some rows of a step are, where their values tell: for less than it takes to sort all rows again, or to draw some."""
+        out = self._stored(node) if is_pick(node) and len(rows) <= MOST_BATCHES else None
+        below = None if out is None else await self._thin(node.inputs[0])
+        return None if out is None or below is None else by_values(node, out, below, rows)
+
     async def _made_again(self, step: Step) -> pl.DataFrame:
         if isinstance(step, Source):
             return await self._engine.query(await self._made(step))
@@ -206,6 +220,9 @@ class Replay(Run):
             return (await stream[0].everything())[0]
         read = [i for i in step.inputs if not isinstance(i, ModelStep)]
         tables = [await self._all_of(i) for i in read]
+        if is_pick(step) and (made := picked_of(step, tables[0])) is not None:
+            self._picked[id(step)] = made[1]
+            return made[0]
         if isinstance(step, PolarsStep):
             return await self._engine.query(step.apply(*(t.lazy() for t in tables)))
         if isinstance(step, RoundsStep):
@@ -230,9 +247,58 @@ class Replay(Run):
                 for one in steps:
                     await self._train_edges(one)
                     beside.append(tuple([await self._all_of(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
-                looking = Looking(self.state, self._spend, beside)
-                self._streams[id(step)] = Stream(steps, await self._all_of(below), looking, lambda: self._stored(step), is_whole=self._is_whole), below
+                looking, walk = Looking(self.state, self._spend, beside), self._walk_of(step)
+                source = self._partly(below) or await self._all_of(below)
+                self._streams[id(step)] = Stream(steps, source, looking, lambda: self._stored(step), walk=walk, is_whole=self._is_whole), below
         return self._streams[id(step)]
+
+    # Rows among those that they walked with
+
+    def _walk_of(self, *steps: Step) -> Walked | None:
+        """How many rows walked together through these steps, where the run that made them noted it."""
+        if self._walks is None:
+            plan = dict.fromkeys((*self._optimised.plans[0].walk(), self._written))
+            kept = [self.state.stores.steps.record(self.state.key(step)) for step in plan if self._outputs.is_stored(step)]
+            self._walks = [Walked(record["walk"]) for record in kept if record and record.get("walk")]
+        return walk_of(self._walks, tuple(map(self.state.key, steps)))
+
+    def _partly(self, step: Step) -> Partly | None:
+        """The rows of a step batch by batch, where making all would look up what models answered."""
+        if not isinstance(step, PolarsStep) or len(step.inputs) != 1 or id(step) in self._made_tables or self._stored(step) is not None:
+            return None
+        if (walk := self._walk_of(step, step.inputs[0])) is None:
+            return None
+        key = self.state.key(step)
+        return Partly(walk.height(key), lambda row: walk.batch_of(key, row), lambda number: self._batch_of(step, walk, number), lambda: self._all_of(step))
+
+    async def _batch_of(self, step: Step, walk: Walked, number: int) -> pl.DataFrame | None:
+        """The rows of a step in a batch; None where they cannot be told from those of others."""
+        if (key := self.state.key(step)) not in walk:
+            return None
+        batch = walk.batch(key, number)
+        if isinstance(step, Source) or id(step) in self._made_tables or self._stored(step) is not None:
+            return (await self._all_of(step)).slice(batch.start, batch.stop - batch.start)
+        if (stream := await self._stream(step)) is not None:
+            part = await stream[0].batch(number)
+            return None if part is None or part[0].height != batch.stop - batch.start else part[0]
+        rows = await self._batch_of(step.inputs[0], walk, number) if len(step.inputs) == 1 else None
+        made = None if rows is None else made_of(step, rows, batch.stop - batch.start)
+        return None if made is None else made[0]
+
+    async def _among(self, node: Step, rows: Sequence[int]) -> set[int] | None:
+        """The rows of its input that some rows of a step were made of, by those that they walked with."""
+        (below,) = node.inputs
+        if (walk := self._walk_of(node, below)) is None or isinstance(below, Source):
+            return None
+        key, found = self.state.key(node), set[int]()
+        batches = {row: walk.batch_of(key, row) for row in rows}
+        for row, batch in batches.items() if len({b.number for b in batches.values()}) <= MOST_BATCHES else ():
+            held = await self._batch_of(below, walk, batch.number)
+            made = None if held is None else made_of(node, held, batch.stop - batch.start)
+            if made is None:
+                return None
+            found.add(walk.batch(self.state.key(below), batch.number).start + int(made[1][row - batch.start]))
+        return found or None
 
     # What is told
 

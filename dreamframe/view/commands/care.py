@@ -18,13 +18,13 @@ from dreamframe.view.guard import FAILED, NOT_ALLOWED, refuse
 from dreamframe.view.terminal import Column, put_json, put_table, say
 
 
-def verify(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJson = False) -> None:
+def verify(folder: options.Folder = Path(DEFAULT_FOLDER), *, session: options.OrSession = None, json: options.AsJson = False) -> None:
     """Check every byte of a session.
 
     Nothing is changed. Damaged files are listed, and the exit code is then 1: the next run sets them aside, and makes what they held again.
     --json prints a list of objects: path, what.
     """
-    with options.existing(folder) as opened:
+    with options.existing(options.one_folder(folder, session)) as opened:
         found = opened.verify()
     if json:
         put_json([problem.as_dict() for problem in found])
@@ -37,6 +37,7 @@ def verify(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJso
 def gc(
     folder: options.Folder = Path(DEFAULT_FOLDER),
     *,
+    session: options.OrSession = None,
     keep: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Keep this plan, and remove what all others left; may be given again.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, and remove nothing.")] = False,
     yes: options.Yes = False,
@@ -48,6 +49,7 @@ def gc(
     never removed, so that nothing is paid for again. It lists what would go, and asks before it removes it. --json prints a list of objects: path, n_bytes,
     why, cost, seconds.
     """
+    folder = options.one_folder(folder, session)
     options.existing(folder)
     with Session(folder, offline=True, progress=False) as opened:
         kept = [opened.plan(plan_of(opened, name).name) for name in keep] if keep else None

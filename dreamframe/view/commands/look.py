@@ -27,13 +27,13 @@ STEPS = (
 MODELS = (Column("model", must=True), Column("trainer"), Column("rows", right=True), Column("seconds", right=True), Column("made"))
 
 
-def ls(folder: options.Folder = Path(DEFAULT_FOLDER), *, json: options.AsJson = False) -> None:
+def ls(folder: options.Folder = Path(DEFAULT_FOLDER), *, session: options.OrSession = None, json: options.AsJson = False) -> None:
     """List what a session holds: plans, rows, models.
 
     --json prints an object with the lists "steps" (stored rows), "models", "plans" and "runs"; their keys are the fields of the records that
     dr.Session.steps(), models(), plans() and runs() give.
     """
-    with options.existing(folder) as opened:
+    with options.existing(options.one_folder(folder, session)) as opened:
         if json:
             put_json(opened.as_dict())
             return
@@ -74,6 +74,7 @@ def show(
     On a terminal the first rows are a table; -o, --to or a pipe give all of them as data, as CSV where no format is named. Of a model it shows what is on
     record. --json prints a list of rows, each an object of its columns.
     """
+    session, name = options.placed(session, name)
     with options.existing(session, by_option=True) as opened:
         record = record_of(opened, name)
         if isinstance(record, ModelRecord) or (isinstance(record, PlanRecord) and record.kind == "model"):
@@ -121,6 +122,7 @@ def explain(
 
     --json prints the record of the plan: name, key, label, kind, columns, explain, python, libraries, script, problem; with --cost also "estimate".
     """
+    session, name = options.placed(session, name)
     with options.existing(session, by_option=True) as opened:
         record = plan_of(opened, name)
         plan = opened.plan(record.name) if cost else None

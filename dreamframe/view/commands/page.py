@@ -16,6 +16,7 @@ from dreamframe.view.terminal import put
 def view(
     folder: options.Folder = Path(DEFAULT_FOLDER),
     *,
+    session: options.OrSession = None,
     port: Annotated[int, typer.Option(metavar="NUMBER", help="The port of this machine; 0 is a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, and open no browser.")] = False,
 ) -> None:
@@ -23,5 +24,6 @@ def view(
 
     It is served on this machine alone, under an address that holds a random token, until Ctrl-C; it is live while a run goes on, and changes nothing.
     """
+    folder = options.one_folder(folder, session)
     options.existing(folder)
     serve(folder, port=port, open=not no_open, say=put)

@@ -28,6 +28,7 @@ FAILURES = (
 def usage(
     folder: options.Folder = Path(DEFAULT_FOLDER),
     *,
+    session: options.OrSession = None,
     by: Annotated[str, typer.Option(metavar="WHAT", help="A line for each step, model, run or day.")] = "step",
     json: options.AsJson = False,
 ) -> None:
@@ -37,7 +38,7 @@ def usage(
     kept), tokens_in, tokens_out, tokens_cached, tokens_reasoning, cost (US dollars; null where a price is not known), failed (rows), truncated, retries.
     """
     one_of(by, get_args(By), "--by", where="usage")
-    with options.existing(folder) as opened:
+    with options.existing(options.one_folder(folder, session)) as opened:
         used = opened.usage(by=by)  # type: ignore[call-overload]
     if json:
         put_json(used.to_dicts())
@@ -62,8 +63,9 @@ def used_line(used: Mapping[str, Any], *names: str) -> list[str]:
 
 
 def failures(
+    folder: options.Folder = Path(DEFAULT_FOLDER),
     *,
-    session: options.InSession = Path(DEFAULT_FOLDER),
+    session: options.OrSession = None,
     run: Annotated[str | None, typer.Option(metavar="NAME", help="Of this run, as `usage --by run` names it.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Of all runs.")] = False,
     json: options.AsJson = False,
@@ -72,7 +74,7 @@ def failures(
 
     --json prints a list of objects: run, step, row, column, error, message, request, attempts, text (what the model said).
     """
-    with options.existing(session, by_option=True) as opened:
+    with options.existing(options.one_folder(folder, session), by_option=True) as opened:
         runs = chosen(opened.runs(), run, is_all=all_)
     found = [{"run": one.name.removesuffix(".jsonl"), **failure} for one in runs for failure in one.failures]
     if json:

@@ -28,6 +28,7 @@ def why(
     Step by step the rows of the sources, each request as it was sent, the answer, who gave it, tokens, price and time. --json prints an object: row, found,
     values, steps (each with label, kind, describe, n_rows, rows, note); in the rows of a step "calls" has the requests.
     """
+    session, name = options.placed(session, name)
     with options.existing(session, by_option=True) as opened:
         record = plan_of(opened, name)
         plan = opened.plan(record.name)

@@ -54,6 +54,7 @@ def test_every_command_explains_itself_and_each_of_its_options(name: str):
         (("prompt", "rows.csv", "{a}", "--llm", "openai/m", "--on-error", "skip"), WRONG, "--on-error='skip' is not one of 'raise', 'null', 'drop'."),
         (("prompt", "-", "{a}", "--llm", "openai/m"), WRONG, "Error: standard input is empty"),
         (("prompt", "rows.csv", "{a}", "--llm", "openai/m", "--yes"), FAILED, "OPENAI_API_KEY"),
+        (("prompt", "broken.csv", "{a}", "--llm", "smollm2", "--yes"), WRONG, "Error: scan_csv: broken.csv: found more fields"),
         (("load", "rows.csv", "copy"), WRONG, "rows.csv"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -65,6 +66,7 @@ def test_an_error_is_said_in_one_line_with_its_exit_code(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("DREAMFRAME_TRACEBACK")
     Path("rows.csv").write_text("a\n1\n")
+    Path("broken.csv").write_text("a\n1\n2,3\n")
     said = dreamframe(*words)
     assert (said.code, said.out) == (code, "")
     assert told in said.err
@@ -80,6 +82,21 @@ def test_a_command_that_takes_the_session_as_an_option_says_so(tmp_path: Path, m
     assert dreamframe("failures").err == "Error: there is no session in '.dreamframe'. There is one in 'out'. Say which: --session out\n"
     assert dreamframe("failures", "--session", "out").out == "No failures.\n"
     assert dreamframe("usage", "nowhere").err == "Error: there is no session in 'nowhere'. There is one in 'out'.\n"
+
+
+@pytest.mark.parametrize("words", [("ls",), ("usage",), ("verify",), ("gc",), ("failures",), ("show",), ("explain",), ("why", "0")], ids=" ".join)
+def test_every_command_takes_the_session_in_two_ways(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with dr.Session("out"):
+        dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
+    first, second = dreamframe(*words, "--session", "out"), dreamframe(*words, "out")
+    assert (first.code, first.out) == (second.code, second.out) == (0, first.out)
+    assert first.out
+
+
+def test_two_sessions_are_one_too_many(tmp_path: Path):
+    said = dreamframe("ls", str(tmp_path / "a"), "--session", str(tmp_path / "b"))
+    assert (said.code, "two sessions are named" in said.err) == (WRONG, True)
 
 
 def test_python_m_dreamframe_starts_without_what_it_does_not_need():

@@ -9,7 +9,10 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.run.walk import Walk
+from dreamframe.run.why import trace
 from dreamframe.run.why.stream import Stream
+from dreamframe.run.why.thin import Thin, by_values, is_pick, whole
 from tests.laws.cases import Ordinal
 
 ROWS = dr.frame({"t": ["tea", "jam", "rye", "tea", "oat"], "n": [3, 1, 2, 5, 4], "k": ["a", "b", "a", "b", "a"]})
@@ -23,9 +26,9 @@ def again(monkeypatch: pytest.MonkeyPatch) -> list[Stream]:
     seen: list[Stream] = []
     before = Stream._batch
 
-    async def noted(self: Stream, order: int, start: int) -> tuple[pl.DataFrame, pl.Series]:
+    async def noted(self: Stream, order: int, start: int, source: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         seen.append(self)
-        return await before(self, order, start)
+        return await before(self, order, start, source)
 
     monkeypatch.setattr(Stream, "_batch", noted)
     return seen
@@ -76,3 +79,67 @@ def test_a_row_whose_call_failed_does_not_get_the_answer_of_an_equal_one(tmp_pat
     assert [story.values["said"] for story in stories] == rows["said"].to_list()
     assert [story.calls[-1].is_kept for story in stories] == rows["said"].is_not_null().to_list()
     assert rows["said"].null_count() == 1
+
+
+MANY = dr.frame({"t": [f"tea {i}" for i in range(400)], "n": [i % 7 for i in range(400)]})
+DECIDED: dict[str, Callable[[dr.Frame], dr.Frame]] = {
+    "a filter on an answer that is dropped": lambda said: (
+        said.filter(pl.col("said").str.contains("3")).prompt(Ordinal(), "{said} {n}", into="x").with_columns(n=pl.lit(0)).select("x", "n")
+    ),
+    "an explode of an answer": lambda said: words(said).prompt(Ordinal(), "{w} of {t}", into="x").select("x"),
+    "an explode of what a filter has left": lambda said: (
+        words(said.filter(pl.col("said").str.contains("1"))).prompt(Ordinal(), "{w} of {t}").select("answer")
+    ),
+    "a filter on an answer, and one on the next": lambda said: (
+        said.filter(pl.col("said").str.contains("1")).prompt(Ordinal(), "{said}", into="x").filter(pl.col("x").str.contains("2")).select("x")
+    ),
+}
+
+
+def words(said: dr.Frame) -> dr.Frame:
+    return said.with_columns(w=pl.col("said").str.split(" ")).explode("w")
+
+
+@pytest.mark.parametrize("name", DECIDED)
+def test_where_answers_decide_the_rows_those_are_looked_up_that_walked_together(name: str, again: list[Stream], tmp_path: Path):
+    plan = DECIDED[name](MANY.prompt(Ordinal(), "Sum up {t}", into="said"))
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        wanted = sorted({0, 1, rows.height // 2, rows.height - 2, rows.height - 1})
+        stories = [plan.why(i) for i in wanted]
+    assert [story.values for story in stories] == rows[wanted].to_dicts()
+    for story in stories:
+        first = story.steps[0].rows[0].values["t"]
+        assert story.calls[0].messages[0]["content"] == f"Sum up {first}"
+        assert story.calls[-1].answer == next(iter(story.values.values()))
+    assert again == [], "no row of another batch was looked up"
+
+
+def test_without_a_note_of_who_walked_together_all_rows_tell(again: list[Stream], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = DECIDED["an explode of an answer"](MANY.prompt(Ordinal(), "Sum up {t}", into="said"))
+    monkeypatch.setattr(Walk, "record", lambda *_: None)
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        assert plan.why(100).values == rows.row(100, named=True)
+    assert again != []
+
+
+def test_values_tell_which_row_was_picked_where_no_other_row_has_them():
+    table = pl.DataFrame({"a": ["x", "y", "x", None], "n": [1, 2, 1, 3], "f": [0.1, 0.2, 0.3, float("nan")]})
+    picked = dr.frame(table).sort("n", descending=True)
+    out = picked.collect()
+    assert by_values(picked.step, out, whole(table), [0]) == {3}
+    assert by_values(picked.step, out, whole(table), [0, 1]) == {3, 1}
+    assert by_values(picked.step, out, whole(table), [2]) is None, "two rows are alike, whatever their floats"
+    assert by_values(picked.step, out, Thin(table, frozenset({"f"})), [0]) is None
+    assert [is_pick(step) for step in (picked.step, picked.unique("a").step, picked.shuffle(seed=1).step, picked.group_by("a").agg(pl.len()).step)] == [
+        True, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_sort_that_is_kept_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = SAID.sort("said")
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        monkeypatch.setattr(trace, "parents", lambda *_: pytest.fail("the rows were sorted again"))
+        assert [plan.why(i).values for i in range(rows.height)] == rows.to_dicts()
