@@ -22,7 +22,7 @@ from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
 from dreamframe.run import active, loop
-from dreamframe.run.options import Mode, Retry, RunOptions, names_to_refresh
+from dreamframe.run.options import Mode, Purse, Retry, RunOptions, names_to_refresh
 from dreamframe.run.progress import Progress
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.opening import Opening
@@ -59,8 +59,10 @@ class Running:
 
             self._spans = partial(RunSpans, has_content=telemetry == "content")
 
-    def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
-        """A run that counts as one of the session's."""
+    def begin(self, *, offline: bool | None = None, mode: Mode = "calls", at_most: float | None = None, **more: Any) -> Run:
+        """A run that counts as one of the session's. `at_most`: US dollars that it may spend of what the session may."""
+        if at_most is not None:
+            more["purse"] = Purse(at_most, part_of=self.options.purse)
         one_of(mode, get_args(Mode), "mode", where="collect")
         chosen(more.get("optimize", True))
         spans = None if self._spans is None else self._spans()

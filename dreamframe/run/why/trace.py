@@ -226,9 +226,12 @@ class Replay(Run):
                 for one in steps:
                     await self._train_edges(one)
                     beside.append(tuple([await self._all_of(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
-                looking = Looking(self.state, self._spend, beside)
+                looking = self._looking(steps, beside)
                 self._streams[id(step)] = Stream(steps, await self._all_of(below), looking, lambda: self._stored(step), is_whole=self._is_whole), below
         return self._streams[id(step)]
+
+    def _looking(self, steps: Sequence[Step], beside: Sequence[tuple[pl.DataFrame, ...]]) -> Looking:  # noqa: ARG002  those that note all calls need it
+        return Looking(self.state, self._spend, beside)
 
     # What is told
 
