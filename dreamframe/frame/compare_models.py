@@ -131,7 +131,7 @@ def table(session: ActiveSession, part: Part, made: Sequence[Variant], *, n: int
     plans = [part.over(rows, change=lambda step, one=one: asked_of(step, one.llm, one.text)) for one in made]  # type: ignore[misc]
     steps = [own[0] for _, own in plans]
     wanted: list[Step] = steps if metric is None else [plan for plan, _ in plans]
-    frames = session.collect_all(wanted)
+    frames = session.collect_all(wanted, is_trial=True)
     reference = frames[0].get_column(part.steps[0].into).to_list() if metric is None else []
     told = []
     for one, step, plan, frame in zip(made, steps, wanted, frames, strict=True):

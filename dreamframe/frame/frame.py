@@ -23,6 +23,7 @@ from dreamframe.frame.plan_warnings import warn_of_copies
 from dreamframe.frame.rows import RowVerbs
 from dreamframe.frame.summary import SummaryVerbs
 from dreamframe.frame.train import TrainVerbs
+from dreamframe.frame.tune import TuneVerbs
 from dreamframe.frame.until import UntilVerbs
 from dreamframe.frame.vectors import VectorVerbs
 from dreamframe.frame.why import WhyVerbs
@@ -42,7 +43,7 @@ from dreamframe.prompts.base import Prompt
 Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a path, a glob, a folder or an address; what a file holds; an open file
 
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, CiteVerbs, CompareVerbs, WhyVerbs, WriteVerbs):
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, CiteVerbs, CompareVerbs, TuneVerbs, WhyVerbs, WriteVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

@@ -65,11 +65,24 @@ class Part:
         return top
 
     @cached_property
+    def chain(self) -> tuple[Step, ...]:
+        """The steps from the rows below to the top, and what stands beside them."""
+        below = {id(node) for node in self.below.walk()}
+        return tuple(node for node in self.top.walk() if id(node) not in below)
+
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """The columns of the rows below that models are asked about, as far as they are there; all columns where none is."""
-        chain = {id(node) for node in self.top.walk()} - {id(node) for node in self.below.walk()}
-        read = {c for node in self.top.walk() if id(node) in chain and isinstance(node, PromptStep) for c in node.prompt.columns}
+        read = {c for node in self.chain if isinstance(node, PromptStep) for c in node.prompt.columns}
         return tuple(c for c in self.below.schema if c in read) or tuple(self.below.schema)
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The columns of the rows below that some step up to the top may look at."""
+        read = [node.reads() for node in self.chain if node.inputs]
+        if any(columns is None for columns in read):
+            return tuple(self.below.schema)
+        return tuple(c for c in self.below.schema if any(c in (columns or ()) for columns in read))
 
     def over(self, rows: pl.DataFrame, *, change: Callable[[PromptStep], PromptStep] = lambda step: step) -> tuple[Step, tuple[Step, ...]]:
         """The plan over other rows in the place of those below, with its steps changed; and these steps in it. A row that fails there stays, with nulls."""
@@ -89,6 +102,17 @@ class Part:
         walk = iter(self.plan.walk())
         plan = self.plan.rebuilt(put)
         return plan, tuple(made[id(s)] for s in self.steps)
+
+
+def changed(plan: Step, steps: Sequence[PromptStep], change: Callable[[PromptStep], PromptStep]) -> Step:
+    """The plan with some of its steps changed."""
+    walk = iter(plan.walk())
+
+    def put(node: Step) -> Step:
+        old = next(walk)
+        return change(node) if any(old is s for s in steps) and isinstance(node, PromptStep) else node
+
+    return plan.rebuilt(put)
 
 
 def _keeps_rows(step: Step) -> bool:

@@ -64,6 +64,7 @@ class RunOptions:
     engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
     optimize: Optimize = True  # which rules may change the plan
     spans: Watches | None = None  # of each request, when it leaves and when it is over
+    is_trial: bool = False  # the answers are kept, and neither rows nor plan: nobody will look for these again
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -33,13 +33,16 @@ class Ledger:
 
     def find(self, key: str, schema: Mapping[str, Any]) -> pl.DataFrame | None:
         """A result that `keep` has put down under a key (32 hexadecimal digits); None where there is none."""
+        if key in self._running.results:
+            return self._running.results[key]
         opening = self._running.opening
         with opening.held():
             found = opening.stores.steps.find(key, schema)
             return None if found is None else found.rows()
 
     def keep(self, key: str, label: str, describe: str, rows: pl.DataFrame, *, kind: str) -> None:
-        """Put a result down, among the outputs of steps. A disk that refuses is warned of: the result is there all the same."""
+        """Put a result down, among the outputs of steps; where there is no folder, or its disk refuses, for as long as the session object lives."""
+        self._running.results[key] = rows
         opening = self._running.opening
         with opening.held():
             if not opening.stores.steps.keeps:

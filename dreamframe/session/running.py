@@ -52,6 +52,7 @@ class Running:
         self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
         self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
         self.stats: list[RunStats] = []  # in order
+        self.results: dict[str, pl.DataFrame] = {}  # what verbs put down, by key
         self._hides = Redactor(())  # the secrets of the runs so far
         self._spans: Callable[[], RunSpans] | None = None
         if telemetry:
@@ -201,7 +202,7 @@ class Running:
             events.end(self._hides)
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {session!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
-        for step in steps:
+        for step in () if run.options.is_trial else steps:
             plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
 
     def failures(self, step: Step) -> pl.DataFrame:

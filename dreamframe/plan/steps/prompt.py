@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, ClassVar
 
 import polars as pl
@@ -45,6 +45,7 @@ class PromptStep(RowStep):
     held: AnswerSchema | None = None  # what the model is held to where parse= reads its answers; None: parse= reads free text
     keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column ("prompt", as it was sent; "answer", as it came), and the column's name
     techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
+    tuned: tuple[tuple[str, str], ...] = field(default=(), metadata={"runtime": True, "is_written_if_given": True})  # what df.tune says of the prompt
     repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
 
     is_expensive: ClassVar[bool] = True
@@ -162,7 +163,8 @@ class PromptStep(RowStep):
     def describe(self) -> str:
         kind = f" → {self.dtype}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
-        return f"PROMPT {self.into}{kind}{many} ← {self.llm.label} {self.prompt.summary}"
+        said = f" tuned: {tuned}" if (tuned := dict(self.tuned).get("said")) else ""
+        return f"PROMPT {self.into}{kind}{many} ← {self.llm.label} {self.prompt.summary}{said}"
 
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""

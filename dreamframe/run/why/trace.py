@@ -21,9 +21,9 @@ from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.retrieve import Retrieve
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.calls.spend import Spend
-from dreamframe.run.dry_run import Kept
 from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.execute import Run
+from dreamframe.run.kept_outputs import Kept
 from dreamframe.run.options import Purse, RunOptions
 from dreamframe.run.training import Trainings
 from dreamframe.run.why.calls import NOT_KEPT, Looking
