@@ -122,7 +122,7 @@ class Search:
         if has_best and (self.score(self.best()) or 0.0) >= 1:
             self.ended = "every row is right"
         elif self._idle > MOST_IDLE or self._fruitless > MOST_FRUITLESS:
-            self.ended = "further rounds brought nothing"
+            self.ended = "further rounds brought nothing better"
         return bool(self.ended)
 
     def _scored(self, texts: Texts, rows: Sequence[int]) -> list[Outcome]:

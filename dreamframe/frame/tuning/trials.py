@@ -119,9 +119,9 @@ class RunTrials:
     def _check_limits(self, n_calls: int, n_rows: int) -> None:
         kept_back = self.limits.held_out * 2 if self.is_searching else 0
         if self.limits.calls is not None and self.n_asked + n_calls + kept_back * self.each > self.limits.calls:
-            raise BudgetExceededError(f"tune: calls={self.limits.calls} are asked, but for those that the rows which are held out take")
+            raise BudgetExceededError(f"calls={self.limits.calls} are asked, but for those that the rows which are held out take")
         if self.limits.budget is not None and (self.cost or 0.0) + (n_rows + kept_back) * (self._dearest or 0.0) > self.limits.budget:
-            raise BudgetExceededError(f"tune: budget={self.limits.budget:g} is spent, but for what the rows which are held out take")
+            raise BudgetExceededError(f"budget={self.limits.budget:g} is spent, but for what the rows which are held out take")
 
     def _collected(self, steps: Sequence[Step]) -> list[pl.DataFrame]:
         if self.limits.budget is None:

@@ -177,6 +177,7 @@ def candidates(trials: RunTrials, names: Mapping[str, PromptStep], kept: Sequenc
         seed=given.seed,
     )
     search.run()
+    search.tried[0].note += f"; the search ended since {search.ended}"
     trials.is_searching = False
     first, best = search.tried[0], search.best()
     on_held: dict[int, float] = {}
@@ -209,6 +210,7 @@ def with_best(plan: Step, names: Mapping[str, PromptStep], found: pl.DataFrame, 
     def change(step: PromptStep) -> PromptStep:
         made = with_texts(step, texts) if is_better else step
         papers = tuple(dict.fromkeys((*made.techniques, GEPA))) if is_better else made.techniques
-        return made.but(tuned=(("run", key), ("said", said)), techniques=papers)
+        told = said if is_better else dict(step.tuned).get("said", said)  # of an earlier search, which found this prompt
+        return made.but(tuned=(("run", key), ("said", told)), techniques=papers)
 
     return changed(plan, list(names.values()), change)

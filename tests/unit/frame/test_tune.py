@@ -87,8 +87,9 @@ def test_again_it_asks_nothing_also_offline(tmp_path: Path, without: str) -> Non
     calls = llm.calls, by.calls
     if without:  # what came out is gone, and the answers are there
         shutil.rmtree(tmp_path / "s" / without)
-    with dr.Session(tmp_path / "s", offline=True):
+    with dr.Session(tmp_path / "s", offline=True) as session:
         assert asked_of(llm).tune("right", by=by, calls=100).candidates().equals(first)
+        assert bool(session.usage()["from_cache"]) == bool(without)
     assert (llm.calls, by.calls) == calls
 
 
@@ -152,6 +153,15 @@ def test_where_nothing_is_better_the_plan_comes_back_as_it_was_and_says_so() -> 
     assert same.step.key({}) == asked_of(llm).step.key({})
     assert "tuned: no better prompt was found, by GEPA" in same.explain()
     assert same.candidates()["chosen"].to_list() == [True, False]
+    assert same.candidates()["note"][0] == "as it was; the search ended since calls=60 are asked, but for those that the rows which are held out take"
+
+
+def test_a_prompt_that_was_tuned_before_says_so_further_on() -> None:
+    better = asked_of(small()).tune("right", by=strong(), calls=100)
+    with pytest.warns(UserWarning, match="no prompt"):
+        same = better.tune("right", by=strong(), calls=101)
+    assert "tuned: 0 → 1 on 9 held-out rows, by GEPA" in same.explain()
+    assert same.candidates()["note"].to_list() == ["as it was; the search ended since every row is right"]
 
 
 def test_what_is_better_only_on_the_rows_that_were_learnt_from_is_not_taken() -> None:
