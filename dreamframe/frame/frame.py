@@ -14,6 +14,7 @@ from dreamframe.frame.arguments import need_order
 from dreamframe.frame.base import whole
 from dreamframe.frame.calibrate import CalibrateVerbs
 from dreamframe.frame.cite import CiteVerbs
+from dreamframe.frame.compare_models import CompareVerbs
 from dreamframe.frame.concat import ConcatHow, need_alike
 from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
 from dreamframe.frame.evaluate import EvaluateVerbs
@@ -24,6 +25,7 @@ from dreamframe.frame.plan_warnings import warn_of_copies
 from dreamframe.frame.rows import RowVerbs
 from dreamframe.frame.summary import SummaryVerbs
 from dreamframe.frame.train import TrainVerbs
+from dreamframe.frame.tune import TuneVerbs
 from dreamframe.frame.until import UntilVerbs
 from dreamframe.frame.vectors import VectorVerbs
 from dreamframe.frame.why import WhyVerbs
@@ -44,7 +46,8 @@ Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a pa
 
 
 class Frame(
-    EvaluateVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs
+    EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, VectorVerbs, TrainVerbs, CiteVerbs,
+    WhyVerbs, WriteVerbs
 ):
     """A lazy, immutable dataframe whose columns may be written by language models.
 

@@ -55,6 +55,7 @@ PAPERS = {  # by arXiv id, or DOI
     ),
     "2004.04906": Paper("Dense passage retrieval", "Dense Passage Retrieval for Open-Domain Question Answering", "Karpukhin, Vladimir and others", 2020),
     "2109.10862": Paper("Recursive summaries", "Recursively Summarizing Books with Human Feedback", "Wu, Jeff and others", 2021),
+    "2507.19457": Paper("GEPA", "GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning", "Agrawal, Lakshya A. and others", 2025),
     "2303.09540": Paper("SemDeDup", "SemDeDup: Data-efficient learning at web-scale through semantic deduplication", "Abbas, Amro and others", 2023),
     "10.1109/SEQUEN.1997.666900": Paper("MinHash", "On the resemblance and containment of documents", "Broder, Andrei Z.", 1997),
     "10.1109/TIT.1982.1056489": Paper("k-means", "Least squares quantization in PCM", "Lloyd, Stuart P.", 1982),

@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
     from dreamframe.models.base import Artefact
     from dreamframe.plan.estimate import Looked
+    from dreamframe.run.why.accounts import Told
     from dreamframe.run.why.story import RowStory
     from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
 DEFAULT_FOLDER = ".dreamframe"
+
+
+class Findings(Protocol):
+    """What verbs that compare and tune look up in a session, and put down there."""
+
+    def asked(self, plan: Step) -> Told: ...
+
+    def find(self, key: str, schema: Mapping[str, Any]) -> pl.DataFrame | None: ...
+
+    def keep(self, key: str, label: str, describe: str, rows: pl.DataFrame, *, kind: str) -> None: ...
 
 
 class ActiveSession(Protocol):
@@ -55,6 +66,11 @@ class ActiveSession(Protocol):
     def failures(self, step: Step) -> pl.DataFrame: ...
 
     def why(self, step: Step, row: int | pl.Expr, *, most: int) -> RowStory: ...
+
+    @property
+    def findings(self) -> Findings:
+        """What plans asked, request by request, and results that verbs keep."""
+        ...
 
     def training_record(self, step: ModelStep) -> dict[str, Any]: ...
 

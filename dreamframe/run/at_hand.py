@@ -8,8 +8,9 @@ from dataclasses import replace
 import polars as pl
 
 from dreamframe.plan.step import RoundsStep, RowStep, Step, TableStep
-from dreamframe.run.dry_run import DryTrainings, Kept
+from dreamframe.run.dry_run import DryTrainings
 from dreamframe.run.execute import Run
+from dreamframe.run.kept_outputs import Kept
 from dreamframe.run.options import RunOptions
 from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats

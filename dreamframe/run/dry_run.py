@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,52 +17,17 @@ from dreamframe.plan.steps.train import Train
 from dreamframe.redaction.visible import in_line
 from dreamframe.run.calls.dry import Donor, DryAsking, TooManyError
 from dreamframe.run.execute import Run
+from dreamframe.run.kept_outputs import Kept
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
 from dreamframe.run.stats import RunStats
 from dreamframe.run.training import Trainings
-from dreamframe.store.steps import StepOutputs, Stored, Writer, holds_one
 from dreamframe.store.stores import Stores
 
 
 class NotTrainedError(RunError):
     """A model of the plan is to be trained first: nobody knows what it will be asked."""
-
-
-class Kept(StepOutputs):
-    """The outputs that are stored; none is added, and none taken away."""
-
-    def __init__(self, outputs: StepOutputs) -> None:
-        self._outputs = outputs
-        self._hidden: set[str] = set()  # keys of outputs that a run would make anew
-
-    @property
-    def keeps(self) -> bool:
-        return False
-
-    @property
-    def is_empty(self) -> bool:
-        return self._outputs.is_empty
-
-    def has(self, key: str) -> bool:
-        return key not in self._hidden and self._outputs.has(key)
-
-    def record(self, key: str) -> Mapping[str, Any] | None:
-        return None if key in self._hidden else self._outputs.record(key)
-
-    def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
-        return None if key in self._hidden else self._outputs.find(key, schema)
-
-    def all(self) -> list[dict[str, Any]]:
-        return self._outputs.all()
-
-    def writer(self, *_: Any) -> Writer:
-        raise AssertionError("a run that looks keeps nothing")
-
-    def forget(self, steps: Collection[str]) -> None:
-        """Look at none of the outputs that a run would take away."""
-        self._hidden |= {str(record.get("key")) for record in self._outputs.all() if holds_one(record, steps)}
 
 
 class DryState(RunState):

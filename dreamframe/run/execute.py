@@ -8,6 +8,7 @@ import itertools
 import sys
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from dreamframe.run import ready, same_rows
 from dreamframe.run.engines.base import Feed, Segment, batches_of, engine_of
 from dreamframe.run.events import Events
 from dreamframe.run.gc_pause import rarely_collected
+from dreamframe.run.kept_outputs import Kept
 from dreamframe.run.learnt import in_learnt_order, may_learn
 from dreamframe.run.options import RunOptions
 from dreamframe.run.outputs import CHUNK, Outputs, once
@@ -53,6 +55,8 @@ class Run:
     _trainings_type: ClassVar[type[Trainings]] = Trainings
 
     def __init__(self, stores: Stores, options: RunOptions | None = None, stats: RunStats | None = None, *, knows: Redactor | None = None) -> None:
+        if options is not None and options.is_trial:
+            stores = replace(stores, steps=Kept(stores.steps))
         self.state = self._state_type(stores, options or RunOptions(), stats or RunStats(), knows or Redactor(()))
         self.stores, self.options, self.stats = self.state.stores, self.state.options, self.state.stats
         self.memo, self.hides = self.state.memo, self.state.hides

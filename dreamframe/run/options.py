@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -19,18 +19,34 @@ SMALLEST = 1e-12  # US dollars: less is nothing
 
 
 class Purse:
-    """What all runs of a session may spend together, in US dollars. Lives in the event loop, whatever threads the runs come from."""
+    """What all runs of a session may spend together, in US dollars. Lives in the event loop, whatever threads the runs come from.
 
-    def __init__(self, budget: float | None = None) -> None:
+    A purse may be a part of another one: what it spends is spent there too, and both must allow it.
+    """
+
+    def __init__(self, budget: float | None = None, *, part_of: Purse | None = None) -> None:
         self.budget = budget  # None: no limit
+        self.part_of = part_of
         self.spent = 0.0
         self.reserved = 0.0  # what the calls in flight may cost at most
 
+    def all(self) -> Iterator[Purse]:
+        """This purse, and those that it is a part of."""
+        purse: Purse | None = self
+        while purse is not None:
+            yield purse
+            purse = purse.part_of
+
+    def limited(self) -> list[Purse]:
+        """Those among them that have a limit."""
+        return [purse for purse in self.all() if purse.budget is not None]
+
     def give_back(self, at_most: float) -> None:
         """Calls are over that had reserved so much."""
-        self.reserved -= at_most
-        if self.reserved < SMALLEST:
-            self.reserved = 0.0  # sums of floats drift
+        for purse in self.all():
+            purse.reserved -= at_most
+            if purse.reserved < SMALLEST:
+                purse.reserved = 0.0  # sums of floats drift
 
 
 @dataclass
@@ -48,6 +64,7 @@ class RunOptions:
     engine: str | Engine = "local"  # where segments run: a name of ENGINES, or an engine
     optimize: Optimize = True  # which rules may change the plan
     spans: Watches | None = None  # of each request, when it leaves and when it is over
+    is_trial: bool = False  # the answers are kept, and neither rows nor plan: nobody will look for these again
     max_models: int | None = None  # models of this process that may be loaded at once; None: as many as memory holds
 
 

@@ -22,7 +22,7 @@ from dreamframe.plan.step import Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
 from dreamframe.run import active, loop
-from dreamframe.run.options import Mode, Retry, RunOptions, names_to_refresh
+from dreamframe.run.options import Mode, Purse, Retry, RunOptions, names_to_refresh
 from dreamframe.run.progress import Progress
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.opening import Opening
@@ -52,6 +52,7 @@ class Running:
         self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
         self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
         self.stats: list[RunStats] = []  # in order
+        self.results: dict[str, pl.DataFrame] = {}  # what verbs put down, by key
         self._hides = Redactor(())  # the secrets of the runs so far
         self._spans: Callable[[], RunSpans] | None = None
         if telemetry:
@@ -59,8 +60,10 @@ class Running:
 
             self._spans = partial(RunSpans, has_content=telemetry == "content")
 
-    def begin(self, *, offline: bool | None = None, mode: Mode = "calls", **more: Any) -> Run:
-        """A run that counts as one of the session's."""
+    def begin(self, *, offline: bool | None = None, mode: Mode = "calls", at_most: float | None = None, **more: Any) -> Run:
+        """A run that counts as one of the session's. `at_most`: US dollars that it may spend of what the session may."""
+        if at_most is not None:
+            more["purse"] = Purse(at_most, part_of=self.options.purse)
         one_of(mode, get_args(Mode), "mode", where="collect")
         chosen(more.get("optimize", True))
         spans = None if self._spans is None else self._spans()
@@ -199,7 +202,7 @@ class Running:
             events.end(self._hides)
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {session!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
-        for step in steps:
+        for step in () if run.options.is_trial else steps:
             plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
 
     def failures(self, step: Step) -> pl.DataFrame:

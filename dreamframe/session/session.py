@@ -22,6 +22,7 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
+from dreamframe.session.findings import Findings
 from dreamframe.session.ledgers import with_ledgers
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
@@ -218,6 +219,11 @@ class Session(OnRecord, Reports):
     def failures(self, step: Step | HasStep) -> pl.DataFrame:
         """The failed rows of a plan's last run in this session."""
         return self._running.failures(step_of(step))
+
+    @property
+    def findings(self) -> Findings:
+        """What plans asked, request by request, and results that verbs keep: for `df.compare_models` and `df.tune`."""
+        return Findings(self._running)
 
     def why(self, frame: Step | HasStep, row: int | pl.Expr, *, most: int = 20) -> RowStory:
         """How a row of a plan was made: see `df.why`. Raises SettingError where nothing has run here."""

@@ -52,6 +52,14 @@ def shared() -> dr.Frame:
     return dr.concat([asked.filter(k="a"), asked.filter(k="b")])
 
 
+def tuned_prompt() -> dr.Frame:
+    """A prompt whose model answers rightly only if it is told to be loud."""
+    llm = dr.testing.Scripted(lambda asked: asked.upper() if "Loud" in asked else asked, model="small")
+    by = dr.testing.Scripted(lambda asked: "```Loud {t}```", model="strong")
+    gold = dr.frame({"t": ["tea", "jam", "rye", "oat"], "said": ["LOUD TEA", "LOUD JAM", "LOUD RYE", "LOUD OAT"]})
+    return rows().prompt(llm, "{t}", into="said").tune(gold, by=by, calls=20)
+
+
 def tuned() -> dr.Frame:
     model = rows().train(dr.SFT("base", steps=2), prompt="t", completion="k")
     return rows().prompt(model.llm(), "{t}", into="tuned")
@@ -174,11 +182,12 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "a model as an edge": tuned,
     "cite": lambda: rows().cite(license="mit"),
     "evaluate": lambda: dr.Frame(evaluation(rows(), [dr.metrics.accuracy("k", "t")], {"f": dr.metrics.f1("k", "t", average="macro")}, by="v", **PLAIN)),
+    "tune": tuned_prompt,
 }
 # Verbs that make no frame.
 RUN_OR_LOOK = (
     *("evaluate", "agreement", "card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
-    *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why"),
+    *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why", "compare_models", "candidates"),
 )
 
 

@@ -35,6 +35,7 @@ class Likely(dr.testing.Fake):
         return Completion(weighed(labels, [1 / len(labels)] * len(labels)))
 
 
+LOUD = {"t": ["x", "y", "z", "zz"], "said": ["loud x", "loud y", "loud z", "loud zz"]}
 VERBS: dict[str, Callable[[], Any]] = {
     "select": lambda: rows().select("k", pl.col("v") + 1),
     "with_columns": lambda: rows().with_columns(u=pl.col("t").str.to_uppercase(), one=1),
@@ -45,6 +46,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "cast": lambda: rows().cast({"v": pl.Float64}),
     "sort": lambda: rows().sort("k", pl.col("v") % 2, descending=[True, False]),
     "cite": lambda: rows().cite(license="mit", name="Rows"),
+    "tune": lambda: rows().prompt(ECHO, "{t}", into="said").tune(dr.frame(LOUD), by=dr.testing.Scripted(lambda asked: "loud {t}"), calls=20),
     "head": lambda: rows().head(2),
     "limit": lambda: rows().limit(2),
     "tail": lambda: rows().tail(2),

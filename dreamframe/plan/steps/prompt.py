@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
 import polars as pl
@@ -48,6 +49,7 @@ class Asking(Step):
     keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column ("prompt", as it was sent; "answer", as it came), and the column's name
     probability: str | None = None  # the column of how likely the model finds its answer
     techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
+    tuned: tuple[tuple[str, str], ...] = field(default=(), metadata={"runtime": True, "is_written_if_given": True})  # what df.tune says of the prompt
     repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
 
     is_expensive: ClassVar[bool] = True
@@ -172,7 +174,8 @@ class Asking(Step):
         kind = f" → {self.schema_.described}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
         likely = "" if self.probability is None else f" probability={self.probability}"
-        return f"PROMPT {self.into}{kind}{likely}{many} ← {self.llm.label} {self.prompt.summary}"
+        said = f" tuned: {tuned}" if (tuned := dict(self.tuned).get("said")) else ""
+        return f"PROMPT {self.into}{kind}{likely}{many} ← {self.llm.label} {self.prompt.summary}{said}"
 
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
@@ -209,8 +212,7 @@ class Asking(Step):
 
     def as_asked(self, prompts: pl.Series) -> pl.Series:
         """The prompts as they are sent."""
-        has_menu = self.probability is not None and not self.llm.weighs_labels
-        return with_menus(prompts, self._labels, form=self.prompt.form) if has_menu else prompts
+        return prompts if self.probability is None or self.llm.weighs_labels else with_menus(prompts, self._labels, form=self.prompt.form)
 
     def each_sample(self, prompts: pl.Series) -> pl.Series:
         """The prompts, one for each sample that is asked for."""
@@ -249,8 +251,6 @@ class Asking(Step):
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
         """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
         the event loop reads what other rows are answered."""
-        import asyncio
-
         given = list(zip(answers.get_column("text"), answers.get_column("finish"), strict=True))
         if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
             return [self._value_or_error(text, finish, question) for text, finish in given]

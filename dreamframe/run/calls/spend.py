@@ -61,8 +61,8 @@ class Spend:
 
     def permit(self, request: Request) -> bool:
         """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
-        purse = self._purse
-        if purse.budget is None:
+        limited = self._purse.limited()
+        if not limited:
             return True
         price = self.price(request.question)
         llm: Any = request.question.llm
@@ -71,14 +71,15 @@ class Spend:
                 f"the price of {llm.label!r} is not known, so budget= cannot be kept. Give it: dr.Session(budget=…, prices={{{llm.label!r}: (input, output)}})"
             )
         at_most = self._at_most(request, price)
-        if purse.spent + purse.reserved + at_most > purse.budget:
-            if purse.reserved > 0:
-                return False
-            raise BudgetExceededError(
-                f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, purse.budget - purse.spent):.4f} of the budget is left"
-            )
+        for purse in limited:
+            left = (purse.budget or 0.0) - purse.spent
+            if purse.reserved + at_most > left:
+                if purse.reserved > 0:
+                    return False
+                raise BudgetExceededError(f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, left):.4f} of the budget is left")
         self._reserved[request.key] = at_most
-        purse.reserved += at_most
+        for purse in self._purse.all():
+            purse.reserved += at_most
         return True
 
     def _at_most(self, request: Request, price: Price) -> float:
@@ -101,12 +102,13 @@ class Spend:
     def settle(self, request: Request, completion: Completion) -> float | None:
         """The call was answered: what it cost, None where nobody knows."""
         price = self.price(request.question)
-        if self._purse.budget is not None:
+        if self._purse.limited():
             self.release(request)
             digest = request.question.digest
             self._longest[digest] = max(self._longest.get(digest, 0), completion.n_out)
         if price is None:
             return None
         cost = price.of(completion)
-        self._purse.spent += cost
+        for purse in self._purse.all():
+            purse.spent += cost
         return cost

@@ -12,27 +12,26 @@ import polars as pl
 from dreamframe.errors import OfflineError, SettingError
 from dreamframe.models.request import Failure
 from dreamframe.plan.explain import line
-from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.parents import gathered, parents
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, Source, Step, TableStep
-from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.retrieve import Retrieve
 from dreamframe.plan.steps.train import Train
 from dreamframe.prompts.comparison import texts_of
 from dreamframe.run.calls.spend import Spend
-from dreamframe.run.dry_run import Kept
 from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.execute import Run
+from dreamframe.run.kept_outputs import Kept
 from dreamframe.run.options import Purse, RunOptions
 from dreamframe.run.training import Trainings
 from dreamframe.run.walk import Walked
 from dreamframe.run.why.calls import NOT_KEPT, Looking
 from dreamframe.run.why.partly import MOST_BATCHES, Partly, made_of, walk_of
-from dreamframe.run.why.story import CallTold, Kind, RowStory, RowTold, StepTold, without_secrets
+from dreamframe.run.why.story import CallTold, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
+from dreamframe.run.why.telling import is_told, kind, named, plain
 from dreamframe.run.why.thin import Thin, by_values, deciding, is_pick, over, picked_of, whole
 from dreamframe.store.stores import Stores
 
@@ -247,10 +246,13 @@ class Replay(Run):
                 for one in steps:
                     await self._train_edges(one)
                     beside.append(tuple([await self._all_of(i) for i in one.inputs[1:] if not isinstance(i, ModelStep)]))
-                looking, walk = Looking(self.state, self._spend, beside), self._walk_of(step)
+                looking, walk = self._looking(steps, beside), self._walk_of(step)
                 source = self._partly(below) or await self._all_of(below)
                 self._streams[id(step)] = Stream(steps, source, looking, lambda: self._stored(step), walk=walk, is_whole=self._is_whole), below
         return self._streams[id(step)]
+
+    def _looking(self, steps: Sequence[Step], beside: Sequence[tuple[pl.DataFrame, ...]]) -> Looking:  # noqa: ARG002  those that note all calls need it
+        return Looking(self.state, self._spend, beside)
 
     # Rows among those that they walked with
 
@@ -320,8 +322,8 @@ class Replay(Run):
                 if isinstance(step, Retrieve):
                     found = [] if left is None else left.get_column(step.into)[0]
                     hits.setdefault(id(step), set()).update(hit["index"] for hit in ([] if found is None else found))
-                if (calls := passed.calls.get(place)) or place in passed.failures or _is_told(step):
-                    values = {} if left is None else {_named(step, c): left.get_column(c)[0] for c in step.writes() if c in left.columns}
+                if (calls := passed.calls.get(place)) or place in passed.failures or is_told(step):
+                    values = {} if left is None else {named(step, c): left.get_column(c)[0] for c in step.writes() if c in left.columns}
                     self._told.setdefault(self._place(step), []).append(self._row(step, values, calls or (), passed.failures.get(place)))
         return hits
 
@@ -335,16 +337,16 @@ class Replay(Run):
         items = step.texts(made)
         for at in rows[: self._most]:
             calls = [call for call, texts in shown if items[at] in texts]
-            self._told.setdefault(self._place(step), []).append(self._row(step, {_named(step, step.into): made.get_column(step.into)[at]}, calls, None))
+            self._told.setdefault(self._place(step), []).append(self._row(step, {named(step, step.into): made.get_column(step.into)[at]}, calls, None))
 
     def _row(self, step: Step, values: Mapping[str, Any], calls: Sequence[CallTold], failure: Failure | None) -> RowTold:
         noted = [call if call.is_kept else replace(call, note=self._why_not(step, call)) for call in calls]
         if failure is None:
-            return RowTold(values=_plain(values), calls=tuple(noted))
+            return RowTold(values=plain(values), calls=tuple(noted))
         why = f"{failure.error}: {failure.message}"
         if failure.error == NOT_KEPT:
             why = next((call.note for call in noted if not call.is_kept and call.note), why)
-        return RowTold(values=_plain(values), calls=tuple(noted), error=why)
+        return RowTold(values=plain(values), calls=tuple(noted), error=why)
 
     def _why_not(self, step: Step, call: CallTold) -> str | None:
         """Why a call has no answer, where a run has noted it."""
@@ -374,32 +376,9 @@ class Replay(Run):
             trains = any(id(step) in map(id, model.walk()) for model in self._written.walk() if isinstance(model, ModelStep))
             note = "asked about the rows that a model was trained on" if trains else "not asked: no row or column of it is read"
         return StepTold(
-            label=step.label, kind=_kind(step), describe=line(step), n_rows=self._counts.get(id(step), 0), rows=tuple(rows[: self._most]), note=note
+            label=step.label, kind=kind(step), describe=line(step), n_rows=self._counts.get(id(step), 0), rows=tuple(rows[: self._most]), note=note
         )
 
 
 def _not_trained(step: Step) -> SettingError:
     return SettingError(f"why: {step.label} is not trained in this session, so nobody knows what was asked of it; .collect() the frame first.")
-
-
-def _kind(step: Step) -> Kind:
-    if isinstance(step, Source):
-        return "source"
-    if isinstance(step, ModelStep):
-        return "model"
-    if isinstance(step, (MapRows, MapBatches)):
-        return "function"
-    return "asked" if step.models() else "rows"
-
-
-def _is_told(step: Step) -> bool:
-    return isinstance(step, MapRows) or bool(step.models())
-
-
-def _named(step: Step, column: str) -> str:
-    return column_of(step) if column == getattr(step, "into", None) else column
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: v.to_list() if isinstance(v, pl.Series) else v for name, v in values.items()}
-

@@ -123,3 +123,23 @@ def test_no_call_costs_more_than_was_reserved_for_its_tokens(n_in: int, n_out: i
     n_cached = int(n_in * cached)
     done = Completion("x", n_in=n_in, n_out=n_out, n_cached=n_cached, n_written=int((n_in - n_cached) * written))
     assert 0 <= TABLE[model].of(done) <= TABLE[model].at_most(n_in, n_out) * (1 + 1e-9)
+
+
+def test_a_run_may_be_given_a_part_of_the_budget() -> None:
+    with Loopback() as server, dr.Session(None, budget=1.5, prices=PRICES) as session:
+        plan = rows(300).prompt(priced(server), "{i}")
+        for n in (1, 2):  # each run has its part anew
+            with pytest.raises(BudgetExceededError, match=r"could cost"):
+                session.collect(plan, at_most=0.5)
+            assert 0.3 * n < session.usage()["cost"] <= 0.5 * n
+        with pytest.raises(BudgetExceededError, match=r"could cost"):
+            session.collect(plan, at_most=100.0)
+        assert 1.3 < session.usage()["cost"] <= 1.5
+
+
+def test_a_run_may_be_given_a_limit_in_a_session_without_one() -> None:
+    with Loopback() as server, dr.Session(None, prices=PRICES) as session:
+        with pytest.raises(BudgetExceededError, match=r"could cost"):
+            session.collect(rows(100).prompt(priced(server), "{i}"), at_most=0.5)
+        assert 0.3 < session.usage()["cost"] <= 0.5
+        assert session.collect(rows(100).prompt(priced(server), "{i}")).height == 100
