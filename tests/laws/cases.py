@@ -139,6 +139,7 @@ PROMPT_CHANGES: dict[str, Any] = {
     "repairs": 3,
 }
 POSITIONS: dict[str, Any] = {"name": "other"}
+ACCURACY, FIGURES = dr.metrics.accuracy("t", "k"), {"name": "other", "confidence": 0.9, "seed": 1, "draws": 20}
 WORDS, FEWER_WORDS = WordEmbedder(), WordEmbedder(size=32)
 EMBEDDING: dict[str, Any] = {"name": "other", "on_error": "null", "by": FEWER_WORDS, "into": "other"}
 
@@ -193,13 +194,7 @@ CASES: dict[str, Case] = {
     "HubTable": Case(
         lambda _: HubTable(data=ROWS, repo="org/name", revision="0" * 40),
         {
-            "name": "other",
-            "data": rechunked(),
-            "repo": "org/other",
-            "config": "de",
-            "split": "test",
-            "revision": "1" * 40,
-            "license": "mit",
+            "name": "other", "data": rechunked(), "repo": "org/other", "config": "de", "split": "test", "revision": "1" * 40, "license": "mit",
             "citation": "@misc",
         },
     ),
@@ -243,9 +238,7 @@ CASES: dict[str, Case] = {
     ),
     "MapRows": Case(
         lambda below: MapRows(inputs=(below,), function=twice, columns=(("w", pl.Int64()),)),
-        {
-            "name": "other", "on_error": "drop", "function": thrice, "columns": (("w", pl.Float64()),), "of_value": True, "timeout_s": 9.0, "workers": 2,
-        },
+        {"name": "other", "on_error": "drop", "function": thrice, "columns": (("w", pl.Float64()),), "of_value": True, "timeout_s": 9.0, "workers": 2},
     ),
     "MapBatches": Case(
         lambda below: MapBatches(inputs=(below,), function=backwards),
@@ -361,17 +354,12 @@ CASES: dict[str, Case] = {
         {**POSITIONS, "column": "f", "into": "other", "k": 3, "seed": 1, "by_angle": True},
     ),
     "Evaluate": Case(
-        lambda below: Evaluate(inputs=(below,), metrics=(("accuracy", dr.metrics.accuracy("t", "k")),), draws=10),
-        {
-            "name": "other", "metrics": (("f1", dr.metrics.f1("t", "k", average="macro")),), "by": ("k",), "confidence": 0.9, "seed": 1, "draws": 20,
-        },
+        lambda below: Evaluate(inputs=(below,), metrics=(("accuracy", ACCURACY),), draws=10),
+        {**FIGURES, "metrics": (("f1", dr.metrics.f1("t", "k", average="macro")),), "by": ("k",)},
     ),
     "Compare": Case(
-        lambda below: Compare(inputs=2 * (dr.Frame(below).with_row_index("i").step,), metric=dr.metrics.accuracy("t", "k"), on=("i",), draws=10),
-        {
-            "name": "other", "metric": dr.metrics.pearson("v", "v"), "on": ("i", "v"), "names": ("small", "large"), "confidence": 0.9, "seed": 1,
-            "draws": 20,
-        },
+        lambda below: Compare(inputs=2 * (dr.Frame(below).with_row_index("i").step,), metric=ACCURACY, on=("i",), draws=10),
+        {**FIGURES, "metric": dr.metrics.pearson("v", "v"), "on": ("i", "v"), "names": ("small", "large")},
     ),
     "Ordinals": Case(lambda below: halves(below)[0], {**PROMPT_CHANGES, "on_error": "raise"}),
     "NumberedPrompt": Case(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import pickle
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -155,7 +155,7 @@ def test_figures_are_told_by_the_log_of_the_run(tmp_path: Path):
 
 def test_a_report_is_a_value(session: dr.Session):
     report = dr.frame({"mood": TEXTS, "gold": GOLD}).evaluate(ACCURACY)
-    assert pickle.loads(pickle.dumps(report)) == report  # noqa: S301  our own
+    assert copy.deepcopy(report) == report
     assert json.loads(report.to_json()) == report.as_dict()
     assert report.to_frame()["value"].to_list() == [0.4]
     assert len(report) == 1
