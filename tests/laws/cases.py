@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
 import dreamframe as dr
 from dreamframe.models.authority import Authority
-from dreamframe.models.base import Client, setting, steering
-from dreamframe.models.request import Completion, Request, Sampling
+from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
@@ -34,78 +32,12 @@ from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
-from dreamframe.prompts.comparison import texts_of
 from dreamframe.store.sources import SourceContext
-from dreamframe.testing import Fake, FakeClient, WordEmbedder
+from dreamframe.testing import WordEmbedder
+from tests.laws.llms import Brief, Comparing, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
 ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
-
-
-@dataclass(frozen=True)
-class Ordinal(Fake):
-    """Answers with the prompt and the request's ordinal among its equals, in an order that only the requests' keys decide."""
-
-    model: str = "ordinal"
-    tone: str | None = setting()
-    refuses: Callable[[str], bool] | None = steering()
-    provider: ClassVar[str] = "ordinal"
-
-    def open(self) -> Client:
-        return OrdinalClient(self)
-
-    def reply(self, request: Request) -> Completion:
-        if self.refuses is not None and self.refuses(request.prompt):
-            raise dr.errors.BadRequestError("refused", status=400)
-        return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-@dataclass(frozen=True)
-class Brief(Ordinal):
-    """Answers with the end of the prompt."""
-
-    model: str = "brief"
-    provider: ClassVar[str] = "brief"
-
-    def reply(self, request: Request) -> Completion:
-        return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-@dataclass(frozen=True)
-class Comparing(Ordinal):
-    """Puts the longest text first."""
-
-    model: str = "comparing"
-    provider: ClassVar[str] = "comparing"
-
-    def reply(self, request: Request) -> Completion:
-        texts = texts_of(request.messages()[0]["content"])
-        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), texts[i]))
-        said = f"Input {'AB'[order[0]]}" if len(texts) == 2 else ", ".join(str(i + 1) for i in order)
-        return Completion(said, n_in=1, n_out=1, model=self.model)
-
-
-class OrdinalClient(FakeClient):
-    """Lets requests gather for two milliseconds and answers them in the order of their keys, as if thrown together by a busy server."""
-
-    def __init__(self, llm: Fake) -> None:
-        super().__init__(llm)
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-
-    async def complete(self, request: Request) -> Completion:
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((request.key, turn))
-        if len(self._waiting) == 1:
-            loop.call_later(0.002, self._release)
-        await turn
-        return await super().complete(request)
-
-    def _release(self) -> None:
-        waiting, self._waiting = sorted(self._waiting, key=lambda w: w[0]), []
-        for _, turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
 
 
 def twice(row: dict[str, Any]) -> dict[str, Any]:
@@ -306,7 +238,7 @@ CASES: dict[str, Case] = {
         {"sampling": Sampling.of(temperature=0.5)},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
-    "PromptStep with labels of a frame": Case(
+    "Labels of a frame": Case(
         lambda below: dr.Frame(below).prompt(LLM, "Say {t}", into="said", schema=dr.frame(ROWS)["k"], on_error="null", repairs=0).step,
         {"schema_": AnswerSchema.of(["a", "b"], step="prompt")},
         n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),

@@ -41,7 +41,7 @@ def which(text: str) -> str:
 
 
 def doubled(row: dict[str, Any]) -> dict[str, Any]:
-    return {"v": row["v"] * 2}
+    return {"v": None if row["v"] is None else row["v"] * 2}
 
 
 def length(row: dict[str, Any]) -> int:
