@@ -264,7 +264,7 @@ CASES: dict[str, Case] = {
         {"probability": "q", "schema_": AnswerSchema.of(["a", "b"])},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
-    "PromptStep with labels of a frame": Case(
+    "Labels of a frame": Case(
         lambda below: dr.Frame(below).prompt(LLM, "Say {t}", into="said", schema=dr.frame(ROWS)["k"], on_error="null", repairs=0).step,
         {"schema_": AnswerSchema.of(["a", "b"], step="prompt")},
         n_calls=lambda rows: rows["t"].len() - rows["t"].null_count(),

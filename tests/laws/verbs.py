@@ -51,7 +51,7 @@ def label_of(prompt: str) -> str:
 
 
 def doubled(row: dict[str, Any]) -> dict[str, Any]:
-    return {"v": (row["v"] or 0) * 2}
+    return {"v": None if row["v"] is None else row["v"] * 2}
 
 
 def length(row: dict[str, Any]) -> int:
