@@ -130,6 +130,8 @@ def figures(found: list[Line]) -> list[Figure]:
     kept = []
     for data, guarantee in dict.fromkeys((line.data, line.guarantee) for line in found):
         lines = {by: [x for x in found if (x.data, x.guarantee, x.by) == (data, guarantee, by)] for by in ("dreamframe", "BARGAIN")}
+        if not lines["dreamframe"]:
+            continue  # what others promise besides
         excess = max((x.missed / x.seeds - x.delta) / sqrt(x.delta * (1 - x.delta) / x.seeds) for x in lines["dreamframe"])
         asked = {by: float(np.mean([x.asked for x in some])) for by, some in lines.items() if some}
         kept.append(Figure(f"cascade, {data}, {guarantee}: misses over delta", excess, "standard errors", most=3.0))

@@ -63,6 +63,10 @@ def test_ours_is_measured_and_kept_on_made_rows() -> None:
     assert [figure.name for figure in cascades.figures(found)] == [f"cascade, calibrated, both: {what}" for what in ("misses over delta", "rows asked about")]
 
 
+def test_what_others_promise_besides_is_not_a_figure_of_ours() -> None:
+    assert cascades.figures([Line("onto", "both", 0.9, 0.05, "SUPG", 10, 0, 0.2)]) == []
+
+
 def test_the_page_says_what_was_missed_by_more_than_delta(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page, file = tmp_path / "page.md", tmp_path / "figures.json"
     page.write_text("before\n<!-- table -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
