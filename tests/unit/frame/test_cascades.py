@@ -219,7 +219,7 @@ def test_what_an_offline_session_lacks_is_said_before_a_row_comes():
     llm, proxy = strong(), small()
     rows().prompt(proxy, ASK, "yes", schema=bool, probability="p").collect()
     made = rows().filter_by(llm, ASK, cascade=dr.Cascade(proxy, recall=0.9))
-    with pytest.raises(dr.errors.OfflineError, match="filter_by sample: offline, and .* requests have no answer in the session"):
+    with pytest.raises(dr.errors.OfflineError, match=r"filter_by sample: offline, and .* requests have no answer in the session"):
         made.collect(offline=True)
     assert llm.calls == 0
 
