@@ -71,9 +71,15 @@ def certificate_of(outcome: Outcome, prompts: pl.Series, *, is_open: bool) -> pl
     return pl.DataFrame([made], schema=CERTIFICATE)
 
 
+def read(certificate: pl.DataFrame) -> dict[str, Any]:
+    """The row, for `decided`."""
+    (row,) = certificate.to_dicts()
+    return {**row, "drawn": frozenset(row["drawn"] or ())}
+
+
 def decided(rows: pl.DataFrame, prompts: pl.Series, known: Mapping[str, Any], *, guess: str, likely: str) -> pl.Series:
     """The answers of the rows that the proxy decides; null where the strong model is asked."""
-    is_drawn = pl.Series(digests(prompts), dtype=pl.UInt64).is_in(pl.Series(known["drawn"] or [], dtype=pl.UInt64).implode())
+    is_drawn = pl.Series([digest in known["drawn"] for digest in digests(prompts)], dtype=pl.Boolean)
     is_own = known["own_from"] is not None
     made = pl.lit(None, dtype=rows.schema[guess])
     if is_own:

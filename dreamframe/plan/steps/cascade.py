@@ -13,7 +13,7 @@ from dreamframe.measure.certify import Certifier
 from dreamframe.measure.promise import Promise
 from dreamframe.models.habits import Settings
 from dreamframe.models.request import Failure, RowContext
-from dreamframe.plan.certificates import CERTIFICATE, certificate_of, decided, likely_of, sampled_order, score_of
+from dreamframe.plan.certificates import CERTIFICATE, certificate_of, decided, likely_of, read, sampled_order, score_of
 from dreamframe.plan.step import Step, TableStep, step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.once import AskedOnce
@@ -38,8 +38,9 @@ class Cascade(Settings):
     against the strong model, right or wrong, and missed with probability `delta` at most. `budget` is the most rows that are asked for the sample; None
     is as many as pay.
 
-    The sample is drawn by what the rows ask and by `seed`, not by their places: other rows beside them, or another order, change nothing about it. All
-    answers are kept under the keys of the same prompts without a cascade. Equal questions are asked once, whatever the strong model's temperature is.
+    The sample is drawn by what the rows ask and by `seed`, not by their places: another order of the rows changes nothing. All answers are kept under the
+    keys of the same prompts without a cascade, so that nothing is asked twice, and after an edit of some rows the answers to the others serve again.
+    Equal questions are asked once, whatever the strong model's temperature is.
 
     Raises SettingError for a target or a delta that no sample can promise, as 1.0.
 
@@ -87,7 +88,8 @@ class Certify(Asking, TableStep):
     likely: str
     cascade: Cascade  # without its proxy, which was asked below
 
-    cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/2509.02896",)  # Zeighami et al. 2025, BARGAIN
+    # Zeighami et al. 2025, BARGAIN; Kang et al. 2020, SUPG
+    cites: ClassVar[tuple[str, ...]] = ("https://arxiv.org/abs/2509.02896", "https://arxiv.org/abs/2004.00827")
     needs_real: ClassVar[bool] = True
 
     def check(self) -> None:
@@ -191,7 +193,7 @@ class Cascaded(AskedOnce):
 
     async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
         await super().prepare(tables[:-1], ctx)
-        ctx.once("certificate", lambda: tables[-1].row(0, named=True))
+        ctx.once("certificate", lambda: read(tables[-1]))
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         question = ctx.once("question", lambda: self.question(ctx))
@@ -224,8 +226,8 @@ def cascaded(strong: PromptStep, over: Step, cascade: Cascade, *, guess: str, li
     asks = {f.name: getattr(strong, f.name) for f in fields(PromptStep) if f.name not in ("inputs", "on_error", "keep", "name")}
     asks |= {"guess": guess, "likely": likely}
     edges = strong.inputs[1:]
-    read = [pl.col(c) for c in over.schema if c in {*strong.prompt.columns, guess, likely}]
-    table = relational("select", inputs=(over,), args=(read,), name=strong.name)
+    columns = [pl.col(c) for c in over.schema if c in {*strong.prompt.columns, guess, likely}]
+    table = relational("select", inputs=(over,), args=(columns,), name=strong.name)
     settings = replace(cascade, proxy=None)
     certificate = Certify(**asks, inputs=(table, *edges), cascade=settings, name=f"{strong.label} sample")
     return Cascaded(**asks, inputs=(over, *edges, certificate), on_error=strong.on_error, keep=strong.keep, name=strong.name)

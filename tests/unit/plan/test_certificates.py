@@ -9,7 +9,7 @@ import polars as pl
 
 from dreamframe.measure.certify import Certifier
 from dreamframe.measure.promise import Promise
-from dreamframe.plan.certificates import CERTIFICATE, certificate_of, decided, digests, likely_of, sampled_order, score_of
+from dreamframe.plan.certificates import CERTIFICATE, certificate_of, decided, digests, likely_of, read, sampled_order, score_of
 
 PROMPTS = pl.Series([f"row {i}" for i in range(200)])
 LIKELY = pl.Series([0.5 + abs(i - 100) / 201 for i in range(200)])
@@ -25,7 +25,7 @@ def certified(**targets: Any) -> tuple[dict[str, Any], Any]:
     outcome = certifier.outcome()
     made = certificate_of(outcome, PROMPTS, is_open=False)
     assert made.schema == pl.Schema(CERTIFICATE)
-    return made.row(0, named=True), outcome
+    return read(made), outcome
 
 
 def answers(known: dict[str, Any]) -> list[bool | None]:
@@ -49,14 +49,14 @@ def test_rows_are_decided_as_the_outcome_of_the_sample_says() -> None:
 
 def test_an_open_certificate_decides_nothing() -> None:
     _, outcome = certified(accuracy=0.8)
-    known = certificate_of(outcome, PROMPTS, is_open=True).row(0, named=True)
+    known = read(certificate_of(outcome, PROMPTS, is_open=True))
     assert answers(known) == [None] * 200
     assert (known["by_proxy"], known["by_strong"]) == (0, 200)
 
 
 def test_rows_of_the_sample_and_rows_that_ask_nothing_are_not_the_proxys() -> None:
     known, outcome = certified(accuracy=0.8)
-    assert set(known["drawn"]) == {digests(PROMPTS)[i] for i in outcome.labelled}
+    assert known["drawn"] == {digests(PROMPTS)[i] for i in outcome.labelled}
     nothing = decided(ROWS, pl.Series([None] * 200, dtype=pl.String), known, guess="guess", likely="likely")
     assert nothing.null_count() == 200
 
