@@ -39,6 +39,7 @@ from dreamframe.models.local import advice as _advice  # noqa: F401  before othe
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
 from dreamframe.run.active import open_with as _open_with
+from dreamframe.run.warning import RunWarning as RunWarning
 
 if TYPE_CHECKING:
     from dreamframe import recipes as recipes

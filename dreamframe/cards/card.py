@@ -204,6 +204,7 @@ def _body(
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, shown),
         *_totals(step, records),
+        *_found(step, records, shown),
         *_prompts(step, shown),
         *settings_table(step, shown),
         "## Sources, models and techniques",
@@ -261,6 +262,13 @@ def _totals(step: Step, records: Records) -> list[str]:
     if len(known) < len(costs):  # no sum stands for a price that nobody knows
         cost = f"{cost} and calls whose price is not known" if sum(known) else "at a price that is not known"
     return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
+
+
+def _found(step: Step, records: Records, shown: Shown) -> list[str]:
+    """What steps have found when they ran, such as how far a cheaper way of asking agrees with the dear one."""
+    told = [(node, said) for node in step.walk() if (said := records.of(node).ledger.get("said"))]
+    lines = [f"- {md.code(shown(node.label))}: {md.text(shown(said))}." for node, said in told]
+    return ["### What was found on the way", "\n".join(lines)] if lines else []
 
 
 def _prompts(step: Step, shown: Shown) -> list[str]:

@@ -290,6 +290,15 @@ class RowContext(Protocol):
         """Record that the row at `position` of this batch failed; the step's on_error= decides what becomes of it."""
         ...
 
+    def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
+        """Put on record what the step found, in words and in numbers: explain, cards, the page and the session's records tell it. `warns`: at once, too."""
+        ...
+
+    @property
+    def only_looks(self) -> bool:
+        """Whether nothing is asked in this run, and an answer that nobody has given yet may be another row's: what a step finds then is a guess."""
+        ...
+
     def resolve(self, llm: Any) -> Any:
         """The same settings with lazy models replaced by the folders they were trained into."""
         ...

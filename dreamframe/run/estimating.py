@@ -13,6 +13,7 @@ from dreamframe.run.calls.dry import Asked
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.dry_run import DryRun
 from dreamframe.run.forecast import Forecast, forecast, pace_of, range_of, seconds_of
+from dreamframe.run.ledgers import with_found
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -91,7 +92,7 @@ def _looked(run: DryRun, seen: Sequence[RunStats]) -> Looked:
     pools = [None if None in times else sum(t for t in times if t is not None) for times in by_pool.values()]
     seconds = None if None in pools else max((p for p in pools if p is not None), default=0.0)
     whole = added(list(found.values()), notes=told, cost=range_of(rounds, is_open=is_open or bool(run.problems)), seconds=seconds)
-    return Looked(tuple(run.plans), notes, whole, run.made)
+    return Looked(tuple(run.plans), with_found(run, notes, run.stores.steps.all()), whole, run.made)
 
 
 def _forecast(run: DryRun, account: Asked, spend: Spend, lower: Sequence[Asked], seen: Sequence[RunStats]) -> Forecast:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from dreamframe.models.request import Question, Replies
 from dreamframe.plan.step import ModelStep
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
+from dreamframe.run.warning import RunWarning
 
 
 class SegmentContext:
@@ -34,6 +36,18 @@ class SegmentContext:
         else:
             stats.through += n_in
             stats.given += n_out
+
+    def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
+        if self.only_looks:
+            return
+        stats = self._stages[place].stats
+        stats.ledger = {"said": self._state.redactor.text(said), **figures}
+        if warns:
+            warnings.warn(f"{stats.label}: {stats.ledger['said']}", RunWarning, stacklevel=2)
+
+    @property
+    def only_looks(self) -> bool:
+        return not self._state.learns
 
     def artefact(self, step: ModelStep) -> Artefact:
         return self._state.trained[self._state.key(step)]

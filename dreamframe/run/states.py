@@ -13,6 +13,7 @@ from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.run.dry_run import DryRun
 from dreamframe.run.estimating import accounts_of, below
 from dreamframe.run.gc_pause import rarely_collected
+from dreamframe.run.ledgers import with_found
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -43,7 +44,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     if why is None:
         notes |= _counted(run, asking)
     told = (f"how many answers are kept was not looked up: {why}; {COUNT}",) if why is not None and asking else ()
-    return Looked(tuple(run.plans), notes, made=run.made, told=told)
+    return Looked(tuple(run.plans), with_found(run, notes, stores.steps.all()), made=run.made, told=told)
 
 
 def _too_long(run: DryRun, reached: Iterable[Step]) -> str | None:

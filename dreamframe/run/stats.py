@@ -53,6 +53,7 @@ class StepStats:
     is_refreshed: bool = False  # every request of it is asked anew
     key: str = ""  # of the step: what the lines of several runs have in common
     errors: dict[str, int] = field(default_factory=dict)  # kind of failure → rows
+    ledger: dict[str, str | float] = field(default_factory=dict)  # what the step found, in words ("said") and in numbers; empty for most steps
     logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
     untold: list[dict[str, float]] = field(default_factory=list, repr=False)  # its log lines that are in no run log so far
     started: float = field(default_factory=time.monotonic)
@@ -120,7 +121,10 @@ class RunStats:
 
     def step_events(self, keys: Collection[str] | None = None) -> list[dict[str, object]]:
         """One line for each step; with `keys`, for these steps alone."""
-        return [{"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}} for s in self.steps if keys is None or s.key in keys]
+        told = (s for s in self.steps if keys is None or s.key in keys)
+        return [
+            {"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}, **({"ledger": dict(s.ledger)} if s.ledger else {})} for s in told
+        ]
 
     def events(self) -> list[dict[str, object]]:
         """The run as lines of its log: one for each step, one for each failure (the first thousand), one for the whole."""

@@ -78,6 +78,10 @@ def _amounts(value: object) -> bool:
     return isinstance(value, Mapping) and all(is_amount(v) for v in value.values())
 
 
+def _ledger(value: object) -> bool:
+    return isinstance(value, Mapping) and all(is_amount(v) or is_text(v) for v in value.values())
+
+
 def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, str) for v in value)
 
@@ -89,6 +93,7 @@ def _events(value: object) -> bool:
 NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
+    "ledger": _ledger,
 }
 EVENTS: Mapping[str, Mapping[str, Check]] = {
     "begin": {"plans": _texts, "at": is_amount},

@@ -94,6 +94,7 @@ def _summed(ran: Sequence[tuple[RunRecord, StepRun]], *, is_covered: bool, held:
         "cost": None if None in costs else sum(c or 0.0 for c in costs),
         "last": {k: getattr(last, k) for k in ("rows_in", "rows", "total", "calls", "cached", "failed", "skipped", "truncated", "retries")},
         "errors": dict(last.errors),
+        "found": next((said for _, step in reversed(ran) if (said := step.ledger.get("said"))), None),
     }
     done = last.calls + last.cached
     if held.is_live(run):
