@@ -34,6 +34,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "RewardModel": "models.task_models.trained",
     "SentenceClassifier": "models.task_models.trained",
     # Prompts
+    "Attribute": "prompts.attribute",
     "Chat": "prompts.chat",
     "FewShot": "prompts.few_shot",
     "Instruct": "prompts.instruct",

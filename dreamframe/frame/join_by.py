@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.asked import Asked, Sides, Way, in_place_of_prompt, prompt_in
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
@@ -18,8 +19,10 @@ from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.checked import Otherwise
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.attribute import Attribute
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.either_way import EitherWay
 
@@ -46,6 +49,10 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
         symmetric: bool = False,
+        asked: Asked = "pairs",
+        agree: float = 0.9,
+        check: int = 50,
+        otherwise: Otherwise = "pairs",
         name: str | None = None,
         **settings: Any,
     ) -> V:
@@ -60,6 +67,13 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         is: a pair and the same pair the other way round, and pairs of equal texts, are asked once. Of the two prompts, the one that sorts first is asked.
         Every column that the prompt reads must be there on both sides, under one name; raises SettingError otherwise.
 
+        `asked` takes fewer calls where the question allows it. "labels" asks once about each left row which values of the right side apply, 20 of them a
+        call: the prompt reads one column of the right side, whose texts are short. `dr.Attribute("sentiment", ["positive", "negative"],
+        pl.col("l") != pl.col("r"))` asks for one label of each row of either side, and joins by them. Whichever it is, `check` pairs, half of them guessed
+        yes, are asked as pairs as well, and their answers count. Where less than `agree` of those guessed yes, or of those guessed no, turn out as
+        guessed, every pair is asked, with a `dr.RunWarning` (`otherwise="raise"`: an AgreementError). It is an estimate and no certificate. Pairs
+        without a guess are asked. `explain()`, the card and `session.runs()` tell how the check ended.
+
         >>> llm = dr.testing.Scripted(lambda asked: "yes" if asked in ("Does tea go with milk?", "Does rain go with umbrella?") else "no")
         >>> left, right = dr.frame({"a": ["tea", "rain"]}), dr.frame({"b": ["milk", "umbrella"]})
         >>> left.join_by(right, llm, "Does {a} go with {b}?").to_dicts()
@@ -70,10 +84,18 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         if not isinstance(other, Verbs):
             raise SettingError(f"{label}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         pairs = self._pairs(other, block, suffix, label)
-        asked = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
-        made = pairs.filter_by(llm, asked, parse=parse, free_text=free_text, name=label, **settings)
+        question = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
+        made = pairs.filter_by(llm, question, parse=parse, free_text=free_text, name=label, **settings)
         if symmetric:
-            made = made._over(_asked_once(made.step))
+            made = made._over(in_place_of_prompt(made.step, _asked_once))
+        shared = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
+        raw = Prompt.of(prompt, step=label)
+        sides = Sides.of(raw, self.step.schema, other.step.schema, shared=shared, suffix=suffix)
+        if (way := Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, label=label)) is not None:
+            if isinstance(asked, Attribute):
+                left, right = way.labelled(self.step, other.step, prompt_in(made.step))
+                pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
+            made = made._over(in_place_of_prompt(made.step, lambda asks: way.over(asks, pairs.step)))
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
         return made
 
@@ -111,13 +133,6 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         return self._over(made.step)
 
 
-def _asked_once(step: Step) -> Step:
-    """A `filter_by` whose equal questions are one."""
-    above: list[Step] = []
-    while not isinstance(step, PromptStep):
-        above.append(step)
-        step = step.inputs[0]
-    made: Step = AskedOnce(**{f.name: getattr(step, f.name) for f in fields(step)})
-    for over in reversed(above):
-        made = over.with_inputs([made])
-    return made
+def _asked_once(asks: PromptStep) -> Step:
+    """A prompt whose equal questions are one."""
+    return AskedOnce(**{f.name: getattr(asks, f.name) for f in fields(asks)})

@@ -92,7 +92,7 @@ def _looked(run: DryRun, seen: Sequence[RunStats]) -> Looked:
     pools = [None if None in times else sum(t for t in times if t is not None) for times in by_pool.values()]
     seconds = None if None in pools else max((p for p in pools if p is not None), default=0.0)
     whole = added(list(found.values()), notes=told, cost=range_of(rounds, is_open=is_open or bool(run.problems)), seconds=seconds)
-    return Looked(tuple(run.plans), with_found(run, notes, run.stores.steps.all()), whole, run.made)
+    return Looked(tuple(run.plans), with_found(run, notes, seen), whole, run.made)
 
 
 def _forecast(run: DryRun, account: Asked, spend: Spend, lower: Sequence[Asked], seen: Sequence[RunStats]) -> Forecast:

@@ -7,11 +7,13 @@ from typing import Any
 
 from dreamframe.plan.step import Step
 from dreamframe.run.dry_run import DryRun
+from dreamframe.run.stats import RunStats
 
 
-def with_found(run: DryRun, notes: Mapping[int, str], records: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """The notes on the steps of a run's plans, each with what the step has found. `records`: of the stored outputs, oldest first."""
-    found = {str(line.get("key")): str(line["ledger"]["said"]) for record in records for line in record.get("steps") or () if _is_told(line)}
+def with_found(run: DryRun, notes: Mapping[int, str], seen: Iterable[RunStats]) -> dict[int, str]:
+    """The notes on the steps of a run's plans, each with what the step has found when its rows were made, or in the runs of this session object, `seen`."""
+    lines = [line for record in run.stores.steps.all() for line in record.get("steps") or ()] + [line for stats in seen for line in stats.step_events()]
+    found = {str(line.get("key")): str(line["ledger"]["said"]) for line in lines if _is_told(line)}
     told = dict(notes)
     for node in _steps(run.plans) if found else ():
         if (said := found.get(run.state.written_key(node))) is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dreamframe.plan.estimate import Looked, share
@@ -24,8 +24,9 @@ MOST_BYTES = 16_000_000  # of files that are read
 COUNT = "explain(cost=True) counts them"
 
 
-async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -> Looked:
-    """The plan as it would run, and what of each step is kept. Of a session that keeps nothing there is nothing to say."""
+async def states(stores: Stores, options: RunOptions, step: Step, *, seen: Sequence[RunStats] = (), **more: Any) -> Looked:
+    """The plan as it would run, what of each step is kept, and what steps have found, also in the runs `seen`. Of a session that keeps nothing there is
+    nothing to say."""
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
     if not stores.steps.all() and not stores.models.all() and not len(stores.answers):
         with rarely_collected():
@@ -44,7 +45,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -
     if why is None:
         notes |= _counted(run, asking)
     told = (f"how many answers are kept was not looked up: {why}; {COUNT}",) if why is not None and asking else ()
-    return Looked(tuple(run.plans), with_found(run, notes, stores.steps.all()), made=run.made, told=told)
+    return Looked(tuple(run.plans), with_found(run, notes, seen), made=run.made, told=told)
 
 
 def _too_long(run: DryRun, reached: Iterable[Step]) -> str | None:

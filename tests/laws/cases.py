@@ -17,6 +17,7 @@ from dreamframe.models.request import Completion, Request, Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.checked import Agreement, AskOpen, DrawChecked
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.first import FirstRows
@@ -31,6 +32,7 @@ from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
+from dreamframe.plan.steps.which_apply import WhichApply
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
@@ -188,6 +190,17 @@ def with_vectors(below: Step) -> Step:
 
 def found(below: Step, *, index: str = "exact") -> Step:
     return Retrieve.over(below, WORDS, documents(below, "t", WORDS, index=index), query="k", text="t", k=2)
+
+
+def guessed(below: Step) -> Step:
+    """Guesses, what is known beside them, and what was said."""
+    odd, great = pl.col("v") % 2 == 1, pl.col("v") > 2
+    return dr.Frame(below).with_columns(g=odd, h=great, known=pl.when(great).then(odd), said=odd & great, text=pl.when(great).then("k")).step
+
+
+def beside_values(below: Step) -> Step:
+    """Pairs of rows and values."""
+    return dr.Frame(below).join(dr.frame({"w": ["x", "y", "z"]}), how="cross").step
 
 
 def halves(below: Step) -> tuple[Ordinals, NumberedPrompt]:
@@ -361,6 +374,27 @@ CASES: dict[str, Case] = {
     ),
     "AskedOnce": Case(lambda below: as_kind(AskedOnce, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
     "Ahead": Case(lambda below: as_kind(Ahead, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
+    "DrawChecked": Case(
+        lambda below: DrawChecked(inputs=(guessed(below),), guess="g", columns=("t", "k"), into="drawn", n=2),
+        {**POSITIONS, "guess": "h", "columns": ("k",), "into": "other", "n": 3, "seed": 1},
+    ),
+    "AskOpen": Case(
+        lambda below: AskOpen.over(guessed(below), LLM, TEMPLATE, into="answer", known="text"),
+        {**PROMPT_CHANGES, "into": "other", "known": "k", "once": True, "rows_asked": "others"},
+        n_calls=lambda rows: rows.filter(pl.col("t").is_not_null(), pl.col("k").is_null() | (pl.col("v") <= 2) | pl.col("v").is_null()).height,
+    ),
+    "Agreement": Case(
+        lambda below: Agreement(inputs=(guessed(below),), guess="g", known="known", said="said", into="settled", least=0.5, otherwise="pairs"),
+        {**POSITIONS, "guess": "h", "known": "said", "said": "h", "into": "other", "least": 1.0, "otherwise": "raise", "way": "lists"},
+    ),
+    "WhichApply": Case(
+        lambda below: WhichApply(inputs=(beside_values(below),), llm=LLM, prompt=Prompt.of("Is {t} {w}?", step="x"), column="w", called="w", into="guess"),
+        {
+            **POSITIONS, "llm": Ordinal(max_tokens=6), "prompt": Prompt.of("Is {t} {w} {k}?", step="x"), "column": "t", "called": "word", "into": "other",
+            "system": "You are brief.", "sampling": Sampling.of(temperature=0.5), "per_call": 2,
+        },
+        n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
+    ),
     "FirstRows": Case(lambda below: FirstRows(inputs=(dr.Frame(below).prompt(LLM, "Say {k}", into="said").step,), n=2), {"name": "other", "n": 3}),
     "JoinRows": Case(
         lambda below: JoinRows(inputs=(below, table(ROWS.select("k", w="v"))), options=(("how", "left"), ("maintain_order", "left"), ("on", "k"))),

@@ -19,6 +19,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),
     "plan.steps.once": ("AskedOnce",),
     "plan.steps.ahead": ("Ahead",),
+    "plan.steps.checked": ("DrawChecked", "AskOpen", "Agreement"),
+    "plan.steps.which_apply": ("WhichApply",),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),
