@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from dreamframe.models.llms.vllm import VLLM as VLLM
     from dreamframe.models.parallel import Parallel as Parallel
     from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.models.task_models.linear import LinearClassifier as LinearClassifier
     from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
     from dreamframe.models.task_models.trained import RewardModel as RewardModel
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from dreamframe.trainers.dpo import DPO as DPO
     from dreamframe.trainers.grpo import GRPO as GRPO
     from dreamframe.trainers.kto import KTO as KTO
+    from dreamframe.trainers.logistic_regression import LogisticRegression as LogisticRegression
     from dreamframe.trainers.mistral_fine_tune import MistralFineTune as MistralFineTune
     from dreamframe.trainers.openai_fine_tune import OpenAIFineTune as OpenAIFineTune
     from dreamframe.trainers.orpo import ORPO as ORPO

@@ -30,6 +30,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "SentenceTransformer": "models.embedders.sentence_transformers",
     # Task models
     "HFClassifier": "models.task_models.hf",
+    "LinearClassifier": "models.task_models.linear",
     "CrossEncoder": "models.task_models.trained",
     "RewardModel": "models.task_models.trained",
     "SentenceClassifier": "models.task_models.trained",
@@ -49,6 +50,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "GRPO": "trainers.grpo",
     "KTO": "trainers.kto",
     "LLMReward": "trainers.rewards",
+    "LogisticRegression": "trainers.logistic_regression",
     "MistralFineTune": "trainers.mistral_fine_tune",
     "OpenAIFineTune": "trainers.openai_fine_tune",
     "ORPO": "trainers.orpo",
