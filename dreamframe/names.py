@@ -41,6 +41,8 @@ NAMES: Mapping[str, str] = {  # name → module
     "Instruct": "prompts.instruct",
     "Jinja": "prompts.jinja",
     "Rag": "prompts.rag",
+    # Settings of verbs
+    "Cascade": "plan.steps.cascade",
     # Trainers
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",

@@ -20,6 +20,7 @@ from dreamframe.errors import BadRequestError, CallError
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.models.base import LLM, Client, steering
 from dreamframe.models.embedders.base import Embedder
+from dreamframe.models.menu import LETTERS, shares_of, weighed, without_menu
 from dreamframe.models.request import Completion, Request
 from dreamframe.models.task_models.base import TaskModel, labels_of, prediction, wants_scores, with_scores
 
@@ -91,12 +92,19 @@ class Echo(Fake):
 class Scripted(Fake):
     """Answers from a script: a function of the prompt, a dict by prompt, or a list in order of the requests. A CallError in it is raised.
 
-    A list is a script for requests one at a time, so it asks one at a time.
+    A list is a script for requests one at a time, so it asks one at a time. An answer that is a dict of labels (or True and False) and their
+    probabilities is what `probability=` reads; elsewhere its likeliest label is said. A label alone is certain. The script sees prompts without the menu
+    that `probability=` puts below them.
+
+    >>> llm = dr.testing.Scripted(lambda asked: {True: 0.9, False: 0.1} if "cup" in asked else {True: 0.2, False: 0.8})
+    >>> dr.frame({"t": ["the cup", "a vote"]}).prompt(llm, "Sports? {t}", "sports", schema=bool, probability="p").to_dicts()
+    [{'t': 'the cup', 'sports': True, 'p': 0.9}, {'t': 'a vote', 'sports': False, 'p': 0.8}]
     """
 
     model: Any = "scripted"
     script: Any = field(default=None, kw_only=True, metadata={"runtime": True})
     provider: ClassVar[str] = "scripted"
+    most_labels: ClassVar[int] = len(LETTERS)
 
     def __init__(self, script: Any, *, model: str = "scripted", **settings: Any) -> None:
         one_at_a_time = isinstance(script, Sequence) and not isinstance(script, str)
@@ -116,10 +124,16 @@ class Scripted(Fake):
         answer = self._answer(request)
         if isinstance(answer, CallError):
             raise answer
+        if menu := request.question.menu:
+            shares = answer if isinstance(answer, Mapping) else {answer: 1.0}
+            return Completion(weighed(menu, shares_of(menu, shares)), n_in=1, n_out=1, model=self.model)
+        if isinstance(answer, Mapping):
+            likeliest = max(answer, key=answer.__getitem__)
+            answer = {True: "yes", False: "no"}[likeliest] if isinstance(likeliest, bool) else likeliest
         return answer if isinstance(answer, Completion) else Completion(str(answer), n_in=1, n_out=1, model=self.model)
 
     def _answer(self, request: Request) -> Any:
-        prompt = last_text(request)
+        prompt = without_menu(last_text(request), request.question.menu)
         if isinstance(self.script, Mapping):
             return self.script[prompt]
         if callable(self.script):

@@ -18,6 +18,7 @@ from dreamframe.hub.readme import marked
 from dreamframe.models.base import LLM
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.plan.explain import by_name, line
+from dreamframe.plan.ledgers import ledgers
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.train import Train, model_name
@@ -204,7 +205,7 @@ def _body(
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, shown),
         *_totals(step, records),
-        *_found(step, records, shown),
+        *_cascades(step, records, shown),
         *_prompts(step, shown),
         *settings_table(step, shown),
         "## Sources, models and techniques",
@@ -264,11 +265,12 @@ def _totals(step: Step, records: Records) -> list[str]:
     return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
 
 
-def _found(step: Step, records: Records, shown: Shown) -> list[str]:
-    """What steps have found when they ran, such as how far a cheaper way of asking agrees with the dear one."""
-    told = [(node, said) for node in step.walk() if (said := records.of(node).ledger.get("said"))]
-    lines = [f"- {md.code(shown(node.label))}: {md.text(shown(said))}." for node, said in told]
-    return ["### What was found on the way", "\n".join(lines)] if lines else []
+def _cascades(step: Step, records: Records, shown: Shown) -> list[str]:
+    """What is promised of rows that a cheap model decides, and what it decided."""
+    promising = [node for node in step.walk() if type(node).told is not Step.told]
+    did = ledgers(step, records.of)
+    rows = [f"- {md.code(shown(node.label))}: {md.text(shown(line(node)))}. {md.text(shown(', '.join(did.get(id(node), ()))))}".rstrip() for node in promising]
+    return ["### Cascades and checks", "\n".join(rows)] if rows else []
 
 
 def _prompts(step: Step, shown: Shown) -> list[str]:

@@ -30,7 +30,7 @@ class StepFacts:
     cost: float | None = 0.0  # US dollars; None where a price is not known
     model: str = ""
     errors: Mapping[str, int] = field(default_factory=dict)  # kind of failure → rows of the last run
-    ledger: Mapping[str, Any] = field(default_factory=dict)  # what the step found when it last ran; "said" in words
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the step decided when it last did
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,6 @@ def together(events: Sequence[Mapping[str, Any]]) -> StepFacts:
         cost=cost,
         model=str(last.get("model") or ""),
         errors=dict(last.get("errors") or {}),
-        ledger=next((dict(found) for e in reversed(events) if (found := e.get("ledger"))), {}),
+        told=next((dict(e["told"]) for e in reversed(events) if e.get("told")), {}),
         **{**sums, "failed": int(last.get("failed") or 0)},
     )

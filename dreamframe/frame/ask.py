@@ -11,10 +11,11 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.cascades import in_cascade
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
-from dreamframe.models.base import LLM
+from dreamframe.models.base import LLM, SAMPLING_FIELDS
 from dreamframe.models.habits import described
 from dreamframe.models.request import Sampling
 from dreamframe.models.task_models.base import TaskModel
@@ -22,6 +23,7 @@ from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
+from dreamframe.plan.steps.cascade import Cascade
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -44,6 +46,7 @@ def prompt_fields(
     repairs: int,
     name: str | None,
     sampling: dict[str, Any],
+    probability: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
@@ -59,7 +62,10 @@ def prompt_fields(
     if parse is not None and (not callable(parse) or is_async(parse)):
         kind = "an async function" if callable(parse) else described(parse)
         raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
+    if probability is not None:
+        need_plain_reading(probability, {**sampling, "seed": seed}, step=where)
     return {
+        "probability": probability,
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
         "n": n,
@@ -69,6 +75,18 @@ def prompt_fields(
         "repairs": repairs,
         "name": name,
     }
+
+
+def need_plain_reading(probability: object, sampling: dict[str, Any], *, step: str) -> None:
+    """Raise SettingError for a column of probabilities that has no name, or stands beside settings that say how to draw an answer."""
+    if not isinstance(probability, str):
+        raise SettingError(f"{step}: probability={probability!r} is not a name; give the new column's, e.g. probability='p'.")
+    for argument, value in sampling.items():
+        if value is not None and argument != "extra" and not (argument == "temperature" and value == 0):
+            raise SettingError(
+                f"{step}: {argument}= says how an answer is drawn, and with probability= none is: the answer is the likeliest label, "
+                f"and its probability is that of the model itself, at temperature 1. Leave {argument}= out."
+            )
 
 
 def prompt(
@@ -99,6 +117,8 @@ def prompt(
     need_name(into, step=name or "prompt")
     columns = tuple((k, own_expr(v)) for k, v in sampling_and_columns.items() if isinstance(v, pl.Expr))
     sampling = {k: v for k, v in sampling_and_columns.items() if not isinstance(v, pl.Expr)}
+    if "probability" in sampling:
+        raise SettingError(f"{name or 'prompt'}: probability= adds a column, and an expression is one: use df.prompt(…, probability='p').")
     if "keep" in sampling:
         raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
     model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
@@ -152,6 +172,7 @@ class AskVerbs(Verbs):
         on_error: OnError = "raise",
         repairs: int = 1,
         keep: Keep = None,
+        probability: str | None = None,
         name: str | None = None,
         **sampling: Any,
     ) -> V:
@@ -163,6 +184,12 @@ class AskVerbs(Verbs):
         sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as `<into>_answer` (the last one, after
         repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
         top_p stop logit_bias presence_penalty frequency_penalty extra.
+
+        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels. The labels then stand as
+        a menu of letters below the prompt, so that the answer is one token, and the log-probabilities of that token are read: the likeliest label is the
+        answer, and the probabilities of all labels are kept with it, so that looking at them again, or under another name, asks nothing. They are the
+        model's own at temperature 1, whatever its settings say, and shares of what is on the menu; where less than 5 % of it is, the row fails. Models
+        that give no log-probabilities raise SettingError when the plan is built.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
@@ -177,8 +204,9 @@ class AskVerbs(Verbs):
         """
         need_order("prompt", llm, prompt)
         fields = prompt_fields(
-            schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling
-        )
+            schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling,
+            probability=probability,
+        )  # fmt: skip
         fields["keep"] = kept(keep, into, step=name or "prompt")
         model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
@@ -203,14 +231,23 @@ class AskVerbs(Verbs):
         return self.prompt(llm, ask, into=into, schema=schema, **settings)
 
     def classify(
-        self: V, llm: LLM | TaskModel | Model | str, labels: Any, column: str, into: str = "label", *, prompt: str | Prompt | None = None, **settings: Any
+        self: V,
+        llm: LLM | TaskModel | Model | str,
+        labels: Any,
+        column: str,
+        into: str = "label",
+        *,
+        prompt: str | Prompt | None = None,
+        cascade: Cascade | None = None,
+        **settings: Any,
     ) -> V:
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
         among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
-        score. An answer that is not one of the labels is a failed row.
+        score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap model, or a task model,
+        decide the rows where that is certified against a language model.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -222,8 +259,9 @@ class AskVerbs(Verbs):
         schema = AnswerSchema.of(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
-            if prompt is not None:
-                raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no prompt=.")
+            for argument, value in (("prompt", prompt), ("cascade", cascade)):
+                if value is not None:
+                    raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
             if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
@@ -236,8 +274,12 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        ask = f"Which label fits the text: {literal(', '.join(map(str, known)))}? Answer with the label alone.\n\nText: {placeholder(column)}"
-        return self.prompt(llm, ask if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
+        by_menu, rest = "Which label fits the text", f"\n\nText: {placeholder(column)}"
+        by_name = f"{by_menu}: {literal(', '.join(map(str, known)))}? Answer with the label alone.{rest}"
+        by_menu = f"{by_menu}?{rest}"  # which probability= puts below it
+        ask = prompt if prompt is not None else by_name if settings.get("probability") is None else by_menu
+        made = self.prompt(llm, ask, into=into, schema=labels, **{"name": "classify", **settings})
+        return made if cascade is None else made._in_cascade(cascade, labels, column=column, asked=by_menu if prompt is None else prompt)
 
     def filter_by(
         self: V,
@@ -246,6 +288,7 @@ class AskVerbs(Verbs):
         *,
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
+        cascade: Cascade | None = None,
         on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
@@ -257,6 +300,9 @@ class AskVerbs(Verbs):
         sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
         the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
+        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`. With `keep`,
+        rows that the cheap model decides have nulls: this one was not asked.
+
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
         >>> df.filter_by(llm, "Is it about sports? {article}").to_dicts()
@@ -266,7 +312,15 @@ class AskVerbs(Verbs):
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
         fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
         asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
+        if cascade is not None:
+            asked = asked._in_cascade(cascade, bool, asked=prompt)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _in_cascade(self, cascade: Cascade, to: Any, *, asked: str | Prompt, column: str | None = None) -> Self:
+        """The frame whose last step asks a strong model, with a cascade in its place. `to` is what is answered, `asked` what the proxy is asked."""
+        assert isinstance(self.step, PromptStep)
+        made, own = in_cascade(self.step, cascade, to, asked=Prompt.of(asked, step=self.step.where), column=column)
+        return self._over(made)._dropping(own, named=made.label)
 
     def _held(
         self,
@@ -280,6 +334,7 @@ class AskVerbs(Verbs):
         parse: Callable[[str], Any] | None,
         free_text: bool,
         keep: Keep = None,
+        probability: str | None = None,
         **fields: Any,
     ) -> Self:
         """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
@@ -287,10 +342,12 @@ class AskVerbs(Verbs):
         where = fields["name"]
         need_reading(free_text, parse, step=where)
         is_held = not free_text and parse is None
+        if probability is not None:
+            need_plain_reading(probability, {k: v for k, v in fields.items() if k in SAMPLING_FIELDS}, step=where)
         asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
         assert isinstance(asked.step, PromptStep)
         held = AnswerSchema.of(to, step=where) if is_held else None
-        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where)))
+        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where), probability=probability))
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

@@ -57,7 +57,9 @@ class Way:
     label: str  # of the join
 
     @classmethod
-    def of(cls, asked: object, agree: object, check: object, otherwise: object, *, prompt: Prompt, sides: Sides, label: str) -> Self | None:
+    def of(
+        cls, asked: object, agree: object, check: object, otherwise: object, *, prompt: Prompt, sides: Sides, is_cascade: bool, label: str
+    ) -> Self | None:
         """None where pairs are asked. Raises SettingError for settings that do not fit each other or the prompt."""
         if asked == "pairs":
             if (agree, check, otherwise) != DEFAULTS:
@@ -75,6 +77,8 @@ class Way:
             raise SettingError(f"{label}: check={n} pairs say too little about the others; give {LEAST_CHECKED} or more.")
         one_of(otherwise, ("pairs", "raise"), "otherwise", where=label)
         _check_prompt(prompt, sides, asked, label)
+        if is_cascade:
+            raise SettingError(f"{label}: cascade= and asked= are two ways to take fewer calls; give one of them.")
         return cls(asked, float(agree), n, "raise" if otherwise == "raise" else "pairs", sides, label)
 
     def labelled(self, left: Step, right: Step, asks: PromptStep) -> tuple[Step, Step]:
@@ -95,8 +99,8 @@ class Way:
         guessed, way = self._guessed(asks, pairs, guess)
         drawn = DrawChecked(inputs=(guessed,), guess=guess, columns=asks.prompt.columns, into=known, n=self.check, name=self.label)
         held: dict[str, Any] = {f.name: getattr(asks, f.name) for f in fields(PromptStep)} | {"once": isinstance(asks, AskedOnce)}
-        of_checked = {"inputs": (drawn, *asks.inputs[1:]), "into": said, "keep": (), "on_error": "null", "name": f"{self.label} check"}
-        some = AskOpen(**{**held, **of_checked, "known": known, "rows_asked": "the pairs to check"})
+        of_checked = {"inputs": (drawn, *asks.inputs[1:]), "into": said, "keep": (), "probability": None, "on_error": "null", "name": f"{self.label} check"}
+        some = AskOpen(**{**held, **of_checked, "known": known, "decides": True, "rows_asked": "the pairs to check"})
         agreed = Agreement(
             inputs=(some,), guess=guess, known=known, said=said, into=settled, least=self.agree, otherwise=self.otherwise, way=way, name=self.label
         )

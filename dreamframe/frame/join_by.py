@@ -91,7 +91,8 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         shared = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
         raw = Prompt.of(prompt, step=label)
         sides = Sides.of(raw, self.step.schema, other.step.schema, shared=shared, suffix=suffix)
-        if (way := Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, label=label)) is not None:
+        way = Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, is_cascade="cascade" in settings, label=label)
+        if way is not None:
             if isinstance(asked, Attribute):
                 left, right = way.labelled(self.step, other.step, prompt_in(made.step))
                 pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
@@ -134,5 +135,5 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
 
 
 def _asked_once(asks: PromptStep) -> Step:
-    """A prompt whose equal questions are one."""
-    return AskedOnce(**{f.name: getattr(asks, f.name) for f in fields(asks)})
+    """A prompt whose equal questions are one, as those of a cascade are anyway."""
+    return asks if isinstance(asks, AskedOnce) else AskedOnce(**{f.name: getattr(asks, f.name) for f in fields(asks)})

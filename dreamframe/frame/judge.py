@@ -65,6 +65,8 @@ class JudgeVerbs(RateVerbs):
         label = name or "judge"
         need_order("judge", llm, a, b)
         one_of(swap, SWAPS, "swap", where=label)
+        if swap == "both" and settings.get("probability") is not None:
+            raise SettingError(f"{label}: swap='both' has two verdicts, and probability= is that of one; give swap='random'.")
         if criteria is not None and instruction is not None:
             raise SettingError(f"{label}: criteria= go into the usual question and instruction= replaces it; give one of them.")
         asked = Pair(a, b, prompt, criteria=criteria if criteria is None or isinstance(criteria, str) else " and ".join(criteria), instruction=instruction)

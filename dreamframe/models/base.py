@@ -176,6 +176,7 @@ class LLM(ModelSettings):
     extra: Any = setting()  # a dict of provider arguments, passed through
 
     provider: ClassVar[str] = "llm"
+    most_labels: ClassVar[int] = 0  # of how many labels an answer can tell the probabilities, from log-probabilities of its first token; 0: it has none
     outside_identity: ClassVar[tuple[str, ...]] = ("system", *SAMPLING_FIELDS)
 
     def __post_init__(self) -> None:
@@ -186,6 +187,10 @@ class LLM(ModelSettings):
 
     def check_asked(self, sampling: Sampling, *, step: str, is_held: bool = False) -> None:  # an API judges for itself
         """Raise SettingError, before anything is asked, for sampling settings that this model does not know. `is_held`: to a schema."""
+
+    def no_probabilities(self) -> str | None:
+        """Why no answer of this model tells how likely it is, as the end of a sentence; None where it does."""
+        return None if self.most_labels else "gives no log-probabilities"
 
     def is_given(self, argument: str) -> bool:  # noqa: ARG002
         """Whether a sampling argument that a verb sets by itself reaches this model: a function may have no parameter for it."""

@@ -112,6 +112,7 @@ class Question:
     sampling: Sampling = field(default_factory=Sampling)
     json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
     form: Form = "text"
+    menu: tuple[str, ...] = ()  # labels that stand as a menu below each prompt: the answer is one letter, and tells how likely each of them is
 
     def __post_init__(self) -> None:
         if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
@@ -127,6 +128,7 @@ class Question:
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,
                 "form": self.form,
+                **({"menu": self.menu} if self.menu else {}),
             },
             is_lasting=True,
         )
@@ -291,12 +293,8 @@ class RowContext(Protocol):
         ...
 
     def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
-        """Put on record what the step found, in words and in numbers: explain, cards, the page and the session's records tell it. `warns`: at once, too."""
-        ...
-
-    @property
-    def only_looks(self) -> bool:
-        """Whether nothing is asked in this run, and an answer that nobody has given yet may be another row's: what a step finds then is a guess."""
+        """Put on record what the step decided, in words and in numbers, as its `told` does for steps whose rows say it. `warns`: the user hears of it at once,
+        unless nothing is asked in this run."""
         ...
 
     def resolve(self, llm: Any) -> Any:

@@ -35,6 +35,7 @@ class StepEstimate:
     model: str
     kept: int = 0  # requests that are answered already, and equal requests of this run that are asked once
     calls: int = 0  # to ask
+    least: int | None = None  # of them, where answers still to come may spare some; None: all
     probed: int = 0  # asked by this estimate, and kept: not among `calls`
     tokens_in: int = 0
     tokens_out: int | None = 0  # None: nobody knows how long the answers are
@@ -45,7 +46,7 @@ class StepEstimate:
     @property
     def state(self) -> str:
         """How much of it is kept, in words: "kept", "9,997 of 10,000 kept, 3 to ask" or "20 to ask"."""
-        return share(self.kept + self.probed, self.calls)
+        return share(self.kept + self.probed, self.calls, self.least)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -77,6 +78,7 @@ class Estimate:
 
     steps: tuple[StepEstimate, ...] = ()  # those that ask, lowest first
     calls: int = 0
+    least: int | None = None  # calls at the least, where a certificate may spare some; None: all
     tokens_in: int = 0
     tokens_out: int | None = 0  # None: not known for one of the steps
     cost: Range | None = None  # US dollars; None where a price is not known
@@ -100,14 +102,23 @@ class Estimate:
         out = "unknown" if self.tokens_out is None else count(self.tokens_out)
         price = f"price unknown ({', '.join(self.unknown_prices)})" if self.cost is None else str(self.cost)
         took = "time unknown" if self.seconds is None else duration(self.seconds)
-        calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
+        calls = "1 call" if self.calls == 1 else f"{between(self.least, self.calls)} calls"
         return f"{calls} · {count(self.tokens_in)} tokens in, {out} out · {price} · {took}"
 
     def __repr__(self) -> str:
         return "\n".join([*_aligned([(step.label, *step.parts) for step in self.steps]), self.total, *self.notes])
 
 
-def share(kept: int, calls: int) -> str:
+def between(least: int | None, most: int) -> str:
+    """A number, or from which to which.
+
+    >>> between(20, 1_000), between(None, 3)
+    ('20-1,000', '3')
+    """
+    return f"{most:,}" if least is None or least == most else f"{least:,}-{most:,}"
+
+
+def share(kept: int, calls: int, least: int | None = None) -> str:
     """How much is kept, in words.
 
     >>> share(10_000, 0), share(9_997, 3), share(0, 20)
@@ -116,7 +127,7 @@ def share(kept: int, calls: int) -> str:
     if not calls:
         return "kept" if kept else "nothing to ask"
     some = f"{kept:,} of {kept + calls:,} kept, " if kept else ""
-    return f"{some}{calls:,} to ask"
+    return f"{some}{between(least, calls)} to ask"
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,7 @@ def added(steps: Sequence[StepEstimate], *, notes: Sequence[str] = (), cost: Ran
     return Estimate(
         steps=tuple(steps),
         calls=sum(s.calls for s in asked),
+        least=None if all(s.least is None for s in asked) else sum(s.calls if s.least is None else s.least for s in asked),
         tokens_in=sum(s.tokens_in for s in asked),
         tokens_out=None if None in outs else sum(n for n in outs if n is not None),
         cost=None if unknown else cost,

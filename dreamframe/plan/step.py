@@ -68,6 +68,7 @@ class Step(ABC):
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
     cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
+    needs_real: ClassVar[bool] = False  # whether it decides by what is answered, so that a look without asking holds no other answer for it
     stays: ClassVar[tuple[str, ...]] = ()  # what was computed of its own fields alone, by name: it is the same over other inputs
     made_from: ClassVar[Step | None] = None  # of a step that `but` made: the one that it was made from
 
@@ -174,6 +175,15 @@ class Step(ABC):
     def missing(self) -> tuple[DreamframeError, ...]:
         """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""
         return ()
+
+    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002  steps that decide something use it
+        """What its rows say of what it decided, as figures for records and cards; empty for nearly every step."""
+        return {}
+
+    @property
+    def told_of(self) -> frozenset[str]:
+        """The columns of the first input that this is about: those of a proxy."""
+        return frozenset()
 
     @property
     def label(self) -> str:

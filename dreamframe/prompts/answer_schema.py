@@ -97,6 +97,13 @@ class AnswerSchema:
         return dtype_of(held, held)
 
     @cached_property
+    def choices(self) -> tuple[tuple[str, Any], ...]:
+        """The labels that an answer is one of, each with its value; none where it is not a choice among labels."""
+        if self.schema == {"type": "boolean"}:
+            return (("yes", True), ("no", False))
+        return tuple(self._labels.items())
+
+    @cached_property
     def is_quick(self) -> bool:
         """Whether reading an answer takes no code of the user's and no validation to speak of."""
         return self._adapter is None and self.schema.keys() <= {"type", "enum"} and self.schema.get("type") in SCALARS.values()

@@ -92,7 +92,7 @@ class Board:
         to_ask = 0.0 if rest is None else rest * (asked + cached) / max(1, done)  # none of the rest may be kept
         unknown = (rest is None and bool(cost)) or (bool(main.model) and rest != 0 and not asked + cached)  # what nobody was asked so far may cost anything
         return Line(
-            name=in_line(verb[0].label),
+            name=in_line(min((s.label for s in verb if verb[0].label.startswith(s.label)), key=len)),
             model=in_line(main.model),
             unit=main.unit,
             done=done,
@@ -119,7 +119,8 @@ def _speed(seen: Sequence[tuple[float, int, int, int]], now: float, last_s: floa
 
 
 def verbs(steps: Sequence[StepStats]) -> list[list[StepStats]]:
-    """The steps as they follow one another in the plan, those of one verb together: they have its name, or begin with it, or stand between such.
+    """The steps as they follow one another in the plan, those of one verb together: they have its name, or begin with it, or stand between such. Of a
+    cascade, those that begin with the name stand before it.
 
     >>> told = [StepStats("evolve", place=1, name="evolve"), StepStats("said"), StepStats("filter", place=2)]
     >>> [[s.label for s in verb] for verb in verbs([*told, StepStats("evolve judge", place=3, name="evolve judge")])]
@@ -133,6 +134,8 @@ def verbs(steps: Sequence[StepStats]) -> list[list[StepStats]]:
             made[before:] = [[*(one for group in made[before:] for one in group), s]]
         else:
             made.append([s])
+            while s.name and len(made) > 1 and made[-2][0].name.startswith(f"{s.name} "):
+                made[-2:] = [made[-2] + made[-1]]
     return made
 
 

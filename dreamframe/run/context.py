@@ -37,11 +37,6 @@ class RunContext(Protocol):
         """A step puts on record what it found. `warns`: the user is told at once."""
         ...
 
-    @property
-    def only_looks(self) -> bool:
-        """Whether nothing is asked, and answers may be made up."""
-        ...
-
     def artefact(self, step: ModelStep) -> Artefact:
         """The folder that an input of the segment's steps was trained into."""
         ...

@@ -13,7 +13,6 @@ from dreamframe.run.calls.dry import Asked
 from dreamframe.run.calls.spend import Spend
 from dreamframe.run.dry_run import DryRun
 from dreamframe.run.forecast import Forecast, forecast, pace_of, range_of, seconds_of
-from dreamframe.run.ledgers import with_found
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -78,10 +77,12 @@ def _looked(run: DryRun, seen: Sequence[RunStats]) -> Looked:
         if key not in found:
             lower = below(run, node, accounts)
             made = [_forecast(run, a, spend, lower, seen) for a in mine]
-            if any(a.is_guess for a in lower):  # perhaps no row comes
+            is_guess = any(a.is_guess for a in lower)  # perhaps no row comes
+            is_spared = any(a.chars and a.step.needs_real for a in lower) or (is_guess and any(i.needs_real for i in node.inputs))
+            if is_spared or is_guess:
                 made = [f.from_nothing() for f in made]
             forecasts += made
-            found[key] = _step(mine, made, lower)
+            found[key] = _step(mine, made, lower, least=0 if is_spared else None)
             for a, f in zip(mine, made, strict=True):
                 by_pool.setdefault(str(a.question.llm.pool_key()), []).append(f.seconds)  # type: ignore[attr-defined]
         if any(a.step is node for a in mine):
@@ -92,7 +93,7 @@ def _looked(run: DryRun, seen: Sequence[RunStats]) -> Looked:
     pools = [None if None in times else sum(t for t in times if t is not None) for times in by_pool.values()]
     seconds = None if None in pools else max((p for p in pools if p is not None), default=0.0)
     whole = added(list(found.values()), notes=told, cost=range_of(rounds, is_open=is_open or bool(run.problems)), seconds=seconds)
-    return Looked(tuple(run.plans), with_found(run, notes, seen), whole, run.made)
+    return Looked(tuple(run.plans), notes, whole, run.made)
 
 
 def _forecast(run: DryRun, account: Asked, spend: Spend, lower: Sequence[Asked], seen: Sequence[RunStats]) -> Forecast:
@@ -123,7 +124,7 @@ def _each_s(stats: RunStats, account: Asked) -> float | None:
     return None
 
 
-def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[Asked]) -> StepEstimate:
+def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[Asked], *, least: int | None = None) -> StepEstimate:
     first = accounts[0]
     outs = [f.tokens_out for f in made]
     rounds = [f.rounds for f in made if f.rounds is not None]
@@ -135,6 +136,7 @@ def _step(accounts: Sequence[Asked], made: Sequence[Forecast], lower: Sequence[A
         model=first.stats.model,
         kept=sum(a.kept for a in accounts),
         calls=sum(f.calls for f in made),
+        least=least,
         probed=sum(a.probed for a in accounts),
         tokens_in=round(sum(f.tokens_in for f in made)),
         tokens_out=None if None in outs else round(sum(n for n in outs if n is not None)),

@@ -223,12 +223,15 @@ class Run:
         is_old = not self.state.is_refreshed(step)
         if is_old and (same := await asyncio.to_thread(same_rows.find_by_rows, self.state, step, rows_key)) is not None:
             rows = same.rows()
+            if told := step.told(rows):
+                self.state.stage(step).found(tables[0].height, rows.height, told)
         else:
             stage = self.state.stage(step)
             stage.stats.total = stage.stats.entered = tables[0].height
             result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
+            stage.stats.told = step.told(rows) or stage.stats.told
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
 
     async def _in_rounds(self, step: RoundsStep) -> pl.DataFrame:

@@ -38,16 +38,10 @@ class SegmentContext:
             stats.given += n_out
 
     def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
-        if self.only_looks:
-            return
-        stats = self._stages[place].stats
-        stats.ledger = {"said": self._state.redactor.text(said), **figures}
-        if warns:
-            warnings.warn(f"{stats.label}: {stats.ledger['said']}", RunWarning, stacklevel=2)
-
-    @property
-    def only_looks(self) -> bool:
-        return not self._state.learns
+        stats, said = self._stages[place].stats, self._state.redactor.text(said)
+        stats.told = {"said": said, **figures}
+        if warns and self._state.learns:
+            warnings.warn(f"{stats.label}: {said}", RunWarning, stacklevel=2)
 
     def artefact(self, step: ModelStep) -> Artefact:
         return self._state.trained[self._state.key(step)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from dreamframe.models.request import Failure
 from dreamframe.plan.model_columns import column_of
@@ -39,6 +39,11 @@ class Stage:
         self.n_in += rows_in
         self.failed += new
         return [self._row(*found) for found in new]
+
+    def found(self, rows_in: int, rows: int, told: Mapping[str, object]) -> None:
+        """Count what an earlier run has made of the same rows."""
+        self.stats.total, self.stats.told = rows_in, told
+        self.add(rows_in, rows)
 
     def failed_rows(self) -> list[FailedRow]:
         """The failures with their row numbers, in input order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from dreamframe.plan.estimate import Looked, share
@@ -13,7 +13,6 @@ from dreamframe.plan.steps.source import Scan, Table
 from dreamframe.run.dry_run import DryRun
 from dreamframe.run.estimating import accounts_of, below
 from dreamframe.run.gc_pause import rarely_collected
-from dreamframe.run.ledgers import with_found
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats
 from dreamframe.store.stores import Stores
@@ -24,9 +23,8 @@ MOST_BYTES = 16_000_000  # of files that are read
 COUNT = "explain(cost=True) counts them"
 
 
-async def states(stores: Stores, options: RunOptions, step: Step, *, seen: Sequence[RunStats] = (), **more: Any) -> Looked:
-    """The plan as it would run, what of each step is kept, and what steps have found, also in the runs `seen`. Of a session that keeps nothing there is
-    nothing to say."""
+async def states(stores: Stores, options: RunOptions, step: Step, **more: Any) -> Looked:
+    """The plan as it would run, and what of each step is kept. Of a session that keeps nothing there is nothing to say."""
     run = DryRun(stores, options, RunStats(), most=MOST_REQUESTS, **more)
     if not stores.steps.all() and not stores.models.all() and not len(stores.answers):
         with rarely_collected():
@@ -45,7 +43,7 @@ async def states(stores: Stores, options: RunOptions, step: Step, *, seen: Seque
     if why is None:
         notes |= _counted(run, asking)
     told = (f"how many answers are kept was not looked up: {why}; {COUNT}",) if why is not None and asking else ()
-    return Looked(tuple(run.plans), with_found(run, notes, seen), made=run.made, told=told)
+    return Looked(tuple(run.plans), notes, made=run.made, told=told)
 
 
 def _too_long(run: DryRun, reached: Iterable[Step]) -> str | None:

@@ -53,7 +53,7 @@ class StepStats:
     is_refreshed: bool = False  # every request of it is asked anew
     key: str = ""  # of the step: what the lines of several runs have in common
     errors: dict[str, int] = field(default_factory=dict)  # kind of failure → rows
-    ledger: dict[str, str | float] = field(default_factory=dict)  # what the step found, in words ("said") and in numbers; empty for most steps
+    told: Mapping[str, object] = field(default_factory=dict)  # what the step says that it decided
     logged: dict[str, float] = field(default_factory=dict)  # a training's last log line: loss, learning_rate, …
     untold: list[dict[str, float]] = field(default_factory=list, repr=False)  # its log lines that are in no run log so far
     started: float = field(default_factory=time.monotonic)
@@ -68,6 +68,10 @@ class StepStats:
         if len(self.untold) >= MOST_UNTOLD:
             self.untold = self.untold[1::2]
         self.untold.append(self.logged)
+
+    def event(self) -> dict[str, object]:
+        """The counts as a line of the log."""
+        return {"event": "step", **{k: v for k, v in vars(self).items() if k in STEP_EVENT}, **({"told": self.told} if self.told else {})}
 
     def count(self, completion: Completion, cost: float | None = 0.0) -> None:
         self.asked += 1
@@ -121,10 +125,7 @@ class RunStats:
 
     def step_events(self, keys: Collection[str] | None = None) -> list[dict[str, object]]:
         """One line for each step; with `keys`, for these steps alone."""
-        told = (s for s in self.steps if keys is None or s.key in keys)
-        return [
-            {"event": "step", **{k: v for k, v in vars(s).items() if k in STEP_EVENT}, **({"ledger": dict(s.ledger)} if s.ledger else {})} for s in told
-        ]
+        return [s.event() for s in self.steps if keys is None or s.key in keys]
 
     def events(self) -> list[dict[str, object]]:
         """The run as lines of its log: one for each step, one for each failure (the first thousand), one for the whole."""

@@ -45,7 +45,7 @@ class StepRun(_Record):
     tokens_reasoning: int = 0  # of tokens_out
     cost: float | None = 0.0  # US dollars; None where a price is not known
     errors: Mapping[str, int] = field(default_factory=dict)  # kind of failure → rows
-    ledger: Mapping[str, Any] = field(default_factory=dict)  # what the step found: "said" in words, all else in numbers; empty for most steps
+    told: Mapping[str, Any] = field(default_factory=dict)  # what the step decided, in figures: the ledger of a cascade
 
 
 @dataclass(frozen=True, kw_only=True)

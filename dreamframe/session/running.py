@@ -83,7 +83,7 @@ class Running:
         from dreamframe.run.states import states
 
         with self.opening.held():
-            return loop.run(states(self.opening.stores, replace(self.options, optimize=optimize), step, seen=list(self.stats), knows=self._hides))
+            return loop.run(states(self.opening.stores, replace(self.options, optimize=optimize), step, knows=self._hides))
 
     def estimate(self, steps: Sequence[Step], *, probe: int = 0, refresh: Sequence[str] = (), **changes: Any) -> Looked:
         """What plans will ask and cost. Without probes nothing is asked, and no folder is made where there is none."""

@@ -22,6 +22,7 @@ from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
 from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
+from dreamframe.session.ledgers import with_ledgers
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import failed_requests
@@ -206,11 +207,11 @@ class Session(OnRecord, Reports):
 
     def looked(self, step: Step, *, optimize: Optimize = True) -> Looked:
         """The plan as it would run now, and what of it is kept."""
-        return self._running.looked(step, optimize)
+        return with_ledgers(self._running.looked(step, optimize), self._events)
 
     def estimate(self, *steps: Step, **settings: Any) -> Looked:
         """What plans will ask and cost, and the plans as they would run; settings as of `df.estimate`, and `retry` and `refresh` as of `df.collect`."""
-        return self._running.estimate(steps, **settings)
+        return with_ledgers(self._running.estimate(steps, **settings), self._events)
 
     # Looking
 

@@ -78,8 +78,8 @@ def _amounts(value: object) -> bool:
     return isinstance(value, Mapping) and all(is_amount(v) for v in value.values())
 
 
-def _ledger(value: object) -> bool:
-    return isinstance(value, Mapping) and all(is_amount(v) or is_text(v) for v in value.values())
+def _figures(value: object) -> bool:
+    return isinstance(value, Mapping) and all(v is None or is_text(v) or is_amount(v) for v in value.values())
 
 
 def _texts(value: object) -> bool:
@@ -93,7 +93,7 @@ def _events(value: object) -> bool:
 NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
-    "ledger": _ledger,
+    "told": _figures,
 }
 EVENTS: Mapping[str, Mapping[str, Check]] = {
     "begin": {"plans": _texts, "at": is_amount},

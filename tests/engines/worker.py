@@ -49,10 +49,6 @@ class Remote:
     def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
         raise AssertionError("only table steps find something, and those run where the run is")
 
-    @property
-    def only_looks(self) -> bool:
-        raise AssertionError("only table steps ask for it")
-
     def artefact(self, step: ModelStep) -> Artefact:
         return self._trained[id(step)]
 

@@ -13,6 +13,7 @@ import polars as pl
 import dreamframe as dr
 from dreamframe.models.authority import Authority
 from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.menu import weighed
 from dreamframe.models.request import Completion, Request, Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
@@ -50,6 +51,7 @@ class Ordinal(Fake):
     tone: str | None = setting()
     refuses: Callable[[str], bool] | None = steering()
     provider: ClassVar[str] = "ordinal"
+    most_labels: ClassVar[int] = 4
 
     def open(self) -> Client:
         return OrdinalClient(self)
@@ -57,6 +59,9 @@ class Ordinal(Fake):
     def reply(self, request: Request) -> Completion:
         if self.refuses is not None and self.refuses(request.prompt):
             raise dr.errors.BadRequestError("refused", status=400)
+        if menu := request.question.menu:
+            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(menu))]
+            return Completion(weighed(menu, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
         return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
 
 
@@ -124,6 +129,14 @@ def tail_of(text: str) -> float:
 
 
 @dataclass(frozen=True)
+class With:
+    """Another value of a field that stands only beside certain values of other fields."""
+
+    value: Any
+    beside: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Case:
     """A step over an input, and for each field of the step another value that it could have."""
 
@@ -143,7 +156,8 @@ class Case:
         """The step with another value in one field."""
         made = self.over(table())
         value = self.changes[field]
-        return type(made)(**{**{f.name: getattr(made, f.name) for f in fields(made)}, field: value})
+        changed = {**value.beside, field: value.value} if isinstance(value, With) else {field: value}
+        return type(made)(**{**{f.name: getattr(made, f.name) for f in fields(made)}, **changed})
 
 
 def table(rows: pl.DataFrame = ROWS) -> Step:
@@ -176,6 +190,7 @@ PROMPT_CHANGES: dict[str, Any] = {
     "sampling": Sampling.of(temperature=0.5),
     "n": 2,
     "parse": upper,
+    "probability": With("p", {"schema_": AnswerSchema.of(bool)}),
     "techniques": ("https://arxiv.org/abs/2306.05685",),
     "repairs": 3,
 }
@@ -303,6 +318,11 @@ CASES: dict[str, Case] = {
         {"sampling": Sampling.of(temperature=0.5)},
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
+    "PromptStep with probabilities": Case(
+        lambda below: PromptStep.over(below, LLM, TEMPLATE, into="said", schema_=AnswerSchema.of(["a", "b", "c"]), probability="p"),
+        {"probability": "q", "schema_": AnswerSchema.of(["a", "b"])},
+        n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
+    ),
     "PromptStep twice": Case(
         lambda below: PromptStep.over(PromptStep.over(below, LLM, TEMPLATE, into="said"), LLM, Prompt.of("Again {said}", step="prompt"), into="again"),
         {"into": "third"},
@@ -380,7 +400,7 @@ CASES: dict[str, Case] = {
     ),
     "AskOpen": Case(
         lambda below: AskOpen.over(guessed(below), LLM, TEMPLATE, into="answer", known="text"),
-        {**PROMPT_CHANGES, "into": "other", "known": "k", "once": True, "rows_asked": "others"},
+        {**PROMPT_CHANGES, "into": "other", "known": "k", "once": True, "decides": True, "rows_asked": "others"},
         n_calls=lambda rows: rows.filter(pl.col("t").is_not_null(), pl.col("k").is_null() | (pl.col("v") <= 2) | pl.col("v").is_null()).height,
     ),
     "Agreement": Case(

@@ -21,6 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.ahead": ("Ahead",),
     "plan.steps.checked": ("DrawChecked", "AskOpen", "Agreement"),
     "plan.steps.which_apply": ("WhichApply",),
+    "plan.steps.cascade": ("Certify", "Cascaded"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),

@@ -67,8 +67,8 @@ def _model_filter(steps: Sequence[Step], at: int) -> ModelFilter | None:
     if type(prompt) not in (PromptStep, AskedOnce) or not isinstance(condition, Filter) or not isinstance(drop, Drop):
         return None
     assert isinstance(prompt, PromptStep)
-    if prompt.needs_order or prompt.n > 1:
-        return None  # a sampled prompt numbers the rows that it sees
+    if prompt.needs_order or prompt.n > 1 or prompt.probability is not None:
+        return None  # a sampled prompt numbers the rows that it sees; a column of probabilities is seen above the condition
     is_own = drop.reads() == {prompt.into} and condition.is_streamed and all(isinstance(e, pl.Expr) for e in condition.exprs)
     reads = condition.reads()
     if not is_own or reads is None or prompt.into not in reads or any(may_fail(e, prompt.schema) for e in condition.exprs):

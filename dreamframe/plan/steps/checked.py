@@ -6,18 +6,18 @@ hands the guesses on where they hold, none where they do not; a second `AskOpen`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import polars as pl
 
 from dreamframe.errors import AgreementError
 from dreamframe.models.request import RowContext
-from dreamframe.plan.hidden import ORDINAL
 from dreamframe.plan.schemas import with_columns, without_columns
 from dreamframe.plan.step import Rows, TableStep, kept_columns, runtime, step
 from dreamframe.plan.steps.by_content import content_hashes
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.room import offer_room
 
 Otherwise = Literal["pairs", "raise"]
 
@@ -80,6 +80,7 @@ class AskOpen(PromptStep):
 
     known: str
     once: bool = False  # whether equal requests are one question, as in AskedOnce
+    decides: bool = runtime(default=False)  # whether it depends on the answers what becomes of the other rows
     rows_asked: str = runtime(default="the rows that are open")  # in words, for explain
 
     def reads(self) -> frozenset[str]:
@@ -92,32 +93,21 @@ class AskOpen(PromptStep):
     def describe(self) -> str:
         return f"{super().describe()}, of {self.rows_asked}"
 
-    def samples(self, rows: pl.DataFrame) -> Sequence[int] | None:
-        if self._sampling.is_greedy:
-            return None
-        if self.once:
-            return [0] * (rows.height * self.n)
-        return [first + k for first in rows.get_column(self._number).to_list() for k in range(self.n)]
-
     @property
-    def _number(self) -> str:
-        return f"{ORDINAL}{self.into}"
+    def needs_real(self) -> bool:  # type: ignore[override]  # of those that are checked, whose answers decide about the others
+        return self.decides
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
-        asked = rows.with_columns(await self._numbers(rows, ctx)) if self.needs_order else rows
-        is_open = pl.col(self.known).is_null()
-        asked = asked.with_columns(pl.when(is_open).then(pl.col(c)).alias(c) for c in self.prompt.columns)
-        made = (await super().run(asked, ctx)).select(self.writes())
-        answers = made.with_columns(pl.coalesce(rows.get_column(self.known), pl.col(self.into)).alias(self.into))
-        return rows.hstack(answers)
-
-    async def _numbers(self, rows: pl.DataFrame, ctx: RowContext) -> pl.Series:
-        """The number of the first sample of each row, counted over all of them."""
         question = ctx.once("question", lambda: self.question(ctx))
-        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
-        ctx.failures.clear()  # a prompt that cannot be written fails where it is asked
-        numbers = await ctx.number(question, self.each_sample(prompts))
-        return pl.Series(self._number, numbers[:: self.n], dtype=pl.UInt32)
+        offer_room(question, ctx)
+        prompts = self.as_asked(self.each_sample(await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)))
+        known = rows.get_column(self.known)
+        for position in [p for p in ctx.failures if known[p] is not None]:  # its prompt cannot be written, and need not be
+            del ctx.failures[position]
+        samples = await ctx.number(question, prompts) if self.needs_order else None if self._sampling.is_greedy else [0] * len(prompts)
+        is_open = self.each_sample(known.is_null())
+        made = await self.answered(rows, pl.select(pl.when(is_open).then(prompts)).to_series().alias("prompt"), samples, ctx)
+        return made.with_columns(pl.coalesce(self.known, self.into).alias(self.into))
 
 
 @step
@@ -153,6 +143,9 @@ class Agreement(TableStep):
     def output_schema(self) -> pl.Schema:
         return with_columns(without_columns(self.inputs[0].schema, sorted(self.reads())), {self.into: pl.Boolean()})
 
+    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
+        return {}  # it was noted while the step ran: its rows do not say it
+
     def describe(self) -> str:
         other = "every pair is asked" if self.otherwise == "pairs" else "an error"
         return f"AGREEMENT of {self.way} with pairs on {self.least:g} of those checked, else {other}"
@@ -164,8 +157,7 @@ class Agreement(TableStep):
         of = {said: told.filter(pl.col("guess") == said) for said in (True, False)}
         agreed = {said: int((some["said"] == said).sum()) for said, some in of.items()}
         holds = told.height > 0 and all(agreed[said] >= self.least * some.height for said, some in of.items())
-        settles = holds or ctx.only_looks  # a look hopes for the best: the answers that it compares may be made up
-        is_settled = pl.col(self.known).is_not_null() & pl.lit(value=settles)
+        is_settled = pl.col(self.known).is_not_null() & pl.lit(value=holds)
         made = rows.with_columns(pl.when(is_settled).then(pl.col(self.guess)).alias(self.into)).drop(sorted(self.reads()))
         self._tell(ctx, of, agreed, made, holds=holds, n_failed=checked.height - told.height)
         return made
@@ -179,7 +171,7 @@ class Agreement(TableStep):
         found = f"{self.way} agree with {n_agreed} of {n_checked} checked pairs ({parts}; {self.least:g} wanted)" if n_checked else "no pair could be checked"
         found += f", {n_failed} checked pairs have no answer" if n_failed else ""
         then = f"{n_settled:,} of {made.height:,} pairs are settled by them" if holds else f"each of {made.height:,} pairs is asked"
-        if not holds and self.otherwise == "raise" and n_checked and not ctx.only_looks:
+        if not holds and self.otherwise == "raise" and n_checked:
             raise AgreementError(
                 f"{self.label}: {found}. Ask pair by pair (asked='pairs', or otherwise='pairs'), or be content with less (agree={self.least:g} now). "
                 "Every answer is kept."

@@ -6,7 +6,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import polars as pl
 
@@ -14,10 +14,13 @@ from dreamframe.errors import AnswerError, DreamframeError, MissingExtraError, P
 from dreamframe.identity.whose_code import is_library, is_own
 from dreamframe.models.answer import are_plain, usable, verdict
 from dreamframe.models.base import LLM, ModelSettings
+from dreamframe.models.menu import read_weighed
 from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
+from dreamframe.plan.steps.menus import need_menu, of_each, with_menus
+from dreamframe.plan.steps.repair import next_turn, turns
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import Rule
@@ -25,14 +28,12 @@ from dreamframe.prompts.room import offer_room
 from dreamframe.prompts.templates import need_whole
 from dreamframe.store.ends import LENGTH
 
-REPAIR = "That answer could not be used: {error}\nAnswer again, with nothing but JSON that fits the schema."
-ANEW = "Answer with nothing but JSON that fits the schema."
 Asked = Mapping[int, tuple[bytes, ...]]  # position → the requests that were made for it so far
 
 
 @step
-class PromptStep(RowStep):
-    """One column of answers. Null prompts (a null in a column that the template reads) give null, and no call is made."""
+class Asking(Step):
+    """What asks a language model the same of every row, whatever the shape of the step."""
 
     llm: LLM
     prompt: Prompt
@@ -44,13 +45,14 @@ class PromptStep(RowStep):
     parse: Callable[[str], Any] | None = None
     held: AnswerSchema | None = None  # what the model is held to where parse= reads its answers; None: parse= reads free text
     keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column ("prompt", as it was sent; "answer", as it came), and the column's name
+    probability: str | None = None  # the column of how likely the model finds its answer
     techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
     repairs: int = 1  # further turns that show the model its error, for answers that do not fit the schema
 
     is_expensive: ClassVar[bool] = True
 
     @classmethod
-    def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> PromptStep:
+    def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> Self:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
         edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
@@ -69,8 +71,17 @@ class PromptStep(RowStep):
             raise SettingError(f"{where}: n={self.n}; ask for one sample or more.")
         self._need_whole_texts(where)
         self.prompt.check(self.inputs[0].schema, step=where)
+        if self.probability is not None:
+            reads_text = self.parse is not None and (self.held is None or not is_own(self.parse))
+            need_menu(self.llm, self._menu, self.dtype, n=self.n, reads_text=reads_text, step=where)
         self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
-        self.adds(self.into, *(column for _, column in self.keep))
+        self.adds(*self.writes())
+
+    @property
+    def _menu(self) -> tuple[str, ...]:
+        """The labels of the menu below each prompt."""
+        held = self._asked_for
+        return () if held is None or self.probability is None else tuple(label for label, _ in held.choices)
 
     def _need_whole_texts(self, where: str) -> None:
         of_model = f"of {self.llm.label}" if self.llm.label.isprintable() else "of the model"
@@ -87,7 +98,7 @@ class PromptStep(RowStep):
         return {c: c for c in self.inputs[0].schema}
 
     def writes(self) -> tuple[str, ...]:
-        return (self.into, *(column for _, column in self.keep))
+        return (self.into, *filter(None, (self.probability,)), *(column for _, column in self.keep))
 
     def models(self) -> tuple[ModelSettings, ...]:
         return (self.llm, *self.prompt.models)
@@ -102,12 +113,6 @@ class PromptStep(RowStep):
         """The type of one answer."""
         return self.schema_.dtype if self.schema_ else pl.String()
 
-    def output_schema(self) -> pl.Schema:
-        column = pl.List(self.dtype) if self.n > 1 else self.dtype
-        many = pl.List(pl.String()) if self.n > 1 else pl.String()
-        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
-        return with_columns(self.inputs[0].schema, {self.into: column, **kept})
-
     def schema_over(self, inputs: Sequence[Step]) -> pl.Schema | None:
         """Also over an input that has more columns or fewer, if those that are read are what they were: nothing else of it was checked."""
         if (same := super().schema_over(inputs)) is not None:
@@ -117,14 +122,14 @@ class PromptStep(RowStep):
     def is_known_over(self, inputs: Sequence[Step]) -> bool:
         """Whether what it reads of other inputs is what it was checked with."""
         have, had = inputs[0].schema, self.inputs[0].schema
-        is_known = type(self).check is PromptStep.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
+        is_known = type(self).check is Asking.check and is_library(type(self)) and is_library(type(self.prompt)) and len(inputs) == len(self.inputs)
         if not is_known or any(a is not b for a, b in zip(inputs[1:], self.inputs[1:], strict=True)):
             return False
         return not any(c in have for c in self.writes()) and all(c in have and c in had and have[c] == had[c] for c in self.reads())
 
     def key_fields(self) -> Mapping[str, object]:
         own = dict(super().key_fields())
-        for name in ("held", "keep"):  # what is asked of none is no part of it: steps that were kept before these fields are found
+        for name in ("held", "keep", "probability"):  # what is asked of none is no part of it: steps that were kept before these fields are found
             if not own[name]:
                 own.pop(name)
         if self.sampling == Sampling():  # settings given to the model or to the verb are the same question
@@ -152,6 +157,8 @@ class PromptStep(RowStep):
 
     @property
     def _sampling(self) -> Sampling:
+        if self.probability is not None:  # one token is read, and how likely each is: nothing is drawn
+            return Sampling(max_tokens=1, temperature=0.0, extra=self.sampling.over(self.llm.sampling).extra)
         return self.sampling.over(self.llm.sampling)
 
     @property
@@ -162,7 +169,8 @@ class PromptStep(RowStep):
     def describe(self) -> str:
         kind = f" → {self.dtype}" if self.schema_ else ""
         many = f" n={self.n}" if self.n > 1 else ""
-        return f"PROMPT {self.into}{kind}{many} ← {self.llm.label} {self.prompt.summary}"
+        likely = "" if self.probability is None else f" probability={self.probability}"
+        return f"PROMPT {self.into}{kind}{likely}{many} ← {self.llm.label} {self.prompt.summary}"
 
     def question(self, ctx: RowContext) -> Question:
         """What is the same for every row."""
@@ -172,21 +180,20 @@ class PromptStep(RowStep):
             llm=llm,
             system=self.system if self.system is not None else llm.system,
             sampling=self._sampling,
-            json_schema=held.json_schema if held is not None else None,
+            json_schema=held.json_schema if held is not None and self.probability is None else None,
             form=self.prompt.form,
+            menu=self._menu,
         )
 
-    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
-        ctx.once("prompt", lambda: self.prompt.bound(tables))
-
-    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+    async def answered(self, rows: pl.DataFrame, prompts: pl.Series, samples: Sequence[int] | None, ctx: RowContext) -> pl.DataFrame:
+        """The rows with the columns of their answers. Null prompts give null, and no call is made."""
         question = ctx.once("question", lambda: self.question(ctx))
-        offer_room(question, ctx)
-        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
-        prompts = self.each_sample(prompts)
-        replies = await ctx.ask(question, prompts, self.samples(rows))
+        replies = await ctx.ask(question, prompts, samples)
         said = replies.answers.get_column("text").to_list() if self.keep else [None] * len(prompts)
         values = await self._values(question, prompts, replies, ctx, said)
+        if self.probability is not None:
+            answers, likely = of_each(values)
+            return rows.hstack([self._column(answers), pl.Series(self.probability, likely, dtype=pl.Float64), *self._kept(prompts, said)])
         column = self._column(values)
         if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
             column = self._lists(column, rows.height, ctx)
@@ -197,6 +204,10 @@ class PromptStep(RowStep):
         texts = said if self.n == 1 else [said[i : i + self.n] for i in range(0, len(said), self.n)]
         made = {"prompt": prompts.gather_every(self.n).to_list(), "answer": texts}
         return [pl.Series(name, made[what], dtype=self.schema[name]) for what, name in self.keep]
+
+    def as_asked(self, prompts: pl.Series) -> pl.Series:
+        """The prompts as they are sent."""
+        return prompts if self.probability is None else with_menus(prompts, self._menu, form=self.prompt.form)
 
     def each_sample(self, prompts: pl.Series) -> pl.Series:
         """The prompts, one for each sample that is asked for."""
@@ -295,6 +306,8 @@ class PromptStep(RowStep):
         if finish is None:  # not asked, or failed
             return None
         try:
+            if self.probability is not None:
+                return self._chosen(text)
             return self._value(text, finish, question)
         except AnswerError as exc:
             return exc
@@ -314,6 +327,16 @@ class PromptStep(RowStep):
         if finish == LENGTH and limit is None:
             raise TruncatedError("the model's own limit cut the answer off; pass max_tokens= to choose one", text=text)
         return text
+
+    def _chosen(self, text: str | None) -> tuple[Any, float]:
+        """The likeliest label, as the column takes it, and how likely it is."""
+        held = self._asked_for
+        assert held is not None
+        found = read_weighed(text, self._menu)
+        value = dict(held.choices)[found.label]
+        if self.parse is not None and isinstance(value, str):
+            value = self.parse(value)
+        return value if self.schema_ is None else self.schema_.accept(value, text=text), found.probability
 
     def _parsed(self, text: str) -> Any:
         assert self.parse is not None
@@ -348,18 +371,22 @@ class PromptStep(RowStep):
         return self.parse(value) if isinstance(value, str) else value
 
 
-def turns(prompt: str, question: Question) -> list[dict[str, Any]]:
-    """The messages of a request so far, without the system prompt."""
-    return list(json.loads(prompt)) if question.form == "messages" else [{"role": "user", "content": prompt}]
+@step
+class PromptStep(Asking, RowStep):
+    """One column of answers. Null prompts (a null in a column that the template reads) give null, and no call is made."""
 
+    def output_schema(self) -> pl.Schema:
+        column = pl.List(self.dtype) if self.n > 1 else self.dtype
+        many = pl.List(pl.String()) if self.n > 1 else pl.String()
+        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
+        likely = {} if self.probability is None else {self.probability: pl.Float64()}
+        return with_columns(self.inputs[0].schema, {self.into: column, **likely, **kept})
 
-def next_turn(talk: list[dict[str, Any]], error: ParseError) -> list[dict[str, Any]]:
-    """The messages with the answer that could not be used and what was wrong with it. An empty answer is no message: then it is asked anew."""
-    if error.text and error.text.strip():
-        return [*talk, {"role": "assistant", "content": error.text}, {"role": "user", "content": REPAIR.format(error=error)}]
-    last = talk[-1] if talk and talk[-1]["role"] == "user" else None
-    if last is None:
-        return [*talk, {"role": "user", "content": ANEW}]
-    content = last["content"]
-    told = [*content, {"type": "text", "text": ANEW}] if isinstance(content, list) else f"{content}\n\n{ANEW}"
-    return [*talk[:-1], {**last, "content": told}]
+    async def prepare(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> None:
+        ctx.once("prompt", lambda: self.prompt.bound(tables))
+
+    async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
+        question = ctx.once("question", lambda: self.question(ctx))
+        offer_room(question, ctx)
+        prompts = await ctx.once("prompt", lambda: self.prompt).rendered(rows, ctx)
+        return await self.answered(rows, self.as_asked(self.each_sample(prompts)), self.samples(rows), ctx)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 
@@ -76,6 +76,9 @@ class WhichApply(TableStep):
 
     def output_schema(self) -> pl.Schema:
         return with_columns(self.inputs[0].schema, {self.into: pl.Boolean()})
+
+    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
+        return {}  # it was noted while the step ran
 
     def describe(self) -> str:
         return f"LABELS which {self.called} apply, {self.per_call} a call ← {self.llm.label} {self.prompt.summary}"

@@ -160,7 +160,7 @@ class DryAsking:
                 account.chars.append(len(prompts[i]))
             else:
                 account.kept += 1
-            if self._probe:  # a request that is asked holds no answer but real ones
+            if self._probe or account.step.needs_real:  # a request that is asked holds no answer but real ones
                 failures[i] = Failure("NotAsked", "", "", 0)
             else:
                 said[i] = self._drawn(account)

@@ -66,10 +66,6 @@ class BatchContext:
     def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
         self._lent.note(self._place, said, figures, warns=warns)
 
-    @property
-    def only_looks(self) -> bool:
-        return self._lent.only_looks
-
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self._lent.artefact(model.step))
 

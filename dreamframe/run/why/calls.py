@@ -76,10 +76,6 @@ class Looking:
     def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
         """It was put on record when it ran."""
 
-    @property
-    def only_looks(self) -> bool:
-        return True
-
     def artefact(self, step: ModelStep) -> Artefact:
         return self.state.trained[self.state.key(step)]
 

@@ -65,7 +65,7 @@ def _matches(node: Step, rows: pl.DataFrame, failed: Sequence[FailedRow]) -> int
     if isinstance(node, MapRows):
         asked = [repr(row) for row in rows.select(c for c in rows.columns if c in node.inputs[0].schema).iter_rows(named=True)]
     elif isinstance(node, PromptStep) and not node.prompt.models and not node.prompt.inputs and all(c in rows.columns for c in node.prompt.columns):
-        asked = [str(text) for text in node.prompt.render(rows)]
+        asked = [str(text) for text in node.as_asked(node.prompt.render(rows))]
     else:
         return 0
     return sum(text[:CUT] == f.failure.request for text, f in zip(asked, failed, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dreamframe.plan.compare import is_plan
 from dreamframe.plan.hidden import readable
+from dreamframe.plan.ledgers import words
 from dreamframe.session.page.folder import Held
 from dreamframe.session.page.steps import nodes_of, step_of_plan, unstored
 from dreamframe.session.page.verbs import fold, steps_drawn
@@ -94,7 +95,7 @@ def _summed(ran: Sequence[tuple[RunRecord, StepRun]], *, is_covered: bool, held:
         "cost": None if None in costs else sum(c or 0.0 for c in costs),
         "last": {k: getattr(last, k) for k in ("rows_in", "rows", "total", "calls", "cached", "failed", "skipped", "truncated", "retries")},
         "errors": dict(last.errors),
-        "found": next((said for _, step in reversed(ran) if (said := step.ledger.get("said"))), None),
+        "told": ", ".join(words(last.told)),
     }
     done = last.calls + last.cached
     if held.is_live(run):

@@ -359,7 +359,7 @@ def test_a_repair_never_quotes_an_empty_answer(make: Any, empty: str) -> None:
 
 def test_asking_anew_keeps_the_images_of_the_question() -> None:
     from dreamframe.errors import ParseError
-    from dreamframe.plan.steps.prompt import ANEW, next_turn
+    from dreamframe.plan.steps.repair import ANEW, next_turn
 
     image = {"type": "image_url", "image_url": {"url": "data:,x"}}
     talk: list[dict[str, Any]] = [{"role": "user", "content": [image]}]

@@ -628,9 +628,8 @@ function verbLine(plan, steps, byKey) {
 function planLine(plan, s, told, texts, open) {
   const n = (v) => h("td.n", {}, v === null || v === undefined ? "" : int(v)), last = s.last ?? {}, asks = Boolean(s.model), chosen = where.step === s.key;
   return h("tr", { "data-chosen": chosen ? "" : null, "aria-selected": chosen ? "true" : null },
-    h("td.w", { style: { "padding-left": `${12 + 16 * Math.min(s.depth, 6)}px`, "min-width": "28ch" } }, h("div", {}, described(s.describe)), asks ? h("small.dim", {}, s.model, last.truncated ? ` · ${plural(last.truncated, "answer")} cut at max_tokens` : "", last.retries ? ` · ${plural(last.retries, "retry", "retries")}` : "", last.skipped ? ` · ${plural(last.skipped, "row")} skipped: a null in the prompt` : "") : null,
+    h("td.w", { style: { "padding-left": `${12 + 16 * Math.min(s.depth, 6)}px`, "min-width": "28ch" } }, h("div", {}, described(s.describe)), asks ? h("small.dim", {}, s.model, last.truncated ? ` · ${plural(last.truncated, "answer")} cut at max_tokens` : "", last.retries ? ` · ${plural(last.retries, "retry", "retries")}` : "", last.skipped ? ` · ${plural(last.skipped, "row")} skipped: a null in the prompt` : "") : null, s.told ? h("small.dim", {}, s.told) : null,
       s.errors && Object.keys(s.errors).length ? h("div.failed", {}, Object.entries(s.errors).map(([k, v]) => `✗ ${int(v)} × ${k}`).join(", "), " ", h("a", { href: link({ tab: "failures", of: s.label }) }, "show")) : null,
-      s.found ? h("small.dim", {}, s.found) : null,
       told ? h("div.asked", {}, told.words) : null,
       texts ? h("details", { "data-id": s.key, open: chosen || open.has(s.key) }, h("summary", {}, "what it says to the model"), Object.entries(texts).map(([name, t]) => [h("small.dim", {}, name), h("pre", {}, t)])) : null,
       s.output ? h("div", {}, h("a", { href: link({ tab: "rows", plan: plan.name, step: s.key, output: s.output }) }, "rows")) : null),

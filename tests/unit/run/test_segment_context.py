@@ -27,6 +27,9 @@ class Finds(TableStep):
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
 
+    def told(self, rows: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+        return {}
+
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:
         ctx.note(SAID, warns=self.warns, good=3)
         return tables[0]
@@ -41,20 +44,20 @@ def test_what_a_step_finds_is_on_record(tmp_path: Path):
         assert SAID not in finding().explain()
         finding().collect()
         assert f"FINDS  · {SAID}\n" in finding().explain()
-        assert [run.ledger for run in session.runs()[-1].steps] == [{"said": SAID, "good": 3}]
-        assert f"- `finds`: {SAID}." in finding().card()
+        assert [run.told for run in session.runs()[-1].steps] == [{"said": SAID, "good": 3}]
+        assert f"- `finds`: FINDS. {SAID}" in finding().card()
     with dr.Session(tmp_path) as session:  # of another program
         assert SAID in finding().explain()
         finding().collect()  # out of the session
         assert SAID in finding().explain(cost=True)
-        assert f"- `finds`: {SAID}." in finding().card()
+        assert f"- `finds`: FINDS. {SAID}" in finding().card()
 
 
 def test_the_page_tells_what_a_step_has_found(tmp_path: Path):
     with dr.Session(tmp_path):
         finding().collect()
     (plan,) = plans(held(tmp_path))
-    assert [line["found"] for line in plan["steps"] if line.get("found")] == [SAID]
+    assert [line["told"] for line in plan["steps"] if line.get("told")] == [SAID]
 
 
 def test_a_step_may_warn_of_what_it_finds_and_a_look_does_not(tmp_path: Path):

@@ -1,0 +1,48 @@
+"""Verbs whose answers are a cheap model's where that is certified: what `cascade=` puts below the prompt of the strong one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from dreamframe.errors import SettingError
+from dreamframe.frame.arguments import as_llm
+from dreamframe.models.habits import described
+from dreamframe.models.task_models.base import TaskModel
+from dreamframe.plan.hidden import hidden
+from dreamframe.plan.step import Step
+from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
+from dreamframe.plan.steps.classify import Classify
+from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.answer_schema import AnswerSchema
+from dreamframe.prompts.base import Prompt
+
+
+def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, column: str | None = None) -> tuple[Cascaded, list[str]]:
+    """The prompt of a verb as a cascade, and the columns to drop after it. `to` is bool, or the labels; `asked` is what the proxy is asked, and `column`
+    the text that it reads where it is a task model."""
+    where, below = strong.where, strong.inputs[0]
+    labels = AnswerSchema.of(to, step=where)
+    assert labels is not None
+    _check(cascade, labels, column, step=where)
+    guess, likely = (hidden(what, n=len(below.schema)) for what in ("guess", "likely"))
+    settings: dict[str, Any] = {"into": guess, "on_error": "null", "name": f"{strong.label} proxy"}
+    if isinstance(cascade.proxy, TaskModel):
+        scored: Step = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, **settings)
+        likely = f"{guess}_score"
+    else:
+        proxy = as_llm(cascade.proxy, verb=f"{where}: cascade=")
+        scored = PromptStep.over(below, proxy, asked, schema_=labels, system=strong.system, probability=likely, **settings)
+    return cascaded(strong, scored, cascade, guess=guess, likely=likely), [guess, likely]
+
+
+def _check(cascade: Any, labels: AnswerSchema, column: str | None, *, step: str) -> None:
+    if not isinstance(cascade, Cascade):
+        raise SettingError(f"{step}: cascade= is {described(cascade)}; give dr.Cascade(small, recall=0.9), with the model that is asked first.")
+    if cascade.proxy is None:
+        raise SettingError(f"{step}: cascade= names no model that is asked first; write dr.Cascade(small, …).")
+    if cascade.accuracy is None and labels.dtype != pl.Boolean:
+        raise SettingError(f"{step}: recall= and precision= are of yes and no; of labels, accuracy= can be promised: dr.Cascade(small, accuracy=0.9).")
+    if isinstance(cascade.proxy, TaskModel) and (column is None or not all(isinstance(v, str) for v in labels.schema.get("enum", [None]))):
+        raise SettingError(f"{step}: {cascade.proxy.label} tells which of some texts fits another; as the proxy of yes or no, give a language model.")

@@ -1,0 +1,132 @@
+"""Verbs that decide, with a column of how likely the model finds its answer."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, RowsFailedError, SettingError
+
+ROWS = dr.frame({"t": ["the cup", "a vote", None]})
+
+
+@pytest.fixture(autouse=True)
+def in_memory(session: dr.Session) -> None:
+    """Every test in a session of its own."""
+
+
+def sporty() -> dr.testing.Scripted:
+    return dr.testing.Scripted(lambda asked: {True: 0.9, False: 0.1} if "cup" in asked else {True: 0.15, False: 0.6})
+
+
+VERBS: dict[str, Any] = {
+    "prompt": lambda df, llm, **more: df.prompt(llm, "Sports? {t}", "sports", schema=bool, **more),
+    "classify": lambda df, llm, **more: df.classify(llm, ["yes", "no"], "t", **more),
+    "filter_by": lambda df, llm, **more: df.filter_by(llm, "Sports? {t}", **more),
+    "rank_by": lambda df, llm, **more: df.rank_by(llm, "Rate {t}", scale=(1, 3), **more),
+    "top_k_by": lambda df, llm, **more: df.top_k_by(llm, "Rate {t}", 1, scale=(1, 3), **more),
+    "judge": lambda df, llm, **more: df.with_columns(u=pl.lit("rain")).judge(llm, "t", "u", swap="never", **more),
+    "join_by": lambda df, llm, **more: df.join_by(dr.frame({"u": ["tea"]}), llm, "{t} {u}?", **more),
+    "join_by, symmetric": lambda df, llm, **more: df.join_by(dr.frame({"t": ["tea"]}), llm, "{t} {t_right}?", symmetric=True, **more),
+}
+WEIGHS: dict[str, Any] = {
+    "rank_by": {1: 0.2, 2: 0.2, 3: 0.6}, "top_k_by": {3: 0.6, 2: 0.4}, "judge": {"Input A": 0.6, "Input B": 0.4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_that_decides_tells_how_likely_its_answer_is(verb: str):
+    llm = dr.testing.Scripted(lambda _: WEIGHS.get(verb, {"yes": 0.6, "no": 0.4}))
+    made = VERBS[verb](ROWS.head(1), llm, probability="p").collect()
+    assert made.schema["p"] == pl.Float64
+    assert made["p"].to_list() == [0.6]
+    assert llm.log.requests[0].question.menu
+
+
+def test_the_column_is_null_where_nothing_was_asked_and_where_the_row_failed():
+    llm = dr.testing.Scripted(lambda asked: {True: 0.9} if "cup" in asked else {True: 0.01})
+    out = ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool, probability="p", on_error="null")
+    assert out.collect().rows() == [("the cup", True, 1.0), ("a vote", None, None), (None, None, None)]
+    assert "1.0% of the probability" in out.failures()["message"][0]
+    with pytest.raises(RowsFailedError, match="less than 5%"):
+        ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool, probability="p").collect()
+
+
+def test_the_answer_is_the_likeliest_label_as_the_column_takes_it():
+    llm = dr.testing.Scripted(lambda _: {"2": 0.5, "3": 0.4})
+    made = ROWS.head(1).prompt(llm, "{t}", schema=Literal[1, 2, 3], probability="p").collect()
+    assert made["answer"].to_list() == [2]
+    assert made["p"].to_list() == [pytest.approx(5 / 9)]
+
+
+def test_another_threshold_and_another_name_ask_nothing():
+    llm = sporty()
+    first = ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool, probability="p")
+    assert first.collect()["p"].to_list() == [0.9, pytest.approx(0.8), None]
+    again = ROWS.prompt(llm, "Sports? {t}", "is_sports", schema=bool, probability="sure").filter(pl.col("sure") > 0.85)
+    assert again.collect(offline=True)["is_sports"].to_list() == [True]
+    assert ROWS.filter_by(llm, "Sports? {t}", probability="q").collect(offline=True)["q"].to_list() == [0.9]
+    assert llm.calls == 2
+
+
+def test_equal_rows_are_one_question_whatever_the_temperature_of_the_model_is():
+    llm = dr.testing.Scripted(lambda _: {True: 0.7, False: 0.3}, temperature=1.0, max_tokens=50, top_p=0.5)
+    made = dr.frame({"t": ["tea"] * 5}).prompt(llm, "{t}?", schema=bool, probability="p").collect()
+    assert made["p"].to_list() == [0.7] * 5
+    assert llm.calls == 1
+    assert llm.log.requests[0].question.sampling.given() == {"max_tokens": 1, "temperature": 0.0}
+
+
+def test_what_was_sent_and_said_can_be_kept():
+    made = ROWS.head(1).prompt(sporty(), "Sports? {t}", "sports", schema=bool, probability="p", keep=["prompt", "answer"]).to_dicts()[0]
+    assert made["sports_prompt"].startswith("Sports? the cup\n\nAnswer with one letter")
+    assert made["sports_answer"] == '{"label": "yes", "score": 0.9, "all": [["yes", 0.9], ["no", 0.1]], "outside": 0.0}'
+
+
+def test_without_probabilities_the_same_model_is_asked_as_ever():
+    llm = sporty()
+    assert ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool).collect()["sports"].to_list() == [True, False, None]
+    (request, _) = llm.log.requests
+    assert request.prompt == "Sports? the cup"
+    assert request.question.json_schema is not None
+    assert not request.question.menu
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a model that gives none": (lambda: VERBS["filter_by"](ROWS, dr.testing.Echo(), probability="p"), "filter_by: probability= cannot be told: echo gives no"),
+    "free text": (lambda: ROWS.prompt(sporty(), "{t}", probability="p"), "the answer is String"),
+    "a number": (lambda: ROWS.prompt(sporty(), "{t}", schema=float, probability="p"), "the answer is Float64"),
+    "one label": (lambda: ROWS.classify(sporty(), ["yes"], "t", probability="p"), "classify: .* the answer is one label"),
+    "too many labels": (lambda: ROWS.classify(sporty(), [f"l{i}" for i in range(27)], "t", probability="p"), "26 labels at most, and there are 27"),
+    "samples": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", n=2), "n=2 asks for several"),
+    "a temperature": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", temperature=0.5), "temperature= says how"),
+    "a limit": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", max_tokens=5), "filter_by: max_tokens= says how"),
+    "a parser": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", parse=str), "no text that parse="),
+    "free_text": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", free_text=True), "filter_by: probability= reads one letter"),
+    "no name": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability=True), "probability=True is not a name"),
+    "both ways round": (lambda: ROWS.judge(sporty(), "t", "t", swap="both", probability="p"), "swap='both' has two verdicts"),
+    "an expression": (lambda: ROWS.select(dr.prompt(sporty(), "{t}", schema=bool, probability="p")), "an expression is one: use df.prompt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_has_no_probability_says_so_when_the_plan_is_built(what: str):
+    make, words = REFUSED[what]
+    with pytest.raises(SettingError, match=words):
+        make()
+
+
+def test_the_column_is_one_like_any_other():
+    with pytest.raises(DuplicateColumnError, match="'t'"):
+        ROWS.filter_by(sporty(), "{t}", probability="t")
+    with pytest.raises(DuplicateColumnError, match="'answer'"):
+        ROWS.prompt(sporty(), "{t}", schema=bool, probability="answer")
+    with pytest.raises(ColumnNotFoundError):
+        ROWS.prompt(sporty(), "{t}", schema=bool, probability="p").filter(pl.col("q") > 0)
+
+
+def test_the_plan_says_which_column_it_is():
+    assert ROWS.prompt(sporty(), "Sports? {t}", "s", schema=bool, probability="p").explain().splitlines()[0].startswith("PROMPT s → Boolean probability=p ←")
