@@ -43,6 +43,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "Rag": "prompts.rag",
     # Settings of verbs
     "Cascade": "plan.steps.cascade",
+    "Distil": "plan.steps.distil",
     # Trainers
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",

@@ -12,6 +12,7 @@ from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.cascades import in_cascade
+from dreamframe.frame.distilled import distilled
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
@@ -25,6 +26,7 @@ from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.cascade import Cascade
 from dreamframe.plan.steps.classify import Classify
+from dreamframe.plan.steps.distil import Distil
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
@@ -239,6 +241,7 @@ class AskVerbs(Verbs):
         *,
         prompt: str | Prompt | None = None,
         cascade: Cascade | None = None,
+        distil: Distil | None = None,
         **settings: Any,
     ) -> V:
         """Add a column with one of the labels for each text.
@@ -247,7 +250,7 @@ class AskVerbs(Verbs):
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
         among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
         score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap model, or a task model,
-        decide the rows where that is certified against a language model.
+        decide the rows where that is certified against a language model; `distil=dr.Distil(embedder)`, a head that learns from its answers.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -259,7 +262,7 @@ class AskVerbs(Verbs):
         schema = AnswerSchema.of(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
-            for argument, value in (("prompt", prompt), ("cascade", cascade)):
+            for argument, value in (("prompt", prompt), ("cascade", cascade), ("distil", distil)):
                 if value is not None:
                     raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
             if schema is not None and not _are_texts(known):
@@ -279,6 +282,8 @@ class AskVerbs(Verbs):
         by_menu = f"{by_menu}?{rest}"  # which probability= puts below it
         ask = prompt if prompt is not None else by_name if settings.get("probability") is None else by_menu
         made = self.prompt(llm, ask, into=into, schema=labels, **{"name": "classify", **settings})
+        if distil is not None:
+            return made._distilled(distil, cascade)
         return made if cascade is None else made._in_cascade(cascade, labels, column=column, asked=by_menu if prompt is None else prompt)
 
     def filter_by(
@@ -289,6 +294,7 @@ class AskVerbs(Verbs):
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
         cascade: Cascade | None = None,
+        distil: Distil | None = None,
         on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
@@ -300,8 +306,9 @@ class AskVerbs(Verbs):
         sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
         the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
-        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`. With `keep`,
-        rows that the cheap model decides have nulls: this one was not asked.
+        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`;
+        `distil=dr.Distil(embedder)`, a head that learns from its answers: see `dr.Distil`. With `keep`, rows that they decide have nulls: this model was
+        not asked.
 
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
@@ -312,9 +319,19 @@ class AskVerbs(Verbs):
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
         fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
         asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
-        if cascade is not None:
+        if distil is not None:
+            asked = asked._distilled(distil, cascade)
+        elif cascade is not None:
             asked = asked._in_cascade(cascade, bool, asked=prompt)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _distilled(self, distil: Distil, cascade: Cascade | None) -> Self:
+        """The frame whose last step asks a strong model, with a head that learns from it in its place."""
+        assert isinstance(self.step, PromptStep)
+        if cascade is not None:
+            raise SettingError(f"{self.step.where}: cascade= and distil= each name who decides in the place of {self.step.llm.label}; give one of them.")
+        made, own = distilled(self.step, distil)
+        return self._over(made)._dropping(own, named=made.label)
 
     def _in_cascade(self, cascade: Cascade, to: Any, *, asked: str | Prompt, column: str | None = None) -> Self:
         """The frame whose last step asks a strong model, with a cascade in its place. `to` is what is answered, `asked` what the proxy is asked."""

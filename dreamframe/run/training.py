@@ -18,6 +18,7 @@ from dreamframe.models.answer import usable
 from dreamframe.models.base import Artefact
 from dreamframe.models.pinned import changed
 from dreamframe.models.request import Question
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train, model_name
 from dreamframe.run.engines.base import Engine
@@ -117,7 +118,7 @@ class Trainings:
         began = time.time()
         summary = await self._engine.train(replace(step, trainer=trainer), job)
         stats.ended = time.monotonic()
-        made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
+        made = {"trainer": type(trainer).__name__, "describe": readable(step.describe()), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
         return Path(models.commit(key, step.label, job.out, self._state.hides([step]).value(record)))
 

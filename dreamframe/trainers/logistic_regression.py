@@ -15,9 +15,9 @@ from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.linear import Head, LinearClassifier
 from dreamframe.trainers.base import Trainer
-from dreamframe.trainers.classifier import named, need_two, plain
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.labels import named, need_two, plain
 from dreamframe.trainers.roles import LABEL, VECTOR, Roles
 from dreamframe.trainers.scores import Seen, class_scores
 

@@ -12,7 +12,8 @@ import polars as pl
 
 import dreamframe as dr
 from dreamframe.models.authority import Authority
-from dreamframe.models.base import Client, setting, steering
+from dreamframe.models.base import Artefact, Client, setting, steering
+from dreamframe.models.edges import Trained
 from dreamframe.models.menu import weighed
 from dreamframe.models.request import Completion, Request, Sampling
 from dreamframe.plan.step import Step, step
@@ -20,6 +21,7 @@ from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.checked import Agreement, AskOpen, DrawChecked
 from dreamframe.plan.steps.classify import Classify
+from dreamframe.plan.steps.distil import DrawLearnt, HeadGuess
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.first import FirstRows
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
@@ -218,6 +220,16 @@ def beside_values(below: Step) -> Step:
     return dr.Frame(below).join(dr.frame({"w": ["x", "y", "z"]}), how="cross").step
 
 
+def learnt(below: Step) -> Step:
+    """What a head that learns from two of the rows guesses about the others."""
+    drawn = DrawLearnt(inputs=(table(ROWS.select("t")),), columns=("t",), n=2)
+    labelled = dr.Frame(drawn).with_columns(said=pl.col("t") == "tea").embed(WORDS, "t", into="e")
+    head = labelled.train(dr.LogisticRegression(may_abstain=True), embedding="e", label="said").step
+    rows = dr.Frame(below).with_columns(x=pl.concat_str(pl.col("t"), "k")).embed(WORDS, "x", into="e").step
+    model = dr.LinearClassifier(Trained(head))
+    return HeadGuess(inputs=(rows, drawn, head), llm=model, embedding="e", columns=("x",), seed=0, into="guess", likely="likely")
+
+
 def halves(below: Step) -> tuple[Ordinals, NumberedPrompt]:
     """The numbers of a sampled prompt, and the prompt that reads them."""
     made = in_two(PromptStep.over(below, LLM, TEMPLATE, into="said"), below)
@@ -414,6 +426,16 @@ CASES: dict[str, Case] = {
             "system": "You are brief.", "sampling": Sampling.of(temperature=0.5), "per_call": 2,
         },
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
+    ),
+    "DrawLearnt": Case(
+        lambda below: DrawLearnt(inputs=(below,), columns=("t", "k"), n=2), {**POSITIONS, "columns": ("k",), "n": 3, "seed": 1},
+    ),
+    "HeadGuess": Case(
+        learnt,
+        {
+            "name": "other", "on_error": "null", "llm": dr.LinearClassifier(Artefact("/nowhere", "0" * 32)), "embedding": "v", "columns": ("t",), "seed": 1,
+            "into": "other", "likely": "surely", "labels": ("true", "false"),
+        },
     ),
     "FirstRows": Case(lambda below: FirstRows(inputs=(dr.Frame(below).prompt(LLM, "Say {k}", into="said").step,), n=2), {"name": "other", "n": 3}),
     "JoinRows": Case(

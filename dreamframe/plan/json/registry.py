@@ -22,6 +22,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.checked": ("DrawChecked", "AskOpen", "Agreement"),
     "plan.steps.which_apply": ("WhichApply",),
     "plan.steps.cascade": ("Certify", "Cascaded"),
+    "plan.steps.distil": ("DrawLearnt", "HeadGuess"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),

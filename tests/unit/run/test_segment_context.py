@@ -27,7 +27,7 @@ class Finds(TableStep):
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
 
-    def told(self, rows: pl.DataFrame) -> dict[str, Any]:  # noqa: ARG002
+    def told(self, rows: pl.DataFrame) -> dict[str, Any]:
         return {}
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:
