@@ -124,16 +124,16 @@ class Scripted(Fake):
         answer = self._answer(request)
         if isinstance(answer, CallError):
             raise answer
-        if menu := request.question.menu:
+        if labels := request.question.labels:
             shares = answer if isinstance(answer, Mapping) else {answer: 1.0}
-            return Completion(weighed(menu, shares_of(menu, shares)), n_in=1, n_out=1, model=self.model)
+            return Completion(weighed(labels, shares_of(labels, shares)), n_in=1, n_out=1, model=self.model)
         if isinstance(answer, Mapping):
             likeliest = max(answer, key=answer.__getitem__)
             answer = {True: "yes", False: "no"}[likeliest] if isinstance(likeliest, bool) else likeliest
         return answer if isinstance(answer, Completion) else Completion(str(answer), n_in=1, n_out=1, model=self.model)
 
     def _answer(self, request: Request) -> Any:
-        prompt = without_menu(last_text(request), request.question.menu)
+        prompt = without_menu(last_text(request), request.question.labels)
         if isinstance(self.script, Mapping):
             return self.script[prompt]
         if callable(self.script):

@@ -93,9 +93,7 @@ def killed(name: str, envs: Path, patience_s: float = 300) -> dict[str, float | 
     """How many answered calls a killed run made again, and how many that were under way; None where the second run did not end."""
     with server("--answer", "fox", "--latency", str(KILLED_LATENCY_S)) as running, tempfile.TemporaryDirectory() as folder:
         asked = command(name, envs, running.url, KILLED, Path(folder))
-        first = subprocess.Popen(
-            asked, env=environment(name, envs), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        first = subprocess.Popen(asked, env=environment(name, envs), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         at_kill = counters(running.url)
         while at_kill["posts"] < KILLED // 2 and first.poll() is None:
             time.sleep(0.001)

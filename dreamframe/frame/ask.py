@@ -67,7 +67,7 @@ def prompt_fields(
     if probability is not None:
         need_plain_reading(probability, {**sampling, "seed": seed}, step=where)
     return {
-        "probability": probability,
+        **({} if probability is None else {"probability": probability}),  # what is not asked for is no part of a model column's name, and so of keys
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
         "n": n,
@@ -277,14 +277,15 @@ class AskVerbs(Verbs):
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
         if prompt is not None:
             warn_of_unread(column, prompt, step=where)
-        by_menu, rest = "Which label fits the text", f"\n\nText: {placeholder(column)}"
-        by_name = f"{by_menu}: {literal(', '.join(map(str, known)))}? Answer with the label alone.{rest}"
-        by_menu = f"{by_menu}?{rest}"  # which probability= puts below it
-        ask = prompt if prompt is not None else by_name if settings.get("probability") is None else by_menu
+        ask = prompt if prompt is not None else question_of(llm, known, column, is_weighed=settings.get("probability") is not None)
         made = self.prompt(llm, ask, into=into, schema=labels, **{"name": "classify", **settings})
         if distil is not None:
             return made._distilled(distil, cascade)
-        return made if cascade is None else made._in_cascade(cascade, labels, column=column, asked=by_menu if prompt is None else prompt)
+        if cascade is None:
+            return made
+        proxy = getattr(cascade, "proxy", None)
+        asked = prompt if prompt is not None or isinstance(proxy, TaskModel | None) else question_of(proxy, known, column, is_weighed=True)
+        return made._in_cascade(cascade, labels, column=column, asked=ask if asked is None else asked)
 
     def filter_by(
         self: V,
@@ -365,6 +366,13 @@ class AskVerbs(Verbs):
         assert isinstance(asked.step, PromptStep)
         held = AnswerSchema.of(to, step=where) if is_held else None
         return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where), probability=probability))
+
+
+def question_of(llm: Any, labels: Sequence[Any], column: str, *, is_weighed: bool) -> str:
+    """What `classify` asks. Where it is weighed how likely each label is, most models see them in a menu below it."""
+    has_menu = is_weighed and not as_llm(llm).weighs_labels
+    told = "?" if has_menu else f": {literal(', '.join(map(str, labels)))}? Answer with the label alone."
+    return f"Which label fits the text{told}\n\nText: {placeholder(column)}"
 
 
 def _are_texts(labels: list[Any] | None) -> bool:

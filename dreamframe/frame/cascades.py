@@ -26,6 +26,8 @@ def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, 
     labels = AnswerSchema.of(to, step=where)
     assert labels is not None
     _check(cascade, labels, column, step=where)
+    if strong.n > 1:
+        raise SettingError(f"{where}: n={strong.n} asks for several answers, and cascade= is for one; leave one of them out.")
     guess, likely = (hidden(what, n=len(below.schema)) for what in ("guess", "likely"))
     settings: dict[str, Any] = {"into": guess, "on_error": "null", "name": f"{strong.label} proxy"}
     if isinstance(cascade.proxy, TaskModel):

@@ -22,12 +22,14 @@ class Certifier:
 
     `scores`, one per row, higher is surer: the proxy's confidence in its own answer under `accuracy`, else its probability of yes; None or NaN where the
     proxy failed. `order`: all positions, in an order that the labels and scores do not know, such as by a hash of each row's content, its occurrence and a
-    seed. A label is whether the strong model gives the proxy's answer (accuracy), else whether it says yes; None where it failed, which counts against us.
-    Scores must be fixed before the first label is asked for, and the strong model must answer a row alike whenever it is asked.
+    seed; `second`: another such order, independent of the first (another seed), for a promise of both: without it all of delta goes to recall, and the
+    strong model answers whatever is not answered no. A label is whether the strong model gives the proxy's answer (accuracy), else whether it says yes;
+    None where it failed, which counts against us. Scores must be fixed before the first label is asked for, and the strong model must answer a row alike
+    whenever it is asked. Raises SettingError for an infinite score, and for an order that is not one.
 
     >>> from random import Random
     >>> scores = [i / 1000 for i in range(1000)]
-    >>> certifier = Certifier(scores, Random(0).sample(range(1000), 1000), Promise(recall=0.9, precision=0.9))
+    >>> certifier = Certifier(scores, Random(0).sample(range(1000), 1000), Promise(recall=0.9))
     >>> while positions := certifier.wanted():
     ...     certifier.tell({position: scores[position] > 0.6 for position in positions})
     >>> outcome = certifier.outcome()
@@ -35,11 +37,11 @@ class Certifier:
     (True, True)
     """
 
-    def __init__(self, scores: Sequence[float | None], order: Sequence[int], promise: Promise) -> None:
+    def __init__(self, scores: Sequence[float | None], order: Sequence[int], promise: Promise, second: Sequence[int] | None = None) -> None:
         import numpy as np
 
         self._known = Known(scores, order, promise)
-        self._phases = _phases(self._known)
+        self._phases = _phases(self._known, second)
         self._place: Any = np.full(len(scores), -1, np.int64)  # (positions,) where the row stands in the order of scores
         self._place[self._known.ranked.position] = np.arange(len(self._known.ranked))
         self._wanted: list[int] = []
@@ -70,15 +72,17 @@ class Certifier:
         self._wanted = self._known.ranked.position[places].tolist() if places else []
 
 
-def _phases(known: Known) -> Iterator[Sequence[int]]:
-    promise = known.promise
+def _phases(known: Known, second: Sequence[int] | None) -> Iterator[Sequence[int]]:
+    promise, alpha = known.promise, known.promise.delta
     if len(known.ranked) < LEAST_ROWS:
         return
     if promise.accuracy is not None:
-        yield from own_answers(known, promise.accuracy, promise.delta)
-    alpha = promise.delta
-    if promise.precision is not None and (promise.recall is None or within_reach(known, promise.precision) >= WORTH_HALF * known.rows):
+        yield from own_answers(known, promise.accuracy, alpha)
+    elif promise.recall is None and promise.precision is not None:
+        yield from yes_side(known, promise.precision, alpha)
+    elif promise.precision is not None and second is not None and within_reach(known, promise.precision) >= WORTH_HALF * known.rows:
         alpha = promise.side_delta
         yield from yes_side(known, promise.precision, alpha)
+        known.ranked.sample_by(second, known.rows)  # the rows below the yes side were chosen by labels of the first
     if promise.recall is not None:
         yield from no_side(known, promise.recall, alpha)

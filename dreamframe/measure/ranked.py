@@ -15,20 +15,22 @@ class Ranked:
         import numpy as np
 
         given = np.asarray(scores, dtype=np.float64)  # None becomes NaN
-        turn = np.asarray(order, dtype=np.int64)
-        drawn_as = np.full(len(given), -1, dtype=np.int64)
-        if len(turn) == len(given) and len(turn) and turn.min() >= 0 and turn.max() < len(given):
-            drawn_as[turn] = np.arange(len(given))
-        if len(turn) != len(given) or (drawn_as < 0).any():
-            raise SettingError(f"the order of sampling has to hold each of the {len(given)} positions once")
         if np.isinf(given).any():
             raise SettingError("a score is infinite: scores are finite numbers, and None or NaN where there is none")
-        rows = np.flatnonzero(~np.isnan(given))
-        self.position: Any = rows[np.lexsort((drawn_as[rows], -given[rows]))]  # (places,) position of the row at each place
+        rows, turn = np.flatnonzero(~np.isnan(given)), _turns(order, len(given))
+        position = rows[np.argsort(-given[rows], kind="stable")]
+        is_new = np.diff(given[position], prepend=np.inf) != 0
+        equal = np.flatnonzero(~(is_new & np.append(is_new[1:], True)))  # few, so that they alone are sorted by two keys
+        position[equal] = position[equal][np.lexsort((turn[position[equal]], -given[position[equal]]))]
+        self.position: Any = position  # (places,) position of the row at each place; of equal scores, the first drawn
         self.score: Any = given[self.position]  # (places,) falling
-        self.turn: Any = drawn_as[self.position]  # (places,) the place's turn to be sampled, smallest first
-        ends = np.flatnonzero(np.diff(self.score) != 0) + 1
+        self.turn: Any = turn[self.position]  # (places,) the place's turn to be sampled, smallest first
+        ends = np.flatnonzero(is_new)[1:]
         self.cuts: Any = np.concatenate([ends, [len(rows)]]) if len(rows) else np.empty(0, np.int64)  # rising
+
+    def sample_by(self, order: Sequence[int], rows: int) -> None:
+        """Draw further samples by another order of all positions."""
+        self.turn = _turns(order, rows)[self.position]
 
     def __len__(self) -> int:
         return len(self.position)
@@ -51,3 +53,15 @@ class Ranked:
         import numpy as np
 
         return start + np.argsort(self.turn[start:stop], kind="stable")
+
+
+def _turns(order: Sequence[int], rows: int) -> Any:
+    """(positions,) when each is drawn."""
+    import numpy as np
+
+    positions, turns = np.asarray(order, dtype=np.int64), np.full(rows, -1, dtype=np.int64)
+    if len(positions) == rows and rows and positions.min() >= 0 and positions.max() < rows:
+        turns[positions] = np.arange(rows)
+    if len(positions) != rows or (turns < 0).any():
+        raise SettingError(f"an order of sampling has to hold each of the {rows} positions once")
+    return turns

@@ -176,7 +176,8 @@ class LLM(ModelSettings):
     extra: Any = setting()  # a dict of provider arguments, passed through
 
     provider: ClassVar[str] = "llm"
-    most_labels: ClassVar[int] = 0  # of how many labels an answer can tell the probabilities, from log-probabilities of its first token; 0: it has none
+    most_labels: ClassVar[int] = 0  # of how many labels an answer can tell the probabilities, at most; 0: it has none
+    weighs_labels: ClassVar[bool] = False  # whether it reads how likely the text of each label is; others choose a letter of a menu below the prompt
     outside_identity: ClassVar[tuple[str, ...]] = ("system", *SAMPLING_FIELDS)
 
     def __post_init__(self) -> None:

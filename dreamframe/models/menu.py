@@ -1,4 +1,10 @@
-"""Questions whose answer is one letter of a menu: one token, so that it can be read how likely the model finds each of its labels."""
+"""Questions whose answers tell how likely the model finds each label.
+
+A model behind an API chooses a letter of a menu below the prompt: one token, so that the log-probabilities of that token are those of the labels, whatever
+these are made of. A model in this process is asked what it is asked without probabilities, and the text of each label is read: small models choose
+letters by their place. SmolLM2-135M tells 25 good from 25 bad reviews by the letters with an area under the ROC curve of 0.41 to 0.59 (the places swapped),
+by their texts with 0.76 to 0.80.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +14,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dreamframe.errors import ParseError
+from dreamframe.models.request import Question
 from dreamframe.models.task_models.base import prediction, with_scores
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # every vocabulary has each of them as one token, whatever the labels are made of
 ASKS = "Answer with one letter out of this list, and nothing else:"
+MOST_LABELS = 100  # of a model that reads the text of each of them: what is read grows with their number
 LEAST = 0.05  # of the probability of the first token must be on the letters of the menu: below, the model does not answer the question
+ROUNDING = 1e-9
 
 
 class Weighed(NamedTuple):
@@ -21,7 +30,7 @@ class Weighed(NamedTuple):
     label: str  # the likeliest; of equal ones the first of the menu
     probability: float  # its share of what is on the menu
     all: dict[str, float]  # of each label; they add up to 1
-    outside: float  # the probability that the answer begins with something that is not on the menu
+    outside: float  # the probability that the answer begins with something else, were the model not held to the labels
 
 
 def menu_text(labels: Sequence[str]) -> str:
@@ -58,19 +67,25 @@ def without_menu(text: str, labels: Sequence[str]) -> str:
     return text.removesuffix(menu_text(labels)).removesuffix("\n\n")
 
 
-def weighed(labels: Sequence[str], shares: Sequence[float], *, unlisted: float = 0.0, said: str | None = None) -> str:
-    """The text of an answer: the likeliest label, and the share of each, given the probabilities of the letters.
+def weighed(
+    labels: Sequence[str], shares: Sequence[float], *, on_menu: float | None = None, is_held: bool = False, unlisted: float = 0.0, said: str | None = None
+) -> str:
+    """The text of an answer: the likeliest label, and the share of each, given their probabilities.
 
-    `unlisted` is what each letter that has none may have at most: a server lists so many tokens and no more. `said` is the likeliest token.
+    `on_menu` is what they add up to, where `shares` are not probabilities but shares of it. `is_held`: whether the model could say nothing else. `unlisted`
+    is what a letter that has nothing may have at most, since a server lists so many tokens and no more. `said` is the likeliest token.
 
     >>> weighed(["yes", "no"], [0.6, 0.2])
     '{"label": "yes", "score": 0.75, "all": [["yes", 0.75], ["no", 0.25]], "outside": 0.2}'
     """
-    on_menu = math.fsum(shares)
-    of_each = [share / on_menu for share in shares] if on_menu > 0 else [0.0 for _ in shares]
-    best = max(range(len(labels)), key=lambda i: (of_each[i], -i))
-    text = with_scores(prediction(labels[best], of_each[best]), list(zip(labels, of_each, strict=True)))
-    more: dict[str, Any] = {"outside": round(max(0.0, 1.0 - on_menu), 12)}
+    total = math.fsum(shares)
+    if abs(total - 1.0) > ROUNDING:
+        shares = [share / total if total > 0 else 0.0 for share in shares]
+    best = max(range(len(labels)), key=lambda i: (shares[i], -i))
+    text = with_scores(prediction(labels[best], shares[best]), list(zip(labels, shares, strict=True)))
+    more: dict[str, Any] = {"outside": round(min(1.0, max(0.0, 1.0 - (total if on_menu is None else on_menu))), 12)}
+    if is_held:
+        more["held"] = True
     if unlisted:
         more["unlisted"] = unlisted
     if said is not None:
@@ -78,20 +93,67 @@ def weighed(labels: Sequence[str], shares: Sequence[float], *, unlisted: float =
     return json.dumps({**json.loads(text), **more}, ensure_ascii=False)
 
 
+def weighed_texts(labels: Sequence[str], logs: Sequence[float]) -> str:
+    """The text of an answer of a model that is held to its labels, given the logarithms of the probabilities of their texts, from the first token on that
+    they do not share.
+
+    >>> weighed_texts(["yes", "no"], [-2.0, -2.0])
+    '{"label": "yes", "score": 0.5, "all": [["yes", 0.5], ["no", 0.5]], "outside": 0.729329433527, "held": true}'
+    """
+    best = max(logs)
+    odds = [math.exp(log - best) for log in logs]
+    total = math.fsum(odds)
+    return weighed(labels, [o / total for o in odds], on_menu=math.exp(best) * total, is_held=True)
+
+
+def n_shared(texts: Sequence[Sequence[int]]) -> int:
+    """How many tokens several texts begin with alike.
+
+    >>> n_shared([[7, 8, 1], [7, 8, 2, 3]])
+    2
+    """
+    return next((i for i, tokens in enumerate(zip(*texts, strict=False)) if len(set(tokens)) > 1), min(map(len, texts)))
+
+
+def answers_of(question: Question) -> list[str]:
+    """The JSON text of each answer that the question allows, in the order of its labels.
+
+    >>> schema = '{"type":"object","properties":{"answer":{"type":"boolean"}},"required":["answer"]}'
+    >>> answers_of(Question(llm=dr.testing.Echo(), json_schema=schema, labels=("yes", "no")))
+    ['{"answer": true}', '{"answer": false}']
+    """
+    ((name, held),) = json.loads(question.json_schema or "")["properties"].items()
+    values = held.get("enum", [True, False])
+    return [json.dumps({name: value}, ensure_ascii=False) for value in values]
+
+
+def told_of(text: str | None) -> Weighed | None:
+    """What an answer says, whether it can be used or not; None for one that does not weigh labels."""
+    try:
+        return _weighed(text)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _weighed(text: str | None) -> Weighed:
+    held = json.loads(text or "")
+    return Weighed(str(held["label"]), float(held["score"]), {str(label): float(share) for label, share in held["all"]}, float(held["outside"]))
+
+
 def read_weighed(text: str | None, labels: Sequence[str]) -> Weighed:
     """What an answer says. Raises ParseError where next to nothing of its probability is on the menu, or where it is something else."""
     try:
-        held = json.loads(text or "")
-        found = {str(label): float(share) for label, share in held["all"]}
-        label, probability, outside = str(held["label"]), float(held["score"]), float(held["outside"])
+        found, held = _weighed(text), json.loads(text or "")
     except (ValueError, KeyError, TypeError) as exc:
         raise ParseError(f"the answer does not tell how likely each label is: {exc}", text=text) from exc
-    if list(found) != list(labels):
-        raise ParseError(f"the model weighed {', '.join(map(repr, found))}, and was asked for others", text=text)
-    if 1.0 - outside < LEAST:
-        began = f"; it would begin with {held['said']!r}" if held.get("said") else ""
+    outside = found.outside
+    if list(found.all) != list(labels):
+        raise ParseError(f"the model weighed {', '.join(map(repr, found.all))}, and was asked for others", text=text)
+    if 1.0 - outside < LEAST and not held.get("held"):
+        began = f"; it would begin with {said!r}" if (said := held.get("said")) else ""
+        began += ", as a model does that thinks first: such a model tells no probabilities" if "think" in str(said) else ""
         raise ParseError(f"the letters of the menu have {1.0 - outside:.1%} of the probability, less than {LEAST:.0%}{began}", text=text)
-    return Weighed(label, probability, found, outside)
+    return found
 
 
 def shares_of(labels: Sequence[str], given: Mapping[Any, float]) -> list[float]:

@@ -112,7 +112,7 @@ class Question:
     sampling: Sampling = field(default_factory=Sampling)
     json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
     form: Form = "text"
-    menu: tuple[str, ...] = ()  # labels that stand as a menu below each prompt: the answer is one letter, and tells how likely each of them is
+    labels: tuple[str, ...] = ()  # the answer tells how likely each of them is: see models/menu.py
 
     def __post_init__(self) -> None:
         if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
@@ -128,7 +128,7 @@ class Question:
                 "sampling": self.sampling.given(),
                 "json_schema": self.json_schema,
                 "form": self.form,
-                **({"menu": self.menu} if self.menu else {}),
+                **({"labels": self.labels} if self.labels else {}),
             },
             is_lasting=True,
         )

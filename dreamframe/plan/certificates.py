@@ -33,7 +33,7 @@ def digests(prompts: pl.Series) -> list[int]:
     return [0 if p is None else int.from_bytes(hashlib.sha256(p.encode("utf-8", "surrogatepass")).digest()[:8], "big") for p in prompts]
 
 
-def sampled_order(prompts: pl.Series, seed: int) -> list[int]:
+def sampled_order(prompts: pl.Series, seed: object) -> list[int]:
     """All positions in the order in which rows are drawn: by what they ask, the how-manieth of those that ask the same they are, and a seed.
 
     >>> rows = pl.Series(["a", "b", "c", "a"])

@@ -168,7 +168,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
 # Verbs that make no frame.
 RUN_OR_LOOK = (
     *("card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
-    *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why"),
+    *("schema", "columns", "models", "step", "explain", "estimate", "show", "preview", "failures", "why"),
 )
 
 

@@ -19,6 +19,7 @@ from dreamframe.models.request import Completion, Request, Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
 from dreamframe.plan.steps.checked import Agreement, AskOpen, DrawChecked
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.distil import DrawLearnt, HeadGuess
@@ -61,9 +62,9 @@ class Ordinal(Fake):
     def reply(self, request: Request) -> Completion:
         if self.refuses is not None and self.refuses(request.prompt):
             raise dr.errors.BadRequestError("refused", status=400)
-        if menu := request.question.menu:
-            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(menu))]
-            return Completion(weighed(menu, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
+        if labels := request.question.labels:
+            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(labels))]
+            return Completion(weighed(labels, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
         return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
 
 
@@ -241,6 +242,21 @@ def as_kind(kind: type[PromptStep], below: Step) -> Step:
     """A prompt as a step of another kind."""
     prompt = PromptStep.over(below, LLM, TEMPLATE, into="said")
     return kind(**{f.name: getattr(prompt, f.name) for f in fields(prompt)})
+
+
+CASCADE_CHANGES: dict[str, Any] = {"guess": "k", "likely": "other_likely"}
+
+
+def in_cascade(below: Step) -> Cascaded:
+    """A prompt of which a column is taken for what a proxy answers, and another for how likely it finds that."""
+    scored = dr.Frame(below).with_columns(guess=pl.format("Say {} #0", "t"), likely=pl.lit(0.9), other_likely=pl.lit(0.8)).step
+    return cascaded(PromptStep.over(scored, LLM, TEMPLATE, into="said"), scored, Cascade(accuracy=0.5), guess="guess", likely="likely")
+
+
+def certificate(below: Step) -> Step:
+    """What a sample certifies of it, over a table that has all columns of the rows."""
+    asked = in_cascade(below)
+    return asked.inputs[-1].but(inputs=(asked.inputs[0],))
 
 
 @step
@@ -437,6 +453,11 @@ CASES: dict[str, Case] = {
             "into": "other", "likely": "surely", "labels": ("true", "false"),
         },
     ),
+    "Certify": Case(
+        certificate,
+        {**{name: value for name, value in PROMPT_CHANGES.items() if name != "on_error"}, **CASCADE_CHANGES, "cascade": Cascade(accuracy=0.6)},
+    ),
+    "Cascaded": Case(in_cascade, {**PROMPT_CHANGES, **CASCADE_CHANGES}, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
     "FirstRows": Case(lambda below: FirstRows(inputs=(dr.Frame(below).prompt(LLM, "Say {k}", into="said").step,), n=2), {"name": "other", "n": 3}),
     "JoinRows": Case(
         lambda below: JoinRows(inputs=(below, table(ROWS.select("k", w="v"))), options=(("how", "left"), ("maintain_order", "left"), ("on", "k"))),

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 from unittest.mock import patch
 
 import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.models.menu import weighed
 from dreamframe.models.request import Completion, Request
 from tests.golden.test_explain import RUN_OR_LOOK, rows, scanned, shortest_first, twice
 
-ECHO, WORDS = dr.testing.Echo(), dr.testing.WordEmbedder()
+ECHO, WORDS, NAMING = dr.testing.Echo(), dr.testing.WordEmbedder(), dr.testing.NamingClassifier()
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SAID = dr.prompt(ECHO, "{t}!", into="said")
 OTHER = {"k": ["a"], "w": [9]}
+
+
+@dataclass(frozen=True)
+class Likely(dr.testing.Fake):
+    """Finds one label as likely as another."""
+
+    model: str = "likely"
+    provider: ClassVar[str] = "likely"
+    most_labels: ClassVar[int] = 26
+
+    def reply(self, request: Request) -> Completion:
+        menu = request.question.menu
+        return Completion(weighed(menu, [1 / len(menu)] * len(menu)))
+
+
 VERBS: dict[str, Callable[[], Any]] = {
     "select": lambda: rows().select("k", pl.col("v") + 1),
     "with_columns": lambda: rows().with_columns(u=pl.col("t").str.to_uppercase(), one=1),
@@ -85,8 +102,10 @@ VERBS: dict[str, Callable[[], Any]] = {
     "prompt with a schema": lambda: rows().prompt(ECHO, "{k}", schema=Literal["a", "b"], into="kind"),
     "extract": lambda: rows().extract(ECHO, CITY, "t", prompt='{{"city": "{t}"}}'),
     "classify": lambda: rows().classify(ECHO, ["a", "b"], "k", prompt="{k}"),
+    "classify in a cascade": lambda: rows().classify(ECHO, ["a", "b"], "k", prompt="{k}", cascade=dr.Cascade(NAMING, accuracy=0.8)),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t"),
     "classify with all scores": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t", scores=True),
+    "filter_by in a cascade": lambda: rows().filter_by(ECHO, "yes, {k}", cascade=dr.Cascade(Likely(), recall=0.9, precision=0.8, budget=3)),
     "rank_by": lambda: rows().rank_by(ECHO, "{v} points", threshold=2),
     "rank_by, kept": lambda: rows().rank_by(ECHO, "{v} points", keep=["prompt", "answer"]),
     "rank_by in free text": lambda: rows().rank_by(ECHO, "{v} points", free_text=True),
@@ -109,7 +128,9 @@ VERBS: dict[str, Callable[[], Any]] = {
     "grid": lambda: dr.grid({"topic": ["tea", "rain"], "level": [1, 2]}),
     "scan_csv": lambda: scanned("rows.csv", dr.scan_csv),
 }
-FUNCTIONS = {"map_batches in batches": [shortest_first], "map": [twice], "map_batches": [shortest_first]}  # the user's own, which no text can hold
+FUNCTIONS: dict[str, list[Any]] = {  # the user's own, which no text can hold
+    "filter_by in a cascade": [Likely], "map_batches in batches": [shortest_first], "map": [twice], "map_batches": [shortest_first],
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

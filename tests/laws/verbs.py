@@ -10,7 +10,7 @@ import polars as pl
 
 import dreamframe as dr
 from dreamframe.plan.step import RowStep, TableStep, step
-from dreamframe.testing import NamingClassifier, WordEmbedder
+from dreamframe.testing import NamingClassifier, Scripted, WordEmbedder
 from tests.laws.cases import Ordinal
 
 Verb = Callable[[dr.Frame, int, int], dr.Frame]  # a frame, a small number, and one that no other verb of the plan has
@@ -38,6 +38,16 @@ def points(text: str) -> float:
 
 def which(text: str) -> str:
     return ("a", "b", "tie")[len(text) % 3]
+
+
+def shares(prompt: str) -> dict[bool, float]:
+    """How likely a proxy finds a yes: right more often than not where `is_even` decides."""
+    yes = (zlib.crc32(prompt.encode()) % 50 + (50 if is_even(f"{prompt} #0") else 0)) / 100
+    return {True: yes, False: 1 - yes}
+
+
+def label_of(prompt: str) -> str:
+    return "ab"[zlib.crc32(prompt.encode()) % 2]
 
 
 def doubled(row: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +93,7 @@ class Backwards(TableStep):
 
 ASK, SURE = Ordinal(), Ordinal(temperature=0)
 POOR, POOR_SURE = Ordinal(tone="poor", refuses=refused), Ordinal(tone="poor", temperature=0, refuses=refused)  # other models than those that answer
+PROXY, LABELLING = Scripted(shares, model="proxy"), Scripted(label_of, model="labelling", temperature=0)
 WORDS = WordEmbedder(size=4)
 ODD = pl.col("v") % 2 == 1
 
@@ -304,8 +315,14 @@ VERBS: Mapping[str, list[Verb]] = {
     "classify": [
         lambda df, n, i: df.classify(NamingClassifier(), ["a", "b"], "k", into=f"y{i}"),
         lambda df, n, i: df.classify(ASK, ["a", "b"], "k", into=f"y{i}", on_error="null", repairs=0),
+        lambda df, n, i: df.classify(LABELLING, ["a", "b"], "k", into=f"y{i}", cascade=dr.Cascade(NamingClassifier(), accuracy=0.2, delta=0.9)),
     ],
-    "filter_by": [lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even), lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n)],
+    "filter_by": [
+        lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even),
+        lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n),
+        lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even, cascade=dr.Cascade(PROXY, recall=0.3, precision=0.2, delta=0.9)),
+        lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even, cascade=dr.Cascade(PROXY, accuracy=0.3, delta=0.9)).head(n),
+    ],
     "rank_by": [
         lambda df, n, i: df.rank_by(SURE, "Rate {k}{v}", parse=points, into=f"rank{i}"),
         lambda df, n, i: df.rank_by(ASK, "Rate {k}", parse=points, into=f"rank{i}", threshold=2.0),
@@ -325,6 +342,9 @@ VERBS: Mapping[str, list[Verb]] = {
     ],
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),
+        lambda df, n, i: df.join_by(
+            few(n).rename({"v": f"jb{i}"}), SURE, f"Fit {{k}} {{jb{i}}}", parse=is_even, cascade=dr.Cascade(PROXY, precision=0.2, delta=0.9)
+        ),
         lambda df, n, i: (
             df.join_by(base(df).unique("k"), SURE, "Same {k} {k_right}", parse=is_even, suffix="_right").head(n).select(*df.columns)
             if not any(c.endswith("_right") for c in df.columns)

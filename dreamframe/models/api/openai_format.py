@@ -13,6 +13,7 @@ from typing import Any
 from dreamframe.errors import BadReplyError, SettingError
 from dreamframe.models.answer import clean
 from dreamframe.models.api.error_replies import ErrorReply, status_of
+from dreamframe.models.api.first_token import chosen
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.misplaced import calls_of, put_right
 from dreamframe.models.api.structured import instruction, is_strictable, strict
@@ -114,6 +115,8 @@ class OpenAIFormat:
             raise in_body(error, body, place=place)
         try:
             done = _response(found) if self.dialect.api == "responses" else _choice(found)
+            if self.question.labels:
+                return chosen(done, found, self.question, api=self.dialect.api, place=place)
             return done if self.question.json_schema is None else self._put_right(done, found)
         except ErrorInReplyError as exc:
             raise in_body(exc.args[0], encode({"error": exc.args[0]}).encode(), place=place) from exc

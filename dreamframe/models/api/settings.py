@@ -30,6 +30,7 @@ from dreamframe.models.api.batch_api import BatchApi
 from dreamframe.models.api.environment import address_variable, named_address
 from dreamframe.models.api.error_replies import ErrorReply
 from dreamframe.models.api.event_stream import BLANK, is_stream, whole
+from dreamframe.models.api.first_token import refused as no_logprobs
 from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
 from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
@@ -355,7 +356,7 @@ class ApiClient:
         if isinstance(error, BadRequestError | ServerError) and self._adapted.adapt(wire, refused):
             self._wires.clear()
             raise AdaptedError(str(error)) from error
-        raise error
+        raise no_logprobs(error, wire.question, refused)
 
     def _hint(self, wire: Wire) -> str:
         return "" if self._llm.is_own_address else hint(self._llm.endpoint, wire.path)

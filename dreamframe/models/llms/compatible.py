@@ -25,6 +25,8 @@ class Together(OpenAI):
     """
 
     provider: ClassVar[str] = "together"
+    most_labels: ClassVar[int] = 20
+    counts_logprobs: ClassVar[bool] = True
     address: ClassVar[str] = "https://api.together.xyz/v1"
     address_variable: ClassVar[str] = "TOGETHER_BASE_URL"
     key_variable: ClassVar[str] = "TOGETHER_API_KEY"
@@ -39,6 +41,7 @@ class Groq(OpenAI):
     """
 
     provider: ClassVar[str] = "groq"
+    most_labels: ClassVar[int] = 0
     address: ClassVar[str] = "https://api.groq.com/openai/v1"
     address_variable: ClassVar[str] = "GROQ_BASE_URL"
     adds_path: ClassVar[bool] = True
@@ -81,6 +84,7 @@ class Fireworks(OpenAI):
     """
 
     provider: ClassVar[str] = "fireworks"
+    most_labels: ClassVar[int] = 5
     address: ClassVar[str] = "https://api.fireworks.ai/inference/v1"
     address_variable: ClassVar[str] = "FIREWORKS_BASE_URL"
     adds_path: ClassVar[bool] = True
@@ -96,6 +100,7 @@ class Gemini(OpenAI):
     """
 
     provider: ClassVar[str] = "gemini"
+    most_labels: ClassVar[int] = 0  # not by this endpoint
     address: ClassVar[str] = "https://generativelanguage.googleapis.com/v1beta/openai"
     address_variable: ClassVar[str] = "GOOGLE_GEMINI_BASE_URL"
     adds_path: ClassVar[bool] = True
@@ -111,6 +116,7 @@ class HFInference(OpenAI):
     """
 
     provider: ClassVar[str] = "hf"
+    most_labels: ClassVar[int] = 5
     address: ClassVar[str] = "https://router.huggingface.co/v1"
     key_variable: ClassVar[str] = "HF_TOKEN"
 

@@ -53,6 +53,7 @@ class LiteLLM(OpenAI):
     environment: str | None = steering()  # of a question: what the environment chose when it was made
 
     provider: ClassVar[str] = "litellm"
+    most_labels: ClassVar[int] = 0  # which of its providers tell them is not known here
     has_batches: ClassVar[bool] = False
     dialect: ClassVar[Dialect] = Dialect(streams=("no",))  # litellm streams for servers that want it
     address: ClassVar[str] = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from dreamframe.errors import (
 )
 from dreamframe.models.base import LLM, Client, ModelSettings, setting, steering
 from dreamframe.models.local.chat_template import read_in, without_clock
-from dreamframe.models.local.constrained import grammar, refusal
+from dreamframe.models.local.constrained import grammar, literal, refusal
 from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check_extras
 from dreamframe.models.local.gguf import gguf_header
@@ -31,6 +32,7 @@ from dreamframe.models.local.measured import of_gguf
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
 from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, missing_weights, weights_path
 from dreamframe.models.measure import Measure
+from dreamframe.models.menu import MOST_LABELS, answers_of, n_shared, weighed_texts
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.request import Completion, Request, Sampling
 
@@ -100,6 +102,8 @@ class LlamaCpp(InGguf, LLM):
     gpu_layers: int | None = steering()  # None: as many as fit, where xllamacpp was built for a GPU
 
     provider: ClassVar[str] = "llamacpp"
+    most_labels: ClassVar[int] = MOST_LABELS
+    weighs_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -205,16 +209,31 @@ class LlamaCppClient(Resident[Loaded]):
         label, json_schema = self.settings.label, request.question.json_schema
         if json_schema is not None and (refused := refusal(json_schema)):
             raise BadRequestError(f"{label}: the schema cannot be decoded under: {refused}")
+        if request.question.labels:
+            return self._weigh(engine, request, gone)
+        return self._answered(engine, request, gone).completion(label)
+
+    def _weigh(self, engine: Loaded, request: Request, gone: threading.Event) -> Completion:
+        """How likely each label is: the model is held to one after the other, and llama.cpp tells how likely each token was. It keeps what it read of
+        the prompt."""
+        held = [self._answered(engine, request, gone, only=text) for text in answers_of(request.question)]
+        made = [answer.completion(self.settings.label) for answer in held]
+        text = weighed_texts(request.question.labels, apart([answer.tokens for answer in held]))
+        return Completion(text, n_in=made[0].n_in, n_out=sum(m.n_out for m in made), n_cached=made[0].n_cached, model=self.settings.label)
+
+    def _answered(self, engine: Loaded, request: Request, gone: threading.Event, *, only: str | None = None) -> Answer:
+        """The answer, or, with `only`, this text as the answer."""
+        label = self.settings.label
         answer = Answer(lambda: gone.is_set() or engine.closing.is_set())
         is_chat = engine.is_chat or request.question.form == "messages"
         ask = engine.server.handle_chat_completions if is_chat else engine.server.handle_completions
         try:
-            failed = ask(body(request, is_chat=is_chat), answer.add)
+            failed = ask(body(request, is_chat=is_chat, only=only), answer.add)
         except (ValueError, RuntimeError) as exc:
             raise BadRequestError(f"{label}: {exc}") from exc
         if isinstance(failed, dict):
             answer.add(failed)
-        return answer.completion(label)
+        return answer
 
     def load(self) -> Loaded:
         llm = self.settings
@@ -265,8 +284,8 @@ def context_of(gguf: Path, asked: int | None) -> int:
     return asked or min(DEFAULT_CONTEXT, trained if isinstance(trained, int) else DEFAULT_CONTEXT)
 
 
-def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
-    """A request as llama.cpp's server reads it."""
+def body(request: Request, *, is_chat: bool, only: str | None = None) -> dict[str, Any]:
+    """A request as llama.cpp's server reads it. With `only`, this JSON is its answer, and it tells how likely each token of it is."""
     question = request.question
     sampling = question.sampling
     sent: dict[str, Any] = {**sampling.extras(), "stream": True, "stream_options": {"include_usage": True}}
@@ -281,7 +300,9 @@ def body(request: Request, *, is_chat: bool) -> dict[str, Any]:
         sent["stop"] = list(sampling.stop)
     if sampling.logit_bias:
         sent["logit_bias"] = [[int(token) if token.isdecimal() else token, bias] for token, bias in sampling.logit_bias]
-    if question.json_schema is not None:
+    if only is not None:
+        sent |= {"grammar": literal(only), "logprobs": True, "top_logprobs": 1} if is_chat else {"grammar": literal(only), "logprobs": 1}
+    elif question.json_schema is not None:
         sent["grammar"] = grammar(question.json_schema)
     sent["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
     return sent
@@ -296,6 +317,7 @@ class Answer:
         self._reasoning: list[str] = []
         self._finish: str | None = None
         self._usage: Mapping[str, Any] = {}
+        self.tokens: list[tuple[int, float]] = []  # id and logarithm of the probability, of each token, where they were asked for
         self._error: Mapping[str, Any] | None = None
 
     def add(self, piece: Mapping[str, Any]) -> bool:
@@ -307,6 +329,7 @@ class Answer:
             delta = choice.get("delta", {})
             self._text.append(choice.get("text") or delta.get("content") or "")
             self._reasoning.append(delta.get("reasoning_content") or "")
+            self.tokens += [(t["id"], t["logprob"]) for t in (choice.get("logprobs") or {}).get("content", ())]
             self._finish = choice.get("finish_reason") or self._finish
         self._usage = piece.get("usage") or self._usage
         return bool(self._is_given_up())
@@ -326,6 +349,16 @@ class Answer:
             model=model,
             thoughts="".join(self._reasoning) or None,
         )
+
+
+def apart(answers: Sequence[Sequence[tuple[int, float]]]) -> list[float]:
+    """The logarithms of the probabilities of answers, from the first token on that they do not share.
+
+    >>> apart([[(7, -9.0), (1, -0.5)], [(7, -9.0), (2, -1.0), (3, -0.25)]])
+    [-0.5, -1.25]
+    """
+    shared = n_shared([[token for token, _ in answer] for answer in answers])
+    return [math.fsum(log for _, log in answer[shared:]) for answer in answers]
 
 
 def refused(error: Mapping[str, Any], model: str) -> CallError:

@@ -18,6 +18,7 @@ class Mistral(OpenAI):
     """
 
     provider: ClassVar[str] = "mistral"
+    most_labels: ClassVar[int] = 0
     address: ClassVar[str] = "https://api.mistral.ai/v1"
     key_variable: ClassVar[str] = "MISTRAL_API_KEY"
     dialect: ClassVar[Dialect] = Dialect(seed="random_seed")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dreamframe.models.api.batch_api import BatchApi, OpenAIBatches
+from dreamframe.models.api.first_token import asks_for
 from dreamframe.models.api.http import Http
 from dreamframe.models.api.openai_format import OpenAIFormat
 from dreamframe.models.api.settings import ApiLLM
@@ -38,10 +39,17 @@ class OpenAI(ApiLLM):
     address: ClassVar[str] = "https://api.openai.com/v1"
     address_variable: ClassVar[str] = "OPENAI_BASE_URL"
     key_variable: ClassVar[str] = "OPENAI_API_KEY"
+    most_labels: ClassVar[int] = 20  # of the tokens that it lists
+    counts_logprobs: ClassVar[bool] = False  # whether its chat API is told the number of tokens in `logprobs`
 
     def identity_fields(self) -> Mapping[str, object]:
         """Settings that were left as they are do not count: those that come later then change no identity."""
         return {k: v for k, v in super().identity_fields().items() if k not in ("api", "reasoning_effort") or v not in (None, "chat")}
+
+    def no_probabilities(self) -> str | None:
+        if self.most_labels and self.reasoning_effort not in (None, "none"):
+            return f"thinks before it answers (reasoning_effort={self.reasoning_effort!r}), and a model that does tells no log-probabilities"
+        return super().no_probabilities()
 
     def first_api(self) -> Api:
         return self.api
@@ -53,4 +61,6 @@ class OpenAI(ApiLLM):
         more: dict[str, Any] = {}
         if self.reasoning_effort is not None:
             more = {"reasoning": {"effort": self.reasoning_effort}} if dialect.api == "responses" else {"reasoning_effort": self.reasoning_effort}
+        if question.labels:
+            more |= asks_for(dialect.api, self.most_labels, as_count=self.counts_logprobs)
         return OpenAIFormat(question, dialect, model=self.model, more=more)

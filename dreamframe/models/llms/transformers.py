@@ -18,6 +18,7 @@ from dreamframe.models.local.memory import Resident
 from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.local.weights import weights_path
 from dreamframe.models.measure import Measure
+from dreamframe.models.menu import MOST_LABELS
 from dreamframe.models.request import Completion, Request, Sampling
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Transformers(LocalSettings, LLM):
 
     handed_on: ClassVar[tuple[str, ...]] = ("load",)
     provider: ClassVar[str] = "transformers"
+    most_labels: ClassVar[int] = MOST_LABELS
+    weighs_labels: ClassVar[bool] = True
     needs_to_hold: ClassVar[tuple[str, ...]] = ("llguidance",)
 
     def __post_init__(self) -> None:

@@ -24,6 +24,16 @@ def grammar(json_schema: str) -> str:
     return f"%llguidance {{}}\nstart: %json {json.dumps({'x-guidance': COMPACT, **_bounded(json.loads(json_schema))})}"
 
 
+def literal(text: str) -> str:
+    """The grammar of one text.
+
+    >>> print(literal('{"answer": true}'))
+    %llguidance {}
+    start: "{\\"answer\\": true}"
+    """
+    return f"%llguidance {{}}\nstart: {json.dumps(text, ensure_ascii=False)}"
+
+
 @lru_cache(maxsize=256)
 def refusal(json_schema: str) -> str:
     """Why a schema's grammar cannot be decoded under; empty where it can. llama.cpp itself would go on without a grammar and say nothing."""

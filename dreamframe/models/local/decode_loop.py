@@ -69,8 +69,12 @@ class Row:
 def generate(model: Any, rows: Sequence[Row], *, pad: int, decoder_start: Sequence[int] | None = None, on_step: Callable[[], bool] | None = None) -> None:
     """Decode until every row has its `finish`. `decoder_start` makes it a seq2seq model. `on_step` gives True to stop all of them."""
     with torch.inference_mode():
-        batch = _Seq2Seq(model, rows, pad, decoder_start) if decoder_start is not None else _Causal(model, rows, pad)
-        _decode(batch, list(rows), on_step)
+        _decode(batch_of(model, rows, pad, decoder_start), list(rows), on_step)
+
+
+def batch_of(model: Any, rows: Sequence[Row], pad: int, decoder_start: Sequence[int] | None) -> _Causal | _Seq2Seq:
+    """The rows as a batch that the model reads."""
+    return _Seq2Seq(model, rows, pad, decoder_start) if decoder_start is not None else _Causal(model, rows, pad)
 
 
 def _decode(batch: _Causal | _Seq2Seq, live: list[Row], on_step: Callable[[], bool] | None) -> None:
@@ -135,7 +139,7 @@ class _Causal:
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
 
     def keep(self, rows: Sequence[int]) -> bool:
-        """Drop all other rows; False where the model's cache cannot."""
+        """Go on with these rows, each as often as it is named; False where the model's cache cannot."""
         index = torch.tensor(rows, device=self._device)
         if self._cache is not None and not _select(self._cache, index):
             return False

@@ -19,6 +19,8 @@ from dreamframe.models.local.cores import free_cores
 from dreamframe.models.local.decode_loop import Row, generate
 from dreamframe.models.local.ends import Stops, end_ids
 from dreamframe.models.local.loading import Loaded, free_memory, is_out_of_memory
+from dreamframe.models.local.weighing import weigh
+from dreamframe.models.menu import answers_of, weighed_texts
 from dreamframe.models.request import Completion, Question, Request
 
 LONGEST_ANSWER = 2048  # tokens, where neither the request nor the model sets a limit
@@ -60,6 +62,7 @@ class Decoder:
         self._ends = end_ids(loaded.tokenizer, self._defaults, None if self._has_channels or loaded.is_seq2seq else self._template)
         self._threads = threads or (free_cores() if is_on_cpu(loaded.model) else None)
         self._matchers: dict[str, Any] = {}
+        self._texts: dict[str, list[list[int]]] = {}
         self._grammar_tokens: Any = None
         self.closing = threading.Event()
 
@@ -77,10 +80,16 @@ class Decoder:
     def prepare(self, request: Request) -> Prepared:
         """Tokens of a request, and its limits. Raises ContextLengthError where nothing could be answered."""
         sampling = request.question.sampling
+        texts = self._texts_of(request.question) if request.question.labels else []
         prompt = prompt_tokens(self._tokenizer, self._template, request, who=self._label, drops_system=self._drops_system)
         room = None if self._context is None else self._context - (0 if self._is_seq2seq else len(prompt))
         if self._context is not None and (len(prompt) > self._context or (room is not None and room < 1)):
             raise ContextLengthError(f"{self._label}: the prompt has {len(prompt)} tokens, and the model reads {self._context} with its answer")
+        if texts:
+            longest = max(map(len, texts))
+            if room is not None and room < longest:
+                raise ContextLengthError(f"{self._label}: the prompt has {len(prompt)} tokens, and the model reads {self._context} with a label")
+            return Prepared(request, prompt, longest, (len(prompt) + longest) * len(texts))
         own = getattr(self._defaults, "max_new_tokens", None)
         asked = sampling.max_tokens or own or LONGEST_ANSWER
         max_new = min(asked, room) if room is not None else asked
@@ -93,6 +102,8 @@ class Decoder:
         """The answers to a batch, in order."""
         if self._threads is not None:
             torch.set_num_threads(self._threads)  # of this thread's work only
+        if any(p.request.question.labels for p in batch):
+            return self._answer_apart(batch)
         rows = [self._row(p) for p in batch]
         broken = [r if isinstance(r, CallError) else None for r in rows]
         live = [(p, r) for p, r in zip(batch, rows, strict=True) if isinstance(r, Row)]
@@ -105,6 +116,37 @@ class Decoder:
                     free_memory()
                 raise
         return [broken[i] or self._completion(p, r) for i, (p, r) in enumerate(zip(batch, rows, strict=True))]  # type: ignore[arg-type]
+
+    def _answer_apart(self, batch: Sequence[Prepared]) -> list[Completion | CallError]:
+        """The answers to a batch in which some ask how likely labels are: those of each question together, and all others."""
+        groups: dict[str, list[int]] = {}
+        for i, p in enumerate(batch):
+            groups.setdefault(p.request.question.digest if p.request.question.labels else "", []).append(i)
+        answers: dict[int, Completion | CallError] = {}
+        for digest, places in groups.items():
+            held = [batch[i] for i in places]
+            answers |= zip(places, self._weighed(held) if digest else self.answer(held), strict=True)
+        return [answers[i] for i in range(len(batch))]
+
+    def _weighed(self, batch: Sequence[Prepared]) -> list[Completion | CallError]:
+        """How likely each label is, for requests of one question."""
+        question = batch[0].request.question
+        texts, labels, closed = self._texts_of(question), question.labels, self.closing.is_set()
+        if closed:
+            return [BadReplyError(f"{self._label}: the answer was given up before its end") for _ in batch]
+        logs = weigh(self._model, [p.prompt for p in batch], texts, pad=self._tokenizer.pad_token_id or 0, decoder_start=self._start())
+        n_out = max(map(len, texts))
+        return [Completion(weighed_texts(labels, log), n_in=len(p.prompt), n_out=n_out, model=self._label) for p, log in zip(batch, logs, strict=True)]
+
+    def _texts_of(self, question: Question) -> list[list[int]]:
+        """The tokens of each answer that a question allows. Raises BadRequestError where the vocabulary cannot write them."""
+        if (known := self._texts.get(question.digest)) is None:
+            known = [list(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]) for text in answers_of(question)]
+            unknown = self._tokenizer.unk_token_id
+            if len(set(map(tuple, known))) < len(known) or any(unknown is not None and unknown in text for text in known):
+                raise BadRequestError(f"{self._label}: its vocabulary cannot write {answers_of(question)[0]}, so it tells no probabilities of labels")
+            self._texts[question.digest] = known
+        return known
 
     def _decode(self, rows: Sequence[tuple[Prepared, Row]]) -> None:
         """Rows with their answers: those that are searched for by beams in groups of the same settings, all others together."""

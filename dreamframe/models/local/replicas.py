@@ -163,13 +163,13 @@ def settings_fields(settings: ModelSettings, device: str, *, share: int) -> dict
 
 def request_fields(request: Request) -> dict[str, Any]:
     q = request.question
-    asked = {"system": q.system, "sampling": q.sampling.given(), "json_schema": q.json_schema, "form": q.form, "menu": q.menu}
+    asked = {"system": q.system, "sampling": q.sampling.given(), "json_schema": q.json_schema, "form": q.form, "labels": q.labels}
     return {"prompt": request.prompt, "sample": request.sample, "key": request.key.hex(), "question": asked}
 
 
 def request_of(message: Mapping[str, Any], settings: ModelSettings) -> Request:
     asked = dict(message["question"])
-    question = Question(llm=settings, **{**asked, "sampling": Sampling.of(**asked["sampling"]), "menu": tuple(asked["menu"])})
+    question = Question(llm=settings, **{**asked, "sampling": Sampling.of(**asked["sampling"]), "labels": tuple(asked["labels"])})
     return Request(question, message["prompt"], message["sample"], bytes.fromhex(message["key"]))
 
 

@@ -102,7 +102,10 @@ class Certify(Asking, TableStep):
         return {}
 
     def writes(self) -> tuple[str, ...]:
-        return ()
+        return tuple(CERTIFICATE)
+
+    def adds(self, *columns: str) -> None:
+        """Its columns stand in the place of the input's."""
 
     @property
     def needs_order(self) -> bool:
@@ -136,17 +139,19 @@ class Certify(Asking, TableStep):
         prompts = await ctx.once("prompt", lambda: self.prompt.bound(tuple(beside))).rendered(rows, ctx)
         ctx.failures.clear()  # a prompt that cannot be written fails where its row is asked
         scores = rows.select(score_of(self.guess, self.likely, is_own=self.cascade.accuracy is not None)).to_series().set(prompts.is_null(), None)
-        certifier = Certifier(scores.to_list(), sampled_order(prompts, self.cascade.seed), self.cascade.promise)
+        promise, seed = self.cascade.promise, self.cascade.seed
+        second = sampled_order(prompts, f"{seed} for recall") if promise.precision is not None and promise.recall is not None else None
+        certifier = Certifier(scores.to_list(), sampled_order(prompts, seed), promise, second)
         failed: dict[int, Failure] = {}
         while wanted := certifier.wanted():
-            certifier.tell(await self._labels(rows[wanted], prompts.gather(wanted), wanted, failed, ctx))
+            certifier.tell(await self._said_of(rows[wanted], prompts.gather(wanted), wanted, failed, ctx))
         for position, failure in failed.items():
             if not failure.keys and failure.error not in NOT_LOOKED_UP:  # a call failed: what is found without it is good, and not kept
                 ctx.fail(position, failure)
         is_open = any(f.error in (*NOT_LOOKED_UP, *ENDS_THE_RUN) for f in failed.values())
         return certificate_of(certifier.outcome(), prompts, is_open=is_open)
 
-    async def _labels(
+    async def _said_of(
         self, rows: pl.DataFrame, prompts: pl.Series, positions: Sequence[int], failed: dict[int, Failure], ctx: RowContext
     ) -> dict[int, bool | None]:
         """What the strong model says of some rows: whether it is what the proxy says (of accuracy), else whether it is yes. None where it says nothing; where
@@ -177,8 +182,6 @@ class Cascaded(AskedOnce):
         super().check()
         for column in (self.guess, self.likely):
             self.need(column)
-        if self.n > 1:
-            raise SettingError(f"{self.where}: n={self.n} asks for several answers, and cascade= is for one; leave one of them out.")
 
     def reads(self) -> frozenset[str]:
         return super().reads() | {self.guess, self.likely}

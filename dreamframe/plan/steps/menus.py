@@ -12,12 +12,12 @@ from dreamframe.models.base import LLM
 from dreamframe.models.menu import with_menu
 
 
-def need_menu(llm: LLM, labels: Sequence[str], kind: pl.DataType, *, n: int, reads_text: bool, step: str) -> None:
+def need_labels(llm: LLM, labels: Sequence[str], kind: pl.DataType, *, n: int, reads_text: bool, step: str) -> None:
     """Raise SettingError where no answer of this model could tell how likely each label is. `kind` is the column's, `reads_text` whether parse= does."""
     if n > 1:
         raise SettingError(f"{step}: probability= tells how likely each label is in one answer, and n={n} asks for several; leave one of them out.")
     if reads_text:
-        raise SettingError(f"{step}: probability= reads one letter of a menu, so there is no text that parse= or free_text= could read; leave it out.")
+        raise SettingError(f"{step}: probability= tells how likely labels are, so there is no text that parse= or free_text= could read; leave it out.")
     if len(labels) < 2:
         what = "one label" if labels else f"{kind}"
         raise SettingError(f"{step}: probability= is that of one label among several, and the answer is {what}; give schema=bool, labels or a Literal.")

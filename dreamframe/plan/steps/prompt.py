@@ -19,7 +19,7 @@ from dreamframe.models.request import Failure, Question, Replies, RowContext, Sa
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
-from dreamframe.plan.steps.menus import need_menu, of_each, with_menus
+from dreamframe.plan.steps.menus import need_labels, of_each, with_menus
 from dreamframe.plan.steps.repair import next_turn, turns
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
 from dreamframe.prompts.base import Prompt
@@ -73,13 +73,13 @@ class Asking(Step):
         self.prompt.check(self.inputs[0].schema, step=where)
         if self.probability is not None:
             reads_text = self.parse is not None and (self.held is None or not is_own(self.parse))
-            need_menu(self.llm, self._menu, self.dtype, n=self.n, reads_text=reads_text, step=where)
+            need_labels(self.llm, self._labels, self.dtype, n=self.n, reads_text=reads_text, step=where)
         self.llm.check_asked(self._sampling, step=where, is_held=self._asked_for is not None)
         self.adds(*self.writes())
 
     @property
-    def _menu(self) -> tuple[str, ...]:
-        """The labels of the menu below each prompt."""
+    def _labels(self) -> tuple[str, ...]:
+        """The labels that the model tells the probabilities of."""
         held = self._asked_for
         return () if held is None or self.probability is None else tuple(label for label, _ in held.choices)
 
@@ -158,7 +158,7 @@ class Asking(Step):
     @property
     def _sampling(self) -> Sampling:
         if self.probability is not None:  # one token is read, and how likely each is: nothing is drawn
-            return Sampling(max_tokens=1, temperature=0.0, extra=self.sampling.over(self.llm.sampling).extra)
+            return Sampling(max_tokens=None if self.llm.weighs_labels else 1, temperature=0.0, extra=self.sampling.over(self.llm.sampling).extra)
         return self.sampling.over(self.llm.sampling)
 
     @property
@@ -180,9 +180,9 @@ class Asking(Step):
             llm=llm,
             system=self.system if self.system is not None else llm.system,
             sampling=self._sampling,
-            json_schema=held.json_schema if held is not None and self.probability is None else None,
+            json_schema=held.json_schema if held is not None and (self.probability is None or llm.weighs_labels) else None,
             form=self.prompt.form,
-            menu=self._menu,
+            labels=self._labels,
         )
 
     async def answered(self, rows: pl.DataFrame, prompts: pl.Series, samples: Sequence[int] | None, ctx: RowContext) -> pl.DataFrame:
@@ -207,7 +207,8 @@ class Asking(Step):
 
     def as_asked(self, prompts: pl.Series) -> pl.Series:
         """The prompts as they are sent."""
-        return prompts if self.probability is None else with_menus(prompts, self._menu, form=self.prompt.form)
+        has_menu = self.probability is not None and not self.llm.weighs_labels
+        return with_menus(prompts, self._labels, form=self.prompt.form) if has_menu else prompts
 
     def each_sample(self, prompts: pl.Series) -> pl.Series:
         """The prompts, one for each sample that is asked for."""
@@ -306,8 +307,6 @@ class Asking(Step):
         if finish is None:  # not asked, or failed
             return None
         try:
-            if self.probability is not None:
-                return self._chosen(text)
             return self._value(text, finish, question)
         except AnswerError as exc:
             return exc
@@ -315,6 +314,8 @@ class Asking(Step):
     def _value(self, text: str | None, finish: str, question: Question) -> Any:
         limit, stop = question.sampling.max_tokens, question.sampling.stop
         text = usable(text, finish, max_tokens=limit, may_be_empty=bool(self.parse or self.schema_ or stop))
+        if self.probability is not None:
+            return self._chosen(text)
         try:
             if self.parse is not None:
                 return self._parsed(text)
@@ -332,7 +333,7 @@ class Asking(Step):
         """The likeliest label, as the column takes it, and how likely it is."""
         held = self._asked_for
         assert held is not None
-        found = read_weighed(text, self._menu)
+        found = read_weighed(text, self._labels)
         value = dict(held.choices)[found.label]
         if self.parse is not None and isinstance(value, str):
             value = self.parse(value)

@@ -12,6 +12,7 @@ import polars as pl
 
 from dreamframe.models.answer import as_read
 from dreamframe.models.base import Artefact
+from dreamframe.models.menu import told_of
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.plan.step import ModelStep
 from dreamframe.run.calls.spend import Spend
@@ -103,9 +104,12 @@ class Looking:
         price = self.spend.price(question)
         n_in, n_out, n_cached = found["n_in"], found["n_out"], found["n_cached"]
         attempts, ms, written = (v if isinstance(v := extra.get(name), int | float) else None for name in ("attempts", "ms", "tokens_written"))
+        weighed = told_of(found["text"]) if question.labels else None
         return CallTold(
             **asked,
-            answer=found["text"],
+            answer=found["text"] if weighed is None else weighed.label,
+            probabilities=None if weighed is None else weighed.all,
+            outside=None if weighed is None else weighed.outside,
             reasoning=extra.get("reasoning"),
             dimensions=None if found["data"] is None else len(found["data"]) // FLOAT32,
             finish=found["finish"],

@@ -9,7 +9,7 @@ from typing import Any
 
 from dreamframe.plan.style import STYLE
 from dreamframe.redaction.visible import visible
-from dreamframe.run.why.text import content_text, facts, is_said, summary
+from dreamframe.run.why.text import content_text, facts, is_said, likely, summary
 
 Told = Mapping[str, Any]
 FOLDED = 600  # characters of a text that is shown unfolded
@@ -60,6 +60,8 @@ def _call(call: Told) -> str:
     if call["reasoning"]:
         lines.append(("thoughts", _details("thoughts", call["reasoning"])))
     lines.append(("answer", _answer(call)))
+    if call["probabilities"] is not None:
+        lines.append(("likely", _text(likely(call))))
     told = "".join(f"<tr><th>{_text(str(name))}</th><td>{held}</td></tr>" for name, held in lines)
     return f"<table>{told}</table><div class='df-dim'>{_text(' · '.join(facts(call)))}</div>"
 

@@ -36,6 +36,8 @@ class CallTold(_Told):
     key: str = ""  # of the kept answer, 32 hexadecimal digits
     is_kept: bool = True  # False: the session has no answer to this request
     answer: str | None = None  # as it came, without the thoughts
+    probabilities: Mapping[str, float] | None = None  # of each label, where the answer is the likeliest of them
+    outside: float | None = None  # the probability that was on none of them
     reasoning: str | None = None  # the model's thoughts
     dimensions: int | None = None  # of the vector, where the answer is one
     finish: str | None = None  # how the answer ended: stop, length, …

@@ -89,7 +89,15 @@ def _call(call: Told) -> Iterator[str]:
         yield f"   {'answer':<10} a vector of {call['dimensions']:,} numbers"
     else:
         yield f"   {'answer':<10} {_whole(call['answer'] or '(nothing)', 14)}"
+    if call["probabilities"] is not None:
+        yield f"   {'likely':<10} {_whole(likely(call), 14)}"
     yield f"   {'':<10} {' · '.join(facts(call))}"
+
+
+def likely(call: Told) -> str:
+    """How likely the model found each label, the likeliest first."""
+    of_each = sorted(call["probabilities"].items(), key=lambda pair: -pair[1])
+    return " · ".join(f"{label} {share:.1%}" for label, share in of_each) + (f" ({call['outside']:.1%} on none of them)" if call["outside"] else "")
 
 
 def facts(call: Told) -> list[str]:

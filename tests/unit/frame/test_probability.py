@@ -43,7 +43,7 @@ def test_a_verb_that_decides_tells_how_likely_its_answer_is(verb: str):
     made = VERBS[verb](ROWS.head(1), llm, probability="p").collect()
     assert made.schema["p"] == pl.Float64
     assert made["p"].to_list() == [0.6]
-    assert llm.log.requests[0].question.menu
+    assert llm.log.requests[0].question.labels
 
 
 def test_the_column_is_null_where_nothing_was_asked_and_where_the_row_failed():
@@ -92,7 +92,16 @@ def test_without_probabilities_the_same_model_is_asked_as_ever():
     (request, _) = llm.log.requests
     assert request.prompt == "Sports? the cup"
     assert request.question.json_schema is not None
-    assert not request.question.menu
+    assert not request.question.labels
+
+
+def test_the_story_of_a_row_tells_how_likely_each_label_was():
+    plan = ROWS.prompt(sporty(), "Sports? {t}", "sports", schema=bool, probability="p")
+    plan.collect()
+    (call,) = plan.why(1).calls
+    assert (call.answer, call.probabilities, call.outside) == ("no", pytest.approx({"yes": 0.2, "no": 0.8}), pytest.approx(0.25))
+    assert "likely     no 80.0% · yes 20.0% (25.0% on none of them)" in str(plan.why(1))
+    assert "no 80.0% · yes 20.0%" in plan.why(1)._repr_html_()
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -105,7 +114,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a temperature": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", temperature=0.5), "temperature= says how"),
     "a limit": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", max_tokens=5), "filter_by: max_tokens= says how"),
     "a parser": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability="p", parse=str), "no text that parse="),
-    "free_text": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", free_text=True), "filter_by: probability= reads one letter"),
+    "free_text": (lambda: ROWS.filter_by(sporty(), "{t}", probability="p", free_text=True), "filter_by: probability= tells how likely"),
     "no name": (lambda: ROWS.prompt(sporty(), "{t}", schema=bool, probability=True), "probability=True is not a name"),
     "both ways round": (lambda: ROWS.judge(sporty(), "t", "t", swap="both", probability="p"), "swap='both' has two verdicts"),
     "an expression": (lambda: ROWS.select(dr.prompt(sporty(), "{t}", schema=bool, probability="p")), "an expression is one: use df.prompt"),

@@ -64,8 +64,8 @@ def test_a_script_gives_probabilities_by_label():
 
 def test_a_menu_is_part_of_the_question_where_there_is_one():
     asked = Question(llm=dr.OpenAI("gpt-4o-mini"))
-    assert b"menu" not in asked.key_prefix
-    other = [Question(llm=dr.OpenAI("gpt-4o-mini"), menu=menu).key_prefix for menu in (("a", "b"), ("b", "a"), ("a",))]
+    assert b"labels" not in asked.key_prefix
+    other = [Question(llm=dr.OpenAI("gpt-4o-mini"), labels=labels).key_prefix for labels in (("a", "b"), ("b", "a"), ("a",))]
     assert len({asked.key_prefix, *other}) == 4
 
 

@@ -572,6 +572,7 @@ function callTold(c, read) {
     (c.messages ?? []).map(message), c.text ? h("div.turn", {}, h("small", {}, "text"), h("div.said", {}, c.text)) : null,
     c.reasoning ? h("details.turn", {}, h("summary", {}, "thoughts"), h("div.said", {}, c.reasoning)) : null,
     c.answer !== null && c.answer !== undefined ? h("div.turn.answer", {}, h("small", {}, "answer"), h("div.said", {}, c.answer)) : c.dimensions ? h("div.turn.answer", {}, h("small", {}, "answer"), `a vector of ${int(c.dimensions)} numbers`) : null, read,
+    c.probabilities ? h("p.meta.num", {}, Object.entries(c.probabilities).sort((a, b) => b[1] - a[1]).map(([label, p]) => `${label} ${(100 * p).toFixed(1)} %`).join(" · ")) : null,
     c.json_schema ? h("details", {}, h("summary", {}, "held to a schema"), h("pre", {}, JSON.stringify(c.json_schema, null, 1))) : null,
     h("p.meta.num", {}, meta.filter(Boolean).join(" · ")), c.note ? h("p.dim", {}, c.note) : null,
     c.messages?.length ? copyAsPython(c.model, c.messages, c.sampling) : null];
