@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.plan.steps.cascade import Cascade as Cascade
     from dreamframe.plan.steps.distil import Distil as Distil
+    from dreamframe.plan.steps.pair_ranks import Nearest as Nearest
     from dreamframe.prompts.attribute import Attribute as Attribute
     from dreamframe.prompts.chat import Chat as Chat
     from dreamframe.prompts.few_shot import FewShot as FewShot

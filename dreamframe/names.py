@@ -44,6 +44,7 @@ NAMES: Mapping[str, str] = {  # name → module
     # Settings of verbs
     "Cascade": "plan.steps.cascade",
     "Distil": "plan.steps.distil",
+    "Nearest": "plan.steps.pair_ranks",
     # Trainers
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",

@@ -32,7 +32,7 @@ def distilled(strong: PromptStep, given: object) -> tuple[Cascaded, list[str]]:
     called = strong.label
 
     def embedded(rows: Step) -> Step:
-        read, told = _one_text(rows, columns, text, name=called)
+        read, told = one_text(rows, columns, text, name=called)
         return Embed.over(told, distil.embedder, column=read, into=vector, on_error="null", name=f"{called} vectors")
 
     table = relational("select", inputs=(below,), args=([pl.col(c) for c in columns],), name=called)
@@ -65,7 +65,7 @@ def _checked(strong: PromptStep) -> tuple[tuple[str, ...], tuple[str, ...] | Non
     return columns, tuple(strong.dtype.categories.to_list())
 
 
-def _one_text(rows: Step, columns: tuple[str, ...], into: str, *, name: str) -> tuple[str, Step]:
+def one_text(rows: Step, columns: tuple[str, ...], into: str, *, name: str) -> tuple[str, Step]:
     """The column to embed: the one that the prompt reads, or all of them, each under its name."""
     if len(columns) == 1 and rows.schema[columns[0]] == pl.String:
         return columns[0], rows

@@ -15,19 +15,21 @@ from dreamframe.frame.asked import Asked, Sides, Way, in_place_of_prompt, prompt
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.nearest import of_nearest
 from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.checked import Otherwise
 from dreamframe.plan.steps.once import AskedOnce
+from dreamframe.plan.steps.pair_ranks import Nearest
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.attribute import Attribute
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.either_way import EitherWay
 
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
-Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
+Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | Nearest | None
 
 
 V = TypeVar("V", bound="MeaningVerbs")  # Self, as jedi understands it too
@@ -60,8 +62,9 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
 
         Without `block` every pair is asked about: rows of the left times rows of the right. `block` cuts them before anything is asked: columns in which
         both sides must be equal, or an expression over the pair (columns of the right that the left has too get `suffix`), or a function from the
-        frame of pairs to a smaller one. The model is asked and its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer
-        that is neither yes nor no is a failed row, never a match.
+        frame of pairs to a smaller one; `dr.Nearest(embedder, recall=0.9)` cuts them to the nearest, as far as that is certified. The model is asked and
+        its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer that is neither yes nor no is a failed row, never a
+        match.
 
         `symmetric=True` says that the answer is the same whichever of the two comes first. Equal questions are then one, whatever the model's temperature
         is: a pair and the same pair the other way round, and pairs of equal texts, are asked once. Of the two prompts, the one that sorts first is asked.
@@ -97,6 +100,10 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
                 left, right = way.labelled(self.step, other.step, prompt_in(made.step))
                 pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
             made = made._over(in_place_of_prompt(made.step, lambda asks: way.over(asks, pairs.step)))
+        if isinstance(block, Nearest):
+            if way is not None or "cascade" in settings:
+                raise SettingError(f"{label}: block=dr.Nearest(…), asked= and cascade= are three ways to take fewer calls; give one of them.")
+            made = made._over(in_place_of_prompt(made.step, lambda asks: of_nearest(asks, block, self.step, other.step, sides, label=label)))
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
         return made
 
@@ -122,12 +129,13 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
                 raise SettingError(f"{label}: block={block!r} names no column; leave it out to ask about every pair.")
             return self._joined(other, {**JOIN, "on": block, "suffix": suffix}, named=label)
         pairs = self._joined(other, {**JOIN, "how": "cross", "suffix": suffix}, named=label)
-        if block is None:
+        if block is None or isinstance(block, Nearest):
             return pairs
         if isinstance(block, pl.Expr):
             return pairs._kept([block], named=label)
         if not callable(block):
-            raise SettingError(f"{label}: block= is a {type(block).__name__}; give columns, an expression over the pairs, or a function of their frame.")
+            what = "give columns, an expression over the pairs, a function of their frame, or dr.Nearest(embedder)."
+            raise SettingError(f"{label}: block= is a {type(block).__name__}; {what}")
         made = block(pairs)
         if not isinstance(made, Verbs):
             raise PlanError(f"{label}: block= gave a {type(made).__name__}, not a frame of pairs.")

@@ -131,6 +131,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
     "filter_by with a head": lambda: rows().filter_by(ECHO, "Is {t} long?", distil=dr.Distil(WORDS, labels=40)),
+    "join_by of the nearest": lambda: rows().join_by(dr.frame({"topic": ["sport"]}), ECHO, "Is {t} about {topic}?", block=dr.Nearest(WORDS)),
     "join_by by labels": lambda: rows().join_by(dr.frame({"topic": ["sport", "food"]}), ECHO, "Is {t} about {topic}?", asked="labels"),
     "join_by by an attribute": lambda: rows().join_by(
         rows(), ECHO, "Do {t} and {t_right} differ?", asked=dr.Attribute("mood", ["good", "bad"], pl.col("l") != pl.col("r")), check=10, otherwise="raise"

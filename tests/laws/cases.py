@@ -29,6 +29,7 @@ from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.ordinals import NumberedPrompt, Ordinals, in_two
+from dreamframe.plan.steps.pair_ranks import PairRanks
 from dreamframe.plan.steps.partners import JoinRows
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
@@ -229,6 +230,13 @@ def learnt(below: Step) -> Step:
     rows = dr.Frame(below).with_columns(x=pl.concat_str(pl.col("t"), "k")).embed(WORDS, "x", into="e").step
     model = dr.LinearClassifier(Trained(head))
     return HeadGuess(inputs=(rows, drawn, head), llm=model, embedding="e", columns=("x",), seed=0, into="guess", likely="likely")
+
+
+def ranked(below: Step) -> Step:
+    """Pairs of rows and words, and how near these are."""
+    words = dr.frame({"w": ["tea", "rain or tea", "snow"]})
+    left, right = (rows.embed(FEWER_WORDS, column, into="e").with_columns(f="e").step for rows, column in ((dr.Frame(below), "t"), (words, "w")))
+    return PairRanks(inputs=(dr.Frame(below).join(words, how="cross").step, left, right), vector="e", guess="guess", likely="likely")
 
 
 def halves(below: Step) -> tuple[Ordinals, NumberedPrompt]:
@@ -443,6 +451,7 @@ CASES: dict[str, Case] = {
         },
         n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
     ),
+    "PairRanks": Case(ranked, {**POSITIONS, "vector": "f", "guess": "other", "likely": "surely"}),
     "DrawLearnt": Case(
         lambda below: DrawLearnt(inputs=(below,), columns=("t", "k"), n=2), {**POSITIONS, "columns": ("k",), "n": 3, "seed": 1},
     ),

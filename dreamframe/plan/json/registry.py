@@ -20,6 +20,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.once": ("AskedOnce",),
     "plan.steps.ahead": ("Ahead",),
     "plan.steps.checked": ("DrawChecked", "AskOpen", "Agreement"),
+    "plan.steps.pair_ranks": ("PairRanks",),
     "plan.steps.which_apply": ("WhichApply",),
     "plan.steps.cascade": ("Certify", "Cascaded"),
     "plan.steps.distil": ("DrawLearnt", "HeadGuess"),
