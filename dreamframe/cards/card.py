@@ -18,7 +18,7 @@ from dreamframe.hub.readme import marked
 from dreamframe.models.base import LLM
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.plan.explain import by_name, line
-from dreamframe.plan.ledgers import ledgers
+from dreamframe.plan.ledgers import Certifying, ledgers
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.train import Train, model_name
@@ -267,7 +267,7 @@ def _totals(step: Step, records: Records) -> list[str]:
 
 def _cascades(step: Step, records: Records, shown: Shown) -> list[str]:
     """What is promised of rows that a cheap model decides, and what it decided."""
-    promising = [node for node in step.walk() if type(node).told is not Step.told]
+    promising = [node for node in step.walk() if isinstance(node, Certifying)]
     did = ledgers(step, records.of)
     rows = [f"- {md.code(shown(node.label))}: {md.text(shown(line(node)))}. {md.text(shown(', '.join(did.get(id(node), ()))))}".rstrip() for node in promising]
     return ["### Cascades and checks", "\n".join(rows)] if rows else []

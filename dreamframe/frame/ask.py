@@ -33,6 +33,7 @@ from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import literal, placeholder
 
+OF_TASK_MODELS = ("on_error", "name", "scores", "probability")  # settings of classify
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
 
@@ -66,8 +67,9 @@ def prompt_fields(
         raise SettingError(f"{where}: parse= is {kind}; give a function of the answer's text, e.g. parse=lambda text: text.strip().")
     if probability is not None:
         need_plain_reading(probability, {**sampling, "seed": seed}, step=where)
+    likely = {} if probability is None else {"probability": probability}  # the fields of an expression are part of its column's name
     return {
-        **({} if probability is None else {"probability": probability}),  # what is not asked for is no part of a model column's name, and so of keys
+        **likely,
         "schema_": AnswerSchema.of(schema, step=where),
         "system": system,
         "n": n,
@@ -187,11 +189,13 @@ class AskVerbs(Verbs):
         repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
         top_p stop logit_bias presence_penalty frequency_penalty extra.
 
-        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels. The labels then stand as
-        a menu of letters below the prompt, so that the answer is one token, and the log-probabilities of that token are read: the likeliest label is the
-        answer, and the probabilities of all labels are kept with it, so that looking at them again, or under another name, asks nothing. They are the
-        model's own at temperature 1, whatever its settings say, and shares of what is on the menu; where less than 5 % of it is, the row fails. Models
-        that give no log-probabilities raise SettingError when the plan is built.
+        `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels: the likeliest label is
+        the answer. Those of all labels are kept with it, so that another threshold, or another name, asks nothing. They are the model's own at temperature
+        1, whatever its settings say, as shares of what the labels have together. A model in this process (Transformers, LlamaCpp) reads each label's text,
+        up to 100 of them. For one behind an API the labels stand as a menu of letters below the prompt, since the log-probabilities of one token are told;
+        most list 20 tokens, so that there may be 20 labels, and one that is not listed has 0; where less than 5 % is on the menu, the row fails. Models
+        that tell none raise SettingError when the plan is built, or stop the run at the first answer. `df.calibrate` makes them say how often they are
+        right.
 
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
@@ -247,10 +251,10 @@ class AskVerbs(Verbs):
         """Add a column with one of the labels for each text.
 
         `labels` is a list of texts, a Literal or an Enum. A language model is held to them (further settings as in `df.prompt`; `prompt` replaces the
-        question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`; with `labels=None` it chooses
-        among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first, as structs of label and
-        score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap model, or a task model,
-        decide the rows where that is certified against a language model; `distil=dr.Distil(embedder)`, a head that learns from its answers.
+        question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`, or as `probability` names it;
+        with `labels=None` it chooses among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first,
+        as structs of label and score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap
+        model, or a task model, decide the rows where that is certified against a language model; `distil=dr.Distil(embedder)`, a head that learns from it.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -267,8 +271,8 @@ class AskVerbs(Verbs):
                     raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
             if schema is not None and not _are_texts(known):
                 raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in ("on_error", "name", "scores")]:
-                raise SettingError.unknown(unknown[0], possible=("on_error", "name", "scores"), where=f"{where} by {llm.label}")
+            if unknown := [n for n in settings if n not in OF_TASK_MODELS]:
+                raise SettingError.unknown(unknown[0], possible=OF_TASK_MODELS, where=f"{where} by {llm.label}")
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
         if "scores" in settings:

@@ -31,8 +31,7 @@ def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, 
     guess, likely = (hidden(what, n=len(below.schema)) for what in ("guess", "likely"))
     settings: dict[str, Any] = {"into": guess, "on_error": "null", "name": f"{strong.label} proxy"}
     if isinstance(cascade.proxy, TaskModel):
-        scored: Step = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, **settings)
-        likely = f"{guess}_score"
+        scored: Step = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, probability=likely, **settings)
     else:
         proxy = as_llm(cascade.proxy, verb=f"{where}: cascade=")
         scored = PromptStep.over(below, proxy, asked, schema_=labels, system=strong.system, probability=likely, **settings)

@@ -12,6 +12,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError, TemplateError, listed, one_of
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.base import whole
+from dreamframe.frame.calibrate import CalibrateVerbs
 from dreamframe.frame.cite import CiteVerbs
 from dreamframe.frame.concat import ConcatHow, need_alike
 from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
@@ -41,7 +42,7 @@ from dreamframe.prompts.base import Prompt
 Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a path, a glob, a folder or an address; what a file holds; an open file
 
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs):
+class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import CallError, PermanentCallError, SettingError
 from dreamframe.models.base import LLM, Client, Limits, steering
 from dreamframe.models.habits import described
+from dreamframe.models.menu import MOST_LABELS, shares_of, weighed
 from dreamframe.models.request import Completion, Request, Sampling
 
 OFFERED = ("system", "messages", "json_schema")  # besides the sampling arguments
@@ -25,7 +26,8 @@ class FunctionLLM(LLM):
 
     Parameters of the function that are called like a sampling argument (`temperature`, `max_tokens`, …) are given it; a sampling argument that it has no
     parameter for is refused, but for `temperature=0`, which says that equal prompts have equal answers. It may also have `messages` (a list of dicts, as
-    OpenAI's client takes them), `system` and `json_schema` (a dict, or None). A system prompt that it has no parameter for stands before the prompt.
+    OpenAI's client takes them), `system` and `json_schema` (a dict, or None). A system prompt that it has no parameter for stands before the prompt. One
+    that has `labels` gives, where they are given (a tuple of texts), a dict of labels and their probabilities, which is what `probability=` reads.
 
     Its code is part of the answers' identity, as of a function of `df.map`: `dr.versioned(ask, version=1)` says yourself when it changes. What it raises
     is a failed row; a `dr.errors.TransientCallError` is tried again, `attempts` times in all. `timeout_s` is in seconds a call.
@@ -44,6 +46,8 @@ class FunctionLLM(LLM):
     attempts: int = steering(3)
 
     provider: ClassVar[str] = "function"
+    most_labels: ClassVar[int] = MOST_LABELS
+    weighs_labels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not callable(self.model) or isinstance(self.model, LLM | type):
@@ -63,6 +67,9 @@ class FunctionLLM(LLM):
 
     def is_given(self, argument: str) -> bool:
         return argument in self.takes
+
+    def no_probabilities(self) -> str | None:
+        return None if "labels" in self.takes else "has no parameter 'labels', so it is not asked how likely each of them is"
 
     def without(self, name: str) -> str:
         """What is said of a sampling argument that the function could not be given."""
@@ -115,6 +122,11 @@ class FunctionClient:
         made = await asyncio.get_running_loop().run_in_executor(self._threads, self._called, request, given)
         if inspect.isawaitable(made):
             made = await self._awaited(made)
+        if labels := request.question.labels:
+            try:
+                return Completion(weighed(labels, shares_of(labels, made), is_held=True), model=self._llm.label)
+            except (AttributeError, TypeError, ValueError) as exc:
+                raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not the probabilities of {', '.join(map(repr, labels))}: {exc}") from exc
         if not isinstance(made, str):
             raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not a text.")
         return Completion(made, model=self._llm.label)
@@ -122,6 +134,8 @@ class FunctionClient:
     def _called(self, request: Request, given: dict[str, Any]) -> Any:
         schema = request.question.json_schema
         offered = {**given, "system": request.question.system, "messages": request.messages(), "json_schema": json.loads(schema) if schema else None}
+        if request.question.labels:
+            offered["labels"] = request.question.labels
         named = {name: value for name, value in offered.items() if name in self._takes}
         try:
             return self._llm.model(**named) if "messages" in named else self._llm.model(_text(request, with_system="system" not in named), **named)

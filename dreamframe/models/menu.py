@@ -75,8 +75,8 @@ def weighed(
     `on_menu` is what they add up to, where `shares` are not probabilities but shares of it. `is_held`: whether the model could say nothing else. `unlisted`
     is what a letter that has nothing may have at most, since a server lists so many tokens and no more. `said` is the likeliest token.
 
-    >>> weighed(["yes", "no"], [0.6, 0.2])
-    '{"label": "yes", "score": 0.75, "all": [["yes", 0.75], ["no", 0.25]], "outside": 0.2}'
+    >>> weighed(["yes", "no"], [0.375, 0.125])
+    '{"label": "yes", "score": 0.75, "all": [["yes", 0.75], ["no", 0.25]], "outside": 0.5}'
     """
     total = math.fsum(shares)
     if abs(total - 1.0) > ROUNDING:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
+
+import polars as pl
 
 from dreamframe.plan.estimate import money
 from dreamframe.plan.step import Step
 
 THRESHOLDS = {"own_from": "its own answer from {:.3g}", "yes_from": "yes from {:.3g}", "no_below": "no below {:.3g}"}
+
+
+@runtime_checkable
+class Certifying(Protocol):
+    """A step that certifies of some columns what may be made of them."""
+
+    @property
+    def certified(self) -> frozenset[str]:
+        """The columns of its first input that this is about: those of a proxy."""
+        ...
+
+    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:
+        """What its rows say, as figures for records and cards."""
+        ...
 
 
 class Ran(Protocol):
@@ -24,12 +40,11 @@ class Ran(Protocol):
 
 def ledgers(step: Step, ran: Callable[[Step], Ran]) -> dict[int, tuple[str, ...]]:
     """Of each step of a plan that certified something, by its id: what was scored, sampled and decided, and what that saved."""
-    certifying = [node for node in step.walk() if type(node).told is not Step.told]
     found = {}
-    for node in certifying:
-        if told := ran(node).told:
+    for node in step.walk():
+        if isinstance(node, Certifying) and (told := ran(node).told):
             strong = [ran(node), *(ran(above) for above in step.walk() if any(i is node for i in above.inputs))]
-            proxies = [ran(below) for below in node.inputs[0].walk() if not node.told_of.isdisjoint(below.writes())]
+            proxies = [ran(below) for below in node.inputs[0].walk() if not node.certified.isdisjoint(below.writes())]
             found[id(node)] = (*words(told), *saved(told, strong, proxies))
     return found
 

@@ -176,15 +176,6 @@ class Step(ABC):
         """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""
         return ()
 
-    def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002  steps that decide something use it
-        """What its rows say of what it decided, as figures for records and cards; empty for nearly every step."""
-        return {}
-
-    @property
-    def told_of(self) -> frozenset[str]:
-        """The columns of the first input that this is about: those of a proxy."""
-        return frozenset()
-
     @property
     def label(self) -> str:
         """What progress and failures call this step."""

@@ -17,6 +17,7 @@ from dreamframe.errors import DreamframeError, MissingExtraError, SettingError, 
 from dreamframe.models.base import Artefact
 from dreamframe.models.lacking import together
 from dreamframe.models.local.memory import loaded_models
+from dreamframe.plan.ledgers import Certifying
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
 from dreamframe.plan.step import ModelStep, PolarsStep, RoundsStep, RowStep, Source, Step, TableStep
@@ -223,15 +224,16 @@ class Run:
         is_old = not self.state.is_refreshed(step)
         if is_old and (same := await asyncio.to_thread(same_rows.find_by_rows, self.state, step, rows_key)) is not None:
             rows = same.rows()
-            if told := step.told(rows):
-                self.state.stage(step).found(tables[0].height, rows.height, told)
+            if isinstance(step, Certifying):
+                self.state.stage(step).found(tables[0].height, rows.height, step.told(rows))
         else:
             stage = self.state.stage(step)
             stage.stats.total = stage.stats.entered = tables[0].height
             result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
-            stage.stats.told = step.told(rows) or stage.stats.told
+            if isinstance(step, Certifying):
+                stage.stats.told = step.told(rows) or stage.stats.told  # or what it noted meanwhile
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
 
     async def _in_rounds(self, step: RoundsStep) -> pl.DataFrame:

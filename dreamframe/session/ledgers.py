@@ -8,13 +8,13 @@ from typing import Any
 
 from dreamframe.cards.records import Records, StepFacts, together
 from dreamframe.plan.estimate import Looked
-from dreamframe.plan.ledgers import ledgers
+from dreamframe.plan.ledgers import Certifying, ledgers
 from dreamframe.plan.step import Step
 
 
 def with_ledgers(looked: Looked, events: Callable[[], Iterable[Mapping[str, Any]]]) -> Looked:
     """The same, with what each cascade did beside what is kept of it. The logs are read only for a plan that has one."""
-    plans = [plan for plan in looked.plans if any(type(node).told is not Step.told for node in plan.walk())]
+    plans = [plan for plan in looked.plans if any(isinstance(node, Certifying) for node in plan.walk())]
     if not plans:
         return looked
     keys, by_key = Records(), dict[str, list[Mapping[str, Any]]]()

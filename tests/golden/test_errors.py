@@ -77,6 +77,8 @@ WRONG: dict[str, Callable[[], Any]] = {
     "an unknown setting of a prompt": lambda: tickets().prompt(ECHO, "{body}", temprature=0),
     "an impossible value of a setting": lambda: tickets().prompt(ECHO, "{body}", max_tokens="many"),
     "an impossible on_error": lambda: tickets().prompt(ECHO, "{body}", on_error="ignore"),
+    "probabilities of a model that tells none": lambda: tickets().filter_by(ECHO, "Angry? {body}", probability="p"),
+    "probabilities of free text": lambda: tickets().prompt(dr.testing.Scripted({}), "{body}", probability="p"),
     "an answer schema that is none": lambda: tickets().prompt(ECHO, "{body}", schema=3),
     "labels that are none": lambda: tickets().classify(ECHO, None, "body"),
     "a rubric that is none": lambda: tickets().score(ECHO, {}, "body"),

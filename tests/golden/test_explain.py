@@ -16,6 +16,9 @@ from tests.golden.files import Golden
 GOLDEN = Golden("explain.txt")
 ECHO = dr.testing.Echo()
 WORDS = dr.testing.WordEmbedder()
+LIKELY = dr.testing.Scripted({}, model="small")
+SCRIPTED = dr.testing.Scripted({})
+LABELLED = dr.frame({"good": [True], "p": [0.9], "long": [False]})
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -128,6 +131,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "prompt with labels of an enum": lambda: rows().prompt(ECHO, "What mood is {t}?", schema=Mood, into="mood"),
     "prompt with samples": lambda: rows().prompt(ECHO, "{t}", n=3, into="three"),
     "extract": lambda: rows().extract(ECHO, {"type": "object", "properties": {"city": {"type": "string"}}}, "t"),
+    "prompt with probabilities": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p"),
+    "calibrate": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p").calibrate("p", "long", on=LABELLED),
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
     "filter_by with a head": lambda: rows().filter_by(ECHO, "Is {t} long?", distil=dr.Distil(WORDS, labels=40)),
@@ -143,6 +148,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),
+    "filter_by in a cascade": lambda: rows().filter_by(ECHO, "Is {t} about sports?", cascade=dr.Cascade(LIKELY, recall=0.9, precision=0.8)),
+    "classify in a cascade": lambda: rows().classify(ECHO, ["a", "b"], "t", cascade=dr.Cascade(dr.testing.NamingClassifier(), accuracy=0.9)),
     "embed": lambda: rows().embed(WORDS, "t"),
     "similarity": lambda: rows().similarity("k", "t", by=WORDS),
     "retrieve": lambda: rows().retrieve(dr.frame({"d": ["a"]}), query="t", text="d", by=WORDS, k=3),

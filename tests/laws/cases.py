@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import polars as pl
 
 import dreamframe as dr
 from dreamframe.models.authority import Authority
-from dreamframe.models.base import Artefact, Client, setting, steering
-from dreamframe.models.edges import Trained
-from dreamframe.models.menu import weighed
-from dreamframe.models.request import Completion, Request, Sampling
+from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
+from dreamframe.plan.steps.calibrate import Calibrate
 from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
-from dreamframe.plan.steps.checked import Agreement, AskOpen, DrawChecked
 from dreamframe.plan.steps.classify import Classify
-from dreamframe.plan.steps.distil import DrawLearnt, HeadGuess
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.first import FirstRows
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.ordinals import NumberedPrompt, Ordinals, in_two
-from dreamframe.plan.steps.pair_ranks import PairRanks
 from dreamframe.plan.steps.partners import JoinRows
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
@@ -37,70 +31,15 @@ from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
-from dreamframe.plan.steps.which_apply import WhichApply
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
-from dreamframe.testing import Fake, FakeClient, WordEmbedder
+from dreamframe.testing import WordEmbedder
+from tests.laws import guesses
+from tests.laws.ordinal import Brief, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
 ROWS = pl.DataFrame({"t": ["tea", "rain", "tea", None], "v": [3, 1, 2, 4], "k": ["a", "b", "a", "b"]}, schema=SCHEMA)
-
-
-@dataclass(frozen=True)
-class Ordinal(Fake):
-    """Answers with the prompt and the request's ordinal among its equals, in an order that only the requests' keys decide."""
-
-    model: str = "ordinal"
-    tone: str | None = setting()
-    refuses: Callable[[str], bool] | None = steering()
-    provider: ClassVar[str] = "ordinal"
-    most_labels: ClassVar[int] = 4
-
-    def open(self) -> Client:
-        return OrdinalClient(self)
-
-    def reply(self, request: Request) -> Completion:
-        if self.refuses is not None and self.refuses(request.prompt):
-            raise dr.errors.BadRequestError("refused", status=400)
-        if labels := request.question.labels:
-            shares = [(len(request.prompt) * (i + 3)) % 7 + 1.0 for i in range(len(labels))]
-            return Completion(weighed(labels, [share / (sum(shares) + 1) for share in shares]), n_in=1, n_out=1, model=self.model)
-        return Completion(f"{request.prompt} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-@dataclass(frozen=True)
-class Brief(Ordinal):
-    """Answers with the end of the prompt."""
-
-    model: str = "brief"
-    provider: ClassVar[str] = "brief"
-
-    def reply(self, request: Request) -> Completion:
-        return Completion(f"{request.prompt[-9:]} #{request.sample}", n_in=1, n_out=1, model=self.model)
-
-
-class OrdinalClient(FakeClient):
-    """Lets requests gather for two milliseconds and answers them in the order of their keys, as if thrown together by a busy server."""
-
-    def __init__(self, llm: Fake) -> None:
-        super().__init__(llm)
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-
-    async def complete(self, request: Request) -> Completion:
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((request.key, turn))
-        if len(self._waiting) == 1:
-            loop.call_later(0.002, self._release)
-        await turn
-        return await super().complete(request)
-
-    def _release(self) -> None:
-        waiting, self._waiting = sorted(self._waiting, key=lambda w: w[0]), []
-        for _, turn in waiting:
-            if not turn.done():
-                turn.set_result(None)
 
 
 def twice(row: dict[str, Any]) -> dict[str, Any]:
@@ -209,34 +148,6 @@ def with_vectors(below: Step) -> Step:
 
 def found(below: Step, *, index: str = "exact") -> Step:
     return Retrieve.over(below, WORDS, documents(below, "t", WORDS, index=index), query="k", text="t", k=2)
-
-
-def guessed(below: Step) -> Step:
-    """Guesses, what is known beside them, and what was said."""
-    odd, great = pl.col("v") % 2 == 1, pl.col("v") > 2
-    return dr.Frame(below).with_columns(g=odd, h=great, known=pl.when(great).then(odd), said=odd & great, text=pl.when(great).then("k")).step
-
-
-def beside_values(below: Step) -> Step:
-    """Pairs of rows and values."""
-    return dr.Frame(below).join(dr.frame({"w": ["x", "y", "z"]}), how="cross").step
-
-
-def learnt(below: Step) -> Step:
-    """What a head that learns from two of the rows guesses about the others."""
-    drawn = DrawLearnt(inputs=(table(ROWS.select("t")),), columns=("t",), n=2)
-    labelled = dr.Frame(drawn).with_columns(said=pl.col("t") == "tea").embed(WORDS, "t", into="e")
-    head = labelled.train(dr.LogisticRegression(may_abstain=True), embedding="e", label="said").step
-    rows = dr.Frame(below).with_columns(x=pl.concat_str(pl.col("t"), "k")).embed(WORDS, "x", into="e").step
-    model = dr.LinearClassifier(Trained(head))
-    return HeadGuess(inputs=(rows, drawn, head), llm=model, embedding="e", columns=("x",), seed=0, into="guess", likely="likely")
-
-
-def ranked(below: Step) -> Step:
-    """Pairs of rows and words, and how near these are."""
-    words = dr.frame({"w": ["tea", "rain or tea", "snow"]})
-    left, right = (rows.embed(FEWER_WORDS, column, into="e").with_columns(f="e").step for rows, column in ((dr.Frame(below), "t"), (words, "w")))
-    return PairRanks(inputs=(dr.Frame(below).join(words, how="cross").step, left, right), vector="e", guess="guess", likely="likely")
 
 
 def halves(below: Step) -> tuple[Ordinals, NumberedPrompt]:
@@ -387,8 +298,15 @@ CASES: dict[str, Case] = {
         lambda below: Classify.over(below, dr.testing.NamingClassifier(), labels=("rain", "tea"), column="t"),
         {
             "name": "other", "on_error": "null", "llm": dr.testing.NamingClassifier("larger"), "labels": None, "column": "k", "into": "kind",
-            "scores": True,
+            "scores": True, "probability": "sure",
         },
+    ),
+    "Calibrate": Case(
+        lambda below: Calibrate(
+            inputs=(dr.Frame(below).repeat_to(40).with_columns(p=pl.col("v") / 5, q=pl.col("v") / 9, b=pl.col("k"), c=pl.col("t")).step,),
+            probability="p", answer="k", gold="b", into="p",
+        ),
+        {"name": "other", "probability": With("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
     ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),
@@ -430,38 +348,6 @@ CASES: dict[str, Case] = {
     ),
     "AskedOnce": Case(lambda below: as_kind(AskedOnce, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
     "Ahead": Case(lambda below: as_kind(Ahead, below), PROMPT_CHANGES, n_calls=lambda rows: rows["t"].drop_nulls().n_unique()),
-    "DrawChecked": Case(
-        lambda below: DrawChecked(inputs=(guessed(below),), guess="g", columns=("t", "k"), into="drawn", n=2),
-        {**POSITIONS, "guess": "h", "columns": ("k",), "into": "other", "n": 3, "seed": 1},
-    ),
-    "AskOpen": Case(
-        lambda below: AskOpen.over(guessed(below), LLM, TEMPLATE, into="answer", known="text"),
-        {**PROMPT_CHANGES, "into": "other", "known": "k", "once": True, "decides": True, "rows_asked": "others"},
-        n_calls=lambda rows: rows.filter(pl.col("t").is_not_null(), pl.col("k").is_null() | (pl.col("v") <= 2) | pl.col("v").is_null()).height,
-    ),
-    "Agreement": Case(
-        lambda below: Agreement(inputs=(guessed(below),), guess="g", known="known", said="said", into="settled", least=0.5, otherwise="pairs"),
-        {**POSITIONS, "guess": "h", "known": "said", "said": "h", "into": "other", "least": 1.0, "otherwise": "raise", "way": "lists"},
-    ),
-    "WhichApply": Case(
-        lambda below: WhichApply(inputs=(beside_values(below),), llm=LLM, prompt=Prompt.of("Is {t} {w}?", step="x"), column="w", called="w", into="guess"),
-        {
-            **POSITIONS, "llm": Ordinal(max_tokens=6), "prompt": Prompt.of("Is {t} {w} {k}?", step="x"), "column": "t", "called": "word", "into": "other",
-            "system": "You are brief.", "sampling": Sampling.of(temperature=0.5), "per_call": 2,
-        },
-        n_calls=lambda rows: rows["t"].drop_nulls().n_unique(),
-    ),
-    "PairRanks": Case(ranked, {**POSITIONS, "vector": "f", "guess": "other", "likely": "surely"}),
-    "DrawLearnt": Case(
-        lambda below: DrawLearnt(inputs=(below,), columns=("t", "k"), n=2), {**POSITIONS, "columns": ("k",), "n": 3, "seed": 1},
-    ),
-    "HeadGuess": Case(
-        learnt,
-        {
-            "name": "other", "on_error": "null", "llm": dr.LinearClassifier(Artefact("/nowhere", "0" * 32)), "embedding": "v", "columns": ("t",), "seed": 1,
-            "into": "other", "likely": "surely", "labels": ("true", "false"),
-        },
-    ),
     "Certify": Case(
         certificate,
         {**{name: value for name, value in PROMPT_CHANGES.items() if name != "on_error"}, **CASCADE_CHANGES, "cascade": Cascade(accuracy=0.6)},
@@ -477,6 +363,9 @@ CASES: dict[str, Case] = {
         {"args": (["t"],)},
     ),
 }
+
+
+CASES.update({name: Case(*given) for name, given in guesses.cases(PROMPT_CHANGES).items()})
 
 
 def scan() -> Case:

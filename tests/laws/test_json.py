@@ -19,6 +19,7 @@ ECHO, WORDS, NAMING = dr.testing.Echo(), dr.testing.WordEmbedder(), dr.testing.N
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SAID = dr.prompt(ECHO, "{t}!", into="said")
 OTHER = {"k": ["a"], "w": [9]}
+LABELLED = dr.frame({"k": ["a", "bb"] * 15, "p": [0.25, 0.5, 0.75] * 10, "gold": ["a"] * 30})
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Likely(dr.testing.Fake):
     most_labels: ClassVar[int] = 26
 
     def reply(self, request: Request) -> Completion:
-        menu = request.question.menu
-        return Completion(weighed(menu, [1 / len(menu)] * len(menu)))
+        labels = request.question.labels
+        return Completion(weighed(labels, [1 / len(labels)] * len(labels)))
 
 
 VERBS: dict[str, Callable[[], Any]] = {
@@ -112,6 +113,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "prompt with documents": lambda: rows().prompt(ECHO, dr.Rag("t", docs=rows(), text="k", by=WORDS, k=2, instruction="So", max_documents=1), into="x"),
     "top_k_by": lambda: rows().top_k_by(ECHO, "{v} points", 2),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t", prompt='{{"clarity": {v}}}'),
+    "calibrate": lambda: rows().with_columns(p=pl.lit(0.75)).calibrate("p", "gold", answer="k", on=LABELLED),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().with_columns(u=pl.when(pl.col("v") > 1).then(pl.lit("yes")).otherwise(pl.lit("no"))).filter_by(ECHO, "{u}"),

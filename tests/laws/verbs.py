@@ -51,7 +51,7 @@ def label_of(prompt: str) -> str:
 
 
 def doubled(row: dict[str, Any]) -> dict[str, Any]:
-    return {"v": row["v"] * 2}
+    return {"v": (row["v"] or 0) * 2}
 
 
 def length(row: dict[str, Any]) -> int:
@@ -322,6 +322,12 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n),
         lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even, cascade=dr.Cascade(PROXY, recall=0.3, precision=0.2, delta=0.9)),
         lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even, cascade=dr.Cascade(PROXY, accuracy=0.3, delta=0.9)).head(n),
+        lambda df, n, i: df.filter_by(ASK, "Like {k}{v}", probability=f"p{i}"),
+    ],
+    "calibrate": [
+        lambda df, n, i: df.prompt(ASK, "Is {k}{v} a", schema=bool, into=f"is{i}", probability=f"p{i}").calibrate(
+            f"p{i}", "gold", on=dr.frame({f"is{i}": [True, False] * 12, f"p{i}": [0.5, 0.7, 0.9] * 8, "gold": [True, True, False] * 8})
+        ),
     ],
     "rank_by": [
         lambda df, n, i: df.rank_by(SURE, "Rate {k}{v}", parse=points, into=f"rank{i}"),

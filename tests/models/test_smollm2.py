@@ -52,6 +52,21 @@ def test_plain_moods_are_read_right(engine: Any) -> None:
         assert rows.collect()["mood"].to_list() == ["positive", "negative", "positive", "negative"]
 
 
+def test_how_likely_a_label_is_tells_good_from_bad_and_is_the_same_in_both_engines() -> None:
+    """The engines round otherwise: llama.cpp multiplies 4-bit weights with 8-bit numbers."""
+    plain = ["I love it, it is wonderful.", "It broke at once and I hate it.", "I am very happy with it, great quality.", "Terrible, a waste of money."]
+    positive = []
+    for engine in (llamacpp, transformers):
+        rows = dr.frame({"review": plain}).classify(engine(), MOODS, "review", into="mood", probability="p")
+        with dr.Session(None):
+            made = rows.collect()
+        positive.append([p if mood == "positive" else 1 - p for mood, p in made.select("mood", "p").iter_rows()])
+        assert (made["p"] >= 0.5).all()
+    for a, b, c, d in positive:
+        assert min(a, c) > max(b, d)
+    assert positive[0] == pytest.approx(positive[1], abs=0.1)
+
+
 def test_greedy_answers_do_not_depend_on_the_batch_in_transformers() -> None:
     prompts = [f"Name one thing in this text: {r}" for r in REVIEWS[20:27]]
     whole = texts(ask_all(transformers(max_tokens=6, batch_tokens=10_000), prompts))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dreamframe.errors import BadReplyError, BadRequestError, ContextLengthError, PermanentCallError, SettingError
+from dreamframe.models.api.first_token import of_letters
 from dreamframe.models.base import LLM, Client, setting, steering
 from dreamframe.models.local.chat_template import drops_system, given_template, template_of
 from dreamframe.models.local.chat_tokens import bias_of_tokens, prompt_tokens, with_opening
@@ -27,6 +28,7 @@ HOW = {  # engine arguments that steer where and how fast, never what
     *("cpu_offload_gb", "num_gpu_blocks_override", "max_parallel_loading_workers", "download_dir", "load_format", "disable_log_stats"),
     *("compilation_config", "cuda_graph_sizes", "enable_sleep_mode", "async_scheduling", "attention_backend", "device", "max_seq_len_to_capture"),
 }
+LISTED = 20  # tokens that it lists of each place: its own limit, where `max_logprobs` is not given
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM sets room aside for them
 
 
@@ -58,6 +60,7 @@ class VLLM(LocalSettings, LLM):
 
     handed_on: ClassVar[tuple[str, ...]] = ("engine",)
     provider: ClassVar[str] = "vllm"
+    most_labels: ClassVar[int] = LISTED
     dtypes: ClassVar[tuple[str, ...]] = ()  # as vLLM names them
     counts: ClassVar[tuple[str, ...]] = ("n_ctx", "tensor_parallel", "concurrency")
     needs: ClassVar[tuple[str, ...]] = ("vllm",)
@@ -126,6 +129,10 @@ class VLLMClient(Resident[Running]):
         if last is None or not last.finished or last.outputs[0].finish_reason in ("abort", "error"):
             raise BadReplyError(f"{label}: the answer was given up before its end")
         said = last.outputs[0]
+        if request.question.labels:
+            listed = [(token.decoded_token or "", token.logprob) for token in said.logprobs[0].values()]
+            weighed = of_letters(request.question.labels, listed)
+            return Completion(weighed, n_in=len(prompt), n_out=len(said.token_ids), n_cached=last.num_cached_tokens or 0, model=label)
         text, n_cached = with_opening(said.text, prompt, engine.tokenizer, request), last.num_cached_tokens or 0
         return Completion(text, finish=said.finish_reason, n_in=len(prompt), n_out=len(said.token_ids), n_cached=n_cached, model=label)
 
@@ -181,6 +188,8 @@ def sampling_params(request: Request, engine: Running, *, room: int) -> Any:
     check_extras(sampling, dict.fromkeys((*inspect.signature(SamplingParams).parameters, "chat_template_kwargs"), ANYTHING), who="VLLM")
     params: dict[str, Any] = {**engine.defaults, **{k: v for k, v in given.items() if v is not None}, **extras}
     params["max_tokens"] = min(sampling.max_tokens or params.get("max_tokens") or room, room)
+    if question.labels:  # see models/menu.py; which letter is drawn is of no matter
+        params |= {"logprobs": LISTED, "temperature": 1.0}
     params["seed"] = request.seed  # the key that it comes from holds seed= and the sample ordinal
     if sampling.stop:
         params["stop"] = list(sampling.stop)

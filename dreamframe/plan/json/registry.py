@@ -26,6 +26,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.distil": ("DrawLearnt", "HeadGuess"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
+    "plan.steps.calibrate": ("Calibrate",),
     "plan.steps.embed": ("Embed", "Similarity"),
     "plan.steps.group": ("DedupLetters", "DedupVectors", "Cluster"),
     "plan.steps.reduce": ("Reduce",),

@@ -129,7 +129,7 @@ class Certify(Asking, TableStep):
         return {"promise": self._promise, **rows.drop("tests", "drawn").row(0, named=True)}
 
     @property
-    def told_of(self) -> frozenset[str]:
+    def certified(self) -> frozenset[str]:
         return frozenset({self.guess})
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:

@@ -143,6 +143,10 @@ class Agreement(TableStep):
     def output_schema(self) -> pl.Schema:
         return with_columns(without_columns(self.inputs[0].schema, sorted(self.reads())), {self.into: pl.Boolean()})
 
+    @property
+    def certified(self) -> frozenset[str]:
+        return frozenset()
+
     def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
         return {}  # it was noted while the step ran: its rows do not say it
 

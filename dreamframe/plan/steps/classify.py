@@ -25,6 +25,7 @@ class Classify(RowStep):
     column: str
     into: str = "label"
     scores: bool = False  # whether there is a third column, of the scores of all labels
+    probability: str | None = None  # the name of the score's column, where it is another than usual
 
     is_expensive: ClassVar[bool] = True
 
@@ -40,7 +41,7 @@ class Classify(RowStep):
     @property
     def score(self) -> str:
         """The name of the score's column."""
-        return f"{self.into}_score"
+        return self.probability if self.probability is not None else f"{self.into}_score"
 
     def check(self) -> None:
         need_writable(self.column, self.inputs[0].schema, step=self.label)
@@ -49,8 +50,8 @@ class Classify(RowStep):
         self.adds(self.into, self.score, *([self.all_scores] if self.scores else []))
 
     def key_fields(self) -> Mapping[str, object]:
-        own = super().key_fields()
-        return own if self.scores else {name: value for name, value in own.items() if name != "scores"}
+        unset = {name for name in ("scores", "probability") if not getattr(self, name)}  # steps that were kept before these fields are found
+        return {name: value for name, value in super().key_fields().items() if name not in unset}
 
     @property
     def all_scores(self) -> str:

@@ -77,6 +77,10 @@ class WhichApply(TableStep):
     def output_schema(self) -> pl.Schema:
         return with_columns(self.inputs[0].schema, {self.into: pl.Boolean()})
 
+    @property
+    def certified(self) -> frozenset[str]:
+        return frozenset()
+
     def told(self, rows: pl.DataFrame) -> Mapping[str, Any]:  # noqa: ARG002
         return {}  # it was noted while the step ran
 

@@ -16,6 +16,7 @@ import polars as pl
 
 from dreamframe.errors import RunError
 from dreamframe.models.answer import as_read
+from dreamframe.models.menu import weighed
 from dreamframe.models.request import Failure, Question, Replies
 from dreamframe.run.calls.journal_first import RunAsking
 from dreamframe.run.calls.renewal import Renewal
@@ -208,6 +209,8 @@ def is_free(account: Asked, donors: Sequence[Donor]) -> bool:
 
 def stand_in(question: Question, step: Any) -> Said:
     """An answer where none is known: the first that the step can read. It says nothing of the answers to come."""
+    if question.labels:
+        return weighed(question.labels, [1.0, *[0.0] * (len(question.labels) - 1)]), None, STOP
     if question.form == "input":
         dim = getattr(question.llm, "dim", None)
         return (None, struct.pack(f"<{dim}f", 1.0, *[0.0] * (dim - 1)), STOP) if dim else (None, None, None)

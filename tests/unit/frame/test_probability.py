@@ -86,6 +86,11 @@ def test_what_was_sent_and_said_can_be_kept():
     assert made["sports_answer"] == '{"label": "yes", "score": 0.9, "all": [["yes", 0.9], ["no", 0.1]], "outside": 0.0}'
 
 
+def test_what_it_will_cost_is_told_with_answers_that_the_step_can_read():
+    plan = ROWS.filter_by(sporty(), "Sports? {t}", probability="p").prompt(dr.testing.Scripted(str), "Why? {t}", into="why")
+    assert [step.calls for step in plan.estimate().steps] == [2, 2], "as if each of the rows were a yes"
+
+
 def test_without_probabilities_the_same_model_is_asked_as_ever():
     llm = sporty()
     assert ROWS.prompt(llm, "Sports? {t}", "sports", schema=bool).collect()["sports"].to_list() == [True, False, None]
@@ -135,6 +140,13 @@ def test_the_column_is_one_like_any_other():
         ROWS.prompt(sporty(), "{t}", schema=bool, probability="answer")
     with pytest.raises(ColumnNotFoundError):
         ROWS.prompt(sporty(), "{t}", schema=bool, probability="p").filter(pl.col("q") > 0)
+
+
+def test_a_task_model_tells_its_score_under_that_name():
+    made = ROWS.classify(dr.testing.NamingClassifier(), ["vote", "cup"], "t", probability="p").collect()
+    assert made.rows() == [("the cup", "cup", 1.0), ("a vote", "vote", 1.0), (None, None, None)]
+    with pytest.raises(DuplicateColumnError, match="'t'"):
+        ROWS.classify(dr.testing.NamingClassifier(), ["vote", "cup"], "t", probability="t")
 
 
 def test_the_plan_says_which_column_it_is():

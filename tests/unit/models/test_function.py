@@ -155,3 +155,18 @@ def test_it_is_asked_by_every_verb(session: dr.Session) -> None:
 def test_a_function_of_any_arguments_is_given_those_of_sampling(session: dr.Session) -> None:
     anything = dr.FunctionLLM(lambda prompt, **more: f"{prompt} {more}")
     assert answers(anything, max_tokens=9) == ["a {'max_tokens': 9}", "b {'max_tokens': 9}"]
+
+
+def test_a_function_that_takes_labels_tells_how_likely_each_is(session: dr.Session) -> None:
+    def sure(prompt: str, labels: tuple[str, ...] | None = None) -> Any:
+        return "yes" if labels is None else dict(zip(labels, (0.7, 0.3), strict=True)) if "tea" in prompt else [1]
+
+    rows = dr.frame({"t": ["tea", "rain"]})
+    made = rows.prompt(dr.FunctionLLM(sure), "Hot? {t}", schema=bool, probability="p", on_error="null")
+    assert made.collect().rows() == [("tea", True, 0.7), ("rain", None, None)]
+    (message,) = made.failures()["message"]
+    assert message.startswith("sure gave")
+    assert "not the probabilities of 'yes', 'no'" in message
+    assert rows.prompt(dr.FunctionLLM(sure), "Hot? {t}", schema=bool).collect()["answer"].to_list() == [True, True]
+    with pytest.raises(SettingError, match="has no parameter 'labels'"):
+        rows.prompt(dr.FunctionLLM(lambda prompt: prompt), "Hot? {t}", schema=bool, probability="p")

@@ -27,6 +27,10 @@ class Finds(TableStep):
     def output_schema(self) -> pl.Schema:
         return self.inputs[0].schema
 
+    @property
+    def certified(self) -> frozenset[str]:
+        return frozenset()
+
     def told(self, rows: pl.DataFrame) -> dict[str, Any]:
         return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 import types
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class SamplingParams:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: dict[int, float] | None = None
+    logprobs: int | None = None
     structured_outputs: StructuredOutputsParams | None = None
     output_kind: RequestOutputKind = RequestOutputKind.CUMULATIVE
 
@@ -79,10 +81,18 @@ class LoRARequest:
 
 
 @dataclass
+class Logprob:
+    logprob: float
+    rank: int | None = None
+    decoded_token: str | None = None
+
+
+@dataclass
 class CompletionOutput:
     text: str
     token_ids: list[int]
     finish_reason: str | None
+    logprobs: list[dict[int, Logprob]] | None = None
 
 
 @dataclass
@@ -138,7 +148,9 @@ class AsyncLLM:
             if self.error is not None:
                 raise self.error
             text = micro_tokenizer().decode(prompt["prompt_token_ids"])
-            yield RequestOutput([CompletionOutput(text, [1, 2, 3], self.finish)], num_cached_tokens=4)
+            listed = [{37: Logprob(math.log(0.6), 1, "A"), 38: Logprob(math.log(0.2), 2, " B"), 9: Logprob(math.log(0.1), 3, "So")}]
+            logprobs = listed if sampling_params.logprobs else None
+            yield RequestOutput([CompletionOutput(text, [1, 2, 3], self.finish, logprobs)], num_cached_tokens=4)
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted.append(request_id)
             raise
@@ -192,6 +204,13 @@ def tokens(text: str) -> list[int]:
 def test_impossible_settings_are_refused_where_they_are_written(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=next(iter(settings))):
         model(**settings)
+
+
+def test_labels_are_letters_of_a_menu_and_the_tokens_beside_them(vllm: type[AsyncLLM]) -> None:
+    (answer,) = texts(ask_all(model(temperature=0), ["x"], labels=("yes", "no")))
+    assert dict(json.loads(answer)["all"]) == pytest.approx({"yes": 0.75, "no": 0.25})
+    params = vllm.made[0].asked[0].params
+    assert (params.logprobs, params.temperature) == (20, 1.0)
 
 
 def test_identity_is_what_decides_and_not_how() -> None:

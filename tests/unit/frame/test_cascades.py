@@ -1,0 +1,286 @@
+"""`cascade=` on filter_by, classify and join_by: what is promised holds, nothing is paid twice, and all that can go wrong is said."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import dreamframe as dr
+
+ROWS = 400
+NOISE = random.Random(1)
+TRUTH = {f"n{n}": (n > 250) != (NOISE.random() < 0.07) for n in range(ROWS + 50)}
+ASK = "Is {t} large?"
+
+
+def text_of(asked: str) -> str:
+    return asked.partition("Is ")[2].partition(" large?")[0]
+
+
+def yes_or_no(asked: str) -> str:
+    return "yes" if TRUTH[text_of(asked)] else "no"
+
+
+def shares(asked: str) -> dict[bool, float]:
+    yes = 1 / (1 + math.exp(-(int(text_of(asked)[1:]) - 250) / 25))
+    return {True: 0.07 + 0.86 * yes, False: 0.93 - 0.86 * yes}
+
+
+def strong(**settings: Any) -> dr.testing.Scripted:
+    return dr.testing.Scripted(yes_or_no, model="strong", **settings)
+
+
+def small(script: Any = shares, **settings: Any) -> dr.testing.Scripted:
+    return dr.testing.Scripted(script, model="small", **settings)
+
+
+def rows(n: int = ROWS, first: int = 0) -> dr.Frame:
+    return dr.frame({"t": [f"n{i}" for i in range(first, first + n)], "x": range(n)})
+
+
+def kept(frame: dr.Frame) -> set[str]:
+    return set(frame.collect()["t"])
+
+
+def certificates(session: dr.Session) -> list[dict[str, Any]]:
+    return [dict(step.told) for run in session.runs() for step in run.steps if step.told]
+
+
+@pytest.fixture(autouse=True)
+def in_memory(session: dr.Session) -> None:
+    """Every test in a session of its own."""
+
+
+TARGETS: dict[str, dict[str, float]] = {
+    "recall": {"recall": 0.8}, "precision": {"precision": 0.8}, "both": {"recall": 0.8, "precision": 0.8}, "accuracy": {"accuracy": 0.85},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_promise_is_kept_over_seeds_and_fewer_rows_are_asked_than_there_are(name: str, session: dr.Session):
+    target = TARGETS[name]
+    yes = {f"n{i}" for i in range(ROWS) if TRUTH[f"n{i}"]}
+    missed, seeds = 0, 25
+    for seed in range(seeds):
+        found = kept(rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), **target, delta=0.2, seed=seed)))
+        right = len(found & yes)
+        reached = {"recall": right / len(yes), "precision": right / max(1, len(found)), "accuracy": 1 - len(found ^ yes) / ROWS}
+        missed += any(reached[measure] < least for measure, least in target.items())
+    asked = [told["by_strong"] for told in certificates(session)]
+    assert missed <= 10, "at delta = 0.2, 11 or more of 25 misses would come once in 200 times"
+    assert len(asked) == seeds
+    assert sum(asked) < 0.9 * seeds * ROWS
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_columns_and_their_order_are_those_without_a_cascade(optimize: bool):
+    both = [
+        rows().filter_by(strong(), ASK, keep=["prompt", "answer"], **more)
+        for more in ({}, {"cascade": dr.Cascade(small(), recall=0.8, precision=0.8)})
+    ]
+    assert both[0].schema == both[1].schema
+    plain, cascaded = (frame.collect(optimize=optimize) for frame in both)
+    assert plain.schema == cascaded.schema
+    assert cascaded["x"].is_sorted()
+    asked = cascaded.filter(pl.col("filter_by_answer").is_not_null())
+    assert 0 < asked.height < cascaded.height
+    assert asked.join(plain, on=plain.columns, how="semi").height == asked.height, "who was asked has what is kept without a cascade"
+
+
+def test_labels_are_classified_in_a_cascade_by_a_language_model_or_a_task_model():
+    texts = dr.frame({"t": [f"{'tea' if i % 3 else 'rain'} {i}" for i in range(200)]})
+    llm = dr.testing.Scripted(lambda asked: "tea" if "tea" in asked.partition("Text: ")[2] else "rain", model="strong", temperature=0)
+    likely = dr.testing.Scripted(lambda asked: {"tea": 0.9, "rain": 0.1} if "Text: tea" in asked else {"tea": 0.2, "rain": 0.8}, model="small")
+    plain = texts.classify(llm, ["rain", "tea"], "t", into="kind")
+    expected = plain.collect()
+    for proxy in (likely, dr.testing.NamingClassifier()):
+        before = llm.calls
+        made = texts.classify(llm, ["rain", "tea"], "t", into="kind", cascade=dr.Cascade(proxy, accuracy=0.9))
+        assert made.schema == plain.schema
+        assert made.collect().equals(expected)
+        assert llm.calls == before, "the answers of the prompt without a cascade are those of the prompt with one"
+
+
+def test_pairs_are_joined_in_a_cascade():
+    left, right = dr.frame({"a": range(30)}), dr.frame({"b": range(20)})
+    llm = dr.testing.Scripted(lambda asked: "yes" if int(asked.split()[0]) > int(asked.split()[1]) else "no", model="strong", temperature=0)
+
+    def near(asked: str) -> dict[bool, float]:
+        yes = 1 / (1 + math.exp(-(int(asked.split(maxsplit=1)[0]) - int(asked.split()[1])) / 3))
+        return {True: yes, False: 1 - yes}
+
+    made = left.join_by(right, llm, "{a} {b}", cascade=dr.Cascade(small(near), recall=0.9, precision=0.9))
+    found = made.collect()
+    assert found.columns == ["a", "b"]
+    assert llm.calls < 600
+    right_ones = found.filter(pl.col("a") > pl.col("b")).height
+    assert right_ones >= 0.9 * sum(a > b for a in range(30) for b in range(20))
+    assert right_ones >= 0.9 * found.height
+    assert found.equals(left.join_by(right, llm, "{a} {b}", cascade=dr.Cascade(small(near), recall=0.9, precision=0.9), symmetric=False).collect())
+
+
+def test_nothing_is_asked_twice_by_a_cascade_without_one_offline_or_in_another_order(tmp_path: Path):
+    llm, proxy = strong(), small()
+    cascade = dr.Cascade(proxy, recall=0.9, precision=0.9)
+    with dr.Session(tmp_path / "s") as session:
+        found = kept(rows().filter_by(llm, ASK, cascade=cascade))
+        asked = llm.calls
+        assert (proxy.calls, asked < ROWS) == (ROWS, True)
+        assert kept(rows().filter_by(llm, ASK, cascade=cascade)) == kept(rows().reverse().filter_by(llm, ASK, cascade=cascade)) == found
+        assert (llm.calls, proxy.calls) == (asked, ROWS)
+        rows().prompt(proxy, ASK, "yes", schema=bool, probability="p").collect()
+        rows().filter_by(llm, ASK).collect()
+        assert (llm.calls, proxy.calls) == (ROWS, ROWS), "each row once, whoever asks"
+        session.close()
+    with dr.Session(tmp_path / "s", offline=True):
+        assert kept(rows().select("t").filter_by(llm, ASK, cascade=cascade)) == found
+    assert (llm.calls, proxy.calls) == (ROWS, ROWS)
+
+
+def test_an_edit_certifies_anew_with_the_labels_that_are_there():
+    llm, proxy = strong(), small()
+    cascade = dr.Cascade(proxy, recall=0.9, precision=0.9)
+    kept(rows().filter_by(llm, ASK, cascade=cascade))
+    asked = llm.calls
+    edited = dr.concat([rows(20, first=ROWS), rows().slice(20)])
+    kept(edited.filter_by(llm, ASK, cascade=cascade))
+    assert proxy.calls == ROWS + 20
+    assert llm.calls <= asked + 60, "the new rows, and those that are new in the sample"
+
+
+def test_rows_that_the_proxy_fails_on_are_asked_of_the_strong_model():
+    def at_times(asked: str) -> Any:
+        return dr.errors.BadRequestError("refused", status=400) if text_of(asked).endswith("7") else shares(asked)
+
+    llm = strong()
+    made = rows().filter_by(llm, ASK, cascade=dr.Cascade(small(at_times), recall=0.8, precision=0.8))
+    found = kept(made)
+    sevens = {f"n{i}" for i in range(ROWS) if i % 10 == 7}
+    assert {t for t in found if t in sevens} == {t for t in sevens if TRUTH[t]}
+    assert sevens <= {text_of(asked) for asked in llm.prompts}
+    failed = made.failures()
+    assert set(failed["step"]) == {"filter_by proxy"}
+    assert failed.height == len(sevens)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "null", "drop"])
+def test_rows_that_the_strong_model_fails_on_follow_on_error(on_error: Any):
+    def at_times(asked: str) -> Any:
+        return dr.errors.BadRequestError("refused", status=400) if text_of(asked).endswith("5") else yes_or_no(asked)
+
+    llm = dr.testing.Scripted(at_times, model="strong")
+    labels = rows().classify(llm, ["yes", "no"], "t", into="large", prompt=ASK, on_error=on_error, cascade=dr.Cascade(labelled(), accuracy=0.8))
+    if on_error == "raise":
+        with pytest.raises(dr.errors.RowsFailedError, match="classify: "):
+            labels.collect()
+        return
+    made = labels.collect()
+    asked = {text_of(asked) for asked in llm.prompts}
+    refused = {t for t in asked if t.endswith("5")}
+    assert refused
+    left = set(made.filter(pl.col("large").is_not_null())["t"])
+    assert left == set(rows().collect()["t"]) - refused
+    assert made.height == ROWS - (len(refused) if on_error == "drop" else 0)
+    assert "classify" in set(labels.failures()["step"])
+
+
+def labelled() -> dr.testing.Scripted:
+    return small(lambda asked: {"yes": shares(asked)[True], "no": shares(asked)[False]})
+
+
+def test_equal_questions_are_asked_once_however_warm_the_strong_model_is():
+    llm = strong(temperature=1.0)
+    twice = dr.concat([rows(), rows()])
+    made = twice.filter_by(llm, ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9)).collect()
+    assert len(set(llm.prompts)) == llm.calls <= ROWS
+    assert made["t"].n_unique() * 2 == made.height, "rows that ask the same are answered the same"
+
+
+def test_what_an_offline_session_lacks_is_said_before_a_row_comes():
+    llm, proxy = strong(), small()
+    rows().prompt(proxy, ASK, "yes", schema=bool, probability="p").collect()
+    made = rows().filter_by(llm, ASK, cascade=dr.Cascade(proxy, recall=0.9))
+    with pytest.raises(dr.errors.OfflineError, match="requests have no answer in the session"):
+        made.collect(offline=True)
+    assert llm.calls == 0
+
+
+def test_explain_says_what_is_promised_and_then_what_happened(session: dr.Session):
+    made = rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9))
+    promise = "CERTIFY recall ≥ 0.9 and precision ≥ 0.9 against strong, missed with probability 0.05 at most"
+    before = made.explain()
+    assert promise in before
+    assert "decided by the proxy" not in before
+    made.collect()
+    (told,) = certificates(session)
+    assert told["by_proxy"] + told["by_strong"] == told["rows"] == ROWS
+    said = f"{told['rows']} rows, {told['sampled']} sampled, {told['by_proxy']} decided by the proxy"
+    for text in (made.explain(), made.explain(cost=True), made.card()):
+        assert promise in text
+        assert said in text
+
+
+def test_money_that_a_cascade_saved_is_told():
+    with dr.Session(None, prices={"strong": (1000.0, 1000.0), "small": (10.0, 10.0)}):
+        made = rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9))
+        made.collect()
+        assert " saved" in made.card()
+        assert " saved" in made.explain()
+
+
+def test_an_estimate_says_from_where_to_where_the_calls_may_go():
+    llm, proxy = strong(), small()
+    made = rows().filter_by(llm, ASK, cascade=dr.Cascade(proxy, recall=0.9, precision=0.9))
+    rows().prompt(proxy, ASK, "yes", schema=bool, probability="p").collect()
+    found = made.estimate()
+    assert found.calls == ROWS
+    assert 0 < (found.least or 0) < ROWS
+    assert f"{found.least}-{ROWS} calls" in repr(found)
+    made.collect()
+    assert (found.least or 0) <= llm.calls <= found.calls
+    assert made.estimate().calls == 0
+
+
+def test_a_story_of_a_row_tells_who_was_asked_about_it():
+    made = rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9), keep="answer")
+    found = made.collect()
+    by_proxy = found["filter_by_answer"].is_null().arg_max()
+    by_strong = found["filter_by_answer"].is_not_null().arg_max()
+    models = [{call.model for step in made.why(at).steps for row in step.rows for call in row.calls} for at in (by_proxy, by_strong)]
+    assert models == [{"small"}, {"small", "strong"}]
+
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "a target of 1": (lambda: dr.Cascade(small(), recall=1.0), "recall=1.0 is not between 0 and 1: a sample cannot promise it"),
+    "a target of 0": (lambda: dr.Cascade(small(), precision=0), "precision=0 is not between 0 and 1"),
+    "no target": (lambda: dr.Cascade(small()), "needs a target"),
+    "a seed that is none": (lambda: dr.Cascade(small(), recall=0.9, seed=0.5), "seed=0.5 is not a whole number"),  # type: ignore[arg-type]
+    "no proxy": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(recall=0.9)), "names no model that is asked first"),
+    "no cascade": (lambda: rows().filter_by(strong(), ASK, cascade=small()), "give dr.Cascade"),  # type: ignore[arg-type]
+    "no probabilities": (
+        lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.testing.Echo(), recall=0.9)),
+        "filter_by proxy: probability= cannot be told: echo gives no log-probabilities",
+    ),
+    "recall of labels": (lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(small(), recall=0.9)), "of labels, accuracy= can be promised"),
+    "several answers": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9), n=2), "n=2 asks for several answers"),
+    "a strong task model": (
+        lambda: rows().classify(dr.testing.NamingClassifier(), ["a", "b"], "t", cascade=dr.Cascade(small(), accuracy=0.9)),
+        "takes no cascade=",
+    ),
+    "a task model that decides yes or no": (
+        lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.testing.NamingClassifier(), recall=0.9)),
+        "as the proxy of yes or no, give a language model",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_promised_is_refused_when_the_plan_is_built(name: str):
+    make, message = REFUSED[name]
+    with pytest.raises(dr.errors.SettingError, match=message):
+        make()
