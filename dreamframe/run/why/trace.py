@@ -12,6 +12,7 @@ import polars as pl
 from dreamframe.errors import OfflineError, SettingError
 from dreamframe.models.request import Failure
 from dreamframe.plan.explain import line
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.optimizer.facts import Facts
 from dreamframe.plan.optimizer.rules import Optimised, chosen, optimise
@@ -315,7 +316,7 @@ def _is_told(step: Step) -> bool:
 
 
 def _named(step: Step, column: str) -> str:
-    return column_of(step) if column == getattr(step, "into", None) else column
+    return column_of(step) if column == getattr(step, "into", None) else readable(column)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

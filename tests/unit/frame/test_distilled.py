@@ -64,6 +64,7 @@ def test_a_head_decides_most_rows_and_is_kept(tmp_path: Path):
         assert re.search(r"600 rows, 520 scored, \d+ sampled, \d+ decided by the proxy \(its own answer from 0\.\d+\), \d+ by the strong model", plan.explain())
         assert "decided by the proxy" in plan.card()
         assert [(m.trainer, m.label, m.rows) for m in session.models()] == [("LogisticRegression", "filter_by head", 80)]
+        assert "→ likely" in str(plan.why(0))
         plain(llm).collect()
         assert llm.calls == 600  # what it was asked are kept answers of the plain verb
     again = strong()
