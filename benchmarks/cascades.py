@@ -126,16 +126,14 @@ def interval(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def figures(found: list[Line]) -> list[Figure]:
-    """For each set and guarantee: the worst share of misses as a part of delta, with room for chance alone, and the rows asked about."""
+    """For each set and promise: the worst share of misses over delta, with room for chance alone, and the rows asked about beside BARGAIN's recipe."""
     kept = []
-    for data in dict.fromkeys(line.data for line in found):
-        for guarantee in GUARANTEES:
-            mine = [line for line in found if (line.data, line.guarantee, line.by) == (data, guarantee, "dreamframe")]
-            if not mine:
-                continue
-            excess = max((line.missed / line.seeds - line.delta) / sqrt(line.delta * (1 - line.delta) / line.seeds) for line in mine)
-            kept.append(Figure(f"cascade, {data}, {guarantee}: misses over delta", excess, "standard errors", most=3.0))
-            kept.append(Figure(f"cascade, {data}, {guarantee}: rows asked about", float(np.mean([line.asked for line in mine])), "of rows", most=1.0))
+    for data, guarantee in dict.fromkeys((line.data, line.guarantee) for line in found):
+        lines = {by: [x for x in found if (x.data, x.guarantee, x.by) == (data, guarantee, by)] for by in ("dreamframe", "BARGAIN")}
+        excess = max((x.missed / x.seeds - x.delta) / sqrt(x.delta * (1 - x.delta) / x.seeds) for x in lines["dreamframe"])
+        asked = {by: float(np.mean([x.asked for x in some])) for by, some in lines.items() if some}
+        kept.append(Figure(f"cascade, {data}, {guarantee}: misses over delta", excess, "standard errors", most=3.0))
+        kept.append(Figure(f"cascade, {data}, {guarantee}: rows asked about", asked["dreamframe"], "of rows", asked.get("BARGAIN"), "BARGAIN's recipe"))
     return kept
 
 

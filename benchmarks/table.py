@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "memory": ("memory",),
     "deep plans": ("deep_plans",),
     "sembench": ("sembench",),
+    "cascades": ("cascades",),
     "retrieve": ("retrieve",),
     "local": ("local",),
 }

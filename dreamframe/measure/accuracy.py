@@ -27,4 +27,11 @@ def own_answers(known: Known, target: float, alpha: float) -> Iterator[Sequence[
     c = tolerated(rows=rows, allowed=allowed, drawn=len(sample), alpha=alpha)
     wrong = sorted(place for place in sample.tolist() if known.labels[place] != TRUE)
     known.own = ranked.cut_down(wrong[c] if len(wrong) > c >= 0 else rows if c >= 0 else 0)
+    if is_mostly_bad(sum(place < known.own for place in wrong) + (len(wrong) > c), int((sample < known.own).sum())):
+        known.own = 0
     known.tests.append(Test("accuracy", rows, len(sample), sum(place < known.own for place in wrong), allowed, alpha, known.from_score(known.own)))
+
+
+def is_mostly_bad(bad: int, drawn: int) -> bool:
+    """Whether a proxy is no better than a coin where it is allowed to decide: a promise might bear it, but who promises wants no rows answered wrong."""
+    return 2 * bad > max(1, drawn)

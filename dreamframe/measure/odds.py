@@ -1,4 +1,4 @@
-"""Samples without replacement from rows of two kinds, good and bad: tails of the hypergeometric distribution, and the wealth of a bet against a count."""
+"""Samples without replacement from rows of two kinds, good and bad: tails of the hypergeometric distribution."""
 
 from __future__ import annotations
 
@@ -42,26 +42,3 @@ def least_drawn(c: int, *, rows: int, bad: int, alpha: float) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if at_most(c, rows=rows, bad=bad, drawn=middle) <= alpha else (middle, high)
     return high
-
-
-def log_wealth(bad_drawn: float, drawn: float, *, rows: int, bad: int, prior: tuple[float, float]) -> float:
-    """The log of what a bet against "at least `bad` of `rows` rows are bad" has won after `drawn` rows; -inf while the rows drawn speak for it.
-
-    The stake on each row is set by the share of bad rows so far under a beta prior. The product of all stakes has a closed form, so that a row costs O(1)
-    at any count of bad rows, and the order of the rows drawn does not matter. Under the true count it is 1 at the start and at all times in expectation,
-    and it only grows with the count once that is above what the rows drawn make likeliest: whoever stops when it reaches 1/alpha errs with probability
-    alpha at most, whenever that is (Ville), and may choose `bad` by what was drawn.
-    Waudby-Smith & Ramdas, "Confidence sequences for sampling without replacement" (2020), with a beta-binomial prior.
-
-    >>> log_wealth(0, 28, rows=10_000, bad=1_000, prior=(0.25, 10.0)) > 2.2, log_wealth(28, 28, rows=10_000, bad=1_000, prior=(0.25, 10.0))
-    (True, -inf)
-    """
-    good, good_drawn = rows - bad, drawn - bad_drawn
-    if bad_drawn * (rows + 1) > bad * drawn:
-        return -inf
-    if good_drawn > good:
-        return inf  # fewer bad rows are left than that
-    a, b = prior
-    likely = lgamma(bad + 1) - lgamma(bad - bad_drawn + 1) + lgamma(good + 1) - lgamma(good - good_drawn + 1) - lgamma(rows + 1) + lgamma(rows - drawn + 1)
-    mixed = lgamma(a + bad_drawn) + lgamma(b + good_drawn) - lgamma(a + b + drawn) - lgamma(a) - lgamma(b) + lgamma(a + b)
-    return mixed - likely

@@ -32,7 +32,7 @@ def yes_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int
     yield first.tolist()
     wrong = 1.0 - known.chances()[:frame]
     first_wrong = sum(known.labels[place] != TRUE for place in first.tolist())
-    wrong = (wrong * max(0.5, (first_wrong + 0.5) / (float(wrong[first].sum()) + 0.5))).clip(0.0, 1.0)
+    wrong = (wrong * max(0.1, (first_wrong + 0.5) / (float(wrong[first].sum()) + 0.5))).clip(0.0, 1.0)
     planned = _plan(known, wrong, target, alpha)
     if planned is None:
         return
@@ -50,6 +50,8 @@ def yes_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int
         known.yes = end if good else known.yes
         found = sum(place < end for place in bad)
         known.tests.append(Test("precision", len(others), len(sample), found, allowed, share * alpha, known.from_score(end) if good else None))
+    if known.promise.elsewhere == "proxy" and known.yes:
+        known.no = known.yes
 
 
 def within_reach(known: Known, target: float) -> int:
@@ -66,18 +68,17 @@ def _plan(known: Known, wrong: Any, target: float, alpha: float) -> tuple[int, i
     import numpy as np
 
     ranked, until = known.ranked, np.cumsum(wrong)
-    best, saved = None, 0.002 * known.rows
-    for size in sorted({ranked.cut_down(share * len(wrong)) for share in np.geomspace(0.02, 1, _SIZES)} - {0}):
-        stop = min(ranked.cut_up(size * _FRAME), len(ranked))
-        others, still = known.count(UNKNOWN, 0, stop), known.count(UNKNOWN, 0, size)
-        for c in TOLERATED:
-            allowed = may_be_wrong(target, size)
-            share = poisson_mean(c, _HOPES[0][0] * alpha) / (allowed + 1 + c)
-            if share >= 1 or share * others > known.still:
-                break
-            sure = sum(float(poisson(c, trust * share * until[size - 1])) for trust in _TRUST) / len(_TRUST)
-            if sure * still * (1 - share) > saved:
-                best, saved = (size, stop, c), sure * still * (1 - share)
+    sizes = np.array(sorted({ranked.cut_down(share * len(wrong)) for share in np.geomspace(0.02, 1, _SIZES)} - {0}))
+    stops = [min(ranked.cut_up(size * _FRAME), len(ranked)) for size in sizes]
+    others, still = (np.array([known.count(UNKNOWN, 0, int(end)) for end in ends]) for ends in (stops, sizes))
+    allowed = np.array([may_be_wrong(target, int(size)) for size in sizes])
+    best, most = None, 0.002 * known.rows
+    for c in TOLERATED:
+        share = poisson_mean(c, _HOPES[0][0] * alpha) / (allowed + 1 + c)
+        sure = sum(poisson(c, trust * share * until[sizes - 1]) for trust in _TRUST) / len(_TRUST)
+        saved = np.where((share < 1) & (share * others <= known.still), sure * still * (1 - share), 0.0)
+        if len(saved) and saved.max() > most:
+            best, most = (int(sizes[saved.argmax()]), stops[saved.argmax()], c), float(saved.max())
     if best is None:
         return None
     size, stop, c = best

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
 from math import ceil, log
 
+from dreamframe.measure.accuracy import is_mostly_bad
 from dreamframe.measure.certificate import Test
 from dreamframe.measure.known import FALSE, TRUE, Known
 from dreamframe.measure.walk import plan, tolerated
@@ -39,12 +40,14 @@ def no_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int]
         found = sure + known.count(TRUE, known.yes)
         allowed = may_be_lost(target, found)
         c = tolerated(rows=rows - looked, allowed=allowed, drawn=len(sample), alpha=alpha)
-        known.no = rows if c < 0 else min(known.no, ranked.cut_up(positive[c] + 1)) if len(positive) > c else looked
+        edge = rows if c < 0 else ranked.cut_up(positive[c] + 1) if len(positive) > c else looked
+        if not is_mostly_bad(sum(place >= edge for place in positive) + (len(positive) > c), int((sample >= edge).sum())):
+            known.no = min(known.no, edge)
         gap = known.unknown(looked, known.no)
         if not len(gap) or known.promise.elsewhere == "proxy" or known.still < 1:
             break
         yield gap[: int(min(known.still, max(64, len(gap) // 16)))].tolist()
-    if known.promise.elsewhere == "proxy" and known.promise.precision is None:
+    if known.promise.elsewhere == "proxy" and known.no < rows:
         known.yes = known.no
     bad = sum(place >= known.no for place in positive)
     known.tests.append(Test("recall", rows - looked, len(sample), bad, allowed, alpha, known.below_score(known.no)))

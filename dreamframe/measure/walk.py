@@ -55,7 +55,7 @@ def plan(bad: Any, *, allowed: int, alpha: float, most: int | None) -> Plan | No
     curves = [often * ((1 - flat) * until + flat * until[-1] * ends / rows) for often, flat in _TRUST]
     for c in TOLERATED:
         drawn = least_drawn(c, rows=rows, bad=allowed + 1 + c, alpha=alpha)
-        if drawn is None or (most is not None and drawn > most):
+        if drawn is None or (most is not None and drawn > most) or (best is not None and drawn >= best.asked):
             break
         share = drawn / rows
         reached = sum(float(np.sum(widths * poisson(c, share * curve))) for curve in curves) / len(curves)

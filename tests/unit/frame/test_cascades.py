@@ -193,6 +193,20 @@ def labelled() -> dr.testing.Scripted:
     return small(lambda asked: {"yes": shares(asked)[True], "no": shares(asked)[False]})
 
 
+def test_a_certificate_that_calls_failed_for_is_made_anew(session: dr.Session):
+    down = [True]
+
+    def at_times(asked: str) -> Any:
+        return dr.errors.BadRequestError("down", status=400) if down[0] else yes_or_no(asked)
+
+    made = rows().filter_by(dr.testing.Scripted(at_times, model="strong"), ASK, on_error="null", cascade=dr.Cascade(small(), recall=0.9, precision=0.9))
+    assert kept(made) == set()
+    down[0] = False
+    found = kept(made)
+    assert [told["by_proxy"] > 0 for told in certificates(session)] == [False, True]
+    assert found == kept(rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9)))
+
+
 def test_equal_questions_are_asked_once_however_warm_the_strong_model_is():
     llm = strong(temperature=1.0)
     twice = dr.concat([rows(), rows()])
@@ -205,7 +219,7 @@ def test_what_an_offline_session_lacks_is_said_before_a_row_comes():
     llm, proxy = strong(), small()
     rows().prompt(proxy, ASK, "yes", schema=bool, probability="p").collect()
     made = rows().filter_by(llm, ASK, cascade=dr.Cascade(proxy, recall=0.9))
-    with pytest.raises(dr.errors.OfflineError, match="requests have no answer in the session"):
+    with pytest.raises(dr.errors.OfflineError, match=r"filter_by sample: offline, and .* requests have no answer in the session"):
         made.collect(offline=True)
     assert llm.calls == 0
 
@@ -284,3 +298,55 @@ def test_what_cannot_be_promised_is_refused_when_the_plan_is_built(name: str):
     make, message = REFUSED[name]
     with pytest.raises(dr.errors.SettingError, match=message):
         make()
+
+
+def test_a_run_that_runs_out_of_money_in_its_sample_goes_on_where_it_was(tmp_path: Path):
+    prices = {"strong": (1000.0, 1000.0), "small": (0.0, 0.0)}  # US dollars for a million tokens
+    llm, proxy = strong(max_tokens=1, concurrency=1), small()
+    made = rows().filter_by(llm, ASK, cascade=dr.Cascade(proxy, recall=0.9, precision=0.9))
+    with dr.Session(tmp_path / "s", prices=prices, budget=0.3), pytest.raises(dr.errors.BudgetExceededError, match="filter_by sample"):
+        made.collect()
+    assert 0 < llm.calls < ROWS / 2
+    with dr.Session(tmp_path / "s", prices=prices):
+        found = kept(made)
+    with dr.Session(None):
+        assert kept(made) == found
+    assert len(set(llm.prompts)) == llm.calls / 2, "what was paid was not asked again; the session in memory asked all of it anew"
+
+
+def test_a_session_tells_what_another_promise_changed(tmp_path: Path):
+    sessions = [dr.Session(tmp_path / name) for name in ("one", "other")]
+    for session, recall in zip(sessions, (0.9, 0.6), strict=True):
+        with session:
+            rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=recall)).collect()
+    found = sessions[0].diff(sessions[1])
+    assert any("CERTIFY recall ≥ 0.9" in step and "(was: CERTIFY recall ≥ 0.6" in step for step in found.steps)
+    by_proxy = found.rows.filter(pl.col("column") == "by_proxy").row(0, named=True)
+    assert int(by_proxy["after"]) < int(by_proxy["before"])
+
+
+def test_the_page_tells_the_ledger_beside_the_certificate(tmp_path: Path):
+    from dreamframe.session.page.folder import Held
+    from dreamframe.session.page.tree import plans
+
+    with dr.Session(tmp_path / "s") as session:
+        rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9, precision=0.9)).collect()
+        (told,) = certificates(session)
+    held = Held("s", tmp_path / "s", opened=lambda: dr.Session.existing(tmp_path / "s"), events=session._events)
+    lines = [line for plan in plans(held) for line in plan["steps"] if line.get("told")]
+    assert [line["told"].partition(" sampled")[0] for line in lines] == [f"{ROWS} rows, {told['sampled']}"]
+
+
+def test_a_symmetric_join_in_a_cascade_asks_a_pair_and_its_reverse_once():
+    words = dr.frame({"w": [f"{i}" for i in range(24)]})
+    llm = dr.testing.Scripted(lambda asked: "yes" if sum(map(int, asked.split())) > 30 else "no", model="strong")
+
+    def near(asked: str) -> dict[bool, float]:
+        yes = 1 / (1 + math.exp(-(sum(map(int, asked.split())) - 30) / 4))
+        return {True: yes, False: 1 - yes}
+
+    proxy = small(near)
+    found = words.join_by(words, llm, "{w} {w_right}", symmetric=True, cascade=dr.Cascade(proxy, accuracy=0.9)).collect()
+    assert proxy.calls == 24 * 25 / 2
+    assert llm.calls < 24 * 25 / 2
+    assert {(a, b) for a, b in found.rows()} == {(b, a) for a, b in found.rows()}

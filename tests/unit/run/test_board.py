@@ -111,3 +111,10 @@ def test_what_all_will_cost_is_not_known_before_each_step_has_asked():
     second.entered = second.requests = second.asked = 25
     second.cost = 1.0
     assert board.look(2.0).cost_whole == 2.0 + 4.0
+
+
+def test_a_cascade_is_one_line_under_the_name_of_its_verb():
+    names = ["said", "filter_by proxy", "filter_by sample", "filter_by", "large proxy", "large"]
+    steps = [StepStats(name, name=name, model="m", place=i, total=10, rows_in=10) for i, name in enumerate(names)]
+    lines = Board(RunStats(steps)).look(time.monotonic()).lines
+    assert [line.name for line in lines] == ["said", "filter_by", "large"]
