@@ -39,6 +39,7 @@ from dreamframe.models.local import advice as _advice  # noqa: F401  before othe
 from dreamframe.names import named as _named
 from dreamframe.names import public_names as _public_names
 from dreamframe.run.active import open_with as _open_with
+from dreamframe.run.warning import RunWarning as RunWarning
 
 if TYPE_CHECKING:
     from dreamframe import recipes as recipes
@@ -65,10 +66,14 @@ if TYPE_CHECKING:
     from dreamframe.models.llms.vllm import VLLM as VLLM
     from dreamframe.models.parallel import Parallel as Parallel
     from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
+    from dreamframe.models.task_models.linear import LinearClassifier as LinearClassifier
     from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
     from dreamframe.models.task_models.trained import RewardModel as RewardModel
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.plan.steps.cascade import Cascade as Cascade
+    from dreamframe.plan.steps.distil import Distil as Distil
+    from dreamframe.plan.steps.pair_ranks import Nearest as Nearest
+    from dreamframe.prompts.attribute import Attribute as Attribute
     from dreamframe.prompts.chat import Chat as Chat
     from dreamframe.prompts.few_shot import FewShot as FewShot
     from dreamframe.prompts.instruct import Instruct as Instruct
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
     from dreamframe.trainers.dpo import DPO as DPO
     from dreamframe.trainers.grpo import GRPO as GRPO
     from dreamframe.trainers.kto import KTO as KTO
+    from dreamframe.trainers.logistic_regression import LogisticRegression as LogisticRegression
     from dreamframe.trainers.mistral_fine_tune import MistralFineTune as MistralFineTune
     from dreamframe.trainers.openai_fine_tune import OpenAIFineTune as OpenAIFineTune
     from dreamframe.trainers.orpo import ORPO as ORPO

@@ -20,6 +20,7 @@
     │   ├── BudgetExceededError         the next call could pass Session(budget=)
     │   ├── TooFewRowsError             until(n): candidates ran out before n rows passed
     │   ├── OfflineError                offline=True and answers are missing
+    │   ├── AgreementError              a cheaper way of asking does not agree with the one that was meant, and otherwise="raise"
     │   └── TrainingError               a trainer could not train
     ├── CallError                       one call to a model failed
     │   ├── TransientCallError          worth another try
@@ -165,6 +166,10 @@ class TooFewRowsError(RunError):
 
 class OfflineError(RunError):
     """offline=True, and rows are missing that only a call could fill."""
+
+
+class AgreementError(RunError):
+    """A cheaper way of asking did not agree with the way that was meant, and `otherwise="raise"` was given. Every answer is kept."""
 
 
 class TrainingError(RunError):

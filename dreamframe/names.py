@@ -30,10 +30,12 @@ NAMES: Mapping[str, str] = {  # name → module
     "SentenceTransformer": "models.embedders.sentence_transformers",
     # Task models
     "HFClassifier": "models.task_models.hf",
+    "LinearClassifier": "models.task_models.linear",
     "CrossEncoder": "models.task_models.trained",
     "RewardModel": "models.task_models.trained",
     "SentenceClassifier": "models.task_models.trained",
     # Prompts
+    "Attribute": "prompts.attribute",
     "Chat": "prompts.chat",
     "FewShot": "prompts.few_shot",
     "Instruct": "prompts.instruct",
@@ -41,6 +43,8 @@ NAMES: Mapping[str, str] = {  # name → module
     "Rag": "prompts.rag",
     # Settings of verbs
     "Cascade": "plan.steps.cascade",
+    "Distil": "plan.steps.distil",
+    "Nearest": "plan.steps.pair_ranks",
     # Trainers
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",
@@ -50,6 +54,7 @@ NAMES: Mapping[str, str] = {  # name → module
     "GRPO": "trainers.grpo",
     "KTO": "trainers.kto",
     "LLMReward": "trainers.rewards",
+    "LogisticRegression": "trainers.logistic_regression",
     "MistralFineTune": "trainers.mistral_fine_tune",
     "OpenAIFineTune": "trainers.openai_fine_tune",
     "ORPO": "trainers.orpo",

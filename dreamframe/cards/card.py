@@ -12,14 +12,13 @@ from typing import Any
 from dreamframe.cards import markdown as md
 from dreamframe.cards.asked import settings_table
 from dreamframe.cards.citations import citation_section, is_bibtex
-from dreamframe.cards.figures import evaluation_section
+from dreamframe.cards.figures import cascade_section, evaluation_section
 from dreamframe.cards.lineage import conflicts, licence_of_all, licence_stated, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
 from dreamframe.hub.readme import marked
 from dreamframe.models.base import LLM
 from dreamframe.models.provenance import ON_THE_HUB, Provenance, is_repo_id
 from dreamframe.plan.explain import by_name, line
-from dreamframe.plan.ledgers import Certifying, ledgers
 from dreamframe.plan.secrets import plan_redactor
 from dreamframe.plan.step import Source, Step
 from dreamframe.plan.steps.train import Train, model_name
@@ -207,7 +206,7 @@ def _body(
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, shown),
         *_totals(step, records),
-        *_cascades(step, records, shown),
+        *cascade_section(step, records, shown),
         *_prompts(step, shown),
         *settings_table(step, shown),
         "## Sources, models and techniques",
@@ -265,14 +264,6 @@ def _totals(step: Step, records: Records) -> list[str]:
     if len(known) < len(costs):  # no sum stands for a price that nobody knows
         cost = f"{cost} and calls whose price is not known" if sum(known) else "at a price that is not known"
     return [f"Together: {sum(f.asked for f in facts):,} model calls, {sum(f.n_in for f in facts):,} tokens in, {sum(f.n_out for f in facts):,} out, {cost}."]
-
-
-def _cascades(step: Step, records: Records, shown: Shown) -> list[str]:
-    """What is promised of rows that a cheap model decides, and what it decided."""
-    promising = [node for node in step.walk() if isinstance(node, Certifying)]
-    did = ledgers(step, records.of)
-    rows = [f"- {md.code(shown(node.label))}: {md.text(shown(line(node)))}. {md.text(shown(', '.join(did.get(id(node), ()))))}".rstrip() for node in promising]
-    return ["### Cascades", "\n".join(rows)] if rows else []
 
 
 def _prompts(step: Step, shown: Shown) -> list[str]:

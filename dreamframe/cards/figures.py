@@ -1,4 +1,4 @@
-"""What evaluations found of rows or of a model, as a section of their card."""
+"""Figures on cards: what evaluations found of rows or of a model, and what cascades promised and decided."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 from dreamframe.cards import markdown as md
 from dreamframe.cards.records import Records
 from dreamframe.measure.number import number
+from dreamframe.plan.explain import line
+from dreamframe.plan.ledgers import Certifying, ledgers
+from dreamframe.plan.step import Step
 
 
 def evaluation_section(records: Records, shown: Callable[[object], str]) -> list[str]:
@@ -19,6 +22,14 @@ def evaluation_section(records: Records, shown: Callable[[object], str]) -> list
         head = ("slice", "figure", "value", "interval", "rows", "note")
         told += [f"{md.code(shown(report.get('label')))}:", md.table(head, rows)]
     return ["## Evaluation", *told] if told else []
+
+
+def cascade_section(step: Step, records: Records, shown: Callable[[object], str]) -> list[str]:
+    """What is promised of rows that a cheap model decides, and what it decided."""
+    promising = [node for node in step.walk() if isinstance(node, Certifying)]
+    did = ledgers(step, records.of)
+    rows = [f"- {md.code(shown(node.label))}: {md.text(shown(line(node)))}. {md.text(shown(', '.join(did.get(id(node), ()))))}".rstrip() for node in promising]
+    return ["### Cascades and checks", "\n".join(rows)] if rows else []
 
 
 def _row(figure: Mapping[str, Any], shown: Callable[[object], str]) -> list[str]:

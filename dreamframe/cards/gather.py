@@ -34,6 +34,7 @@ WRITES = {  # a part of the name of what asks → the libraries that write its r
     "transformers": ("torch", "transformers", "tokenizers", "peft"),
     "hf-classifier": ("torch", "transformers", "tokenizers", "peft"),
     "reward-model": ("torch", "transformers", "tokenizers", "peft"),
+    "linear-classifier": ("numpy",),
     "sentence-classifier": ("torch", "transformers", "setfit", "sentence-transformers"),
     "sentence-transformers": ("torch", "transformers", "tokenizers", "sentence-transformers", "onnxruntime"),
     "litellm": ("litellm",),
@@ -84,7 +85,9 @@ def _that_write(nodes: Iterable[Step]) -> Iterator[str]:
     """The libraries that have a hand in the rows of these steps."""
     yield from LIBRARIES
     for node in nodes:
-        if isinstance(node, Train) and node.trainer.kind is not HOSTED:
+        if isinstance(node, Train) and node.trainer.is_light:
+            yield "numpy"
+        elif isinstance(node, Train) and node.trainer.kind is not HOSTED:
             own = {"sentence-transformers": node.trainer.kind.library, "setfit": node.trainer.label.lower()}
             yield from (name for name in FOR_TRAINING if own.get(name, name) == name)
             yield from ("bitsandbytes",) if getattr(node.trainer, "quantization", None) else ()

@@ -12,6 +12,8 @@ from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.cascades import in_cascade
+from dreamframe.frame.distilled import distilled
+from dreamframe.frame.labelled import need_task_model, question_of
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
 from dreamframe.identity.owned import own_expr
@@ -26,14 +28,14 @@ from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.cascade import Cascade
 from dreamframe.plan.steps.classify import Classify
+from dreamframe.plan.steps.distil import Distil
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
-from dreamframe.prompts.labels import LabelsOf, WhichLabel, which_label
+from dreamframe.prompts.labels import LabelsOf, WhichLabel
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import placeholder
 
-OF_TASK_MODELS = ("on_error", "name", "scores", "probability")  # settings of classify
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
 
@@ -253,6 +255,7 @@ class AskVerbs(Verbs):
         *,
         prompt: str | Prompt | None = None,
         cascade: Cascade | None = None,
+        distil: Distil | None = None,
         **settings: Any,
     ) -> V:
         """Add a column with one of the labels for each text.
@@ -261,7 +264,7 @@ class AskVerbs(Verbs):
         question). A task model such as `dr.HFClassifier` also tells how sure it is, in a second column `<into>_score`, or as `probability` names it;
         with `labels=None` it chooses among its own; with `scores=True` a third column `<into>_scores` has the scores of all labels, the highest first,
         as structs of label and score. An answer that is not one of the labels is a failed row. `cascade=dr.Cascade(small, accuracy=0.9)` lets a cheap
-        model, or a task model, decide the rows where that is certified against a language model.
+        model, or a task model, decide the rows where that is certified against a language model; `distil=dr.Distil(embedder)`, a head that learns from it.
 
         >>> llm = dr.testing.Scripted(["good"])
         >>> dr.frame({"review": ["Lovely tea."]}).classify(llm, ["good", "bad"], "review", into="mood").to_dicts()
@@ -273,22 +276,15 @@ class AskVerbs(Verbs):
         schema = answer_schema(labels, step=where) if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
-            for argument, value in (("prompt", prompt), ("cascade", cascade)):
-                if value is not None:
-                    raise SettingError(f"{where}: {llm.label} is not a language model: it reads the text, and takes no {argument}=.")
-            if isinstance(schema, LabelsOf):
-                raise SettingError(f"{where}: {llm.label} is given its labels when the plan is built; give a list of texts.")
-            if schema is not None and not _are_texts(known):
-                raise SchemaError(f"{where}: labels={labels!r} are not texts; give a list of labels such as ['good', 'bad'].")
-            if unknown := [n for n in settings if n not in OF_TASK_MODELS]:
-                raise SettingError.unknown(unknown[0], possible=OF_TASK_MODELS, where=f"{where} by {llm.label}")
+            of_models = {"prompt": prompt, "cascade": cascade, "distil": distil}
+            need_task_model(llm, schema, of_models, settings, step=where)
             fields = {"labels": tuple(known) if known is not None else None, "column": column, "into": into, **settings}
             return self._over(Classify.over(self.step, llm, **fields))
         if "scores" in settings:
             raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if isinstance(schema, LabelsOf):
-            if cascade is not None:
-                raise SettingError(f"{where}: cascade= needs its labels when the plan is built; give a list of texts.")
+            if cascade is not None or distil is not None:
+                raise SettingError(f"{where}: cascade= and distil= need the labels when the plan is built; give a list of texts.")
             return self.prompt(llm, WhichLabel(column) if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")
@@ -296,6 +292,8 @@ class AskVerbs(Verbs):
             warn_of_unread(column, prompt, step=where)
         ask = prompt if prompt is not None else question_of(llm, known, column, is_weighed=settings.get("probability") is not None)
         made = self.prompt(llm, ask, into=into, schema=labels, **{"name": "classify", **settings})
+        if distil is not None:
+            return made._distilled(distil, cascade)
         if cascade is None:
             return made
         proxy = getattr(cascade, "proxy", None)
@@ -310,6 +308,7 @@ class AskVerbs(Verbs):
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
         cascade: Cascade | None = None,
+        distil: Distil | None = None,
         on_error: OnError = "raise",
         name: str | None = None,
         **settings: Any,
@@ -321,8 +320,9 @@ class AskVerbs(Verbs):
         sends the prompt without a schema, as DataDreamer does, and reads the text so; `parse` reads free text otherwise. With `keep` (see `df.prompt`)
         the columns are `filter_by_prompt` and `filter_by_answer`, or begin with `name`.
 
-        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`. With `keep`,
-        rows that the cheap model decides have nulls: this one was not asked.
+        `cascade=dr.Cascade(small, recall=0.9)` lets a cheap model decide the rows where that is certified against this one: see `dr.Cascade`;
+        `distil=dr.Distil(embedder)`, a head that learns from its answers: see `dr.Distil`. With `keep`, rows that they decide have nulls: this model was
+        not asked.
 
         >>> llm = dr.testing.Scripted(["Yes.", "No"])
         >>> df = dr.frame({"article": ["Cup final", "Elections"]})
@@ -333,9 +333,19 @@ class AskVerbs(Verbs):
         verdict, label = hidden("keep", n=len(self.step.schema)), name or "filter_by"
         fields = {"schema": bool, "on_error": on_error, "name": label, **settings}
         asked = self._held(llm, prompt, into=verdict, called=label, to=bool, reader=YesNo(), parse=parse, free_text=free_text, **fields)
-        if cascade is not None:
+        if distil is not None:
+            asked = asked._distilled(distil, cascade)
+        elif cascade is not None:
             asked = asked._in_cascade(cascade, bool, asked=prompt)
         return asked._relational("filter", [pl.col(verdict)], named=label)._dropping([verdict], named=label)
+
+    def _distilled(self, distil: Distil, cascade: Cascade | None) -> Self:
+        """The frame whose last step asks a strong model, with a head that learns from it in its place."""
+        assert isinstance(self.step, PromptStep)
+        if cascade is not None:
+            raise SettingError(f"{self.step.where}: cascade= and distil= each name who decides in the place of {self.step.llm.label}; give one of them.")
+        made, own = distilled(self.step, distil)
+        return self._over(made)._dropping(own, named=made.label)
 
     def _in_cascade(self, cascade: Cascade, to: Any, *, asked: str | Prompt, column: str | None = None) -> Self:
         """The frame whose last step asks a strong model, with a cascade in its place. `to` is what is answered, `asked` what the proxy is asked."""
@@ -369,13 +379,3 @@ class AskVerbs(Verbs):
         assert isinstance(asked.step, PromptStep)
         held = AnswerSchema.of(to, step=where) if is_held else None
         return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where), probability=probability))
-
-
-def question_of(llm: Any, labels: Sequence[Any], column: str, *, is_weighed: bool) -> str:
-    """What `classify` asks. Where it is weighed how likely each label is, most models see them in a menu below it."""
-    has_menu = is_weighed and not as_llm(llm).weighs_labels
-    return f"Which label fits the text?\n\nText: {placeholder(column)}" if has_menu else which_label(labels, column)
-
-
-def _are_texts(labels: list[Any] | None) -> bool:
-    return bool(labels) and all(isinstance(v, str) for v in labels or [])

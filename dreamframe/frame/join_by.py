@@ -11,20 +11,25 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.ask import AskVerbs
+from dreamframe.frame.asked import Asked, Sides, Way, in_place_of_prompt, prompt_in
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
+from dreamframe.frame.nearest import of_nearest
 from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.checked import Otherwise
 from dreamframe.plan.steps.once import AskedOnce
+from dreamframe.plan.steps.pair_ranks import Nearest
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.prompts.attribute import Attribute
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.either_way import EitherWay
 
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
-Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | None
+Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | Nearest | None
 
 
 V = TypeVar("V", bound="MeaningVerbs")  # Self, as jedi understands it too
@@ -46,6 +51,10 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         parse: Callable[[str], bool] | None = None,
         free_text: bool = False,
         symmetric: bool = False,
+        asked: Asked = "pairs",
+        agree: float = 0.9,
+        check: int = 50,
+        otherwise: Otherwise = "pairs",
         name: str | None = None,
         **settings: Any,
     ) -> V:
@@ -53,12 +62,20 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
 
         Without `block` every pair is asked about: rows of the left times rows of the right. `block` cuts them before anything is asked: columns in which
         both sides must be equal, or an expression over the pair (columns of the right that the left has too get `suffix`), or a function from the
-        frame of pairs to a smaller one. The model is asked and its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer
-        that is neither yes nor no is a failed row, never a match.
+        frame of pairs to a smaller one; `dr.Nearest(embedder, recall=0.9)` cuts them to the nearest, as far as that is certified. The model is asked and
+        its answers are read as in `filter_by`, with its `parse`, `free_text` and `keep`: an answer that is neither yes nor no is a failed row, never a
+        match.
 
         `symmetric=True` says that the answer is the same whichever of the two comes first. Equal questions are then one, whatever the model's temperature
         is: a pair and the same pair the other way round, and pairs of equal texts, are asked once. Of the two prompts, the one that sorts first is asked.
         Every column that the prompt reads must be there on both sides, under one name; raises SettingError otherwise.
+
+        `asked` takes fewer calls where the question allows it. "labels" asks once about each left row which values of the right side apply, 20 of them a
+        call: the prompt reads one column of the right side, whose texts are short. `dr.Attribute("sentiment", ["positive", "negative"],
+        pl.col("l") != pl.col("r"))` asks for one label of each row of either side, and joins by them. Whichever it is, `check` pairs, half of them guessed
+        yes, are asked as pairs as well, and their answers count. Where less than `agree` of those guessed yes, or of those guessed no, turn out as
+        guessed, every pair is asked, with a `dr.RunWarning` (`otherwise="raise"`: an AgreementError). It is an estimate and no certificate. Pairs
+        without a guess are asked. `explain()`, the card and `session.runs()` tell how the check ended.
 
         >>> llm = dr.testing.Scripted(lambda asked: "yes" if asked in ("Does tea go with milk?", "Does rain go with umbrella?") else "no")
         >>> left, right = dr.frame({"a": ["tea", "rain"]}), dr.frame({"b": ["milk", "umbrella"]})
@@ -70,10 +87,23 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         if not isinstance(other, Verbs):
             raise SettingError(f"{label}: the other side is {described(other)}; make it a frame first with dr.frame(...).")
         pairs = self._pairs(other, block, suffix, label)
-        asked = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
-        made = pairs.filter_by(llm, asked, parse=parse, free_text=free_text, name=label, **settings)
+        question = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
+        made = pairs.filter_by(llm, question, parse=parse, free_text=free_text, name=label, **settings)
         if symmetric:
-            made = made._over(_asked_once(made.step))
+            made = made._over(in_place_of_prompt(made.step, _asked_once))
+        shared = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
+        raw = Prompt.of(prompt, step=label)
+        sides = Sides.of(raw, self.step.schema, other.step.schema, shared=shared, suffix=suffix)
+        way = Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, is_cascade="cascade" in settings, label=label)
+        if way is not None:
+            if isinstance(asked, Attribute):
+                left, right = way.labelled(self.step, other.step, prompt_in(made.step))
+                pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
+            made = made._over(in_place_of_prompt(made.step, lambda asks: way.over(asks, pairs.step)))
+        if isinstance(block, Nearest):
+            if way is not None or "cascade" in settings:
+                raise SettingError(f"{label}: block=dr.Nearest(…), asked= and cascade= are three ways to take fewer calls; give one of them.")
+            made = made._over(in_place_of_prompt(made.step, lambda asks: of_nearest(asks, block, self.step, other.step, sides, label=label)))
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
         return made
 
@@ -99,25 +129,19 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
                 raise SettingError(f"{label}: block={block!r} names no column; leave it out to ask about every pair.")
             return self._joined(other, {**JOIN, "on": block, "suffix": suffix}, named=label)
         pairs = self._joined(other, {**JOIN, "how": "cross", "suffix": suffix}, named=label)
-        if block is None:
+        if block is None or isinstance(block, Nearest):
             return pairs
         if isinstance(block, pl.Expr):
             return pairs._kept([block], named=label)
         if not callable(block):
-            raise SettingError(f"{label}: block= is a {type(block).__name__}; give columns, an expression over the pairs, or a function of their frame.")
+            what = "give columns, an expression over the pairs, a function of their frame, or dr.Nearest(embedder)."
+            raise SettingError(f"{label}: block= is a {type(block).__name__}; {what}")
         made = block(pairs)
         if not isinstance(made, Verbs):
             raise PlanError(f"{label}: block= gave a {type(made).__name__}, not a frame of pairs.")
         return self._over(made.step)
 
 
-def _asked_once(step: Step) -> Step:
-    """A `filter_by` whose equal questions are one, as those of a cascade are anyway."""
-    above: list[Step] = []
-    while not isinstance(step, PromptStep):
-        above.append(step)
-        step = step.inputs[0]
-    made: Step = step if isinstance(step, AskedOnce) else AskedOnce(**{f.name: getattr(step, f.name) for f in fields(step)})
-    for over in reversed(above):
-        made = over.with_inputs([made])
-    return made
+def _asked_once(asks: PromptStep) -> Step:
+    """A prompt whose equal questions are one, as those of a cascade are anyway."""
+    return asks if isinstance(asks, AskedOnce) else AskedOnce(**{f.name: getattr(asks, f.name) for f in fields(asks)})

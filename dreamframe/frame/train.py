@@ -16,9 +16,19 @@ from dreamframe.trainers.base import Trainer
 
 
 class TrainVerbs(Verbs):
-    """train."""
+    """train, models."""
 
     __slots__ = ()
+
+    def models(self) -> list[Model]:
+        """The models that this plan trains, those first that others wait for: to look at, to export and to publish. Trains nothing.
+
+        >>> rows = dr.frame({"text": ["good tea", "bad jam"]})
+        >>> kept = rows.filter_by(dr.testing.Echo(), "Is it fine? {text}", distil=dr.Distil(dr.testing.WordEmbedder()))
+        >>> [model.step.label for model in kept.models()]
+        ['filter_by head']
+        """
+        return [Model(step) for step in self.step.walk() if isinstance(step, Train)]
 
     def train(self, trainer: Trainer, *, validation: Verbs | None = None, name: str | None = None, **columns: str) -> Model:
         """Train a model on these rows: lazy, and an edge of every plan that asks the model later.

@@ -292,6 +292,11 @@ class RowContext(Protocol):
         """Record that the row at `position` of this batch failed; the step's on_error= decides what becomes of it."""
         ...
 
+    def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
+        """Put on record what the step decided, in words and in numbers, as its `told` does for steps whose rows say it. `warns`: the user hears of it at once,
+        unless nothing is asked in this run."""
+        ...
+
     def resolve(self, llm: Any) -> Any:
         """The same settings with lazy models replaced by the folders they were trained into."""
         ...

@@ -9,7 +9,10 @@ HINT = "; this column is written by a model: use the expression in a dreamframe 
 SAMPLE = "__sample"  # of `generate`: its rows have no other column
 ORDINAL = "__ordinal_"  # of a sampled prompt whose rows are left out after they were numbered
 ONLY = "__only_"  # of a column that a prompt reads, null where nobody looks at the answer
-WHATS = ("keep", "verdict", "other_verdict", "swapped", "guess", "likely", "rank")
+WHATS = (
+    "keep", "verdict", "other_verdict", "swapped", "left_label", "right_label", "guess", "likely", "known",
+    "checked", "settled", "text", "vector", "label", "rank",
+)  # fmt: skip
 DRAWN = re.compile(r"^COIN __swapped_\d+")
 OWN = re.compile(rf"__(?:({'|'.join(WHATS)})_\d+|(sample)\b)")
 

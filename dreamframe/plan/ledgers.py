@@ -55,6 +55,8 @@ def words(told: Mapping[str, Any]) -> Sequence[str]:
     >>> words({"rows": 1000, "scored": 998, "sampled": 120, "by_proxy": 700, "by_strong": 300, "no_below": 0.25})
     ['1,000 rows, 998 scored', '120 sampled', '700 decided by the proxy (no below 0.25)', '300 by the strong model']
     """
+    if isinstance(said := told.get("said"), str):  # by the step itself
+        return [said]
     n = {name: value for name in ("rows", "scored", "sampled", "by_proxy", "by_strong") if isinstance(value := told.get(name), int)}
     if len(n) < 5:  # of a stranger's folder
         return []

@@ -21,6 +21,11 @@ AT = "__at"  # the positions, as a column beside those of the rows
 Places = pl.Series | None  # for each row given: a position, a list of them, or null for none; None: nobody can tell, and any row may have a part in it
 
 
+def places(step: Pick, table: pl.DataFrame) -> pl.Series:
+    """Which rows of a table a step picks, in which order."""
+    return pl.Series(step.positions(table), dtype=pl.UInt32)
+
+
 def parents(step: Step, tables: Sequence[pl.DataFrame]) -> list[Places]:
     """For each input, the positions of its rows that each row of the step was made of. `tables` are the rows of the inputs.
 
@@ -33,7 +38,7 @@ def parents(step: Step, tables: Sequence[pl.DataFrame]) -> list[Places]:
     [[[0, 2], [1]]]
     """
     if isinstance(step, Pick):
-        return [step.places(tables[0])]
+        return [places(step, tables[0])]
     if isinstance(step, (RoundsStep, Cluster, SearchGraph)) or (isinstance(step, Comparison) and step.rows == "same"):
         return [_same(tables[0])]
     if isinstance(step, Dedup):

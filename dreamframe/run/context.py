@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import polars as pl
@@ -31,6 +31,10 @@ class RunContext(Protocol):
 
     def walks(self, place: int, n_in: int, n_out: int | None) -> None:
         """A batch of so many rows enters a step (`n_out` is None), or is through it. For progress, which an engine that does not say it has later."""
+        ...
+
+    def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
+        """A step puts on record what it found. `warns`: the user is told at once."""
         ...
 
     def artefact(self, step: ModelStep) -> Artefact:

@@ -236,7 +236,8 @@ class Run:
             result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
-            stage.stats.told = step.told(rows) if isinstance(step, Certifying) else {}
+            if isinstance(step, Certifying):
+                stage.stats.told = step.told(rows) or stage.stats.told  # or what it noted meanwhile
         self.state.tell_figures(step, rows)
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
 

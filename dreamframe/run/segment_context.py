@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from dreamframe.models.request import Question, Replies
 from dreamframe.plan.step import ModelStep
 from dreamframe.run.stage import Stage
 from dreamframe.run.state import RunState
+from dreamframe.run.warning import RunWarning
 
 
 class SegmentContext:
@@ -34,6 +36,12 @@ class SegmentContext:
         else:
             stats.through += n_in
             stats.given += n_out
+
+    def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
+        stats, said = self._stages[place].stats, self._state.redactor.text(said)
+        stats.told = {"said": said, **figures}
+        if warns and self._state.learns:
+            warnings.warn(f"{stats.label}: {said}", RunWarning, stacklevel=2)
 
     def artefact(self, step: ModelStep) -> Artefact:
         return self._state.trained[self._state.key(step)]

@@ -18,6 +18,7 @@ from dreamframe.models.answer import usable
 from dreamframe.models.base import Artefact
 from dreamframe.models.pinned import changed
 from dreamframe.models.request import Question
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.train import Train, model_name
 from dreamframe.run.engines.base import Engine
@@ -68,7 +69,7 @@ class Trainings:
             self._found()
             return Artefact(str(folder), key)
         self._may_train(step)
-        if tables[0].height == 0:
+        if tables[0].height == 0 and trainer.needs_rows:
             raise TrainingError(f"{step.label}: there are no rows to train on; look at the frame with .show() or at df.failures().")
         while not models.lease(key):  # another session trains it now: its model is ours, too
             await asyncio.sleep(POLL_S)
@@ -117,7 +118,7 @@ class Trainings:
         began = time.time()
         summary = await self._engine.train(replace(step, trainer=trainer), job)
         stats.ended = time.monotonic()
-        made = {"trainer": type(trainer).__name__, "describe": step.describe(), "rows": tables[0].height}
+        made = {"trainer": type(trainer).__name__, "describe": readable(step.describe()), "rows": tables[0].height}
         record = {**made, "began": began, "took_s": time.time() - began, **summary}
         return Path(models.commit(key, step.label, job.out, self._state.hides([step]).value(record)))
 

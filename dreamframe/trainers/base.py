@@ -57,6 +57,7 @@ class Trainer(Reach, ABC):
     cites: ClassVar[tuple[str, ...]] = ()  # papers, for the model card: "DPO (Rafailov et al. 2023) https://arxiv.org/abs/2305.18290"
     kind: ClassVar[Kind] = kinds.LLM  # what the artefact is
     version: ClassVar[int] = 1
+    is_light: ClassVar[bool] = False  # whether it needs so little memory that models which wait may stay loaded
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse settings that it does not have, before Python does without a hint."""
@@ -77,6 +78,11 @@ class Trainer(Reach, ABC):
     def label(self) -> str:
         """What messages and progress call this trainer."""
         return type(self).__name__
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether there is nothing to train without a row."""
+        return True
 
     @property
     def summary(self) -> str:

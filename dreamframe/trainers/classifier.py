@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from dreamframe.trainers import hf
 from dreamframe.trainers.head_labels import HEADS, in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.labels import named, need_two, plain
 from dreamframe.trainers.loading import load_model, load_tokenizer, row_limit, with_adapter
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.quiet import alone
@@ -192,20 +193,3 @@ def _counted(given: pl.Series) -> pl.Series:
     if given.name != "tags" or not getattr(given.dtype, "inner", given.dtype).is_integer():
         return given
     return given.list.eval(pl.when(pl.element() == NOT_COUNTED).then(None).otherwise(pl.element()))
-
-
-def plain(values: pl.Series) -> pl.Series:
-    """Categories as text, so that they sort by their names."""
-    return values.cast(pl.String) if isinstance(values.dtype, pl.Categorical | pl.Enum) else values
-
-
-def need_two(labels: Sequence[str], *, who: str) -> None:
-    """Raise TrainingError where there are not two labels to be told apart."""
-    if len(labels) < 2:
-        seen = f"only one label ({listed(labels)})" if labels else "no label at all"
-        raise TrainingError(f"{who}: the rows have {seen}; a classifier needs two or more.")
-
-
-def named(value: Any) -> str:
-    """A label as the model's config knows it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -13,10 +13,10 @@ from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import CrossEncoder
 from dreamframe.trainers import hf
 from dreamframe.trainers.bases import config_here, config_in, sentences_here, sentences_in
-from dreamframe.trainers.classifier import need_two
 from dreamframe.trainers.head_labels import in_heads_order, known_labels, order_of_head
 from dreamframe.trainers.job import TrainJob, read_rows
 from dreamframe.trainers.kinds import CROSS_ENCODER, Kind
+from dreamframe.trainers.labels import need_two
 from dreamframe.trainers.nothing_to_learn import note_one_value, refuse_beyond_one
 from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import Roles

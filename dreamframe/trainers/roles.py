@@ -18,6 +18,7 @@ LABEL = "label"  # text, bool, integer or enum
 LABELS = "labels"  # a label, or a list of them
 WORDS = "words"  # a list of text
 TAGS = "tags"  # a list of labels
+VECTOR = "vector"  # an array of numbers, as df.embed makes it
 
 
 @dataclass(frozen=True)
@@ -73,17 +74,15 @@ def need_kind(dtype: pl.DataType, kind: str, *, role: str, column: str, who: str
             MESSAGES: "a list of messages (structs of role and content; text of JSON becomes one with .str.json_decode)",
             TEXT: "text", CHAT: "text or a list of messages (structs of role and content)", BOOL: "true or false", NUMBER: "a number",
             LABEL: "a label: text, bool, integer or enum", LABELS: "a label or a list of labels", WORDS: "a list of words",
-            TAGS: "a list of labels, one a word",
+            TAGS: "a list of labels, one a word", VECTOR: "vectors, as df.embed(embedder, 'text', into='e') makes them",
         }[kind]  # fmt: skip
         raise SchemaError(f"{who}: {role}={column!r} has type {dtype}; it must be {wanted}.")
 
 
 def _fits(dtype: pl.DataType, kind: str) -> bool:
     is_text = dtype == pl.String or isinstance(dtype, pl.Enum | pl.Categorical)
-    if kind == TEXT:
-        return is_text
-    if kind == CHAT:
-        return is_text or _is_messages(dtype)
+    if kind in (TEXT, CHAT):
+        return is_text or (kind == CHAT and _is_messages(dtype))
     if kind == MESSAGES:
         return _is_messages(dtype)
     if kind == BOOL:
@@ -92,8 +91,10 @@ def _fits(dtype: pl.DataType, kind: str) -> bool:
         return dtype.is_numeric() or dtype == pl.Boolean
     if kind == LABEL:
         return is_text or dtype == pl.Boolean or dtype.is_integer()
-    if kind == LABELS:
-        return _fits(dtype, LABEL) or (isinstance(dtype, pl.List) and _fits(_inner(dtype), LABEL))
+    if kind == LABELS and _fits(dtype, LABEL):
+        return True
+    if kind == VECTOR:
+        return isinstance(dtype, pl.Array) and _inner(dtype).is_numeric()
     return isinstance(dtype, pl.List) and _fits(_inner(dtype), TEXT if kind == WORDS else LABEL)
 
 

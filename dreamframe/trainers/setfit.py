@@ -15,10 +15,10 @@ from dreamframe.models.base import setting
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.trained import SentenceClassifier
 from dreamframe.trainers import hf
-from dreamframe.trainers.classifier import named, need_two, plain
 from dreamframe.trainers.config_fields import package_folder
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import CLASSIFIER, Kind
+from dreamframe.trainers.labels import named, need_two, plain
 from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import LABELS, TEXT, Roles
 from dreamframe.trainers.scores import Seen, class_scores, label_set_scores

@@ -147,6 +147,12 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "calibrate": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p").calibrate("p", "long", on=LABELLED),
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
+    "filter_by with a head": lambda: rows().filter_by(ECHO, "Is {t} long?", distil=dr.Distil(WORDS, labels=40)),
+    "join_by of the nearest": lambda: rows().join_by(dr.frame({"topic": ["sport"]}), ECHO, "Is {t} about {topic}?", block=dr.Nearest(WORDS)),
+    "join_by by labels": lambda: rows().join_by(dr.frame({"topic": ["sport", "food"]}), ECHO, "Is {t} about {topic}?", asked="labels"),
+    "join_by by an attribute": lambda: rows().join_by(
+        rows(), ECHO, "Do {t} and {t_right} differ?", asked=dr.Attribute("mood", ["good", "bad"], pl.col("l") != pl.col("r")), check=10, otherwise="raise"
+    ),
     "rank_by": lambda: rows().rank_by(ECHO, "Rate {t} from 1 to 10.", threshold=5),
     "top_k_by": lambda: rows().top_k_by(ECHO, "Rate {t} from 1 to 10.", 2),
     "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is longer? {t}", 2, compare=True),
@@ -187,7 +193,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
 # Verbs that make no frame.
 RUN_OR_LOOK = (
     *("evaluate", "agreement", "card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
-    *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why", "compare_models", "candidates"),
+    *("schema", "columns", "models", "step", "explain", "estimate", "show", "preview", "failures", "why", "compare_models", "candidates"),
 )
 
 

@@ -15,11 +15,9 @@ from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step, step
 from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
-from dreamframe.plan.steps.calibrate import Calibrate
 from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
-from dreamframe.plan.steps.evaluate import Compare, Evaluate
 from dreamframe.plan.steps.first import FirstRows
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
@@ -30,13 +28,13 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
 from dreamframe.plan.steps.retrieve import Retrieve, SearchGraph, documents
 from dreamframe.plan.steps.source import HubStream, HubTable, KeptScan, ReadTable, Scan, Table
-from dreamframe.plan.steps.strengths import Strengths
 from dreamframe.plan.steps.train import Train
 from dreamframe.plan.steps.until import Until
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
 from dreamframe.testing import WordEmbedder
+from tests.laws import figures, guesses
 from tests.laws.ordinal import Brief, Comparing, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
@@ -139,7 +137,6 @@ PROMPT_CHANGES: dict[str, Any] = {
     "repairs": 3,
 }
 POSITIONS: dict[str, Any] = {"name": "other"}
-ACCURACY, FIGURES = dr.metrics.accuracy("t", "k"), {"name": "other", "confidence": 0.9, "seed": 1, "draws": 20}
 WORDS, FEWER_WORDS = WordEmbedder(), WordEmbedder(size=32)
 EMBEDDING: dict[str, Any] = {"name": "other", "on_error": "null", "by": FEWER_WORDS, "into": "other"}
 
@@ -300,13 +297,6 @@ CASES: dict[str, Case] = {
             "scores": True, "probability": "sure",
         },
     ),
-    "Calibrate": Case(
-        lambda below: Calibrate(
-            inputs=(dr.Frame(below).repeat_to(40).with_columns(p=pl.col("v") / 5, q=pl.col("v") / 9, b=pl.col("k"), c=pl.col("t")).step,),
-            probability="p", answer="k", gold="b", into="p",
-        ),
-        {"name": "other", "probability": With("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
-    ),
     "Coin": Case(
         lambda below: Coin(inputs=(below,), columns=("t", "v"), into="heads"),
         {"name": "other", "on_error": "null", "columns": ("t",), "into": "tails", "seed": 1},
@@ -324,10 +314,6 @@ CASES: dict[str, Case] = {
     ),
     "Comparison of windows, sorted": Case(
         lambda below: dr.Frame(below).top_k_by(Comparing(), "Which is longer? {t} {v}", 3, compare=True, window=4).step, {"args": (["t"],)}
-    ),
-    "Strengths": Case(
-        lambda below: Strengths(inputs=(dr.Frame(below).with_columns(u="t").step,), a="k", b="t", winner="t", rounds=20),
-        {"name": "other", "a": "u", "b": "u", "winner": "u", "prior": 1.0, "level": 0.9, "rounds": 30, "seed": 1},
     ),
     "Reduce": Case(
         lambda below: dr.Frame(below).group_by("k").reduce_by(Brief(), "Sum up {t}", context=60, max_tokens=20).step,
@@ -353,14 +339,6 @@ CASES: dict[str, Case] = {
         lambda below: Cluster(inputs=(with_vectors(below),), column="e", into="group", k=2),
         {**POSITIONS, "column": "f", "into": "other", "k": 3, "seed": 1, "by_angle": True},
     ),
-    "Evaluate": Case(
-        lambda below: Evaluate(inputs=(below,), metrics=(("accuracy", ACCURACY),), draws=10),
-        {**FIGURES, "metrics": (("f1", dr.metrics.f1("t", "k", average="macro")),), "by": ("k",)},
-    ),
-    "Compare": Case(
-        lambda below: Compare(inputs=2 * (dr.Frame(below).with_row_index("i").step,), metric=ACCURACY, on=("i",), draws=10),
-        {**FIGURES, "metric": dr.metrics.pearson("v", "v"), "on": ("i", "v"), "names": ("small", "large")},
-    ),
     "Ordinals": Case(lambda below: halves(below)[0], {**PROMPT_CHANGES, "on_error": "raise"}),
     "NumberedPrompt": Case(
         lambda below: halves(below)[1],
@@ -384,6 +362,9 @@ CASES: dict[str, Case] = {
         {"args": (["t"],)},
     ),
 }
+
+
+CASES.update({name: Case(*given) for name, given in (*guesses.cases(PROMPT_CHANGES).items(), *figures.cases(With).items())})
 
 
 def scan() -> Case:

@@ -266,6 +266,9 @@ class Lent:
     def fail(self, position: int, failure: Failure) -> None:
         self.failures[position] = failure
 
+    def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
+        self._ctx.note(said, warns=warns, **figures)
+
     def resolve(self, llm: Any) -> Any:
         return self._ctx.resolve(llm)
 

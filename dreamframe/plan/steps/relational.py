@@ -228,12 +228,8 @@ class Pick(TableStep):
         """Which rows, in which order."""
         return range(table.height)
 
-    def places(self, table: pl.DataFrame) -> pl.Series:
-        """The positions, as polars takes them."""
-        return pl.Series(self.positions(table), dtype=pl.UInt32)
-
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: Any) -> pl.DataFrame:  # noqa: ARG002
-        return tables[0][self.places(tables[0])]
+        return tables[0][pl.Series(self.positions(tables[0]), dtype=pl.UInt32)]
 
 
 @step

@@ -37,7 +37,8 @@ class Train(ModelStep):
 
     def describe(self) -> str:
         roles = " ".join(f"{role}={column}" if role != column else role for role, column in self.columns)
-        return f"TRAIN {self.trainer.label} {model_name(self.trainer.base)} on {roles}"
+        base = "" if self.trainer.base is None else f" {model_name(self.trainer.base)}"
+        return f"TRAIN {self.trainer.label}{base} on {roles}"
 
 
 def model_name(base: Any) -> str:

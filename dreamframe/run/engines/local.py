@@ -44,7 +44,8 @@ class LocalEngine:
         return SegmentResult(rows, ((tables[0].height, rows.height),), failures)
 
     async def train(self, step: Train, job: TrainJob) -> Mapping[str, Any]:
-        await loaded_models().clear()  # a training needs the memory more than models that wait
+        if not step.trainer.is_light:
+            await loaded_models().clear()  # a training needs the memory more than models that wait
         working = asyncio.create_task(aside(lambda: step.trainer.train(job)))
         try:
             summary: Mapping[str, Any] = await asyncio.shield(working)

@@ -63,6 +63,9 @@ class BatchContext:
         before = self.failures.get(position)
         self.failures[position] = failure if before is None else _both(before, failure)
 
+    def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
+        self._lent.note(self._place, said, figures, warns=warns)
+
     def resolve(self, llm: Any) -> Any:
         return llm.resolve(lambda model: self._lent.artefact(model.step))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -73,6 +73,9 @@ class Looking:
 
     def walks(self, place: int, n_in: int, n_out: int | None) -> None:
         """Nobody watches."""
+
+    def note(self, place: int, said: str, figures: Mapping[str, float], *, warns: bool) -> None:
+        """It was put on record when it ran."""
 
     def artefact(self, step: ModelStep) -> Artefact:
         return self.state.trained[self.state.key(step)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.plan.hidden import readable
 from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.plan.steps.apply import MapBatches, MapRows
@@ -31,7 +32,7 @@ def is_told(step: Step) -> bool:
 
 def named(step: Step, column: str) -> str:
     """The name of a column as the user knows it."""
-    return column_of(step) if column == getattr(step, "into", None) else column
+    return column_of(step) if column == getattr(step, "into", None) else readable(column)
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

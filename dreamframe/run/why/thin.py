@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from dreamframe.plan.parents import one_by_one
+from dreamframe.plan.parents import one_by_one, places
 from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, Limit, Sort, flat, reading
 from dreamframe.plan.steps.group import Dedup
@@ -65,8 +65,8 @@ def over(step: Step, below: Thin) -> tuple[Thin, pl.Series] | None:
     if len(step.inputs) != 1 or not below.knows(deciding(step)[0]):
         return None
     if isinstance(step, Pick):
-        places = step.places(below.rows)
-        return _known(step, below, below.rows[places]), places
+        picked = places(step, below.rows)
+        return _known(step, below, below.rows[picked]), picked
     if not isinstance(step, PolarsStep) or not (step.rows == "same" or isinstance(step, Filter | Sort | Limit)):
         return None
     try:
@@ -89,8 +89,8 @@ def is_pick(step: Step) -> bool:
 def picked_of(step: Step, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series] | None:
     """The rows that such a step gives, and which of its input each of them is; None where nobody can tell."""
     if isinstance(step, Pick):
-        places = step.places(rows)
-        return rows[places], places
+        picked = places(step, rows)
+        return rows[picked], picked
     try:
         made, found = one_by_one(step, rows)
     except (pl.exceptions.PolarsError, TypeError, ValueError):  # a verb that cannot do with a further column
