@@ -43,9 +43,12 @@ from dreamframe.run.active import open_with as _open_with
 if TYPE_CHECKING:
     from dreamframe import recipes as recipes
     from dreamframe import testing as testing
+    from dreamframe.frame.comparison import compare as compare
     from dreamframe.frame.hub import from_hub as from_hub
     from dreamframe.frame.hub import scan_hf_disk as scan_hf_disk
     from dreamframe.frame.hub import scan_hub as scan_hub
+    from dreamframe.frame.report import Report as Report
+    from dreamframe.measure import metrics as metrics
     from dreamframe.models.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
     from dreamframe.models.embedders.minilm import MiniLM as MiniLM
     from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
@@ -94,7 +97,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _LATE = {  # names that are found when they are first used, like those of models: with them, importing this package would take twice as long
     "Session": "session.session",
+    "Report": "frame.report",
+    "compare": "frame.comparison",
     "from_hub": "frame.hub",
+    "metrics": "measure.metrics",
     "scan_hf_disk": "frame.hub",
     "scan_hub": "frame.hub",
     "recipes": "recipes",

@@ -36,6 +36,7 @@
     │       ├── ParseError              the text does not fit the schema or parse= refused it
     │       ├── TruncatedError          cut off where no max_tokens was asked for, or before the answer began
     │       └── RefusedError            content filter, refusal, a call of a tool, thoughts alone, or nothing
+    ├── GateError                       also AssertionError: figures of a report do not meet the conditions of its gate
     ├── HubError                        the Hugging Face Hub refused or could not be reached
     ├── ForkedError                     also RuntimeError: a forked child of a process that had run a plan runs one
     └── StoreError                      the session folder
@@ -250,6 +251,17 @@ class TruncatedError(AnswerError):
 
 class RefusedError(AnswerError):
     """A content filter or the model refused, or gave no answer."""
+
+
+class GateError(DreamframeError, AssertionError):
+    """Figures do not meet the conditions of `report.gate(...)`: a script that does not catch it ends with exit code 1.
+
+    `failed` holds each of them as a dict: condition, slice, metric, value, low, high, n and so on.
+    """
+
+    def __init__(self, message: str, failed: Sequence[dict[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.failed = list(failed)
 
 
 class HubError(DreamframeError):

@@ -12,6 +12,7 @@ from typing import Any
 from dreamframe.cards import markdown as md
 from dreamframe.cards.asked import settings_table
 from dreamframe.cards.citations import citation_section, is_bibtex
+from dreamframe.cards.figures import evaluation_section
 from dreamframe.cards.lineage import conflicts, licence_of_all, licence_stated, lineage, training_inputs
 from dreamframe.cards.records import Records, StepFacts
 from dreamframe.hub.readme import marked
@@ -200,6 +201,7 @@ def _body(
     step: Step, found: Sequence[Provenance], records: Records, shown: Shown, *, repo: str | None, version: str, trains: bool
 ) -> list[str]:
     return [
+        *evaluation_section(records, shown),
         "## How it was made" if has_run(step, records) else "## How it will be made",
         "The last step reads the ones above it." + (" “–”: nothing to count, or not counted." if records.steps else ""),
         _steps(step, records, shown),

@@ -57,6 +57,8 @@ def records_of(
     known = Records(memo=memo)
     libraries |= _as_it_ran(stores, known.key(step), libraries)
     keys = {known.key(n) for n in nodes} - {""}
+    events = list(events)
+    reports = {e["key"]: e for e in events if e["event"] == "report" and keys & {e.get("key"), *(e.get("of") or ())}}  # the last of each
     events = [e for e in events if e.get("key") in keys]
     by_key: dict[str, list[Mapping[str, Any]]] = {}
     for event in events:
@@ -75,7 +77,7 @@ def records_of(
     facts |= {k: dataclasses.replace(facts[k], rows=r["rows"]) for k, r in stored.items() if k in facts}
     is_whole = all(known.key(n) in trainings for n in nodes if isinstance(n, ModelStep) and n is not step)
     examples = first_rows(step.inputs[0] if isinstance(step, ModelStep) else step, SHOWN) if facts and is_whole else []
-    return Records(facts, trainings, curves, examples, libraries, [*days[:1], *days[-1:]], secrets, memo)
+    return Records(facts, trainings, curves, list(reports.values()), examples, libraries, [*days[:1], *days[-1:]], secrets, memo)
 
 
 def _that_write(nodes: Iterable[Step]) -> Iterator[str]:

@@ -39,6 +39,7 @@ class Records:
     steps: Mapping[str, StepFacts] = field(default_factory=dict)  # by the key of a step
     trainings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by the key of a training step: what training.json says
     curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)  # by the same key: what was logged → values in order
+    reports: Sequence[Mapping[str, Any]] = ()  # evaluations of these rows, or of what the model gave: label and figures, as the log has them
     examples: Sequence[Mapping[str, Any]] = ()  # a few rows: of the frame, or of those that the model was trained on
     versions: Mapping[str, str] = field(default_factory=dict)
     days: Sequence[str] = ()  # first and last day of the runs, as 2026-01-31

@@ -16,6 +16,7 @@ from dreamframe.frame.cite import CiteVerbs
 from dreamframe.frame.compare_models import CompareVerbs
 from dreamframe.frame.concat import ConcatHow, need_alike
 from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
+from dreamframe.frame.evaluate import EvaluateVerbs
 from dreamframe.frame.join_by import MeaningVerbs
 from dreamframe.frame.judge import JudgeVerbs
 from dreamframe.frame.model import Model
@@ -43,7 +44,21 @@ from dreamframe.prompts.base import Prompt
 Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a path, a glob, a folder or an address; what a file holds; an open file
 
 
-class Frame(MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, VectorVerbs, TrainVerbs, CiteVerbs, CompareVerbs, TuneVerbs, WhyVerbs, WriteVerbs):
+class Frame(
+    EvaluateVerbs,
+    MeaningVerbs,
+    UntilVerbs,
+    RowVerbs,
+    SummaryVerbs,
+    JudgeVerbs,
+    VectorVerbs,
+    TrainVerbs,
+    CiteVerbs,
+    CompareVerbs,
+    TuneVerbs,
+    WhyVerbs,
+    WriteVerbs,
+):
     """A lazy, immutable dataframe whose columns may be written by language models.
 
     Make one with `dr.frame`, `dr.scan_csv` and the like; every verb gives a new frame; `.collect()` runs the plan.

@@ -67,6 +67,7 @@ class Step(ABC):
 
     version: ClassVar[int] = 1  # raised when the meaning of the step changes
     is_expensive: ClassVar[bool] = False  # whether its output is worth keeping: it asked a model, ran a user's function or trained
+    is_reported: ClassVar[bool] = False  # whether its rows are figures of an evaluation, which the log of the run tells
     cites: ClassVar[tuple[str, ...]] = ()  # papers of the technique, for the cards
     stays: ClassVar[tuple[str, ...]] = ()  # what was computed of its own fields alone, by name: it is the same over other inputs
     made_from: ClassVar[Step | None] = None  # of a step that `but` made: the one that it was made from

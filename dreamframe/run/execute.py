@@ -233,6 +233,7 @@ class Run:
             result = await self._engine.table(step, tables, SegmentContext(self.state, [stage]))
             count([stage], result, self.state)
             rows = result.rows
+        self.state.tell_figures(step, rows)
         return await self._outputs.kept(step, once(rows), rows_key) if self.state.worth.is_kept(step) else rows.lazy()
 
     async def _in_rounds(self, step: RoundsStep) -> pl.DataFrame:

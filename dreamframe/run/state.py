@@ -15,7 +15,7 @@ from dreamframe.models.pinned import OfWeights, changed
 from dreamframe.models.request import Question, Replies
 from dreamframe.plan.optimizer.rules import Optimised
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Memo, Step
+from dreamframe.plan.step import Memo, ModelStep, Step
 from dreamframe.plan.steps.source import Scan
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.calls.journal_first import RunAsking
@@ -104,6 +104,14 @@ class RunState:
         self.stages.append(stage)
         return stage
 
+    def tell_figures(self, step: Step, rows: pl.DataFrame) -> None:
+        """Note the figures of an evaluation for the log: with what they are of, frames and the models that had a hand in them."""
+        if step.is_reported:
+            written = self._as_written(step)
+            of = dict.fromkeys(self.key(node) for node in (*evaluated(written), *(n for n in written.walk() if isinstance(n, ModelStep))))
+            figures = rows.to_dicts()
+            self.stats.evaluated(self.key(written), self.redactor.text(written.label), of=list(of), figures=figures)
+
     async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         """Answers to a batch of prompts. Raises SourceChangedError where weights were replaced after the step's key was taken."""
         if question.digest not in stage.checked:
@@ -154,3 +162,14 @@ class RunState:
         kinds = UNREADABLE if self.options.retry == "all" else {ParseError.__name__} if self.options.retry else ()
         keys = {key for stage in self.stages for _, failure in stage.failed if failure.error in kinds for key in failure.keys}
         return frozenset(keys - self.asking.asked_now)
+
+
+def evaluated(step: Step) -> list[Step]:
+    """The frames that an evaluation is of: its inputs, and what these select from or add to, down to the step that asked, called or trained."""
+    found: list[Step] = []
+    for given in step.inputs:
+        chain = [given]
+        while chain[-1].inputs and not chain[-1].is_expensive:
+            chain.append(chain[-1].inputs[0])
+        found += chain if chain[-1].is_expensive or len(chain) == 1 else chain[:-1]
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dreamframe.models.request import Completion, Failure
@@ -98,6 +98,7 @@ class Told:
     """What of a run is in its log already."""
 
     models: set[str] = field(default_factory=set)  # keys of training steps
+    reports: set[str] = field(default_factory=set)  # keys of evaluations
     n_failures: int = 0
 
 
@@ -113,6 +114,11 @@ class RunStats:
     rows_reused: int = 0  # rows of these outputs
     models_reused: int = 0
     models: dict[str, str] = field(default_factory=dict)  # key of a training step → key of its model
+    reports: dict[str, dict[str, object]] = field(default_factory=dict)  # key of an evaluation → label, of, figures
+
+    def evaluated(self, key: str, label: str, *, of: Sequence[str], figures: Sequence[Mapping[str, object]]) -> None:
+        """An evaluation has its figures; `of`: the keys of what it evaluated, frames and models."""
+        self.reports[key] = {"label": label, "of": list(of), "figures": [dict(one) for one in figures]}
 
     def step(self, label: str, *, model: str = "", key: str = "") -> StepStats:
         self.steps.append(StepStats(label, model=model, key=key))
@@ -127,12 +133,14 @@ class RunStats:
         return [*self.news(Told()), *self.step_events(), self.whole_event()]
 
     def news(self, told: Told) -> list[dict[str, object]]:
-        """The models and the failures (the first thousand) that were not told yet, as lines of the log. They are, then."""
+        """The models, the evaluations and the failures (the first thousand) that were not told yet, as lines of the log. They are, then."""
         models: list[dict[str, object]] = [{"event": "model", "key": k, "model": model} for k, model in list(self.models.items()) if k not in told.models]
+        reports = [{"event": "report", "key": k, **told_of} for k, told_of in list(self.reports.items()) if k not in told.reports]
         failures: list[dict[str, object]] = [{"event": "failure", **f.as_dict()} for f in self.failed_so_far[told.n_failures : MOST_FAILURES]]
         told.models |= {str(line["key"]) for line in models}
+        told.reports |= {str(line["key"]) for line in reports}
         told.n_failures += len(failures)
-        return [*models, *failures]
+        return [*models, *reports, *failures]
 
     def learnt(self) -> list[dict[str, object]]:
         """What trainings have logged since the last time, as lines of the log: numbers alone, without those that are not finite."""

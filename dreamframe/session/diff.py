@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 ROWS = {"output": pl.String, "row": pl.Int64, "row_before": pl.Int64, "column": pl.String, "before": pl.String, "after": pl.String}
 METRICS = {"model": pl.String, "metric": pl.String, "before": pl.Float64, "after": pl.Float64}
 SPENT = {"calls": "asked", "tokens_in": "n_in", "tokens_out": "n_out", "cost": "cost"}
+FIGURES = ("Evaluate", "Compare")  # steps whose rows are told as metrics
 SHOWN = 8
 
 
@@ -29,7 +30,8 @@ class SessionDiff:
 
     `steps` names each step that changed, was put in or taken out, once; `only_here` and `only_there` the outputs that have no counterpart. `rows` has a
     line for each value that flipped: output, row here and there (null: the row is only in the other), column, before, after. `metrics` has those of
-    trained models, `spent` the calls, tokens and US dollars (None: a price is not known) of all runs, as (before, after).
+    trained models, and the figures of evaluations by the name of the evaluation; `spent` the calls, tokens and US dollars (None: a price is not
+    known) of all runs, as (before, after).
     """
 
     steps: list[str]
@@ -70,14 +72,17 @@ def diff(here: Stores, there: Stores) -> SessionDiff:
     rows = [pl.DataFrame(schema=ROWS)]
     for new, old in pairs:
         steps += differences(new["plan"], old["plan"])
+        if new.get("step") in FIGURES:
+            continue
         rows.append(flipped(readable(str(new.get("label"))), _table(here, new), _table(there, old)))
+    news, olds = list(here.log.read()), list(there.log.read())
     return SessionDiff(
         steps=list(dict.fromkeys(steps)),
         only_here=[_named(r) for r in only_here],
         only_there=[_named(r) for r in only_there],
         rows=pl.concat(rows),
-        metrics=_metrics(here.models.all(), there.models.all()),
-        spent=_spent(there.log.read(), here.log.read()),
+        metrics=pl.concat([_metrics(here.models.all(), there.models.all()), _figures(news, olds)]),
+        spent=_spent(olds, news),
     )
 
 
@@ -146,6 +151,19 @@ def _metrics(new: Sequence[Record], old: Sequence[Record]) -> pl.DataFrame:
             if a != b:
                 made.append((label, metric, a, b))
     return pl.DataFrame(made, schema=METRICS, orient="row")
+
+
+def _figures(new: Iterable[Record], old: Iterable[Record]) -> pl.DataFrame:
+    """Of evaluations: the last of each name here and there."""
+    here, there = (
+        {(str(e.get("label")), _called(f)): f.get("value") for e in log if e.get("event") == "report" for f in e.get("figures") or ()} for log in (new, old)
+    )
+    both = [(*place, there.get(place), here.get(place)) for place in {**here, **there}]
+    return pl.DataFrame([one for one in both if one[2] != one[3]], schema=METRICS, orient="row")
+
+
+def _called(figure: Record) -> str:
+    return str(figure.get("metric")) + ("" if figure.get("slice") == "all rows" else f" in {figure.get('slice')}")
 
 
 def _spent(old: Iterable[Record], new: Iterable[Record]) -> dict[str, tuple[float | None, float | None]]:

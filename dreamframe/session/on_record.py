@@ -13,13 +13,14 @@ from dreamframe.errors import SettingError, one_of
 from dreamframe.session.frames import RUNS, STEPS, By, Records, answers_frame, usage_frame
 from dreamframe.session.opening import Opening
 from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
-from dreamframe.session.running import Running
-from dreamframe.session.usage import in_a_line, used
+from dreamframe.session.running import HasStep, Running, step_of
+from dreamframe.session.usage import in_a_line, used, used_by
 
 if TYPE_CHECKING:  # imported when a plan is read: building one needs neither Arrow nor the engine
     from dreamframe.frame.frame import Frame
     from dreamframe.frame.model import Model
     from dreamframe.plan.json.read import Given
+    from dreamframe.plan.step import Step
     from dreamframe.store.runlog import Follower
 
 
@@ -36,20 +37,26 @@ class OnRecord:
     @overload
     def usage(self, *, by: By) -> pl.DataFrame: ...
 
-    def usage(self, *, by: By | None = None) -> dict[str, Any] | pl.DataFrame:
+    @overload
+    def usage(self, *, of: Step | HasStep) -> dict[str, Any]: ...
+
+    def usage(self, *, by: By | None = None, of: Step | HasStep | None = None) -> dict[str, Any] | pl.DataFrame:
         """What this session object has used: calls, answers from the journal, tokens, cost in US dollars (None where a price is not known), trainings,
         stored outputs reused.
 
         With `by="step"`, `"model"`, `"run"` or `"day"`, a frame of what all runs on record have used, of every program that used the folder. A row stands
         for a step and the model that it asks (`step`, `model`), a model, a run (`run`, `began_at`, `is_over`) or a day (`day`, UTC), and has `runs`,
         `calls`, `from_cache`, `tokens_in`, `tokens_out`, `tokens_cached`, `tokens_reasoning`, `cost` (US dollars; null where a price is not known),
-        `failed` (rows), `truncated` (answers) and `retries`.
+        `failed` (rows), `truncated` (answers) and `retries`. With `of=frame`, what the plan of one frame has used in all runs on record, and `seconds`, that
+        the runs took which made its kept rows (None: not known).
 
         >>> with dr.Session("./output") as session:
         ...     _ = dr.frame({"t": ["tea", "jam"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
         ...     session.usage(by="step").select("step", "model", "calls", "cost").rows()
         [('said', 'echo', 2, 0.0)]
         """
+        if of is not None:
+            return used_by(step_of(of), self._events(), self._opening.looked_at().steps.all())
         if by is None:
             return used(self._running.stats)
         one_of(by, get_args(By), "by", where="usage")

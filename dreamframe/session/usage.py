@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from dreamframe.plan.step import Memo, Step
 from dreamframe.run.progress import summary
 from dreamframe.run.stats import RunStats
+
+OF_PLAN = {"calls": "asked", "tokens_in": "n_in", "tokens_out": "n_out", "tokens_cached": "n_cached", "tokens_reasoning": "n_reasoning"}
 
 
 def used(runs: Sequence[RunStats]) -> dict[str, Any]:
@@ -24,6 +27,20 @@ def used(runs: Sequence[RunStats]) -> dict[str, Any]:
         "failed": failed(runs),
         "trained": sum(run.trained for run in runs),
         "reused": sum(run.reused for run in runs),
+    }
+
+
+def used_by(step: Step, events: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the steps of a plan have used, by the lines of all runs, and how long it took to make what is stored of it."""
+    memo: Memo = {}
+    keys = {node.key(memo) for node in step.walk()}
+    lines = [e for e in events if e["event"] == "step" and e.get("key") in keys]
+    costs = [e.get("cost", 0.0) for e in lines]
+    took = [r.get("took_s") for r in stored if r.get("key") in keys and any(line.get("asked") for line in r.get("steps") or ())]
+    return {
+        **{name: sum(int(e.get(line) or 0) for e in lines) for name, line in OF_PLAN.items()},
+        "cost": None if any(c is None for c in costs) else float(sum(costs)),
+        "seconds": sum(float(t) for t in took if t is not None) if took and None not in took else None,
     }
 
 

@@ -86,6 +86,16 @@ def _events(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(v, Mapping) and wrong_event(v) is None for v in value)
 
 
+def _figures(value: object) -> bool:
+    """Lines of a table of figures: plain texts and numbers, with a slice and a metric."""
+    return isinstance(value, list) and all(isinstance(v, Mapping) and _is_figure(v) for v in value)
+
+
+def _is_figure(line: Mapping[str, Any]) -> bool:
+    named = isinstance(line.get("slice"), str) and isinstance(line.get("metric"), str)
+    return named and all(v is None or isinstance(v, str) or is_amount(v) for v in line.values())
+
+
 NUMBERS = ("rows_in", "rows", "total", "asked", "cached", "failed", "skipped", "truncated", "retries", "n_in", "n_out", "n_cached", "n_reasoning")
 _STEP_LINE: Mapping[str, Check] = {
     **dict.fromkeys(("label", "model"), is_text), **dict.fromkeys(NUMBERS, is_count), **dict.fromkeys(("cost", "at"), is_amount), "errors": _counts,
@@ -98,6 +108,7 @@ EVENTS: Mapping[str, Mapping[str, Check]] = {
     "model": {"model": is_key},
     "logged": {"label": is_text, "values": _amounts, "at": is_amount},
     "failure": {"row": is_count, "attempts": is_count, **dict.fromkeys(("step", "column", "error", "message"), is_text)},
+    "report": {"label": is_text, "of": _texts, "figures": _figures},
     "run": dict.fromkeys(("calls", "cached", "trained", "reused", "failed"), is_count),
 }
 STEP: Mapping[str, Check] = {

@@ -11,11 +11,13 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.frame.evaluating import evaluation
 from tests.golden.files import Golden
 
 GOLDEN = Golden("explain.txt")
 ECHO = dr.testing.Echo()
 WORDS = dr.testing.WordEmbedder()
+PLAIN = {"confidence": 0.95, "seed": 0, "draws": 1000, "name": None}
 MODEL_COLUMN = dr.prompt(ECHO, "Is {t} long?", schema=bool, into="long")
 
 
@@ -168,10 +170,11 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "a model as an edge": tuned,
     "cite": lambda: rows().cite(license="mit"),
     "tune": tuned_prompt,
+    "evaluate": lambda: dr.Frame(evaluation(rows(), [dr.metrics.accuracy("k", "t")], {"f": dr.metrics.f1("k", "t", average="macro")}, by="v", **PLAIN)),
 }
 # Verbs that make no frame.
 RUN_OR_LOOK = (
-    *("card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
+    *("evaluate", "agreement", "card", "push_to_hub", "collect", "retry", "to_", "write_", "sink_", "lazy", "describe"),
     *("schema", "columns", "step", "explain", "estimate", "show", "preview", "failures", "why", "compare_models", "candidates"),
 )
 

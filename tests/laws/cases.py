@@ -19,6 +19,7 @@ from dreamframe.plan.steps.ahead import Ahead
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.embed import Embed, Similarity
+from dreamframe.plan.steps.evaluate import Compare, Evaluate
 from dreamframe.plan.steps.first import FirstRows
 from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
@@ -352,6 +353,19 @@ CASES: dict[str, Case] = {
     "Cluster": Case(
         lambda below: Cluster(inputs=(with_vectors(below),), column="e", into="group", k=2),
         {**POSITIONS, "column": "f", "into": "other", "k": 3, "seed": 1, "by_angle": True},
+    ),
+    "Evaluate": Case(
+        lambda below: Evaluate(inputs=(below,), metrics=(("accuracy", dr.metrics.accuracy("t", "k")),), draws=10),
+        {
+            "name": "other", "metrics": (("f1", dr.metrics.f1("t", "k", average="macro")),), "by": ("k",), "confidence": 0.9, "seed": 1, "draws": 20,
+        },
+    ),
+    "Compare": Case(
+        lambda below: Compare(inputs=2 * (dr.Frame(below).with_row_index("i").step,), metric=dr.metrics.accuracy("t", "k"), on=("i",), draws=10),
+        {
+            "name": "other", "metric": dr.metrics.pearson("v", "v"), "on": ("i", "v"), "names": ("small", "large"), "confidence": 0.9, "seed": 1,
+            "draws": 20,
+        },
     ),
     "Ordinals": Case(lambda below: halves(below)[0], {**PROMPT_CHANGES, "on_error": "raise"}),
     "NumberedPrompt": Case(

@@ -53,7 +53,8 @@ def test_type_checkers_see_every_public_name():
     before, begin, rest = TOP.read_text().partition("if TYPE_CHECKING:\n")
     _, end, after = rest.partition("\n\n__version__")
     wanted = [f"    from dreamframe.{module} import {name} as {name}" for name, module in NAMES.items()]
-    wanted += [f"    from dreamframe{'' if name == module else f'.{module}'} import {name} as {name}" for name, module in dr._LATE.items()]
+    places = {name: f".{module}".removesuffix(f".{name}") for name, module in dr._LATE.items()}  # a module stands for itself
+    wanted += [f"    from dreamframe{place} import {name} as {name}" for name, place in places.items()]
     wanted.append(f"    from dreamframe.{PRESETS} import *  # noqa: F403  each preset under its own name")
     made = before + begin + "\n".join(sorted(wanted)) + end + after
     if UPDATING:

@@ -11,6 +11,7 @@ from dreamframe.names import named
 
 # Beside the public names (names.py): module → classes
 MODULES: Mapping[str, tuple[str, ...]] = {
+    "measure.metric": ("Metric",),
     "models.request": ("Sampling",),
     "plan.steps.source": ("Table", "ReadTable", "HubTable", "HubStream", "Scan", "KeptScan", "LeftOut"),
     "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "Shard", "SplitPart"),
@@ -23,6 +24,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.classify": ("Classify",),
     "plan.steps.embed": ("Embed", "Similarity"),
     "plan.steps.group": ("DedupLetters", "DedupVectors", "Cluster"),
+    "plan.steps.evaluate": ("Evaluate", "Compare"),
     "plan.steps.reduce": ("Reduce",),
     "plan.steps.retrieve": ("SearchGraph", "Retrieve"),
     "plan.steps.train": ("Train",),

@@ -1,0 +1,90 @@
+"""How an evaluation becomes a step, and its rows a report. Apart from the verbs: building other plans needs none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import polars as pl
+
+from dreamframe.errors import ColumnNotFoundError, SettingError
+from dreamframe.frame.base import whole
+from dreamframe.frame.output import OutputVerbs
+from dreamframe.frame.report import Report, report_of
+from dreamframe.measure import metrics as of
+from dreamframe.measure.metric import Metric
+from dreamframe.models.habits import described
+from dreamframe.plan.steps.evaluate import Evaluate, Metrics
+from dreamframe.run.active import current
+from dreamframe.run.confirm import need_confirmed
+
+V = TypeVar("V", bound=OutputVerbs)
+EXAMPLE = "df.evaluate(dr.metrics.accuracy('mood', 'gold'), f1=dr.metrics.f1('mood', 'gold', average='macro'))"
+
+
+def evaluated(
+    frame: OutputVerbs,
+    metrics: Sequence[Any],
+    named: Mapping[str, Any],
+    *,
+    by: str | Sequence[str] | None,
+    settings: Mapping[str, Any],
+    offline: bool | None,
+    confirm: float | None,
+) -> Report:
+    """The report of a frame: see `df.evaluate`."""
+    step = evaluation(frame, metrics, named, by=by, **settings)
+    session = current(step)
+    need_confirmed(lambda: session.estimate(step), confirm, where=step.label)
+    return report_of(step.label, session.collect(step, offline=offline), confidence=step.confidence)
+
+
+def evaluation(
+    frame: OutputVerbs,
+    metrics: Sequence[Any],
+    named: Mapping[str, Any],
+    *,
+    by: str | Sequence[str] | None,
+    confidence: float,
+    seed: int,
+    draws: int,
+    name: str | None,
+) -> Evaluate:
+    """The step. Raises PlanError for what does not fit the columns."""
+    label = name or "evaluate"
+    chosen = named_metrics(metrics, named, where=label)
+    columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    for column in columns:
+        if column not in frame.step.schema:
+            raise ColumnNotFoundError(column, columns=frame.step.schema.names(), step=label)
+    for _, metric in chosen:
+        metric.check(frame.step.schema, where=label)
+    draws, seed = whole(draws, "draws", verb=label), whole(seed, "seed", verb=label)
+    inputs = (read_by(frame, chosen, columns).step,)
+    return Evaluate(inputs=inputs, metrics=chosen, by=columns, confidence=float(confidence), seed=seed, draws=draws, name=name)
+
+
+def read_by(frame: V, metrics: Metrics, by: Sequence[str]) -> V:
+    """The columns that metrics read, so that no other is asked for."""
+    of_each = [metric.reads for _, metric in metrics]
+    if None in of_each:
+        return frame
+    wanted = {*by, *(c for columns in of_each for c in columns or ())}
+    if len(wanted) == len(frame.step.schema):
+        return frame
+    return frame._relational("select", [pl.col(c) for c in frame.step.schema if c in wanted], named="evaluate")
+
+
+def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: str) -> Metrics:
+    """What each metric is called. Raises SettingError for what is none, and for two of one name."""
+    made: dict[str, Metric] = {}
+    for called, one in (*((getattr(m, "kind", ""), m) for m in metrics), *named.items()):
+        metric = one if isinstance(one, Metric) else of.function(one) if callable(one) and called else None
+        if metric is None:
+            raise SettingError(f"{where}: {described(one)} is not a metric; write {EXAMPLE}.")
+        if called in made:
+            raise SettingError(f"{where}: two metrics are called {called!r}; name one of them: {called}_2={metric!r}.")
+        made[called] = metric
+    if not made:
+        raise SettingError(f"{where}: no metric is given; write {EXAMPLE}.")
+    return tuple(made.items())
