@@ -243,8 +243,13 @@ def test_a_reflecting_model_that_fails_ends_the_search() -> None:
 
 @pytest.mark.parametrize(
     "metric",
-    [pl.col("name") == pl.col("right"), lambda row: row["name"] == row["right"], lambda row: (2.5 * (row["name"] == row["right"]), "It is a matter of codes.")],
-    ids=["expression", "function", "told"],
+    [
+        dr.metrics.accuracy("name", "right"),
+        pl.col("name") == pl.col("right"),
+        lambda row: row["name"] == row["right"],
+        lambda row: (2.5 * (row["name"] == row["right"]), "It is a matter of codes."),
+    ],
+    ids=["accuracy", "expression", "function", "told"],
 )
 def test_a_metric_scores_and_may_say_why(metric: Any) -> None:
     by = strong(lambda asked: f"```\n{FOUND}\n```")
@@ -252,6 +257,16 @@ def test_a_metric_scores_and_may_say_why(metric: Any) -> None:
     assert found["train"].to_list()[:2] in ([0.0, 1.0], [0.0, 2.5])
     assert found["chosen"].to_list()[:2] == [False, True]
     assert ("It is a matter of codes. (score 0)" in by.prompts[0]) == (found["train"][1] == 2.5)
+
+
+def test_of_errors_the_smaller_are_the_better() -> None:
+    numbers = dr.frame({"n": [str(n) for n in range(12)], "right": [float(2 * n) for n in range(12)]})
+    llm = small(lambda asked: str((2 if "Double" in asked else 1) * int(asked.split()[-1])))
+    plan = numbers.prompt(llm, "Number {n}", into="said", schema=float)
+    by = strong(lambda asked: "```\nDouble {n}\n```")
+    found = plan.tune("right", by=by, metric=dr.metrics.mean_absolute_error("said", "right"), calls=60).candidates()
+    assert found["train"][0] < 0
+    assert found.filter("chosen").select("train", "held_out").rows() == [(0.0, 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +333,7 @@ def test_the_text_of_an_instruction_and_a_filter_are_tuned_too() -> None:
         ({"calls": 99, "only": ["nmae"]}, "no model writes a column 'nmae'. Did you mean 'name'?"),
         ({"calls": 99, "metric": pl.col("wrong")}, "wrong"),
         ({"calls": 99, "metric": "accuracy"}, "'accuracy' scores no row"),
+        ({"calls": 99, "metric": dr.metrics.f1("name", "right")}, "f1 is of many rows together"),
         ({"calls": 99, "by": 3}, "is not a language model"),
     ],
 )
