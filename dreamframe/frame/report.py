@@ -28,8 +28,8 @@ class Report:
     >>> report = dr.frame({"said": ["a", "b", "a"], "gold": ["a", "b", "b"]}).evaluate(dr.metrics.accuracy("said", "gold"))
     >>> print(report)
     evaluate: 3 rows, intervals of 95 %
-    slice     metric    value  interval           n  note
-    all rows  accuracy  0.667  0.208 to 0.939     3  few rows
+    slice     metric    value  interval        n  note
+    all rows  accuracy  0.667  0.208 to 0.939  3  few rows
     """
 
     name: str

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 CELLS = 4_000_000  # numbers of a matrix of weights that is held at once
-MOST_ROWS = 20_000  # that are drawn one by one
-MOST_DRAWN, FEWEST_DRAWS = 50_000_000, 200  # rows of all draws of a figure that is no sum over rows, and the draws that there are at least
+MOST_ROWS = 5_000  # that are drawn one by one
 MOST_LEFT_OUT = 2_000  # kinds of rows up to which each is left out once, to see how skew the figure is
 NORMAL = NormalDist()
 Scale = Literal["as it is", "log", "log of the rest", "atanh"]
@@ -80,7 +79,6 @@ def bootstrap(
     """BCa (Efron 1987) over rows: `counts` rows of each kind, the figure of all is `value`. Draws without a figure are left out."""
     import numpy as np
 
-    draws = min(draws, max(FEWEST_DRAWS, MOST_DRAWN // max(1, len(counts))))
     made = np.concatenate([weighted(w) for w in resamples(counts, seed=seed, draws=draws)])
     made = made[np.isfinite(made)]
     if len(made) < 2:

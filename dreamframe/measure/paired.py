@@ -26,7 +26,8 @@ COMPARED: Mapping[str, Any] = {
     "only_a": pl.Int64,  # rows that a has right and b wrong; null of a metric whose rows are neither
     "only_b": pl.Int64,
 }
-SIDE, ROW = "side of the comparison", "row of the comparison"
+MOST_DRAWN, FEWEST_DRAWS = 50_000_000, 500  # rows of all draws together, and the draws that there are at least
+ROW = "row of the comparison"
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -115,7 +116,7 @@ def _of_draws(
         return made.weighted(intervals.counted(drawn, width))
 
     seen = float((figures(kinds[1][None, :]) - figures(kinds[0][None, :]))[0])
-    at_once = max(1, intervals.CELLS // max(n, width))
+    at_once, draws = max(1, intervals.CELLS // max(n, width)), min(draws, max(FEWEST_DRAWS, MOST_DRAWN // n))
     resampled, swapped = [], []
     for first in range(0, draws, at_once):
         size = min(at_once, draws - first)

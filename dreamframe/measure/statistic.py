@@ -53,6 +53,12 @@ class Statistic:
         """The figure; None where it is not defined, as of no rows."""
         return finite(float(self.weighted(self.counts()[None, :])[0])) if self.n else None
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether each resample takes a walk over very many rows: of a figure that is no sum over rows, and whose rows are not of a few kinds."""
+        has_short_cut = self.in_closed_form is not None or self.sums is not None
+        return not has_short_cut and self.n > intervals.MOST_ROWS and int(self.kinds.max()) * 4 > self.n
+
     def counts(self, kinds: Ints | None = None) -> Floats:
         """Rows of each kind."""
         import numpy as np

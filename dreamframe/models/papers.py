@@ -59,6 +59,16 @@ PAPERS = {  # by arXiv id, or DOI
     "2303.09540": Paper("SemDeDup", "SemDeDup: Data-efficient learning at web-scale through semantic deduplication", "Abbas, Amro and others", 2023),
     "10.1109/SEQUEN.1997.666900": Paper("MinHash", "On the resemblance and containment of documents", "Broder, Andrei Z.", 1997),
     "10.1109/TIT.1982.1056489": Paper("k-means", "Least squares quantization in PCM", "Lloyd, Stuart P.", 1982),
+    "10.1080/01621459.1927.10502953": Paper(
+        "Wilson interval", "Probable Inference, the Law of Succession, and Statistical Inference", "Wilson, Edwin B.", 1927
+    ),
+    "10.1080/01621459.1987.10478410": Paper("BCa bootstrap", "Better Bootstrap Confidence Intervals", "Efron, Bradley", 1987),
+    "10.1007/BF02295996": Paper(
+        "McNemar test", "Note on the sampling error of the difference between correlated proportions or percentages", "McNemar, Quinn", 1947
+    ),
+    "10.1002/sim.1781": Paper(
+        "paired interval", "Simple improved confidence intervals for comparing matched proportions", "Agresti, Alan and Min, Yongyi", 2005
+    ),
     "10.5555/1283383.1283494": Paper("k-means++", "k-means++: The Advantages of Careful Seeding", "Arthur, David and Vassilvitskii, Sergei", 2007),
     # Trainers
     "2305.18290": Paper("DPO", "Direct Preference Optimization: Your Language Model is Secretly a Reward Model", "Rafailov, Rafael and others", 2023),

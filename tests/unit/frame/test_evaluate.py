@@ -131,6 +131,18 @@ def test_a_report_stands_on_the_card_of_the_model_that_made_the_predictions(tmp_
         assert "`held out`:" in model.card(), "it is on record, whoever asks"
 
 
+def test_an_evaluation_is_a_plan_that_goes_through_json(tmp_path: Path):
+    frame = moods(Echo())
+    metrics = [ACCURACY, dr.metrics.f1("mood", "gold", average="macro", labels=["good", "bad"]), dr.metrics.mean(pl.col("mood").str.len_chars())]
+    with dr.Session(tmp_path / "s"):
+        report = frame.evaluate(*metrics, by="lang")
+    with dr.Session(tmp_path / "s", offline=True) as session:
+        kept = session.plan("evaluate")
+        assert isinstance(kept, dr.Frame)
+        assert kept.collect()["value"].to_list() == [f.value for f in report]
+        assert dr.from_json(kept.to_json()).step.key({}) == kept.step.key({})
+
+
 def test_figures_are_told_by_the_log_of_the_run(tmp_path: Path):
     with dr.Session(tmp_path / "s") as session:
         watched = session.follow()

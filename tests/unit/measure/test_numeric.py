@@ -10,6 +10,7 @@ import pytest
 
 from dreamframe.errors import SchemaError, SettingError
 from dreamframe.measure import metrics as m
+from dreamframe.measure.figures import measured
 from dreamframe.measure.metric import Metric
 
 sk = pytest.importorskip("sklearn.metrics")
@@ -77,6 +78,15 @@ def test_a_function_makes_a_figure_of_a_table():
     assert (low, high) == (1.0, 6.0)
     with pytest.raises(SettingError, match="the function gave 'much', which is not a number"):
         m.function(lambda table: "much").of(rows).value  # noqa: B018
+
+
+def test_ranks_of_many_rows_have_the_interval_of_some_scaled():
+    generator = np.random.default_rng(0)
+    x = generator.normal(0, 1, 20_000)
+    rows = pl.DataFrame({"p": x, "g": x + generator.normal(0, 1, 20_000)})
+    (found,) = measured(rows, [("rank", m.spearman("p", "g"))], (), confidence=0.95, seed=0, draws=100, where="evaluate").to_dicts()
+    assert found["low"] < found["value"] < found["high"]
+    assert found["high"] - found["low"] == pytest.approx(2 * 1.96 * (1 - found["value"] ** 2) * 1.06 / 20_000**0.5, rel=0.3)
 
 
 def test_many_rows_are_drawn_in_blocks():
