@@ -28,10 +28,13 @@ class Case:
     truth: float | None = None  # None: that of very many rows
 
 
+SHARES, RIGHT = np.array([0.5, 0.25, 0.15, 0.1]), np.array([0.9, 0.8, 0.7, 0.6])  # of four labels: how frequent, and how often found
+
+
 def labels(generator: np.random.Generator, n: int) -> pl.DataFrame:
     """Four labels, the rare ones more often mistaken."""
-    gold = generator.choice(4, n, p=[0.5, 0.25, 0.15, 0.1])
-    right = generator.random(n) < np.array([0.9, 0.8, 0.7, 0.6])[gold]
+    gold = generator.choice(4, n, p=SHARES)
+    right = generator.random(n) < RIGHT[gold]
     said = np.where(right, gold, (gold + generator.integers(1, 4, n)) % 4)
     return pl.DataFrame({"p": said, "g": gold}).cast(pl.String)
 
@@ -74,15 +77,17 @@ def raters(generator: np.random.Generator, n: int) -> pl.DataFrame:
     return pl.DataFrame({"a": one, "b": two, "c": three}).with_columns(c=pl.when(pl.Series(~left_out)).then("c"))
 
 
+SAID = SHARES * RIGHT + ((SHARES * (1 - RIGHT)).sum() - SHARES * (1 - RIGHT)) / 3  # a mistake is each other label as often
+F1 = 2 * SHARES * RIGHT / (SHARES + SAID)
 CASES: dict[str, Case] = {
-    "accuracy": Case(m.accuracy("p", "g"), labels, 200, 0.5 * 0.9 + 0.25 * 0.8 + 0.15 * 0.7 + 0.1 * 0.6),
+    "accuracy": Case(m.accuracy("p", "g"), labels, 200, float((SHARES * RIGHT).sum())),
     "precision, binary": Case(m.precision("p", "g"), yes_or_no, 200, (0.8 / 3) / (0.8 / 3 + 0.125 * 2 / 3)),
     "recall, binary": Case(m.recall("p", "g"), yes_or_no, 200, 0.8),
-    "F1, binary": Case(m.f1("p", "g"), yes_or_no, 200),
-    "precision, macro": Case(m.precision("p", "g", average="macro"), labels, 300),
-    "recall, macro": Case(m.recall("p", "g", average="macro"), labels, 300, 0.75),
-    "F1, macro": Case(m.f1("p", "g", average="macro"), labels, 300),
-    "F1, weighted": Case(m.f1("p", "g", average="weighted"), labels, 300),
+    "F1, binary": Case(m.f1("p", "g"), yes_or_no, 200, 1.6 / (1.6 + 0.25 + 0.2)),
+    "precision, macro": Case(m.precision("p", "g", average="macro"), labels, 300, float((SHARES * RIGHT / SAID).mean())),
+    "recall, macro": Case(m.recall("p", "g", average="macro"), labels, 300, float(RIGHT.mean())),
+    "F1, macro": Case(m.f1("p", "g", average="macro"), labels, 300, float(F1.mean())),
+    "F1, weighted": Case(m.f1("p", "g", average="weighted"), labels, 300, float((SHARES * F1).sum())),
     "mean absolute error": Case(m.mean_absolute_error("p", "g"), numbers, 200),
     "root mean squared error": Case(m.root_mean_squared_error("p", "g"), numbers, 200, 0.7 * (8 / 6) ** 0.5),
     "r2": Case(m.r2("p", "g"), numbers, 200, 1 - 0.49 * (8 / 6) / 3),
@@ -90,7 +95,7 @@ CASES: dict[str, Case] = {
     "Spearman": Case(m.spearman("p", "g"), numbers, 200),
     "ROC-AUC": Case(m.roc_auc("s", "g"), scores, 200, 0.7602499389065233),
     "average precision": Case(m.average_precision("s", "g"), scores, 200),
-    "calibration error, overconfident": Case(m.expected_calibration_error("s", "g"), overconfident, 1_000),
+    "calibration error, overconfident": Case(m.expected_calibration_error("s", "g"), overconfident, 1_000, 0.1),
     "calibration error, calibrated": Case(m.expected_calibration_error("s", "g"), calibrated, 1_000, 0.0),
     "Brier score": Case(m.brier("s", "g"), overconfident, 200),
     "log loss": Case(m.log_loss("s", "g"), overconfident, 200),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
-
-import polars as pl
+from typing import Any
 
 from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.frame.base import whole
@@ -18,7 +16,6 @@ from dreamframe.plan.steps.evaluate import Evaluate, Metrics
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
 
-V = TypeVar("V", bound=OutputVerbs)
 EXAMPLE = "df.evaluate(dr.metrics.accuracy('mood', 'gold'), f1=dr.metrics.f1('mood', 'gold', average='macro'))"
 
 
@@ -60,19 +57,7 @@ def evaluation(
     for _, metric in chosen:
         metric.check(frame.step.schema, where=label)
     draws, seed = whole(draws, "draws", verb=label), whole(seed, "seed", verb=label)
-    inputs = (read_by(frame, chosen, columns).step,)
-    return Evaluate(inputs=inputs, metrics=chosen, by=columns, confidence=float(confidence), seed=seed, draws=draws, name=name)
-
-
-def read_by(frame: V, metrics: Metrics, by: Sequence[str]) -> V:
-    """The columns that metrics read, so that no other is asked for."""
-    of_each = [metric.reads for _, metric in metrics]
-    if None in of_each:
-        return frame
-    wanted = {*by, *(c for columns in of_each for c in columns or ())}
-    if len(wanted) == len(frame.step.schema):
-        return frame
-    return frame._relational("select", [pl.col(c) for c in frame.step.schema if c in wanted], named="evaluate")
+    return Evaluate(inputs=(frame.step,), metrics=chosen, by=columns, confidence=float(confidence), seed=seed, draws=draws, name=name)
 
 
 def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: str) -> Metrics:

@@ -150,7 +150,7 @@ def test_figures_are_told_by_the_log_of_the_run(tmp_path: Path):
         (line,) = [line for line in watched.news() if line["event"] == "report"]
     assert line["label"] == "evaluate"
     assert line["figures"][0]["value"] == 8 / 20
-    assert [s.label for s in session.steps()][-1] == "evaluate"
+    assert "evaluate" in [s.label for s in session.steps()]
 
 
 def test_a_report_is_a_value(session: dr.Session):
