@@ -1,4 +1,4 @@
-"""How right each row is: by an expression, a function of yours, or equality."""
+"""How good rows are: by a metric of `dr.metrics`, an expression, a function of yours, or equality; each by itself, or all together with an interval."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from dreamframe.errors import RunError, SettingError
+from dreamframe.errors import RunError, SettingError, listed
+from dreamframe.measure import metrics
+from dreamframe.measure.labels import proportion
+from dreamframe.measure.metric import LOWER_IS_BETTER
+from dreamframe.measure.metric import Metric as Figure
+from dreamframe.measure.statistic import Statistic
 from dreamframe.models.habits import described
 from dreamframe.plan.model_columns import need_columns, placeholders_in
 
-Metric = pl.Expr | Callable[[dict[str, Any]], Any]
+Metric = Figure | pl.Expr | Callable[[dict[str, Any]], Any]
+OF_ROWS = ("accuracy", "exact_match", "mean", "mean_absolute_error", "mean_squared_error")  # figures that are means over rows
+CONFIDENCE, DRAWS = 0.95, 1_000  # of intervals
 
 
 class Score(NamedTuple):
@@ -24,22 +31,28 @@ class Score(NamedTuple):
 
 def need_metric(metric: object, schema: pl.Schema, *, verb: str) -> None:
     """Raise SettingError for what cannot score rows of this schema."""
-    if isinstance(metric, pl.Expr):
+    if isinstance(metric, Figure):
+        metric.check(schema, where=verb)
+    elif isinstance(metric, pl.Expr):
         if placeholders_in(metric):
             raise SettingError(f"{verb}: metric= asks a model; make it a column of the plan first, and score by that: metric=pl.col('…').")
         need_columns([metric], schema, step=verb)
     elif not callable(metric) or isinstance(metric, type):
         raise SettingError(
-            f"{verb}: metric={described(metric)} scores no row; give an expression, as pl.col('mood') == pl.col('gold'), or a function of a row, as "
-            "lambda row: row['mood'] == row['gold']."
+            f"{verb}: metric={described(metric)} scores no row; give one of dr.metrics, as dr.metrics.accuracy('mood', 'gold'), an expression, as "
+            "pl.col('mood') == pl.col('gold'), or a function of a row, as lambda row: row['mood'] == row['gold']."
         )
 
 
 def scored(rows: pl.DataFrame, metric: Metric, *, verb: str) -> list[Score]:
     """The score of each row. What is null counts as 0; an expression that gives one value for all rows gives it to each.
 
-    Raises RunError where the metric itself does, naming the row.
+    Of errors, such as `dr.metrics.mean_absolute_error`, it is the negative: the more the better. Raises RunError where the metric itself does, naming the
+    row.
     """
+    if isinstance(metric, Figure):
+        sign = -1.0 if metric.kind in LOWER_IS_BETTER else 1.0
+        return [Score(sign * (metric.of(rows[at], where=verb).value or 0.0)) for at in range(rows.height)]
     if isinstance(metric, pl.Expr):
         values = rows.select(metric.cast(pl.Float64).fill_null(0.0).alias("score")).get_column("score")
         found = values.to_list() * (rows.height if len(values) == 1 and rows.height > 1 else 1)
@@ -71,6 +84,26 @@ def _number(value: Any, *, verb: str) -> float:
 def _short(row: dict[str, Any]) -> str:
     text = repr(row)
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def need_score_of_row(metric: object, *, verb: str) -> None:
+    """Raise SettingError for a figure that no row has by itself."""
+    if isinstance(metric, Figure) and metric.kind not in OF_ROWS:
+        raise SettingError(f"{verb}: {metric.kind} is of many rows together, and here each row is scored by itself, as by {listed(OF_ROWS)} of dr.metrics.")
+
+
+def figure(rows: pl.DataFrame, metric: Metric, *, n_lost: int, verb: str) -> Statistic:
+    """What the rows are worth together. `n_lost`: failed rows that are not among them, which score 0."""
+    if isinstance(metric, Figure):
+        return metric.of(rows, where=verb)
+    return mean_of([*(score.value for score in scored(rows, metric, verb=verb)), *[0.0] * n_lost])
+
+
+def mean_of(values: Sequence[float]) -> Statistic:
+    """The mean of scores: of right and wrong, a share."""
+    if all(value in (0.0, 1.0) for value in values):
+        return proportion(pl.Series(values, dtype=pl.Float64).cast(pl.Boolean))
+    return metrics.mean("score").of(pl.DataFrame({"score": values}))
 
 
 def same(ours: Sequence[Any], theirs: Sequence[Any]) -> list[float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
@@ -12,13 +12,15 @@ from dreamframe.errors import SettingError, listed
 from dreamframe.frame.arguments import as_llm
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.model import Model
-from dreamframe.frame.scoring import Metric
 from dreamframe.frame.tuning.tried import schema_of
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.variants import name_of
 from dreamframe.run.active import current
+
+if TYPE_CHECKING:
+    from dreamframe.frame.scoring import Metric
 
 V = TypeVar("V", bound="TuneVerbs")  # Self, as jedi understands it too
 
@@ -44,10 +46,11 @@ class TuneVerbs(Verbs):
         """Find better prompts for this plan by rows whose right answers are known, and give the same plan with these: an ordinary plan.
 
         `gold` is a column of this frame with the right answers, null where none is known; or a frame of labelled rows, with the columns that the plan
-        reads and one of right answers, which may be called as the answer is. An answer scores 1 if it equals the right one, else 0; `metric` scores
-        otherwise: an expression over the rows that the plan gives, with those of gold beside them (a right answer that is called as the answer is
-        `gold`), or a function of such a row, a dict, that gives a number, the more the better, or (number, what is to be said of the answer): the more
-        it tells, the better a model can learn from it. `only` names the columns whose prompts are tuned; without it, all that the plan's models write.
+        reads and one of right answers, which may be called as the answer is. An answer scores 1 if it equals the right one, else 0. `metric` scores
+        otherwise, the rows that the plan gives with the columns of gold beside them (a right answer that is called as the answer is `gold`): one of
+        `dr.metrics` that is a mean over rows, such as `dr.metrics.exact_match("name", "gold")`; an expression; or a function of a row, a dict, that gives
+        a number, the more the better, or (number, what is to be said of the answer): the more it tells, the better a model can learn from it.
+        `only` names the columns whose prompts are tuned; without it, all that the plan's models write.
 
         `by` is the model that reads answers and what is said of them, and proposes prompts; small models cannot do it. It runs now, in the session, by
         GEPA (Agrawal et al. 2025, https://arxiv.org/abs/2507.19457; pip install 'dreamframe[tune]'). The share `holdout` of the rows, drawn by their

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, listed
-from dreamframe.frame.scoring import Metric, Score, need_metric, same, scored
+from dreamframe.frame.scoring import Metric, Score, need_metric, need_score_of_row, same, scored
 from dreamframe.frame.tuning.rules import flaw, request_template
 from dreamframe.frame.tuning.search import Search
 from dreamframe.frame.tuning.trials import Labelled, Limits, RunTrials, reflecting, with_texts
@@ -139,6 +139,7 @@ def scorer_of(part: Part, names: Mapping[str, PromptStep], rows: Labelled, metri
     """A function that scores rows of the plan with what stands beside them. Raises SettingError where nobody knows what is right."""
     have = part.top.schema.names()
     if metric is not None:
+        need_score_of_row(metric, verb=VERB)
         need_metric(metric, rows.row_of(pl.DataFrame(schema=part.top.schema), []).schema, verb=VERB)
         return lambda beside: scored(beside, metric, verb=VERB)
     last = list(names.values())[-1]

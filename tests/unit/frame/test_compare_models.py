@@ -44,10 +44,27 @@ def test_quality_is_agreement_with_the_model_that_is_named() -> None:
     assert told.select("model", "quality", "rows").rows() == [("denier", 1.0, 60), ("one", pytest.approx(1 / 3), 60)]
 
 
-@pytest.mark.parametrize("metric", [RIGHT, lambda row: row["drink"] == row["gold"], lambda row: (row["drink"] == row["gold"], "said")])
-def test_quality_is_what_a_metric_says(metric: object) -> None:
+@pytest.mark.parametrize(
+    "metric",
+    [RIGHT, lambda row: row["drink"] == row["gold"], lambda row: (row["drink"] == row["gold"], "said"), dr.metrics.accuracy("drink", "gold")],
+    ids=["expression", "function", "told", "accuracy"],
+)
+def test_quality_is_what_a_metric_says_with_its_interval(metric: object) -> None:
     told = asked_by(reader()).compare_models({"a": reader(), "b": denier()}, metric=metric, on=None)
     assert told.select("model", "quality").rows() == [("a", 1.0), ("b", pytest.approx(1 / 3))]
+    report = ROWS.with_columns(drink=pl.lit("no")).evaluate(dr.metrics.accuracy("drink", "gold"))["accuracy"]
+    assert told.select("low", "high").row(1) == pytest.approx((report.low, report.high))
+
+
+def test_quality_may_be_a_figure_of_all_rows_together() -> None:
+    f1 = dr.metrics.f1("drink", "gold", average="macro")
+    told = asked_by(reader()).compare_models([denier()], metric=f1, on=None)
+    assert told["quality"][0] == pytest.approx(ROWS.with_columns(drink=pl.lit("no")).evaluate(f1)["f1"].value)
+
+
+def test_scores_that_are_no_shares_have_an_interval_too() -> None:
+    told = asked_by(reader()).compare_models([reader()], metric=pl.col("t").str.len_chars(), on=None).row(0, named=True)
+    assert 5 < told["low"] < told["quality"] < told["high"] < 6
 
 
 def test_the_whole_plan_asks_nothing_again_about_the_rows() -> None:
@@ -123,6 +140,7 @@ def test_a_price_that_is_not_known_is_null() -> None:
         ({"models": [reader()], "only": "drnk"}, "no model writes a column 'drnk'. Did you mean 'drink'?"),
         ({"models": [reader()], "on": 0}, "on=0"),
         ({"models": [reader()], "metric": pl.col("god")}, "god"),
+        ({"models": [reader()], "metric": dr.metrics.accuracy("drink", "god")}, "no column 'god'"),
         ({"models": [reader()], "metric": "accuracy"}, "'accuracy' scores no row"),
         ({"models": [reader()], "metric": RIGHT, "by": denier()}, "give one of them"),
         ({"prompts": {"short": "{tt}"}}, "prompt 'short'"),

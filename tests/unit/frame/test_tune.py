@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +12,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import AuthenticationError, BudgetExceededError, MissingExtraError, OfflineError, RowsFailedError, RunError, SettingError
 from tests.loopback import Loopback
-
-CODES = {"tea": "T1", "jam": "J2", "rye": "R3"}
-TEXTS = [f"{word} number {i}" for i in range(10) for word in CODES]
-RIGHT = [CODES[word] for _ in range(10) for word in CODES]
-ROWS = dr.frame({"text": TEXTS, "right": RIGHT})
-ASK = "Name it. Text: {text}"
-FOUND = "Give the code of the product. Text: {text}"
-
-
-def named(asked: str) -> str:
-    """Says the word, unless it is told to give the code."""
-    told, _, text = asked.partition("Text:")
-    word = next(w for w in CODES if w in text)
-    return CODES[word] if "code" in told else word
-
-
-def learned(asked: str) -> str:
-    """Learns of codes from what is said of the answers."""
-    return f"Codes are wanted.\n```\n{FOUND}\n```" if any(f"The right answer is: {code}" in asked for code in CODES.values()) else "```\nHm. Text: {text}\n```"
-
-
-def small(answer: Callable[[str], str] = named) -> dr.testing.Scripted:
-    return dr.testing.Scripted(answer, model="small")
-
-
-def strong(answer: Callable[[str], str] = learned) -> dr.testing.Scripted:
-    return dr.testing.Scripted(answer, model="strong")
-
-
-def asked_of(llm: Any, ask: str = ASK) -> dr.Frame:
-    return ROWS.prompt(llm, ask, into="name")
-
-
-def proposing(*texts: str) -> dr.testing.Scripted:
-    """Proposes these texts one after the other, and the last one again and again."""
-    return dr.testing.Scripted([f"```\n{text}\n```" for text in texts], model="strong")
+from tests.unit.frame.tuning.task import ASK, FOUND, RIGHT, ROWS, TEXTS, asked_of, learned, named, proposing, small, strong
 
 
 @pytest.fixture(autouse=True)
@@ -243,8 +205,13 @@ def test_a_reflecting_model_that_fails_ends_the_search() -> None:
 
 @pytest.mark.parametrize(
     "metric",
-    [pl.col("name") == pl.col("right"), lambda row: row["name"] == row["right"], lambda row: (2.5 * (row["name"] == row["right"]), "It is a matter of codes.")],
-    ids=["expression", "function", "told"],
+    [
+        dr.metrics.accuracy("name", "right"),
+        pl.col("name") == pl.col("right"),
+        lambda row: row["name"] == row["right"],
+        lambda row: (2.5 * (row["name"] == row["right"]), "It is a matter of codes."),
+    ],
+    ids=["accuracy", "expression", "function", "told"],
 )
 def test_a_metric_scores_and_may_say_why(metric: Any) -> None:
     by = strong(lambda asked: f"```\n{FOUND}\n```")
@@ -252,6 +219,16 @@ def test_a_metric_scores_and_may_say_why(metric: Any) -> None:
     assert found["train"].to_list()[:2] in ([0.0, 1.0], [0.0, 2.5])
     assert found["chosen"].to_list()[:2] == [False, True]
     assert ("It is a matter of codes. (score 0)" in by.prompts[0]) == (found["train"][1] == 2.5)
+
+
+def test_of_errors_the_smaller_are_the_better() -> None:
+    numbers = dr.frame({"n": [str(n) for n in range(12)], "right": [float(2 * n) for n in range(12)]})
+    llm = small(lambda asked: str((2 if "Double" in asked else 1) * int(asked.split()[-1])))
+    plan = numbers.prompt(llm, "Number {n}", into="said", schema=float)
+    by = strong(lambda asked: "```\nDouble {n}\n```")
+    found = plan.tune("right", by=by, metric=dr.metrics.mean_absolute_error("said", "right"), calls=60).candidates()
+    assert found["train"][0] < 0
+    assert found.filter("chosen").select("train", "held_out").rows() == [(0.0, 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +295,7 @@ def test_the_text_of_an_instruction_and_a_filter_are_tuned_too() -> None:
         ({"calls": 99, "only": ["nmae"]}, "no model writes a column 'nmae'. Did you mean 'name'?"),
         ({"calls": 99, "metric": pl.col("wrong")}, "wrong"),
         ({"calls": 99, "metric": "accuracy"}, "'accuracy' scores no row"),
+        ({"calls": 99, "metric": dr.metrics.f1("name", "right")}, "f1 is of many rows together"),
         ({"calls": 99, "by": 3}, "is not a language model"),
     ],
 )
@@ -351,42 +329,3 @@ def test_gepa_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.
     monkeypatch.setattr(tune, "version", missing)
     with pytest.raises(MissingExtraError, match=r"pip install 'dreamframe\[tune\]'"):
         asked_of(small()).tune("right", by=strong(), calls=100)
-
-
-def test_a_search_that_costs_nothing_ends_all_the_same() -> None:
-    llm, by = small(), proposing("Hm. Text: {text}")
-    with pytest.warns(UserWarning, match="no prompt"):
-        asked_of(llm).tune("right", by=by, budget=1.0)
-    assert llm.calls <= 60
-    assert by.calls <= 2 * 32
-
-
-def test_a_session_keeps_what_was_tried_and_no_plan_of_a_trial(tmp_path: Path) -> None:
-    llm, by = small(), strong()
-    with dr.Session(tmp_path / "s") as session:
-        first = asked_of(llm).tune("right", by=by, calls=100).candidates()
-        assert session.verify() == []
-        assert [(record.label, record.step) for record in session.steps()] == [("tune", "Tune")]
-        assert session.plans() == []
-        assert session.report(tmp_path / "report.html").stat().st_size > 1_000
-        packed = session.export(tmp_path / "s.tar.gz")
-    calls = llm.calls, by.calls
-    with dr.Session.load(packed, tmp_path / "other", offline=True):
-        assert asked_of(llm).tune("right", by=by, calls=100).candidates().equals(first)
-    assert (llm.calls, by.calls) == calls
-
-
-def meandering() -> pl.DataFrame:
-    """A search among many candidates, none of them right."""
-    by = strong(lambda asked: f"```\nTry {len(asked) % 97}. Text: {{text}}\n```")
-    llm = small(lambda asked: named("code " + asked) if (len(asked) * 7 + sum(map(ord, asked))) % 3 else "x")
-    return asked_of(llm).tune("right", by=by, calls=120).candidates()
-
-
-def test_it_goes_the_same_way_in_another_process() -> None:
-    script = "import dreamframe as dr\nfrom tests.unit.frame.test_tune import meandering\nwith dr.Session(None):\n    print(meandering().write_json())"
-    env = {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])}
-    told = subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=env, capture_output=True, check=True).stdout
-    here = meandering()
-    assert here.height > 4
-    assert told.decode().strip() == here.write_json()
