@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
-from math import ceil, log
+from math import log
 
-from dreamframe.measure.accuracy import is_mostly_bad
+from dreamframe.measure.accuracy import is_mostly_bad, may_be_wrong
 from dreamframe.measure.certificate import Test
-from dreamframe.measure.known import FALSE, TRUE, Known
+from dreamframe.measure.known import FALSE, TRUE, UNKNOWN, Known
 from dreamframe.measure.walk import plan, tolerated
 
 _LEAST_CHUNK = 16
@@ -23,7 +23,7 @@ def no_side(known: Known, target: float, alpha: float) -> Iterator[Sequence[int]
     that was not seen, and looking first where positives are likely costs nothing in certainty, since the sample is of the other rows alone.
     """
     ranked, rows = known.ranked, len(known.ranked)
-    sure = _surely_positive(known)
+    sure = surely_positive(known)
     looked = yield from _look_at_the_top(known, target, alpha, sure)
     found = sure + known.count(TRUE, known.yes)
     trust = (found - sure) / max(1e-9, float(known.chances(known.yes)[: looked - known.yes].sum())) if looked > known.yes else 1.0
@@ -59,10 +59,11 @@ def may_be_lost(target: float, found: float) -> int:
     return int((1 - share) / share * Fraction(found))
 
 
-def _surely_positive(known: Known) -> int:
+def surely_positive(known: Known) -> int:
     """How many of the rows that the proxy answers yes are positive, if what was certified of their precision is true."""
-    precision = known.promise.precision
-    return max(known.count(TRUE, 0, known.yes), ceil(Fraction(repr(precision)) * known.yes)) if precision is not None else 0
+    found, precision = known.count(TRUE, 0, known.yes), known.promise.precision
+    answered = found + known.count(UNKNOWN, 0, known.yes)  # rows that the sample showed to be wrong are none of them
+    return found if precision is None else max(found, answered - may_be_wrong(precision, answered))
 
 
 def _look_at_the_top(known: Known, target: float, alpha: float, sure: int) -> Generator[Sequence[int], None, int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dreamframe.measure.known import Known
 from dreamframe.measure.promise import Promise
-from dreamframe.measure.recall import may_be_lost
+from dreamframe.measure.recall import may_be_lost, surely_positive
 from tests.unit.measure.run_certifier import certified
 
 
@@ -49,6 +50,18 @@ def test_a_sample_that_hoped_for_more_positives_than_there_are_certifies_nothing
     outcome = certified(scores, scores > 0.9, Promise(recall=0.9, elsewhere="proxy"))  # type: ignore[arg-type]
     assert [(test.target, test.threshold) for test in outcome.certificate.tests] == [("recall", None)]
     assert outcome.certificate.decided == 0
+
+
+def test_rows_answered_yes_are_positive_but_for_those_that_may_be_wrong() -> None:
+    """Wrong rows that the sample showed are not answered yes, and so not among those of which precision is promised."""
+    known = Known([1 - i / 100 for i in range(100)], range(100), Promise(precision=0.9, recall=0.9))
+    known.yes = 50
+    for place in range(30):
+        known.learn(place, place < 10)
+    assert surely_positive(known) == 30 - 3, "10 that are, and 20 that are not known, of which a tenth may be wrong"
+    for place in range(30, 50):
+        known.learn(place, True)
+    assert surely_positive(known) == 30
 
 
 def test_a_budget_too_small_for_a_sample_leaves_all_rows_to_the_strong_model() -> None:
