@@ -98,6 +98,14 @@ PAPERS = {  # by arXiv id, or DOI
     "2401.02385": Paper("TinyLlama", "TinyLlama: An Open-Source Small Language Model", "Zhang, Peiyuan and others", 2024),
     "2307.09288": Paper("Llama 2", "Llama 2: Open Foundation and Fine-Tuned Chat Models", "Touvron, Hugo and others", 2023),
     "2407.21783": Paper("Llama 3", "The Llama 3 Herd of Models", "Grattafiori, Aaron and others", 2024),
+    "1706.04599": Paper("Temperature scaling", "On Calibration of Modern Neural Networks", "Guo, Chuan and others", 2017),
+    "2509.02896": Paper(
+        "BARGAIN",
+        "Cut Costs, Not Accuracy: LLM-Powered Data Processing with Guarantees",
+        "Zeighami, Sepanta and Shankar, Shreya and Parameswaran, Aditya",
+        2025,
+    ),
+    "2004.00827": Paper("SUPG", "Approximate Selection with Guarantees using Proxies", "Kang, Daniel and others", 2020),
 }
 ADAPTERS = {  # peft's kind of adapter → its paper; all others are of LoRA's family
     "IA3": "2205.05638",
