@@ -35,8 +35,9 @@ class CalibrateVerbs(Verbs):
 
         `probability` is the column that `probability=` made, or any other of scores from 0 to 1; `answer` is the column of what they are the probabilities
         of (default: the one that was made with it). `gold` is a column of the right answers, null where they are not known: of these rows, or, with `on`,
-        of another frame with all three columns, such as the same prompt over labelled rows. 20 rows must have one; 100 or more are worth having. The
-        labels are part of the plan, so another label makes the probabilities anew, and asks no model.
+        of another frame with all three columns, such as the same prompt over labelled rows. 20 rows must have one; 100 or more are worth having, with a
+        dozen right answers and a dozen wrong ones among them: where one of the two is rarer, as of two positives in a hundred rows, probabilities that
+        are about right as they are become worse. The labels are part of the plan, so another label makes the probabilities anew, and asks no model.
 
         `method` is "platt" (two numbers, fitted to the logarithm of the odds) or "isotonic" (any rising curve: for some hundreds of labels and more).
         Of a yes or no, the probability of yes is fitted, so that a model that says yes too often is put right as well: its yes may then be less likely

@@ -83,7 +83,6 @@ class LoRARequest:
 @dataclass
 class Logprob:
     logprob: float
-    rank: int | None = None
     decoded_token: str | None = None
 
 
@@ -148,9 +147,8 @@ class AsyncLLM:
             if self.error is not None:
                 raise self.error
             text = micro_tokenizer().decode(prompt["prompt_token_ids"])
-            listed = [{37: Logprob(math.log(0.6), 1, "A"), 38: Logprob(math.log(0.2), 2, " B"), 9: Logprob(math.log(0.1), 3, "So")}]
-            logprobs = listed if sampling_params.logprobs else None
-            yield RequestOutput([CompletionOutput(text, [1, 2, 3], self.finish, logprobs)], num_cached_tokens=4)
+            listed = [{37: Logprob(math.log(0.6), "A"), 38: Logprob(math.log(0.2), " B")}] if sampling_params.logprobs else None
+            yield RequestOutput([CompletionOutput(text, [1, 2, 3], self.finish, listed)], num_cached_tokens=4)
         except (asyncio.CancelledError, GeneratorExit):
             self.aborted.append(request_id)
             raise
@@ -209,8 +207,7 @@ def test_impossible_settings_are_refused_where_they_are_written(settings: dict[s
 def test_labels_are_letters_of_a_menu_and_the_tokens_beside_them(vllm: type[AsyncLLM]) -> None:
     (answer,) = texts(ask_all(model(temperature=0), ["x"], labels=("yes", "no")))
     assert dict(json.loads(answer)["all"]) == pytest.approx({"yes": 0.75, "no": 0.25})
-    params = vllm.made[0].asked[0].params
-    assert (params.logprobs, params.temperature) == (20, 1.0)
+    assert (vllm.made[0].asked[0].params.logprobs, vllm.made[0].asked[0].params.temperature) == (20, 1.0)
 
 
 def test_identity_is_what_decides_and_not_how() -> None:
