@@ -43,8 +43,8 @@ class Distil(Settings):
     >>> texts = [f"{'good' if i % 2 else 'bad'} tea number {i}" for i in range(400)]
     >>> strong = dr.testing.Scripted(lambda asked: "yes" if "good" in asked else "no")
     >>> kept = dr.frame({"text": texts}).filter_by(strong, "Is it fine? {text}", distil=dr.Distil(dr.testing.WordEmbedder(), labels=100, accuracy=0.9))
-    >>> kept.collect().height, strong.calls <= 100
-    (200, True)
+    >>> abs(kept.collect().height - 200) <= 40, strong.calls <= 100
+    (True, True)
     """
 
     embedder: Any
