@@ -35,15 +35,16 @@ class Distil(Settings):
     about. Where it gives one label alone, or too few rows, it answers all.
 
     Which rows are asked about is drawn by what they hold and by `seed`. Labels are kept answers of the same verb without `distil=`, and the head is a
-    kept model: `df.models()` gives it, to look at and to publish. What is promised is promised against the strong model, right or wrong.
+    kept model: `df.models()` gives it, to look at and to publish. What is promised is promised against the strong model, right or wrong. Other rows make
+    another head and are certified anew: asked are the new ones among those that are drawn, and those that another threshold leaves to the strong model.
 
     Raises SettingError for fewer than 40 labels, and for an accuracy or a delta that no sample can promise, as 1.0.
 
     >>> texts = [f"{'good' if i % 2 else 'bad'} tea number {i}" for i in range(400)]
     >>> strong = dr.testing.Scripted(lambda asked: "yes" if "good" in asked else "no")
     >>> kept = dr.frame({"text": texts}).filter_by(strong, "Is it fine? {text}", distil=dr.Distil(dr.testing.WordEmbedder(), labels=100, accuracy=0.9))
-    >>> kept.collect().height, strong.calls <= 100
-    (200, True)
+    >>> abs(kept.collect().height - 200) <= 40, strong.calls <= 100
+    (True, True)
     """
 
     embedder: Any

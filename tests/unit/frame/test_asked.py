@@ -102,6 +102,16 @@ def test_where_the_check_fails_every_pair_is_asked_and_it_is_said(script: Callab
     assert "each of 240 pairs is asked" in plan.card()
 
 
+def test_equal_pairs_that_are_asked_after_all_have_the_samples_of_pairs():
+    texts = [*TEXTS, *TEXTS[:3]]
+    llm = scripted(shy, temperature=None)
+    with pytest.warns(dr.RunWarning):
+        joined(llm, texts, asked="labels").collect()
+    assert llm.calls == 40 + 43 * 6
+    joined(llm, texts).collect()
+    assert llm.calls == 40 + 43 * 6
+
+
 def test_an_error_may_be_wanted_instead():
     llm = scripted(eager)
     with pytest.raises(dr.errors.AgreementError, match=r"^join_by: lists of labels agree with .* of 50 checked pairs .*0.9 wanted.*asked='pairs'"):
