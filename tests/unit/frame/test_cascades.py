@@ -350,3 +350,20 @@ def test_a_symmetric_join_in_a_cascade_asks_a_pair_and_its_reverse_once():
     assert proxy.calls == 24 * 25 / 2
     assert llm.calls < 24 * 25 / 2
     assert {(a, b) for a, b in found.rows()} == {(b, a) for a, b in found.rows()}
+
+
+def test_how_likely_an_answer_is_comes_from_whoever_gave_it():
+    llm = small(lambda asked: {True: 0.99, False: 0.01} if TRUTH[text_of(asked)] else {True: 0.01, False: 0.99})
+    settings: dict[str, Any] = {"probability": "p", "keep": "answer"}
+    both = [rows().filter_by(llm, ASK, **settings, **more) for more in ({}, {"cascade": dr.Cascade(labelling(), recall=0.8, precision=0.8)})]
+    assert both[0].schema == both[1].schema
+    made = both[1].collect()
+    by_proxy = pl.col("filter_by_answer").is_null()
+    assert set(made.filter(~by_proxy)["p"]) == {0.99}
+    expected = [shares(ASK.replace("{t}", t))[True] for t in made.filter(by_proxy)["t"]]
+    assert made.filter(by_proxy)["p"].to_list() == pytest.approx(expected)
+    assert expected
+
+
+def labelling() -> dr.testing.Scripted:
+    return dr.testing.Scripted(shares, model="smaller")
