@@ -282,6 +282,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "recall of labels": (lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(small(), recall=0.9)), "of labels, accuracy= can be promised"),
     "several answers": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9), n=2), "n=2 asks for several answers"),
+    "a column that is not there": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(pl.col("p"), recall=0.9)), "no column 'p'"),
+    "a column for labels": (
+        lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(pl.col("x"), accuracy=0.9)), "as the proxy of labels, give a model",
+    ),
+    "a model's column": (
+        lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.prompt(small(), ASK, schema=float), recall=0.9)), "give pl.col",
+    ),
     "a strong task model": (
         lambda: rows().classify(dr.testing.NamingClassifier(), ["a", "b"], "t", cascade=dr.Cascade(small(), accuracy=0.9)),
         "takes no cascade=",
@@ -296,7 +303,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_promised_is_refused_when_the_plan_is_built(name: str):
     make, message = REFUSED[name]
-    with pytest.raises(dr.errors.SettingError, match=message):
+    with pytest.raises(dr.errors.PlanError, match=message):
         make()
 
 
@@ -367,3 +374,13 @@ def test_how_likely_an_answer_is_comes_from_whoever_gave_it():
 
 def labelling() -> dr.testing.Scripted:
     return dr.testing.Scripted(shares, model="smaller")
+
+
+def test_a_column_is_a_proxy_of_yes_or_no():
+    llm = strong()
+    scored = rows().with_columns(p=1 / (1 + (-(pl.col("x") - 250) / 25).exp())).with_columns(p=pl.when(pl.col("x") % 50 > 0).then("p"))
+    found = scored.filter_by(llm, ASK, cascade=dr.Cascade(pl.col("p"), recall=0.8, precision=0.8)).collect()
+    assert found.columns == ["t", "x", "p"]
+    assert {f"n{i}" for i in range(0, ROWS, 50)} <= {text_of(asked) for asked in llm.prompts}, "without a score, the strong model is asked"
+    assert llm.calls < ROWS
+    assert len(set(found["t"]) & {t for t, yes in TRUTH.items() if yes}) >= 0.8 * found.height
