@@ -214,8 +214,8 @@ class Sharding:
                 below, step = halves
                 columns = (*columns, halves[1].ordinals)
                 helpers.add(id(below))
-            elif reads is None:
-                return None
+            elif type(step) is not PromptStep:
+                return None  # what it reads says less, or more, than what it asks
         mine = Part(inputs=(below,), i=self._i, n=self._n, columns=columns)
         made = step.with_inputs((mine, *rest))
         return PartPlan(made, made, origin={id(made): written}, helpers={*helpers, id(mine)})

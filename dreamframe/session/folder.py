@@ -61,18 +61,18 @@ def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) 
 
 def united(stores: Stores, own: Path, folders: Sequence[Path]) -> Merged:
     """Take what other session folders hold into this one. All of them are looked at before the first is taken."""
-    from dreamframe.store.merge import Merged, check_session, merge
+    from dreamframe.store import merge
 
     for folder in folders:
         if os.path.realpath(folder) == os.path.realpath(own):
             raise SettingError(f"Session.merge: {visible(repr(str(folder)))} is this session itself; name other folders.")
         if not (folder / "session.json").exists():
             raise SettingError(f"Session.merge: there is no session in {visible(repr(str(folder)))}: it holds no session.json. Nothing was merged.")
-        check_session(folder)
+        merge.check_session(folder)
     stores.answers.flush()
-    made = Merged()
+    made = merge.Merged()
     for folder in folders:
-        merge(stores, folder, made)
+        merge.merge(stores, folder, made)
     return made
 
 

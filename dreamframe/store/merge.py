@@ -88,11 +88,12 @@ class _Merge:
 
     def answers(self) -> None:
         """Answers to requests that have none here: a journal of them for each journal there."""
-        for name in self._theirs.listdir(self._there.answers):
+        for name in self._names(self._there.answers):
             path = self._there.answers / name
             if not NAME.fullmatch(name):
                 continue
-            with self._noted(path, must_be="file"):
+            with self._noted(path):
+                self._need(path, "file")
                 found = scan(self._theirs.read_bytes(path))
                 for what in found.bad[:1]:
                     self._problem(path, f"{len(found.bad)} damaged parts were left out ({what}); their answers are asked for again when they are needed")
@@ -135,9 +136,10 @@ class _Merge:
 
     def renewals(self) -> None:
         """Which requests were asked anew, and how often: the answers of then are here now."""
-        for name in self._theirs.listdir(self._there.renewals):
+        for name in self._names(self._there.renewals):
             if renewals.NAME.fullmatch(name):
-                with self._noted(self._there.renewals / name, must_be="file"):
+                with self._noted(self._there.renewals / name):
+                    self._need(self._there.renewals / name, "file")
                     self._stores.answers.renewals.add(read_times(self._theirs, self._there.renewals / name))
 
     def entries(self) -> None:
@@ -146,9 +148,10 @@ class _Merge:
             (self._there.steps, self._layout.steps, self._step_key),
             (self._there.models, self._layout.models, self._model_key),
         ):
-            for name in self._theirs.listdir(part):
+            for name in self._names(part):
                 if not name.startswith("."):
-                    with self._noted(part / name, must_be="dir"):
+                    with self._noted(part / name):
+                        self._need(part / name, "dir")
                         n = self._take_folder(part / name, mine, check)
                         self._made.steps += n if mine == self._layout.steps else 0
                         self._made.models += n if mine == self._layout.models else 0
@@ -195,11 +198,12 @@ class _Merge:
 
     def runs(self) -> None:
         """The logs of runs. One that has grown since it was merged is taken anew."""
-        for name in self._theirs.listdir(self._there.runs):
+        for name in self._names(self._there.runs):
             path, mine = self._there.runs / name, self._layout.runs / name
             if not runlog.NAME.fullmatch(name):
                 continue
-            with self._noted(path, must_be="file"):
+            with self._noted(path):
+                self._need(path, "file")
                 if self._theirs.size(path) > MOST or not read_log(self._theirs, path)[0]:
                     raise CorruptFileError("it is not the log of a run")
                 data, before = self._theirs.read_bytes(path), None
@@ -215,11 +219,12 @@ class _Merge:
         """Rows of sources, plans and scripts: each of them written once, under a name that tells what it is."""
         checks: dict[str, Callable[[Files, Path], object]] = {"sources": read_source, "plans": read_plan, "scripts": check_script}
         for part, check in checks.items():
-            for name in self._theirs.listdir(self._there.folder / part):
+            for name in self._names(self._there.folder / part):
                 path, mine = self._there.folder / part / name, self._layout.folder / part / name
                 if name.startswith(".") or path.suffix == ".arrow":
                     continue
-                with self._noted(path, must_be="file"):
+                with self._noted(path):
+                    self._need(path, "file")
                     if not is_member(f"{part}/{name}"):
                         raise CorruptFileError("it is not a file of a session")
                     if self._files.kind(mine) is not None:
@@ -232,16 +237,26 @@ class _Merge:
                     self._made.plans += part == "plans" and written
 
     @contextmanager
-    def _noted(self, path: Path, *, must_be: str) -> Iterator[None]:
+    def _noted(self, path: Path) -> Iterator[None]:
         """Leave an entry out that is not as it was written, and say so. What this folder's own disk refuses is raised."""
         try:
-            if (kind := self._theirs.kind(path)) != must_be:
-                raise CorruptFileError(f"it is not a {'folder' if must_be == 'dir' else 'file'}" if kind else "it is gone")
             yield
         except damage(CorruptFileError, StorageError) as exc:
             if isinstance(exc, StorageError) and str(self._files.root) in str(exc):
                 raise
             self._problem(path, str(exc))
+
+    def _need(self, path: Path, kind: str) -> None:
+        if self._theirs.kind(path) != kind:
+            raise CorruptFileError(f"it is not a {'folder' if kind == 'dir' else 'file'}; links are not followed")
+
+    def _names(self, folder: Path) -> list[str]:
+        """The names in a folder of theirs; none where it is something else, which is said."""
+        with self._noted(folder):
+            if self._theirs.kind(folder) is not None:
+                self._need(folder, "dir")
+            return self._theirs.listdir(folder)
+        return []
 
     def _problem(self, path: Path, what: str) -> None:
         self._made.problems.append(Problem(str(path)[:300], what[:300]))
