@@ -169,7 +169,8 @@ class _Merge:
             label, key = check(hidden)
             if source.name not in (entry_name(label, key), f"{safe_name(label)}-{key}"):
                 raise CorruptFileError("its name is that of another key")
-            self._files.sync_dir(hidden)
+            for written in {hidden, *((hidden / path.relative_to(source)).parent for path in paths)}:
+                self._files.sync_dir(written)
             return int(self._files.rename_dir(hidden, parent / source.name))
         finally:
             if self._files.kind(hidden) is not None:
