@@ -60,17 +60,21 @@ class PartPlan:
 
 class _LookState(RunState):
     learns: ClassVar[bool] = False
+    is_missing = False  # whether an answer is not there
 
     async def ask(self, stage: Stage, question: Question, keys: Sequence[bytes | None], prompts: pl.Series, samples: Sequence[int], order: int) -> Replies:
         replies = await super().ask(stage, question, keys, prompts, samples, order)
         if any(failure.error == OfflineError.__name__ for failure in replies.failures.values()):
-            raise OfflineError(f"{stage.step.label}: not all answers are there")  # nobody needs to count the others
+            self.is_missing = True
+            if self.options.engine == "local":  # another engine may make another error of it
+                raise OfflineError(f"{stage.step.label}: not all answers are there")  # nobody needs to count the others
         return replies
 
 
 class _Look(Run):
     """A run that asks nothing, trains nothing and ends at the first answer that is missing."""
 
+    state: _LookState
     _state_type = _LookState
     _trainings_type = DryTrainings
 
@@ -190,7 +194,7 @@ class Sharding:
             while at < len(places) and await self._has(chain[places[at]], is_whole=False):
                 at += 1
         k = places[at % len(places)]  # all is there: the first, so that the rows are counted
-        for above in range(places[0], k + 1):
+        for above in range(k + 1):
             if not await self._are_there(chain[above].inputs[1:], look):
                 return None, [Left(look.label(chain[p]), BELOW) for p in places]
         part = self._parted(chain[k], look)
@@ -237,12 +241,13 @@ class Sharding:
             else:
                 async with contextlib.aclosing(run.batches(step)) as rows:
                     async for _ in rows:
-                        pass
+                        if run.state.is_missing:
+                            break
         except (OfflineError, NotTrainedError):
             return False
         except RowsFailedError:
             return not is_whole
-        return True
+        return not run.state.is_missing
 
 
 def _extended(part: PartPlan, step: Step, look: _Look) -> bool:

@@ -253,11 +253,12 @@ class _Merge:
 
     def _names(self, folder: Path) -> list[str]:
         """The names in a folder of theirs; none where it is something else, which is said."""
+        names: list[str] = []
         with self._noted(folder):
             if self._theirs.kind(folder) is not None:
                 self._need(folder, "dir")
-            return self._theirs.listdir(folder)
-        return []
+            names = self._theirs.listdir(folder)
+        return names
 
     def _problem(self, path: Path, what: str) -> None:
         self._made.problems.append(Problem(str(path)[:300], what[:300]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -11,11 +12,19 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.plan.step import Step
+from tests.engines.partitions import PartitionEngine
 from tests.laws.cases import CASES, table
-from tests.laws.test_engines import REWRITTEN, STREAMED
+from tests.laws.test_engines import EQUAL, REWRITTEN, STREAMED
 from tests.laws.test_running import ASKING, TABLES
 
 FEW = settings(max_examples=3)
+
+
+@pytest.fixture(scope="module")
+def partitions() -> Iterator[PartitionEngine]:
+    engine = PartitionEngine()
+    yield engine
+    engine.end()
 
 
 def shards(session: dr.Session, plan: Step, n: int) -> int:
@@ -51,6 +60,12 @@ def test_shards_ask_what_rules_make_of_a_plan(name: str):
         shards(several, REWRITTEN[name].step, 3)
         assert several.collect(REWRITTEN[name]).equals(whole)
     assert several.usage()["calls"] == one.usage()["calls"]
+
+
+def test_another_engine_asks_the_same_shards(partitions: PartitionEngine):
+    plan = CASES["PromptStep, then equal prompts"].over(table(EQUAL))
+    with dr.Session(None) as here, dr.Session(None, engine=partitions) as there:
+        assert [here.run_shard(plan, i, 3) for i in range(3)] == [there.run_shard(plan, i, 3) for i in range(3)]
 
 
 @pytest.mark.parametrize("name", [*ASKING, "Embed", "Classify"])
