@@ -257,7 +257,7 @@ class _Merge:
         with self._noted(folder):
             if self._theirs.kind(folder) is not None:
                 self._need(folder, "dir")
-            names = self._theirs.listdir(folder)
+            names += self._theirs.listdir(folder)
         return names
 
     def _problem(self, path: Path, what: str) -> None:
