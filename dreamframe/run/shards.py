@@ -56,6 +56,7 @@ class PartPlan:
     firsts: dict[int, Step] = field(default_factory=dict)  # by id of a filter that leaves the first of equal requests: the step as it was written
     origin: dict[int, Step] = field(default_factory=dict)
     helpers: set[int] = field(default_factory=set)
+    is_later: bool = False  # whether its rows are those of another part of the chain, whose lower steps are answered for all rows
 
 
 class _LookState(RunState):
@@ -151,7 +152,7 @@ class ShardRun(Run):
             if stats is not None and stats.rows_in > stats.rows:
                 left.append(Left(self.state.redactor.text(written.label), SAME, stats.rows_in - stats.rows))
         asked = by_step.get(id(self.part.asks))
-        return 0 if asked is None else asked.rows_in, left
+        return 0 if asked is None or self.part.is_later else asked.rows_in, left
 
 
 def asks(step: Step) -> bool:
@@ -180,23 +181,35 @@ class Sharding:
         chains, left = look.chains(plan)
         found: list[PartPlan] = []
         for chain in chains:
-            part, more = await self._part(chain, look)
-            found += [] if part is None else [part]
+            parts, more = await self._of_chain(chain, look)
+            found += parts
             left += more
         return found, list(dict.fromkeys(left))
 
-    async def _part(self, chain: list[Step], look: _Look) -> tuple[PartPlan | None, list[Left]]:
+    async def _of_chain(self, chain: list[Step], look: _Look) -> tuple[list[PartPlan], list[Left]]:
+        """What this shard asks of one chain: its own rows all the way up, and, where earlier rounds have answered the lower steps for all rows, what waited
+        for that. The former also then: a shard that died half-way finds its own rows, whatever the others have done meanwhile."""
         places = [k for k, step in enumerate(chain) if asks(step)]
         if not await self._are_there(chain[0].inputs[:1], look):
-            return None, [Left(look.label(chain[k]), BELOW) for k in places]
+            return [], [Left(look.label(chain[k]), BELOW) for k in places]
         at = 0
         if len(self._stores.answers):
             while at < len(places) and await self._has(chain[places[at]], is_whole=False):
                 at += 1
-        k = places[at % len(places)]  # all is there: the first, so that the rows are counted
+        part, left = await self._from(chain, places, places[0], look)
+        found = [] if part is None else [part]
+        if 0 < at < len(places):
+            for own in found:
+                own.firsts = {}  # they are told of the next one
+            part, left = await self._from(chain, places, places[at], look)
+            found += [] if part is None else [replace(part, is_later=True)]
+        return found, left
+
+    async def _from(self, chain: list[Step], places: list[int], k: int, look: _Look) -> tuple[PartPlan | None, list[Left]]:
+        """The part whose rows are parted where the step at place k asks, and what it leaves of the steps above."""
         for above in range(k + 1):
             if not await self._are_there(chain[above].inputs[1:], look):
-                return None, [Left(look.label(chain[p]), BELOW) for p in places]
+                return None, [Left(look.label(chain[p]), BELOW) for p in places if p >= above]
         part = self._parted(chain[k], look)
         if part is None:
             return None, [Left(look.label(chain[p]), ALL_NUMBERS) for p in places if p >= k]

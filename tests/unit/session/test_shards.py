@@ -65,6 +65,21 @@ def test_equal_requests_of_a_later_step_wait_and_a_later_round_asks_them():
         assert df.collect().equals(whole)
 
 
+def test_a_shard_that_died_asks_the_rest_of_its_own_rows_though_all_others_are_done():
+    def stage(llm: Echo) -> dr.Frame:
+        return ROWS.prompt(Echo(), "Say {t}", into="a").prompt(llm, "Sum up {a}", into="b")
+
+    fresh, again = Echo(), Echo()
+    with dr.Session(None) as session:
+        session.run_shard(stage(fresh), 1, 2)
+    with dr.Session(None) as session:
+        ROWS.prompt(Echo(), "Say {t}", into="a").collect()
+        session.run_shard(stage(again), 1, 2)
+    asked = {request.prompt for request in fresh.log.requests}
+    assert 10 < len(asked) < 30
+    assert asked <= {request.prompt for request in again.log.requests}
+
+
 def test_steps_that_need_all_rows_are_named_and_what_stands_above_them_waits():
     df = ROWS.prompt(Echo(), "{t}", into="a").sort("a", descending=True).with_row_index("n").prompt(Echo(), "{n} {a}", into="b")
     with dr.Session(None) as session:
