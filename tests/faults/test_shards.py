@@ -41,7 +41,7 @@ def ended(running: Sequence[subprocess.Popen[str]]) -> list[str]:
 
 @pytest.mark.parametrize("n_folders", [1, N], ids=["one folder", "a folder each"])
 def test_four_processes_ask_once_also_when_one_is_killed_and_one_is_late(n_folders: int, tmp_path: Path):
-    with Loopback(latency_s=lambda call: 0.08) as server:
+    with Loopback(latency_s=0.15) as server:
         llm = dr.OpenAI("m", base_url=server.url, temperature=0.0, concurrency=WIDE)
         df = dr.frame({"i": range(len(TEXTS)), "t": TEXTS}).prompt(llm, "Say {t}", into="a").prompt(llm, "Sum up {a}", into="b").sort("b", "i")
         (tmp_path / "plan.json").write_text(df.to_json())
