@@ -81,5 +81,5 @@ def _shown(value: Any) -> str:
 
 
 def _need_positive(metric: Metric, gold: pl.DataType, where: str) -> None:
-    if dict(metric.options)["positive"] is None and not (gold == pl.Boolean or gold.is_numeric() or gold == pl.Null):
-        raise SettingError(f"{where}: {metric.columns[1]!r} is {gold}, and one of its labels is to be the positive one: positive='yes'; or average='macro'.")
+    if dict(metric.options)["pos_label"] is None and not (gold == pl.Boolean or gold.is_numeric() or gold == pl.Null):
+        raise SettingError(f"{where}: {metric.columns[1]!r} is {gold}, and one of its labels is to be the positive one: pos_label='yes'; or average='macro'.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import RunError, SchemaError, SettingError, listed
 from dreamframe.measure.labels import proportion
 from dreamframe.measure.statistic import Statistic, Sums, divided, of_sums
 
@@ -138,7 +138,11 @@ def own(rows: pl.DataFrame, function: Callable[[pl.DataFrame], float], *, where:
     import numpy as np
 
     def called(table: pl.DataFrame) -> float:
-        made: Any = function(table)
+        try:
+            made: Any = function(table)
+        except Exception as exc:
+            given = f"It was given a polars frame of {table.height:,} rows with the columns {listed(table.columns)}."
+            raise RunError(f"{where}: the function raised {type(exc).__name__}: {exc!s:.300}. {given}") from exc
         if made is None:
             return np.nan
         try:
