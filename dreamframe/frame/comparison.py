@@ -117,7 +117,10 @@ def compare(
     keys = (on,) if isinstance(on, str) else tuple(on)
     for frame in (a, b):
         if not isinstance(frame, OutputVerbs):
-            raise SettingError(f"{label}: {described(frame)} is not a frame; write dr.compare(df, other, on='id', metric=dr.metrics.f1('mood', 'gold')).")
+            raise SettingError(
+                f"{label}: {described(frame)} is not a frame (rows that are here make one: dr.frame(rows)); "
+                "write dr.compare(df, other, on='id', metric=dr.metrics.f1('mood', 'gold'))."
+            )
     if not isinstance(metric, Metric):
         raise SettingError(f"{label}: metric={described(metric)} is not a metric; write metric=dr.metrics.accuracy('mood', 'gold').")
     if len(names) != 2 or len({*names, DIFFERENCE}) != 3:

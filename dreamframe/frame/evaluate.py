@@ -54,7 +54,7 @@ class EvaluateVerbs(OutputVerbs):
 
     def agreement(
         self,
-        *raters: str,
+        *raters: str | Sequence[str],
         level: Literal["nominal", "ordinal", "interval"] = "nominal",
         weights: Literal["linear", "quadratic"] | None = None,
         order: Sequence[Any] | None = None,
