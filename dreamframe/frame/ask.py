@@ -312,8 +312,8 @@ class AskVerbs(Verbs):
         if cascade is None:
             return made
         proxy = getattr(cascade, "proxy", None)
-        asked = prompt if prompt is not None or isinstance(proxy, TaskModel | None) else question_of(proxy, known, column, is_weighed=True)
-        return made._in_cascade(cascade, labels, column=column, asked=ask if asked is None else asked)
+        is_asked = prompt is None and isinstance(proxy, LLM | Model | str)
+        return made._in_cascade(cascade, labels, column=column, asked=question_of(proxy, known, column, is_weighed=True) if is_asked else ask)
 
     def filter_by(
         self: V,

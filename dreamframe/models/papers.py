@@ -41,6 +41,13 @@ PAPERS = {  # by arXiv id, or DOI
     ),
     "2005.14165": Paper("Few-shot prompting", "Language Models are Few-Shot Learners", "Brown, Tom B. and others", 2020),
     "2101.06804": Paper("Nearest examples for few-shot prompts", "What Makes Good In-Context Examples for GPT-3?", "Liu, Jiachang and others", 2021),
+    "2509.02896": Paper(
+        "BARGAIN",
+        "Cut Costs, Not Accuracy: LLM-Powered Data Processing with Guarantees",
+        "Zeighami, Sepanta and Shankar, Shreya and Parameswaran, Aditya",
+        2025,
+    ),
+    "2004.00827": Paper("SUPG", "Approximate Selection with Guarantees using Proxies", "Kang, Daniel and others", 2020),
     "2306.05685": Paper("LLM as a judge", "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", "Zheng, Lianmin and others", 2023),
     "2305.17926": Paper("Judging in both orders", "Large Language Models are not Fair Evaluators", "Wang, Peiyi and others", 2023),
     "2303.16634": Paper("G-Eval", "G-Eval: NLG Evaluation using GPT-4 with Better Human Alignment", "Liu, Yang and others", 2023),
