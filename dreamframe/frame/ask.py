@@ -12,7 +12,6 @@ from dreamframe.errors import SchemaError, SettingError, did_you_mean, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.cascades import in_cascade
-from dreamframe.frame.distilled import distilled
 from dreamframe.frame.labelled import need_task_model, question_of
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
@@ -359,6 +358,8 @@ class AskVerbs(Verbs):
         assert isinstance(self.step, PromptStep)
         if cascade is not None:
             raise SettingError(f"{self.step.where}: cascade= and distil= each name who decides in the place of {self.step.llm.label}; give one of them.")
+        from dreamframe.frame.distilled import distilled  # with what asks a head, which importing this package does not need
+
         made, own = distilled(self.step, distil)
         return self._over(made)._dropping(own, named=made.label)
 

@@ -151,7 +151,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "join_by of the nearest": lambda: rows().join_by(dr.frame({"topic": ["sport"]}), ECHO, "Is {t} about {topic}?", block=dr.Nearest(WORDS)),
     "join_by by labels": lambda: rows().join_by(dr.frame({"topic": ["sport", "food"]}), ECHO, "Is {t} about {topic}?", asked="labels"),
     "join_by by an attribute": lambda: rows().join_by(
-        rows(), ECHO, "Do {t} and {t_right} differ?", check=10, otherwise="raise", asked=dr.Attribute("mood", ["good", "bad"], ~pl.col("left").eq(pl.col("right")))
+        rows(), ECHO, "Do {t} and {t_right} differ?", asked=dr.Attribute("mood", ["good", "bad"], pl.col("left") != "bad"), check=10, otherwise="raise"
     ),
     "rank_by": lambda: rows().rank_by(ECHO, "Rate {t} from 1 to 10.", threshold=5),
     "top_k_by": lambda: rows().top_k_by(ECHO, "Rate {t} from 1 to 10.", 2),

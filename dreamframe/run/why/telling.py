@@ -13,7 +13,7 @@ from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.plan.steps.apply import MapBatches, MapRows
 from dreamframe.plan.steps.cascade import Cascaded, Certify
-from dreamframe.plan.steps.distil import DrawLearnt
+from dreamframe.plan.steps.head_guess import DrawLearnt
 from dreamframe.run.why.story import Kind
 
 

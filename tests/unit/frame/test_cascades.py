@@ -328,8 +328,8 @@ def test_a_session_tells_what_another_promise_changed(tmp_path: Path):
             rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=recall)).collect()
     found = sessions[0].diff(sessions[1])
     assert any("CERTIFY recall ≥ 0.9" in step and "(was: CERTIFY recall ≥ 0.6" in step for step in found.steps)
-    by_proxy = found.rows.filter(pl.col("column") == "by_proxy").row(0, named=True)
-    assert int(by_proxy["after"]) < int(by_proxy["before"])
+    by_proxy = found.metrics.filter(pl.col("metric") == "by_proxy").row(0, named=True)
+    assert by_proxy["after"] < by_proxy["before"]
 
 
 def test_the_page_tells_the_ledger_beside_the_certificate(tmp_path: Path):
