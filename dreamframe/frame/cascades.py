@@ -39,6 +39,8 @@ def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, 
         scored = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, probability=likely, **settings)
     else:
         proxy = as_llm(cascade.proxy, verb=f"{where}: cascade=")
+        if (why := proxy.no_probabilities()) is not None:
+            raise SettingError(f"{where}: cascade= asks {proxy.label} how likely its answers are, and it {why}; give a model that tells log-probabilities.")
         scored = PromptStep.over(below, proxy, asked, schema_=labels, system=strong.system, probability=likely, **settings)
     return cascaded(strong, scored, cascade, guess=guess, likely=likely), [guess, likely]
 

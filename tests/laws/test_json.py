@@ -109,7 +109,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "classify in a cascade": lambda: rows().classify(ECHO, ["a", "b"], "k", prompt="{k}", cascade=dr.Cascade(NAMING, accuracy=0.8)),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t"),
     "classify with all scores": lambda: rows().classify(dr.testing.NamingClassifier(), ["x", "z"], "t", scores=True),
-    "filter_by in a cascade": lambda: rows().filter_by(ECHO, "yes, {k}", cascade=dr.Cascade(Likely(), recall=0.9, precision=0.8, budget=3)),
+    "filter_by in a cascade": lambda: rows().filter_by(ECHO, "yes, {k}", cascade=dr.Cascade(Likely(), recall=0.9, precision=0.8, labels=3)),
     "rank_by": lambda: rows().rank_by(ECHO, "{v} points", threshold=2),
     "rank_by, kept": lambda: rows().rank_by(ECHO, "{v} points", keep=["prompt", "answer"]),
     "rank_by in free text": lambda: rows().rank_by(ECHO, "{v} points", free_text=True),

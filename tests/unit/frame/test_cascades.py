@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no cascade": (lambda: rows().filter_by(strong(), ASK, cascade=small()), "give dr.Cascade"),  # type: ignore[arg-type]
     "no probabilities": (
         lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.testing.Echo(), recall=0.9)),
-        "filter_by proxy: probability= cannot be told: echo gives no log-probabilities",
+        "filter_by: cascade= asks echo how likely its answers are, and it gives no log-probabilities",
     ),
     "recall of labels": (lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(small(), recall=0.9)), "of labels, accuracy= can be promised"),
     "several answers": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9), n=2), "n=2 asks for several answers"),
