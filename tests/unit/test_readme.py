@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def test_the_program_runs(session: dr.Session) -> None:
     first, _, program = SECTION.partition("```python\n")[2].partition("```")[0].partition("\n")
     assert first.startswith("strong, small = dr.OpenAI(")
     held: dict[str, Any] = {"dr": dr, "reviews": dr.frame(ROWS), "strong": strong, "small": dr.testing.Scripted(small, model="small")}
-    exec(program, held)  # noqa: S102
+    source = "".join(f">>> _ = {line}\n" if line.startswith("report.gate") else f">>> {line}\n" for line in program.splitlines())
+    example = doctest.DocTestParser().get_doctest(source, held, "the section", "README.md", 0)
+    assert doctest.DocTestRunner().run(example, clear_globs=False).failed == 0
+    held = example.globs
     assert held["report"]["accuracy"].value == 1.0
     assert 0 < held["tea"].collect(offline=True).height <= 80
     assert "decided by the proxy" in held["tea"].explain()

@@ -384,3 +384,5 @@ def test_a_column_is_a_proxy_of_yes_or_no():
     assert {f"n{i}" for i in range(0, ROWS, 50)} <= {text_of(asked) for asked in llm.prompts}, "without a score, the strong model is asked"
     assert llm.calls < ROWS
     assert len(set(found["t"]) & {t for t, yes in TRUTH.items() if yes}) >= 0.8 * found.height
+    with pytest.raises(dr.errors.SettingError, match="filter_by proxy: the expression is String; as a proxy, it tells how likely a yes is"):
+        rows().filter_by(llm, ASK, cascade=dr.Cascade(pl.col("t"), recall=0.8))
