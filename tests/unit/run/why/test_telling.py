@@ -38,3 +38,14 @@ def test_a_row_that_a_head_decided_does_not_tell_the_rows_that_it_learnt_from() 
     story = made.why(0)
     assert len([call for call in story.calls if call.dimensions]) == 1
     assert "rows were drawn from all" in str(story)
+
+
+def test_a_pair_of_the_nearest_tells_its_own_two_rows() -> None:
+    left, right = dr.frame({"a": [f"cup {n} of tea" for n in range(12)]}), dr.frame({"b": [f"tea {n}" for n in range(9)]})
+    llm = dr.testing.Scripted(lambda asked: "yes" if asked.split()[1] == asked.split()[-1] else "no")
+    made = left.join_by(right, llm, "{a} and {b}", block=dr.Nearest(dr.testing.WordEmbedder(), recall=0.8, delta=0.2))
+    rows = made.collect()
+    at = rows.height - 1
+    story = made.why(at)
+    assert [row.values for step in story.steps if step.kind == "source" for row in step.rows] == [{"a": rows["a"][at]}, {"b": rows["b"][at]}]
+    assert [call.text for call in story.calls if call.dimensions] == [rows["a"][at], rows["b"][at]]
