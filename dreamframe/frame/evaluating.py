@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.frame.base import whole
 from dreamframe.frame.output import OutputVerbs
@@ -72,7 +74,9 @@ def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: st
     """What each metric is called. Raises SettingError for what is none, and for two of one name."""
     made: dict[str, Metric] = {}
     for called, one in (*((getattr(m, "kind", ""), m) for m in metrics), *named.items()):
-        metric = one if isinstance(one, Metric) else of.function(one) if callable(one) and called else None
+        metric = one if isinstance(one, Metric) else None
+        if called in named:
+            metric = of.mean(one) if isinstance(one, pl.Expr) else of.function(one) if metric is None and callable(one) else metric
         if metric is None:
             given = f"{called}={one!r:.60}" if called in named else described(one)
             raise SettingError(f"{where}: {given} is not a metric{_argument(called) if called in named else ''}; write {EXAMPLE}.")

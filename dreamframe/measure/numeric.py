@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CORRELATIONS = ("pearson", "spearman")
 ERRORS = ("mean_absolute_error", "mean_squared_error", "root_mean_squared_error", "r2")
 KINDS = (*ERRORS, *CORRELATIONS)
+EXAMPLE = "lambda rows: (rows['mood'] == rows['gold']).mean()"
 
 
 def of(kind: str, rows: pl.DataFrame, prediction: str, gold: str) -> Statistic:
@@ -148,7 +149,8 @@ def own(rows: pl.DataFrame, function: Callable[[pl.DataFrame], float], *, where:
         try:
             return float(made)
         except (TypeError, ValueError) as exc:
-            raise SettingError(f"{where}: the function gave {made!r:.80}, which is not a number.") from exc
+            what = f"a {type(made).__name__}" if isinstance(made, pl.Series | pl.DataFrame) else f"{made!r:.80}"
+            raise SettingError(f"{where}: the function gave {what}, not a number. It is given all rows as a polars frame: {EXAMPLE}.") from exc
 
     def weighted(weights: Floats) -> Floats:
         places = np.arange(rows.height)

@@ -78,7 +78,7 @@ def test_flips_are_found_of_figures_of_labels_too(session: dr.Session):
         ({"metric": "accuracy"}, SettingError, "metric='accuracy' is not a metric"),
         ({"metric": dr.metrics.accuracy("mod", "gold")}, ColumnNotFoundError, "compare: no column 'mod'"),
         ({"names": ("a", "a")}, SettingError, "are to be two different words"),
-        ({"b": pl.DataFrame()}, SettingError, "is not a frame; write dr.compare"),
+        ({"b": pl.DataFrame()}, SettingError, "is not a frame (rows that are here make one"),
         ({"on": "t"}, SettingError, "on='t' names several rows of the first frame"),
     ],
 )

@@ -255,3 +255,21 @@ def test_names_of_metrics_in_other_libraries_are_known(name: str, meant: str) ->
 def test_a_metric_that_is_called_otherwise_says_what_it_takes() -> None:
     with pytest.raises(dr.errors.ArgumentError, match=r"accuracy: no argument 'y_true'\. Did you mean 'gold'"):
         dr.metrics.accuracy(y_true="a", y_pred="b")  # type: ignore[call-arg]
+
+
+def test_an_expression_stands_for_its_mean_here_and_in_a_comparison(session: dr.Session) -> None:
+    df = dr.frame({"id": [1, 2, 3, 4], "said": ["a", "b", "a", "a"], "gold": ["a", "a", "a", "b"]})
+    right = pl.col("said") == pl.col("gold")
+    assert df.evaluate(right=right)["right"].value == 0.5
+    assert dr.compare(df, df, on="id", metric=right)["difference"].value == 0.0
+
+
+def test_a_function_of_one_row_is_told_that_it_is_given_all(session: dr.Session) -> None:
+    with pytest.raises(SettingError, match=r"gave a Series, not a number\. It is given all rows as a polars frame: lambda rows: "):
+        dr.frame({"a": [1]}).evaluate(mine=lambda row: row["a"] == 1)
+
+
+def test_a_positive_label_that_an_enum_has_not_is_refused_when_the_plan_is_built() -> None:
+    df = dr.frame({"p": ["a"], "g": ["a"]}).cast({"g": pl.Enum(["a", "b"])})
+    with pytest.raises(SettingError, match="pos_label='A' is not one of the labels of 'g': 'a', 'b'"):
+        df.evaluate(dr.metrics.f1("p", "g", pos_label="A"))
