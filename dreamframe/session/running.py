@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
+from dreamframe.models.habits import described
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.rules import chosen, optimise
@@ -246,4 +247,6 @@ class HasStep(Protocol):
 
 def step_of(asked: Step | HasStep) -> Step:
     """The plan of a frame, or a plan as it is."""
-    return asked if isinstance(asked, Step) else asked.step
+    if not isinstance(step := getattr(asked, "step", asked), Step):
+        raise SettingError(f"a session runs and looks at frames and models; {described(asked)} is neither.")
+    return step

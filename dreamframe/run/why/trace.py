@@ -31,7 +31,7 @@ from dreamframe.run.why.calls import NOT_KEPT, Looking
 from dreamframe.run.why.partly import MOST_BATCHES, Partly, made_of, walk_of
 from dreamframe.run.why.story import CallTold, RowStory, RowTold, StepTold, without_secrets
 from dreamframe.run.why.stream import Stream
-from dreamframe.run.why.telling import is_told, kind, named, plain
+from dreamframe.run.why.telling import is_of_all, is_told, kind, named, plain, said_of_all, unasked
 from dreamframe.run.why.thin import Thin, by_values, deciding, is_pick, over, picked_of, whole
 from dreamframe.store.stores import Stores
 
@@ -165,7 +165,10 @@ class Replay(Run):
     async def _beside_of(self, step: Step, wanted: dict[int, set[int]], hits: set[int] | None) -> None:
         """The tables that a step reads besides its rows, and the models that were trained for it. `hits` are the documents that a search has found."""
         for below in step.inputs[1:]:
-            if isinstance(below, ModelStep):
+            if is_of_all(below):
+                self._count(below, 0)
+                self._notes[self._place(below)] = said_of_all(below, await self._all_of(below))
+            elif isinstance(below, ModelStep):
                 self._count(below, 0)
                 key = self.state.trained[self.state.key(below)].key
                 self._notes[self._place(below)] = f"model {key[:12]}; the rows that it was trained on are not told here"
@@ -342,7 +345,7 @@ class Replay(Run):
     def _row(self, step: Step, values: Mapping[str, Any], calls: Sequence[CallTold], failure: Failure | None) -> RowTold:
         noted = [call if call.is_kept else replace(call, note=self._why_not(step, call)) for call in calls]
         if failure is None:
-            return RowTold(values=plain(values), calls=tuple(noted))
+            return RowTold(values=plain(values), calls=tuple(noted), note=None if calls else unasked(step, values))
         why = f"{failure.error}: {failure.message}"
         if failure.error == NOT_KEPT:
             why = next((call.note for call in noted if not call.is_kept and call.note), why)
