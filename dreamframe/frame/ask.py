@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import SchemaError, SettingError, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
-from dreamframe.frame.cascades import in_cascade
-from dreamframe.frame.distilled import distilled
 from dreamframe.frame.labelled import need_task_model, question_of
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
@@ -26,15 +24,17 @@ from dreamframe.plan.hidden import hidden
 from dreamframe.plan.model_columns import ModelColumn, model_column
 from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
-from dreamframe.plan.steps.cascade import Cascade
 from dreamframe.plan.steps.classify import Classify
-from dreamframe.plan.steps.distil import Distil
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.labels import LabelsOf, WhichLabel
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import placeholder
+
+if TYPE_CHECKING:
+    from dreamframe.plan.steps.cascade import Cascade
+    from dreamframe.plan.steps.distil import Distil
 
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
@@ -297,8 +297,8 @@ class AskVerbs(Verbs):
         if cascade is None:
             return made
         proxy = getattr(cascade, "proxy", None)
-        asked = prompt if prompt is not None or isinstance(proxy, TaskModel | None) else question_of(proxy, known, column, is_weighed=True)
-        return made._in_cascade(cascade, labels, column=column, asked=ask if asked is None else asked)
+        is_asked = prompt is None and isinstance(proxy, LLM | Model | str)
+        return made._in_cascade(cascade, labels, column=column, asked=question_of(proxy, known, column, is_weighed=True) if is_asked else ask)
 
     def filter_by(
         self: V,
@@ -344,11 +344,15 @@ class AskVerbs(Verbs):
         assert isinstance(self.step, PromptStep)
         if cascade is not None:
             raise SettingError(f"{self.step.where}: cascade= and distil= each name who decides in the place of {self.step.llm.label}; give one of them.")
+        from dreamframe.frame.distilled import distilled  # with what asks a head, which importing this package does not need
+
         made, own = distilled(self.step, distil)
         return self._over(made)._dropping(own, named=made.label)
 
     def _in_cascade(self, cascade: Cascade, to: Any, *, asked: str | Prompt, column: str | None = None) -> Self:
         """The frame whose last step asks a strong model, with a cascade in its place. `to` is what is answered, `asked` what the proxy is asked."""
+        from dreamframe.frame.cascades import in_cascade  # most plans have none
+
         assert isinstance(self.step, PromptStep)
         made, own = in_cascade(self.step, cascade, to, asked=Prompt.of(asked, step=self.step.where), column=column)
         return self._over(made)._dropping(own, named=made.label)

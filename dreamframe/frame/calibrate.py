@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dreamframe.errors import SettingError, need_name
 from dreamframe.frame.arguments import need_column
 from dreamframe.frame.base import Verbs
-from dreamframe.measure.calibrate import Method
 from dreamframe.models.habits import described
-from dreamframe.plan.steps.calibrate import Calibrate
 from dreamframe.plan.steps.prompt import PromptStep
+
+if TYPE_CHECKING:
+    from dreamframe.measure.calibrate import Method
 
 V = TypeVar("V", bound="CalibrateVerbs")  # Self, as jedi understands it too
 
@@ -51,6 +52,8 @@ class CalibrateVerbs(Verbs):
         >>> sure.calibrate("p", "gold").select(pl.col("p").round(2)).head(1).to_dicts()
         [{'p': 0.75}]
         """
+        from dreamframe.plan.steps.calibrate import Calibrate  # most plans have none
+
         label = name or "calibrate"
         need_column("calibrate", probability)
         need_column("calibrate", gold)

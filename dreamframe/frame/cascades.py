@@ -8,10 +8,13 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.arguments import as_llm
+from dreamframe.identity.owned import own_expr
 from dreamframe.models.habits import described
 from dreamframe.models.task_models.base import TaskModel
 from dreamframe.plan.hidden import hidden
+from dreamframe.plan.model_columns import need_columns, placeholders_in
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
@@ -30,12 +33,24 @@ def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, 
         raise SettingError(f"{where}: n={strong.n} asks for several answers, and cascade= is for one; leave one of them out.")
     guess, likely = (hidden(what, n=len(below.schema)) for what in ("guess", "likely"))
     settings: dict[str, Any] = {"into": guess, "on_error": "null", "name": f"{strong.label} proxy"}
-    if isinstance(cascade.proxy, TaskModel):
-        scored: Step = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, probability=likely, **settings)
+    if isinstance(cascade.proxy, pl.Expr):
+        scored: Step = _scored(below, cascade.proxy, guess, likely, step=settings["name"])
+    elif isinstance(cascade.proxy, TaskModel):
+        scored = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, probability=likely, **settings)
     else:
         proxy = as_llm(cascade.proxy, verb=f"{where}: cascade=")
         scored = PromptStep.over(below, proxy, asked, schema_=labels, system=strong.system, probability=likely, **settings)
     return cascaded(strong, scored, cascade, guess=guess, likely=likely), [guess, likely]
+
+
+def _scored(below: Step, proxy: pl.Expr, guess: str, likely: str, *, step: str) -> Step:
+    """Rows whose proxy is an expression: how likely a yes is."""
+    if placeholders_in(proxy):
+        raise SettingError(f"{step}: a model's column is not computed here; add it first, with df.with_columns(p=...), and give pl.col('p').")
+    need_columns([proxy], below.schema, step=step)
+    yes = own_expr(proxy).cast(pl.Float64).fill_nan(None)
+    says = [(yes >= 0.5).alias(guess), pl.when(yes >= 0.5).then(yes).otherwise(1 - yes).alias(likely)]
+    return relational("with_columns", inputs=(below,), args=(says,), name=step)
 
 
 def _check(cascade: Any, labels: AnswerSchema, column: str | None, *, step: str) -> None:
@@ -45,5 +60,7 @@ def _check(cascade: Any, labels: AnswerSchema, column: str | None, *, step: str)
         raise SettingError(f"{step}: cascade= names no model that is asked first; write dr.Cascade(small, …).")
     if cascade.accuracy is None and labels.dtype != pl.Boolean:
         raise SettingError(f"{step}: recall= and precision= are of yes and no; of labels, accuracy= can be promised: dr.Cascade(small, accuracy=0.9).")
+    if isinstance(cascade.proxy, pl.Expr) and labels.dtype != pl.Boolean:
+        raise SettingError(f"{step}: an expression tells how likely a yes is; as the proxy of labels, give a model.")
     if isinstance(cascade.proxy, TaskModel) and (column is None or not all(isinstance(v, str) for v in labels.schema.get("enum", [None]))):
         raise SettingError(f"{step}: {cascade.proxy.label} tells which of some texts fits another; as the proxy of yes or no, give a language model.")

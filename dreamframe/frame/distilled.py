@@ -8,14 +8,16 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import SettingError
+from dreamframe.frame.nearest import one_text
 from dreamframe.models.edges import Trained
 from dreamframe.models.task_models.linear import LinearClassifier
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.cascade import Cascade, Cascaded, cascaded
-from dreamframe.plan.steps.distil import DrawLearnt, HeadGuess, need_distil
+from dreamframe.plan.steps.distil import need_distil
 from dreamframe.plan.steps.embed import Embed
+from dreamframe.plan.steps.head_guess import DrawLearnt, HeadGuess
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.train import Train
@@ -63,12 +65,3 @@ def _checked(strong: PromptStep) -> tuple[tuple[str, ...], tuple[str, ...] | Non
     if not isinstance(strong.dtype, pl.Enum):
         raise SettingError(f"{where}: distil= is for yes and no, or for labels that are texts; the answers are {strong.dtype}.")
     return columns, tuple(strong.dtype.categories.to_list())
-
-
-def one_text(rows: Step, columns: tuple[str, ...], into: str, *, name: str) -> tuple[str, Step]:
-    """The column to embed: the one that the prompt reads, or all of them, each under its name."""
-    if len(columns) == 1 and rows.schema[columns[0]] == pl.String:
-        return columns[0], rows
-    parts = [pl.concat_str(pl.lit(f"{c}: "), pl.col(c).cast(pl.String)) for c in columns]
-    told = parts[0] if len(parts) == 1 else pl.concat_str(parts, separator="\n")
-    return into, relational("with_columns", inputs=(rows,), args=([told.alias(into)],), name=name)

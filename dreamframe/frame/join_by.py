@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import PlanError, SettingError
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.ask import AskVerbs
-from dreamframe.frame.asked import Asked, Sides, Way, in_place_of_prompt, prompt_in
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.joins import JoinVerbs
 from dreamframe.frame.model import Model
-from dreamframe.frame.nearest import of_nearest
 from dreamframe.frame.plan_warnings import warn_of_one_side
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.step import Step
-from dreamframe.plan.steps.checked import Otherwise
 from dreamframe.plan.steps.once import AskedOnce
-from dreamframe.plan.steps.pair_ranks import Nearest
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.prompts.attribute import Attribute
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.either_way import EitherWay
 
+if TYPE_CHECKING:
+    from dreamframe.frame.asked import Asked
+    from dreamframe.plan.steps.checked import Otherwise
+    from dreamframe.plan.steps.pair_ranks import Nearest
+
 JOIN = {"how": "inner", "validate": "m:m", "nulls_equal": False}
-Block = str | Sequence[str] | pl.Expr | Callable[[Any], Any] | Nearest | None
+Block: TypeAlias = "str | Sequence[str] | pl.Expr | Callable[[Any], Any] | Nearest | None"
+PAIRS = ("pairs", 0.9, 50, "pairs")  # asked=, agree=, check= and otherwise= of a join that is asked pair by pair
 
 
 V = TypeVar("V", bound="MeaningVerbs")  # Self, as jedi understands it too
@@ -89,21 +90,26 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         pairs = self._pairs(other, block, suffix, label)
         question = self._either_way(prompt, pairs.step.schema, block, suffix, label) if symmetric else prompt
         made = pairs.filter_by(llm, question, parse=parse, free_text=free_text, name=label, **settings)
-        if symmetric:
-            made = made._over(in_place_of_prompt(made.step, _asked_once))
-        shared = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
-        raw = Prompt.of(prompt, step=label)
-        sides = Sides.of(raw, self.step.schema, other.step.schema, shared=shared, suffix=suffix)
-        way = Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, is_cascade="cascade" in settings, label=label)
-        if way is not None:
-            if isinstance(asked, Attribute):
-                left, right = way.labelled(self.step, other.step, prompt_in(made.step))
-                pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
-            made = made._over(in_place_of_prompt(made.step, lambda asks: way.over(asks, pairs.step)))
-        if isinstance(block, Nearest):
-            if way is not None or "cascade" in settings:
-                raise SettingError(f"{label}: block=dr.Nearest(…), asked= and cascade= are three ways to take fewer calls; give one of them.")
-            made = made._over(in_place_of_prompt(made.step, lambda asks: of_nearest(asks, block, self.step, other.step, sides, label=label)))
+        nearest = _nearest(block)
+        if symmetric or nearest is not None or (asked, agree, check, otherwise) != PAIRS:
+            from dreamframe.frame.asked import Sides, Way, in_place_of_prompt, prompt_in  # most joins need none of them
+            from dreamframe.frame.nearest import of_nearest
+
+            if symmetric:
+                made = made._over(in_place_of_prompt(made.step, _asked_once))
+            shared = [block] if isinstance(block, str) else block if isinstance(block, (list, tuple)) else ()
+            raw = Prompt.of(prompt, step=label)
+            sides = Sides.of(raw, self.step.schema, other.step.schema, shared=shared, suffix=suffix)
+            way = Way.of(asked, agree, check, otherwise, prompt=raw, sides=sides, is_cascade="cascade" in settings, label=label)
+            if way is not None:
+                if way.asked != "labels":
+                    left, right = way.labelled(self.step, other.step, prompt_in(made.step))
+                    pairs = self._over(left)._pairs(other._over(right), block, suffix, label)
+                made = made._over(in_place_of_prompt(made.step, lambda asks: way.over(asks, pairs.step)))
+            if nearest is not None:
+                if way is not None or "cascade" in settings:
+                    raise SettingError(f"{label}: block=dr.Nearest(…), asked= and cascade= are three ways to take fewer calls; give one of them.")
+                made = made._over(in_place_of_prompt(made.step, lambda asks: of_nearest(asks, nearest, self.step, other.step, sides, label=label)))
         warn_of_one_side(Prompt.of(prompt, step=label), self.step.schema, pairs.step.schema, step=label)
         return made
 
@@ -129,7 +135,7 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
                 raise SettingError(f"{label}: block={block!r} names no column; leave it out to ask about every pair.")
             return self._joined(other, {**JOIN, "on": block, "suffix": suffix}, named=label)
         pairs = self._joined(other, {**JOIN, "how": "cross", "suffix": suffix}, named=label)
-        if block is None or isinstance(block, Nearest):
+        if block is None or _nearest(block) is not None:
             return pairs
         if isinstance(block, pl.Expr):
             return pairs._kept([block], named=label)
@@ -140,6 +146,15 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
         if not isinstance(made, Verbs):
             raise PlanError(f"{label}: block= gave a {type(made).__name__}, not a frame of pairs.")
         return self._over(made.step)
+
+
+def _nearest(block: object) -> Nearest | None:
+    """The setting, where it is one: other joins do not import what it takes."""
+    if block is None or isinstance(block, (str, list, tuple, pl.Expr)) or callable(block):
+        return None
+    from dreamframe.plan.steps.pair_ranks import Nearest
+
+    return block if isinstance(block, Nearest) else None
 
 
 def _asked_once(asks: PromptStep) -> Step:

@@ -16,7 +16,6 @@ from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.steps.judge import WINNER, Coin, Judge
-from dreamframe.plan.steps.strengths import Strengths
 from dreamframe.prompts.instruct import need_writable
 from dreamframe.prompts.pair import Pair
 from dreamframe.prompts.parsers import Winner
@@ -144,4 +143,6 @@ class JudgeVerbs(RateVerbs):
             if not isinstance(value, str):
                 raise SettingError(f"{name or 'bradley_terry'}: {what}= is {described(value)}; give the name of a column.")
         wins = float(prior) if type(prior) is int else prior
+        from dreamframe.plan.steps.strengths import Strengths  # judging needs none of it
+
         return self._over(Strengths(inputs=(self.step,), a=a, b=b, winner=winner, prior=wins, level=level, rounds=rounds, seed=seed, name=name))

@@ -6,7 +6,6 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.asked import Sides
-from dreamframe.frame.distilled import one_text
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.algebra import relational
@@ -37,3 +36,12 @@ def of_nearest(asks: PromptStep, nearest: Nearest, left: Step, right: Step, side
     promise = Cascade(recall=nearest.recall, delta=nearest.delta, budget=nearest.budget, seed=nearest.seed)
     made = cascaded(asks, ranked, promise, guess=guess, likely=likely)
     return relational("drop", inputs=(made,), args=(guess, likely), name=label)
+
+
+def one_text(rows: Step, columns: tuple[str, ...], into: str, *, name: str) -> tuple[str, Step]:
+    """The column to embed: the one that the prompt reads, or all of them, each under its name."""
+    if len(columns) == 1 and rows.schema[columns[0]] == pl.String:
+        return columns[0], rows
+    parts = [pl.concat_str(pl.lit(f"{c}: "), pl.col(c).cast(pl.String)) for c in columns]
+    told = parts[0] if len(parts) == 1 else pl.concat_str(parts, separator="\n")
+    return into, relational("with_columns", inputs=(rows,), args=([told.alias(into)],), name=name)

@@ -19,7 +19,6 @@ from dreamframe.models.base import LLM
 from dreamframe.models.request import Sampling
 from dreamframe.plan.hidden import hidden
 from dreamframe.plan.step import OnError
-from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.base import Prompt, Template
 from dreamframe.prompts.parsers import FirstNumber
@@ -157,6 +156,8 @@ class RateVerbs(AskVerbs):
         model = as_llm(llm, verb=label)
         warn_of_system(system, model, step=label, below=self.step)
         rank = hidden("rank", n=len(self.step.schema)) if into is None else into
+        from dreamframe.plan.steps.comparison import Comparison  # scores need none of it
+
         made = Comparison(
             inputs=(self.step, *(e.step for e in model.edges())), llm=model, prompt=asked, k=k, into=rank, window=window, seed=seed, system=system,
             sampling=Sampling.of(step=label, **sampling), repairs=repairs, on_error=on_error, name=label,

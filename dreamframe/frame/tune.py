@@ -12,11 +12,9 @@ from dreamframe.errors import SettingError, listed
 from dreamframe.frame.arguments import as_llm
 from dreamframe.frame.base import Verbs, whole
 from dreamframe.frame.model import Model
-from dreamframe.frame.tuning.tried import schema_of
 from dreamframe.models.base import LLM
 from dreamframe.models.habits import described
 from dreamframe.plan.steps.prompt import PromptStep
-from dreamframe.plan.variants import name_of
 from dreamframe.run.active import current
 
 if TYPE_CHECKING:
@@ -113,6 +111,9 @@ class TuneVerbs(Verbs):
         >>> rows.prompt(shout, "{t}", into="said").tune("right", by=strong, calls=20).candidates().select("said_prompt", "train", "chosen").rows()
         [('{t}', 0.0, False), ('loud {t}', 1.0, True)]
         """
+        from dreamframe.frame.tuning.tried import schema_of
+        from dreamframe.plan.variants import name_of
+
         runs = {name_of(node): dict(node.tuned)["run"] for node in self.step.walk() if isinstance(node, PromptStep) and node.tuned}
         if not runs:
             raise SettingError("candidates: no prompt of this plan was tuned; df.tune(gold, by=strong, budget=2.0) does it.")

@@ -41,6 +41,13 @@ PAPERS = {  # by arXiv id, or DOI
     ),
     "2005.14165": Paper("Few-shot prompting", "Language Models are Few-Shot Learners", "Brown, Tom B. and others", 2020),
     "2101.06804": Paper("Nearest examples for few-shot prompts", "What Makes Good In-Context Examples for GPT-3?", "Liu, Jiachang and others", 2021),
+    "2509.02896": Paper(
+        "BARGAIN",
+        "Cut Costs, Not Accuracy: LLM-Powered Data Processing with Guarantees",
+        "Zeighami, Sepanta and Shankar, Shreya and Parameswaran, Aditya",
+        2025,
+    ),
+    "2004.00827": Paper("SUPG", "Approximate Selection with Guarantees using Proxies", "Kang, Daniel and others", 2020),
     "2306.05685": Paper("LLM as a judge", "Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena", "Zheng, Lianmin and others", 2023),
     "2305.17926": Paper("Judging in both orders", "Large Language Models are not Fair Evaluators", "Wang, Peiyi and others", 2023),
     "2303.16634": Paper("G-Eval", "G-Eval: NLG Evaluation using GPT-4 with Better Human Alignment", "Liu, Yang and others", 2023),
@@ -57,6 +64,15 @@ PAPERS = {  # by arXiv id, or DOI
     "2109.10862": Paper("Recursive summaries", "Recursively Summarizing Books with Human Feedback", "Wu, Jeff and others", 2021),
     "2507.19457": Paper("GEPA", "GEPA: Reflective Prompt Evolution Can Outperform Reinforcement Learning", "Agrawal, Lakshya A. and others", 2025),
     "2303.09540": Paper("SemDeDup", "SemDeDup: Data-efficient learning at web-scale through semantic deduplication", "Abbas, Amro and others", 2023),
+    "10.2307/2334029": Paper(
+        "Bradley-Terry model",
+        "Rank Analysis of Incomplete Block Designs: I. The Method of Paired Comparisons",
+        "Bradley, Ralph Allan and Terry, Milton E.",
+        1952,
+    ),
+    "10.1080/10618600.2012.638220": Paper(
+        "Bayesian Bradley-Terry model", "Efficient Bayesian Inference for Generalized Bradley-Terry Models", "Caron, Francois and Doucet, Arnaud", 2012
+    ),
     "10.1109/SEQUEN.1997.666900": Paper("MinHash", "On the resemblance and containment of documents", "Broder, Andrei Z.", 1997),
     "10.1109/TIT.1982.1056489": Paper("k-means", "Least squares quantization in PCM", "Lloyd, Stuart P.", 1982),
     "10.1080/01621459.1927.10502953": Paper(

@@ -134,6 +134,7 @@ PROMPT_CHANGES: dict[str, Any] = {
     "parse": upper,
     "probability": With("p", {"schema_": AnswerSchema.of(bool)}),
     "techniques": ("https://arxiv.org/abs/2306.05685",),
+    "tuned": (("said", "0 → 1 on 9 held-out rows"),),
     "repairs": 3,
 }
 POSITIONS: dict[str, Any] = {"name": "other"}

@@ -13,7 +13,7 @@ from dreamframe.models.edges import Trained
 from dreamframe.models.request import Sampling
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.checked import Agreement, AskOpen, DrawChecked
-from dreamframe.plan.steps.distil import DrawLearnt, HeadGuess
+from dreamframe.plan.steps.head_guess import DrawLearnt, HeadGuess
 from dreamframe.plan.steps.pair_ranks import PairRanks
 from dreamframe.plan.steps.source import Table
 from dreamframe.plan.steps.which_apply import WhichApply

@@ -24,7 +24,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.pair_ranks": ("PairRanks",),
     "plan.steps.which_apply": ("WhichApply",),
     "plan.steps.cascade": ("Certify", "Cascaded"),
-    "plan.steps.distil": ("DrawLearnt", "HeadGuess"),
+    "plan.steps.head_guess": ("DrawLearnt", "HeadGuess"),
     "plan.steps.judge": ("Coin", "Judge"),
     "plan.steps.classify": ("Classify",),
     "plan.steps.calibrate": ("Calibrate",),

@@ -28,9 +28,10 @@ NOT_LOOKED_UP = ("NotAsked", "NotKept")  # by runs that only look: there is no a
 class Cascade(Settings):
     """Let a cheap model decide where that is certified: `df.filter_by(strong, "…", cascade=dr.Cascade(small, recall=0.9))`.
 
-    `proxy` is asked about every row, and must tell how likely it finds its answers (`probability=`); for `classify` it may be a task model such as
-    `dr.HFClassifier`. A sample of the rows is asked of the strong model too, until thresholds of the proxy's probability are certified; the proxy decides
-    the rows beyond them, and the strong model all others: those between, those of the sample, and those that the proxy fails on.
+    `proxy` is asked about every row, and must tell how likely it finds its answers (`probability=`). For `classify` it may be a task model such as
+    `dr.HFClassifier`, for yes or no an expression such as `pl.col("p")` that says how likely a yes is, whatever that was made by. A sample of the rows is
+    asked of the strong model too, until thresholds of the proxy's probability are certified; the proxy decides the rows beyond them, and the strong model
+    all others: those between, those of the sample, and those that the proxy fails on.
 
     The targets are shares between 0 and 1. `accuracy`: rows whose answer is that of the strong model. `recall`: of the rows that the strong model would
     keep, those that are kept; rows are then left out without asking it. `precision`: of the rows that are kept, those that the strong model would keep;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -57,7 +56,7 @@ class Asking(Step):
     @classmethod
     def over(cls, below: Step, llm: LLM, prompt: Prompt, **fields: Any) -> Self:
         """The step over `below`, its edges being the tables that the prompt reads and the models that the llm waits for."""
-        labels = () if (schema := fields.get("schema_")) is None else schema.inputs
+        labels = () if fields.get("schema_") is None else fields["schema_"].inputs
         edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()), *labels)]
         return cls(inputs=(below, *edges), llm=llm, prompt=prompt, **fields)
 
@@ -237,13 +236,12 @@ class Asking(Step):
 
     async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext, said: list[str | None]) -> pl.Series | list[Any]:
         """Answers as values of the column's type; what cannot be one is reported to `ctx`. `said` has the texts, the repaired ones at the end."""
-        answers = replies.answers
         for position, failure in replies.failures.items():
             ctx.fail(position // self.n, failure)
         plain = self.schema_ is None and self.parse is None
-        if plain and not replies.failures and are_plain(answers):
-            return answers.get_column("text")
-        read = await self._read(question, answers, ctx)
+        if plain and not replies.failures and are_plain(replies.answers):
+            return replies.answers.get_column("text")
+        read = await self._read(question, replies.answers, ctx)
         keys = {p: replies.keys_of(p) for p in range(len(prompts))}
         values, again = self._settled(question, prompts, read, keys, ctx, last=self.repairs == 0)
         return await self._repair(question, prompts, replies, values, again, keys, ctx, said=said)
@@ -251,6 +249,8 @@ class Asking(Step):
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
         """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
         the event loop reads what other rows are answered."""
+        import asyncio  # importing the package does without
+
         given = list(zip(answers.get_column("text"), answers.get_column("finish"), strict=True))
         if self.parse is None and (self.schema_ is None or self.schema_.is_quick):
             return [self._value_or_error(text, finish, question) for text, finish in given]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -88,6 +87,8 @@ class WhichApply(TableStep):
         return f"LABELS which {self.called} apply, {self.per_call} a call ← {self.llm.label} {self.prompt.summary}"
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:
+        import asyncio
+
         rows = tables[0]
         keys, offered = self._offered(rows)
         menus = self._menus(rows, offered)

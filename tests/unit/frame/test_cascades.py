@@ -282,6 +282,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "recall of labels": (lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(small(), recall=0.9)), "of labels, accuracy= can be promised"),
     "several answers": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9), n=2), "n=2 asks for several answers"),
+    "a column that is not there": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(pl.col("p"), recall=0.9)), "no column 'p'"),
+    "a column for labels": (
+        lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(pl.col("x"), accuracy=0.9)), "as the proxy of labels, give a model",
+    ),
+    "a model's column": (
+        lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.prompt(small(), ASK, schema=float), recall=0.9)), "give pl.col",
+    ),
     "a strong task model": (
         lambda: rows().classify(dr.testing.NamingClassifier(), ["a", "b"], "t", cascade=dr.Cascade(small(), accuracy=0.9)),
         "takes no cascade=",
@@ -296,7 +303,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_promised_is_refused_when_the_plan_is_built(name: str):
     make, message = REFUSED[name]
-    with pytest.raises(dr.errors.SettingError, match=message):
+    with pytest.raises(dr.errors.PlanError, match=message):
         make()
 
 
@@ -350,3 +357,30 @@ def test_a_symmetric_join_in_a_cascade_asks_a_pair_and_its_reverse_once():
     assert proxy.calls == 24 * 25 / 2
     assert llm.calls < 24 * 25 / 2
     assert {(a, b) for a, b in found.rows()} == {(b, a) for a, b in found.rows()}
+
+
+def test_how_likely_an_answer_is_comes_from_whoever_gave_it():
+    llm = small(lambda asked: {True: 0.99, False: 0.01} if TRUTH[text_of(asked)] else {True: 0.01, False: 0.99})
+    settings: dict[str, Any] = {"probability": "p", "keep": "answer"}
+    both = [rows().filter_by(llm, ASK, **settings, **more) for more in ({}, {"cascade": dr.Cascade(labelling(), recall=0.8, precision=0.8)})]
+    assert both[0].schema == both[1].schema
+    made = both[1].collect()
+    by_proxy = pl.col("filter_by_answer").is_null()
+    assert set(made.filter(~by_proxy)["p"]) == {0.99}
+    expected = [shares(ASK.replace("{t}", t))[True] for t in made.filter(by_proxy)["t"]]
+    assert made.filter(by_proxy)["p"].to_list() == pytest.approx(expected)
+    assert expected
+
+
+def labelling() -> dr.testing.Scripted:
+    return dr.testing.Scripted(shares, model="smaller")
+
+
+def test_a_column_is_a_proxy_of_yes_or_no():
+    llm = strong()
+    scored = rows().with_columns(p=1 / (1 + (-(pl.col("x") - 250) / 25).exp())).with_columns(p=pl.when(pl.col("x") % 50 > 0).then("p"))
+    found = scored.filter_by(llm, ASK, cascade=dr.Cascade(pl.col("p"), recall=0.8, precision=0.8)).collect()
+    assert found.columns == ["t", "x", "p"]
+    assert {f"n{i}" for i in range(0, ROWS, 50)} <= {text_of(asked) for asked in llm.prompts}, "without a score, the strong model is asked"
+    assert llm.calls < ROWS
+    assert len(set(found["t"]) & {t for t, yes in TRUTH.items() if yes}) >= 0.8 * found.height
