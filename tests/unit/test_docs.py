@@ -114,6 +114,17 @@ def unknown_arguments(call: ast.Call, func: ast.Attribute) -> Iterator[str]:
             yield from (f"{ast.unparse(func)}({k.arg}=)" for k in call.keywords if k.arg and k.arg not in have)
 
 
+OWNERS: dict[str, Any] = {"dr": dr, "df": dr.Frame, "model": dr.Model, "session": dr.Session, "dr.metrics": dr.metrics, "dr.recipes": dr.recipes}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_names_in_the_text_are_there(page: Path):
+    """`df.verb`, `dr.name` and the like between backticks, in sentences and tables."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    said = [found for code in re.findall(r"`([^`\n]+)`", text) for found in re.findall(r"(?<![\w.])(dr\.metrics|dr\.recipes|dr|df|model|session)\.(\w+)", code)]
+    assert [f"{owner}.{name}" for owner, name in said if name not in dir(OWNERS[owner])] == []
+
+
 def anchors(page: Path) -> set[str]:
     heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", h).strip().lower()) for h in heads}
