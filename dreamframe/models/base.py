@@ -164,15 +164,15 @@ class LLM(ModelSettings):
     """
 
     model: str
-    system: str | None = setting()
-    max_tokens: int | None = setting()
-    temperature: float | None = setting()
-    top_p: float | None = setting()
-    stop: tuple[str, ...] | str | None = setting()
-    seed: int | None = setting()
-    logit_bias: Any = setting()
-    presence_penalty: float | None = setting()
-    frequency_penalty: float | None = setting()
+    system: str | None = setting()  # a system message before each prompt; it is not a template
+    max_tokens: int | None = setting()  # of an answer; None: the provider's or the model's own limit
+    temperature: float | None = setting()  # 0: the likeliest answer; None: the provider's own
+    top_p: float | None = setting()  # None: the provider's own
+    stop: tuple[str, ...] | str | None = setting()  # texts at which an answer ends
+    seed: int | None = setting()  # handed to the provider, and part of what was asked
+    logit_bias: Any = setting()  # token → bias
+    presence_penalty: float | None = setting()  # None: the provider's own
+    frequency_penalty: float | None = setting()  # None: the provider's own
     extra: Any = setting()  # a dict of provider arguments, passed through
 
     provider: ClassVar[str] = "llm"

@@ -61,6 +61,11 @@ class Running:
 
             self._spans = partial(RunSpans, has_content=telemetry == "content")
 
+    @property
+    def hides(self) -> Redactor:
+        """What hides the secrets of the runs so far."""
+        return self._hides
+
     def begin(self, *, offline: bool | None = None, mode: Mode = "calls", at_most: float | None = None, **more: Any) -> Run:
         """A run that counts as one of the session's. `at_most`: US dollars that it may spend of what the session may."""
         if at_most is not None:

@@ -112,9 +112,9 @@ class ApiTrainer(Trainer):
     suffix: str | None = setting()  # part of the tuned model's name
     system: str | None = setting()  # a system message before each prompt
     args: Any = setting()  # further fields of the job, passed through
-    base_url: str | None = setting()
-    api_key: str | None = secret()
-    poll_s: float = steering(10.0)
+    base_url: str | None = setting()  # of a server that speaks the provider's protocol; None: the provider's own
+    api_key: str | None = secret()  # None: the provider's variable
+    poll_s: float = steering(10.0)  # seconds between looks at the job
 
     handed_on: ClassVar[tuple[str, ...]] = ("args",)
     address: ClassVar[str] = ""  # the provider's own

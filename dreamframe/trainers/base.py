@@ -49,7 +49,7 @@ class Trainer(Reach, ABC):
     `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM or embedder, or a model of this plan.
     """
 
-    base: Any
+    base: Any  # what to start from: a Hub id, a folder, a GGUF file, a local model, a model of this plan
 
     ways: ClassVar[tuple[Roles, ...]] = ()  # the ways of giving rows, tried in order
     extra_roles: ClassVar[bool] = False  # whether further columns are passed on

@@ -43,7 +43,7 @@ class Classifier(LocalTrainer):
     {'text': 'review', 'label': 'label'}
     """
 
-    labels: Any = setting()
+    labels: Any = setting()  # in their order; None: those of the rows, sorted
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
     kind: ClassVar[Kind] = CLASSIFIER

@@ -29,8 +29,8 @@ class CPO(ChatTrainer):
     'simpo'
     """
 
-    loss: str = setting("sigmoid")
-    beta: float = setting(0.1)
+    loss: str = setting("sigmoid")  # sigmoid | hinge | ipo | simpo | alphapo
+    beta: float = setting(0.1)  # how strongly the preference counts
     cpo_alpha: float = setting(1.0)  # weight of the likelihood of the chosen answers
     simpo_gamma: float = setting(0.5)  # target margin of SimPO
 

@@ -31,10 +31,10 @@ class Distill(ChatTrainer):
     'Distill(small)'
     """
 
-    teacher: Any = setting()
-    beta: float = setting(1.0)
-    temperature: float = setting(1.0)
-    max_new_tokens: int = setting(256)
+    teacher: Any = setting()  # what a base can be; it must have the same tokens
+    beta: float = setting(1.0)  # 0: forward KL; 1: reverse KL
+    temperature: float = setting(1.0)  # at which both are compared and texts are written
+    max_new_tokens: int = setting(256)  # tokens of a text that it writes to learn from
 
     shows_predictions: ClassVar[bool] = False
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"

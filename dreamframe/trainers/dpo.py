@@ -40,7 +40,7 @@ class DPO(ChatTrainer):
     dreamframe.errors.SettingError: DPO: loss='sigmod' is not possible. Did you mean 'sigmoid'? ...
     """
 
-    loss: Any = setting("sigmoid")
+    loss: Any = setting("sigmoid")  # one of TRL's losses, or several of them
     beta: float = setting(0.1)  # how strongly the model is held to the reference
     label_smoothing: float | None = setting()  # None: 0, and 0.001 for exo_pair, which needs some
 

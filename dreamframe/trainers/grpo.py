@@ -84,7 +84,7 @@ class GRPO(GroupTrainer):
     dreamframe.errors.SettingError: GRPO: batch_size=8 counts completions; it must be a multiple of generations=3.
     """
 
-    loss: str = setting("dapo")
+    loss: str = setting("dapo")  # dapo | grpo | bnpo | dr_grpo | cispo | sapo | luspo | vespo
 
     config: ClassVar[str] = "trl.trainer.grpo_config:GRPOConfig"
     cites: ClassVar[tuple[str, ...]] = ("GRPO (Shao et al. 2024) https://arxiv.org/abs/2402.03300",)

@@ -31,10 +31,10 @@ class KTO(ChatTrainer):
     {'prompt': 'prompt', 'completion': 'completion', 'label': 'liked'}
     """
 
-    loss: str = setting("kto")
+    loss: str = setting("kto")  # kto | apo_zero_unpaired
     beta: float = setting(0.1)  # how strongly the model is held to the reference
-    desirable_weight: float = setting(1.0)
-    undesirable_weight: float = setting(1.0)
+    desirable_weight: float = setting(1.0)  # of answers that were liked
+    undesirable_weight: float = setting(1.0)  # of answers that were not
 
     config: ClassVar[str] = "trl.trainer.kto_config:KTOConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT, "label": BOOL}),)

@@ -58,8 +58,8 @@ class LogisticRegression(Trainer):
     """
 
     base: Any = None  # it starts from nothing
-    l2: float = setting(1.0)
-    may_abstain: bool = setting(False)
+    l2: float = setting(1.0)  # weight of the penalty on the weights: 1 / C of scikit-learn
+    may_abstain: bool = setting(False)  # whether rows of fewer than two labels make a model that tells none, instead of an error
 
     kind: ClassVar[Kind] = replace(CLASSIFIER, library="dreamframe", library_of_adapter=None, adapter_task=None, reads_text=False, use=use, ask=ask)
     aliases: ClassVar[Mapping[str, str]] = {"input": "embedding", "output": "label"}

@@ -35,8 +35,8 @@ class MistralFineTune(ApiTrainer):
     {'training_steps': 100, 'learning_rate': 0.0001}
     """
 
-    steps: int | None = setting()
-    learning_rate: float | None = setting()
+    steps: int | None = setting()  # optimiser steps, instead of epochs
+    learning_rate: float | None = setting()  # None: the provider decides
 
     address: ClassVar[str] = ADDRESS
     key_variable: ClassVar[str] = "MISTRAL_API_KEY"

@@ -41,11 +41,11 @@ class OpenAIFineTune(ApiTrainer):
     {'prompt': 'title', 'completion': 'answer'}
     """
 
-    method: str = setting("supervised")
+    method: str = setting("supervised")  # supervised | dpo
     batch_size: int | None = setting()  # None: the provider decides
-    learning_rate_multiplier: float | None = setting()
+    learning_rate_multiplier: float | None = setting()  # None: the provider decides
     beta: float | None = setting()  # of dpo
-    seed: int = setting(0)
+    seed: int = setting(0)  # handed to the provider
 
     address: ClassVar[str] = "https://api.openai.com/v1"
     address_variable: ClassVar[str] = "OPENAI_BASE_URL"

@@ -44,11 +44,11 @@ class PPO(PolicyTrainer):
 
     beta: float = setting(0.05)  # weight of the KL to the model as it was
     clip: float = setting(0.2)  # how far the probability of a token may move in one batch, and a value
-    passes: int = setting(4)
+    passes: int = setting(4)  # how often it learns from each batch
     gamma: float = setting(1.0)  # discount from token to token
-    gae_lambda: float = setting(0.95)
-    value_weight: float = setting(0.1)
-    max_grad_norm: float = setting(1.0)
+    gae_lambda: float = setting(0.95)  # from 0 (one token ahead) to 1 (the whole answer), https://arxiv.org/abs/1506.02438
+    value_weight: float = setting(0.1)  # weight of the loss of the learnt values
+    max_grad_norm: float = setting(1.0)  # gradients longer than this are cut
     max_kl: float | None = setting(is_later=True)  # ends the training, with the weights that it has, once it has moved further away than this
 
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"

@@ -72,10 +72,10 @@ class PolicyTrainer(ChatTrainer):
     opinion"); a reward model of the plan (`train(dr.Reward(...))`) or the folder of one; or `dr.LLMReward(llm, "Rate … {completion} …")`.
     """
 
-    rewards: Any = setting(())
-    reward_weights: tuple[float, ...] | None = setting()
-    max_new_tokens: int = setting(256)
-    temperature: float = setting(1.0)
+    rewards: Any = setting(())  # functions, reward models, `dr.LLMReward`; one or several
+    reward_weights: tuple[float, ...] | None = setting()  # one a reward; None: 1 each
+    max_new_tokens: int = setting(256)  # tokens of a completion
+    temperature: float = setting(1.0)  # at which completions are drawn
 
     extra_roles: ClassVar[bool] = True
     shows_predictions: ClassVar[bool] = False

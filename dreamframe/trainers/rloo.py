@@ -22,8 +22,8 @@ class RLOO(GroupTrainer):
     4
     """
 
-    generations: int = setting(4)
-    beta: float = setting(0.05)
+    generations: int = setting(4)  # completions of each prompt
+    beta: float = setting(0.05)  # weight of the KL to the reference; 0: none is kept
 
     config: ClassVar[str] = "trl.trainer.rloo_config:RLOOConfig"
     cites: ClassVar[tuple[str, ...]] = ("RLOO (Ahmadian et al. 2024) https://arxiv.org/abs/2402.14740",)

@@ -40,7 +40,7 @@ class SentenceTransformerTrainer(SentenceTrainer):
     dreamframe.errors.SettingError: SentenceTransformerTrainer: no loss 'TripletLos'. Did you mean 'TripletLoss'? ...
     """
 
-    matryoshka: tuple[int, ...] | None = setting()
+    matryoshka: tuple[int, ...] | None = setting()  # numbers of first dimensions that are to serve alone; None: only all of them together
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
     kind: ClassVar[Kind] = EMBEDDER

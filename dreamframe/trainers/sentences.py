@@ -40,7 +40,7 @@ class SentenceTrainer(LocalTrainer):
     manhattan), `{"similarity_fct": "dot"}`.
     """
 
-    loss: str | None = setting()
+    loss: str | None = setting()  # a loss of sentence-transformers; None: the usual one for the columns
     loss_args: Any = setting()  # a dict of further arguments of the loss
 
     shows_predictions: ClassVar[bool] = False

@@ -32,7 +32,7 @@ class Seq2Seq(LocalTrainer):
     {'prompt': 'abstract', 'completion': 'tweet'}
     """
 
-    max_target_length: int | None = setting()
+    max_target_length: int | None = setting()  # tokens of an output; None: 512, never more than the context
 
     config: ClassVar[str] = "transformers.training_args_seq2seq:Seq2SeqTrainingArguments"
     kind: ClassVar[Kind] = SEQ2SEQ

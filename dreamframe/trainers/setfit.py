@@ -48,8 +48,8 @@ class SetFit(SentenceTrainer):
     {'text': 'review', 'label': 'label'}
     """
 
-    iterations: int | None = setting()
-    sampling: str = setting("oversampling")
+    iterations: int | None = setting()  # pairs of equal and of different label drawn for each row; None: `sampling` decides
+    sampling: str = setting("oversampling")  # oversampling | undersampling | unique
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
     kind: ClassVar[Kind] = replace(CLASSIFIER, library="setfit", library_of_adapter="setfit", use=use)

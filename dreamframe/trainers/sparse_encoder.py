@@ -35,7 +35,7 @@ class SparseEncoderTrainer(SentenceTrainer):
     """
 
     query_weight: float = setting(5e-5)  # how strongly query vectors are kept sparse
-    document_weight: float = setting(3e-5)
+    document_weight: float = setting(3e-5)  # the same for the vectors of documents
 
     config: ClassVar[str] = "sentence_transformers.sparse_encoder.training_args:SparseEncoderTrainingArguments"
     family: ClassVar[str] = "sparse_encoder"

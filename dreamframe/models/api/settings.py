@@ -70,17 +70,17 @@ MOST_DIALECTS = 8  # times that one request may be worded anew
 class ApiSettings(ModelSettings):
     """Settings of any model behind an HTTP API. A subclass names its address and its key's variable, and says how a question travels."""
 
-    model: str
+    model: str  # its name at the provider
 
-    base_url: str | None = setting()
+    base_url: str | None = setting()  # None: the provider's own, or what its variable says
     identity: str | None = steering(written_as="identity_")  # an address that stands for this one: answers are kept when a server moves
     variant: str | None = field(init=False, default=None, metadata={"is_written": True})  # digest of the query and the headers that choose the answer
-    api_key: str | None = secret()
+    api_key: str | None = secret()  # None: the provider's variable, when the first call is made
     headers: Any = secret()  # dict of further headers
-    concurrency: int = steering(256)
+    concurrency: int = steering(256)  # calls in flight at most
     timeout_s: float = steering(300.0)  # hard deadline of one call
-    attempts: int = steering(8)
-    backoff_s: float = steering(0.5)
+    attempts: int = steering(8)  # tries of a call that may yet succeed
+    backoff_s: float = steering(0.5)  # before the second try; doubled before each further one
     rpm: float | None = steering()  # calls a minute, if known: otherwise found out from refusals
     tpm: float | None = steering()  # tokens a minute, if known
     max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here

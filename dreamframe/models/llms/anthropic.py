@@ -43,7 +43,7 @@ class Anthropic(ApiLLM):
     """
 
     effort: str | None = setting()  # "low", "medium", "high", …
-    cache: bool = steering(True)
+    cache: bool = steering(True)  # whether the system prompt is marked for the provider's prompt cache
 
     provider: ClassVar[str] = "anthropic"
     has_batches: ClassVar[bool] = True

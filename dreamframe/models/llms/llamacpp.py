@@ -54,7 +54,7 @@ EXTRAS = {  # of llama.cpp's server, for one request
 class InGguf(OfWeights):
     """What the settings of a model in a GGUF file have, whatever it is asked for."""
 
-    model: Any
+    model: Any  # the path of a GGUF file
 
     @property
     def label(self) -> str:
@@ -95,10 +95,10 @@ class LlamaCpp(InGguf, LLM):
     'model.gguf'
     """
 
-    n_ctx: int | None = setting()
-    adapter: str | None = setting()
-    slots: int = steering(DEFAULT_SLOTS)
-    threads: int | None = steering()
+    n_ctx: int | None = setting()  # tokens of the longest request with its answer; None: what the model reads, at most 4096
+    adapter: str | None = setting()  # a LoRA adapter in a GGUF file
+    slots: int = steering(DEFAULT_SLOTS)  # requests that are decoded together
+    threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     gpu_layers: int | None = steering()  # None: as many as fit, where xllamacpp was built for a GPU
 
     provider: ClassVar[str] = "llamacpp"

@@ -31,8 +31,8 @@ class OpenAI(ApiLLM):
     'my-model'
     """
 
-    api: Api = setting("chat")
-    reasoning_effort: str | None = setting()
+    api: Api = setting("chat")  # chat | completions | responses
+    reasoning_effort: str | None = setting()  # as the provider names it: low, medium, high
 
     provider: ClassVar[str] = "openai"
     has_batches: ClassVar[bool] = True

@@ -60,17 +60,17 @@ class Transformers(LocalSettings, LLM):
     'SmolLM2-135M-Instruct'
     """
 
-    model: Any
-    adapter: Any = setting()
-    quantization: Any = setting()
-    dtype: Any = setting()
-    revision: str | None = setting()
-    chat_template: str | None = setting()
-    trust_remote_code: bool = setting(False)
+    model: Any  # a folder, a GGUF file, a Hub id, or a model that the plan trains
+    adapter: Any = setting()  # a folder, a Hub id, or a model that the plan trains
+    quantization: Any = setting()  # 8bit | 4bit, or a config of transformers
+    dtype: Any = setting()  # bfloat16, float16, float32, auto; None: float32 on a CPU, the weights' own elsewhere
+    revision: str | None = setting()  # branch, tag or commit on the Hub
+    chat_template: str | None = setting()  # instead of the model's own
+    trust_remote_code: bool = setting(False)  # whether code that comes with the model may run
     device: Any = steering()  # "cuda:0"; a list: a process for each; "auto": layers spread over all; None: the best there is
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
-    batch_tokens: int | None = steering()
-    concurrency: int = steering(128)
+    batch_tokens: int | None = steering()  # tokens decoded together, padding and answer included; None: as memory allows
+    concurrency: int = steering(128)  # requests that are pooled
     load: Any = steering()  # a dict, with the keys of models/local/load_settings.py
 
     handed_on: ClassVar[tuple[str, ...]] = ("load",)

@@ -45,18 +45,18 @@ class VLLM(LocalSettings, LLM):
     'Qwen3-8B'
     """
 
-    model: Any
-    adapter: Any = setting()
-    quantization: str | None = setting()
-    dtype: str | None = setting()
-    revision: str | None = setting()
-    chat_template: str | None = setting()
-    n_ctx: int | None = setting()
-    trust_remote_code: bool = setting(False)
-    tensor_parallel: int = steering(1)
-    gpu_memory: float = steering(0.9)
-    engine: Any = steering()
-    concurrency: int = steering(256)
+    model: Any  # a folder, a Hub id, or a model that the plan trains
+    adapter: Any = setting()  # a LoRA adapter: a folder, a Hub id, or a model that the plan trains
+    quantization: str | None = setting()  # as vLLM names it
+    dtype: str | None = setting()  # as vLLM names it
+    revision: str | None = setting()  # branch, tag or commit on the Hub
+    chat_template: str | None = setting()  # instead of the model's own
+    n_ctx: int | None = setting()  # tokens of the longest request with its answer; None: the model's own
+    trust_remote_code: bool = setting(False)  # whether code that comes with the model may run
+    tensor_parallel: int = steering(1)  # GPUs that share each layer
+    gpu_memory: float = steering(0.9)  # share of each GPU's memory
+    engine: Any = steering()  # a dict of any other arguments of vLLM's engine
+    concurrency: int = steering(256)  # requests in the engine at once
 
     handed_on: ClassVar[tuple[str, ...]] = ("engine",)
     provider: ClassVar[str] = "vllm"
