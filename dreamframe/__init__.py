@@ -123,6 +123,9 @@ def _late(name: str) -> Any:
         found = _short(found)
     elif isinstance(found, type):
         found = _short_when_made(_short_in(found))
+    for member in getattr(found, "__all__", ()):  # of a room
+        if isinstance(function := getattr(found, member), _Function):
+            setattr(found, member, _short(function))
     globals()[name] = found
     return found
 

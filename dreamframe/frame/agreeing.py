@@ -26,7 +26,7 @@ CONFUSION: Mapping[str, Any] = {"rater": pl.String, "other": pl.String, "rating"
 
 def agreed(
     frame: OutputVerbs,
-    raters: Sequence[str],
+    given: Sequence[str | Sequence[str]],
     of_ratings: Mapping[str, Any],
     *,
     swapped: str | None,
@@ -38,6 +38,7 @@ def agreed(
 ) -> Agreement:
     """The agreement of columns of a frame: see `df.agreement`."""
     label = str(settings["name"])
+    raters = [column for one in given for column in ([one] if isinstance(one, str) else one)]
     for column in raters:
         if column not in frame.step.schema:
             raise ColumnNotFoundError(column, columns=frame.step.schema.names(), step=label)

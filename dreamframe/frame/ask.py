@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError, need_name
+from dreamframe.errors import SchemaError, SettingError, did_you_mean, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
 from dreamframe.frame.labelled import need_task_model, question_of
@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 
 KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
 Keep = str | Sequence[str] | None
+OWN = ("schema", "system", "n", "seed", "parse", "on_error", "repairs", "keep", "probability", "name", "into")
+OF_OTHERS = {  # an argument of some verbs → these
+    "cascade": "filter_by, classify and join_by",
+    "distil": "filter_by and classify",
+    "asked": "join_by",
+    "block": "join_by",
+    "compare": "top_k_by",
+    "scale": "rank_by, top_k_by and score",
+}
+MEANT = dict.fromkeys(("logprobs", "top_logprobs", "confidence", "scores"), " Write probability='p' for a column of how likely the answer is.")
 
 
 def prompt_fields(
@@ -56,6 +66,10 @@ def prompt_fields(
     """The arguments of a prompt verb as fields of its step."""
     where = name or "prompt"
     for argument, value in sampling.items():
+        if argument in OF_OTHERS:
+            raise SettingError(f"{where}: {argument}= is an argument of {OF_OTHERS[argument]}.")
+        if argument not in SAMPLING_FIELDS and (meant := MEANT.get(argument) or did_you_mean(argument, OWN)):
+            raise SettingError(f"{where}: no setting {argument!r}.{meant}")
         if isinstance(value, pl.Expr):
             raise SettingError(
                 f"{where}: {argument}= is an expression, and stands for a name of the template only in dr.prompt: "
@@ -139,11 +153,11 @@ def prompt(
     return model_column(ModelColumn(model, value, tuple(fields.items()), columns, into))
 
 
-def answer_schema(shape: Any, *, step: str) -> AnswerSchema | None:
+def answer_schema(shape: Any, *, step: str, argument: str = "schema=") -> AnswerSchema | None:
     """What an answer must be: as `AnswerSchema.of`, or one of the labels in a column of a frame."""
     values = as_edge(shape)
     if type(values) is Rows:
-        raise SchemaError(f"{step}: schema= is a frame; the labels that an answer may be are one of its columns: schema=other['label'].")
+        raise SchemaError(f"{step}: {argument} is a frame; the labels that an answer may be are one of its columns: {argument.rstrip('=')}=other['label'].")
     return LabelsOf.of_column(values, step=step) if isinstance(values, Values) else AnswerSchema.of(shape, step=step)
 
 
@@ -273,7 +287,7 @@ class AskVerbs(Verbs):
         where = settings.get("name") or "classify"
         need_order("classify", llm, labels, column)
         need_column("classify", column)
-        schema = answer_schema(labels, step=where) if labels is not None else None
+        schema = answer_schema(labels, step=where, argument="labels=") if labels is not None else None
         known = schema.schema.get("enum") if schema is not None else None
         if isinstance(llm, TaskModel):
             of_models = {"prompt": prompt, "cascade": cascade, "distil": distil}
@@ -283,8 +297,9 @@ class AskVerbs(Verbs):
         if "scores" in settings:
             raise SettingError(f"{where}: scores= is told by task models such as dr.HFClassifier; {as_llm(llm).label} is a language model.")
         if isinstance(schema, LabelsOf):
-            if cascade is not None or distil is not None:
-                raise SettingError(f"{where}: cascade= and distil= need the labels when the plan is built; give a list of texts.")
+            given = {"cascade": cascade, "distil": distil, "probability": settings.get("probability")}
+            if needs := next((argument for argument, value in given.items() if value is not None), None):
+                raise SettingError(f"{where}: {needs}= needs the labels when the plan is built; give them as they are: other.collect()[{schema.column!r}].")
             return self.prompt(llm, WhichLabel(column) if prompt is None else prompt, into=into, schema=labels, **{"name": "classify", **settings})
         if not known:
             raise SchemaError(f"{where}: labels={labels!r} are not labels; give a list such as ['good', 'bad'], a Literal or an Enum.")

@@ -27,7 +27,7 @@ class CalibrateVerbs(Verbs):
         gold: str,
         *,
         answer: str | None = None,
-        on: Verbs | None = None,
+        labelled: Verbs | None = None,
         into: str | None = None,
         method: Method = "platt",
         name: str | None = None,
@@ -35,7 +35,7 @@ class CalibrateVerbs(Verbs):
         """Make probabilities say how often their answers are right, by a small labelled sample: of the answers at 0.8, eight in ten.
 
         `probability` is the column that `probability=` made, or any other of scores from 0 to 1; `answer` is the column of what they are the probabilities
-        of (default: the one that was made with it). `gold` is a column of the right answers, null where they are not known: of these rows, or, with `on`,
+        of (default: the one that was made with it). `gold` is a column of the right answers, null where they are not known: of these rows, or, with `labelled`,
         of another frame with all three columns, such as the same prompt over labelled rows. 20 rows must have one; 100 or more are worth having, with a
         dozen right answers and a dozen wrong ones among them: where one of the two is rarer, as of two positives in a hundred rows, probabilities that
         are about right as they are become worse. The labels are part of the plan, so another label makes the probabilities anew, and asks no model.
@@ -59,10 +59,10 @@ class CalibrateVerbs(Verbs):
         need_column("calibrate", gold)
         if into is not None:
             need_name(into, step=label)
-        if on is not None and not isinstance(on, Verbs):
-            raise SettingError(f"{label}: on={described(on)}; give the frame of the labelled rows.")
+        if labelled is not None and not isinstance(labelled, Verbs):
+            raise SettingError(f"{label}: labelled={described(labelled)}; give the frame of the labelled rows, with all three columns.")
         made = answer if answer is not None else _answer_of(self, probability, label)
-        inputs = (self.step,) if on is None else (self.step, on.step)
+        inputs = (self.step,) if labelled is None else (self.step, labelled.step)
         return self._over(
             Calibrate(inputs=inputs, probability=probability, answer=made, gold=gold, into=into or probability, method=method, name=name)
         )  # fmt: skip

@@ -14,6 +14,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {  # an argument of other libraries â
     "axis": ("how",), "keys": ("on", "by"), "key": ("by", "on"), "max_rows": ("n",), "count": ("n",), "num_samples": ("n",), "column": ("into",),
     "output": ("into",), "output_column": ("into",), "name": ("into",), "model": ("llm",), "template": ("prompt",), "question": ("prompt",),
     "function": ("func",), "func": ("function",), "dtype": ("schema",), "return_dtype": ("schema",), "orient": (),
+    "y_true": ("gold",), "target": ("gold",), "y_pred": ("prediction",), "y_score": ("score", "probability"), "y_prob": ("probability",),
+    "positive": ("pos_label",), "level": ("confidence",), "rounds": ("draws",), "n_boot": ("draws",),
 }  # fmt: skip
 USAGE: Mapping[str, str] = {  # how a verb is called
     "prompt": "df.prompt(llm, 'Sum up {text}')",

@@ -39,6 +39,8 @@ def in_cascade(strong: PromptStep, cascade: Cascade, to: Any, *, asked: Prompt, 
         scored = Classify.over(below, cascade.proxy, labels=tuple(labels.schema["enum"]), column=column, probability=likely, **settings)
     else:
         proxy = as_llm(cascade.proxy, verb=f"{where}: cascade=")
+        if (why := proxy.no_probabilities()) is not None:
+            raise SettingError(f"{where}: cascade= asks {proxy.label} how likely its answers are, and it {why}; give a model that tells log-probabilities.")
         scored = PromptStep.over(below, proxy, asked, schema_=labels, system=strong.system, probability=likely, **settings)
     return cascaded(strong, scored, cascade, guess=guess, likely=likely), [guess, likely]
 
@@ -48,6 +50,9 @@ def _scored(below: Step, proxy: pl.Expr, guess: str, likely: str, *, step: str) 
     if placeholders_in(proxy):
         raise SettingError(f"{step}: a model's column is not computed here; add it first, with df.with_columns(p=...), and give pl.col('p').")
     need_columns([proxy], below.schema, step=step)
+    dtype = relational("select", inputs=(below,), args=([proxy.alias("likely")],), name=step).schema["likely"]
+    if not (dtype.is_numeric() or dtype == pl.Boolean):
+        raise SettingError(f"{step}: the expression is {dtype}; as a proxy, it tells how likely a yes is: a number from 0 to 1.")
     yes = own_expr(proxy).cast(pl.Float64).fill_nan(None)
     says = [(yes >= 0.5).alias(guess), pl.when(yes >= 0.5).then(yes).otherwise(1 - yes).alias(likely)]
     return relational("with_columns", inputs=(below,), args=(says,), name=step)

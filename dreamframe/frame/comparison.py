@@ -13,6 +13,7 @@ from dreamframe.frame.base import whole
 from dreamframe.frame.output import OutputVerbs
 from dreamframe.frame.report import Report, aligned, report_of
 from dreamframe.measure.metric import COUNTED_AS_WRONG, LOWER_IS_BETTER, Metric
+from dreamframe.measure.metrics import mean
 from dreamframe.models.habits import described
 from dreamframe.plan.rows_page import written_by_models
 from dreamframe.plan.steps.evaluate import Compare
@@ -88,7 +89,7 @@ def compare(
     b: OutputVerbs,
     *,
     on: str | Sequence[str],
-    metric: Metric,
+    metric: Metric | pl.Expr,
     names: tuple[str, str] = ("a", "b"),
     seed: int = 0,
     confidence: float = 0.95,
@@ -103,6 +104,7 @@ def compare(
     Where each row is right or wrong (accuracy, exact match, a mean of true and false) the test is McNemar's, exact, and the interval Agresti's and Min's;
     else the test swaps which plan a row is of (a permutation test), and the interval draws pairs of rows, `draws` times by `seed`. `better` names the better
     plan where the test says so at the level 1 - `confidence`. Only columns that the metric reads are asked for; rows that only one frame has are left out.
+    An expression as `metric` stands for its mean.
 
     Raises PlanError before anything is asked for a metric that does not fit the columns, and SettingError where `on` names several rows.
 
@@ -117,7 +119,12 @@ def compare(
     keys = (on,) if isinstance(on, str) else tuple(on)
     for frame in (a, b):
         if not isinstance(frame, OutputVerbs):
-            raise SettingError(f"{label}: {described(frame)} is not a frame; write dr.compare(df, other, on='id', metric=dr.metrics.f1('mood', 'gold')).")
+            raise SettingError(
+                f"{label}: {described(frame)} is not a frame (rows that are here make one: dr.frame(rows)); "
+                "write dr.compare(df, other, on='id', metric=dr.metrics.f1('mood', 'gold'))."
+            )
+    if isinstance(metric, pl.Expr):
+        metric = mean(metric)
     if not isinstance(metric, Metric):
         raise SettingError(f"{label}: metric={described(metric)} is not a metric; write metric=dr.metrics.accuracy('mood', 'gold').")
     if len(names) != 2 or len({*names, DIFFERENCE}) != 3:

@@ -48,7 +48,7 @@ def distilled(strong: PromptStep, given: object) -> tuple[Cascaded, list[str]]:
         inputs=(rows, drawn, head), llm=LinearClassifier(Trained(head)), embedding=vector, columns=columns, seed=distil.seed, into=guess, likely=likely,
         labels=labels, name=f"{called} head",
     )  # fmt: skip
-    promise = Cascade(accuracy=distil.accuracy, delta=distil.delta, budget=distil.labels - distil.n_learnt, seed=distil.seed)
+    promise = Cascade(accuracy=distil.accuracy, delta=distil.delta, labels=distil.labels - distil.n_learnt, seed=distil.seed)
     own = [c for c in guessed.schema if c not in below.schema]
     return cascaded(strong, guessed, promise, guess=guess, likely=likely), own
 

@@ -29,10 +29,10 @@ class EvaluateVerbs(OutputVerbs):
         name: str | None = None,
         offline: bool | None = None,
         confirm: float | None = None,
-        **named: Metric | Callable[[pl.DataFrame], float],
+        **named: Metric | pl.Expr | Callable[[pl.DataFrame], float],
     ) -> Report:
         """Run the plan, and give figures of its rows with intervals: a `dr.Report`. Metrics are those of `dr.metrics`, called by their own name or by the
-        keyword that they are given under; a function of yours takes the rows as a polars frame and gives a number.
+        keyword that they are given under; of an expression it is the mean, and a function of yours takes the rows as a polars frame and gives a number.
 
         `by` also gives the figures of each slice: of each value of a column, or each combination of several. Intervals are of this `confidence`: Wilson's for
         shares, DeLong's for ROC-AUC, else of `draws` resamples by `seed`; the same rows give the same report. They take rows to be drawn one by one: where
@@ -54,7 +54,7 @@ class EvaluateVerbs(OutputVerbs):
 
     def agreement(
         self,
-        *raters: str,
+        *raters: str | Sequence[str],
         level: Literal["nominal", "ordinal", "interval"] = "nominal",
         weights: Literal["linear", "quadratic"] | None = None,
         order: Sequence[Any] | None = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from dreamframe.errors import ColumnNotFoundError, SettingError
 from dreamframe.frame.base import whole
 from dreamframe.frame.output import OutputVerbs
@@ -16,6 +18,8 @@ from dreamframe.plan.steps.evaluate import Evaluate, Metrics
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
 
+MEANT = {"level": "confidence", "alpha": "confidence", "n_boot": "draws", "n_resamples": "draws", "rounds": "draws", "slice": "by", "slices": "by"}
+ARGUMENTS = ("by", "seed", "confidence", "draws", "name", "offline", "confirm")
 EXAMPLE = "df.evaluate(dr.metrics.accuracy('mood', 'gold'), f1=dr.metrics.f1('mood', 'gold', average='macro'))"
 
 
@@ -60,13 +64,22 @@ def evaluation(
     return Evaluate(inputs=(frame.step,), metrics=chosen, by=columns, confidence=float(confidence), seed=seed, draws=draws, name=name)
 
 
+def _argument(called: str) -> str:
+    """That a metric cannot be called so, for whoever meant an argument of the verb."""
+    meant = MEANT.get(called)
+    return f", and no argument of the verb{f': did you mean {meant}=' if meant else ' (' + ', '.join(ARGUMENTS) + ')'}"
+
+
 def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: str) -> Metrics:
     """What each metric is called. Raises SettingError for what is none, and for two of one name."""
     made: dict[str, Metric] = {}
     for called, one in (*((getattr(m, "kind", ""), m) for m in metrics), *named.items()):
-        metric = one if isinstance(one, Metric) else of.function(one) if callable(one) and called else None
+        metric = one if isinstance(one, Metric) else None
+        if called in named:
+            metric = of.mean(one) if isinstance(one, pl.Expr) else of.function(one) if metric is None and callable(one) else metric
         if metric is None:
-            raise SettingError(f"{where}: {described(one)} is not a metric; write {EXAMPLE}.")
+            given = f"{called}={one!r:.60}" if called in named else described(one)
+            raise SettingError(f"{where}: {given} is not a metric{_argument(called) if called in named else ''}; write {EXAMPLE}.")
         if called in made:
             raise SettingError(f"{where}: two metrics are called {called!r}; name one of them: {called}_2={metric!r}.")
         made[called] = metric

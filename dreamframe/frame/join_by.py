@@ -73,8 +73,8 @@ class MeaningVerbs(JoinVerbs, AskVerbs):
 
         `asked` takes fewer calls where the question allows it. "labels" asks once about each left row which values of the right side apply, 20 of them a
         call: the prompt reads one column of the right side, whose texts are short. `dr.Attribute("sentiment", ["positive", "negative"],
-        pl.col("l") != pl.col("r"))` asks for one label of each row of either side, and joins by them. Whichever it is, `check` pairs, half of them guessed
-        yes, are asked as pairs as well, and their answers count. Where less than `agree` of those guessed yes, or of those guessed no, turn out as
+        pl.col("left") != pl.col("right"))` asks for one label of each row of either side, and joins by them. Whichever it is, `check` pairs, half of them
+        guessed yes, are asked as pairs as well, and their answers count. Where less than `agree` of those guessed yes, or of those guessed no, turn out as
         guessed, every pair is asked, with a `dr.RunWarning` (`otherwise="raise"`: an AgreementError). It is an estimate and no certificate. Pairs
         without a guess are asked. `explain()`, the card and `session.runs()` tell how the check ended.
 

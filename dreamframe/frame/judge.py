@@ -120,8 +120,8 @@ class JudgeVerbs(RateVerbs):
         winner: str = "winner",
         *,
         prior: float = 0.5,
-        level: float = 0.95,
-        rounds: int = 1_000,
+        confidence: float = 0.95,
+        draws: int = 1_000,
         seed: int = 0,
         name: str | None = None,
     ) -> V:
@@ -129,8 +129,8 @@ class JudgeVerbs(RateVerbs):
 
         Columns `a` and `b` name what was compared (models, prompts, texts), `winner` who won: "a", "b" or "tie", as `judge` has it; the name of the
         winner's column; or the winner itself. A tie is half a win for each. Rows with a null, and an item against itself, say nothing and are left out.
-        Gives `item`, `elo` (1000 is the mean, and 400 points are odds of ten to one), `elo_low` and `elo_high` (of what `rounds` resamples of the rows
-        give, the middle `level`: 0.95 of them), `wins`, `losses` and `ties`. Each item also has `prior` wins and losses against a middling one, so that
+        Gives `item`, `elo` (1000 is the mean, and 400 points are odds of ten to one), `elo_low` and `elo_high` (of what `draws` resamples of the rows
+        give, the middle `confidence`: 0.95 of them), `wins`, `losses` and `ties`. Each item also has `prior` wins and losses against a middling one, so that
         who never lost, or never met the others, has a strength too.
 
         Raises SettingError where `prior=0` leaves one without, and when it runs SchemaError for a winner that is none of these.
@@ -145,4 +145,4 @@ class JudgeVerbs(RateVerbs):
         wins = float(prior) if type(prior) is int else prior
         from dreamframe.plan.steps.strengths import Strengths  # judging needs none of it
 
-        return self._over(Strengths(inputs=(self.step,), a=a, b=b, winner=winner, prior=wins, level=level, rounds=rounds, seed=seed, name=name))
+        return self._over(Strengths(inputs=(self.step,), a=a, b=b, winner=winner, prior=wins, confidence=confidence, draws=draws, seed=seed, name=name))

@@ -33,7 +33,7 @@ def of_nearest(asks: PromptStep, nearest: Nearest, left: Step, right: Step, side
 
     beside = [embedded(rows, tuple(dict.fromkeys(name for _, name in read))) for rows, read in ((left, sides.left), (right, sides.right))]
     ranked = PairRanks(inputs=(asks.inputs[0], *beside), vector=vector, guess=guess, likely=likely, name=f"{label} nearest")
-    promise = Cascade(recall=nearest.recall, delta=nearest.delta, budget=nearest.budget, seed=nearest.seed)
+    promise = Cascade(recall=nearest.recall, delta=nearest.delta, labels=nearest.labels, seed=nearest.seed)
     made = cascaded(asks, ranked, promise, guess=guess, likely=likely)
     return relational("drop", inputs=(made,), args=(guess, likely), name=label)
 

@@ -123,6 +123,8 @@ class RateVerbs(AskVerbs):
         need_order("top_k_by", llm, prompt, k)
         k = whole(k, "k", verb="top_k_by")
         label = settings.pop("name", None) or "top_k_by"
+        if not isinstance(compare, bool):
+            raise SettingError(f"{label}: compare={compare!r} is True or False.")
         if compare:
             return self._compared(llm, prompt, k, 2 if window is None else whole(window, "window", verb=label), label=label, **settings)
         if window is not None:

@@ -19,7 +19,7 @@ def own_answers(known: Known, target: float, alpha: float) -> Iterator[Sequence[
     """Ask for a sample of all rows and set `known.own`. The target is of all rows: those that the strong model answers are right by definition."""
     ranked, rows = known.ranked, len(known.ranked)
     allowed = may_be_wrong(target, known.rows)
-    planned = plan(1.0 - known.chances(), allowed=allowed, alpha=alpha, most=known.promise.budget)
+    planned = plan(1.0 - known.chances(), allowed=allowed, alpha=alpha, most=known.promise.labels)
     if planned is None:
         return
     sample = ranked.drawn_from(0, rows)[: planned.drawn]

@@ -35,14 +35,14 @@ class Strength:
 
 
 def strengths(
-    a: Sequence[Hashable], b: Sequence[Hashable], won: Sequence[float], *, prior: float = 0.5, level: float = 0.95, rounds: int = 1_000, seed: int = 0
+    a: Sequence[Hashable], b: Sequence[Hashable], won: Sequence[float], *, prior: float = 0.5, confidence: float = 0.95, draws: int = 1_000, seed: int = 0
 ) -> list[Strength]:
     """Items, the strongest first; equals in order of first appearance. `won` is 1 where a won, 0 where b did, 0.5 for a tie: half a win for each.
 
     Each item also has `prior` wins and as many losses against an item of strength one (Caron and Doucet, 2012), so that one who never lost, or never met
-    the others, has a strength too. Intervals are those that hold `level` of the fits to `rounds` resamples of the comparisons (percentile bootstrap).
+    the others, has a strength too. Intervals are those that hold `confidence` of the fits to `draws` resamples of the comparisons (percentile bootstrap).
 
-    >>> [(s.item, round(s.elo)) for s in strengths(["x", "x", "x", "x"], ["y", "y", "y", "y"], [1, 1, 1, 0], prior=0, rounds=0)]
+    >>> [(s.item, round(s.elo)) for s in strengths(["x", "x", "x", "x"], ["y", "y", "y", "y"], [1, 1, 1, 0], prior=0, draws=0)]
     [('x', 1095), ('y', 905)]
     """
     import numpy as np
@@ -59,10 +59,10 @@ def strengths(
         _need_joined(wins, items)
     fitted = log_strengths(wins, prior)
     low = high = fitted
-    if rounds:
+    if draws:
         draw = np.random.Generator(np.random.PCG64(seed))
-        found = np.concatenate([_resampled(one, two, share, n, size, draw, prior) for size in _sizes(rounds, n * n)])
-        low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        found = np.concatenate([_resampled(one, two, share, n, size, draw, prior) for size in _sizes(draws, n * n)])
+        low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     counts = [[int(np.sum(share[one == i] == x) + np.sum(share[two == i] == 1 - x)) for x in (1, 0, 0.5)] for i in range(n)]
     made = [Strength(item, _elo(fitted[i]), _elo(low[i]), _elo(high[i]), *counts[i]) for i, item in enumerate(items)]
     return sorted(made, key=lambda s: -round(s.elo, 6))
@@ -109,10 +109,10 @@ def _table(one: NDArray[np.int64], two: NDArray[np.int64], share: NDArray[np.flo
     return np.asarray(made, dtype=np.float64).reshape(n, n)
 
 
-def _sizes(rounds: int, cells: int) -> list[int]:
+def _sizes(draws: int, cells: int) -> list[int]:
     """How many resamples are fitted at once."""
     most = max(1, CELLS // cells)
-    return [min(most, rounds - at) for at in range(0, rounds, most)]
+    return [min(most, draws - at) for at in range(0, draws, most)]
 
 
 def _resampled(one: Any, two: Any, share: Any, n: int, size: int, draw: np.random.Generator, prior: float) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ class Known:
     @property
     def still(self) -> float:
         """How many labels may still be asked for."""
-        return float("inf") if self.promise.budget is None else self.promise.budget - int((self.labels != UNKNOWN).sum())
+        return float("inf") if self.promise.labels is None else self.promise.labels - int((self.labels != UNKNOWN).sum())
 
     def learn(self, place: int, label: bool | None) -> None:
         self.labels[place] = UNUSABLE if label is None else TRUE if label else FALSE

@@ -117,24 +117,24 @@ class Confusion:
 
 
 def prf(
-    rows: pl.DataFrame, prediction: str, gold: str, *, what: str, average: str, positive: Any, labels: Sequence[Any] | None, zero_division: float
+    rows: pl.DataFrame, prediction: str, gold: str, *, what: str, average: str, pos_label: Any, labels: Sequence[Any] | None, zero_division: float
 ) -> Statistic:
     """Precision, recall or F1. No prediction misses its label, and is no false alarm for another."""
     held = Confusion(rows, prediction, gold)
     if average == "binary":
-        return _binary(held, what, _positive(held, positive, what, prediction), zero_division)
+        return _binary(held, what, _positive(held, pos_label, what, prediction), zero_division)
     wanted = list(range(len(held.labels))) if labels is None else [held.number(label) for label in labels]
     return _averaged(held, what, average, wanted, zero_division, is_fixed=labels is not None)
 
 
-def _positive(held: Confusion, positive: Any, what: str, prediction: str) -> int:
-    if positive is not None:
-        return held.number(positive)
+def _positive(held: Confusion, pos_label: Any, what: str, prediction: str) -> int:
+    if pos_label is not None:
+        return held.number(pos_label)
     if held.dtype == pl.Boolean:
         return held.number(True)
     if held.dtype.is_numeric() and set(held.labels) <= {0, 1}:
         return held.number(1)
-    raise SettingError(f"{what}: {prediction!r} has the labels {', '.join(map(repr, held.labels[:6]))}; say positive= of one of them, or average='macro'.")
+    raise SettingError(f"{what}: {prediction!r} has the labels {', '.join(map(repr, held.labels[:6]))}; say pos_label= of one of them, or average='macro'.")
 
 
 def ratio(tp: Floats, said: Floats, gold: Floats, what: str, zero_division: float) -> Floats:

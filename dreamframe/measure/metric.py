@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError
+from dreamframe.errors import ColumnNotFoundError, SchemaError, SettingError, listed
 from dreamframe.measure import bias, numeric, raters, scores
 from dreamframe.measure import labels as of_labels
 from dreamframe.measure.statistic import Statistic
@@ -81,5 +81,7 @@ def _shown(value: Any) -> str:
 
 
 def _need_positive(metric: Metric, gold: pl.DataType, where: str) -> None:
-    if dict(metric.options)["positive"] is None and not (gold == pl.Boolean or gold.is_numeric() or gold == pl.Null):
-        raise SettingError(f"{where}: {metric.columns[1]!r} is {gold}, and one of its labels is to be the positive one: positive='yes'; or average='macro'.")
+    if isinstance(gold, pl.Enum) and (label := dict(metric.options)["pos_label"]) is not None and label not in gold.categories:
+        raise SettingError(f"{where}: pos_label={label!r} is not one of the labels of {metric.columns[1]!r}: {listed(gold.categories.to_list())}.")
+    if dict(metric.options)["pos_label"] is None and not (gold == pl.Boolean or gold.is_numeric() or gold == pl.Null):
+        raise SettingError(f"{where}: {metric.columns[1]!r} is {gold}, and one of its labels is to be the positive one: pos_label='yes'; or average='macro'.")

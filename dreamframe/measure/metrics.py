@@ -7,11 +7,11 @@ is data: where a prediction can be right or wrong it counts as wrong; where it i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import polars as pl
 
-from dreamframe.errors import SettingError, one_of
+from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.measure.metric import Metric
 
 __all__ = [
@@ -22,6 +22,11 @@ __all__ = [
 
 Average = Literal["binary", "macro", "micro", "weighted"]
 AVERAGES: tuple[Average, ...] = ("binary", "macro", "micro", "weighted")
+MEANT = {  # names of other libraries
+    "auc": "roc_auc", "auroc": "roc_auc", "calibration_error": "expected_calibration_error", "ece": "expected_calibration_error", "em": "exact_match",
+    "exact": "exact_match", "kappa": "cohen_kappa", "mae": "mean_absolute_error", "mse": "mean_squared_error", "rmse": "root_mean_squared_error",
+    "regression": "mean_absolute_error", "agreement": "raw_agreement", "alpha": "krippendorff_alpha",
+}  # fmt: skip
 NORMALIZE = ("strip", "none", "squad")
 
 
@@ -54,49 +59,49 @@ def exact_match(prediction: str, gold: str, *, normalize: Literal["strip", "none
     return _made("exact_match", prediction, gold, normalize=normalize)
 
 
-def _of_labels(kind: str, prediction: str, gold: str, average: str, positive: Any, labels: Sequence[Any] | None, zero_division: float) -> Metric:
+def _of_labels(kind: str, prediction: str, gold: str, average: str, pos_label: Any, labels: Sequence[Any] | None, zero_division: float) -> Metric:
     one_of(average, AVERAGES, "average", where=kind)
-    if positive is not None and average != "binary":
-        raise SettingError(f"{kind}: positive={positive!r} is of average='binary'; average={average!r} is of all labels.")
+    if pos_label is not None and average != "binary":
+        raise SettingError(f"{kind}: pos_label={pos_label!r} is of average='binary'; average={average!r} is of all labels.")
     held = None if labels is None else tuple(labels)
-    return _made(kind, prediction, gold, average=average, positive=positive, labels=held, zero_division=float(zero_division))
+    return _made(kind, prediction, gold, average=average, pos_label=pos_label, labels=held, zero_division=float(zero_division))
 
 
 def precision(
-    prediction: str, gold: str, *, average: Average = "binary", positive: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
+    prediction: str, gold: str, *, average: Average = "binary", pos_label: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
 ) -> Metric:
     """Of the rows that are said to have a label, the share that has it; arguments as of `f1`.
 
     >>> dr.frame({"p": [True, True, False], "g": [True, False, True]}).evaluate(dr.metrics.precision("p", "g"))["precision"].value
     0.5
     """
-    return _of_labels("precision", prediction, gold, average, positive, labels, zero_division)
+    return _of_labels("precision", prediction, gold, average, pos_label, labels, zero_division)
 
 
 def recall(
-    prediction: str, gold: str, *, average: Average = "binary", positive: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
+    prediction: str, gold: str, *, average: Average = "binary", pos_label: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
 ) -> Metric:
     """Of the rows that have a label, the share that is said to have it; arguments as of `f1`.
 
     >>> dr.frame({"p": [True, None], "g": [True, True]}).evaluate(dr.metrics.recall("p", "g"))["recall"].value
     0.5
     """
-    return _of_labels("recall", prediction, gold, average, positive, labels, zero_division)
+    return _of_labels("recall", prediction, gold, average, pos_label, labels, zero_division)
 
 
 def f1(
-    prediction: str, gold: str, *, average: Average = "binary", positive: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
+    prediction: str, gold: str, *, average: Average = "binary", pos_label: Any = None, labels: Sequence[Any] | None = None, zero_division: float = 0.0
 ) -> Metric:
     """The harmonic mean of precision and recall, as in scikit-learn.
 
-    "binary" is of the label `positive` (of bool and of 0 and 1 it is known), "macro" the mean over the labels that occur, or over `labels`, "micro" of all
+    "binary" is of the label `pos_label` (of bool and of 0 and 1 it is known), "macro" the mean over the labels that occur, or over `labels`, "micro" of all
     together, "weighted" the mean by how often the labels are true. A row without a prediction misses its label, and is no false alarm for another.
     `zero_division` is the figure of a label that is neither said nor true. Intervals: Wilson's for "binary", else the bootstrap.
 
     >>> dr.frame({"p": ["a", "b", "b"], "g": ["a", "b", "a"]}).evaluate(dr.metrics.f1("p", "g", average="macro"))["f1"].value
     0.6666666666666666
     """
-    return _of_labels("f1", prediction, gold, average, positive, labels, zero_division)
+    return _of_labels("f1", prediction, gold, average, pos_label, labels, zero_division)
 
 
 def mean_absolute_error(prediction: str, gold: str) -> Metric:
@@ -153,36 +158,36 @@ def spearman(a: str, b: str) -> Metric:
     return _made("spearman", a, b)
 
 
-def roc_auc(score: str, gold: str, *, positive: Any = None) -> Metric:
-    """How often a positive row has a higher score than a negative one. `gold` is bool, 0 and 1, or has the label `positive`. The interval is DeLong's,
+def roc_auc(score: str, gold: str, *, pos_label: Any = None) -> Metric:
+    """How often a positive row has a higher score than a negative one. `gold` is bool, 0 and 1, or has the label `pos_label`. The interval is DeLong's,
     on logits.
 
     >>> dr.frame({"s": [0.9, 0.2, 0.4], "g": [True, False, False]}).evaluate(dr.metrics.roc_auc("s", "g"))["roc_auc"].value
     1.0
     """
-    return _made("roc_auc", score, gold, positive=positive)
+    return _made("roc_auc", score, gold, pos_label=pos_label)
 
 
-def average_precision(score: str, gold: str, *, positive: Any = None) -> Metric:
+def average_precision(score: str, gold: str, *, pos_label: Any = None) -> Metric:
     """The area below precision and recall, step by step as in scikit-learn.
 
     >>> dr.metrics.average_precision("s", "g")
     average_precision('s', 'g')
     """
-    return _made("average_precision", score, gold, positive=positive)
+    return _made("average_precision", score, gold, pos_label=pos_label)
 
 
-def _of_probability(kind: str, probability: str, gold: str, positive: Any, prediction: str | None, **more: Any) -> Metric:
-    if positive is not None and prediction is not None:
-        raise SettingError(f"{kind}: give positive= (the probability is of that label) or prediction= (it is of the answer that was given), not both.")
+def _of_probability(kind: str, probability: str, gold: str, pos_label: Any, prediction: str | None, **more: Any) -> Metric:
+    if pos_label is not None and prediction is not None:
+        raise SettingError(f"{kind}: give pos_label= (the probability is of that label) or prediction= (it is of the answer that was given), not both.")
     beside = () if prediction is None else (prediction,)
-    return _made(kind, probability, gold, *beside, positive=positive, prediction=prediction, **more)
+    return _made(kind, probability, gold, *beside, pos_label=pos_label, prediction=prediction, **more)
 
 
-def expected_calibration_error(probability: str, gold: str, *, prediction: str | None = None, positive: Any = None, bins: int = 10) -> Metric:
+def expected_calibration_error(probability: str, gold: str, *, prediction: str | None = None, pos_label: Any = None, bins: int = 10) -> Metric:
     """How far probabilities are from how often they come true, over bins of equal width, weighted by rows.
 
-    `prediction` names the answers that the probabilities are of (the columns of `schema=…, probability="p"`); without, they are of `positive`, or of true.
+    `prediction` names the answers that the probabilities are of (the columns of `schema=…, probability="p"`); without, they are of `pos_label`, or of true.
     The error of a sample is too large, since chance makes gaps too: the interval is of the error without that, and reaches down to 0 where there may be none.
 
     >>> df = dr.frame({"mood": ["good", "bad"], "p": [0.9, 0.6], "gold": ["good", "good"]})
@@ -191,25 +196,25 @@ def expected_calibration_error(probability: str, gold: str, *, prediction: str |
     """
     if isinstance(bins, bool) or not isinstance(bins, int) or bins < 1:
         raise SettingError(f"expected_calibration_error: bins={bins!r} is not a whole number of 1 or more.")
-    return _of_probability("expected_calibration_error", probability, gold, positive, prediction, bins=bins)
+    return _of_probability("expected_calibration_error", probability, gold, pos_label, prediction, bins=bins)
 
 
-def brier(probability: str, gold: str, *, prediction: str | None = None, positive: Any = None) -> Metric:
+def brier(probability: str, gold: str, *, prediction: str | None = None, pos_label: Any = None) -> Metric:
     """The mean squared distance of a probability from what came true; arguments as of `expected_calibration_error`.
 
     >>> dr.frame({"p": [0.5], "g": [True]}).evaluate(dr.metrics.brier("p", "g"))["brier"].value
     0.25
     """
-    return _of_probability("brier", probability, gold, positive, prediction)
+    return _of_probability("brier", probability, gold, pos_label, prediction)
 
 
-def log_loss(probability: str, gold: str, *, prediction: str | None = None, positive: Any = None) -> Metric:
+def log_loss(probability: str, gold: str, *, prediction: str | None = None, pos_label: Any = None) -> Metric:
     """The mean of minus the logarithm of the probability of what came true; arguments as of `expected_calibration_error`.
 
     >>> dr.metrics.log_loss("p", "g")
     log_loss('p', 'g')
     """
-    return _of_probability("log_loss", probability, gold, positive, prediction)
+    return _of_probability("log_loss", probability, gold, pos_label, prediction)
 
 
 def raw_agreement(*raters: str) -> Metric:
@@ -297,3 +302,18 @@ def function(made: Callable[[pl.DataFrame], float], *, columns: Sequence[str] = 
     if not callable(made):
         raise SettingError(f"function: {made!r} is not a function; give one of a polars frame, e.g. lambda rows: rows['a'].mean().")
     return Metric("function", tuple([columns] if isinstance(columns, str) else columns), (("function", made),))
+
+
+if not TYPE_CHECKING:  # with it, type checkers would take every name for one
+
+    def __getattr__(name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        bare = name.removesuffix("_loss").removesuffix("_score")
+        meant = MEANT.get(bare, bare if bare in __all__ else None)
+        near = f" Did you mean {meant!r}?" if meant else did_you_mean(name, __all__)
+        raise AttributeError(f"dr.metrics has no {name!r}.{near} It has {listed(sorted(n for n in __all__ if n != 'Metric'), most=40)}.", name=name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.errors import SchemaError, SettingError
+from dreamframe.errors import RunError, SchemaError, SettingError, listed
 from dreamframe.measure.labels import proportion
 from dreamframe.measure.statistic import Statistic, Sums, divided, of_sums
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CORRELATIONS = ("pearson", "spearman")
 ERRORS = ("mean_absolute_error", "mean_squared_error", "root_mean_squared_error", "r2")
 KINDS = (*ERRORS, *CORRELATIONS)
+EXAMPLE = "lambda rows: (rows['mood'] == rows['gold']).mean()"
 
 
 def of(kind: str, rows: pl.DataFrame, prediction: str, gold: str) -> Statistic:
@@ -138,13 +139,18 @@ def own(rows: pl.DataFrame, function: Callable[[pl.DataFrame], float], *, where:
     import numpy as np
 
     def called(table: pl.DataFrame) -> float:
-        made: Any = function(table)
+        try:
+            made: Any = function(table)
+        except Exception as exc:
+            given = f"It was given a polars frame of {table.height:,} rows with the columns {listed(table.columns)}."
+            raise RunError(f"{where}: the function raised {type(exc).__name__}: {exc!s:.300}. {given}") from exc
         if made is None:
             return np.nan
         try:
             return float(made)
         except (TypeError, ValueError) as exc:
-            raise SettingError(f"{where}: the function gave {made!r:.80}, which is not a number.") from exc
+            what = f"a {type(made).__name__}" if isinstance(made, pl.Series | pl.DataFrame) else f"{made!r:.80}"
+            raise SettingError(f"{where}: the function gave {what}, not a number. It is given all rows as a polars frame: {EXAMPLE}.") from exc
 
     def weighted(weights: Floats) -> Floats:
         places = np.arange(rows.height)

@@ -45,13 +45,14 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 def matched(a: pl.DataFrame, b: pl.DataFrame, on: Sequence[str], *, where: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of both frames that go together, in the order of a. Raises SettingError where `on` does not name one row."""
+    named = on[0] if len(on) == 1 else list(on)
     for frame, which in ((a, "the first"), (b, "the second")):
         keys = frame.select(on)
         if keys.is_duplicated().any():
-            one = keys.filter(keys.is_duplicated()).row(0)
-            raise SettingError(f"{where}: on={', '.join(on)} names several rows of {which} frame ({', '.join(map(repr, one))}); each row is to have its own.")
+            one = ", ".join(map(repr, keys.filter(keys.is_duplicated()).row(0)))
+            raise SettingError(f"{where}: on={named!r} names several rows of {which} frame, as {one}; each row is to have a key of its own.")
         if any(keys[c].null_count() for c in on):
-            raise SettingError(f"{where}: on={', '.join(on)} is null in {which} frame; each row is to have its own.")
+            raise SettingError(f"{where}: on={named!r} is null in a row of {which} frame; each row is to have a key of its own.")
     numbered = [frame.with_row_index(f"{ROW} {i}") for i, frame in enumerate((a, b))]
     pairs = numbered[0].select(*on, f"{ROW} 0").join(numbered[1].select(*on, f"{ROW} 1"), on=list(on), how="inner", maintain_order="left")
     return a[pairs[f"{ROW} 0"]], b[pairs[f"{ROW} 1"]]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from dreamframe.errors import SettingError
 
+MOST_DELTA = 0.5  # what is missed more often than held is no promise; whoever gives more means 1 - delta
 _CERTAIN = "a sample cannot promise it: 1.0 means that the strong model is asked about every row, which needs no cascade"
 
 
@@ -16,11 +17,11 @@ class Promise:
 
     Either `accuracy` (share of all rows whose answer is the strong model's), or `precision` (share of the rows answered yes to which the strong model
     says yes), `recall` (share of the rows to which the strong model says yes that are answered yes), or both of these, with half of `delta` each.
-    `budget`: the most labels that may be asked for to find the thresholds, None for as many as pay.
+    `labels`: the most that may be asked for to find the thresholds, None for as many as pay.
     `elsewhere`: who answers the rows of which no target speaks, under `precision` or `recall` alone: the strong model, so that nothing is lost there, or
     the proxy: yes above the threshold of `recall`, no below the threshold of `precision`.
 
-    Raises SettingError for a target, a delta or a budget that cannot be.
+    Raises SettingError for a target, a delta or a number of labels that cannot be.
 
     >>> Promise(recall=0.9).side_delta, Promise(recall=0.9, precision=0.8).side_delta
     (0.05, 0.025)
@@ -30,7 +31,7 @@ class Promise:
     precision: float | None = None
     recall: float | None = None
     delta: float = 0.05
-    budget: int | None = None
+    labels: int | None = None
     elsewhere: Literal["strong", "proxy"] = "strong"
 
     def __post_init__(self) -> None:
@@ -43,8 +44,10 @@ class Promise:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
                 why = f": {_CERTAIN}" if value == 1 and name != "delta" else ""
                 raise SettingError(f"{name}={value!r} is not between 0 and 1{why}. Give a share such as {'0.05' if name == 'delta' else '0.9'}.")
-        if self.budget is not None and (isinstance(self.budget, bool) or not isinstance(self.budget, int) or self.budget < 0):
-            raise SettingError(f"budget={self.budget!r} is not a number of labels: give a whole number from 0, or None for as many as pay")
+        if self.delta > MOST_DELTA:
+            raise SettingError(f"delta={self.delta!r} is the probability that the target is missed, not that it is held. Give a share such as 0.05.")
+        if self.labels is not None and (isinstance(self.labels, bool) or not isinstance(self.labels, int) or self.labels < 0):
+            raise SettingError(f"labels={self.labels!r} is not a number of labels: give a whole number from 0, or None for as many as pay")
         if self.elsewhere not in ("strong", "proxy"):
             raise SettingError(f"elsewhere={self.elsewhere!r} is not 'strong' or 'proxy'")
         if self.elsewhere == "proxy" and (len(targets) > 1 or self.accuracy is not None):

@@ -121,7 +121,7 @@ def _alpha(per_label: Floats, level: str, n_out: int) -> Statistic:
     alike, kinds = np.unique(per_label, axis=0, return_inverse=True) if len(per_label) else (per_label, np.zeros(0, dtype=np.int64))
     m = alike.sum(axis=1)
     both = alike[:, :, None] * alike[:, None, :] - np.einsum("ul,lk->ulk", alike, np.eye(n_labels))
-    both = (both / np.maximum(m - 1, 1)[:, None, None]).reshape(len(alike), -1)
+    both = (both / np.maximum(m - 1, 1)[:, None, None]).reshape(len(alike), n_labels**2)
 
     def weighted(drawn: Floats) -> Floats:
         full = np.pad(drawn, ((0, 0), (0, len(alike) - drawn.shape[1])))

@@ -26,9 +26,9 @@ PROBABILITIES = ("expected_calibration_error", "brier", "log_loss")
 KINDS = ("roc_auc", "average_precision", *PROBABILITIES)
 
 
-def of(kind: str, rows: pl.DataFrame, columns: Sequence[str], *, where: str, positive: Any, prediction: str | None = None, bins: int = 10) -> Statistic:
+def of(kind: str, rows: pl.DataFrame, columns: Sequence[str], *, where: str, pos_label: Any, prediction: str | None = None, bins: int = 10) -> Statistic:
     """A figure of scores, or of probabilities."""
-    score, event, *counts = scored(rows, columns[0], columns[1], positive=positive, prediction=prediction, where=where)
+    score, event, *counts = scored(rows, columns[0], columns[1], pos_label=pos_label, prediction=prediction, where=where)
     if kind in PROBABILITIES:
         need_probabilities(score, column=columns[0], where=where)
     if kind == "expected_calibration_error":
@@ -36,29 +36,29 @@ def of(kind: str, rows: pl.DataFrame, columns: Sequence[str], *, where: str, pos
     return {"roc_auc": roc_auc, "average_precision": average_precision, "brier": brier, "log_loss": log_loss}[kind](score, event, *counts)
 
 
-def scored(rows: pl.DataFrame, score: str, gold: str, *, positive: Any, prediction: str | None, where: str) -> tuple[Floats, Floats, int, int]:
+def scored(rows: pl.DataFrame, score: str, gold: str, *, pos_label: Any, prediction: str | None, where: str) -> tuple[Floats, Floats, int, int]:
     """Score and truth (0 or 1) of the rows that have both; how many lack the score, and how many the truth."""
     known = rows.filter(pl.col(gold).is_not_null())
     if prediction is not None:
         held = alike(known, prediction, gold)
         event = held[prediction] == held[gold]
     else:
-        event = _event(known[gold], positive, where)
+        event = _event(known[gold], pos_label, where)
     held = known.select(pl.col(score).cast(pl.Float64).fill_nan(None).alias("score"), event.alias("event"))
     whole = held.drop_nulls()
     return whole["score"].to_numpy(), whole["event"].cast(pl.Float64).to_numpy(), held.height - whole.height, rows.height - known.height
 
 
-def _event(gold: pl.Series, positive: Any, where: str) -> pl.Series:
-    if positive is not None:
-        told = gold.cast(pl.String) if isinstance(positive, str) else gold
-        return pl.select(told == positive).to_series()
+def _event(gold: pl.Series, pos_label: Any, where: str) -> pl.Series:
+    if pos_label is not None:
+        told = gold.cast(pl.String) if isinstance(pos_label, str) else gold
+        return pl.select(told == pos_label).to_series()
     if gold.dtype == pl.Boolean:
         return gold
     if gold.dtype.is_numeric() and set(gold.unique().to_list()) <= {0, 1}:
         return gold == 1
     seen = ", ".join(repr(v) for v in gold.unique().sort().head(6).to_list())
-    raise SettingError(f"{where}: {gold.name!r} has the values {seen}; say positive= of one of them.")
+    raise SettingError(f"{where}: {gold.name!r} has the values {seen}; say pos_label= of one of them.")
 
 
 def need_probabilities(values: Floats, *, column: str, where: str) -> None:

@@ -32,6 +32,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {  # a setting of other libraries → w
     "max_retries": ("attempts",), "retries": ("attempts",), "timeout": ("timeout_s",), "max_concurrency": ("concurrency",), "workers": ("concurrency",),
     "lr": ("learning_rate",), "num_train_epochs": ("epochs",), "n_epochs": ("epochs",), "max_steps": ("steps",),
     "per_device_train_batch_size": ("batch_size",), "peft_config": ("peft",), "lora": ("peft",),
+    "budget": ("labels",), "sample_size": ("labels",), "n_labels": ("labels",),
+    "failure_probability": ("delta",), "confidence": ("delta",), "target": ("recall",),
     "quantization_config": ("quantization",), "torch_dtype": ("dtype",),
 }  # fmt: skip
 

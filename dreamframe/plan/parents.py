@@ -14,6 +14,7 @@ from dreamframe.plan.step import PolarsStep, RoundsStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, JoinNearest, Limit, Sort
 from dreamframe.plan.steps.comparison import Comparison
 from dreamframe.plan.steps.group import Cluster, Dedup
+from dreamframe.plan.steps.pair_ranks import PairRanks
 from dreamframe.plan.steps.relational import Pick, Relational
 from dreamframe.plan.steps.retrieve import SearchGraph
 
@@ -41,6 +42,9 @@ def parents(step: Step, tables: Sequence[pl.DataFrame]) -> list[Places]:
         return [places(step, tables[0])]
     if isinstance(step, (RoundsStep, Cluster, SearchGraph)) or (isinstance(step, Comparison) and step.rows == "same"):
         return [_same(tables[0])]
+    if isinstance(step, PairRanks):
+        at, n_right = _same(tables[0]), max(1, tables[2].height)
+        return [at, at // n_right, at % n_right]
     if isinstance(step, Dedup):
         return [_kept(step, tables[0])]
     if not isinstance(step, PolarsStep):

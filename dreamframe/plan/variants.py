@@ -13,9 +13,13 @@ from dreamframe.errors import SettingError, did_you_mean, listed
 from dreamframe.models.base import LLM
 from dreamframe.plan.model_columns import column_of
 from dreamframe.plan.step import RowStep, Step
+from dreamframe.plan.steps.cascade import Cascaded
+from dreamframe.plan.steps.checked import AskOpen
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.source import Table
 from dreamframe.prompts.base import Prompt
+
+SEVERAL = (Cascaded, AskOpen)  # steps whose answers stand beside those of others to the same question
 
 
 def name_of(step: PromptStep) -> str:
@@ -32,6 +36,12 @@ def asking(plan: Step, only: str | Sequence[str] | None, *, verb: str) -> list[P
     for name in names:
         if name not in there:
             raise SettingError(f"{verb}: only={only!r}: no model writes a column {name!r}.{did_you_mean(str(name), list(there))} Models write {listed(there)}.")
+    for name in names:
+        if isinstance(there[name], SEVERAL):
+            raise SettingError(
+                f"{verb}: {name!r} asks one question in several steps, which are certified or checked against one model and prompt. "
+                f"Leave out its cascade=, distil=, asked= or block= to try others; two plans that have them are compared by dr.compare."
+            )
     return [node for name, node in there.items() if name in names]
 
 
@@ -122,7 +132,8 @@ def _keeps_rows(step: Step) -> bool:
 def asked_of(step: PromptStep, llm: LLM | None = None, prompt: Prompt | None = None, **more: Any) -> PromptStep:
     """The step, asking another model or with another prompt."""
     llm, prompt = llm or step.llm, prompt or step.prompt
-    edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()))]
+    labels = () if step.schema_ is None else step.schema_.inputs
+    edges = [e.step for e in (*prompt.inputs, *llm.edges(), *(e for model in prompt.models for e in model.edges()), *labels)]
     return step.but(inputs=(step.inputs[0], *edges), llm=llm, prompt=prompt, **more)
 
 

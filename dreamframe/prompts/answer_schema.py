@@ -58,6 +58,8 @@ class AnswerSchema:
         >>> AnswerSchema.of(["good", "bad"]).dtype
         Enum(categories=['good', 'bad'])
         """
+        if hasattr(shape, "to_list"):  # a column of polars or pandas: labels as often as rows have them
+            shape = list(dict.fromkeys(value for value in shape.to_list() if value is not None and value == value))  # noqa: PLR0124  NaN is pandas' null
         if shape is None or shape is str or shape == pl.String:
             return None
         try:

@@ -14,19 +14,20 @@ from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Template
 from dreamframe.prompts.templates import literal, need_whole, placeholder
 
-SIDES = ("l", "r")  # what the label of a left row and that of a right row are called in `on`
+SIDES = ("left", "right")  # what the label of a left row and that of a right row are called in `on`
 
 
 @dataclass(frozen=True, eq=False)
 class Attribute(Settings):
     """One of some labels for each row of both sides, and which labels go together: a way to ask a join, `df.join_by(…, asked=dr.Attribute(…))`.
 
-    `name` is what the labels say of a row ("sentiment"), `labels` a list of texts, a Literal or an Enum, and `on` an expression over `pl.col("l")` and
-    `pl.col("r")`, the labels of a left and of a right row. `question` replaces the question about a row; what the join's prompt reads of the row follows it.
+    `name` is what the labels say of a row ("sentiment"), `labels` a list of texts, a Literal or an Enum, and `on` an expression over `pl.col("left")` and
+    `pl.col("right")`, the labels of a left and of a right row. `question` replaces the question about a row; what the join's prompt reads of the row
+    follows it.
 
     Raises SettingError for labels that are not texts, and for an `on` that reads anything else or is not true or false.
 
-    >>> sentiment = dr.Attribute("sentiment", ["positive", "negative"], pl.col("l") != pl.col("r"))
+    >>> sentiment = dr.Attribute("sentiment", ["positive", "negative"], pl.col("left") != pl.col("right"))
     >>> sentiment.pairs
     (('positive', 'negative'), ('negative', 'positive'))
     """
@@ -68,12 +69,12 @@ class Attribute(Settings):
 
 def _matching(on: object, labels: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """The pairs of labels for which an expression is true."""
-    wanted = "an expression over pl.col('l') and pl.col('r'), the labels of a left and of a right row, as pl.col('l') != pl.col('r')"
+    wanted = "an expression over pl.col('left') and pl.col('right'), the labels of a left and of a right row, as pl.col('left') != pl.col('right')"
     if not isinstance(on, pl.Expr):
         raise SettingError(f"Attribute: on= is {described(on)}; give {wanted}.")
     if unknown := [c for c in on.meta.root_names() if c not in SIDES]:
         raise SettingError(f"Attribute: on= reads {listed(unknown)}; give {wanted}.")
-    every = pl.DataFrame({"l": [one for one in labels for _ in labels], "r": [other for _ in labels for other in labels]})
+    every = pl.DataFrame({"left": [one for one in labels for _ in labels], "right": [other for _ in labels for other in labels]})
     try:
         told = every.select(on.alias("on")).to_series()
     except pl.exceptions.PolarsError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from dreamframe.store.long_rows import LongRows
 from dreamframe.store.steps import StepOutputs, Stored, Writer, holds_one
 
 
@@ -31,6 +32,9 @@ class Kept(StepOutputs):
 
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:
         return None if key in self._hidden else self._outputs.find(key, schema)
+
+    def long(self, key: str, schema: Mapping[str, Any]) -> LongRows | None:
+        return None if key in self._hidden else self._outputs.long(key, schema)
 
     def all(self) -> list[dict[str, Any]]:
         return self._outputs.all()

@@ -21,6 +21,7 @@ ROWS = {"output": pl.String, "row": pl.Int64, "row_before": pl.Int64, "column": 
 METRICS = {"model": pl.String, "metric": pl.String, "before": pl.Float64, "after": pl.Float64}
 SPENT = {"calls": "asked", "tokens_in": "n_in", "tokens_out": "n_out", "cost": "cost"}
 FIGURES = ("Evaluate", "Compare")  # steps whose rows are told as metrics
+CERTIFICATE = "Certify"  # so is the row of this one: what a cascade decided
 SHOWN = 8
 
 
@@ -30,8 +31,8 @@ class SessionDiff:
 
     `steps` names each step that changed, was put in or taken out, once; `only_here` and `only_there` the outputs that have no counterpart. `rows` has a
     line for each value that flipped: output, row here and there (null: the row is only in the other), column, before, after. `metrics` has those of
-    trained models, and the figures of evaluations by the name of the evaluation; `spent` the calls, tokens and US dollars (None: a price is not
-    known) of all runs, as (before, after).
+    trained models, the figures of evaluations by the name of the evaluation, and those of certificates by that of the cascade's sample; `spent` the
+    calls, tokens and US dollars (None: a price is not known) of all runs, as (before, after).
     """
 
     steps: list[str]
@@ -69,19 +70,23 @@ def diff(here: Stores, there: Stores) -> SessionDiff:
     kept = {r["key"] for r in after} & {r["key"] for r in before}
     pairs, only_here, only_there = _paired([r for r in after if r["key"] not in kept], [r for r in before if r["key"] not in kept])
     steps: list[str] = []
-    rows = [pl.DataFrame(schema=ROWS)]
+    rows, certified = [pl.DataFrame(schema=ROWS)], []
     for new, old in pairs:
         steps += differences(new["plan"], old["plan"])
         if new.get("step") in FIGURES:
             continue
+        if new.get("step") == CERTIFICATE:
+            certified += _certificates(str(new.get("label")), _table(here, new), _table(there, old))
+            continue
         rows.append(flipped(readable(str(new.get("label"))), _table(here, new), _table(there, old)))
     news, olds = list(here.log.read()), list(there.log.read())
+    metrics = [_metrics(here.models.all(), there.models.all()), _figures(news, olds), pl.DataFrame(certified, schema=METRICS, orient="row")]
     return SessionDiff(
         steps=list(dict.fromkeys(steps)),
         only_here=[_named(r) for r in only_here],
         only_there=[_named(r) for r in only_there],
         rows=pl.concat(rows),
-        metrics=pl.concat([_metrics(here.models.all(), there.models.all()), _figures(news, olds)]),
+        metrics=pl.concat(metrics),
         spent=_spent(olds, news),
     )
 
@@ -129,7 +134,7 @@ def flipped(output: str, new: pl.DataFrame, old: pl.DataFrame) -> pl.DataFrame:
     for column in [c for c in (*ids, *columns) if c != "#"]:
         before = pl.when(was_there).then(pl.col(f"{column} before" if column in columns else column))
         after = pl.when(is_here).then(pl.col(column))
-        shown = [pl.lit(output).alias("output"), "row", "row_before", pl.lit(column).alias("column"), before.alias("before"), after.alias("after")]
+        shown = [pl.lit(output).alias("output"), "row", "row_before", pl.lit(readable(column)).alias("column"), before.alias("before"), after.alias("after")]
         found.append(both.filter(before.ne_missing(after)).select(shown))
     rows = pl.concat([pl.DataFrame(schema=ROWS), *(f.cast(ROWS) for f in found)])  # type: ignore[arg-type]
     return rows.sort("row", "row_before", "column", nulls_last=True, maintain_order=True)
@@ -160,6 +165,13 @@ def _figures(new: Iterable[Record], old: Iterable[Record]) -> pl.DataFrame:
     )
     both = [(*place, there.get(place), here.get(place)) for place in {**here, **there}]
     return pl.DataFrame([one for one in both if one[2] != one[3]], schema=METRICS, orient="row")
+
+
+def _certificates(label: str, new: pl.DataFrame, old: pl.DataFrame) -> list[tuple[str, str, float | None, float | None]]:
+    """What differs between two certificates of a cascade: the rows that were sampled and decided, and the thresholds."""
+    after, before = (table.row(0, named=True) if table.height else {} for table in (new, old))
+    both = {name: [v if isinstance(v := row.get(name), int | float) else None for row in (before, after)] for name in {**after, **before}}
+    return [(label, name, a, b) for name, (a, b) in both.items() if a != b]
 
 
 def _called(figure: Record) -> str:

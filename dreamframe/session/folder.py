@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dreamframe.errors import SettingError
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.plan.steps.source import HubStream, HubTable
+from dreamframe.redaction.visible import visible
 from dreamframe.store.layout import entry_name
 from dreamframe.store.records import Removed
 
 if TYPE_CHECKING:
     from dreamframe.store.care import Kept
+    from dreamframe.store.merge import Merged
     from dreamframe.store.stores import Stores
 
 
@@ -53,6 +57,23 @@ def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) 
     from dreamframe.store.unpack import unpack
 
     unpack(Path(archive).absolute(), Path(folder).absolute(), max_bytes=max_bytes)
+
+
+def united(stores: Stores, own: Path, folders: Sequence[Path]) -> Merged:
+    """Take what other session folders hold into this one. All of them are looked at before the first is taken."""
+    from dreamframe.store import merge
+
+    for folder in folders:
+        if os.path.realpath(folder) == os.path.realpath(own):
+            raise SettingError(f"Session.merge: {visible(repr(str(folder)))} is this session itself; name other folders.")
+        if not (folder / "session.json").exists():
+            raise SettingError(f"Session.merge: there is no session in {visible(repr(str(folder)))}: it holds no session.json. Nothing was merged.")
+        merge.check_session(folder)
+    stores.answers.flush()
+    made = merge.Merged()
+    for folder in folders:
+        merge.merge(stores, folder, made)
+    return made
 
 
 def _rows_of(record: Mapping[str, Any]) -> Iterator[str]:

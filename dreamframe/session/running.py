@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, ref
 import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
+from dreamframe.models.habits import described
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.rules import chosen, optimise
@@ -59,6 +60,11 @@ class Running:
             from dreamframe.run.spans import RunSpans
 
             self._spans = partial(RunSpans, has_content=telemetry == "content")
+
+    @property
+    def hides(self) -> Redactor:
+        """What hides the secrets of the runs so far."""
+        return self._hides
 
     def begin(self, *, offline: bool | None = None, mode: Mode = "calls", at_most: float | None = None, **more: Any) -> Run:
         """A run that counts as one of the session's. `at_most`: US dollars that it may spend of what the session may."""
@@ -241,4 +247,6 @@ class HasStep(Protocol):
 
 def step_of(asked: Step | HasStep) -> Step:
     """The plan of a frame, or a plan as it is."""
-    return asked if isinstance(asked, Step) else asked.step
+    if not isinstance(step := getattr(asked, "step", asked), Step):
+        raise SettingError(f"a session runs and looks at frames and models; {described(asked)} is neither.")
+    return step

@@ -20,9 +20,10 @@ from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
 from dreamframe.run.engines.base import Engine, check_engine
-from dreamframe.run.options import Purse, Retry, RunOptions, check_retry, names_to_refresh
+from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session.findings import Findings
+from dreamframe.session.folder import united
 from dreamframe.session.ledgers import with_ledgers
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
@@ -36,6 +37,8 @@ from dreamframe.store.sources import SourceContext
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.why.story import RowStory
     from dreamframe.session.diff import SessionDiff
+    from dreamframe.session.shards import Sharded
+    from dreamframe.store.merge import Merged
     from dreamframe.store.stores import Stores
 
 
@@ -202,6 +205,27 @@ class Session(OnRecord, Reports):
             with self._running.shown(run):
                 return loop.run(self._running.whole([step], run, lambda: run.fit(step)))
 
+    def run_shard(self, frame: Step | HasStep, i: int, n: int, *, mode: Mode = "calls") -> Sharded:
+        """Ask what shard i of n (numbered from 0) of a frame is to ask, and keep the answers: n processes or machines share a plan, and nobody leads them.
+
+        Each on the same folder, or each on its own, which `merge` unites; then `collect()` makes the rows, in order, of kept answers. Rows are parted by what
+        they hold, so a row is in the same shard wherever it stands, equal requests are asked by one shard, and other rows or another n ask nothing again.
+        What needs all rows (a sort, join, group_by, training) is left to the run of the whole plan; a row step above it, to a later round: run the shards
+        again when all have ended and their folders are one. The record names both. With `mode="batch"` as of `df.collect`.
+
+        Failed rows are told, not raised: run the shard again. Raises SettingError for a number that is not one of 0 … n - 1, BudgetExceededError as a run.
+
+        >>> df = dr.frame({"t": ["tea", "jam", "rain"]}).prompt(dr.testing.Echo(), "{t}", into="said").sort("said")
+        >>> with dr.Session("./output") as session:
+        ...     [session.run_shard(df, i, 2).asked for i in range(2)], session.run_shard(df, 0, 2).asked, session.usage()["calls"]
+        ...     df.collect()["said"].to_list(), session.usage()["calls"]
+        ([1, 2], 0, 3)
+        (['jam', 'rain', 'tea'], 3)
+        """
+        from dreamframe.session.shards import run_shard
+
+        return run_shard(self._running, step_of(frame), i, n, mode=mode)
+
     def optimised(self, step: Step) -> Optimised:
         """The plan as it would run now, and the rules that made it so. Looks at a folder that is there, and makes none."""
         return self._running.look().optimised(step) if self._opening.is_there else optimise([step])
@@ -323,6 +347,31 @@ class Session(OnRecord, Reports):
         if self.folder is None:
             raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
         return folders.pack(self._opening.looked_at(), self.folder, expanded(str(archive)), models=models)
+
+    def merge(self, *folders: str | Path) -> Merged:
+        """Take into this session what the folders of others hold: the union of answers, stored rows, models, plans and logs. What is here stays; merging again
+        adds nothing, and a merge that is interrupted is a part of one.
+
+        Every byte is checked against its checksum first. What is damaged is left out and named in the record's `problems`, and is asked or made again when it
+        is needed. As by `load`, nothing is executed, no link is followed, nothing is written elsewhere, and the folders are not changed; but their answers,
+        rows and models are used as they are: merge what you would believe. Batches that were submitted and not collected stay with their folder.
+
+        Raises SettingError for a session in memory, for this folder itself and where there is no session, SessionFormatError for one of a newer dreamframe.
+
+        >>> df = dr.frame({"t": ["tea", "jam", "rain"]}).prompt(dr.testing.Echo(), "{t}", into="said")
+        >>> for i in range(2):
+        ...     with dr.Session(f"./part{i}") as part:
+        ...         _ = part.run_shard(df, i, 2)
+        >>> with dr.Session("./output") as session:
+        ...     session.merge("./part0", "./part1").answers, session.merge("./part0").answers
+        ...     _ = df.collect()
+        ...     session.runs()[-1].calls
+        (3, 0)
+        0
+        """
+        if self.folder is None:
+            raise SettingError("Session.merge: a session in memory keeps no folder to merge into; open one with dr.Session(folder).")
+        return united(self.stores, self.folder, [expanded(str(folder)) for folder in folders])
 
     @classmethod
     def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Session:

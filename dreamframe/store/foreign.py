@@ -79,7 +79,7 @@ class Outline(NamedTuple):
     buffers: Callable[[int], tuple[int, int]]  # number of a buffer → where it begins in the body, and its bytes
 
 
-def batch_outline(head: bytes) -> Outline | None:
+def batch_outline(head: bytes | memoryview) -> Outline | None:
     """The outline of a record batch of which the first bytes are given; None for another message, or a compressed one. Checks nothing: what it says is to
     be compared with what is there. Raises struct.error or IndexError where the bytes make no sense, or are too few."""
     body = 8 + _u32(memoryview(head), 4)

@@ -8,21 +8,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 import xxhash
 
 from dreamframe.store.answer_files import NAME
-from dreamframe.store.answer_index import DecodedBlock, Piece, halves_of
+from dreamframe.store.answer_index import AnswerBlock, DecodedBlock, InMemory, Piece, halves_of
 from dreamframe.store.files import Files
 from dreamframe.store.foreign import batch_outline
 from dreamframe.store.ipc import damage
-from dreamframe.store.journal import FRAME_MAGIC, HEADER, KEY_BYTES, answers_in, decode, header
+from dreamframe.store.journal import FRAME_MAGIC, HEADER, KEY_BYTES, answers_in, decode, decode_plain, header
 from dreamframe.store.layout import Layout
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 HEAD = 2_048  # bytes that hold a frame's header and the outline of its columns
 MOST_FRAMES = 16_384  # of a journal: one of more, small ones, is read faster as a whole
@@ -33,10 +30,18 @@ class NotSearchableError(Exception):
     """A journal is not as a search needs it: it is damaged, an old one, or in very many parts. Whoever reads the whole of it can tell."""
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """The answers of a frame."""
+
+    keys: pl.Series
+    block: AnswerBlock
+
+
 class Hit(NamedTuple):
     """Where an answer lies."""
 
-    batch: pa.RecordBatch
+    answers: _Answers
     row: int
 
 
@@ -47,16 +52,16 @@ class _Journal:
     keys: bytes = b""
     starts: array[int] = field(default_factory=lambda: array("Q"))  # of each frame, in rows
     offsets: array[int] = field(default_factory=lambda: array("Q"))  # of each frame, in bytes
-    batches: dict[int, pa.RecordBatch] = field(default_factory=dict)  # that were read, by frame
+    answers: dict[int, _Answers] = field(default_factory=dict)  # that were read, by frame
     halves: pl.Series | None = None  # the first half of each key, as a number
 
     def rows_like(self, keys: Collection[bytes]) -> list[int]:
         """The rows whose keys have the first half of one of `keys`, in order."""
-        import pyarrow as pa
+        from nanoarrow import c_array_from_buffers, uint64  # pyarrow would do, and takes 0.1 s
 
         if self.halves is None:
-            both = pa.Array.from_buffers(pa.uint64(), len(self.keys) // 8, [None, pa.py_buffer(self.keys)])
-            self.halves = pl.Series(both, dtype=pl.UInt64).gather_every(2)
+            both: Any = c_array_from_buffers(uint64(), len(self.keys) // 8, [None, self.keys])
+            self.halves = pl.Series(both).gather_every(2)
         wanted = pl.Series([low for low, _ in halves_of(list(keys))], dtype=pl.UInt64)
         return self.halves.is_in(wanted.implode()).arg_true().to_list()
 
@@ -102,44 +107,51 @@ class KeySearch:
             key = journal.keys[row * KEY_BYTES : (row + 1) * KEY_BYTES]
             if key in keys and key not in found:
                 number = bisect_right(journal.starts, row) - 1
-                batch = self._batch(journal, number)
-                if (at := _row_of(batch, key, row - journal.starts[number])) is not None:
-                    found[key] = Hit(batch, at)
+                answers = self._answers(journal, number)
+                if (at := _row_of(answers.keys, key, row - journal.starts[number])) is not None:
+                    found[key] = Hit(answers, at)
         return found
 
-    def _batch(self, journal: _Journal, number: int) -> pa.RecordBatch:
+    def _answers(self, journal: _Journal, number: int) -> _Answers:
         """The answers of a frame, which were checked."""
-        if number not in journal.batches:
+        if number not in journal.answers:
             at = journal.offsets[number]
             with self._files.reading(journal.path) as read:
                 _, _, length, checksum = HEADER.unpack(read(at, HEADER.size))
                 payload = read(at + HEADER.size, length)
             if xxhash.xxh3_64_intdigest(payload) != checksum:
                 raise NotSearchableError("a frame does not have its checksum")
-            try:
-                journal.batches[number] = answers_in(decode(payload))
-            except damage() as exc:
-                raise NotSearchableError("a frame cannot be read") from exc
-        return journal.batches[number]
+            journal.answers[number] = _read(payload)
+        return journal.answers[number]
+
+
+def _read(payload: bytes) -> _Answers:
+    """The answers of a payload whose checksum holds."""
+    if (rows := decode_plain(payload)) is not None:
+        return _Answers(rows["key"], InMemory(rows))
+    try:
+        batch = answers_in(decode(payload))
+    except damage() as exc:
+        raise NotSearchableError("a frame cannot be read") from exc
+    return _Answers(pl.Series(batch.column(0)), DecodedBlock(batch))
 
 
 def pieces_of(hits: Sequence[Hit | None]) -> list[Piece]:
     """Where the answers for some places lie."""
-    found: dict[int, tuple[DecodedBlock, list[int], list[int]]] = {}
+    found: dict[int, tuple[AnswerBlock, list[int], list[int]]] = {}
     for place, hit in enumerate(hits):
         if hit is not None:
-            _, rows, places = found.setdefault(id(hit.batch), (DecodedBlock(hit.batch), [], []))
+            _, rows, places = found.setdefault(id(hit.answers), (hit.answers.block, [], []))
             rows.append(hit.row)
             places.append(place)
     return list(found.values())
 
 
-def _row_of(batch: pa.RecordBatch, key: bytes, row: int) -> int | None:
+def _row_of(keys: pl.Series, key: bytes, row: int) -> int | None:
     """Where a key lies that is expected in a row; None where what was there is no answer any more."""
-    keys = batch.column(0)
-    if row < len(keys) and keys[row].as_py() == key:
+    if row < len(keys) and keys[row] == key:
         return row
-    return next((at for at, held in enumerate(keys.to_pylist()) if held == key), None)
+    return keys.index_of(key)
 
 
 def _scan(read: Read, journal: _Journal, size: int) -> None:

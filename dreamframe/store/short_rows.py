@@ -9,11 +9,10 @@ from __future__ import annotations
 import functools
 import io
 import struct
-from collections.abc import Iterator
 
 import polars as pl
 
-from dreamframe.store.foreign import body_bytes, is_plain_batch
+from dreamframe.store.foreign import batch_outline, body_bytes
 from dreamframe.store.ipc import END, MESSAGE_ROWS, messages
 
 MOST_BYTES = 8 << 20  # pyarrow copies nothing: worth its import for a longer one
@@ -23,39 +22,55 @@ Columns = tuple[tuple[str, pl.DataType], ...]
 
 def short_rows(data: memoryview, columns: Columns) -> pl.DataFrame | None:
     """The rows; None where they are not short and plain, or are written otherwise than this process would."""
-    if data.nbytes > MOST_BYTES or not all(isinstance(kind, PLAIN) or (kind.is_numeric() and not kind.is_decimal()) for _, kind in columns):
+    if data.nbytes > MOST_BYTES or not is_plain(columns):
         return None
-    head = _head(columns)
-    if data[: len(head)] != head:
+    head = head_of(columns)
+    batches = batches_of(data, len(head)) if data[: len(head)] == head else None
+    if batches is None:
         return None
     parts = [pl.DataFrame(schema=dict(columns))]
-    try:
-        for batch in _batches(data, len(head)):
-            parts.append(_rows(head, batch))
-            if parts[-1].height > MESSAGE_ROWS or bytes(list(messages(parts[-1]))[1]) != batch:
-                return None
-        return pl.concat(parts)
-    except (struct.error, RuntimeError, LookupError, ValueError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        return None
+    for batch, _ in batches:
+        if (rows := checked_rows(head, batch)) is None:
+            return None
+        parts.append(rows)
+    return pl.concat(parts)
+
+
+def is_plain(columns: Columns) -> bool:
+    """Whether the rows of these columns are read here."""
+    return all(isinstance(kind, PLAIN) or (kind.is_numeric() and not kind.is_decimal()) for _, kind in columns)
 
 
 @functools.lru_cache(maxsize=256)
-def _head(columns: Columns) -> bytes:
+def head_of(columns: Columns) -> bytes:
     """How a stream of these columns begins."""
     return bytes(next(messages(pl.DataFrame(schema=dict(columns)))))
 
 
-def _batches(data: memoryview, at: int) -> Iterator[memoryview]:
-    """The messages after the head. Raises ValueError or what struct raises where they are not batches of rows without compression, up to the end."""
-    while data[at : at + len(END)] != END:
-        stop = at + 8 + struct.unpack_from("<4xi", data, at)[0]
-        end = stop + body_bytes(data[at:stop])
-        if not at < stop <= end <= len(data) or not is_plain_batch(data[at:end]):
-            raise ValueError("no batch of rows")
-        yield data[at:end]
-        at = end
-    if at + len(END) != len(data):
-        raise ValueError("more after the end")
+def batches_of(data: memoryview, at: int) -> list[tuple[memoryview, int]] | None:
+    """The messages after the head, and how many rows each says that it has; None where they are not batches of rows without compression, up to the end."""
+    found: list[tuple[memoryview, int]] = []
+    try:
+        while data[at : at + len(END)] != END:
+            start = at + 8 + struct.unpack_from("<4xi", data, at)[0]
+            outline = batch_outline(data[at:start])
+            end = start + body_bytes(data[at:start])
+            if outline is None or outline.n_rows < 0 or not at < start <= end <= len(data):
+                return None
+            found.append((data[at:end], outline.n_rows))
+            at = end
+    except (struct.error, IndexError):
+        return None
+    return found if at + len(END) == len(data) else None
+
+
+def checked_rows(head: bytes, batch: memoryview) -> pl.DataFrame | None:
+    """The rows of a message; None where its bytes are not those that this process would write for them."""
+    try:
+        rows = _rows(head, batch)
+        return rows if rows.height <= MESSAGE_ROWS and bytes(list(messages(rows))[1]) == batch else None
+    except (struct.error, RuntimeError, LookupError, ValueError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
 
 
 def _rows(head: bytes, batch: memoryview) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from dreamframe.store.foreign import difference, to_frame
 from dreamframe.store.ipc import END, Bytes, arrow_schema, damage, messages, read_table
 from dreamframe.store.layout import Layout, check_key, entry_name, is_damaged, read_json, safe_name, sealed, set_aside, warn
 from dreamframe.store.locks import Lock
+from dreamframe.store.long_rows import LongRows
 from dreamframe.store.records import STEP, checked
 from dreamframe.store.short_rows import short_rows
 
@@ -87,28 +88,36 @@ class StepOutputs:
         if known is not None and self._files.kind(known.path / MANIFEST) == "file":
             with contextlib.suppress(CorruptFileError):
                 return known.typed(schema)
-        for name in self._files.listdir(self._layout.steps):
-            if name.endswith((f"-{key[:12]}", f"-{key}")):
-                found = self._read(self._layout.steps / name, key, schema)
-                if found is not None:
-                    return found
+        return next((found for folder in self._folders(key) if (found := self._read(folder, key, schema)) is not None), None)
+
+    def long(self, key: str, schema: Mapping[str, Any]) -> LongRows | None:
+        """The rows of a step for one who looks at a few of them; None where there are none, or all have to be read to read one: `find` tells."""
+        if as_stored(schema) != schema or key in self._checked:
+            return None
+        for folder in self._folders(key):
+            with contextlib.suppress(CorruptFileError, StorageError):
+                if (record := read_manifest(self._files, folder)).get("key") == key:
+                    rows = LongRows.of(_checked_data(self._files, folder, record), tuple(schema.items()))
+                    return rows if rows is not None and rows.height == record.get("rows") else None
         return None
+
+    def _folders(self, key: str) -> list[Path]:
+        """Where the output of a step may be."""
+        return [self._layout.steps / name for name in self._files.listdir(self._layout.steps) if name.endswith((f"-{key[:12]}", f"-{key}"))]
 
     def has(self, key: str) -> bool:
         """Whether there is an output of a step. Reads its record and no rows, and sets nothing aside."""
         known = self._checked.get(check_key(key))
         if known is not None and self._files.kind(known.path / MANIFEST) == "file":
             return True
-        names = [name for name in self._files.listdir(self._layout.steps) if name.endswith((f"-{key[:12]}", f"-{key}"))]
-        return any(self._is(self._layout.steps / name, key) for name in names)
+        return any(self._is(folder, key) for folder in self._folders(key))
 
     def record(self, key: str) -> Mapping[str, Any] | None:
         """What step.json says of an output; None where there is none, or it is damaged. Reads no rows."""
-        for name in self._files.listdir(self._layout.steps):
-            if name.endswith((f"-{key[:12]}", f"-{key}")):
-                with contextlib.suppress(CorruptFileError, StorageError):
-                    if (found := read_manifest(self._files, self._layout.steps / name)).get("key") == key:
-                        return found
+        for folder in self._folders(key):
+            with contextlib.suppress(CorruptFileError, StorageError):
+                if (found := read_manifest(self._files, folder)).get("key") == key:
+                    return found
         return None
 
     def _is(self, folder: Path, key: str) -> bool:

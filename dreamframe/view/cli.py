@@ -13,10 +13,11 @@ from dreamframe.view.commands.look import explain, ls, show
 from dreamframe.view.commands.page import view
 from dreamframe.view.commands.prompt import prompt
 from dreamframe.view.commands.records import failures, usage
+from dreamframe.view.commands.run import merge, run
 from dreamframe.view.commands.story import why
 from dreamframe.view.guard import CODES, STOPPED, guarded, notes_in_a_line
 
-COMMANDS = (prompt, ls, show, explain, why, failures, usage, view, verify, gc, diff, export, load)  # as help lists them
+COMMANDS = (prompt, run, ls, show, explain, why, failures, usage, view, verify, gc, diff, merge, export, load)  # as help lists them
 app = typer.Typer(
     name="dreamframe",
     no_args_is_help=True,

@@ -1,12 +1,13 @@
 """Opens session folders from a stranger under an audit hook that notes everything a session has no business with.
 
-    python -m tests.faults.hostile guarded|unguarded FOLDER…
+    python -m tests.faults.hostile guarded|unguarded|merging FOLDER…
 
 prints a JSON line for each folder: what was forbidden and happened, and what was said to the user.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pickle
@@ -18,8 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dreamframe.errors import StoreError
+from dreamframe.errors import SettingError, StoreError
+from dreamframe.session.session import Session
 from dreamframe.store import files
+from dreamframe.store.layout import SessionWarning
 from dreamframe.store.stores import open_stores
 from tests.storing import give, key_of, step_key, store_step, table_of, texts
 
@@ -39,7 +42,7 @@ def hook(event: str, args: tuple[Any, ...]) -> None:
         path = os.path.realpath(os.fsdecode(args[0]))
         if event in ("os.rename", "os.remove") or (event == "open" and args[2] & os.O_NOFOLLOW):  # these do not follow a link
             path = os.path.join(os.path.realpath(os.path.dirname(os.fsdecode(args[0]))), os.path.basename(os.fsdecode(args[0])))
-        if path != inside[0] and not path.startswith(inside[0] + os.sep):
+        if not any(path == one or path.startswith(one + os.sep) for one in inside):
             forbidden.append(f"{event} {path}")
 
 
@@ -63,6 +66,18 @@ def use(folder: Path) -> None:
         stores.answers.close()
 
 
+def merged(folder: Path) -> Path:
+    """Where a folder is merged into."""
+    return folder.with_name("merged")
+
+
+def take(folder: Path) -> None:
+    """Merge all that may be there into a session of our own, and say what was left out."""
+    with Session(merged(folder), offline=True, progress=False) as session:
+        for problem in session.merge(folder).problems:
+            warnings.warn(SessionWarning(problem.what), stacklevel=1)
+
+
 def commit_model(stores: Any, n: int) -> None:
     out = stores.models.workdir(key_of(n).hex(), "SFT") / "out"
     out.mkdir(exist_ok=True)
@@ -84,10 +99,10 @@ def watched(folder: Path, action: Callable[[Path], None]) -> dict[str, list[str]
     said: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        inside[:] = [os.path.realpath(folder)]
+        inside[:] = [os.path.realpath(folder), os.path.realpath(merged(folder))]
         try:
             action(folder)
-        except StoreError as exc:
+        except (StoreError, SettingError) as exc:
             said.append(f"{type(exc).__name__}: {exc}")
         finally:
             inside.clear()
@@ -96,14 +111,17 @@ def watched(folder: Path, action: Callable[[Path], None]) -> dict[str, list[str]
 
 def warm_up() -> None:
     """Import what the store imports when it is first used, and when it finds damage: imports read files, too."""
+    codecs.lookup("unicode_escape")  # with which a name that is no text is shown
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        use(Path(scratch))
-        use(Path(scratch))
+        use(Path(scratch) / "session")
+        use(Path(scratch) / "session")
+        take(Path(scratch) / "session")
         for path in Path(scratch).rglob("*.*"):
             if path.is_file() and path.name != "session.json":
                 path.write_bytes(b"damaged")
-        use(Path(scratch))
+        use(Path(scratch) / "session")
+        take(Path(scratch) / "session")
 
 
 def main(mode: str, *folders: str) -> None:
@@ -114,7 +132,7 @@ def main(mode: str, *folders: str) -> None:
     sys.addaudithook(hook)
     for folder in folders:
         print(folder, file=sys.stderr, flush=True)  # whose fault it was, if the interpreter crashes
-        print(json.dumps(watched(Path(folder), canary if Path(folder).name == "canary" else use)), flush=True)
+        print(json.dumps(watched(Path(folder), canary if Path(folder).name == "canary" else take if mode == "merging" else use)), flush=True)
 
 
 if __name__ == "__main__":

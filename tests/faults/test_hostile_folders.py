@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import xxhash
 
+import dreamframe as dr
 from dreamframe.store.journal import FILE_MAGIC, FRAME_MAGIC, HEADER, framed, header
 from dreamframe.store.layout import sealed
 from tests.faults.hostile import commit_model
@@ -185,6 +186,34 @@ def test_a_strangers_folder_can_do_nothing(seen: Seen, case: str) -> None:
     assert outside_is_as_it_was
     assert bool(what["said"]) == (case not in QUIET)
     assert not any(SECRET in text for text in what["said"])
+
+
+@pytest.fixture(scope="module")
+def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, list[str]], bool, Path]]:
+    """As `seen`, of folders that are merged, which stay as they were, too; and what they were merged into."""
+    at = tmp_path_factory.mktemp("merged")
+    folders = {name: build(at / str(i), hostile) for i, (name, hostile) in enumerate(CASES.items())}
+    for folder in folders.values():
+        folder.with_name("merged").mkdir()
+    before = {name: (listing(folder.parent / "outside"), listing(folder)) for name, folder in folders.items()}
+    found = child("merging", list(folders.values()))
+    same = {name: (listing(folder.parent / "outside"), listing(folder)) == before[name] for name, folder in folders.items()}
+    return {name: (what, same[name], folders[name].with_name("merged")) for name, what in zip(folders, found, strict=True)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_strangers_folder_that_is_merged_can_do_nothing(taken: dict[str, tuple[dict[str, list[str]], bool, Path]], case: str) -> None:
+    what, all_is_as_it_was, merged = taken[case]
+    assert what["forbidden"] == []
+    assert all_is_as_it_was
+    assert not any(SECRET in text for text in what["said"])
+    there = list(merged.rglob("*"))
+    assert not any(path.is_symlink() or SECRET.encode() in (path.read_bytes() if path.is_file() else b"") for path in there)
+    assert not any(path.suffix in (".bin", ".py", ".tmp") for path in there)
+    with dr.Session(merged, progress=False) as session:
+        assert session.verify() == []
+    if case == "nothing hostile":
+        assert (what["said"], len(session.steps()), len(session.models())) == ([], 1, 1)
 
 
 def test_the_hook_sees_what_it_must(tmp_path: Path) -> None:

@@ -144,14 +144,14 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "prompt with samples": lambda: rows().prompt(ECHO, "{t}", n=3, into="three"),
     "extract": lambda: rows().extract(ECHO, {"type": "object", "properties": {"city": {"type": "string"}}}, "t"),
     "prompt with probabilities": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p"),
-    "calibrate": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p").calibrate("p", "long", on=LABELLED),
+    "calibrate": lambda: rows().prompt(SCRIPTED, "Is {t} good?", schema=bool, into="good", probability="p").calibrate("p", "long", labelled=LABELLED),
     "classify": lambda: rows().classify(ECHO, ["short", "long"], "t"),
     "classify by a task model": lambda: rows().classify(dr.testing.NamingClassifier(), ["short", "long"], "t"),
     "filter_by with a head": lambda: rows().filter_by(ECHO, "Is {t} long?", distil=dr.Distil(WORDS, labels=40)),
     "join_by of the nearest": lambda: rows().join_by(dr.frame({"topic": ["sport"]}), ECHO, "Is {t} about {topic}?", block=dr.Nearest(WORDS)),
     "join_by by labels": lambda: rows().join_by(dr.frame({"topic": ["sport", "food"]}), ECHO, "Is {t} about {topic}?", asked="labels"),
     "join_by by an attribute": lambda: rows().join_by(
-        rows(), ECHO, "Do {t} and {t_right} differ?", asked=dr.Attribute("mood", ["good", "bad"], pl.col("l") != pl.col("r")), check=10, otherwise="raise"
+        rows(), ECHO, "Do {t} and {t_right} differ?", asked=dr.Attribute("mood", ["good", "bad"], pl.col("left") != "bad"), check=10, otherwise="raise"
     ),
     "rank_by": lambda: rows().rank_by(ECHO, "Rate {t} from 1 to 10.", threshold=5),
     "top_k_by": lambda: rows().top_k_by(ECHO, "Rate {t} from 1 to 10.", 2),

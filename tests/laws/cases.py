@@ -23,6 +23,7 @@ from dreamframe.plan.steps.group import Cluster, DedupLetters, DedupVectors
 from dreamframe.plan.steps.judge import Coin, Judge
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.ordinals import NumberedPrompt, Ordinals, in_two
+from dreamframe.plan.steps.part import Part
 from dreamframe.plan.steps.partners import JoinRows
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo, Sample, Shard, SplitPart
@@ -230,6 +231,7 @@ CASES: dict[str, Case] = {
     ),
     "RepeatTo": Case(lambda below: RepeatTo(inputs=(below,), n=5), {**POSITIONS, "n": 6}),
     "Shard": Case(lambda below: Shard(inputs=(below,), n=3, i=1), {**POSITIONS, "n": 2, "i": 0}),
+    "Part": Case(lambda below: Part(inputs=(below,), i=1, n=2, columns=("t",)), {**POSITIONS, "i": 0, "n": 3, "columns": ("k",)}),
     "SplitPart": Case(
         lambda below: SplitPart(inputs=(below,), part="train", fractions=(("train", 0.5), ("test", 0.5)), seed=1),
         {**POSITIONS, "part": "test", "fractions": (("train", 0.4), ("test", 0.6)), "stratify": "k", "seed": 2, "shuffle": False},

@@ -28,8 +28,8 @@ def cases(beside: Callable[..., Any]) -> dict[str, Given]:
             {"name": "other", "probability": beside("q", {"into": "fitted"}), "answer": "t", "gold": "c", "into": "fitted", "method": "isotonic"},
         ),
         "Strengths": (
-            lambda below: Strengths(inputs=(dr.Frame(below).with_columns(u="t").step,), a="k", b="t", winner="t", rounds=20),
-            {"name": "other", "a": "u", "b": "u", "winner": "u", "prior": 1.0, "level": 0.9, "rounds": 30, "seed": 1},
+            lambda below: Strengths(inputs=(dr.Frame(below).with_columns(u="t").step,), a="k", b="t", winner="t", draws=20),
+            {"name": "other", "a": "u", "b": "u", "winner": "u", "prior": 1.0, "confidence": 0.9, "draws": 30, "seed": 1},
         ),
         "Evaluate": (
             lambda below: Evaluate(inputs=(below,), metrics=(("accuracy", ACCURACY),), draws=10),

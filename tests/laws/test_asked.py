@@ -15,7 +15,7 @@ import dreamframe as dr
 
 WORDS = st.sampled_from(["tea", "jam", "rye bread", "oat", "", "a\nb", "{x}"])
 TEXTS = st.lists(st.none() | WORDS, max_size=8)
-KIND = dr.Attribute("length", ["short", "long"], pl.col("l") == pl.col("r"))
+KIND = dr.Attribute("length", ["short", "long"], pl.col("left") == pl.col("right"))
 
 
 def length(text: str) -> str:

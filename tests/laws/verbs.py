@@ -350,7 +350,7 @@ VERBS: Mapping[str, list[Verb]] = {
         ),
     ],
     "bradley_terry": [
-        lambda df, n, i: df.bradley_terry("k", "t", "t", rounds=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
+        lambda df, n, i: df.bradley_terry("k", "t", "t", draws=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
     ],
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),

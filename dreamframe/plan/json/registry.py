@@ -15,6 +15,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "models.request": ("Sampling",),
     "plan.steps.source": ("Table", "ReadTable", "HubTable", "HubStream", "Scan", "KeptScan", "LeftOut"),
     "plan.steps.relational": ("Relational", "Sample", "RepeatTo", "Shard", "SplitPart"),
+    "plan.steps.part": ("Part",),
     "plan.steps.apply": ("MapRows", "MapBatches"),
     "plan.steps.prompt": ("PromptStep",),
     "plan.steps.ordinals": ("Ordinals", "NumberedPrompt"),

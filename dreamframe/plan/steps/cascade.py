@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import polars as pl
@@ -36,7 +36,7 @@ class Cascade(Settings):
     The targets are shares between 0 and 1. `accuracy`: rows whose answer is that of the strong model. `recall`: of the rows that the strong model would
     keep, those that are kept; rows are then left out without asking it. `precision`: of the rows that are kept, those that the strong model would keep;
     rows are then kept without asking it. Recall and precision may be given together; for `classify`, the target is accuracy. What is promised is promised
-    against the strong model, right or wrong, and missed with probability `delta` at most. `budget` is the most rows that are asked for the sample; None
+    against the strong model, right or wrong, and missed with probability `delta` at most. `labels` is the most rows that are asked for the sample; None
     is as many as pay.
 
     The sample is drawn by what the rows ask and by `seed`, not by their places: another order of the rows changes nothing. All answers are kept under the
@@ -54,11 +54,12 @@ class Cascade(Settings):
     """
 
     proxy: Any = None
+    _: KW_ONLY
     accuracy: float | None = None
     recall: float | None = None
     precision: float | None = None
     delta: float = 0.05
-    budget: int | None = None
+    labels: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Cascade(Settings):
     @property
     def promise(self) -> Promise:
         """The targets alone."""
-        return Promise(accuracy=self.accuracy, recall=self.recall, precision=self.precision, delta=self.delta, budget=self.budget)
+        return Promise(accuracy=self.accuracy, recall=self.recall, precision=self.precision, delta=self.delta, labels=self.labels)
 
     @property
     def targets(self) -> str:

@@ -13,9 +13,9 @@ import polars as pl
 
 from dreamframe.errors import AgreementError
 from dreamframe.models.request import RowContext
+from dreamframe.plan.by_content import content_hashes
 from dreamframe.plan.schemas import with_columns, without_columns
 from dreamframe.plan.step import Rows, TableStep, kept_columns, runtime, step
-from dreamframe.plan.steps.by_content import content_hashes
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.prompts.room import offer_room
 

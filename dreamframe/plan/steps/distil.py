@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from dreamframe.errors import SettingError
@@ -37,6 +37,7 @@ class Distil(Settings):
     """
 
     embedder: Any
+    _: KW_ONLY
     labels: int = 500
     accuracy: float = 0.95
     delta: float = 0.05

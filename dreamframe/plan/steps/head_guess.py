@@ -10,9 +10,9 @@ import polars as pl
 from dreamframe.models.local.settings import place
 from dreamframe.models.request import RowContext
 from dreamframe.models.task_models.linear import Head, LinearClassifier
+from dreamframe.plan.by_content import content_hashes
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import Rows, RowStep, TableStep, kept_columns, step
-from dreamframe.plan.steps.by_content import content_hashes
 
 DIGEST = "__digest"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import polars as pl
@@ -26,7 +26,7 @@ class Nearest(Settings):
 
     What the prompt reads of either side is embedded, and each left row has its right rows ranked by likeness. The model is asked about the nearest pairs and
     about a sample of the others, until it is certified how many of the nearest hold at least `recall` of all matches, but for `delta` of all samples; it
-    answers those, and pairs further apart are no match. `budget` is the most pairs that are asked to find that out; None is as many as pay. Answers are
+    answers those, and pairs further apart are no match. `labels` is the most pairs that are asked to find that out; None is as many as pay. Answers are
     those of the same join without `block`, and kept as such. What is promised is promised against the model, right or wrong.
 
     Raises SettingError for a recall or a delta that no sample can promise, as 1.0.
@@ -39,9 +39,10 @@ class Nearest(Settings):
     """
 
     embedder: Any
+    _: KW_ONLY
     recall: float = 0.9
     delta: float = 0.05
-    budget: int | None = None
+    labels: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,7 +50,7 @@ class Nearest(Settings):
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise SettingError(f"Nearest: seed={self.seed!r} is not a whole number.")
         try:
-            Promise(recall=self.recall, delta=self.delta, budget=self.budget)
+            Promise(recall=self.recall, delta=self.delta, labels=self.labels)
         except SettingError as exc:
             raise SettingError(f"Nearest: {exc}") from None
 

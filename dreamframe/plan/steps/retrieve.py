@@ -162,3 +162,8 @@ class Retrieve(Embedding):
         made = pl.DataFrame({"row": asked["row"], self.into: hits}, schema_overrides={self.into: pl.List(HIT)})
         every = pl.DataFrame({"row": pl.Series(range(rows.height), dtype=pl.UInt32)})
         return rows.with_columns(every.join(made, on="row", how="left", maintain_order="left")[self.into])
+
+    async def run_again(self, rows: pl.DataFrame, ctx: RowContext, hits: pl.Series) -> pl.DataFrame:
+        """The same rows, where the hits are known: the queries alone are asked."""
+        await self.vectors_of(template.as_text(rows.get_column(self.query)), ctx, rows=rows.height)
+        return rows.with_columns(hits.alias(self.into))

@@ -24,8 +24,8 @@ class Strengths(TableStep):
     b: str
     winner: str = "winner"
     prior: float = 0.5  # wins, and as many losses, of each item against one of strength one
-    level: float = 0.95
-    rounds: int = 1_000  # resamples
+    confidence: float = 0.95
+    draws: int = 1_000  # resamples
     seed: int = 0
 
     cites: ClassVar[tuple[str, ...]] = ("https://doi.org/10.2307/2334029", "https://doi.org/10.1080/10618600.2012.638220")
@@ -38,10 +38,10 @@ class Strengths(TableStep):
         super().check()
         if isinstance(self.prior, bool) or not isinstance(self.prior, int | float) or not 0 <= self.prior < float("inf"):
             raise SettingError(f"{self.label}: prior={self.prior!r}; give a number of wins of 0 or more, e.g. 0.5.")
-        if not isinstance(self.level, int | float) or not 0 < self.level < 1:
-            raise SettingError(f"{self.label}: level={self.level!r}; give a share between 0 and 1, e.g. 0.95.")
-        if isinstance(self.rounds, bool) or not isinstance(self.rounds, int) or self.rounds < 0:
-            raise SettingError(f"{self.label}: rounds={self.rounds!r}; give a number of resamples, 0 for no interval.")
+        if not isinstance(self.confidence, int | float) or not 0 < self.confidence < 1:
+            raise SettingError(f"{self.label}: confidence={self.confidence!r}; give a share between 0 and 1, e.g. 0.95.")
+        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 0:
+            raise SettingError(f"{self.label}: draws={self.draws!r}; give a number of resamples, 0 for no interval.")
         if self.a == self.b:
             raise SettingError(f"{self.label}: a and b are both {self.a!r}; name the two columns of what was compared.")
         have = self.inputs[0].schema
@@ -56,7 +56,7 @@ class Strengths(TableStep):
         return pl.Schema({"item": _kind(self.inputs[0].schema[self.a]), **points, **dict.fromkeys(("wins", "losses", "ties"), pl.UInt32())})
 
     def describe(self) -> str:
-        interval = f", {self.level:.0%} intervals of {self.rounds:,} resamples" if self.rounds else ""
+        interval = f", {self.confidence:.0%} intervals of {self.draws:,} resamples" if self.draws else ""
         return f"BRADLEY TERRY ← {self.a} or {self.b} by {self.winner}{interval}"
 
     async def run(self, tables: tuple[pl.DataFrame, ...], ctx: RowContext) -> pl.DataFrame:  # noqa: ARG002
@@ -70,7 +70,7 @@ class Strengths(TableStep):
         said = rows.get_column(self.winner)
         won = [self._won(*game) for game in zip(one, two, said.cast(pl.String).to_list() if _kind(said.dtype) == pl.String else said.to_list(), strict=True)]
         games = [(a, b, share) for a, b, share in zip(one, two, won, strict=True) if share is not None]
-        found = strengths(*zip(*games, strict=True), prior=self.prior, level=self.level, rounds=self.rounds, seed=self.seed) if games else []
+        found = strengths(*zip(*games, strict=True), prior=self.prior, confidence=self.confidence, draws=self.draws, seed=self.seed) if games else []
         return pl.DataFrame([(s.item, s.elo, s.low, s.high, s.wins, s.losses, s.ties) for s in found], schema=self.schema, orient="row")
 
     def _won(self, a: Any, b: Any, winner: Any) -> float | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.options import RunOptions
@@ -25,10 +23,10 @@ class Accounts(Replay):
         super().__init__(*given, **more)
         self._noted: list[tuple[Sequence[Step], dict[int, list[CallTold]]]] = []
 
-    def _looking(self, steps: Sequence[Step], beside: Sequence[tuple[pl.DataFrame, ...]]) -> Looking:
+    def _looking(self, steps: Sequence[Step]) -> Looking:
         noted: dict[int, list[CallTold]] = {}
         self._noted.append((steps, noted))
-        return Looking(self.state, self._spend, beside, noted=noted)
+        return Looking(self.state, self._spend, noted=noted)
 
     async def told(self) -> Told:
         """The requests of each step that rows stream through, in the order of the plan."""

@@ -32,7 +32,6 @@ class Looking:
 
     state: RunState
     spend: Spend
-    beside: Sequence[tuple[pl.DataFrame, ...]] = ()  # the rows of each step's inputs after the first
     firsts: dict[int, int] | None = None  # place of a step → the number of its first sample of the one row; None: samples are counted
     noted: dict[int, list[CallTold]] | None = None  # by place; None: nothing is noted
     numbered: dict[int, list[int]] = field(default_factory=dict)  # place → the numbers given so far, where samples are counted
@@ -41,7 +40,7 @@ class Looking:
 
     def one(self, firsts: dict[int, int], noted: dict[int, list[CallTold]] | None) -> Looking:
         """The same for one row, with what the steps have made so far."""
-        return Looking(self.state, self.spend, self.beside, firsts, noted, _kept=self._kept)
+        return Looking(self.state, self.spend, firsts, noted, _kept=self._kept)
 
     async def number(self, place: int, order: int, keys: Sequence[bytes | None]) -> list[int]:
         if self.firsts is not None:
@@ -80,8 +79,9 @@ class Looking:
     def artefact(self, step: ModelStep) -> Artefact:
         return self.state.trained[self.state.key(step)]
 
-    def tables(self, place: int) -> tuple[pl.DataFrame, ...]:
-        return self.beside[place]
+    def tables(self, place: int) -> tuple[pl.DataFrame, ...]:  # noqa: ARG002
+        """Who runs the steps hands these over where they are needed."""
+        return ()
 
     def kept(self, place: int) -> dict[str, Any]:
         return self._kept.setdefault(place, {})

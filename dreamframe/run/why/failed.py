@@ -51,7 +51,7 @@ class FailedRows(Replay):
         """Rows that enter a step, by their numbers; None where there are not so many."""
         below = node.inputs[0]
         found = await self._stream(below)
-        if found is not None and found[0].is_one_to_one and len(rows) <= MOST_ALONE and self._stored(below) is None:
+        if found is not None and found[0].is_one_to_one and len(rows) <= MOST_ALONE and self._kept(below) is None:
             stream = found[0]
             if max(rows) >= stream.source.height:
                 return None

@@ -48,7 +48,8 @@ def _row(step: Told, row: Told) -> str:
     if step["kind"] == "source":
         return f"<div class='df-dim'>row {row['row']:,}</div>{_columns(row['values'])}"
     failed = f"<div class='df-failed'>✗ failed: {_text(row['error'])}</div>" if row["error"] and not is_said(row) else ""
-    return "".join(map(_call, row["calls"])) + failed + ("" if row["error"] else _columns(row["values"], of_model=row["values"] if row["calls"] else ()))
+    note = f"<div class='df-dim'>{_text(row['note'])}</div>" if row["note"] else ""
+    return "".join(map(_call, row["calls"])) + note + failed + ("" if row["error"] else _columns(row["values"], of_model=row["values"] if row["calls"] else ()))
 
 
 def _call(call: Told) -> str:

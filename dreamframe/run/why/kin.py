@@ -13,6 +13,7 @@ from dreamframe.plan.step import ModelStep, PolarsStep, Step, TableStep
 from dreamframe.plan.steps.retrieve import Retrieve
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.run.options import RunOptions
+from dreamframe.run.why.thin import deciding
 from dreamframe.run.why.trace import Replay
 from dreamframe.store.stores import Stores
 
@@ -20,13 +21,17 @@ from dreamframe.store.stores import Stores
 class Kin(Replay):
     """Finds the rows of earlier steps again, by those that are stored and by the answers that are kept."""
 
-    def __init__(self, stores: Stores, options: RunOptions, step: Step) -> None:
+    def __init__(self, stores: Stores, options: RunOptions, step: Step, *, is_whole: bool = False) -> None:
+        """`is_whole`: a run of the plan has ended, and no row failed."""
         super().__init__(stores, replace(options, optimize=False), step, most=0, failed=dict)
+        self._is_whole = is_whole
 
     @staticmethod
-    def between(step: Step, at: Collection[int], n: int) -> Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, dict[int, pl.DataFrame]]]:
+    def between(
+        step: Step, at: Collection[int], n: int, *, is_whole: bool = False
+    ) -> Callable[[Stores, RunOptions, Redactor], Coroutine[Any, Any, dict[int, pl.DataFrame]]]:
         """`pairs` of a plan, for a session to run."""
-        return lambda stores, options, _: Kin(stores, options, step).pairs(at, n)
+        return lambda stores, options, _: Kin(stores, options, step, is_whole=is_whole).pairs(at, n)
 
     async def pairs(self, at: Collection[int], n: int) -> dict[int, pl.DataFrame]:
         """For steps of the plan by their place in its `walk()`: columns `row`, of the first n of the plan's last step, and `at`, a row of that step which it
@@ -45,8 +50,8 @@ class Kin(Replay):
                     if id(below) in leads and not isinstance(places, _Unknown):
                         made = _through(held[id(node)], places)
                         before = held.get(id(below))  # a step that two others read has a part in a row by either
-                        held[id(below)] = made if before is None else pl.concat([before, made]).sort("row", maintain_order=True)
-            return {i: held[node].unique(maintain_order=True) for node, i in wanted.items() if node in held}
+                        held[id(below)] = made if before is None else pl.concat([before, made]).sort("row", maintain_order=True).unique(maintain_order=True)
+            return {i: held[node] for node, i in wanted.items() if node in held}
 
     async def _places(self, node: Step, read: Sequence[Step]) -> list[Places | _Unknown]:
         """For each input the positions of its rows that each row was made of; None: that in its place. Tables are made only where they are looked at."""
@@ -58,7 +63,7 @@ class Kin(Replay):
             return [None, *others]
         if isinstance(node, PolarsStep) and node.rows == "same" and len(read) == 1:
             return [None]
-        tables = [await self._all_of(i) for i in read]
+        tables = [await self._enough_of(i, needed) for i, needed in zip(node.inputs, deciding(node), strict=True) if not isinstance(i, ModelStep)]
         return [_Unknown() if places is None else places for places in parents(node, tables)]
 
 

@@ -30,6 +30,11 @@ class Partly:
         return (await self.whole()).slice(start, n) if rows is None else rows.slice(start - batch.start, n)
 
 
+def one_by_one_of(height: int, made: Callable[[int], Awaitable[pl.DataFrame | None]], whole: Callable[[], Awaitable[pl.DataFrame]]) -> Partly:
+    """Rows that are made each for itself."""
+    return Partly(height, lambda row: Batch(row, row, row + 1), made, whole)
+
+
 def made_of(step: Step, rows: pl.DataFrame, n: int) -> tuple[pl.DataFrame, pl.Series] | None:
     """The rows that a step makes of a batch, and of which row each of them is; None if they are not n, or nobody can tell."""
     if not isinstance(step, PolarsStep):

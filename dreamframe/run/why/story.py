@@ -61,6 +61,7 @@ class RowTold(_Told):
     values: Mapping[str, Any] = field(default_factory=dict)  # of a source: its columns; of another step: the columns that it wrote
     calls: tuple[CallTold, ...] = ()  # in the order in which they were made
     error: str | None = None  # why the row failed here
+    note: str | None = None  # whose its values are, where the model of the step was not asked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ from dreamframe.plan.parents import carried, one_by_one
 from dreamframe.plan.step import RowStep, Step
 from dreamframe.plan.steps.ordinals import Ordinals
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.plan.steps.retrieve import Retrieve
 from dreamframe.prompts.room import offer_room
 from dreamframe.run.engines.pipeline import BatchContext
 from dreamframe.run.walk import Walked
 from dreamframe.run.why.calls import Looking
+from dreamframe.run.why.kept_rows import KeptRows
 from dreamframe.run.why.partly import MOST_BATCHES, Partly
 from dreamframe.run.why.story import CallTold
 from dreamframe.run.why.thin import Thin, is_intricate, through
@@ -43,21 +45,22 @@ class Stream:
         steps: Sequence[Step],
         source: pl.DataFrame | Partly,
         looking: Looking,
-        out: Callable[[], pl.DataFrame | None],
+        out: Callable[[], KeptRows | None],
+        beside: Callable[[int], Awaitable[tuple[pl.DataFrame, ...]]],
         *,
         walk: Walked | None = None,
         is_whole: bool = False,
     ) -> None:
-        """`out`: all rows that leave the steps, or the first of them, where they are stored. `walk`: how many rows walked through them together.
-        `is_whole`: a run of the whole plan ended, and no row failed."""
-        self.steps, self.source, self._looking, self._stored = steps, source, looking, out
+        """`out`: all rows that leave the steps, or the first of them, where they are stored. `beside`: the rows of the other inputs of a step, by place.
+        `walk`: how many rows walked through them together. `is_whole`: a run of the whole plan ended, and no row failed."""
+        self.steps, self.source, self._looking, self._stored, self._beside = steps, source, looking, out, beside
         self._walk, self._is_whole = walk, is_whole
         self._parts: dict[tuple[int, bool], tuple[pl.DataFrame, pl.Series] | None] = {}  # number of a batch, and how far it went
         self._prompts: dict[int, pl.Series] = {}  # place → the prompt of each row that feeds the steps
         self._left: dict[int, int] = {}  # position in the source → among the rows that leave the steps
         self._all: tuple[pl.DataFrame, pl.Series] | None = None
         self._entered: dict[int, list[pl.Series]] = {}  # place → the rows that entered the step, as positions in the source, batch by batch
-        self._has_begun = False
+        self._prepared: set[int] = set()  # places
 
     @staticmethod
     def below(step: Step) -> list[Step]:
@@ -71,7 +74,7 @@ class Stream:
         return steps[::-1]
 
     @cached_property
-    def _out(self) -> pl.DataFrame | None:
+    def _out(self) -> KeptRows | None:
         return self._stored()
 
     @cached_property
@@ -86,7 +89,6 @@ class Stream:
 
     async def located(self, rows: Sequence[int]) -> list[int]:
         """The positions in the source of rows that leave the steps, by their positions."""
-        await self._begin()
         found = list(rows) if self.is_one_to_one else await self._by_values(rows, is_run_again=False)
         if len(found) < len(rows):
             found = await self._by_walk(rows)
@@ -103,10 +105,10 @@ class Stream:
         if self._all is None:
             await self._begin()
             if all(isinstance(step, Ordinals) for step in self.steps):
-                source = await self._whole()
+                source = await self.whole()
                 self._all = self._numbered_at_once(source), pl.int_range(source.height, dtype=pl.UInt32, eager=True)
                 return self._all
-            source = await self._whole()
+            source = await self.whole()
             made = [await self._batch(order, at, source) for order, at in enumerate(range(0, source.height, BATCH))]
             empty = pl.DataFrame(schema=self.steps[-1].schema), pl.Series([], dtype=pl.UInt32)
             self._all = (pl.concat([rows for rows, _ in made]), pl.concat([at for _, at in made])) if made else empty
@@ -114,7 +116,6 @@ class Stream:
 
     async def one(self, at: int, *, is_noted: bool, upto: int | None = None) -> Passed:
         """The row at a position of the source, through all steps, or through those up to a place."""
-        await self._begin()
         firsts: dict[int, int] = {}
         noted: dict[int, list[CallTold]] = {}
         lent = self._looking.one(firsts, noted if is_noted else None)
@@ -123,11 +124,13 @@ class Stream:
         failures: dict[int, Failure] = {}
         for place, step in enumerate(self.steps if upto is None else self.steps[: upto + 1]):
             if isinstance(step, RowStep):
+                if (hits := self._hits(place, at)) is None:
+                    await self._prepare(place)
                 if step.needs_order:
                     is_first = self._is_whole and await self._are_alone(place, row)
                     firsts[place] = 0 if is_first else await self._first(place, at)
                 own = BatchContext(lent, step, place, 0)
-                row = await step.run(row, own)
+                row = await (step.run_again(row, own, hits) if isinstance(step, Retrieve) and hits is not None else step.run(row, own))
                 if own.failures:
                     failures[place] = own.failures[0]
                     row = row if step.on_error == "null" else row.clear()
@@ -142,7 +145,7 @@ class Stream:
         """The row at a position of the source, as it enters."""
         return self.source.slice(at, 1) if isinstance(self.source, pl.DataFrame) else await self.source.slice(at, 1)
 
-    async def _whole(self) -> pl.DataFrame:
+    async def whole(self) -> pl.DataFrame:
         """All rows that feed the steps."""
         if isinstance(self.source, Partly):
             self.source = await self.source.whole()
@@ -205,7 +208,7 @@ class Stream:
 
     async def _by_values(self, rows: Sequence[int], *, is_run_again: bool) -> list[int]:
         """The rows that became some rows, as far as their values tell. `is_run_again`: rows that are alike are run again to tell which of them are left."""
-        source = await self._whole() if is_run_again else self.source
+        source = await self.whole() if is_run_again else self.source
         if not isinstance(source, pl.DataFrame):
             return []
         return [at for row in rows if (at := await self._by_value(row, source, is_run_again=is_run_again)) is not None]
@@ -218,12 +221,15 @@ class Stream:
         """
         if (out := self._out) is None or row >= out.height:
             return None
-        names = {top: c for top, c in _below({c: c for c in out.columns}, self.steps).items() if not is_intricate(out.schema[top])}
+        names = {top: c for top, c in _below({c: c for c in out.schema}, self.steps).items() if not is_intricate(out.schema[top])}
         if not names:
             return None
-        values = {top: pl.lit(out[row, top], dtype=out.schema[top]) for top in names}
+        held = out.slice(row, 1)
+        values = {top: pl.lit(held[0, top], dtype=out.schema[top]) for top in names}
         alike = source.select(pl.arg_where(pl.all_horizontal(pl.col(c).eq_missing(values[top]) for top, c in names.items()))).to_series()
-        after = out.select(pl.arg_where(pl.all_horizontal(pl.col(top).eq_missing(values[top]) for top in names))).to_series()
+        if len(alike) == 1:
+            return int(alike[0])
+        after = out.whole.select(pl.arg_where(pl.all_horizontal(pl.col(top).eq_missing(values[top]) for top in names))).to_series()
         place = int(after.search_sorted(row))
         if len(alike) == len(after):
             return int(alike[place])
@@ -256,10 +262,10 @@ class Stream:
         step = self.steps[place]
         if not isinstance(step, PromptStep) or step.prompt.models or any(s.rows == "fewer" for s in self.steps[place:]) or (out := self._out) is None:
             return None
-        held = {c: top for top, c in reversed(_below({c: c for c in out.columns}, self.steps[place:]).items())}
+        held = {c: top for top, c in reversed(_below({c: c for c in out.schema}, self.steps[place:]).items())}
         if any(c not in held for c in step.prompt.columns):
             return None
-        return out.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if step.prompt.columns else out.lazy()
+        return out.whole.lazy().select(pl.col(held[c]).alias(c) for c in step.prompt.columns) if step.prompt.columns else out.whole.lazy()
 
     async def _are_alone(self, place: int, rows: pl.DataFrame) -> bool:
         """Whether what each row asks was answered once: no other row of a run that ended well asks the same."""
@@ -308,11 +314,23 @@ class Stream:
         return rows
 
     async def _begin(self) -> None:
-        if not self._has_begun:
-            self._has_begun = True
-            for place, step in enumerate(self.steps):
-                if isinstance(step, RowStep):
-                    await step.prepare(self._looking.tables(place), BatchContext(self._looking, step, place, 0))
+        for place in range(len(self.steps)):
+            await self._prepare(place)
+
+    async def _prepare(self, place: int) -> None:
+        step = self.steps[place]
+        if isinstance(step, RowStep) and place not in self._prepared:
+            self._prepared.add(place)
+            await step.prepare(await self._beside(place), BatchContext(self._looking, step, place, 0))
+
+    def _hits(self, place: int, at: int) -> pl.Series | None:
+        """What a search found for a row, where that is kept: the documents, which may be many, need not be read."""
+        step = self.steps[place]
+        row = at if self.is_one_to_one else self._left.get(at)
+        if not isinstance(step, Retrieve) or row is None or (out := self._out) is None:
+            return None
+        held = [top for top, c in _below({c: c for c in out.schema}, self.steps[place + 1 :]).items() if c == step.into]
+        return out.slice(row, 1)[held[0]].alias(step.into) if held else None
 
     async def _batch(self, order: int, start: int, source: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         rows = source.slice(start, BATCH)
@@ -329,6 +347,15 @@ class Stream:
                 rows, places = one_by_one(step, rows)
                 at = at.gather(places) if places is not None else at
         return rows, at
+
+
+def as_entered(out: KeptRows, steps: Sequence[Step]) -> KeptRows | None:
+    """What is seen of the rows that entered steps in the rows that left them; None where that is nothing, or steps leave rows out."""
+    held = {c: top for top, c in reversed(_below({c: c for c in out.schema}, steps).items())}
+    schema = {c: dtype for c, dtype in steps[0].inputs[0].schema.items() if c in held and out.schema[held[c]] == dtype}
+    if not schema or any(step.rows == "fewer" for step in steps):
+        return None
+    return out.select({c: held[c] for c in schema}, pl.Schema(schema))
 
 
 def _without_failed(step: RowStep, own: BatchContext, rows: pl.DataFrame, at: pl.Series) -> tuple[pl.DataFrame, pl.Series]:

@@ -54,6 +54,8 @@ def _step(number: int, step: Told) -> Iterator[str]:
             continue
         for call in row["calls"]:
             yield from _call(call)
+        if row["note"]:
+            yield f"   {visible(row['note'])}"
         if row["error"] and not is_said(row):
             yield f"   ✗ failed   {_whole(row['error'], 14)}"
         elif row["values"] and not row["error"] and not _says(row):

@@ -12,6 +12,7 @@ from dreamframe.plan.step import PolarsStep, RowStep, Step
 from dreamframe.plan.steps.algebra import Aggregate, Concat, Filter, Join, Limit, Sort, flat, reading
 from dreamframe.plan.steps.group import Dedup
 from dreamframe.plan.steps.relational import Pick, Relational
+from dreamframe.run.why.kept_rows import KeptRows
 
 
 class Thin(NamedTuple):
@@ -98,13 +99,14 @@ def picked_of(step: Step, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series] 
     return None if found is None else (made, found)
 
 
-def by_values(step: Step, out: pl.DataFrame, below: Thin, rows: Sequence[int]) -> set[int] | None:
+def by_values(step: Step, out: KeptRows, below: Thin, rows: Sequence[int]) -> set[int] | None:
     """Which rows of its input some rows are that a step has picked; None where the values of one of them are those of several."""
-    names = {top: c for top, c in step.passes().items() if top in out.columns and c in below.known and not is_intricate(out.schema[top])}
+    names = [c for c in step.schema if c in out.schema and c in below.known and not is_intricate(out.schema[c])]
     found = set[int]()
     for row in rows if names else ():
-        values = {c: pl.lit(out[row, top], dtype=out.schema[top]) for top, c in names.items()}
-        alike = below.rows.select(pl.arg_where(pl.all_horizontal(pl.col(c).eq_missing(value) for c, value in values.items()))).to_series()
+        held = out.slice(row, 1)
+        are_equal = [pl.col(c).eq_missing(pl.lit(held[0, c], dtype=out.schema[c])) for c in names]
+        alike = below.rows.select(pl.arg_where(pl.all_horizontal(are_equal))).to_series()
         if len(alike) != 1:
             return None
         found.add(int(alike[0]))

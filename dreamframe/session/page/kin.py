@@ -27,9 +27,10 @@ def kin(held: Held, name: str, row: int) -> dict[str, Any]:
 def kin_of(held: Held, name: str, which: pl.Expr) -> dict[int, dict[str, Any]]:
     """The same for all rows of an output of which a condition on `row` holds."""
     one = held.output(name)
-    above = [(held.output(earlier), pairs) for earlier, pairs in list(_made_of(held, one).items())[::-1]]
-    below = [(other, _made_of(held, other).get(name)) for other in held.outputs() if other.name != name and _place(other, one) is not None]
     collected = {plan.key for plan in held.plans()}
+    above = [(held.output(earlier), pairs) for earlier, pairs in list(_made_of(held, one).items())[::-1]]
+    later = [other for other in held.outputs() if other.name != name and _place(other, one) is not None and _is_worth(held, other, collected)]
+    below = [(other, _made_of(held, other).get(name)) for other in later]
     made: dict[int, dict[str, Any]] = {}
     for way, found in (("from", above), ("into", [(other, None if p is None else p.rename({"row": "at", "at": "row"})) for other, p in below])):
         for other, pairs in found:
@@ -41,7 +42,7 @@ def kin_of(held: Held, name: str, which: pl.Expr) -> dict[int, dict[str, Any]]:
 
 
 def _is_worth(held: Held, output: StepRecord, collected: Collection[str]) -> bool:
-    if output.key in collected:
+    if output.key in collected or (is_plan(list(output.plan)) and any(key.startswith(str(output.plan[-1]["key"])) for key in collected)):
         return True
     step = step_of_output(held, output)
     return step is not None and bool(step.models())
@@ -55,9 +56,10 @@ def _made_of(held: Held, output: StepRecord) -> Mapping[str, pl.DataFrame]:
 
 def _found(held: Held, output: StepRecord, others: Mapping[str, int]) -> dict[str, pl.DataFrame]:
     try:
-        is_whole, n = not output.name.startswith(AT_HAND), held.rows(output.name).height
+        is_whole = not output.name.startswith(AT_HAND)
+        n = output.rows if is_whole else held.rows(output.name).height
         step = step_of_output(held, output) if is_whole else held.lenient(output.name.removeprefix(AT_HAND))
-        found = {} if step is None or n > MOST_ROWS else held.session._replayed(Kin.between(step, set(others.values()), n))
+        found = {} if step is None or n > MOST_ROWS else held.session._replayed(Kin.between(step, set(others.values()), n, is_whole=is_whole))
     except (DreamframeError, pl.exceptions.PolarsError, OSError):
         return {}  # rows are gone, or a source is: the row itself is there all the same
     made = {}

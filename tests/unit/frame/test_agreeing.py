@@ -91,3 +91,10 @@ def test_what_is_no_rater_is_said(session: dr.Session):
         frame.agreement("judge", "human", weights="linear")
     with pytest.raises(SettingError, match="are of Cohen's kappa, of two raters"):
         frame.agreement("judge", "human", "third", weights="linear", order=["a", "b"])
+
+
+def test_a_list_of_raters_is_taken_and_no_rows_have_no_figure(session: dr.Session) -> None:
+    df = dr.frame({"j": ["a", "b"], "h": ["a", "b"]})
+    assert df.agreement(["j", "h"])["raw_agreement"].value == 1.0
+    none = df.head(0).agreement("j", "h")
+    assert [f.value for f in none.figures] == [None, None, None]

@@ -172,7 +172,7 @@ def mood(asked: str) -> str:
 
 
 REVIEWS = pl.DataFrame({"i": range(128), "text": [f"review {i}" for i in range(128)]})
-OPPOSITE = dr.Attribute("sentiment", ["positive", "negative"], pl.col("l") != pl.col("r"))
+OPPOSITE = dr.Attribute("sentiment", ["positive", "negative"], pl.col("left") != pl.col("right"))
 
 
 def test_an_attribute_of_each_row_takes_128_calls_instead_of_8128():
@@ -190,7 +190,7 @@ def test_an_attribute_of_each_row_takes_128_calls_instead_of_8128():
 
 
 def test_an_attribute_that_is_not_what_is_asked_for_is_found_out():
-    same = dr.Attribute("sentiment", ["positive", "negative"], pl.col("l") == pl.col("r"))
+    same = dr.Attribute("sentiment", ["positive", "negative"], pl.col("left") == pl.col("right"))
     llm = scripted(mood)
     few = dr.frame(REVIEWS.head(12))
     rows = few.join_by(few, llm, "Do '{text}' and '{text_right}' disagree?", asked=same, symmetric=True)
@@ -204,7 +204,7 @@ def test_the_question_of_an_attribute_may_be_the_users_and_reads_what_the_prompt
     seen: list[str] = []
     llm = dr.FunctionLLM(lambda asked: seen.append(asked) or "good" if asked.startswith("How") else "yes", temperature=0)  # type: ignore[func-returns-value]
     left, right = dr.frame({"k": [1], "a": ["tea"], "b": ["hot"]}), dr.frame({"k": [1], "c": ["jam"], "d": ["unread"]})
-    kind = dr.Attribute("taste", ["good", "bad"], pl.col("l") == pl.col("r"), question="How is it {so far}?")
+    kind = dr.Attribute("taste", ["good", "bad"], pl.col("left") == pl.col("right"), question="How is it {so far}?")
     left.join_by(right, llm, "Do {a} and {b} go with {c} at {k}?", block="k", asked=kind, check=10).collect()
     assert sorted(seen) == ["How is it {so far}?\n\na: tea\nb: hot\nk: 1", "How is it {so far}?\n\nc: jam\nk: 1"]
 

@@ -47,7 +47,7 @@ def test_ten_lines_a_user_would_write() -> None:
 def test_labels_of_another_frame_are_asked_the_same_and_kept_apart() -> None:
     llm = dr.testing.Scripted(sure)
     labelled, others = asked(dr.frame(rows()), llm), asked(dr.frame(rows().tail(50).select("t")), llm)
-    made = others.calibrate("p", "gold", on=labelled, into="q").collect()
+    made = others.calibrate("p", "gold", labelled=labelled, into="q").collect()
     assert made.columns == ["t", "yes", "p", "q"]
     assert made["q"].to_list() == asked(dr.frame(rows()), llm).calibrate("p", "gold").tail(50).collect()["p"].to_list()
     assert llm.calls == 200
@@ -96,8 +96,8 @@ def test_what_cannot_be_calibrated_says_so_when_the_plan_is_built() -> None:
         (lambda: frame.calibrate("t", "gold", answer="yes"), SchemaError, "'t' is String"),
         (lambda: frame.calibrate("p", "gold", method="plat"), SettingError, "Did you mean 'platt'"),
         (lambda: frame.calibrate("p", "gold", into="t"), DuplicateColumnError, "'t'"),
-        (lambda: frame.calibrate("p", "gold", on=rows()), SettingError, "give the frame of the labelled rows"),
-        (lambda: frame.calibrate("p", "gold", on=dr.frame(rows())), ColumnNotFoundError, "'p'"),
+        (lambda: frame.calibrate("p", "gold", labelled=rows()), SettingError, "give the frame of the labelled rows"),
+        (lambda: frame.calibrate("p", "gold", labelled=dr.frame(rows())), ColumnNotFoundError, "'p'"),
     ):
         with pytest.raises(error, match=words):
             make()

@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "no cascade": (lambda: rows().filter_by(strong(), ASK, cascade=small()), "give dr.Cascade"),  # type: ignore[arg-type]
     "no probabilities": (
         lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(dr.testing.Echo(), recall=0.9)),
-        "filter_by proxy: probability= cannot be told: echo gives no log-probabilities",
+        "filter_by: cascade= asks echo how likely its answers are, and it gives no log-probabilities",
     ),
     "recall of labels": (lambda: rows().classify(strong(), ["a", "b"], "t", cascade=dr.Cascade(small(), recall=0.9)), "of labels, accuracy= can be promised"),
     "several answers": (lambda: rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=0.9), n=2), "n=2 asks for several answers"),
@@ -328,8 +328,8 @@ def test_a_session_tells_what_another_promise_changed(tmp_path: Path):
             rows().filter_by(strong(), ASK, cascade=dr.Cascade(small(), recall=recall)).collect()
     found = sessions[0].diff(sessions[1])
     assert any("CERTIFY recall ≥ 0.9" in step and "(was: CERTIFY recall ≥ 0.6" in step for step in found.steps)
-    by_proxy = found.rows.filter(pl.col("column") == "by_proxy").row(0, named=True)
-    assert int(by_proxy["after"]) < int(by_proxy["before"])
+    by_proxy = found.metrics.filter(pl.col("metric") == "by_proxy").row(0, named=True)
+    assert by_proxy["after"] < by_proxy["before"]
 
 
 def test_the_page_tells_the_ledger_beside_the_certificate(tmp_path: Path):
@@ -384,3 +384,5 @@ def test_a_column_is_a_proxy_of_yes_or_no():
     assert {f"n{i}" for i in range(0, ROWS, 50)} <= {text_of(asked) for asked in llm.prompts}, "without a score, the strong model is asked"
     assert llm.calls < ROWS
     assert len(set(found["t"]) & {t for t, yes in TRUTH.items() if yes}) >= 0.8 * found.height
+    with pytest.raises(dr.errors.SettingError, match="filter_by proxy: the expression is String; as a proxy, it tells how likely a yes is"):
+        rows().filter_by(llm, ASK, cascade=dr.Cascade(pl.col("t"), recall=0.8))

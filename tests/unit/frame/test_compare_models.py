@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 import pytest
 
 import dreamframe as dr
 from dreamframe.errors import RunError, SettingError
+from dreamframe.testing import Scripted
 from tests.loopback import Loopback
 
 TEXTS = [f"tea {i}" if i % 3 else f"jam {i}" for i in range(60)]
@@ -173,3 +176,28 @@ def test_a_name_stands_for_a_model_and_columns_of_other_verbs_are_meant_by_the_v
     plan = ROWS.filter_by(reader(), "A drink? {t}", free_text=True)
     told = plan.compare_models([reader("one"), denier()], only="filter_by", on=None)
     assert told["quality"].to_list() == [1.0, pytest.approx(1 / 3)]
+
+
+def test_labels_of_a_frame_stay_those_of_every_variant(session: dr.Session) -> None:
+    labels = dr.frame({"label": ["tea", "jam"]})
+    tea, jam = (Scripted(lambda _, said=said: said, model=said) for said in ("tea", "jam"))  # type: ignore[misc]
+    df = dr.frame({"t": ["cup", "pot"]}).classify(tea, labels["label"], "t", into="topic")
+    assert df.compare_models([tea, jam]).select("model", "quality", "failed").rows() == [("tea", 1.0, 0), ("jam", 0.0, 0)]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(lambda llm, df: df.filter_by(llm, "{t}?", cascade=dr.Cascade(Scripted({"?": "yes"}), recall=0.9)), id="cascade"),
+        pytest.param(lambda llm, df: df.filter_by(llm, "{t}?", distil=dr.Distil(dr.testing.WordEmbedder(), labels=40)), id="distil"),
+        pytest.param(lambda llm, df: df.join_by(dr.frame({"u": ["a"]}), llm, "{t} {u}?", asked="labels"), id="asked"),
+    ],
+)
+def test_what_is_certified_against_one_model_is_not_asked_of_another(frame: Any) -> None:
+    llm = Scripted(lambda _: "yes")
+    made = frame(llm, dr.frame({"t": ["cup", "pot"]}))
+    name = "join_by" if "join_by" in made.explain() else "filter_by"
+    with pytest.raises(SettingError, match=f"compare_models: '{name}' asks one question in several steps"):
+        made.compare_models([llm], only=name)
+    with pytest.raises(SettingError, match=f"tune: '{name}' asks one question in several steps"):
+        made.with_columns(gold=True).tune("gold", by=llm, calls=100, only=name)

@@ -78,8 +78,8 @@ def test_flips_are_found_of_figures_of_labels_too(session: dr.Session):
         ({"metric": "accuracy"}, SettingError, "metric='accuracy' is not a metric"),
         ({"metric": dr.metrics.accuracy("mod", "gold")}, ColumnNotFoundError, "compare: no column 'mod'"),
         ({"names": ("a", "a")}, SettingError, "are to be two different words"),
-        ({"b": pl.DataFrame()}, SettingError, "is not a frame; write dr.compare"),
-        ({"on": "t"}, SettingError, "on=t names several rows of the first frame"),
+        ({"b": pl.DataFrame()}, SettingError, "is not a frame (rows that are here make one"),
+        ({"on": "t"}, SettingError, "on='t' names several rows of the first frame"),
     ],
 )
 def test_what_cannot_be_compared_is_said(change: dict[str, Any], error: type[Exception], said: str, session: dr.Session):

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
-from dreamframe.errors import ColumnNotFoundError, FingerprintError, GateError, RowsFailedError, SettingError
+from dreamframe.errors import ColumnNotFoundError, FingerprintError, GateError, RowsFailedError, RunError, SettingError
 from dreamframe.frame.evaluating import evaluation
 from dreamframe.models.request import RowContext
 from dreamframe.plan.step import TableStep, step
@@ -223,3 +223,53 @@ def test_what_cannot_be_evaluated_is_said_before_anything_is_asked(metrics: Any,
         rows.evaluate(*metrics, **named, **settings)
     assert said in str(found.value)
     assert llm.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        pytest.param({"level": 0.9}, "level=0.9 is not a metric, and no argument of the verb: did you mean confidence=", id="an argument of another library"),
+        pytest.param({"mine": "accuracy"}, "mine='accuracy' is not a metric, and no argument of the verb (by, seed, ", id="a name"),
+    ],
+)
+def test_a_keyword_that_is_no_metric_is_taken_for_an_argument(named: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        dr.frame({"a": [1]}).evaluate(**named)
+    assert said in str(raised.value)
+
+
+def test_what_a_function_of_the_user_raises_names_the_evaluation_and_the_columns(session: dr.Session) -> None:
+    with pytest.raises(RunError, match=r'evaluate: .*raised ColumnNotFoundError: "nope" not found.* 1 rows with the columns .a.'):
+        dr.frame({"a": [1]}).evaluate(mine=lambda rows: rows["nope"].sum())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("accuracy_score", "accuracy"), ("brier_score_loss", "brier"), ("mae", "mean_absolute_error"), ("calibration_error", "expected_calibration_error")],
+)
+def test_names_of_metrics_in_other_libraries_are_known(name: str, meant: str) -> None:
+    with pytest.raises(AttributeError, match=rf"dr\.metrics has no {name!r}\. Did you mean {meant!r}"):
+        getattr(dr.metrics, name)
+
+
+def test_a_metric_that_is_called_otherwise_says_what_it_takes() -> None:
+    with pytest.raises(dr.errors.ArgumentError, match=r"accuracy: no argument 'y_true'\. Did you mean 'gold'"):
+        dr.metrics.accuracy(y_true="a", y_pred="b")  # type: ignore[call-arg]
+
+
+def test_an_expression_stands_for_its_mean_here_and_in_a_comparison(session: dr.Session) -> None:
+    df = dr.frame({"id": [1, 2, 3, 4], "said": ["a", "b", "a", "a"], "gold": ["a", "a", "a", "b"]})
+    right = pl.col("said") == pl.col("gold")
+    assert df.evaluate(right=right)["right"].value == 0.5
+    assert dr.compare(df, df, on="id", metric=right)["difference"].value == 0.0
+
+
+def test_a_function_of_one_row_is_told_that_it_is_given_all(session: dr.Session) -> None:
+    with pytest.raises(SettingError, match=r"gave a Series, not a number\. It is given all rows as a polars frame: lambda rows: "):
+        dr.frame({"a": [1]}).evaluate(mine=lambda row: row["a"] == 1)
+
+
+def test_a_positive_label_that_an_enum_has_not_is_refused_when_the_plan_is_built() -> None:
+    df = dr.frame({"p": ["a"], "g": ["a"]}).cast({"g": pl.Enum(["a", "b"])})
+    with pytest.raises(SettingError, match="pos_label='A' is not one of the labels of 'g': 'a', 'b'"):
+        df.evaluate(dr.metrics.f1("p", "g", pos_label="A"))

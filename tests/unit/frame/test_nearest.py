@@ -76,7 +76,7 @@ def test_a_join_with_itself_asks_each_pair_once():
 
 def test_wrong_settings_are_refused():
     llm = dr.testing.Scripted(is_about)
-    wrong: list[tuple[dict[str, Any], str]] = [({"recall": 1.0}, "recall=1.0 is not between"), ({"budget": -1}, "budget=-1"), ({"seed": "x"}, "seed='x'")]
+    wrong: list[tuple[dict[str, Any], str]] = [({"recall": 1.0}, "recall=1.0 is not between"), ({"labels": -1}, "labels=-1"), ({"seed": "x"}, "seed='x'")]
     for settings, message in wrong:
         with pytest.raises(dr.errors.SettingError, match=re.escape(message)):
             near(**settings)

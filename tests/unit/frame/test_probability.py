@@ -151,3 +151,17 @@ def test_a_task_model_tells_its_score_under_that_name():
 
 def test_the_plan_says_which_column_it_is():
     assert ROWS.prompt(sporty(), "Sports? {t}", "s", schema=bool, probability="p").explain().splitlines()[0].startswith("PROMPT s → Boolean probability=p ←")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        pytest.param(lambda df, llm: df.prompt(llm, "{t}", schema=bool, probabilities="p"), "Did you mean 'probability'", id="a near miss"),
+        pytest.param(lambda df, llm: df.classify(llm, ["a", "b"], "t", logprobs=True), "Write probability='p'", id="another library's"),
+        pytest.param(lambda df, llm: df.prompt(llm, "{t}", cascade=1), "cascade= is an argument of filter_by, classify and join_by", id="of other verbs"),
+        pytest.param(lambda df, llm: df.rank_by(llm, "{t}", compare=True), "compare= is an argument of top_k_by", id="of another verb"),
+    ],
+)
+def test_a_setting_that_is_not_there_names_the_one_that_is_meant(call: Any, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        call(ROWS, sporty())

@@ -14,7 +14,7 @@ from dreamframe.measure.bradley_terry import ELO, MEAN, Strength, strengths
 
 def played(games: dict[tuple[str, str], tuple[int, int]], **settings: float) -> dict[str, Strength]:
     rows = [(a, b, won) for (a, b), (wins, losses) in games.items() for won in [1.0] * wins + [0.0] * losses]
-    return {s.item: s for s in strengths(*zip(*rows, strict=True), **{"rounds": 0, **settings})}  # type: ignore[arg-type]
+    return {s.item: s for s in strengths(*zip(*rows, strict=True), **{"draws": 0, **settings})}  # type: ignore[arg-type]
 
 
 def planted(n: int, n_games: int, seed: int, *, spread: float = 1.5) -> tuple[list[str], list[str], list[float], dict[str, float]]:
@@ -52,7 +52,7 @@ def test_expected_wins_are_the_wins_there_were():
 
 def test_a_planted_order_is_found():
     a, b, won, truth = planted(8, 6_000, 1, spread=3)
-    found = strengths(a, b, won, rounds=0)
+    found = strengths(a, b, won, draws=0)
     assert [s.item for s in found] == sorted(truth, key=lambda m: -truth[m])
     middle = sum(truth.values()) / len(truth)
     assert all(abs(s.elo - (MEAN + ELO * (truth[s.item] - middle))) < 40 for s in found)
@@ -63,7 +63,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     for seed in range(30):
         a, b, won, truth = planted(5, 300, seed)
         middle = sum(truth.values()) / len(truth)
-        for s in strengths(a, b, won, prior=0.01, level=0.9, rounds=200, seed=seed):
+        for s in strengths(a, b, won, prior=0.01, confidence=0.9, draws=200, seed=seed):
             held += s.low <= MEAN + ELO * (truth[s.item] - middle) <= s.high
             tried += 1
             assert s.low <= s.elo <= s.high
@@ -71,10 +71,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
 
 
 def test_a_tie_is_half_a_win_for_each():
-    (x, y) = strengths(["x", "x"], ["y", "y"], [0.5, 0.5], rounds=0)
+    (x, y) = strengths(["x", "x"], ["y", "y"], [0.5, 0.5], draws=0)
     assert x.elo == pytest.approx(y.elo)
     assert (x.wins, x.losses, x.ties) == (0, 0, 2)
-    half = strengths(["x"] * 4, ["y"] * 4, [1, 0.5, 0.5, 0], prior=0, rounds=0)
+    half = strengths(["x"] * 4, ["y"] * 4, [1, 0.5, 0.5, 0], prior=0, draws=0)
     assert half[0].elo == pytest.approx(MEAN)
 
 
@@ -90,14 +90,14 @@ def test_the_prior_bounds_who_never_lost_and_places_who_never_met():
 
 def test_the_same_seed_gives_the_same_intervals_and_another_gives_others():
     a, b, won, _ = planted(4, 100, 3)
-    one, again, other = (strengths(a, b, won, rounds=50, seed=seed) for seed in (1, 1, 2))
+    one, again, other = (strengths(a, b, won, draws=50, seed=seed) for seed in (1, 1, 2))
     assert one == again
     assert one != other
     assert [s.elo for s in one] == [s.elo for s in other]
 
 
 def test_counts_and_order():
-    found = strengths(["x", "y", "z"], ["y", "z", "x"], [1, 1, 1], rounds=0)
+    found = strengths(["x", "y", "z"], ["y", "z", "x"], [1, 1, 1], draws=0)
     assert [s.item for s in found] == ["x", "y", "z"]  # equals, as they first came
     assert all((s.wins, s.losses, s.ties) == (1, 1, 0) for s in found)
     assert strengths([], [], []) == []
@@ -106,5 +106,5 @@ def test_counts_and_order():
 def test_many_items_are_fitted_in_parts():
     names = [f"m{i}" for i in range(60)]
     pairs = list(itertools.permutations(names, 2))
-    found = strengths([p[0] for p in pairs], [p[1] for p in pairs], [float(int(p[0][1:]) > int(p[1][1:])) for p in pairs], rounds=3)
+    found = strengths([p[0] for p in pairs], [p[1] for p in pairs], [float(int(p[0][1:]) > int(p[1][1:])) for p in pairs], draws=3)
     assert [s.item for s in found] == names[::-1]

@@ -24,8 +24,8 @@ PROMISES = [
     BOTH,
     {"precision": 0.8, "elsewhere": "proxy"},
     {"recall": 0.8, "elsewhere": "proxy"},
-    {"recall": 0.9, "budget": 40},
-    {"precision": 0.8, "recall": 0.8, "budget": 90},
+    {"recall": 0.9, "labels": 40},
+    {"precision": 0.8, "recall": 0.8, "labels": 90},
 ]
 
 
@@ -55,7 +55,7 @@ def test_each_row_has_one_that_answers_it(population: Any, targets: dict[str, An
     by_proxy = {"own": outcome.own, "yes": outcome.yes, "no": outcome.no}
     assert all(scores[position] is not None for positions in by_proxy.values() for position in positions), "rows without a score are the strong model's"
     assert (found.decided, found.strong, found.labels) == (sum(map(len, by_proxy.values())), len(scores) - found.decided, len(outcome.labelled))
-    assert promise.budget is None or found.labels <= promise.budget
+    assert promise.labels is None or found.labels <= promise.labels
     assert sum(score is not None for score in scores) >= LEAST_ROWS or not outcome.labelled
     asked = set(outcome.labelled)
     fates = {(scores[i], name) for name, positions in {**by_proxy, "left": outcome.left}.items() for i in positions if i not in asked}
@@ -76,7 +76,7 @@ def test_rows_of_equal_score_fall_on_the_same_side(targets: dict[str, Any]) -> N
         outcome = certified(scores, labels, Promise(**targets, delta=0.2), seed)
         sides = [{scores[i] for i in positions} for positions in (outcome.own, outcome.yes, outcome.no, outcome.left)]
         assert sum(map(len, sides)) == len(set().union(*sides))
-        assert outcome.certificate.decided or "budget" in targets
+        assert outcome.certificate.decided or "labels" in targets
         assert all(scores[i] < (outcome.certificate.no_below or 0.0) for i in outcome.no)
 
 
@@ -124,13 +124,13 @@ def test_a_strong_model_that_fails_on_all_rows_certifies_nothing() -> None:
 
 
 @pytest.mark.parametrize("targets", [{"accuracy": 0.8}, {"precision": 0.8}, {"recall": 0.8}, {"precision": 0.8, "recall": 0.8}], ids=str)
-def test_a_budget_bounds_the_labels_and_may_be_enough(targets: dict[str, Any]) -> None:
+def test_a_number_bounds_the_labels_and_may_be_enough(targets: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     scores = 1 / (1 + np.exp(-12 * rng.uniform(-1, 1, 3_000)))
     labels = np.ones(3_000, bool) if "accuracy" in targets else rng.random(3_000) < scores
-    for budget in (0, 50, 400, 1_000):
-        found = certified(scores, labels, Promise(**targets, budget=budget)).certificate
-        assert found.labels <= budget
+    for most in (0, 50, 400, 1_000):
+        found = certified(scores, labels, Promise(**targets, labels=most)).certificate
+        assert found.labels <= most
     assert found.decided > 500
 
 

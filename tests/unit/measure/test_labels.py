@@ -28,7 +28,7 @@ def test_figures_of_labels_are_those_of_scikit_learn(what: str, average: Any):
     for _ in range(60):
         n, k = generator.integers(1, 40), generator.integers(1, 6)  # labels that are only said, only true, or alone
         gold, said = ([f"l{x}" for x in generator.integers(0, k, n)] for _ in range(2))
-        made = value(getattr(m, what)("p", "g", average=average, positive="l1" if average == "binary" else None), said, gold)
+        made = value(getattr(m, what)("p", "g", average=average, pos_label="l1" if average == "binary" else None), said, gold)
         theirs = getattr(sk, f"{what}_score")
         if average == "binary":
             expected = theirs([g == "l1" for g in gold], [s == "l1" for s in said], zero_division=0)
@@ -59,14 +59,14 @@ def test_no_prediction_is_a_wrong_one_and_no_truth_is_left_out():
     rows = pl.DataFrame({"p": ["a", None, "b", "a"], "g": ["a", "a", None, "b"]})
     found = m.accuracy("p", "g").of(rows)
     assert (found.value, found.n, found.n_missing, found.n_unknown) == (1 / 3, 3, 1, 1)
-    assert m.recall("p", "g", positive="a").of(rows).value == 0.5
-    assert m.precision("p", "g", positive="a").of(rows).value == 0.5  # a miss is no false alarm
+    assert m.recall("p", "g", pos_label="a").of(rows).value == 0.5
+    assert m.precision("p", "g", pos_label="a").of(rows).value == 0.5  # a miss is no false alarm
     assert m.f1("p", "g", average="micro").of(rows).value == pytest.approx(2 * 1 / (2 + 3))
 
 
 def test_no_rows_have_no_figure():
     empty = pl.DataFrame({"p": [], "g": []}, schema={"p": pl.String, "g": pl.String})
-    for metric in (m.accuracy("p", "g"), m.f1("p", "g", average="macro"), m.precision("p", "g", positive="a"), m.exact_match("p", "g")):
+    for metric in (m.accuracy("p", "g"), m.f1("p", "g", average="macro"), m.precision("p", "g", pos_label="a"), m.exact_match("p", "g")):
         found = metric.of(empty)
         assert (found.value, found.interval(0.95, seed=0, draws=10)) == (None, (None, None))
 
@@ -93,7 +93,7 @@ def test_labels_of_unlike_types_are_refused():
 
 
 def test_a_binary_figure_of_texts_needs_its_positive_label():
-    with pytest.raises(SettingError, match="positive='yes'; or average='macro'"):
+    with pytest.raises(SettingError, match="pos_label='yes'; or average='macro'"):
         m.f1("p", "g").check(pl.Schema({"p": pl.String(), "g": pl.String()}), where="evaluate")
 
 

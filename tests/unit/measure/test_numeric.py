@@ -76,7 +76,7 @@ def test_a_function_makes_a_figure_of_a_table():
     assert found.value == 2.0
     low, high = found.interval(0.95, seed=0, draws=100)
     assert (low, high) == (1.0, 6.0)
-    with pytest.raises(SettingError, match="the function gave 'much', which is not a number"):
+    with pytest.raises(SettingError, match="the function gave 'much', not a number"):
         m.function(lambda table: "much").of(rows).value  # noqa: B018
 
 

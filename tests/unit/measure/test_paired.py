@@ -89,7 +89,7 @@ def test_other_metrics_are_drawn_and_swapped(metric: Metric):
 
 def test_a_key_of_several_rows_is_refused():
     rows = pl.DataFrame({"id": [1, 1], "p": ["x", "x"], "g": ["x", "y"]})
-    with pytest.raises(SettingError, match=r"on=id names several rows of the first frame \(1\)"):
+    with pytest.raises(SettingError, match="on='id' names several rows of the first frame, as 1;"):
         difference(rows, rows, m.accuracy("p", "g"))
 
 

@@ -64,8 +64,8 @@ def test_rows_answered_yes_are_positive_but_for_those_that_may_be_wrong() -> Non
     assert surely_positive(known) == 30
 
 
-def test_a_budget_too_small_for_a_sample_leaves_all_rows_to_the_strong_model() -> None:
+def test_labels_too_few_for_a_sample_leaves_all_rows_to_the_strong_model() -> None:
     scores, labels = rare()
-    outcome = certified(scores, labels, Promise(recall=0.9, budget=100))  # type: ignore[arg-type]
+    outcome = certified(scores, labels, Promise(recall=0.9, labels=100))  # type: ignore[arg-type]
     assert outcome.certificate.labels <= 100
     assert outcome.certificate.decided == 0

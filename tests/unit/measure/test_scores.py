@@ -38,9 +38,9 @@ def test_the_calibration_error_is_the_gap_of_each_bin_weighted_by_rows():
 
 def test_what_is_true_may_be_a_label_or_that_the_answer_was_right():
     rows = pl.DataFrame({"p": [0.9, 0.6], "mood": ["good", "bad"], "gold": ["good", "good"]})
-    assert m.brier("p", "gold", positive="good").of(rows).value == pytest.approx((0.01 + 0.16) / 2)
+    assert m.brier("p", "gold", pos_label="good").of(rows).value == pytest.approx((0.01 + 0.16) / 2)
     assert m.brier("p", "gold", prediction="mood").of(rows).value == pytest.approx((0.01 + 0.36) / 2)
-    with pytest.raises(SettingError, match="say positive= of one of them"):
+    with pytest.raises(SettingError, match="say pos_label= of one of them"):
         m.brier("p", "gold").of(rows)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import dreamframe as dr
 
-DIFFER = pl.col("l") != pl.col("r")
+DIFFER = pl.col("left") != pl.col("right")
 
 
 class Mood(enum.Enum):
@@ -26,7 +26,7 @@ def test_labels_are_given_in_many_ways(labels: Any):
 
 
 def test_labels_go_together_as_the_expression_says_and_a_missing_one_with_none():
-    made = dr.Attribute("level", ["a", "b", "c"], pl.col("l") < pl.col("r"))
+    made = dr.Attribute("level", ["a", "b", "c"], pl.col("left") < pl.col("right"))
     rows = pl.DataFrame({"x": ["a", "c", None, "a"], "y": ["b", "a", "b", None]})
     assert rows.select(made.matches("x", "y")).to_series().to_list() == [True, False, None, None]
 
@@ -35,12 +35,12 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"name": " "}, "Attribute: name= is a text such as 'sentiment'"),
     "one label": ({"labels": ["good"]}, "give two texts or more"),
     "numbers": ({"labels": [1, 2]}, "give two texts or more"),
-    "no expression": ({"on": "l != r"}, "Attribute: on= is 'l != r'; give an expression over pl.col('l') and pl.col('r')"),
-    "another column": ({"on": pl.col("left") != pl.col("r")}, "Attribute: on= reads 'left'; give an expression"),
-    "not true or false": ({"on": pl.col("l") + pl.col("r")}, "is not true or false for two labels"),
+    "no expression": ({"on": "left != right"}, "Attribute: on= is 'left != right'; give an expression over pl.col('left') and pl.col('right')"),
+    "another column": ({"on": pl.col("other") != pl.col("right")}, "Attribute: on= reads 'other'; give an expression"),
+    "not true or false": ({"on": pl.col("left") + pl.col("right")}, "is not true or false for two labels"),
     "one of all": ({"on": (DIFFER).any()}, "is not true or false for two labels"),
-    "never": ({"on": DIFFER & (pl.col("l") == pl.col("r"))}, "is never true of 'good', 'bad': the attribute decides nothing"),
-    "cannot be computed": ({"on": pl.col("l").dt.year() == pl.col("r").dt.year()}, "cannot be computed of two labels"),
+    "never": ({"on": DIFFER & (pl.col("left") == pl.col("right"))}, "is never true of 'good', 'bad': the attribute decides nothing"),
+    "cannot be computed": ({"on": pl.col("left").dt.year() == pl.col("right").dt.year()}, "cannot be computed of two labels"),
     "an empty question": ({"question": ""}, "Attribute: question= is a text"),
 }
 

@@ -130,3 +130,14 @@ def test_what_cannot_be_labels_is_an_error_when_the_plan_is_built():
         assert moods()["label"] == "calm"
     with pytest.raises(AttributeError, match=r"a frame is a plan, and has no values.*schema=df\['label'\]"):
         moods()["label"].unique()
+    with pytest.raises(dr.errors.SchemaError, match=r"labels= is a frame; .*: labels=other\['label'\]"):
+        rows().classify(teller(), moods(), "t")
+    with pytest.raises(dr.errors.SettingError, match=r"cascade= needs the labels when the plan is built; give them as they are: other.collect\(\)\['label'\]"):
+        rows().classify(teller(), moods()["label"], "t", cascade=dr.Cascade(teller(), accuracy=0.9))
+
+
+def test_a_column_of_polars_or_pandas_is_a_list_of_its_labels():
+    import pandas as pd
+
+    for labels in (pl.Series(["calm", "cross", None, "calm"]), pd.Series(["calm", "cross", None, "calm"])):
+        assert rows().classify(teller(), labels, "t", into="m").schema["m"] == pl.Enum(["calm", "cross"])

@@ -137,3 +137,15 @@ def test_it_can_be_read(tmp_path: Path) -> None:
         ]
     )
     assert found._repr_html_().startswith("<pre>Steps:")
+
+
+def test_two_certificates_of_a_cascade_differ_by_their_figures_and_columns_of_the_verb_are_named_as_people_know_them(tmp_path: Path) -> None:
+    strong = Scripted(lambda asked: "yes" if int(asked) > 100 else "no", model="strong")
+    small = Scripted(lambda asked: {True: int(asked) / 200, False: 1 - int(asked) / 200}, model="small")
+    before, after = (
+        session(tmp_path / str(n), dr.frame({"n": range(n)}).filter_by(strong, "{n}", cascade=dr.Cascade(small, recall=0.8, delta=0.2))) for n in (180, 200)
+    )
+    found = after.diff(before)
+    assert {("filter_by sample", "rows", 180.0, 200.0)} <= set(found.metrics.rows())
+    assert "drawn" not in found.metrics["metric"].to_list()
+    assert not [c for c in found.rows["column"].unique() if c.startswith("__")]

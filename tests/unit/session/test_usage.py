@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import dreamframe as dr
 
 
@@ -31,3 +33,5 @@ def test_what_one_plan_has_used_is_told_apart_from_others(tmp_path: Path):
         assert used["seconds"] > 0
         assert session.usage(of=other)["calls"] == 1
         assert session.usage(of=rows) == {**dict.fromkeys(used, 0), "cost": 0.0, "seconds": None}
+        with pytest.raises(dr.errors.SettingError, match="looks at frames and models; 'a' is neither"):
+            session.usage(of="a")  # type: ignore[call-overload]

@@ -124,12 +124,15 @@ from dreamframe.testing import Echo
 with tempfile.TemporaryDirectory() as folder:
     for _ in range(2):
         with dr.Session(folder, progress=False) as session:
-            dr.frame({"a": ["x", "y"]}).prompt(Echo(), "{a}", into="b").collect()
+            said = dr.frame({"a": ["x", "y"]}).prompt(Echo(), "{a}", into="b")
+            said.collect()
             print("pyarrow" in sys.modules)
+    with dr.Session(folder, progress=False) as session:
+        print([call.is_kept for call in said.why(1).calls], "pyarrow" in sys.modules)
     print(session.usage()["calls"])
 """
 
 
-def test_a_warm_run_of_plain_rows_does_not_import_pyarrow() -> None:
+def test_a_warm_run_of_plain_rows_and_a_story_do_not_import_pyarrow() -> None:
     said = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert said == ["False", "False", "0"]
+    assert said == ["False", "False", "[True] False", "0"]

@@ -231,6 +231,8 @@ def test_window_goes_with_compare_and_a_prompt_is_a_template():
     rows = dr.frame({"text": ["a"]})
     with pytest.raises(dr.errors.SettingError, match="window=10 is how many rows are compared at once; it goes with compare=True"):
         rows.top_k_by(Sorting(), "Rate {text}", 1, window=10)
+    with pytest.raises(dr.errors.SettingError, match="compare='pairs' is True or False"):
+        dr.frame({"t": ["a"]}).top_k_by(dr.testing.Echo(), "Which? {t}", 1, compare="pairs")  # type: ignore[arg-type]
     with pytest.raises(dr.errors.SettingError, match="compare=True takes a template"):
         rows.top_k_by(Sorting(), dr.Instruct("Which is larger?", input="text"), 1, compare=True)
     with pytest.raises(dr.errors.ColumnNotFoundError, match="txet"):

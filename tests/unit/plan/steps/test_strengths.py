@@ -28,7 +28,7 @@ def in_memory(session: dr.Session) -> None:
     ids=["verdicts", "columns", "items", "an enum"],
 )
 def test_a_winner_is_a_verdict_the_name_of_its_column_or_the_item_itself(winner: Any):
-    made = games(winner).bradley_terry("one", "two", rounds=0)
+    made = games(winner).bradley_terry("one", "two", draws=0)
     assert made.collect().select("item", "wins", "losses", "ties").rows() == [("z", 2, 0, 0), ("x", 1, 1, 1), ("y", 0, 2, 1)]
     assert made.collect()["elo"].mean() == pytest.approx(1000)
     assert made.schema == made.collect().schema
@@ -41,7 +41,7 @@ def test_rows_that_say_nothing_are_left_out():
 
 
 def test_items_may_be_numbers_and_intervals_hold_the_strength():
-    made = dr.frame({"one": [1, 1, 2] * 9, "two": [2, 3, 3] * 9, "who": [1, 1, 2] * 8 + [2, 3, 3]}).bradley_terry("one", "two", "who", rounds=100).collect()
+    made = dr.frame({"one": [1, 1, 2] * 9, "two": [2, 3, 3] * 9, "who": [1, 1, 2] * 8 + [2, 3, 3]}).bradley_terry("one", "two", "who", draws=100).collect()
     assert made["item"].to_list() == [1, 2, 3]
     assert made.select((pl.col("elo_low") <= pl.col("elo")) & (pl.col("elo") <= pl.col("elo_high"))).to_series().all()
 
@@ -60,8 +60,8 @@ def test_verdicts_of_a_judge_rank_the_models_that_wrote_the_answers():
         (lambda: games(["a"] * 4).bradley_terry("one", "one"), "a and b are both 'one'"),
         (lambda: games(["a"] * 4, n=[1] * 4).bradley_terry("one", "n"), "'one' is String and 'n' is Int64; cast one"),
         (lambda: games(["a"] * 4).bradley_terry("one", "two", prior=-1), "prior=-1.0; give a number of wins"),
-        (lambda: games(["a"] * 4).bradley_terry("one", "two", level=95), "level=95; give a share between 0 and 1"),
-        (lambda: games(["a"] * 4).bradley_terry("one", "two", rounds=1.5), "rounds=1.5; give a number of resamples"),
+        (lambda: games(["a"] * 4).bradley_terry("one", "two", confidence=95), "confidence=95; give a share between 0 and 1"),
+        (lambda: games(["a"] * 4).bradley_terry("one", "two", draws=1.5), "draws=1.5; give a number of resamples"),
         (lambda: games(["a"] * 4).bradley_terry(pl.col("one"), "two"), "a= is .*give the name of a column"),
     ],
 )

@@ -9,10 +9,14 @@ import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.plan.steps.relational import Sample
+from dreamframe.plan.steps.retrieve import Documents
 from dreamframe.run.walk import Walk
 from dreamframe.run.why import trace
+from dreamframe.run.why.kept_rows import KeptRows
 from dreamframe.run.why.stream import Stream
 from dreamframe.run.why.thin import Thin, by_values, is_pick, whole
+from dreamframe.testing import WordEmbedder
 from tests.laws.cases import Ordinal
 
 ROWS = dr.frame({"t": ["tea", "jam", "rye", "tea", "oat"], "n": [3, 1, 2, 5, 4], "k": ["a", "b", "a", "b", "a"]})
@@ -127,7 +131,8 @@ def test_without_a_note_of_who_walked_together_all_rows_tell(again: list[Stream]
 def test_values_tell_which_row_was_picked_where_no_other_row_has_them():
     table = pl.DataFrame({"a": ["x", "y", "x", None], "n": [1, 2, 1, 3], "f": [0.1, 0.2, 0.3, float("nan")]})
     picked = dr.frame(table).sort("n", descending=True)
-    out = picked.collect()
+    rows = picked.collect()
+    out = KeptRows(rows, lambda: rows)
     assert by_values(picked.step, out, whole(table), [0]) == {3}
     assert by_values(picked.step, out, whole(table), [0, 1]) == {3, 1}
     assert by_values(picked.step, out, whole(table), [2]) is None, "two rows are alike, whatever their floats"
@@ -143,3 +148,45 @@ def test_a_sort_that_is_kept_is_not_done_again(tmp_path: Path, monkeypatch: pyte
         rows = plan.collect()
         monkeypatch.setattr(trace, "parents", lambda *_: pytest.fail("the rows were sorted again"))
         assert [plan.why(i).values for i in range(rows.height)] == rows.to_dicts()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda: MANY.sample(n=60, seed=2).prompt(Ordinal(), "Sum up {t}", into="said"),
+        lambda: MANY.shuffle(seed=2).prompt(Ordinal(), "Sum up {t}", into="said").prompt(Ordinal(), "Shorten {said}", into="short"),
+    ],
+    ids=["a sample", "shuffled, and dropped"],
+)
+def test_rows_that_were_drawn_are_found_by_what_was_kept_of_them(plan: Callable[[], dr.Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with dr.Session(tmp_path):
+        frame = plan()
+        rows = frame.collect()
+        monkeypatch.setattr(Sample, "positions", lambda *_: pytest.fail("the rows were drawn again"))
+        stories = [frame.why(i) for i in (0, rows.height // 2, rows.height - 1)]
+    for story, i in zip(stories, (0, rows.height // 2, rows.height - 1), strict=True):
+        assert story.values == rows.row(i, named=True)
+        assert story.steps[0].rows[0].values["t"] == rows["t"][i]
+        assert story.calls[0].messages[0]["content"] == f"Sum up {rows['t'][i]}"
+
+
+def test_rows_that_were_drawn_among_equals_are_drawn_again(tmp_path: Path):
+    plan = ROWS.select("t").shuffle(seed=2).prompt(Ordinal(), "Sum up {t}", into="said")
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        stories = [plan.why(i) for i in range(rows.height)]
+    assert [story.values for story in stories] == rows.to_dicts()
+    assert sorted(story.steps[0].rows[0].row for story in stories) == [0, 1, 2, 3, 4]
+    assert [story.calls[0].answer for story in stories] == rows["said"].to_list()
+
+
+def test_a_search_whose_hits_are_kept_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    plan = OTHER.retrieve(SAID, query="name", text="said", by=WordEmbedder(), k=2).prompt(Ordinal(), "{name} {hits}", into="so")
+    with dr.Session(tmp_path):
+        rows = plan.collect()
+        monkeypatch.setattr(Documents, "hits", lambda *_: pytest.fail("the documents were searched again"))
+        stories = [plan.why(i) for i in range(rows.height)]
+    assert [story.values for story in stories] == rows.to_dicts()
+    assert [call.text for story in stories for call in story.calls if call.text in ("Ann", "Bob")] == ["Ann", "Bob"], "what was embedded is told"
+    found = [{row.values["said"] for step in story.steps for row in step.rows if "said" in row.values} for story in stories]
+    assert found == [{hit["text"] for hit in hits} for hits in rows["hits"]], "and which rows the documents were made of"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 import dreamframe as dr
+from dreamframe.run.why.calls import Looking
 from dreamframe.session.page.kin import kin, kin_of
 from dreamframe.session.page.routes import ROUTES
 from dreamframe.testing import Echo
@@ -38,3 +40,17 @@ def test_rows_of_a_plan_that_is_not_whole_have_parents_too(tmp_path: Path) -> No
     session = held(tmp_path)
     (name,) = [s["output"] for p in ROUTES["overview"](session, {})["plans"] for s in p["steps"] if str(s["output"]).startswith("plan ")]
     assert [(k["label"], k["rows"]) for k in kin(session, name, 0)["from"]] == [("said", [1])]
+
+
+def test_a_row_leads_to_those_of_a_plan_that_ran_in_another_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = dr.frame({"k": ["a"], "name": ["Ann"]})
+    with dr.Session(tmp_path):
+        said = dr.frame({"id": [1, 2, 3], "k": ["a", "b", "a"]}).prompt(Echo(), "Say {id}", into="said", name="said")
+        said.collect()
+        said.join(names.prompt(Echo(), "Who is {name}?", into="who"), on="k").collect()
+        said.prompt(Echo(), "Shorten {said}", into="short").filter(pl.col("id") > 1).sort("id", descending=True).collect()
+    session = held(tmp_path)
+    outputs = {o.label: o.name for o in session.outputs()}
+    monkeypatch.setattr(Looking, "ask", lambda *_: pytest.fail("answers were looked up that decide nothing"))
+    assert sorted((k["label"], k["rows"]) for k in kin(session, outputs["said"], 2)["into"]) == [("join", [1]), ("sort", [0])]
+    assert [(k["label"], k["rows"]) for k in kin(session, outputs["sort"], 1)["from"]] == [("said", [1])]
