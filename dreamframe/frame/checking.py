@@ -7,9 +7,7 @@ from typing import Literal, TypeVar
 from dreamframe.errors import SettingError, need_name
 from dreamframe.frame.base import Verbs
 from dreamframe.models.habits import described
-from dreamframe.models.sandbox.limits import bytes_of, seconds_of
 from dreamframe.plan.step import OnError
-from dreamframe.plan.steps.run_code import RunCode
 from dreamframe.plan.steps.verify import Verify
 from dreamframe.prompts.verifier import Verifier
 
@@ -54,6 +52,9 @@ class CheckingVerbs(Verbs):
         [{'ok': True, 'error': None}, {'ok': False, 'error': 'tests: AssertionError'}]
         """
         where = name or "run_code"
+        from dreamframe.models.sandbox.limits import bytes_of, seconds_of  # most plans run none
+        from dreamframe.plan.steps.run_code import RunCode
+
         return self._over(
             RunCode(
                 inputs=(self.step,), column=column, tests=tests, timeout=seconds_of(timeout, where=where), memory=bytes_of(memory, where=where),
