@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from dreamframe.store.long_rows import LongRows
 from dreamframe.store.plans import Plans
 from dreamframe.store.runlog import Follower, RunLog, RunLogs
 from dreamframe.store.sources import Sources
@@ -34,6 +35,9 @@ class NoOutputs(StepOutputs):
         return None
 
     def find(self, key: str, schema: Mapping[str, Any] | None = None) -> Stored | None:  # noqa: ARG002
+        return None
+
+    def long(self, key: str, schema: Mapping[str, Any]) -> LongRows | None:  # noqa: ARG002
         return None
 
     def all(self) -> list[dict[str, Any]]:

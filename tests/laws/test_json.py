@@ -117,6 +117,8 @@ VERBS: dict[str, Callable[[], Any]] = {
     "top_k_by": lambda: rows().top_k_by(ECHO, "{v} points", 2),
     "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is larger? {v}", 2, compare=True, into="rank"),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t", prompt='{{"clarity": {v}}}'),
+    "run_code": lambda: rows().run_code("t", tests="k", timeout=2.5, memory="128MB").select(pl.col("run").struct.field("ok")),
+    "verify": lambda: rows().verify(dr.verify.exact("t", "k"), into="ok"),
     "calibrate": lambda: rows().with_columns(p=pl.lit(0.75)).calibrate("p", "gold", answer="k", labelled=LABELLED),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "bradley_terry": lambda: rows().bradley_terry("k", "t", "t", prior=1, draws=20, seed=3),

@@ -42,7 +42,7 @@ def ran(plans: list[dr.Frame], *, batch_rows: int) -> tuple[list[pl.DataFrame], 
 
 def test_random_plans_are_made_of_every_verb():
     verbs = {n for n in dir(dr.Frame) if n[0] != "_" and getattr(getattr(dr.Frame, n), "__annotations__", {}).get("return") in ("V", "GroupBy[V]", "Split[V]")}
-    assert verbs <= VERBS.keys()
+    assert verbs - {"run_code"} <= VERBS.keys(), "a program takes a tenth of a second for each row; its step is held to the laws of identity"
 
 
 @MANY

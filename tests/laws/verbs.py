@@ -315,15 +315,16 @@ VERBS: Mapping[str, list[Verb]] = {
     "classify": [
         lambda df, n, i: df.classify(NamingClassifier(), ["a", "b"], "k", into=f"y{i}"),
         lambda df, n, i: df.classify(ASK, ["a", "b"], "k", into=f"y{i}", on_error="null", repairs=0),
-        lambda df, n, i: df.classify(LABELLING, ["a", "b"], "k", into=f"y{i}", cascade=dr.Cascade(NamingClassifier(), accuracy=0.2, delta=0.9)),
+        lambda df, n, i: df.classify(LABELLING, ["a", "b"], "k", into=f"y{i}", cascade=dr.Cascade(NamingClassifier(), accuracy=0.2, delta=0.5)),
     ],
     "filter_by": [
         lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even),
         lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even).head(n),
-        lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even, cascade=dr.Cascade(PROXY, recall=0.3, precision=0.2, delta=0.9)),
-        lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even, cascade=dr.Cascade(PROXY, accuracy=0.3, delta=0.9)).head(n),
+        lambda df, n, i: df.filter_by(ASK, "Keep {t}{v}", parse=is_even, cascade=dr.Cascade(PROXY, recall=0.3, precision=0.2, delta=0.5)),
+        lambda df, n, i: df.filter_by(SURE, "Keep {k}{v}", parse=is_even, cascade=dr.Cascade(PROXY, accuracy=0.3, delta=0.5)).head(n),
         lambda df, n, i: df.filter_by(ASK, "Like {k}{v}", probability=f"p{i}"),
     ],
+    "verify": [lambda df, n, i: df.verify(dr.verify.exact("k", "t"), into=f"ok{i}")],
     "calibrate": [
         lambda df, n, i: df.prompt(ASK, "Is {k}{v} a", schema=bool, into=f"is{i}", probability=f"p{i}").calibrate(
             f"p{i}", "gold", labelled=dr.frame({f"is{i}": [True, False] * 12, f"p{i}": [0.5, 0.7, 0.9] * 8, "gold": [True, True, False] * 8})
@@ -355,7 +356,7 @@ VERBS: Mapping[str, list[Verb]] = {
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),
         lambda df, n, i: df.join_by(
-            few(n).rename({"v": f"jb{i}"}), SURE, f"Fit {{k}} {{jb{i}}}", parse=is_even, cascade=dr.Cascade(PROXY, precision=0.2, delta=0.9)
+            few(n).rename({"v": f"jb{i}"}), SURE, f"Fit {{k}} {{jb{i}}}", parse=is_even, cascade=dr.Cascade(PROXY, precision=0.2, delta=0.5)
         ),
         lambda df, n, i: (
             df.join_by(base(df).unique("k"), SURE, "Same {k} {k_right}", parse=is_even, suffix="_right").head(n).select(*df.columns)

@@ -32,7 +32,7 @@ CHOICES: dict[str, tuple[Any, str, str]] = {
 @pytest.mark.parametrize("case", CHOICES)
 def test_a_closed_choice_is_a_literal(case: str) -> None:
     function, argument, word = CHOICES[case]
-    held = typing.get_type_hints(function)[argument]
+    held = typing.get_type_hints(function, localns={"Cascade": dr.Cascade, "Distil": dr.Distil})[argument]  # which the module imports where they are needed
     assert typing.get_origin(held) is typing.Literal
     assert word in typing.get_args(held)
 
