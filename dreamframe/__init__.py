@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from dreamframe.plan.steps.cascade import Cascade as Cascade
     from dreamframe.plan.steps.distil import Distil as Distil
     from dreamframe.plan.steps.pair_ranks import Nearest as Nearest
+    from dreamframe.prompts import verify as verify
     from dreamframe.prompts.attribute import Attribute as Attribute
     from dreamframe.prompts.chat import Chat as Chat
     from dreamframe.prompts.few_shot import FewShot as FewShot
@@ -108,6 +109,7 @@ _LATE = {  # names that are found when they are first used, like those of models
     "compare": "frame.comparison",
     "from_hub": "frame.hub",
     "metrics": "measure.metrics",
+    "verify": "prompts.verify",
     "scan_hf_disk": "frame.hub",
     "scan_hub": "frame.hub",
     "recipes": "recipes",

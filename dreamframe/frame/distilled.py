@@ -23,6 +23,8 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.train import Train
 from dreamframe.trainers.logistic_regression import LogisticRegression
 
+L2 = 0.3  # for vectors of length 1 and a hundred labels: 1.0 leaves the weights too small, 0.1 fits wrong labels
+
 
 def distilled(strong: PromptStep, given: object) -> tuple[Cascaded, list[str]]:
     """The prompt of a verb with a head that decides where that is certified, and the columns to drop after it."""
@@ -42,7 +44,8 @@ def distilled(strong: PromptStep, given: object) -> tuple[Cascaded, list[str]]:
     asks: dict[str, Any] = {f.name: getattr(strong, f.name) for f in fields(PromptStep)}
     asks |= {"into": label, "probability": None, "keep": (), "on_error": "null", "name": f"{called} labels"}
     learnt = AskedOnce(**{**asks, "inputs": (embedded(drawn), *strong.inputs[1:])})
-    head = Train(inputs=(learnt,), trainer=LogisticRegression(may_abstain=True), columns=(("embedding", vector), ("label", label)), name=f"{called} head")
+    trainer = LogisticRegression(may_abstain=True, l2=L2)
+    head = Train(inputs=(learnt,), trainer=trainer, columns=(("embedding", vector), ("label", label)), name=f"{called} head")
     rows = embedded(below)
     guessed = HeadGuess(
         inputs=(rows, drawn, head), llm=LinearClassifier(Trained(head)), embedding=vector, columns=columns, seed=distil.seed, into=guess, likely=likely,

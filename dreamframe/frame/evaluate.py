@@ -12,6 +12,7 @@ from dreamframe.frame.output import OutputVerbs
 if TYPE_CHECKING:
     from dreamframe.frame.report import Agreement, Report
     from dreamframe.measure.metric import Metric
+    from dreamframe.prompts.verifier import Verifier
 
 
 class EvaluateVerbs(OutputVerbs):
@@ -21,7 +22,7 @@ class EvaluateVerbs(OutputVerbs):
 
     def evaluate(
         self,
-        *metrics: Metric,
+        *metrics: Metric | Verifier,
         by: str | Sequence[str] | None = None,
         seed: int = 0,
         confidence: float = 0.95,
@@ -29,10 +30,11 @@ class EvaluateVerbs(OutputVerbs):
         name: str | None = None,
         offline: bool | None = None,
         confirm: float | None = None,
-        **named: Metric | pl.Expr | Callable[[pl.DataFrame], float],
+        **named: Metric | Verifier | pl.Expr | Callable[[pl.DataFrame], float],
     ) -> Report:
         """Run the plan, and give figures of its rows with intervals: a `dr.Report`. Metrics are those of `dr.metrics`, called by their own name or by the
-        keyword that they are given under; of an expression it is the mean, and a function of yours takes the rows as a polars frame and gives a number.
+        keyword that they are given under; of an expression it is the mean, one of `dr.verify` gives the share that is right, and a function of yours takes
+        the rows as a polars frame and gives a number.
 
         `by` also gives the figures of each slice: of each value of a column, or each combination of several. Intervals are of this `confidence`: Wilson's for
         shares, DeLong's for ROC-AUC, else of `draws` resamples by `seed`; the same rows give the same report. They take rows to be drawn one by one: where

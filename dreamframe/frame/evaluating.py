@@ -14,7 +14,9 @@ from dreamframe.frame.report import Report, report_of
 from dreamframe.measure import metrics as of
 from dreamframe.measure.metric import Metric
 from dreamframe.models.habits import described
+from dreamframe.plan.model_columns import VerifierColumn, model_column
 from dreamframe.plan.steps.evaluate import Evaluate, Metrics
+from dreamframe.prompts.verifier import Verifier
 from dreamframe.run.active import current
 from dreamframe.run.confirm import need_confirmed
 
@@ -53,6 +55,7 @@ def evaluation(
 ) -> Evaluate:
     """The step. Raises PlanError for what does not fit the columns."""
     label = name or "evaluate"
+    frame, metrics, named = verified(frame, metrics, named)
     chosen = named_metrics(metrics, named, where=label)
     columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     for column in columns:
@@ -68,6 +71,18 @@ def _argument(called: str) -> str:
     """That a metric cannot be called so, for whoever meant an argument of the verb."""
     meant = MEANT.get(called)
     return f", and no argument of the verb{f': did you mean {meant}=' if meant else ' (' + ', '.join(ARGUMENTS) + ')'}"
+
+
+def verified(frame: OutputVerbs, metrics: Sequence[Any], named: Mapping[str, Any]) -> tuple[OutputVerbs, list[Any], dict[str, Any]]:
+    """Verifiers as metrics of columns that are put underneath: tests of code are run by a step, whose output is kept."""
+    made: dict[Verifier, Metric] = {}
+    for one in (*metrics, *named.values()):
+        if isinstance(one, Verifier) and one not in made:
+            frame, (column,), _ = frame._hoisted("evaluate", [model_column(VerifierColumn(one))])
+            (under,) = column.meta.root_names()
+            made[one] = Metric("verified", (under,), (("shown", repr(one)),))
+    given = [*((m.kind, m) for m in metrics if isinstance(m, Verifier)), *named.items()]
+    return frame, [m for m in metrics if not isinstance(m, Verifier)], {k: made[m] if isinstance(m, Verifier) else m for k, m in given}
 
 
 def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: str) -> Metrics:

@@ -13,6 +13,7 @@ from dreamframe.errors import PlanError, SettingError, TemplateError, listed, on
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.base import whole
 from dreamframe.frame.calibrate import CalibrateVerbs
+from dreamframe.frame.checking import CheckingVerbs
 from dreamframe.frame.cite import CiteVerbs
 from dreamframe.frame.compare_models import CompareVerbs
 from dreamframe.frame.concat import ConcatHow, need_alike
@@ -46,8 +47,8 @@ Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a pa
 
 
 class Frame(
-    EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, VectorVerbs, TrainVerbs, CiteVerbs,
-    WhyVerbs, WriteVerbs
+    EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, CheckingVerbs, VectorVerbs,
+    TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs
 ):
     """A lazy, immutable dataframe whose columns may be written by language models.
 

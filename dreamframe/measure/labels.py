@@ -71,6 +71,11 @@ def accuracy(rows: pl.DataFrame, prediction: str, gold: str) -> Statistic:
     return proportion(right, n_missing=known[prediction].null_count(), n_unknown=rows.height - known.height)
 
 
+def verified(is_right: pl.Series) -> Statistic:
+    """The share of answers that are right, of verdicts; null where the truth is not there."""
+    return proportion(is_right.drop_nulls(), n_unknown=is_right.null_count())
+
+
 def normalized(text: pl.Expr, how: str) -> pl.Expr:
     """A text as exact match compares it."""
     if how == "none":

@@ -29,6 +29,8 @@ class Metric:
 
     def __repr__(self) -> str:
         told = [repr(c) for c in self.columns if self.kind not in ("mean", "function")]
+        if self.kind == "verified":
+            return str(dict(self.options)["shown"])
         return f"{self.kind}({', '.join([*told, *(f'{k}={_shown(v)}' for k, v in self.options if v is not None)])})"
 
     @property
@@ -39,7 +41,7 @@ class Metric:
     @property
     def is_of_rows(self) -> bool:
         """Whether it is a share of rows that are right, so that two plans may be compared row by row."""
-        return self.kind in ("accuracy", "exact_match")
+        return self.kind in ("accuracy", "exact_match", "verified")
 
     def check(self, schema: Mapping[str, pl.DataType], *, where: str) -> None:
         """Raise a PlanError where columns of these types cannot serve it."""
@@ -63,6 +65,8 @@ class Metric:
     def of(self, rows: pl.DataFrame, *, where: str = "evaluate") -> Statistic:
         """The figure of these rows."""
         kind, options, here = self.kind, dict(self.options), f"{where}: {self.kind}"
+        if kind == "verified":
+            return of_labels.verified(rows[self.columns[0]])
         if kind in COUNTED_AS_WRONG:
             return of_labels.of(kind, rows, *self.columns, **options)
         if kind in numeric.KINDS:

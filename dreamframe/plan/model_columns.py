@@ -27,8 +27,10 @@ from dreamframe.plan.steps.algebra import relational
 from dreamframe.plan.steps.embed import Embed, Similarity
 from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import is_separable, root_names
+from dreamframe.plan.steps.verify import Verify
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
+from dreamframe.prompts.verifier import Verifier
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,34 @@ class VectorColumn:
         return replace(self, reads=(*self.reads, *names.items()), columns=())
 
 
-Column = ModelColumn | VectorColumn
+@dataclass(frozen=True)
+class VerifierColumn:
+    """A column that says whether an answer is right."""
+
+    by: Verifier
+    into: str = "ok"
+    columns: tuple[tuple[str, pl.Expr], ...] = ()  # none: a verifier names its columns
+
+    @property
+    def digest(self) -> str:
+        """As of a ModelColumn."""
+        return fingerprint((self.by, self.by.columns))[:8]
+
+    @property
+    def placeholder(self) -> str:
+        """A column name that tells what it is, also in polars' own error messages."""
+        return _name(f"{_cut(repr(self.by))}#{self.digest}{HINT}")
+
+    def over(self, below: Step, into: str) -> Step:
+        """As of a ModelColumn."""
+        return Verify(inputs=(below,), verifier=self.by, into=into)
+
+    def renamed(self, names: Mapping[str, str]) -> VerifierColumn:  # noqa: ARG002
+        """As of a ModelColumn."""
+        return self
+
+
+Column = ModelColumn | VectorColumn | VerifierColumn
 INSTEAD_OF_DICT = ("Columns are given by name: c=pl.col('a') + 1.", "Write .agg(pl.col('a').sum(), largest=pl.col('b').max()).")  # in agg
 PLACEHOLDERS: dict[str, Column] = {}  # keyed by content: the same call is the same column
 ALIKE: dict[str, list[tuple[Any, ...]]] = {}  # digest → the calls of this process that have it, in the order of their making
@@ -194,7 +223,7 @@ def _add(below: Step, column: Column, into: str, *, verb: str) -> tuple[Step, li
         return _called(column.over(below, into), column), []
     below, inner = hoist(below, [e for _, e in column.columns], verb=verb)
     digest = column.digest
-    kind = "prompt" if isinstance(column, ModelColumn) else column.kind.__name__.lower()
+    kind = column.kind.__name__.lower() if isinstance(column, VectorColumn) else "prompt"
     names = {name: f"{name} of {kind}#{digest}" for name, _ in column.columns}
     exprs = [expr.alias(names[name]) for name, expr in column.columns]
     below = relational("with_columns", inputs=(below,), args=(exprs,), name=verb)
@@ -227,6 +256,8 @@ def _as_expr(value: Any, verb: str) -> pl.Expr:
         return pl.col(value)
     if isinstance(value, pl.Expr):
         return own_expr(value)
+    if isinstance(value, Verifier):
+        return model_column(VerifierColumn(value))
     if isinstance(value, Mapping):
         raise SettingError(f"{verb}: {described(value)} is not an expression. {INSTEAD_OF_DICT[verb == 'agg']} (A struct of values is pl.lit({{…}}).)")
     try:

@@ -18,6 +18,7 @@ from dreamframe.models.request import Question
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.templates import columns as template_columns
 from dreamframe.prompts.templates import render
+from dreamframe.prompts.verifier import Verifier
 from dreamframe.trainers.chat import ChatTrainer, as_messages, tokens
 from dreamframe.trainers.distributed import is_elsewhere
 from dreamframe.trainers.job import TrainJob
@@ -68,6 +69,7 @@ class PolicyTrainer(ChatTrainer):
     """A trainer that lets the model write, and teaches it by what its completions are worth.
 
     `rewards` is one of these, or several that are added up with `reward_weights`:
+    one of `dr.verify` (1 for right, 0 for wrong);
     a function `fn(prompts, completions, **columns) -> list of numbers` (texts and the further columns by name, as far as it names them; None for "no
     opinion"); a reward model of the plan (`train(dr.Reward(...))`) or the folder of one; or `dr.LLMReward(llm, "Rate … {completion} …")`.
     """
@@ -164,6 +166,8 @@ def _reads(reward: Any) -> dict[str, bool]:
     """Names of the further columns that a reward reads, and whether it cannot do without."""
     if isinstance(reward, LLMReward):
         return {c: True for c in template_columns(reward.prompt) if c not in ("prompt", "completion")}
+    if isinstance(reward, Verifier):
+        return dict.fromkeys(reward.columns[1:], True)
     if not callable(reward):
         return {}
     named = (p for p in inspect.signature(reward).parameters.values() if p.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL))

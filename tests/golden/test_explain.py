@@ -134,6 +134,8 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "repeat_to": lambda: rows().repeat_to(7),
     "split": lambda: rows().split(train=0.5, test=0.5, seed=3)["test"],
     "split stratified": lambda: rows().split(train=0.5, test=0.5, stratify="k")["train"],
+    "run_code": lambda: rows().run_code("t", "k"),
+    "verify": lambda: rows().verify(dr.verify.number("t", "v")),
     "map": lambda: rows().map(twice, schema={"w": pl.Int64}),
     "map_batches": lambda: rows().map_batches(shortest_first),
     "prompt": lambda: rows().prompt(ECHO, "Sum up {t} in one line.", into="sum"),

@@ -21,7 +21,9 @@ from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.whose_code import recorded
 from dreamframe.models.authority import Authority
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.run_code import RunCode
 from dreamframe.plan.steps.source import LeftOut
+from tests.laws import checks
 from tests.laws.cases import CASES, LLM, ROWS, Case, all_cases, scan, table, train
 
 
@@ -31,7 +33,7 @@ def left_out() -> Case:
     return Case(lambda _: LeftOut(columns=tuple(ROWS.schema.items()), n_rows=4, kept_key="0" * 32), changes)
 
 
-OWN = {"Scan": scan, "Train": train, "LeftOut": left_out}
+OWN = {"Scan": scan, "Train": train, "LeftOut": left_out, "RunCode": lambda: Case(*checks.run_code())}
 CONTENT = {("Table", "data"), ("ReadTable", "data"), ("HubTable", "data"), ("Scan", "paths")}  # the key sees what is there, not where it lies
 
 
@@ -41,7 +43,7 @@ def case_of(name: str) -> Case:
 
 def fields_of(name: str) -> dict[str, bool]:
     """Field → whether it is hashed, of a step that needs no file."""
-    own = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train, "LeftOut": LeftOut}
+    own = {"Scan": dreamframe.plan.steps.source.Scan, "Train": dreamframe.plan.steps.train.Train, "LeftOut": LeftOut, "RunCode": RunCode}
     kind = own.get(name) or type(CASES[name].over(table()))
     return {f.name: not f.metadata.get("runtime") for f in fields(kind) if f.name != "inputs"}
 

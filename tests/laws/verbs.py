@@ -326,7 +326,7 @@ VERBS: Mapping[str, list[Verb]] = {
     ],
     "calibrate": [
         lambda df, n, i: df.prompt(ASK, "Is {k}{v} a", schema=bool, into=f"is{i}", probability=f"p{i}").calibrate(
-            f"p{i}", "gold", on=dr.frame({f"is{i}": [True, False] * 12, f"p{i}": [0.5, 0.7, 0.9] * 8, "gold": [True, True, False] * 8})
+            f"p{i}", "gold", labelled=dr.frame({f"is{i}": [True, False] * 12, f"p{i}": [0.5, 0.7, 0.9] * 8, "gold": [True, True, False] * 8})
         ),
     ],
     "rank_by": [

@@ -56,13 +56,19 @@ class MadeAgain(Run):
         self._firsts: dict[int, KeptRows] = {}  # id of a step → its first rows, as the step above it has kept them
 
     def _as_run(self) -> Step:
-        """The plan as it runs where nothing is stored: what it reads was asked, also where a plan that asked more has run."""
-        made: Optimised = optimise([self._written], Facts(name=self.state.key), rules=chosen(self.options.optimize))
+        """The plan as it ran: where nothing was stored, also where a plan that asked more has run; or over what is stored, where its rows are of that one."""
+        made = self._optimised_over(lambda _: False)
+        if not self._outputs.is_stored(made.plans[0]):
+            over_stored = self._optimised_over(self._outputs.is_stored)
+            made = over_stored if self._outputs.is_stored(over_stored.plans[0]) else made
         self.state.optimised.append(made)
         self._optimised = made
         for plan in (self._written, made.plans[0]):
             self.state.key(plan)  # as it is now: a function of the user's may change what it holds when it is called
         return made.plans[0]
+
+    def _optimised_over(self, is_stored: Callable[[Step], bool]) -> Optimised:
+        return optimise([self._written], Facts(is_stored, self.state.key), rules=chosen(self.options.optimize))
 
     def _kept(self, step: Step) -> KeptRows | None:
         """The stored rows of a step; of the last one, also those of the plan as it was written."""

@@ -7,10 +7,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import dreamframe as dr
+from dreamframe.frame.distilled import L2
+from dreamframe.measure import logistic
+from dreamframe.measure.certify import Certifier
+from dreamframe.measure.promise import Promise
 
 GOOD, BAD, ODD = ["tasty", "lovely", "great"], ["awful", "stale", "poor"], ["purple", "square", "loud"]
 FILLED = ["tea", "jam", "rye", "pie", "oat", "fig", "with", "and", "the", "of", "very", "today"]
@@ -76,6 +81,24 @@ def test_a_head_decides_most_rows_and_is_kept(tmp_path: Path):
         assert again.calls == n_calls
 
 
+def test_of_a_row_it_is_told_who_decided_it_and_by_which_threshold_and_nothing_of_other_rows(tmp_path: Path):
+    with dr.Session(tmp_path):
+        plan = kept(strong())
+        plan.collect()
+        stories = [plan.why(row) for row in range(0, 60, 4)]
+    for story in stories:
+        assert all(len(step.rows) <= 1 for step in story.steps)
+        (certificate,) = (step for step in story.steps if step.label == "filter_by sample")
+        assert re.search(r"^600 rows, 520 scored, \d+ sampled, \d+ decided by the proxy \(its own answer from 0\.\d+\), \d+ by", certificate.note or "")
+        (decided,) = (step for step in story.steps if step.describe.startswith("CASCADE"))
+        if decided.rows[0].calls:
+            assert re.search("^asked( as one of the sample)?: the proxy (finds its answer|says nothing of this row)", decided.note or "")
+        else:
+            assert re.search(r"^not asked: the proxy finds its answer [\d.]+ likely, and decides from 0\.\d+ on$", decided.note or "")
+    said = {(step.note or "").partition(":")[0] for story in stories for step in story.steps if step.describe.startswith("CASCADE")}
+    assert {"asked as one of the sample", "asked", "not asked"} <= said
+
+
 def test_an_edit_certifies_anew_with_the_labels_that_are_kept(tmp_path: Path):
     llm = strong()
     with dr.Session(tmp_path):
@@ -87,6 +110,42 @@ def test_an_edit_certifies_anew_with_the_labels_that_are_kept(tmp_path: Path):
         before = llm.calls
         kept(llm, edited[::-1]).collect()  # another order is the same rows
         assert llm.calls == before
+
+
+def asked(rows: Any, vectors: Any, answers: Any, hashes: Any, l2: float) -> tuple[set[int], set[int]]:
+    """Which rows the strong model answers, as `distilled` has it with 200 labels: those of the sample, and all others."""
+    learnt = rows[np.argsort(hashes[0, rows])[:100]]
+    made = logistic.fit(vectors[learnt], answers[learnt], 2, l2=l2)
+    chances = logistic.probabilities(made, vectors[rows])
+    scores = [None if row in learnt else float(chance) for row, chance in zip(rows, chances.max(axis=1), strict=True)]
+    is_right = chances.argmax(axis=1) == answers[rows]
+    certifier = Certifier(scores, np.argsort(hashes[1, rows]).tolist(), Promise(accuracy=0.9, budget=100))
+    while wanted := certifier.wanted():
+        certifier.tell({position: bool(is_right[position]) for position in wanted})
+    found = certifier.outcome()
+    return set(rows[found.labelled].tolist()), {*learnt.tolist(), *rows[found.left].tolist()}
+
+
+def test_where_labels_are_a_small_part_of_vectors_the_penalty_spares_calls_in_a_first_run_and_after_an_edit():
+    first: dict[float, list[int]] = {L2: [], 1.0: []}
+    again: dict[float, list[int]] = {L2: [], 1.0: []}
+    for seed in range(12):
+        draw = np.random.default_rng(seed)
+        answers = draw.integers(0, 2, 700)
+        vectors = np.pad(draw.normal(size=(700, 30)), ((0, 0), (1, 0)))  # 30 directions of topics, and one that tells the labels
+        vectors[:, 0] = np.where(answers, 0.5, -0.5) * abs(draw.normal(1, 0.5, size=700))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        answers = np.where(draw.random(700) < 0.05, 1 - answers, answers)
+        hashes, rows = draw.random((2, 700)), np.arange(600)
+        edited = rows.copy()
+        edited[draw.choice(600, 20, replace=False)] = np.arange(600, 620)
+        for l2, n_first in first.items():
+            known = set[int]().union(*asked(rows, vectors, answers, hashes, l2))
+            sample, others = asked(edited, vectors, answers, hashes, l2)
+            n_first.append(len(known))
+            again[l2].append(len(others - sample - known))
+    assert sum(first[L2]) < 0.95 * sum(first[1.0])
+    assert sum(again[L2]) < 0.95 * sum(again[1.0])
 
 
 def test_labels_of_three_kinds_are_told():

@@ -556,6 +556,7 @@ function story(found) {
       const read = calls.length && step.kind === "asked" && columns.length && !isSaid && !row.error ? h("div.turn.answer", {}, h("small", {}, "read as"), fieldsOf(columns)) : null;
       if (step.kind === "source" && all.length > 1) parts.push(h("p.meta.num", {}, `row ${int(row.row)}`));
       calls.forEach((call, i) => parts.push(callTold(call, i === calls.length - 1 ? read : null)));
+      if (row.note) parts.push(h("p.dim", {}, row.note));
       if (row.error) parts.push(h("div.turn.error", {}, h("small.failed", {}, "✗ failed"), h("div.said", {}, row.error)));
       if (columns.length && !read && !isSaid && !row.error) parts.push(fieldsOf(columns));
     }

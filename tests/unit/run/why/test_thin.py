@@ -61,6 +61,23 @@ def test_answers_of_other_rows_are_not_looked_up_where_they_decide_nothing(plan:
     assert again == []
 
 
+@pytest.mark.parametrize(
+    "over",
+    [lambda said: said.join(OTHER, on="k"), lambda said: said.filter(pl.col("n") > 1).sort("n").prompt(Ordinal(), "Shorten {said}", into="short")],
+    ids=["join", "filter and sort"],
+)
+def test_rows_of_a_plan_over_rows_that_were_collected_before_are_told_by_these(over: Callable[[dr.Frame], dr.Frame], again: list[Stream], tmp_path: Path):
+    with dr.Session(tmp_path):
+        SAID.collect()
+        frame = over(SAID)
+        rows = frame.collect()
+        stories = [frame.why(i) for i in range(rows.height)]
+    assert [story.values for story in stories] == rows.to_dicts()
+    assert [story.steps[0].rows[0].values["t"] for story in stories] == rows["t"].to_list()
+    assert [story.calls[0].answer for story in stories] == rows["said"].to_list()
+    assert again == []
+
+
 def test_equal_requests_keep_their_own_answers(tmp_path: Path):
     frame = ROWS.prompt(Ordinal(), "Sum up {t}", into="said").filter(pl.col("n") > 2).sort("n")
     with dr.Session(tmp_path):

@@ -53,4 +53,4 @@ def test_a_row_leads_to_those_of_a_plan_that_ran_in_another_order(tmp_path: Path
     outputs = {o.label: o.name for o in session.outputs()}
     monkeypatch.setattr(Looking, "ask", lambda *_: pytest.fail("answers were looked up that decide nothing"))
     assert sorted((k["label"], k["rows"]) for k in kin(session, outputs["said"], 2)["into"]) == [("join", [1]), ("sort", [0])]
-    assert [(k["label"], k["rows"]) for k in kin(session, outputs["sort"], 1)["from"]] == [("said", [1])]
+    assert [(k["label"], k["rows"]) for k in kin(session, outputs["sort"], 1)["from"]] == [("short", [1]), ("said", [1])]
