@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+import gc as _gc
 from importlib import import_module as _import_module
 from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
-from dreamframe import errors as errors
-from dreamframe.frame.accessors import register_accessors as _register_accessors
-from dreamframe.frame.ask import prompt as prompt
-from dreamframe.frame.frame import Frame as Frame
-from dreamframe.frame.frame import concat as concat
-from dreamframe.frame.frame import frame as frame
-from dreamframe.frame.frame import generate as generate
-from dreamframe.frame.frame import grid as grid
-from dreamframe.frame.frame import scan_csv as scan_csv
-from dreamframe.frame.frame import scan_ipc as scan_ipc
-from dreamframe.frame.frame import scan_json as scan_json
-from dreamframe.frame.frame import scan_ndjson as scan_ndjson
-from dreamframe.frame.frame import scan_parquet as scan_parquet
-from dreamframe.frame.frame import scan_text as scan_text
-from dreamframe.frame.from_json import from_json as from_json
-from dreamframe.frame.habits import no_name as _no_name
-from dreamframe.frame.model import Model as Model
-from dreamframe.frame.output import collect_all as collect_all
-from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
-from dreamframe.frame.read import scan_database as scan_database
-from dreamframe.frame.read import scan_delta as scan_delta
-from dreamframe.frame.read import scan_excel as scan_excel
-from dreamframe.frame.tracebacks import short as _short
-from dreamframe.frame.tracebacks import short_in as _short_in
-from dreamframe.frame.tracebacks import short_when_made as _short_when_made
-from dreamframe.frame.vectors import embed as embed
-from dreamframe.frame.vectors import similarity as similarity
-from dreamframe.identity.fingerprint import versioned as versioned
-from dreamframe.models.llms.names import llm as llm
-from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
-from dreamframe.names import named as _named
-from dreamframe.names import public_names as _public_names
-from dreamframe.run.active import open_with as _open_with
-from dreamframe.run.warning import RunWarning as RunWarning
+_LOOKING = _gc.isenabled()
+_gc.disable()  # importing makes classes and throws nothing away: thirty looks for cycles would be a tenth of its time
+try:
+    from dreamframe import errors as errors
+    from dreamframe.frame.accessors import register_accessors as _register_accessors
+    from dreamframe.frame.ask import prompt as prompt
+    from dreamframe.frame.frame import Frame as Frame
+    from dreamframe.frame.frame import concat as concat
+    from dreamframe.frame.frame import frame as frame
+    from dreamframe.frame.frame import generate as generate
+    from dreamframe.frame.frame import grid as grid
+    from dreamframe.frame.frame import scan_csv as scan_csv
+    from dreamframe.frame.frame import scan_ipc as scan_ipc
+    from dreamframe.frame.frame import scan_json as scan_json
+    from dreamframe.frame.frame import scan_ndjson as scan_ndjson
+    from dreamframe.frame.frame import scan_parquet as scan_parquet
+    from dreamframe.frame.frame import scan_text as scan_text
+    from dreamframe.frame.from_json import from_json as from_json
+    from dreamframe.frame.habits import no_name as _no_name
+    from dreamframe.frame.model import Model as Model
+    from dreamframe.frame.output import collect_all as collect_all
+    from dreamframe.frame.plan_warnings import PlanWarning as PlanWarning
+    from dreamframe.frame.read import scan_database as scan_database
+    from dreamframe.frame.read import scan_delta as scan_delta
+    from dreamframe.frame.read import scan_excel as scan_excel
+    from dreamframe.frame.tracebacks import short as _short
+    from dreamframe.frame.tracebacks import short_in as _short_in
+    from dreamframe.frame.tracebacks import short_when_made as _short_when_made
+    from dreamframe.frame.vectors import embed as embed
+    from dreamframe.frame.vectors import similarity as similarity
+    from dreamframe.identity.fingerprint import versioned as versioned
+    from dreamframe.models.llms.names import llm as llm
+    from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
+    from dreamframe.names import named as _named
+    from dreamframe.names import public_names as _public_names
+    from dreamframe.run.active import open_with as _open_with
+    from dreamframe.run.warning import RunWarning as RunWarning
+finally:
+    if _LOOKING:
+        _gc.enable()
 
 if TYPE_CHECKING:
     from dreamframe import recipes as recipes

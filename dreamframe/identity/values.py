@@ -6,10 +6,10 @@ import dataclasses
 import datetime
 import decimal
 import enum
-import fractions
 import pathlib
 import re
 import struct
+import sys
 import types
 import uuid
 from collections.abc import Callable, Mapping
@@ -40,6 +40,8 @@ def _other(value: Any, walk: Walk) -> bytes:
         return functions.of_callable(value, walk)
     if arrays.is_foreign(value):
         return arrays.of_foreign(value, walk)
+    if (fractions := sys.modules.get("fractions")) is not None and isinstance(value, fractions.Fraction):  # importing it is not for everyone
+        return _plain(fractions.Fraction, "fraction", str)(value, walk)
     return walk.once(value, lambda: classes.of_object(value, walk))
 
 
@@ -84,7 +86,6 @@ for _kind, _tag, _text in (
     (datetime.timedelta, "timedelta", lambda v: f"{v.days} {v.seconds} {v.microseconds}"),
     (datetime.timezone, "timezone", repr),
     (decimal.Decimal, "decimal", lambda v: str(v.as_tuple())),
-    (fractions.Fraction, "fraction", str),
     (uuid.UUID, "uuid", str),
     (re.Pattern, "pattern", lambda v: f"{v.flags} {v.pattern!r}"),
     (pl.DataType, "dtype", str),

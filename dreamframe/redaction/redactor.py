@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -228,6 +227,8 @@ def _squeezed(layer: str, spans: Spans) -> tuple[str, Spans]:
 def _meant(escape: str) -> str:
     """The bytes, as characters, that an escape stands for."""
     if escape[0] == "&":
+        import html  # its table of names is long, and few texts need it
+
         return html.unescape(escape).encode("utf-8", "surrogatepass").decode("latin-1")
     if escape[0] == "%" or escape[1] in "xX":
         return chr(int(escape.lstrip("%\\xX"), 16))
