@@ -161,10 +161,8 @@ class Certify(Asking, TableStep):
         """Say at once that the strong model is about to be asked about nearly everything: a proxy that fails saves nothing."""
         n_asked, n_scored = len(prompts) - prompts.null_count(), len(scores) - scores.null_count()
         if n_asked and n_scored < FEW_SCORED * n_asked:
-            ctx.note(
-                f"of {n_asked:,} rows {n_scored:,} have an answer of the proxy, and {self.llm.label} is asked about all others; df.failures() lists those that failed",
-                warns=True, rows=n_asked, scored=n_scored,
-            )  # fmt: skip
+            told = f"of {n_asked:,} rows {n_scored:,} have an answer of the proxy, and {self.llm.label} is asked about all others"
+            ctx.note(f"{told}; df.failures() lists those that failed", warns=True, rows=n_asked, scored=n_scored)
 
     async def _said_of(
         self, rows: pl.DataFrame, prompts: pl.Series, positions: Sequence[int], failed: dict[int, Failure], ctx: RowContext
