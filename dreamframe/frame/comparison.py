@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +89,7 @@ def compare(
     b: OutputVerbs,
     *,
     on: str | Sequence[str],
-    metric: Metric | pl.Expr,
+    metric: Metric | pl.Expr | Callable[[dict[str, Any]], Any],
     names: tuple[str, str] = ("a", "b"),
     seed: int = 0,
     confidence: float = 0.95,
@@ -104,7 +104,7 @@ def compare(
     Where each row is right or wrong (accuracy, exact match, a mean of true and false) the test is McNemar's, exact, and the interval Agresti's and Min's;
     else the test swaps which plan a row is of (a permutation test), and the interval draws pairs of rows, `draws` times by `seed`. `better` names the better
     plan where the test says so at the level 1 - `confidence`. Only columns that the metric reads are asked for; rows that only one frame has are left out.
-    An expression as `metric` stands for its mean.
+    An expression, or a function of a row (a dict), stands for its mean.
 
     Raises PlanError before anything is asked for a metric that does not fit the columns, and SettingError where `on` names several rows.
 
@@ -123,7 +123,7 @@ def compare(
                 f"{label}: {described(frame)} is not a frame (rows that are here make one: dr.frame(rows)); "
                 "write dr.compare(df, other, on='id', metric=dr.metrics.f1('mood', 'gold'))."
             )
-    if isinstance(metric, pl.Expr):
+    if isinstance(metric, pl.Expr) or (callable(metric) and not isinstance(metric, type)):
         metric = mean(metric)
     if not isinstance(metric, Metric):
         raise SettingError(f"{label}: metric={described(metric)} is not a metric; write metric=dr.metrics.accuracy('mood', 'gold').")

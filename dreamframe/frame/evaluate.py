@@ -30,11 +30,11 @@ class EvaluateVerbs(OutputVerbs):
         name: str | None = None,
         offline: bool | None = None,
         confirm: float | None = None,
-        **named: Metric | Verifier | pl.Expr | Callable[[pl.DataFrame], float],
+        **named: Metric | Verifier | pl.Expr | Callable[[dict[str, Any]], Any],
     ) -> Report:
         """Run the plan, and give figures of its rows with intervals: a `dr.Report`. Metrics are those of `dr.metrics`, called by their own name or by the
-        keyword that they are given under; of an expression it is the mean, one of `dr.verify` gives the share that is right, and a function of yours takes
-        the rows as a polars frame and gives a number.
+        keyword that they are given under; an expression, or a function of a row (a dict, as in `compare_models` and `tune`), stands for its mean, and one of
+        `dr.verify` gives the share that is right. A function of all rows together is `dr.metrics.function`.
 
         `by` also gives the figures of each slice: of each value of a column, or each combination of several. Intervals are of this `confidence`: Wilson's for
         shares, DeLong's for ROC-AUC, else of `draws` resamples by `seed`; the same rows give the same report. They take rows to be drawn one by one: where

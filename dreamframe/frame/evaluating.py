@@ -91,7 +91,7 @@ def named_metrics(metrics: Sequence[Any], named: Mapping[str, Any], *, where: st
     for called, one in (*((getattr(m, "kind", ""), m) for m in metrics), *named.items()):
         metric = one if isinstance(one, Metric) else None
         if called in named:
-            metric = of.mean(one) if isinstance(one, pl.Expr) else of.function(one) if metric is None and callable(one) else metric
+            metric = of.mean(one) if isinstance(one, pl.Expr) or (metric is None and callable(one)) else metric
         if metric is None:
             given = f"{called}={one!r:.60}" if called in named else described(one)
             raise SettingError(f"{where}: {given} is not a metric{_argument(called) if called in named else ''}; write {EXAMPLE}.")

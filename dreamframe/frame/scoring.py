@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
-from dreamframe.errors import RunError, SettingError, listed
+from dreamframe.errors import SettingError, listed
 from dreamframe.measure import metrics
+from dreamframe.measure.by_row import Score, number_of, score_of
 from dreamframe.measure.labels import proportion
 from dreamframe.measure.metric import LOWER_IS_BETTER
 from dreamframe.measure.metric import Metric as Figure
@@ -20,13 +20,6 @@ from dreamframe.plan.model_columns import need_columns, placeholders_in
 Metric = Figure | pl.Expr | Callable[[dict[str, Any]], Any]
 OF_ROWS = ("accuracy", "exact_match", "mean", "mean_absolute_error", "mean_squared_error")  # figures that are means over rows
 CONFIDENCE, DRAWS = 0.95, 1_000  # of intervals
-
-
-class Score(NamedTuple):
-    """Of one row."""
-
-    value: float  # the more the better
-    told: str | None = None  # what the metric says of it
 
 
 def need_metric(metric: object, schema: pl.Schema, *, verb: str) -> None:
@@ -50,40 +43,16 @@ def scored(rows: pl.DataFrame, metric: Metric, *, verb: str) -> list[Score]:
     Of errors, such as `dr.metrics.mean_absolute_error`, it is the negative: the more the better. Raises RunError where the metric itself does, naming the
     row.
     """
+    if isinstance(metric, Figure) and (own := dict(metric.options).get("function")) is not None and metric.kind == "mean":
+        metric = own
     if isinstance(metric, Figure):
         sign = -1.0 if metric.kind in LOWER_IS_BETTER else 1.0
         return [Score(sign * (metric.of(rows[at], where=verb).value or 0.0)) for at in range(rows.height)]
     if isinstance(metric, pl.Expr):
         values = rows.select(metric.cast(pl.Float64).fill_null(0.0).alias("score")).get_column("score")
         found = values.to_list() * (rows.height if len(values) == 1 and rows.height > 1 else 1)
-        return [Score(_number(v, verb=verb)) for v in found]
-    return [_of(metric, row, verb=verb) for row in rows.iter_rows(named=True)]
-
-
-def _of(metric: Callable[[dict[str, Any]], Any], row: dict[str, Any], *, verb: str) -> Score:
-    try:
-        found = metric(dict(row))
-    except Exception as exc:
-        raise RunError(f"{verb}: metric= raised {type(exc).__name__}: {exc}. It was given the row {_short(row)}.") from exc
-    value, told = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-    return Score(_number(value, verb=verb), None if told is None else str(told))
-
-
-def _number(value: Any, *, verb: str) -> float:
-    if value is None:
-        return 0.0
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as exc:
-        raise RunError(f"{verb}: metric= gave {described(value)}; a score is a number, or (a number, what is to be said of the row).") from exc
-    if not math.isfinite(number):
-        raise RunError(f"{verb}: metric= gave {number}; a score is a finite number, the more the better.")
-    return number
-
-
-def _short(row: dict[str, Any]) -> str:
-    text = repr(row)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+        return [Score(number_of(v, where=f"{verb}: metric=")) for v in found]
+    return [score_of(metric, row, where=f"{verb}: metric=") or Score(0.0) for row in rows.iter_rows(named=True)]
 
 
 def need_score_of_row(metric: object, *, verb: str) -> None:

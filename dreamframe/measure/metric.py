@@ -36,7 +36,7 @@ class Metric:
     @property
     def reads(self) -> tuple[str, ...] | None:
         """The columns that it needs; None: any of them."""
-        return None if self.kind == "function" and not self.columns else self.columns
+        return None if not self.columns and "function" in dict(self.options) else self.columns
 
     @property
     def is_of_rows(self) -> bool:
@@ -77,7 +77,12 @@ class Metric:
             return raters.of(kind, rows.select(self.columns), options)
         if kind in bias.BIASES:
             return bias.of(kind, rows, self.columns)
-        return numeric.mean(rows, options["expression"], where=here) if kind == "mean" else numeric.own(rows, options["function"], where=here)
+        return numeric.mean(self.values(rows, where=where)) if kind == "mean" else numeric.own(rows, options["function"], where=here)
+
+    def values(self, rows: pl.DataFrame, *, where: str) -> pl.Series:
+        """What a mean is of: a value for each row."""
+        options, here = dict(self.options), f"{where}: {self.kind}"
+        return numeric.of_each(rows, options["expression"], where=here) if "expression" in options else numeric.of_rows(rows, options["function"], where=here)
 
 
 def _shown(value: Any) -> str:

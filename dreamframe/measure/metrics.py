@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import polars as pl
 
 from dreamframe.errors import SettingError, did_you_mean, listed, one_of
+from dreamframe.measure.by_row import OfRow
 from dreamframe.measure.metric import Metric
 
 __all__ = [
@@ -278,22 +279,33 @@ def longer_wins(verdict: str, a: str, b: str) -> Metric:
     return _made("longer_wins", verdict, a, b)
 
 
-def mean(value: pl.Expr | str) -> Metric:
-    """The mean of a column, or of an expression that gives one value for each row; of true and false, the share that is true.
+def mean(value: pl.Expr | str | OfRow, *, columns: str | Sequence[str] = ()) -> Metric:
+    """The mean of a column, of an expression that gives one value for each row, or of a function of a row; of true and false, the share that is true.
 
-    >>> dr.frame({"t": ["tea", "rain"]}).evaluate(length=dr.metrics.mean(pl.col("t").str.len_chars()))["length"].value
+    A function is given the row as a dict and gives a number, or (number, what is to be said of the row), or None; with `columns` it is given these alone,
+    and no other is asked for. It is called once for each row, and its code is part of the step's key, as of `df.map`. Rows without a value are left out,
+    and counted.
+
+    >>> df = dr.frame({"t": ["tea", "rain"]})
+    >>> df.evaluate(length=dr.metrics.mean(pl.col("t").str.len_chars()))["length"].value
     3.5
+    >>> df.evaluate(dr.metrics.mean(lambda row: len(row["t"]) > 3, columns="t"))["mean"].value
+    0.5
     """
-    expression = pl.col(value) if isinstance(value, str) else value
-    if not isinstance(expression, pl.Expr):
-        raise SettingError(f"mean: {value!r} is neither an expression nor the name of a column; write dr.metrics.mean(pl.col('score')).")
-    return Metric("mean", tuple(dict.fromkeys(expression.meta.root_names())), (("expression", expression),))
+    if isinstance(value, str | pl.Expr):
+        if columns:
+            raise SettingError(f"mean: columns={columns!r} are those of a function; an expression names its own.")
+        expression = pl.col(value) if isinstance(value, str) else value
+        return Metric("mean", tuple(dict.fromkeys(expression.meta.root_names())), (("expression", expression),))
+    if not callable(value):
+        raise SettingError(f"mean: {value!r} is not an expression, a function of a row or the name of a column; write dr.metrics.mean(pl.col('score')).")
+    return Metric("mean", (columns,) if isinstance(columns, str) else tuple(columns), (("function", value),))
 
 
 def function(made: Callable[[pl.DataFrame], float], *, columns: Sequence[str] = ()) -> Metric:
     """What a function of yours makes of the rows, as a polars frame: one number. With `columns` it is given these alone, and no other is asked for.
 
-    It is called once for each resample, a thousand times; its code is part of the step's key, as of `df.map`.
+    It is called once for each resample, a thousand times; its code is part of the step's key, as of `df.map`. A function of one row is `dr.metrics.mean`.
 
     >>> df = dr.frame({"a": [1.0, 3.0]})
     >>> df.evaluate(middle=dr.metrics.function(lambda rows: rows["a"].median(), columns=["a"]))["middle"].value

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from dreamframe.errors import RunError, SchemaError, SettingError, listed
+from dreamframe.measure.by_row import OfRow, score_of
 from dreamframe.measure.labels import proportion
 from dreamframe.measure.statistic import Statistic, Sums, divided, of_sums
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 CORRELATIONS = ("pearson", "spearman")
 ERRORS = ("mean_absolute_error", "mean_squared_error", "root_mean_squared_error", "r2")
 KINDS = (*ERRORS, *CORRELATIONS)
+OF_ROW = "dr.metrics.mean(lambda row: …)"
 EXAMPLE = "lambda rows: (rows['mood'] == rows['gold']).mean()"
 
 
@@ -116,17 +118,28 @@ def _weighted_ranks(values: Floats) -> Callable[[Floats], Floats]:
     return ranks
 
 
-def mean(rows: pl.DataFrame, expression: pl.Expr, *, where: str) -> Statistic:
-    """The mean of a value for each row; of true and false, the share that is true. Rows without one are left out, and counted."""
-    import numpy as np
-
+def of_each(rows: pl.DataFrame, expression: pl.Expr, *, where: str) -> pl.Series:
+    """The value that an expression gives each row."""
     found = rows.select(expression.alias("value")).to_series()
     if found.len() != rows.height:
         raise SettingError(f"{where}: the expression gives {found.len()} values for {rows.height} rows; each is to have one, so leave out the mean in it.")
+    if not (found.dtype.is_numeric() or found.dtype in (pl.Boolean, pl.Null)):
+        raise SchemaError(f"{where}: the expression gives {found.dtype}, not numbers or true and false.")
+    return found
+
+
+def of_rows(rows: pl.DataFrame, function: OfRow, *, where: str) -> pl.Series:
+    """The value that a function gives each row."""
+    scores = [score_of(function, row, where=f"{where}: the function") for row in rows.iter_rows(named=True)]
+    return pl.Series("value", [None if score is None else score.value for score in scores], dtype=pl.Float64)
+
+
+def mean(found: pl.Series) -> Statistic:
+    """The mean of a value for each row; of true and false, the share that is true. Rows without one are left out, and counted."""
+    import numpy as np
+
     if found.dtype == pl.Boolean:
         return proportion(found.drop_nulls(), n_missing=found.null_count())
-    if not (found.dtype.is_numeric() or found.dtype == pl.Null):
-        raise SchemaError(f"{where}: the expression gives {found.dtype}, not numbers or true and false.")
     known = found.cast(pl.Float64).fill_nan(None).drop_nulls()
     values = known.to_numpy()
     if len(values) and set(np.unique(values)) <= {0.0, 1.0}:
@@ -142,7 +155,7 @@ def own(rows: pl.DataFrame, function: Callable[[pl.DataFrame], float], *, where:
         try:
             made: Any = function(table)
         except Exception as exc:
-            given = f"It was given a polars frame of {table.height:,} rows with the columns {listed(table.columns)}."
+            given = f"It was given a polars frame of {table.height:,} rows with the columns {listed(table.columns)}; one of each row is {OF_ROW}."
             raise RunError(f"{where}: the function raised {type(exc).__name__}: {exc!s:.300}. {given}") from exc
         if made is None:
             return np.nan
@@ -150,7 +163,8 @@ def own(rows: pl.DataFrame, function: Callable[[pl.DataFrame], float], *, where:
             return float(made)
         except (TypeError, ValueError) as exc:
             what = f"a {type(made).__name__}" if isinstance(made, pl.Series | pl.DataFrame) else f"{made!r:.80}"
-            raise SettingError(f"{where}: the function gave {what}, not a number. It is given all rows as a polars frame: {EXAMPLE}.") from exc
+            given = f"It is given all rows as a polars frame: {EXAMPLE}; one of each row is {OF_ROW}."
+            raise SettingError(f"{where}: the function gave {what}, not a number. {given}") from exc
 
     def weighted(weights: Floats) -> Floats:
         places = np.arange(rows.height)

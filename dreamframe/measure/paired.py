@@ -63,9 +63,7 @@ def has_value(rows: pl.DataFrame, metric: Metric, *, where: str) -> pl.Series:
     if metric.kind == "function":
         return pl.Series([True], dtype=pl.Boolean).new_from_index(0, rows.height)
     if metric.kind == "mean":
-        found = rows.select(dict(metric.options)["expression"].alias("value"))
-        if found.height != rows.height:
-            metric.of(rows, where=where)  # which says what is wrong
+        found = metric.values(rows, where=where).to_frame()
     else:
         found = rows.select(metric.columns[1:] if metric.kind in COUNTED_AS_WRONG else metric.columns)
     floats = [c for c, dtype in found.schema.items() if dtype.is_float()]

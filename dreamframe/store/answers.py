@@ -307,11 +307,16 @@ class Answers:
             if (is_idle or self._must_rest) and self._may_end():
                 return
             if self._is_awake:
-                self._urgent.wait(SOON_S if self._n_last < FEW else GROUP_S)
+                self._urgent.wait(self._patience_s)
             self._wake.clear()
             self._urgent.clear()
             self._is_awake = False
             self._drain()
+
+    @property
+    def _patience_s(self) -> float:
+        """How long the next group may grow: what came last tells whether many come."""
+        return SOON_S if self._n_last < FEW else GROUP_S
 
     def _may_end(self) -> bool:
         """Whether all is written and synced, and the thread is let go: what comes next begins another."""

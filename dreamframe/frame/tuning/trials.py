@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from dreamframe.errors import BudgetExceededError, RunError
-from dreamframe.frame.scoring import Score
 from dreamframe.frame.tuning.rules import example, told_of
 from dreamframe.frame.tuning.search import Outcome
 from dreamframe.frame.tuning.tried import Texts
+from dreamframe.measure.by_row import Score
 from dreamframe.models.base import LLM
 from dreamframe.plan.step import Step
 from dreamframe.plan.steps.prompt import PromptStep

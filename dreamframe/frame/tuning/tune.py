@@ -11,13 +11,14 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import MissingExtraError, SettingError, listed
-from dreamframe.frame.scoring import Metric, Score, need_metric, need_score_of_row, same, scored
+from dreamframe.frame.scoring import Metric, need_metric, need_score_of_row, same, scored
 from dreamframe.frame.tuning.rules import flaw, request_template
 from dreamframe.frame.tuning.search import Search
 from dreamframe.frame.tuning.trials import Labelled, Limits, RunTrials, reflecting, with_texts
 from dreamframe.frame.tuning.tried import Tried, schema_of
 from dreamframe.identity.fingerprint import fingerprint
 from dreamframe.identity.tables import frame_digest
+from dreamframe.measure.by_row import Score
 from dreamframe.models.base import LLM
 from dreamframe.plan.by_content import parted
 from dreamframe.plan.model_columns import column_of

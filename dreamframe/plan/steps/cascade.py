@@ -20,6 +20,7 @@ from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.prompt import Asking, PromptStep
 from dreamframe.prompts.room import offer_room
 
+FEW_SCORED = 0.1  # of the rows: with fewer answers of the proxy, nearly all rows are the strong model's
 ENDS_THE_RUN = (OfflineError.__name__, BudgetExceededError.__name__)
 NOT_LOOKED_UP = ("NotAsked", "NotKept")  # by runs that only look: there is no answer, and nobody is to be asked
 
@@ -143,6 +144,7 @@ class Certify(Asking, TableStep):
         prompts = await ctx.once("prompt", lambda: self.prompt.bound(tuple(beside))).rendered(rows, ctx)
         ctx.failures.clear()  # a prompt that cannot be written fails where its row is asked
         scores = rows.select(score_of(self.guess, self.likely, is_own=self.cascade.accuracy is not None)).to_series().set(prompts.is_null(), None)
+        self._warn_of_few(prompts, scores, ctx)
         promise, seed = self.cascade.promise, self.cascade.seed
         second = sampled_order(prompts, f"{seed} for recall") if promise.precision is not None and promise.recall is not None else None
         certifier = Certifier(scores.to_list(), sampled_order(prompts, seed), promise, second)
@@ -154,6 +156,13 @@ class Certify(Asking, TableStep):
                 ctx.fail(position, failure)
         is_open = any(f.error in (*NOT_LOOKED_UP, *ENDS_THE_RUN) for f in failed.values())
         return certificate_of(certifier.outcome(), prompts, is_open=is_open)
+
+    def _warn_of_few(self, prompts: pl.Series, scores: pl.Series, ctx: RowContext) -> None:
+        """Say at once that the strong model is about to be asked about nearly everything: a proxy that fails saves nothing."""
+        n_asked, n_scored = len(prompts) - prompts.null_count(), len(scores) - scores.null_count()
+        if n_asked and n_scored < FEW_SCORED * n_asked:
+            told = f"of {n_asked:,} rows {n_scored:,} have an answer of the proxy, and {self.llm.label} is asked about all others"
+            ctx.note(f"{told}; df.failures() lists those that failed", warns=True, rows=n_asked, scored=n_scored)
 
     async def _said_of(
         self, rows: pl.DataFrame, prompts: pl.Series, positions: Sequence[int], failed: dict[int, Failure], ctx: RowContext

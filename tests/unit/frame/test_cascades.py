@@ -168,6 +168,14 @@ def test_rows_that_the_proxy_fails_on_are_asked_of_the_strong_model():
     assert failed.height == len(sevens)
 
 
+def test_a_proxy_that_answers_nothing_is_told_at_once_and_no_row_is_lost():
+    llm, down = strong(), small(lambda _: dr.errors.BadRequestError("down", status=400))
+    with pytest.warns(dr.RunWarning, match="filter_by sample: of 400 rows 0 have an answer of the proxy, and strong is asked about all others"):
+        found = kept(rows().filter_by(llm, ASK, cascade=dr.Cascade(down, recall=0.8)))
+    assert found == {f"n{i}" for i in range(ROWS) if TRUTH[f"n{i}"]}
+    assert llm.calls == ROWS
+
+
 @pytest.mark.parametrize("on_error", ["raise", "null", "drop"])
 def test_rows_that_the_strong_model_fails_on_follow_on_error(on_error: Any):
     def at_times(asked: str) -> Any:

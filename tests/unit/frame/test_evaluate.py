@@ -188,18 +188,18 @@ def test_no_rows_make_a_report_without_figures(session: dr.Session):
 
 
 def test_a_function_of_ones_own_is_a_metric_keyed_by_its_code(session: dr.Session):
-    def share(rows: pl.DataFrame) -> float:
-        return rows["mood"].str.len_chars().mean() / 10  # type: ignore[operator,return-value]
+    def share(row: dict[str, Any]) -> float:
+        return len(row["mood"]) / 10
 
     def frame() -> dr.Frame:
         return dr.frame({"mood": TEXTS, "gold": GOLD})
 
     assert frame().evaluate(share=share)["share"].value == pytest.approx(0.5)
     settings: Any = {"by": None, "seed": 0, "draws": 10, "confidence": 0.95, "name": None}
-    keys = {evaluation(frame(), (), {"share": fn}, **settings).key({}) for fn in (share, lambda rows: rows.height)}
-    assert len(keys) == 2
+    keys = {evaluation(frame(), (), {"share": fn}, **settings).key({}) for fn in (share, lambda row: 1, dr.metrics.function(share))}
+    assert len(keys) == 3
     with pytest.raises(FingerprintError):
-        frame().evaluate(share=lambda rows: __import__("os").getpid())
+        frame().evaluate(share=lambda row: __import__("os").getpid())
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_a_keyword_that_is_no_metric_is_taken_for_an_argument(named: dict[str, A
 
 
 def test_what_a_function_of_the_user_raises_names_the_evaluation_and_the_columns(session: dr.Session) -> None:
-    with pytest.raises(RunError, match=r'evaluate: .*raised ColumnNotFoundError: "nope" not found.* 1 rows with the columns .a.'):
-        dr.frame({"a": [1]}).evaluate(mine=lambda rows: rows["nope"].sum())
+    with pytest.raises(RunError, match=r'evaluate: .*raised ColumnNotFoundError: "nope" not found.* 1 rows with the columns .a.; one of each row is '):
+        dr.frame({"a": [1]}).evaluate(mine=dr.metrics.function(lambda rows: rows["nope"].sum()))
 
 
 @pytest.mark.parametrize(
@@ -264,9 +264,38 @@ def test_an_expression_stands_for_its_mean_here_and_in_a_comparison(session: dr.
     assert dr.compare(df, df, on="id", metric=right)["difference"].value == 0.0
 
 
-def test_a_function_of_one_row_is_told_that_it_is_given_all(session: dr.Session) -> None:
-    with pytest.raises(SettingError, match=r"gave a Series, not a number\. It is given all rows as a polars frame: lambda rows: "):
-        dr.frame({"a": [1]}).evaluate(mine=lambda row: row["a"] == 1)
+SCORED: dict[str, Any] = {
+    "shares": (lambda row: row["said"] == row["gold"], pl.col("said") == pl.col("gold")),
+    "scores that are explained": (lambda row: (len(row["said"]) / 4, "its length"), pl.col("said").str.len_chars() / 4),
+    "rows without a score": (lambda row: None if row["gold"] == "b" else row["said"] == "a", pl.when(pl.col("gold") != "b").then(pl.col("said") == "a")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SCORED)
+def test_a_function_is_of_one_row_wherever_a_metric_is_taken(kind: str, session: dr.Session) -> None:
+    """In evaluate, compare, compare_models and (test_tune) tune it says what an expression says; the function of all rows has a name of its own."""
+    function, expression = SCORED[kind]
+    df = dr.frame({"id": [1, 2, 3, 4, 5], "said": ["a", "bb", "a", "a", "a"], "gold": ["a", "a", "a", "b", "a"]})
+    of_each = [df.evaluate(mine=metric)["mine"] for metric in (function, expression, dr.metrics.mean(function, columns=["said", "gold"]))]
+    assert of_each[1:] == of_each[:-1]
+    other = df.with_columns(said=pl.lit("a"))
+    tested = [dr.compare(df, other, on="id", metric=metric).as_dict() for metric in (function, expression)]
+    assert {k: v for k, v in tested[0].items() if k != "spent"} == {k: v for k, v in tested[1].items() if k != "spent"}
+    echo = df.prompt(Echo(), "{said}", into="answer")
+    quality = [echo.compare_models([Echo()], metric=metric, on=None)["quality"][0] for metric in (function, expression)]
+    assert quality[0] == quality[1] == pytest.approx(of_each[0].value * of_each[0].n / 5), "there, no score is a score of 0"
+
+
+def test_a_function_of_the_other_kind_is_told_which_it_is_taken_for(session: dr.Session) -> None:
+    df = dr.frame({"a": [1, 2]})
+    with pytest.raises(SettingError, match=r"gave a Series, not a number\. It is given all rows as a polars frame: .*; one of each row is dr\.metrics\.mean"):
+        df.evaluate(mine=dr.metrics.function(lambda row: row["a"] == 1))
+    with pytest.raises(RunError, match=r"given the row \{'a': 1\}\. A function is given one row, a dict; one of all rows together is dr\.metrics\.function"):
+        df.evaluate(mine=lambda rows: rows["a"].mean())
+    with pytest.raises(RunError, match=r"gave \[1\]; a score is a number.* one of all rows together is dr\.metrics\.function"):
+        df.evaluate(mine=lambda row: [row["a"]])
+    with pytest.raises(SettingError, match="columns='a' are those of a function"):
+        dr.metrics.mean("a", columns="a")
 
 
 def test_a_positive_label_that_an_enum_has_not_is_refused_when_the_plan_is_built() -> None:

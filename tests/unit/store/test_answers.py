@@ -220,6 +220,39 @@ def test_a_miss_looks_for_the_answers_of_other_processes_once_a_second(tmp_path:
     reader.close()
 
 
+class Waits(threading.Event):
+    """Notes how long the writing thread would wait; it waits until it is woken, so that no clock decides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        return super().wait(60)
+
+
+def test_few_answers_are_written_two_milliseconds_after_they_came_and_many_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a crash costs where a run has few calls in flight: the answers of the last 2 ms."""
+    answers = open_answers(tmp_path / "few")
+    waits = answers._urgent = Waits()
+    for n in range(5):
+        give(answers, [n])
+        answers.flush()
+    answers.close()
+    assert len(waits.seconds) >= 5
+    assert max(seconds or 60 for seconds in waits.seconds) <= 0.002
+    many = open_answers(tmp_path / "many")
+    monkeypatch.setattr(many, "_wake_up", lambda: None)  # no thread: each drain is a group
+    waited = []
+    for group in (range(64), range(64, 65), range(65, 96), range(96, 128)):
+        give(many, group)
+        many._drain()
+        waited.append(many._patience_s)
+    many.close()
+    assert waited == [0.02, 0.002, 0.002, 0.02]
+
+
 def test_everything_is_written_at_close(tmp_path: Path) -> None:
     answers = open_answers(tmp_path / "out")
     give(answers, range(1000))
