@@ -29,12 +29,13 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 def chat(body: dict[str, Any], text: str | None, finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
     n_in, n_out = words(json.dumps(body.get("messages", ""))), words(text or "")
+    message = {"role": "assistant", "content": text, "refusal": refusal}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": body.get("model", "") + "-2026",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": text, "refusal": refusal}, "finish_reason": finish, "logprobs": first_token(body)}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": first_token(body)}],
         "usage": {
             "prompt_tokens": n_in,
             "completion_tokens": n_out,
