@@ -9,6 +9,10 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import ColumnNotFoundError, DuplicateColumnError, RowsFailedError, SettingError
+from dreamframe.run.calls import batch_api
+from tests.loopback import Desk, Loopback
+from tests.micro import micro_causal
+from tests.micro_gguf import micro_gguf
 
 ROWS = dr.frame({"t": ["the cup", "a vote", None]})
 
@@ -44,6 +48,37 @@ def test_a_verb_that_decides_tells_how_likely_its_answer_is(verb: str):
     assert made.schema["p"] == pl.Float64
     assert made["p"].to_list() == [0.6]
     assert llm.log.requests[0].question.labels
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_tells_it_behind_an_api_at_once_and_in_a_batch(verb: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batch_api, "QUIET_S", 0.01)
+    found = []
+    for mode in ("batch", "calls"):
+        with Loopback(desk=Desk()) as server, dr.Session(None) as session:
+            llm = dr.OpenAI("m", base_url=server.url, api_key="k", batch_poll_s=0.01)
+            plan = VERBS[verb](dr.frame({"t": ["rain", "the cup"]}), llm, probability="p")
+            found.append(plan.collect(mode=mode))
+            assert session.usage()["calls"] == 2
+            assert [len(sent) for sent in server.desk.submitted] == ([2] if mode == "batch" else [])
+            n_calls = server.n_calls
+            assert plan.collect().equals(found[-1])
+            assert server.n_calls == n_calls, "kept with the answer"
+    assert found[0].equals(found[1])
+    assert found[0]["p"].to_list() == [0.75] * found[0].height
+    assert found[0].height == (2 if verb in ("prompt", "classify", "rank_by", "judge") else 1)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("engine", ["Transformers", "LlamaCpp"])
+def test_every_verb_tells_it_of_a_model_in_this_process(engine: str, verb: str):
+    llm = dr.Transformers(micro_causal(), threads=1) if engine == "Transformers" else dr.LlamaCpp(str(micro_gguf()), threads=1)
+    made = VERBS[verb](dr.frame({"t": ["rain", "tea"]}), llm, probability="p")
+    assert made.schema["p"] == pl.Float64
+    found = made.collect()
+    assert found["p"].is_between(0.3, 1).all(), "of three labels at most, the likeliest"
+    assert found["p"].null_count() == 0
+    assert made.collect(offline=True).equals(found)
 
 
 def test_the_column_is_null_where_nothing_was_asked_and_where_the_row_failed():
