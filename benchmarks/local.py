@@ -127,6 +127,14 @@ def llamacpp(given: argparse.Namespace) -> Iterator[Pair]:
     held = way(prompts, SCHEMA, HELD_TOKENS)
     yield Pair("llama.cpp, schema", "tokens", held, partial(other, max_tokens=HELD_TOKENS, grammar=held_by()), LEAST)
     yield Pair("llama.cpp, schema over free text", "tokens", held, free(held, prompts, way), HELD)
+    yield replicas(given, prompts)
+
+
+def replicas(given: argparse.Namespace, prompts: Sequence[str]) -> Pair:
+    """Two processes that share the threads which one has."""
+    how = {"temperature": 0, "max_tokens": given.max_tokens, "slots": 1}
+    two, one = dr.SmolLM2(replicas=2, threads=max(1, given.threads // 2), **how), dr.SmolLM2(threads=given.threads, **how)
+    return Pair("llama.cpp, replicas=2 over one process", "tokens", partial(ours, two, prompts), partial(ours, one, prompts), 1.0)
 
 
 def embeddings(given: argparse.Namespace) -> Iterator[Pair]:

@@ -223,7 +223,7 @@ def test_no_training_starts_from_weights_outside(home: Path, name: str) -> None:
 
 def test_what_may_be_reached_goes_with_settings_into_other_processes(home: Path) -> None:
     from dreamframe.models.authority import Authority
-    from dreamframe.models.local.replicas import settings_fields
+    from dreamframe.models.local.replica_wire import settings_fields
     from dreamframe.trainers.distributed import plain, restored
 
     mine = Authority(("/data", "me/private"))

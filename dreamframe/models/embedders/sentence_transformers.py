@@ -49,6 +49,7 @@ class SentenceTransformer(LocalSettings, Embedder):
     revision: str | None = setting()
     trust_remote_code: bool = setting(False)
     device: Any = steering()  # "cuda:0"; a list: a process for each; None: the best there is
+    replicas: int | None = steering()  # processes, each with the whole model; None: one for each device
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     backend: str | None = steering()  # "torch" or "onnx"; None: onnxruntime where it is installed and knows the model, on a CPU in float32

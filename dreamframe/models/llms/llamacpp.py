@@ -30,6 +30,7 @@ from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check
 from dreamframe.models.local.gguf import gguf_header
 from dreamframe.models.local.measured import of_gguf
 from dreamframe.models.local.memory import Resident, n_bytes_of, unload
+from dreamframe.models.local.replicas import Replicas, check_replicas, places_of
 from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, missing_weights, weights_path
 from dreamframe.models.measure import Measure
 from dreamframe.models.menu import MOST_LABELS, answers_of, n_shared, weighed_texts
@@ -86,6 +87,7 @@ class LlamaCpp(InGguf, LLM):
 
     `n_ctx` is the longest request with its answer, in tokens (default: what the model reads, at most 4096;
     llama.cpp rounds it up to a multiple of 256). `slots` requests are decoded together;
+    `replicas=2` keeps the model in so many processes, which share the rows and the cores; one that dies is started again and loses no row.
     `threads` are chosen from the cores that are free when the model is loaded. `adapter` is a LoRA adapter in a GGUF file.
     The same request gives the same answer, but for rounding where requests are decoded together: a near tie may fall the other way.
     A file without a chat template is a base model: it continues the prompt. `extra` takes what llama.cpp's server takes beside the usual settings, such
@@ -98,6 +100,7 @@ class LlamaCpp(InGguf, LLM):
     n_ctx: int | None = setting()  # tokens of the longest request with its answer; None: what the model reads, at most 4096
     adapter: str | None = setting()  # a LoRA adapter in a GGUF file
     slots: int = steering(DEFAULT_SLOTS)  # requests that are decoded together
+    replicas: int | None = steering()  # processes, each with the whole model; None: this one
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     gpu_layers: int | None = steering()  # None: as many as fit, where xllamacpp was built for a GPU
 
@@ -107,6 +110,7 @@ class LlamaCpp(InGguf, LLM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_replicas(self)
         for name in ("n_ctx", "slots", "threads"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
@@ -135,11 +139,17 @@ class LlamaCpp(InGguf, LLM):
         return {**own, "model": self.content, "adapter": adapter}
 
     def pool_key(self) -> str:
-        return f"llamacpp {self.weights_key()} {self.n_ctx} {self.slots} {self.threads} {self.gpu_layers}"
+        return f"llamacpp {self.weights_key()} {self.n_ctx} {self.slots} {self.replicas} {self.threads} {self.gpu_layers}"
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)
-        return LlamaCppClient(self)
+        places = places_of(self)
+        return Replicas(self, places) if places else LlamaCppClient(self)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the weights need."""
+        return n_bytes_of(self.gguf)
 
 
 def need_xllamacpp(who: str) -> None:

@@ -15,6 +15,7 @@ from dreamframe.models.local.extras import COUNT, DICT, NUMBER, POSITIVE, SHARE,
 from dreamframe.models.local.load_settings import is_config, load_text, quantization_text
 from dreamframe.models.local.measured import of_folder
 from dreamframe.models.local.memory import Resident
+from dreamframe.models.local.replicas import check_replicas
 from dreamframe.models.local.settings import LocalSettings
 from dreamframe.models.local.weights import weights_path
 from dreamframe.models.measure import Measure
@@ -46,6 +47,7 @@ class Transformers(LocalSettings, LLM):
     folder or a model that the plan trains. `quantization` is "8bit" or "4bit" (nf4), by bitsandbytes, or a configuration object of transformers such as
     `BitsAndBytesConfig(…)`. `dtype` ("bfloat16", torch.bfloat16, "auto") is float32 on a CPU and the weights' own elsewhere. `load` takes
     attn_implementation, max_memory, device_map, low_cpu_mem_usage and use_safetensors for `from_pretrained`: where and how fast, never what.
+    `replicas=4` keeps the model in so many processes, which share the rows, the GPUs and the cores; one that dies is started again and loses no row.
     `chat_template` replaces the model's own: one over `messages`, or one of a prompt, such as "Q: {{prompt}} A:" (`{{system_prompt}}` where that shall go),
     as trainers take it; a model that has none continues the prompt. `trust_remote_code=True` lets a model run the code that it comes with.
 
@@ -68,6 +70,7 @@ class Transformers(LocalSettings, LLM):
     chat_template: str | None = setting()  # instead of the model's own
     trust_remote_code: bool = setting(False)  # whether code that comes with the model may run
     device: Any = steering()  # "cuda:0"; a list: a process for each; "auto": layers spread over all; None: the best there is
+    replicas: int | None = steering()  # processes, each with the whole model; None: one for each device
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()  # tokens decoded together, padding and answer included; None: as memory allows
     concurrency: int = steering(128)  # requests that are pooled
@@ -88,6 +91,7 @@ class Transformers(LocalSettings, LLM):
         object.__setattr__(self, "quantization", quantization_text(self.quantization, who="Transformers"))
         if self.load is not None:
             object.__setattr__(self, "load", load_text(self.load, self.device, who="Transformers"))
+            check_replicas(self)
 
     def check_reach(self) -> None:
         super().check_reach()

@@ -1,8 +1,9 @@
-"""The process of one device: reads settings and requests as JSON lines, writes answers. Started by replicas.py, never by hand."""
+"""The process of one replica: reads settings and requests as JSON lines, writes answers. Started by replica.py, never by hand."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -10,7 +11,8 @@ from typing import Any, BinaryIO
 
 from dreamframe.models.authority import Authority
 from dreamframe.models.local.memory import Resident
-from dreamframe.models.local.replicas import LONGEST_LINE, completion_fields, error_fields, request_of
+from dreamframe.models.local.replica import LEAVE_S
+from dreamframe.models.local.replica_wire import LONGEST_LINE, completion_fields, error_fields, request_of
 from dreamframe.names import named
 
 
@@ -24,15 +26,20 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
     given = json.loads(await lines.readline())
     allowed = given["fields"].pop("authority")
     given["fields"]["authority"] = None if allowed is None else Authority.of(allowed)
+    if "device" in given["fields"]:
+        given["fields"]["device"] = placed(given["fields"]["device"], given["index"])
     settings = named(given["kind"])(**given["fields"]).pinned()  # once, not for each request
     client = settings.open()
     assert isinstance(client, Resident)
-    try:
-        await client.loaded()
-        send({"number": None})
-    except Exception as exc:  # noqa: BLE001  the parent raises it
-        send({"number": None, **error_fields(exc)})
-        return
+
+    async def load() -> None:
+        try:
+            await client.loaded()
+            send({"number": None})
+        except Exception as exc:  # noqa: BLE001  the parent raises it
+            send({"number": None, **error_fields(exc)})
+
+    loading = asyncio.create_task(load())  # meanwhile the input may end: then nobody waits any more
     working: dict[int, asyncio.Task[None]] = {}
 
     async def answer(message: dict[str, Any]) -> None:
@@ -53,7 +60,19 @@ async def serve(lines: asyncio.StreamReader, out: BinaryIO) -> None:
         working[number].add_done_callback(lambda _, number=number: working.pop(number, None))  # type: ignore[misc]
     for task in working.values():
         task.cancel()
-    await client.close()
+    if loading.done():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(client.close(), LEAVE_S)
+
+
+def placed(device: str | None, index: int) -> str | None:
+    """The device of the replica of this number: several GPUs are shared out, where none is named."""
+    if device not in (None, "cuda"):
+        return device
+    import torch
+
+    n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return f"cuda:{index % n}" if n else device
 
 
 async def main(out: BinaryIO) -> None:
@@ -66,3 +85,5 @@ if __name__ == "__main__":
     kept = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the answers
     asyncio.run(main(kept))
+    kept.close()
+    os._exit(0)  # a thread of an engine may be at work still

@@ -1,27 +1,22 @@
-"""One model on several devices: a process a device, requests to the one that has least to do."""
+"""One model in several processes: a replica each, requests to the one that has least to do, none lost when one ends."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import dataclasses
+import contextlib
 import itertools
-import json
-import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from dreamframe import errors
-from dreamframe.errors import CallError, ConnectionFailedError, DreamframeError, PermanentCallError, SettingError
-from dreamframe.models.base import Artefact, ModelSettings
-from dreamframe.models.local.cores import free_cores
+from dreamframe.errors import PermanentCallError, SettingError
+from dreamframe.models.base import ModelSettings
 from dreamframe.models.local.memory import Resident
-from dreamframe.models.local.weights import KeptWeights
-from dreamframe.models.request import Completion, Question, Request, Sampling
-from dreamframe.names import NAMES
+from dreamframe.models.local.replica import Ended, Place, Replica, Strange
+from dreamframe.models.local.replica_wire import settings_fields
+from dreamframe.models.request import Completion, Request
 
-LONGEST_LINE = 1 << 28  # bytes of one request or answer
-PARTS = [name for name in Completion.__slots__ if name not in ("room", "attempts", "ms")]  # of an answer; whoever calls says the rest
+ALONE_AFTER = 2  # ends of the process that a request was in flight at: from then on it is asked alone, so that the third says whose fault it is
+MOST_FAULTS = 3  # requests in a row that a process fails and another answers: then it is started again
 
 
 def devices_of(device: Any, *, who: str) -> Any:
@@ -37,165 +32,133 @@ def devices_of(device: Any, *, who: str) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-class Replica:
-    """One process with a loaded model, and the requests that it has not answered yet."""
-
-    def __init__(self, process: asyncio.subprocess.Process, device: str) -> None:
-        self.process, self.device = process, device
-        self.waiting: dict[int, asyncio.Future[Completion]] = {}
-        self.is_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.reading = asyncio.ensure_future(self._read())
-
-    @property
-    def is_alive(self) -> bool:
-        return not self.reading.done()
-
-    async def ask(self, number: int, request: Request) -> Completion:
-        """The answer to one request. A cancelled one is given up by the process too."""
-        answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
-        self.waiting[number] = answer
-        try:
-            self._send({"number": number, **request_fields(request)})
-            return await answer
-        finally:
-            self.waiting.pop(number, None)
-            if answer.cancelled() and self.is_alive:
-                self._send({"number": number, "drop": True})
-
-    async def close(self) -> None:
-        """End the process: its input ends, and it unloads; after a while it is killed."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        try:
-            async with asyncio.timeout(10):
-                await self.process.wait()
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-        self.reading.cancel()
-        await asyncio.gather(self.reading, return_exceptions=True)
-
-    def _send(self, message: Mapping[str, Any]) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        try:
-            while line := await self.process.stdout.readline():
-                self._take(json.loads(line))
-        finally:
-            code = self.process.returncode
-            gone = ConnectionFailedError(f"the process of the model on {self.device} ended (exit code {code}); its requests are asked again")
-            open_ones: list[asyncio.Future[Any]] = [*self.waiting.values(), self.is_ready]
-            for answer in open_ones:
-                if not answer.done():
-                    answer.set_exception(gone)
-            self.waiting.clear()
-
-    def _take(self, message: Mapping[str, Any]) -> None:
-        answer: asyncio.Future[Any] | None = self.is_ready if message["number"] is None else self.waiting.get(message["number"])
-        if answer is None or answer.done():
-            return
-        if "error" in message:
-            answer.set_exception(error_of(message))
-        else:
-            answer.set_result(None if message["number"] is None else completion_of(message))
+def check_replicas(settings: Any) -> None:
+    """Raise SettingError for replicas that there cannot be."""
+    n, device, who = getattr(settings, "replicas", None), getattr(settings, "device", None), type(settings).__name__
+    if n is None:
+        return
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise SettingError(f"{who}: replicas={n!r}; give a whole number of 1 or more.")
+    if isinstance(device, tuple) and n < len(device):
+        raise SettingError(f"{who}: replicas={n} cannot be on {len(device)} devices; give {len(device)} or more, or fewer devices.")
+    if n > 1 and (device == "auto" or any(f'"{name}"' in (getattr(settings, "load", None) or "") for name in ("device_map", "max_memory"))):
+        raise SettingError(
+            f"{who}: replicas={n} puts a whole model in each process, and device='auto' or load= spreads one over all devices; give one of them."
+        )
 
 
-class Replicas(Resident[list[Replica]]):
-    """The client of a model on several devices."""
+def places_of(settings: Any) -> tuple[str | None, ...]:
+    """The device of each replica; empty where the model is loaded in this process. "cuda" and None are parted by each process for itself."""
+    n, device = getattr(settings, "replicas", None), getattr(settings, "device", None)
+    devices = device if isinstance(device, tuple) else (device,)
+    n = n or len(devices)
+    return () if n == 1 else tuple(devices[i % len(devices)] for i in range(n))
 
-    def __init__(self, settings: ModelSettings, devices: tuple[str, ...]) -> None:
+
+class Replicas(Resident[list[Place]]):
+    """The client of a model in several processes.
+
+    A request whose process ends is asked again, of another one or of the next in its place. One that was in flight at ALONE_AFTER ends is asked alone,
+    and fails if that ends its process too: whatever else was in flight is not blamed. An error that is none of dreamframe's is asked about once more
+    elsewhere, and stands if it comes again.
+    """
+
+    def __init__(self, settings: ModelSettings, devices: Sequence[str | None]) -> None:
         super().__init__(settings)
         self._devices = devices
         self._numbers = itertools.count()
+        self._moved = asyncio.Event()  # a process is ready, has ended or has answered
+        self._turn = asyncio.Lock()  # of those that are asked alone
+        self._cleared: Place | None = None  # where one of them is asked
 
     @property
     def concurrency(self) -> int:
         return super().concurrency * len(self._devices)
 
-    async def answer(self, engine: list[Replica], request: Request) -> Completion:
-        alive = [r for r in engine if r.is_alive]
-        if not alive:
-            await self.unload()  # the next try starts new processes
-            raise ConnectionFailedError(f"{self.settings.label}: the processes of all devices have ended")
-        return await min(alive, key=lambda r: len(r.waiting)).ask(next(self._numbers), request)
+    @property
+    def n_bytes(self) -> int:
+        return int(getattr(self.settings, "n_bytes", 0)) * len(self._devices)
 
-    async def start(self) -> list[Replica]:
-        replicas = [await self._started(device) for device in self._devices]
+    async def answer(self, engine: list[Place], request: Request) -> Completion:
+        n_ended, first, strange = 0, None, None
+        while True:
+            is_alone = n_ended >= ALONE_AFTER
+            async with self._alone(engine) if is_alone else self._least_busy(engine, but=first) as (place, replica):
+                try:
+                    made = await replica.ask(next(self._numbers), request)
+                except Ended:
+                    n_ended += 1
+                    if is_alone:
+                        place.n_ended = 0  # the place is not to blame
+                        raise PermanentCallError(
+                            f"{self.settings.label}: this request ended the process that it was asked in {n_ended} times, the last time alone"
+                        ) from None
+                    continue
+                except Strange as exc:
+                    if first is not None:
+                        raise exc.error from None
+                    first, strange = place, replica
+                    continue
+                finally:
+                    self._moved.set()
+            if strange is not None and strange is not replica:
+                strange.n_faults += 1
+                if strange.n_faults >= MOST_FAULTS:
+                    with contextlib.suppress(ProcessLookupError):
+                        strange.process.kill()
+            return made
+
+    @contextlib.asynccontextmanager
+    async def _least_busy(self, places: list[Place], *, but: Place | None) -> AsyncIterator[tuple[Place, Replica]]:
+        while not (ready := [(p, p.ready) for p in places if p.ready is not None and p is not self._cleared]):
+            await self._change(places)
+        yield min(ready, key=lambda r: (r[0] is but, len(r[1].waiting)))
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, places: list[Place]) -> AsyncIterator[tuple[Place, Replica]]:
+        """A process that is asked nothing else meanwhile."""
+        async with self._turn:
+            try:
+                while True:
+                    ready = [(p, p.ready) for p in places if p.ready is not None]
+                    found = next((r for r in ready if r[0] is self._cleared), None) or min(ready, key=lambda r: len(r[1].waiting), default=None)
+                    self._cleared = found[0] if found else None
+                    if found is not None and not found[1].waiting:
+                        yield found
+                        return
+                    await self._change(places)
+            finally:
+                self._cleared = None
+                self._moved.set()
+
+    async def _change(self, places: list[Place]) -> None:
+        """Wait until something has changed. Raises the error of the places, if all are given up."""
+        if (error := places[0].error) is not None and all(p.error is not None for p in places):
+            await self.unload()  # the next run starts new processes
+            raise error
+        self._moved.clear()
+        await self._moved.wait()
+
+    async def start(self) -> list[Place]:
+        label, n = self.settings.label, len(self._devices)
+        told = {device: await asyncio.to_thread(settings_fields, self.settings, device, share=n) for device in dict.fromkeys(self._devices)}
+        places = [
+            Place(f"{label}: replica {i + 1} of {n}" + (f" on {device}" if device else ""), {**told[device], "index": i}, self._moved.set)
+            for i, device in enumerate(self._devices)
+        ]
         try:
-            await asyncio.gather(*(r.is_ready for r in replicas))
+            while not all(p.replica is not None or p.error is not None for p in places):
+                if any(p.error is not None for p in places):
+                    break
+                self._moved.clear()
+                await self._moved.wait()
+            for place in places:
+                if place.error is not None:
+                    raise place.error
         except BaseException:
-            await self.release(replicas)
+            await self.release(places)
             raise
-        return replicas
+        return places
 
-    async def _started(self, device: str) -> Replica:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "dreamframe.models.local.replica_worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=LONGEST_LINE,
-            start_new_session=True,  # Ctrl-C is the parent's to handle; when it is gone, the input ends
-        )
-        replica = Replica(process, device)
-        replica._send(settings_fields(self.settings, device, share=len(self._devices)))
-        return replica
-
-    async def release(self, engine: list[Replica]) -> None:
-        await asyncio.gather(*(r.close() for r in engine))
-
-
-# What crosses between processes: JSON, and nothing that is ever run.
-
-
-def settings_fields(settings: ModelSettings, device: str, *, share: int) -> dict[str, Any]:
-    """Resolved settings for one device. Processors are shared evenly."""
-    held = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    held = {k: v.path if isinstance(v, Artefact) else v for k, v in held.items()}
-    held = {k: str(v.path() or v) if isinstance(v, KeptWeights) else v for k, v in held.items()}  # what they are is checked here
-    held["authority"] = None if settings.authority is None else list(settings.authority.listed)
-    kind = next(k.__name__ for k in type(settings).__mro__ if k.__name__ in NAMES)
-    threads = held.get("threads") or (max(1, free_cores() // share) if device == "cpu" else None)
-    return {"kind": kind, "fields": {**held, "device": device, "threads": threads}}
-
-
-def request_fields(request: Request) -> dict[str, Any]:
-    q = request.question
-    asked = {"system": q.system, "sampling": q.sampling.given(), "json_schema": q.json_schema, "form": q.form, "labels": q.labels}
-    return {"prompt": request.prompt, "sample": request.sample, "key": request.key.hex(), "question": asked}
-
-
-def request_of(message: Mapping[str, Any], settings: ModelSettings) -> Request:
-    asked = dict(message["question"])
-    question = Question(llm=settings, **{**asked, "sampling": Sampling.of(**asked["sampling"]), "labels": tuple(asked["labels"])})
-    return Request(question, message["prompt"], message["sample"], bytes.fromhex(message["key"]))
-
-
-def completion_fields(completion: Completion) -> dict[str, Any]:
-    held = {name: getattr(completion, name) for name in PARTS}
-    return {**held, "data": base64.b64encode(completion.data).decode() if completion.data is not None else None}
-
-
-def completion_of(message: Mapping[str, Any]) -> Completion:
-    held = {name: message[name] for name in PARTS}
-    return Completion(**{**held, "data": base64.b64decode(held["data"]) if held["data"] is not None else None})
-
-
-def error_fields(error: Exception) -> dict[str, Any]:
-    """An error by its name and text."""
-    return {"error": type(error).__name__, "message": str(error), "stops_run": bool(getattr(error, "stops_run", False))}
-
-
-def error_of(message: Mapping[str, Any]) -> DreamframeError:
-    """The error again, where it is one of dreamframe's that a text makes; else a PermanentCallError."""
-    kind = getattr(errors, message["error"], None)
-    made: DreamframeError
-    if isinstance(kind, type) and (issubclass(kind, CallError) or kind is SettingError):
-        made = kind(message["message"])
-    else:
-        made = PermanentCallError(f"{message['error']}: {message['message']}")
-    if isinstance(made, CallError) and message["stops_run"]:
-        made.stops_run = True
-    return made
+    async def release(self, engine: list[Place]) -> None:
+        await asyncio.gather(*(place.close() for place in engine))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models.base import Artefact, Client, ModelSettings
 from dreamframe.models.local.memory import n_bytes_of, unload
-from dreamframe.models.local.replicas import Replicas, devices_of
+from dreamframe.models.local.replicas import Replicas, check_replicas, devices_of, places_of
 from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, missing_weights, weights_identity, weights_path
 from dreamframe.models.pinned import OfWeights
 from dreamframe.models.provenance import is_repo_id
@@ -68,6 +68,7 @@ class LocalSettings(OfWeights, ModelSettings):
         who = type(self).__name__
         if hasattr(self, "device"):
             object.__setattr__(self, "device", devices_of(self.device, who=who))
+        check_replicas(self)
         for name in self.named:
             if isinstance(value := getattr(self, name, None), Path):
                 object.__setattr__(self, name, str(value))
@@ -117,8 +118,8 @@ class LocalSettings(OfWeights, ModelSettings):
         """The client. Raises MissingExtraError where a library is not installed."""
         for error in self.missing():
             raise error
-        device = getattr(self, "device", None)
-        return Replicas(self, device) if isinstance(device, tuple) else self.client()
+        places = places_of(self)
+        return Replicas(self, places) if places else self.client()
 
     @abstractmethod
     def client(self) -> Client:

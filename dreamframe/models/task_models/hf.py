@@ -43,6 +43,7 @@ class HFClassifier(LocalSettings, TaskModel):
     revision: str | None = setting()
     trust_remote_code: bool = setting(False)
     device: Any = steering()  # "cuda:0"; a list: a process for each; None: the best there is
+    replicas: int | None = steering()  # processes, each with the whole model; None: one for each device
     threads: int | None = steering()  # on a CPU; None: the cores that are free when the model is loaded
     batch_tokens: int | None = steering()
     concurrency: int = steering(256)

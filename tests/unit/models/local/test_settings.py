@@ -11,7 +11,8 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.local.replicas import Replicas, settings_fields
+from dreamframe.models.local.replica_wire import settings_fields
+from dreamframe.models.local.replicas import Replicas
 from dreamframe.models.local.settings import LocalSettings
 
 ONE_DEVICE = (dr.Transformers, dr.SentenceTransformer, dr.HFClassifier, dr.RewardModel, dr.CrossEncoder, dr.SentenceClassifier)
