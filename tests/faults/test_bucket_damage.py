@@ -113,3 +113,5 @@ def test_damaged_objects_are_left_out_and_made_again(machine: Machine, part: str
         assert frames()[2].collect().rows() == ROWS
         assert session.usage()["calls"] <= (3 * N if part == "answers/" else 0)
         assert [p for p in session.verify() if not (part == "data/" and p.path.startswith("sources/"))] == []  # rows that this plan did not read
+        assert session.folder is not None
+        assert not [*session.folder.glob("set-aside/*/data.arrow")]  # it was not even taken
