@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dreamframe.errors import SettingError
 from dreamframe.plan.step import ModelStep, Step
+from dreamframe.plan.steps.files import expanded
 from dreamframe.plan.steps.source import HubStream, HubTable
 from dreamframe.redaction.visible import visible
+from dreamframe.store.address import address_of
 from dreamframe.store.layout import entry_name
 from dreamframe.store.records import Removed
 
@@ -44,12 +46,12 @@ def reachable(stores: Stores, plans: Sequence[Step]) -> Kept:
     return Kept(steps=steps, models=set(known.values()) if trained <= known.keys() else None, files=files)
 
 
-def pack(stores: Stores, folder: Path, archive: str | Path, *, models: bool) -> Path:
+def pack(stores: Stores, archive: str | Path, *, models: bool) -> Path:
     """Write the whole folder into one file, with the trained models or without."""
     from dreamframe.store.archive import export
 
     stores.answers.flush()
-    return export(folder, Path(archive).absolute(), models=models)
+    return export(stores.files, Path(archive).absolute(), models=models)
 
 
 def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) -> None:
@@ -59,20 +61,23 @@ def unpacked(archive: str | Path, folder: str | Path, *, max_bytes: int | None) 
     unpack(Path(archive).absolute(), Path(folder).absolute(), max_bytes=max_bytes)
 
 
-def united(stores: Stores, own: Path, folders: Sequence[Path]) -> Merged:
-    """Take what other session folders hold into this one. All of them are looked at before the first is taken."""
+def united(stores: Stores, own: Path, folders: Sequence[str | Path]) -> Merged:
+    """Take what other sessions hold into this one, in folders or in buckets. All of them are looked at before the first is taken."""
     from dreamframe.store import merge
 
-    for folder in folders:
+    opened = []
+    for named in folders:
+        address = address_of(named)
+        folder = expanded(str(named)) if address is None else address.folder()
         if os.path.realpath(folder) == os.path.realpath(own):
-            raise SettingError(f"Session.merge: {visible(repr(str(folder)))} is this session itself; name other folders.")
-        if not (folder / "session.json").exists():
-            raise SettingError(f"Session.merge: there is no session in {visible(repr(str(folder)))}: it holds no session.json. Nothing was merged.")
-        merge.check_session(folder)
+            raise SettingError(f"Session.merge: {visible(repr(str(named)))} is this session itself; name other folders.")
+        if address is None and not (folder / "session.json").exists():
+            raise SettingError(f"Session.merge: there is no session in {visible(repr(str(named)))}: it holds no session.json. Nothing was merged.")
+        opened.append(merge.readable(folder, address=address, called=str(named)))
     stores.answers.flush()
     made = merge.Merged()
-    for folder in folders:
-        merge.merge(stores, folder, made)
+    for files in opened:
+        merge.merge(stores, files, made)
     return made
 
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from dreamframe.errors import SettingError
 from dreamframe.redaction.visible import visible
 from dreamframe.run import loop
+from dreamframe.store.objects import Objects
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.store.address import Address
     from dreamframe.store.stores import Stores
 
 MANIFEST = "session.json"
@@ -24,8 +26,8 @@ MANIFEST = "session.json"
 class Opening:
     """Who needs the stores of a session, and the stores. Threads may come in any order: the folder is opened and closed once."""
 
-    def __init__(self, folder: Path | None, *, is_read_only: bool = False) -> None:
-        self.folder, self.is_read_only = folder, is_read_only
+    def __init__(self, folder: Path | None, *, address: Address | None = None, is_read_only: bool = False) -> None:
+        self.folder, self.address, self.is_read_only = folder, address, is_read_only
         self._stores: Stores | None = None
         self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
         self._lock = threading.RLock()
@@ -35,7 +37,9 @@ class Opening:
     @property
     def is_there(self) -> bool:
         """Whether there is anything to look at. Makes nothing."""
-        return self._stores is not None or (self.folder is not None and (self.folder / MANIFEST).exists())
+        if self._stores is not None or (self.folder is not None and (self.folder / MANIFEST).exists()):
+            return True
+        return self.address is not None and Objects(self.address).has(MANIFEST)
 
     @property
     def stores(self) -> Stores:
@@ -46,20 +50,20 @@ class Opening:
                 from dreamframe.store.stores import open_stores, stores_to_look_at
 
                 if self.folder is not None and self.is_read_only:
-                    self._stores = stores_to_look_at(self.folder)
+                    self._stores = stores_to_look_at(self.folder, address=self.address)
                     return self._stores
                 scratch = None
                 if self.folder is None:
                     scratch = tempfile.mkdtemp(prefix="dreamframe-")
                     self._scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
-                self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch))
+                self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch), address=self.address)
             return self._stores
 
     def looked_at(self) -> Stores:
         """The stores of a session that is there. Raises SettingError, and makes no folder, where there is none."""
         if self.folder is not None and not self.is_there:
             raise SettingError(
-                f"Session: there is no session in {visible(repr(str(self.folder)))}: it holds no {MANIFEST}. "
+                f"Session: there is no session in {visible(repr(str(self.folder) if self.address is None else self.address.text))}: it holds no {MANIFEST}. "
                 "Name the folder of a session that ran, or run a plan in this one first."
             )
         return self.stores

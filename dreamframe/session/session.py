@@ -31,6 +31,7 @@ from dreamframe.session.records import failed_requests
 from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, Telemetry, step_of
 from dreamframe.session.why import why
+from dreamframe.store.address import address_of
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
 
@@ -46,16 +47,16 @@ class Session(OnRecord, Reports):
     """A folder of answers, step outputs and models, and how runs behave while it is active.
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
-    keeps everything in memory. Without any session, the folder is `./.dreamframe`.
-
-    `engine` says where rows run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
+    keeps everything in memory. Without any session, the folder is `./.dreamframe`. `dr.Session("s3://bucket/path")`, `gs://` or `az://` (pip install
+    'dreamframe[remote]'), keeps it in a bucket, with a working copy here, `session.folder`; keys come from the environment. `engine` says where rows
+    run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
     the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
     (input, output, cached, written); US dollars for a million tokens.
-    `offline=True` allows no call at all; `progress` shows bars (default: when
-    standard error is a terminal or a notebook). Models of this process stay loaded until another needs their memory; with `max_models_in_memory`
-    no more than so many are loaded at once, and steps whose models do not fit together run one after the other. With `keep_script=True` each plan that is
-    kept from then on comes with the script or notebook that ran it, in `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
+    `offline=True` allows no call at all; `progress` shows bars (default: when standard error is a terminal or a notebook). Models of this process stay
+    loaded until another needs their memory; with `max_models_in_memory` no more than so many are loaded at once, and steps whose models do not fit
+    together run one after the other. With `keep_script=True` each plan that is kept from then on comes with the script or notebook that ran it, in
+    `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
 
     `telemetry=True` (pip install 'dreamframe[otel]') gives each run, each of its steps and each request a span of OpenTelemetry, by its conventions
     `gen_ai.*`: models, sampling, tokens, ends and errors; with "content" also what is asked and answered. They go where the SDK of your program sends
@@ -91,11 +92,12 @@ class Session(OnRecord, Reports):
             raise SettingError(f"Session: batch_rows={batch_rows}; a batch has one row or more.")
         if max_models_in_memory is not None and max_models_in_memory < 1:
             raise SettingError(f"Session: max_models_in_memory={max_models_in_memory}; give 1 or more, or None for as many as memory holds.")
-        self.folder = None if folder is None else expanded(str(folder)).absolute()
+        self.address = None if folder is None else address_of(folder)
+        self.folder = None if folder is None else self.address.folder() if self.address else expanded(str(folder)).absolute()
         options = RunOptions(
             offline=offline, purse=Purse(budget), prices=prices_of(prices), batch_rows=batch_rows, engine=engine, max_models=max_models_in_memory
         )
-        self._opening = Opening(self.folder)
+        self._opening = Opening(self.folder, address=self.address)
         self._running = Running(self, self._opening, options, progress=progress, keep_script=keep_script, telemetry=telemetry)
 
     # Life
@@ -346,11 +348,11 @@ class Session(OnRecord, Reports):
         """
         if self.folder is None:
             raise SettingError("Session.export: a session in memory has no folder to write; open it with dr.Session(folder).")
-        return folders.pack(self._opening.looked_at(), self.folder, expanded(str(archive)), models=models)
+        return folders.pack(self._opening.looked_at(), expanded(str(archive)), models=models)
 
     def merge(self, *folders: str | Path) -> Merged:
-        """Take into this session what the folders of others hold: the union of answers, stored rows, models, plans and logs. What is here stays; merging again
-        adds nothing, and a merge that is interrupted is a part of one.
+        """Take into this session what others hold, in folders or buckets: the union of answers, stored rows, models, plans and logs. What is here stays;
+        merging again adds nothing, and a merge that is interrupted is a part of one.
 
         Every byte is checked against its checksum first. What is damaged is left out and named in the record's `problems`, and is asked or made again when it
         is needed. As by `load`, nothing is executed, no link is followed, nothing is written elsewhere, and the folders are not changed; but their answers,
@@ -371,7 +373,7 @@ class Session(OnRecord, Reports):
         """
         if self.folder is None:
             raise SettingError("Session.merge: a session in memory keeps no folder to merge into; open one with dr.Session(folder).")
-        return united(self.stores, self.folder, [expanded(str(folder)) for folder in folders])
+        return united(self.stores, self.folder, folders)
 
     @classmethod
     def load(cls, archive: str | Path, folder: str | Path, *, max_bytes: int | None = None, **settings: Any) -> Session:
@@ -390,7 +392,7 @@ class Session(OnRecord, Reports):
         return made
 
     def __repr__(self) -> str:
-        return f"Session({'in memory' if self.folder is None else visible(repr(str(self.folder)))})"
+        return f"Session({'in memory' if self.folder is None else visible(repr(self.address.text if self.address else str(self.folder)))})"
 
     def _repr_html_(self) -> str:
         from dreamframe.session.notebook import session_html

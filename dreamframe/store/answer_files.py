@@ -165,6 +165,11 @@ class JournalWriter:
         return self._handle is not None
 
     @property
+    def has_rows(self) -> bool:
+        """Whether a file is held that has answers in it."""
+        return self._handle is not None and self._end > len(header())
+
+    @property
     def has_unsynced(self) -> bool:
         return bool(self._unsynced or self._again)
 

@@ -240,6 +240,12 @@ class Answers:
             self._failed = None
             raise ticket.error
 
+    def end_file(self) -> None:
+        """Sync and end the file that answers are written into, if there is one: the next answer begins another."""
+        if self._writer is not None and self._writer.has_rows:
+            with self._drain_lock:
+                self._writer.close()
+
     def rest(self) -> None:
         """Write and sync everything, and run no thread until there is more. Raises StorageError if the disk refuses."""
         try:

@@ -22,13 +22,13 @@ SUFFIXES = (".tar", ".tar.gz", ".tar.zst")
 CONTENTS = "contents.json"  # the last member: files → bytes and checksum. Archives of former versions have none
 
 
-def export(folder: Path, target: Path, *, models: bool = True) -> Path:
+def export(files: Files, target: Path, *, models: bool = True) -> Path:
     """Write everything that a stranger needs into one archive: `.tar`, `.tar.gz` or `.tar.zst`. No lock, no half-written file, no checkpoint; without
     `models`, no trained model.
 
     Files that no session writes are left out, with one warning.
     """
-    files, kind = Files(folder), kind_of(target)
+    kind = kind_of(target)
     listed: dict[str, dict[str, Any]] = {}
     left_out: list[str] = []
     with storage(target, "write"):

@@ -68,7 +68,7 @@ def open_folder(files: Files) -> Layout:
         set_aside(files, layout, layout.manifest, str(exc))
         _make(files, layout)
         found = read_json(files, layout.manifest)
-    _check_format(layout, found)
+    check_format(layout, found)
     if found["format"] < FORMAT:
         with contextlib.suppress(StorageError):  # a folder that cannot be written can be read
             files.unlink(layout.manifest)
@@ -83,7 +83,7 @@ def check_manifest(files: Files, layout: Layout, *, called: str) -> None:
     found = read_json(files, layout.manifest)
     if is_damaged(found):
         raise CorruptFileError(f"{called}: {layout.manifest.name} does not have its checksum.")
-    _check_format(layout, found, called=called)
+    check_format(layout, found, called=called)
 
 
 def _make(files: Files, layout: Layout) -> None:
@@ -91,10 +91,12 @@ def _make(files: Files, layout: Layout) -> None:
     files.write_new(layout.manifest, sealed({"format": FORMAT, "libraries": {name: version_of(name) for name in LIBRARIES}}))
 
 
-def _check_format(layout: Layout, found: Mapping[str, Any], *, called: str | None = None) -> None:
+def check_format(layout: Layout, found: Mapping[str, Any], *, called: str | None = None) -> None:
+    """Raises SessionFormatError for the manifest of a newer format, CorruptFileError for one without a format."""
     number = found.get("format")
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise CorruptFileError(f"{layout.manifest} has no format number. If this is a session folder, remove that one file; else name another folder.")
+        where = called or layout.manifest
+        raise CorruptFileError(f"{where} has no format number. If this is a session folder, remove that one file; else name another folder.")
     if number > FORMAT:
         by = found.get("libraries", {})
         version = by.get("dreamframe") if isinstance(by, dict) else None

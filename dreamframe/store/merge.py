@@ -31,11 +31,12 @@ from dreamframe.store.renewals import read_times
 from dreamframe.store.runlog import MOST, read_log
 from dreamframe.store.sources import read_source
 from dreamframe.store.steps import read_manifest, read_rows
+from dreamframe.store.stores import Stores, files_to_read
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from dreamframe.store.stores import Stores
+    from dreamframe.store.address import Address
 
 BLOCK = 1 << 20
 LOOKED_UP = 16_384  # answers at a time
@@ -62,16 +63,18 @@ class Merged:
         return "\n".join((f"{', '.join(words)} added", *(f"left out: {p.path}: {p.what}" for p in self.problems)))
 
 
-def check_session(folder: Path) -> None:
-    """Raise what opening a folder would: CorruptFileError for what is not a session, SessionFormatError for one of a newer format."""
-    files = ReadOnlyFiles(folder)
-    check_manifest(files, Layout(files.root), called=str(folder))
+def readable(folder: Path, *, address: Address | None, called: str) -> ReadOnlyFiles:
+    """The files of a session that can be merged. Raises what opening it would: SettingError where a bucket holds none, CorruptFileError for what is not a
+    session, SessionFormatError for one of a newer format."""
+    files = files_to_read(folder, address=address)
+    check_manifest(files, Layout(files.root), called=called)
+    return files
 
 
-def merge(stores: Stores, folder: Path, made: Merged) -> None:
+def merge(stores: Stores, files: ReadOnlyFiles, made: Merged) -> None:
     """Take what a folder holds and this session does not, and count it in `made`. Links are not followed, and nothing in the folder is changed."""
     assert stores.layout is not None
-    one = _Merge(stores, stores.layout, ReadOnlyFiles(folder), made)
+    one = _Merge(stores, stores.layout, files, made)
     one.answers()
     one.renewals()
     one.entries()

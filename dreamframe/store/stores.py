@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamframe.store.address import Address
 from dreamframe.store.answers import Answers
 from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_manifest, open_folder
+from dreamframe.store.mirror import Mirror
 from dreamframe.store.models import Models
 from dreamframe.store.nothing import NoLogs, NoOutputs, NoPlans, NoSources
+from dreamframe.store.objects import Objects
 from dreamframe.store.plans import Plans
 from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.records import Problem, Removed
+from dreamframe.store.remote_files import LookedAt, RemoteFiles
 from dreamframe.store.runlog import RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
@@ -31,6 +35,7 @@ class Stores:
     log: RunLogs
     files: Files
     layout: Layout | None  # None for a session in memory
+    mirror: Mirror | None = None  # of a session in a bucket
     batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
 
     @property
@@ -58,12 +63,21 @@ class Stores:
 
     def close(self) -> None:
         """Write what is pending, and let go of everything."""
-        self.models.close()
-        self.answers.close()
+        try:
+            self.models.close()
+            self.answers.close()
+        finally:
+            if self.mirror is not None:
+                self.mirror.close()
 
 
-def open_stores(folder: Path | None, *, scratch: Path | None = None) -> Stores:
-    """Open a session folder, or a session in memory that trains its models under `scratch`. Raises SessionFormatError for a folder of a newer format."""
+def open_stores(folder: Path | None, *, scratch: Path | None = None, address: Address | None = None) -> Stores:
+    """Open a session folder, or a session in memory that trains its models under `scratch`. Raises SessionFormatError for a folder of a newer format.
+
+    With an address, the folder is the working copy of a session in a bucket. Raises StorageError where the bucket cannot be read.
+    """
+    if folder is not None and address is not None:
+        return remote_stores(RemoteFiles(folder, Objects(address)))
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
@@ -75,12 +89,31 @@ def stores_on(files: Files) -> Stores:
     return _stores(files, open_folder(files))
 
 
-def stores_to_look_at(folder: Path) -> Stores:
+def remote_stores(files: RemoteFiles) -> Stores:
+    """Open the working copy of a session in a bucket: what is there is taken first, and what is new goes up from then on."""
+    mirror = Mirror(files)
+    mirror.pull()
+    stores = stores_on(files)
+    stores.mirror = mirror
+    mirror.start(stores.answers.end_file)
+    return stores
+
+
+def files_to_read(folder: Path, *, address: Address | None = None) -> ReadOnlyFiles:
+    """The files of a session that is there, in a folder or in a bucket. Raises SettingError where the bucket holds none."""
+    if address is None:
+        return ReadOnlyFiles(folder)
+    files = LookedAt(folder, Objects(address))
+    Mirror(files).pull(must=True)
+    return files
+
+
+def stores_to_look_at(folder: Path, *, address: Address | None = None) -> Stores:
     """Open a session folder that is there, and change nothing in it. Raises CorruptFileError for what is not a session, SessionFormatError for one of a
     newer format."""
-    files = ReadOnlyFiles(folder)
+    files = files_to_read(folder, address=address)
     layout = Layout(files.root)
-    check_manifest(files, layout, called=str(folder))
+    check_manifest(files, layout, called=str(folder) if address is None else address.text)
     return _stores(files, layout)
 
 

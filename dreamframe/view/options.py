@@ -18,7 +18,7 @@ MANIFEST = "session.json"
 
 def existing(folder: Path, *, by_option: bool = False) -> Session:
     """A session to look at. Raises SettingError where there is none, with those that are near; `by_option`: the command takes the folder as an option."""
-    if (folder / MANIFEST).exists():
+    if (folder / MANIFEST).exists() or is_in_bucket(folder):
         return Session.existing(folder)
     near = sorted(folder.absolute().parent.glob(f"*/{MANIFEST}"))[:3]
     here = ", ".join(repr(str(found.parent).removeprefix(f"{Path.cwd()}/")) for found in near)
@@ -26,6 +26,11 @@ def existing(folder: Path, *, by_option: bool = False) -> Session:
     if by_option and near:
         advice += f" Say which: --session {str(near[0].parent).removeprefix(f'{Path.cwd()}/')}"
     raise SettingError(f"there is no session in {str(folder)!r}. {advice}")
+
+
+def is_in_bucket(folder: str | Path) -> bool:
+    """Whether it is the address of a session in a bucket. Raises SettingError for one that cannot hold a session."""
+    return Session(folder).address is not None
 
 
 def one_folder(folder: Path, session: Path | None) -> Path:
@@ -37,7 +42,8 @@ def one_folder(folder: Path, session: Path | None) -> Path:
 
 def placed(session: Path, name: str | None) -> tuple[Path, str | None]:
     """The folder and the name that a command is given; a name that is the folder of a session, where none is in the usual place, is meant as that."""
-    is_folder = name is not None and session == Path(DEFAULT_FOLDER) and not (session / MANIFEST).exists() and (Path(name) / MANIFEST).exists()
+    is_free = name is not None and session == Path(DEFAULT_FOLDER) and not (session / MANIFEST).exists()
+    is_folder = is_free and name is not None and ((Path(name) / MANIFEST).exists() or is_in_bucket(name))
     return (Path(name), None) if is_folder and name is not None else (session, name)
 
 

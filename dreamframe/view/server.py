@@ -58,8 +58,9 @@ class Server:
     """The page of one session, served by threads of this process from `with` on until its end."""
 
     def __init__(self, folder: str | Path = DEFAULT_FOLDER, *, port: int = 0) -> None:
-        path = Path(folder).expanduser().absolute()
-        self.held = Held(path.name, path, opened=lambda: Session.existing(path))
+        at = Session(folder, offline=True, progress=False)
+        assert at.folder is not None
+        self.held = Held(at.folder.name, at.folder, address=at.address, opened=lambda: Session.existing(folder))
         self.held.check()
         self.called = visible(str(folder))
         try:

@@ -9,6 +9,7 @@ import pytest
 from dreamframe.store.care import verify
 from dreamframe.store.layout import Layout
 from dreamframe.store.merge import Merged, merge
+from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.stores import stores_on
 from tests.faults.disk import Crash, Disk
 from tests.faults.hostile import commit_model
@@ -29,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 def merged(disk: Disk, folder: Path) -> Merged:
     made = Merged()
-    merge(stores_on(disk), folder, made)
+    merge(stores_on(disk), ReadOnlyFiles(folder), made)
     return made
 
 

@@ -21,10 +21,10 @@ from dreamframe.store.layout import Layout, check_manifest
 from dreamframe.store.models import Models, metrics_of
 from dreamframe.store.nothing import NoOutputs, NoPlans, NoSources
 from dreamframe.store.plans import Plans
-from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.runlog import NAME, read_log
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
+from dreamframe.store.stores import files_to_read
 
 if TYPE_CHECKING:
     from dreamframe.plan.estimate import Looked
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from dreamframe.redaction.redactor import Redactor
     from dreamframe.run.options import RunOptions
     from dreamframe.run.why.story import RowStory
+    from dreamframe.store.address import Address
     from dreamframe.store.stores import Stores
 
 T = TypeVar("T")
@@ -78,7 +79,13 @@ class Held:
     session in memory, `events` are the lines of its runs."""
 
     def __init__(
-        self, name: str, folder: Path | None, *, opened: Callable[[], Reader], events: Callable[[], Iterable[Mapping[str, Any]]] = tuple
+        self,
+        name: str,
+        folder: Path | None,
+        *,
+        opened: Callable[[], Reader],
+        events: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+        address: Address | None = None,  # of a session in a bucket: the folder is its working copy
     ) -> None:
         self.name, self._events, self.folder, self._opened = name, events, folder, opened
         self.known: dict[Any, Any] = {}  # what was worked out before, by what it was worked out from
@@ -87,7 +94,7 @@ class Held:
         self._logs: dict[str, tuple[int, RunRecord, list[dict[str, Any]]]] = {}  # bytes that were read, the run, what trainings in it logged
         self._tables: dict[str, pl.DataFrame] = {}
         self._reading = threading.RLock()
-        self.files = ReadOnlyFiles(folder or Path())
+        self.files = files_to_read(folder or Path(), address=address)
         self.layout = None if folder is None else Layout(self.files.root)
         self._outputs = NoOutputs() if self.layout is None else StepOutputs(self.files, self.layout)
         self._plans = NoPlans() if self.layout is None else Plans(self.files, self.layout)
