@@ -29,8 +29,8 @@ class FunctionLLM(LLM):
     Parameters of the function that are called like a sampling argument (`temperature`, `max_tokens`, …) are given it; a sampling argument that it has no
     parameter for is refused, but for `temperature=0`, which says that equal prompts have equal answers. It may also have `messages` (a list of dicts, as
     OpenAI's client takes them), `system` and `json_schema` (a dict, or None), and `tools` (a list, as that client takes it): it may then give a message
-    with `tool_calls` instead of a text. A system prompt that it has no parameter for stands before the prompt. One
-    that has `labels` gives, where they are given (a tuple of texts), a dict of labels and their probabilities, which is what `probability=` reads.
+    with `tool_calls` instead of a text. A system prompt that it has no parameter for stands before the prompt. One that has `labels` gives, where they are
+    given (a tuple of texts), a dict of labels and their probabilities, which is what `probability=` reads.
 
     Its code is part of the answers' identity, as of a function of `df.map`: `dr.versioned(ask, version=1)` says yourself when it changes. What it raises
     is a failed row; a `dr.errors.TransientCallError` is tried again, `attempts` times in all. `timeout_s` is in seconds a call.
@@ -150,8 +150,7 @@ class FunctionClient:
     def _called(self, request: Request, given: dict[str, Any]) -> Any:
         schema = request.question.json_schema
         offered = {**given, "system": request.question.system, "messages": request.messages(), "json_schema": json.loads(schema) if schema else None}
-        if request.question.tools:
-            offered["tools"] = json.loads(request.question.tools)
+        offered["tools"] = json.loads(request.question.tools or "[]")
         if request.question.labels:
             offered["labels"] = request.question.labels
         named = {name: value for name, value in offered.items() if name in self._takes}

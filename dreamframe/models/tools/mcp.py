@@ -24,9 +24,9 @@ class Mcp(ModelSettings):
     """The tools of an MCP server, for `df.converse(tools=[…])`: one that is started (`command`), or one at an address (`url`, streamable HTTP).
 
     `command` is a text or a list, such as "uvx weather-server"; it gets the few variables of the environment that MCP's own client hands on, and `env` (a
-    dict). `headers` go with each request to `url`. Both are secrets: never hashed, printed or written. `only` names the tools that are offered, `pure` those
-    whose equal calls are one call (True: all of them); see `dr.Tool`. `timeout_s` is in seconds a call; a call that took longer is a result that says so.
-    `start_s` is how long the server may take to start.
+    dict). `headers` go with each request to `url`. Both are secrets: never hashed, printed or written; what stands in the command and the
+    address is. `only` names the tools that are offered, `pure` those whose equal calls are one call (True: all of them); see `dr.Tool`. `timeout_s` is in
+    seconds a call; a call that took longer is a result that says so. `start_s` is how long the server may take to start.
 
     What a server offers is asked once, and kept. A result is kept for the server's name, the tool's name and schema, and the arguments, so it is found
     again when the server moves. A server whose tools have changed is asked anew with another `revision`; calls of a tool that changed meanwhile fail.
@@ -61,6 +61,8 @@ class Mcp(ModelSettings):
             object.__setattr__(self, "command", tuple(words))
         elif not str(self.url).startswith(("http://", "https://")):
             raise SettingError(f"Mcp: url={self.url!r} is not an address, such as 'http://localhost:8000/mcp'.")
+        elif "@" in str(self.url) or "?" in str(self.url):
+            raise SettingError("Mcp: url= holds credentials or a query, which would stand in plans and sessions. Give what is secret as headers={…}.")
         for name in ("only", "pure"):
             if isinstance(value := getattr(self, name), str):
                 raise SettingError(f"Mcp: {name}={value!r} is a text; give a list of names: {name}=[{value!r}].")

@@ -123,7 +123,10 @@ def test_a_plan_that_was_read_starts_no_program(tmp_path: Path):
         dr.from_json(told).collect()
 
 
-@pytest.mark.parametrize("given", [{}, {"command": "a", "url": "http://x/mcp"}, {"command": ""}, {"url": "x/mcp"}, {"command": "a", "only": "price"}])
+NO_SERVERS = [{}, {"command": "a", "url": "http://x/mcp"}, {"command": ""}, {"url": "x/mcp"}, {"url": "http://x/mcp?key=s3"}, {"command": "a", "only": "b"}]
+
+
+@pytest.mark.parametrize("given", NO_SERVERS)
 def test_what_names_no_server_is_refused(given: dict[str, Any]):
     with pytest.raises(SettingError, match="Mcp"):
         dr.Mcp(**given)
