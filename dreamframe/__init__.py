@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
     from dreamframe.models.task_models.trained import RewardModel as RewardModel
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
+    from dreamframe.models.tools.mcp import Mcp as Mcp
+    from dreamframe.models.tools.tool import Tool as Tool
     from dreamframe.plan.steps.cascade import Cascade as Cascade
     from dreamframe.plan.steps.distil import Distil as Distil
     from dreamframe.plan.steps.pair_ranks import Nearest as Nearest

@@ -45,6 +45,9 @@ NAMES: Mapping[str, str] = {  # name → module
     "Cascade": "plan.steps.cascade",
     "Distil": "plan.steps.distil",
     "Nearest": "plan.steps.pair_ranks",
+    # Tools that a model may call
+    "Mcp": "models.tools.mcp",
+    "Tool": "models.tools.tool",
     # Trainers
     "Classifier": "trainers.classifier",
     "CPO": "trainers.cpo",

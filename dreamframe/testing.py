@@ -59,6 +59,9 @@ class Fake(LLM):
         """The prompts it was asked, in order of arrival."""
         return [r.prompt for r in self.log.requests]
 
+    def no_tools(self) -> str | None:
+        return None
+
     def pool_key(self) -> str:
         return f"fake {id(self.log)}"
 
@@ -72,7 +75,7 @@ class Fake(LLM):
 
 def last_text(request: Request) -> str:
     """The text of the last message, without its images."""
-    content = request.messages()[-1]["content"]
+    content = request.messages()[-1].get("content") or ""
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 

@@ -29,6 +29,7 @@ USAGE: Mapping[str, str] = {  # how a verb is called
     "join_by": "df.join_by(other, llm, 'Does {cv} fit {job}?')",
     "reduce_by": "df.group_by('key').reduce_by(llm, 'Sum up {text}')",
     "generate": "dr.generate(llm, 'Write a haiku.', n=3)",
+    "converse": "df.converse(llm, '{question}', tools=[search])",
     "embed": "df.embed(embedder, 'text')",
     "similarity": "df.similarity('one', 'other', by=embedder)",
     "train": "df.train(dr.SFT(dr.SmolLM2()), prompt='question', completion='answer')",

@@ -17,6 +17,7 @@ from dreamframe.frame.checking import CheckingVerbs
 from dreamframe.frame.cite import CiteVerbs
 from dreamframe.frame.compare_models import CompareVerbs
 from dreamframe.frame.concat import ConcatHow, need_alike
+from dreamframe.frame.converse import ConverseVerbs
 from dreamframe.frame.elsewhere import is_elsewhere, local_path, read_elsewhere
 from dreamframe.frame.evaluate import EvaluateVerbs
 from dreamframe.frame.join_by import MeaningVerbs
@@ -47,8 +48,8 @@ Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a pa
 
 
 class Frame(
-    EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, CheckingVerbs, VectorVerbs,
-    TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs
+    EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, CheckingVerbs, ConverseVerbs,
+    VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs
 ):
     """A lazy, immutable dataframe whose columns may be written by language models.
 

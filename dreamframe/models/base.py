@@ -119,6 +119,10 @@ class ModelSettings(Reach, ABC):
         changed: dict[str, Any] = {f.name: trained(v) for f in fields(self) if isinstance(v := as_edge(getattr(self, f.name)), Trained)}
         return replace(self, **changed) if changed else self
 
+    def matching(self, asked: ModelSettings) -> ModelSettings | None:
+        """Settings of this process for those that another one asks, if it asks these: what does not cross (a client, a key) is on these."""
+        return self if dict(self.identity_fields()) == dict(asked.identity_fields()) else None
+
     def pinned(self) -> Self:
         """The same settings, pinned to the weights that they name as those are now: see `OfWeights`. Themselves where nothing can be replaced."""
         return self
@@ -192,6 +196,10 @@ class LLM(ModelSettings):
     def no_probabilities(self) -> str | None:
         """Why no answer of this model tells how likely it is, as the end of a sentence; None where it does."""
         return None if self.most_labels else "gives no log-probabilities"
+
+    def no_tools(self) -> str | None:
+        """Why this model cannot be given tools to call, as the end of a sentence; None where it can."""
+        return "is not one that takes tools here: OpenAI's and compatible servers, Anthropic's, Mistral's and functions (dr.FunctionLLM) do"
 
     def is_given(self, argument: str) -> bool:  # noqa: ARG002
         """Whether a sampling argument that a verb sets by itself reaches this model: a function may have no parameter for it."""

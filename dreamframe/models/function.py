@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -15,8 +15,10 @@ from dreamframe.models.base import LLM, Client, Limits, steering
 from dreamframe.models.habits import described
 from dreamframe.models.menu import MOST_LABELS, shares_of, weighed
 from dreamframe.models.request import Completion, Request, Sampling
+from dreamframe.models.tools.turns import read_message, with_calls
+from dreamframe.store.ends import TOOLS
 
-OFFERED = ("system", "messages", "json_schema")  # besides the sampling arguments
+OFFERED = ("system", "messages", "json_schema", "tools")  # besides the sampling arguments
 SAMPLING = tuple(f.name for f in fields(Sampling) if f.name != "extra")
 
 
@@ -26,8 +28,9 @@ class FunctionLLM(LLM):
 
     Parameters of the function that are called like a sampling argument (`temperature`, `max_tokens`, …) are given it; a sampling argument that it has no
     parameter for is refused, but for `temperature=0`, which says that equal prompts have equal answers. It may also have `messages` (a list of dicts, as
-    OpenAI's client takes them), `system` and `json_schema` (a dict, or None). A system prompt that it has no parameter for stands before the prompt. One
-    that has `labels` gives, where they are given (a tuple of texts), a dict of labels and their probabilities, which is what `probability=` reads.
+    OpenAI's client takes them), `system` and `json_schema` (a dict, or None), and `tools` (a list, as that client takes it): it may then give a message
+    with `tool_calls` instead of a text. A system prompt that it has no parameter for stands before the prompt. One that has `labels` gives, where they are
+    given (a tuple of texts), a dict of labels and their probabilities, which is what `probability=` reads.
 
     Its code is part of the answers' identity, as of a function of `df.map`: `dr.versioned(ask, version=1)` says yourself when it changes. What it raises
     is a failed row; a `dr.errors.TransientCallError` is tried again, `attempts` times in all. `timeout_s` is in seconds a call.
@@ -70,6 +73,9 @@ class FunctionLLM(LLM):
 
     def no_probabilities(self) -> str | None:
         return None if "labels" in self.takes else "has no parameter 'labels', so it is not asked how likely each of them is"
+
+    def no_tools(self) -> str | None:
+        return None if "tools" in self.takes else "has no parameter 'tools', so it would not hear of them"
 
     def without(self, name: str) -> str:
         """What is said of a sampling argument that the function could not be given."""
@@ -127,13 +133,24 @@ class FunctionClient:
                 return Completion(weighed(labels, shares_of(labels, made), is_held=True), model=self._llm.label)
             except (AttributeError, TypeError, ValueError) as exc:
                 raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not the probabilities of {', '.join(map(repr, labels))}: {exc}") from exc
+        if request.question.tools and isinstance(made, Mapping):
+            return self._turn(made)
         if not isinstance(made, str):
             raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not a text.")
         return Completion(made, model=self._llm.label)
 
+    def _turn(self, made: Mapping[str, Any]) -> Completion:
+        """A message that calls tools."""
+        try:
+            content = made.get("content")
+            return with_calls(Completion(content or None, finish=TOOLS, model=self._llm.label), read_message(made))
+        except (AttributeError, TypeError, ValueError) as exc:
+            raise PermanentCallError(f"{self._llm.label} gave {described(made)}, not a message as OpenAI's: {exc}") from exc
+
     def _called(self, request: Request, given: dict[str, Any]) -> Any:
         schema = request.question.json_schema
         offered = {**given, "system": request.question.system, "messages": request.messages(), "json_schema": json.loads(schema) if schema else None}
+        offered["tools"] = json.loads(request.question.tools or "[]")
         if request.question.labels:
             offered["labels"] = request.question.labels
         named = {name: value for name, value in offered.items() if name in self._takes}
@@ -159,5 +176,5 @@ class FunctionClient:
 
 def _text(request: Request, *, with_system: bool) -> str:
     """The messages as one text, a blank line between them."""
-    told = [m["content"] for m in request.messages() if with_system or m["role"] != "system"]
+    told = [m.get("content") or "" for m in request.messages() if with_system or m["role"] != "system"]
     return "\n\n".join(c if isinstance(c, str) else "".join(part.get("text", "") for part in c) for c in told)

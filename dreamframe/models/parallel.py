@@ -75,6 +75,9 @@ class Parallel(LLM):
     def is_given(self, argument: str) -> bool:
         return all(part.is_given(argument) for part in self.llms)
 
+    def no_tools(self) -> str | None:
+        return next((why for part in self.llms if (why := part.no_tools()) is not None), None)
+
     def measure(self) -> Measure | None:
         return Measure.of_all([part.measure() for part in self.llms])
 

@@ -113,6 +113,7 @@ class Question:
     json_schema: str | None = None  # canonical JSON text; the answer must be JSON that fits it
     form: Form = "text"
     labels: tuple[str, ...] = ()  # the answer tells how likely each of them is: see models/menu.py
+    tools: str | None = None  # canonical JSON text of what the model may call, as OpenAI's chat API takes it: see models/tools/turns.py
 
     def __post_init__(self) -> None:
         if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
@@ -129,6 +130,7 @@ class Question:
                 "json_schema": self.json_schema,
                 "form": self.form,
                 **({"labels": self.labels} if self.labels else {}),
+                **({"tools": self.tools} if self.tools else {}),
             },
             is_lasting=True,
         )

@@ -55,10 +55,7 @@ def step(cls: type[T]) -> type[T]:
 
 @step
 class Step(ABC):
-    """A node of the plan. `inputs` are its edges; `name` is a label and re-runs nothing when it changes.
-
-    The schema is computed when the step is made, so that a wrong column fails on the line that wrote it.
-    """
+    """A node of the plan: `inputs` are its edges, `name` is a label that re-runs nothing. A wrong column fails when it is made, on the line that wrote it."""
 
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
@@ -172,6 +169,10 @@ class Step(ABC):
         """The models that it asks, the one that its progress is shown under first. What a step does not say: all that stand in its fields."""
         held = [getattr(self, f.name) for f in fields(self)]
         return tuple(v for h in held for v in (h if isinstance(h, tuple) else (h,)) if isinstance(v, ModelSettings))
+
+    def asks(self) -> tuple[ModelSettings, ...]:
+        """All that its requests go to: the models, and what else is called for its rows. An engine finds by it whom a request from afar is for."""
+        return self.models()
 
     def missing(self) -> tuple[DreamframeError, ...]:
         """What this machine lacks to run it, beside what its models lack: libraries. Opens and loads nothing."""

@@ -24,6 +24,7 @@ from dreamframe.trainers.loading import is_cpu, merges
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
+from dreamframe.trainers.tool_chats import calls_tools, in_json
 
 if TYPE_CHECKING:
     import datasets
@@ -37,7 +38,10 @@ def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
     import datasets
     from datasets.table import InMemoryTable
 
-    return None if rows is None else datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
+    if rows is None:
+        return None
+    made = datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
+    return in_json(made, rows) if any(map(calls_tools, rows.dtypes)) else made
 
 
 def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:

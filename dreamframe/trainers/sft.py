@@ -26,7 +26,8 @@ class SFT(ChatTrainer):
     """Fine-tune a language model on prompts and completions, on chats, or on plain text.
 
     Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content; the loss counts all of it, or with
-    `loss_on="assistant"` the turns that the chat template marks with {% generation %}), or `text`.
+    `loss_on="assistant"` the turns that the chat template marks with {% generation %}; beside it `tools`, the JSON text of what the template tells of tools),
+    or `text`.
     Texts become chats where the tokenizer has a chat template, so that the model is asked later as it was trained; `chat_template=False` keeps
     them raw. A template over `prompt`, such as `"### Instruction:\\n{{prompt}}\\n\\n### Response:\\n"`, becomes the tokenizer's.
     `init="scratch"` starts from new weights (pre-training). Rows longer than `max_length` (1024, never more than the context) are cut and counted.
@@ -40,7 +41,9 @@ class SFT(ChatTrainer):
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
     config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
-    ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES}), Roles({"text": TEXT}))
+    ways: ClassVar[tuple[Roles, ...]] = (
+        Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES, "tools": TEXT}, optional=("tools",)), Roles({"text": TEXT}),
+    )  # fmt: skip
     owned: ClassVar[Mapping[str, str]] = {**ChatTrainer.owned, "packing": "packing=", "neftune_noise_alpha": "neftune=", "assistant_only_loss": "loss_on="}
 
     def _refuse_impossible(self) -> None:

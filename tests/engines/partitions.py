@@ -179,7 +179,7 @@ class Worker:
         """The question with the run's own model in it: what does not cross (a log, a client, a key) is on that one."""
         known = (number, place, theirs.digest)
         if known not in self._questions:
-            models = [m.resolve(lambda trained: ctx.artefact(trained.step)) for m in segment.steps[place].models()]
-            mine = next(m for m in models if dict(m.identity_fields()) == dict(theirs.llm.identity_fields()))
+            models = [m.resolve(lambda trained: ctx.artefact(trained.step)) for m in segment.steps[place].asks()]
+            mine = next(found for m in models if (found := m.matching(theirs.llm)) is not None)
             self._questions[known] = replace(theirs, llm=mine)
         return self._questions[known]

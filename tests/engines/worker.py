@@ -14,6 +14,7 @@ import polars as pl
 
 import dreamframe.testing
 import tests.laws.cases
+import tests.laws.talks
 import tests.laws.verbs
 from dreamframe.models.base import Artefact
 from dreamframe.models.request import Question, Replies
@@ -22,7 +23,7 @@ from dreamframe.run.engines.base import Segment
 from dreamframe.run.engines.pipeline import prepare, through
 from dreamframe.run.engines.wire import segment_of
 
-KNOWN = (dreamframe.testing, tests.laws.cases, tests.laws.verbs)
+KNOWN = (dreamframe.testing, tests.laws.cases, tests.laws.verbs, tests.laws.talks)
 HANDED = {name: value for module in KNOWN for name, value in vars(module).items() if callable(value) and name[0] != "_"}
 
 

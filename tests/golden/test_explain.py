@@ -39,6 +39,10 @@ def scanned(name: str, scan: Callable[[Path], dr.Frame]) -> dr.Frame:
     return scan(path)
 
 
+def double(n: int) -> int:
+    return 2 * n
+
+
 def twice(row: dict[str, int]) -> dict[str, int]:
     return {"w": row["v"] * 2}
 
@@ -135,6 +139,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "split": lambda: rows().split(train=0.5, test=0.5, seed=3)["test"],
     "split stratified": lambda: rows().split(train=0.5, test=0.5, stratify="k")["train"],
     "run_code": lambda: rows().run_code("t", "k"),
+    "converse": lambda: rows().converse(ECHO, "Hear {t}", user=ECHO, user_prompt="Be {k}", tools=[double], max_turns=4, until="bye"),
     "verify": lambda: rows().verify(dr.verify.number("t", "v")),
     "map": lambda: rows().map(twice, schema={"w": pl.Int64}),
     "map_batches": lambda: rows().map_batches(shortest_first),

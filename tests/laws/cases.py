@@ -35,7 +35,7 @@ from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.store.sources import SourceContext
 from dreamframe.testing import WordEmbedder
-from tests.laws import checks, figures, guesses
+from tests.laws import checks, figures, guesses, talks
 from tests.laws.ordinal import Brief, Comparing, Ordinal
 
 SCHEMA = {"t": pl.String, "v": pl.Int64, "k": pl.String}
@@ -368,6 +368,7 @@ CASES: dict[str, Case] = {
 
 
 CASES.update({name: Case(*given) for name, given in (*guesses.cases(PROMPT_CHANGES).items(), *figures.cases(With).items(), *checks.cases().items())})
+CASES.update({name: Case(*given) for name, given in talks.cases().items()})
 
 
 def scan() -> Case:

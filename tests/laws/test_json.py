@@ -13,7 +13,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.models.menu import weighed
 from dreamframe.models.request import Completion, Request
-from tests.golden.test_explain import RUN_OR_LOOK, rows, scanned, shortest_first, twice
+from tests.golden.test_explain import RUN_OR_LOOK, double, rows, scanned, shortest_first, twice
 
 ECHO, WORDS, NAMING = dr.testing.Echo(), dr.testing.WordEmbedder(), dr.testing.NamingClassifier()
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -118,6 +118,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "top_k_by by comparisons": lambda: rows().top_k_by(ECHO, "Which is larger? {v}", 2, compare=True, into="rank"),
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t", prompt='{{"clarity": {v}}}'),
     "run_code": lambda: rows().run_code("t", tests="k", timeout=2.5, memory="128MB").select(pl.col("run").struct.field("ok")),
+    "converse": lambda: rows().converse(ECHO, "{t}", user=ECHO, user_prompt="Be {k}", tools=[double], max_turns=2),
     "verify": lambda: rows().verify(dr.verify.exact("t", "k"), into="ok"),
     "calibrate": lambda: rows().with_columns(p=pl.lit(0.75)).calibrate("p", "gold", answer="k", labelled=LABELLED),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
@@ -138,7 +139,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "scan_csv": lambda: scanned("rows.csv", dr.scan_csv),
 }
 FUNCTIONS: dict[str, list[Any]] = {  # the user's own, which no text can hold
-    "filter_by in a cascade": [Likely], "map_batches in batches": [shortest_first], "map": [twice], "map_batches": [shortest_first],
+    "filter_by in a cascade": [Likely], "converse": [double], "map_batches in batches": [shortest_first], "map": [twice], "map_batches": [shortest_first],
 }  # fmt: skip
 
 

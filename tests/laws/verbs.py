@@ -368,8 +368,8 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: and_six(df, n).prompt(ASK, "Try {k}{v}", into=f"try{i}").until(n + 1, where=(pl.col(f"try{i}") != "") & (pl.col("v") != 1)),
         lambda df, n, i: and_six(df, n).until(n + 1, where=dr.prompt(SURE, "May {k}").str.len_chars() > 3),
     ],
-    "cite": [lambda df, n, i: df.cite(license="mit")],
-    "tune": [],  # it runs when it is called, and what it gives is a prompt
+    "converse": [lambda df, n, i: df.converse(ASK, "Hear {k}{v}", user=SURE, max_turns=2, into=f"talk{i}", until="9")],
+    "cite": [lambda df, n, i: df.cite(license="mit")], "tune": [],  # it runs when it is called, and what it gives is a prompt
     "own row step": [lambda df, n, i: dr.Frame(Shouted(inputs=(df.step,), column="k", into=f"own{i}"))],
     "own table step": [lambda df, n, i: dr.Frame(Backwards(inputs=(df.step,)))],
     **{verb: [lambda df, n, i, verb=verb: summed(df, verb)] for verb in ("count", "max", "mean", "median", "min", "null_count", "std", "sum", "var")},

@@ -19,7 +19,7 @@ def prompt_of(body: dict[str, Any]) -> str:
     if "messages" in body:
         content = body["messages"][-1]["content"]
     elif isinstance(body.get("input"), list) and body["input"] and isinstance(body["input"][-1], dict):
-        content = body["input"][-1]["content"]
+        content = body["input"][-1].get("content") or body["input"][-1].get("output") or ""
     else:
         content = body.get("prompt") or body.get("input") or ""
     if isinstance(content, list):

@@ -10,15 +10,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dreamframe.errors import BadReplyError, SettingError
+from dreamframe.errors import BadReplyError, BadRequestError, SettingError
 from dreamframe.models.answer import clean
 from dreamframe.models.api.error_replies import ErrorReply, status_of
 from dreamframe.models.api.first_token import chosen
 from dreamframe.models.api.http import Reply
 from dreamframe.models.api.misplaced import calls_of, put_right
 from dreamframe.models.api.structured import instruction, is_strictable, strict
+from dreamframe.models.api.tool_calls import chat_calls, offered, response_calls, response_items
 from dreamframe.models.api.wire import Api, Dialect
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.models.tools.turns import with_calls
 from dreamframe.store.ends import FILTERED, LENGTH, REFUSED, STOP, TOOLS, end_of
 
 PATHS: Mapping[Api, str] = {"chat": "/chat/completions", "completions": "/completions", "responses": "/responses"}
@@ -42,7 +44,8 @@ class OpenAIFormat:
             system = f"{system}\n\n{instruction(encode(schema))}".strip()
         self._merged = system if dialect.system == "user" or dialect.api == "completions" else ""
         self._system = "" if self._merged else system
-        settings = {"model": model, **self._sampling(), **self._format(schema), **more, **streaming(dialect), **question.sampling.extras()}
+        settings = {"model": model, **self._sampling(), **self._format(schema), **self._tools(model), **more}
+        settings |= {**streaming(dialect), **question.sampling.extras()}
         self._head = encode(settings)[:-1] + self._opening()
 
     @property
@@ -75,6 +78,14 @@ class OpenAIFormat:
             return {"text": {"format": {"type": "json_schema", **made} if mode != "object" else made}}
         return {"response_format": {"type": "json_schema", "json_schema": made} if mode != "object" else made}
 
+    def _tools(self, model: str) -> dict[str, Any]:
+        """What the model may call."""
+        if not self.question.tools:
+            return {}
+        if self.dialect.api == "completions":
+            raise BadRequestError(f"{model}: its server speaks the completions API alone, which has no tools")
+        return {"tools": offered(self.question.tools, self.dialect.api)}
+
     def _opening(self) -> str:
         """The text between the settings and the row's own."""
         if self.dialect.api == "completions":
@@ -105,7 +116,7 @@ class OpenAIFormat:
         if self.dialect.api == "completions":
             return encode("\n\n".join(text_of(m.get("content")) or "" for m in messages))
         if self.dialect.api == "responses":
-            return encode([{**m, "content": _response_parts(m["content"])} for m in messages])
+            return encode(response_items([{**m, "content": _response_parts(m["content"])} for m in messages]))
         return encode(messages)[1:]
 
     def read(self, body: bytes, *, place: str) -> Completion:
@@ -115,6 +126,8 @@ class OpenAIFormat:
             raise in_body(error, body, place=place)
         try:
             done = _response(found) if self.dialect.api == "responses" else _choice(found)
+            if self.question.tools:
+                return with_calls(done, response_calls(found) if self.dialect.api == "responses" else chat_calls(first(found["choices"])))
             if self.question.labels:
                 return chosen(done, found, self.question, api=self.dialect.api, place=place)
             return done if self.question.json_schema is None else self._put_right(done, found)

@@ -18,9 +18,11 @@ from dreamframe.models.api.misplaced import put_right
 from dreamframe.models.api.openai_format import count, encode, error_in, in_body, parsed, part, unreadable, word
 from dreamframe.models.api.settings import ApiLLM
 from dreamframe.models.api.structured import instruction, is_strictable, strict
+from dreamframe.models.api.tool_calls import block_calls, blocks, offered
 from dreamframe.models.api.wire import Dialect, Wire
 from dreamframe.models.base import setting, steering
 from dreamframe.models.request import Completion, Question, Request
+from dreamframe.models.tools.turns import with_calls
 from dreamframe.store.ends import LENGTH, STOP, TOOLS, end_of
 
 TOKEN_VARIABLE = "ANTHROPIC_AUTH_TOKEN"
@@ -73,6 +75,9 @@ class Anthropic(ApiLLM):
         """What the environment has where there is no key, as for Anthropic's own client; "" where it has none."""
         return os.environ.get(TOKEN_VARIABLE, "").strip()
 
+    def no_tools(self) -> str | None:
+        return None
+
     def batches(self, http: Http, place: str) -> BatchApi:
         return AnthropicBatches(http, self.url, place=place)
 
@@ -100,7 +105,8 @@ class Messages:
         settings |= {k: given[k] for k in ("temperature", "top_p") if k in given}
         if "stop" in given:
             settings["stop_sequences"] = list(given["stop"])
-        settings |= self._format(schema, llm.effort) | ({"stream": True} if dialect.stream != "no" else {})
+        settings |= self._format(schema, llm.effort) | ({"tools": offered(question.tools, "messages")} if question.tools else {})
+        settings |= ({"stream": True} if dialect.stream != "no" else {})
         self._settings = {**settings, **question.sampling.extras()}
         self._head = encode({**self._settings, **self._system_block(self._system)})[:-1] + ',"messages":'
 
@@ -128,7 +134,7 @@ class Messages:
             return f'{self._head}[{{"role":"user","content":{encode(request.prompt)}}}]}}'.encode()
         messages = json.loads(request.prompt)
         told = "\n\n".join(m["content"] for m in messages if m["role"] == "system")  # the API takes system messages only at the top
-        talk = [{"role": m["role"], "content": parts_of(m["content"])} for m in messages if m["role"] != "system"]
+        talk = blocks([{**m, "content": parts_of(m["content"])} for m in messages if m["role"] != "system"])
         if not told:
             return f"{self._head}{encode(talk)}}}".encode()
         system = f"{self._system}\n\n{told}".strip()
@@ -139,7 +145,9 @@ class Messages:
         if (error := error_in(found)) is not None:
             raise in_body(error, body, place=place)
         try:
-            done = _message(found)
+            done = _message(found, has_tools=bool(self.question.tools))
+            if self.question.tools:
+                return with_calls(done, block_calls(found))
             if self.question.json_schema is None or (done.text and done.finish == STOP):
                 return done
             return put_right(done, self.question, [b["input"] for b in found["content"] if b["type"] == "tool_use"])
@@ -147,10 +155,10 @@ class Messages:
             raise unreadable(exc, found, body, place=place, what="answer") from exc
 
 
-def _message(found: Any) -> Completion:
+def _message(found: Any, *, has_tools: bool = False) -> Completion:
     blocks, finish = found["content"], end_of(word(found["stop_reason"]))
     texts = [b["text"] for b in blocks if b["type"] == "text" and b.get("text") is not None]
-    tools = [encode(b["input"]) for b in blocks if b["type"] == "tool_use" and b["name"] == "answer"]
+    tools = [encode(b["input"]) for b in blocks if b["type"] == "tool_use" and b["name"] == "answer" and not has_tools]
     thoughts = [b.get("thinking") or "" for b in blocks if b["type"] in ("thinking", "redacted_thinking")]
     text: str | None = "".join(texts) if texts else None
     if tools:  # what was asked for as a tool's input is the answer; cut off, it comes closed as if it were whole

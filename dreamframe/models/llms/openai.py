@@ -51,6 +51,9 @@ class OpenAI(ApiLLM):
             return f"thinks before it answers (reasoning_effort={self.reasoning_effort!r}), and a model that does tells no log-probabilities"
         return super().no_probabilities()
 
+    def no_tools(self) -> str | None:
+        return "speaks the completions API, which has no tools" if self.api == "completions" else None
+
     def first_api(self) -> Api:
         return self.api
 

@@ -24,6 +24,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.checked": ("DrawChecked", "AskOpen", "Agreement"),
     "plan.steps.pair_ranks": ("PairRanks",),
     "plan.steps.which_apply": ("WhichApply",),
+    "plan.steps.converse": ("Converse",),
     "plan.steps.cascade": ("Certify", "Cascaded"),
     "plan.steps.head_guess": ("DrawLearnt", "HeadGuess"),
     "plan.steps.judge": ("Coin", "Judge"),

@@ -207,7 +207,9 @@ class DryAsking:
 def is_free(account: Asked, donors: Sequence[Donor]) -> bool:
     """Whether answers are texts of which hardly any comes twice, as they are: a request that holds one is another's only if its answer is."""
     step = account.step
-    if account.question.json_schema is not None or getattr(step, "parse", None) is not None or getattr(step, "schema_", None) is not None:
+    if account.question.json_schema is not None or account.question.tools is not None or account.question.form == "input":
+        return False
+    if getattr(step, "parse", None) is not None or getattr(step, "schema_", None) is not None:
         return False
     return not donors or len({donor.said for donor in donors}) > FREE_TEXT * len(donors)
 

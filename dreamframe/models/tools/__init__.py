@@ -1,0 +1,1 @@
+"""What a model may call: functions and servers of tools, and the turns that call them."""
