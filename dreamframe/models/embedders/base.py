@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from dreamframe.errors import NotAllowedError
 from dreamframe.models.base import ModelSettings, steering
-from dreamframe.models.local.weights import MINILM
+from dreamframe.models.local.embedded import MINILM
 from dreamframe.models.request import Question
 
 
