@@ -196,20 +196,6 @@ def made_security() -> str:
     return (ROOT / "SECURITY.md").read_text("utf-8").partition("\n")[2]
 
 
-def readme(section: str) -> str:
-    return (ROOT / "README.md").read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-
-
-def made_datadreamer() -> str:
-    """The section of the README, every line of which a test runs."""
-    return readme("From DataDreamer")
-
-
-def made_verbs() -> str:
-    """The section of the README, in which a test looks for every verb."""
-    return readme("Verbs")
-
-
 MADE: Mapping[str, Callable[[], str]] = {name.removeprefix("made_"): value for name, value in list(globals().items()) if name.startswith("made_")}
 
 

@@ -40,6 +40,7 @@ try:
     from dreamframe.identity.fingerprint import versioned as versioned
     from dreamframe.models.llms.names import llm as llm
     from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
+    from dreamframe.names import BASES as _BASES
     from dreamframe.names import named as _named
     from dreamframe.names import public_names as _public_names
     from dreamframe.run.active import open_with as _open_with
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from dreamframe.frame.hub import scan_hub as scan_hub
     from dreamframe.frame.report import Report as Report
     from dreamframe.measure import metrics as metrics
+    from dreamframe.models.base import LLM as LLM
+    from dreamframe.models.embedders.base import Embedder as Embedder
     from dreamframe.models.embedders.llamacpp import LlamaCppEmbedder as LlamaCppEmbedder
     from dreamframe.models.embedders.minilm import MiniLM as MiniLM
     from dreamframe.models.embedders.openai import OpenAIEmbedder as OpenAIEmbedder
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from dreamframe.models.llms.transformers import Transformers as Transformers
     from dreamframe.models.llms.vllm import VLLM as VLLM
     from dreamframe.models.parallel import Parallel as Parallel
+    from dreamframe.models.task_models.base import TaskModel as TaskModel
     from dreamframe.models.task_models.hf import HFClassifier as HFClassifier
     from dreamframe.models.task_models.linear import LinearClassifier as LinearClassifier
     from dreamframe.models.task_models.trained import CrossEncoder as CrossEncoder
@@ -79,6 +83,9 @@ if TYPE_CHECKING:
     from dreamframe.models.task_models.trained import SentenceClassifier as SentenceClassifier
     from dreamframe.models.tools.mcp import Mcp as Mcp
     from dreamframe.models.tools.tool import Tool as Tool
+    from dreamframe.plan.record import step as step
+    from dreamframe.plan.step import RowStep as RowStep
+    from dreamframe.plan.step import Step as Step
     from dreamframe.plan.steps.cascade import Cascade as Cascade
     from dreamframe.plan.steps.distil import Distil as Distil
     from dreamframe.plan.steps.pair_ranks import Nearest as Nearest
@@ -90,6 +97,7 @@ if TYPE_CHECKING:
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
     from dreamframe.session.session import Session as Session
+    from dreamframe.trainers.base import Trainer as Trainer
     from dreamframe.trainers.classifier import Classifier as Classifier
     from dreamframe.trainers.cpo import CPO as CPO
     from dreamframe.trainers.cross_encoder import CrossEncoderTrainer as CrossEncoderTrainer
@@ -151,6 +159,8 @@ if not TYPE_CHECKING:  # with it, type checkers would take every name for one
     def __getattr__(name: str) -> Any:
         if name in _LATE:
             return _late(name)
+        if name in _BASES:
+            return getattr(_import_module(f"dreamframe.{_BASES[name]}"), name)
         if name.startswith("_"):  # asked for by inspect, doctest and pytest, of every module: no near miss is looked for
             raise AttributeError(f"module 'dreamframe' has no attribute {name!r}", name=name)
         if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
@@ -162,7 +172,7 @@ if not TYPE_CHECKING:  # with it, type checkers would take every name for one
 
 def __dir__() -> list[str]:
     made_here = {n for n, value in globals().items() if not n.startswith("_") and str(getattr(value, "__module__", "")).startswith("dreamframe.")}
-    return sorted({"errors", *_LATE, *made_here, *_public_names()})
+    return sorted({"errors", *_LATE, *_BASES, *made_here, *_public_names()})
 
 
 globals().update({n: _short(f) for n, f in globals().items() if isinstance(f, _Function) and not n.startswith("_")})

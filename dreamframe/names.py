@@ -70,6 +70,15 @@ NAMES: Mapping[str, str] = {  # name → module
     "SFT": "trainers.sft",
     "SparseEncoderTrainer": "trainers.sparse_encoder",
 }
+BASES: Mapping[str, str] = {  # what your own models, steps and trainers are made from: name → module
+    "LLM": "models.base",
+    "Embedder": "models.embedders.base",
+    "TaskModel": "models.task_models.base",
+    "Trainer": "trainers.base",
+    "Step": "plan.step",
+    "RowStep": "plan.step",
+    "step": "plan.record",
+}
 LLMS = "models.llms."
 PRESETS = "models.llms.compatible"
 

@@ -165,6 +165,11 @@ class LLM(ModelSettings):
     """Settings of a language model.
 
     The system prompt and the sampling are part of each question, so that giving them here or to the verb is the same.
+
+    A model of your own is a frozen dataclass over this one, with `pool_key()` and `open()`: docs/how/own-model.md. Where a function will do, dr.FunctionLLM.
+
+    >>> isinstance(dr.OpenAI("gpt-4o-mini"), dr.LLM), isinstance(dr.MiniLM(), dr.LLM)
+    (True, False)
     """
 
     model: str

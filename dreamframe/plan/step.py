@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import polars as pl
 
@@ -17,12 +17,13 @@ from dreamframe.models.authority import Authority, lent, reached
 from dreamframe.models.base import LLM, ModelSettings
 from dreamframe.models.provenance import Provenance
 from dreamframe.models.request import RowContext
+from dreamframe.plan.record import runtime as runtime  # noqa: PLC0414  steps find both here
+from dreamframe.plan.record import step as step  # noqa: PLC0414
 from dreamframe.plan.schemas import are_same, check_names
 
 if TYPE_CHECKING:
     from dreamframe.store.sources import SourceContext
 
-T = TypeVar("T")
 S = TypeVar("S", bound="Step")
 OnError = Literal["raise", "null", "drop"]
 ON_ERROR: tuple[OnError, ...] = ("raise", "null", "drop")  # what becomes of a row that fails
@@ -30,32 +31,17 @@ Rows = Literal["same", "fewer", "other"]
 Memo = dict[Any, Any]  # what one walk over a plan has computed: steps and their keys by id(step), digests of files
 
 
-def runtime(*, default: Any = None, default_factory: Callable[[], Any] | None = None) -> Any:
-    """Declare a field that steers how a step runs, never what it makes: it stays out of the fingerprint.
-
-    >>> @step
-    ... class Shout(RowStep):
-    ...     column: str
-    ...     batch_size: int = runtime(default=8)
-    ...     def output_schema(self): return self.inputs[0].schema
-    ...     async def run(self, rows, ctx): return rows.with_columns(pl.col(self.column).str.to_uppercase())
-    >>> Shout.version, [f.name for f in fields(Shout) if f.metadata.get("runtime")]
-    (1, ['name', 'authority', 'cited', 'batch_size'])
-    """
-    if default_factory is not None:
-        return field(default_factory=default_factory, metadata={"runtime": True})
-    return field(default=default, metadata={"runtime": True})
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, runtime))
-def step(cls: type[T]) -> type[T]:
-    """Make a step class a frozen, keyword-only record. Every field is hashed unless declared `runtime(...)`."""
-    return dataclass(frozen=True, kw_only=True, eq=False, repr=False)(cls)
-
-
 @step
 class Step(ABC):
-    """A node of the plan: `inputs` are its edges, `name` is a label that re-runs nothing. A wrong column fails when it is made, on the line that wrote it."""
+    """A node of the plan. `inputs` are its edges; `name` is a label and re-runs nothing when it changes.
+
+    The schema is computed when the step is made, so that a wrong column fails on the line that wrote it.
+
+    A step of your own is made from one of the shapes below, mostly dr.RowStep: docs/how/own-trainer.md.
+
+    >>> isinstance(dr.frame({"a": [1]}).step, dr.Step)
+    True
+    """
 
     inputs: tuple[Step, ...] = ()
     name: str | None = runtime(default=None)
@@ -334,7 +320,13 @@ class PolarsStep(Step):
 
 @step
 class RowStep(Step):
-    """Each output row depends on one input row (of the first input). Runs on small batches that stream through the plan."""
+    """Each output row depends on one input row (of the first input). Runs on small batches that stream through the plan.
+
+    `output_schema()` is asked when the plan is built, `run(rows, ctx)` for each batch; `dr.step` shows a whole one.
+
+    >>> issubclass(dr.RowStep, dr.Step)
+    True
+    """
 
     on_error: OnError = "raise"
 

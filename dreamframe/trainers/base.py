@@ -47,6 +47,11 @@ class Trainer(Reach, ABC):
     """Settings of one training: a frozen value. Every field is part of the model's key unless it is declared steering.
 
     `base` is what to start from: a Hub id, a folder, a GGUF file, the settings of a local LLM or embedder, or a model of this plan.
+
+    A trainer of your own is a frozen dataclass over this one, with `ways` and `run(job)`: docs/how/own-trainer.md.
+
+    >>> isinstance(dr.LogisticRegression(), dr.Trainer)
+    True
     """
 
     base: Any  # what to start from: a Hub id, a folder, a GGUF file, a local model, a model of this plan

@@ -11,6 +11,7 @@ from typing import Any
 from dreamframe.errors import DreamframeError
 from dreamframe.models.base import Artefact, ModelSettings
 from dreamframe.models.embedders.dimensions import HubFiles
+from dreamframe.models.local.embedded import SMOLLM2
 from dreamframe.models.local.weights import hub_commit, weights_path
 from dreamframe.trainers.base import Chained
 
@@ -71,6 +72,8 @@ def labels_of_base(base: Any) -> list[str]:
         path = weights_path(str(name))
         if path is not None:
             return known_labels(path)
+        if str(name) == SMOLLM2:  # not downloaded yet: it writes, and has no labels
+            return []
         return labels_in(HubFiles(str(name), hub_commit(str(name), getattr(base, "revision", None))).json("config.json") or {})
     except (DreamframeError, OSError):
         return []

@@ -8,7 +8,7 @@ from typing import Any
 
 from dreamframe.errors import DreamframeError, SettingError
 from dreamframe.models.base import Artefact, ModelSettings
-from dreamframe.models.local.weights import KeptWeights, content_digest, local_weights, weights_identity, weights_path
+from dreamframe.models.local.weights import KeptWeights, digest_of, local_weights, weights_identity, weights_path
 from dreamframe.trainers.base import Chained
 
 
@@ -53,10 +53,10 @@ def digests_here(value: Any) -> list[str]:
     if isinstance(value, KeptWeights):
         return [value.identity] if isinstance(value.identity, str) else []
     try:
-        path = weights_path(str(value))
+        held = digest_of(str(value))
     except DreamframeError:  # it is nowhere, and the training will say so
         return []
-    return [] if path is None else [content_digest(path)]
+    return [] if held is None else [held]
 
 
 def _chained(base: Chained, who: str, token: bool | None) -> Located:

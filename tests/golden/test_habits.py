@@ -74,7 +74,7 @@ dr.when
 dr.Series
 dr.from_pandas
 dr.load_dataset
-dr.LLM
+dr.Client
 dr.ChatOpenAI
 dr.scan_cvs
 """

@@ -38,7 +38,7 @@ class Repo:
 
 
 def is_lfs(path: str) -> bool:
-    return path.endswith((".parquet", ".safetensors", ".bin"))
+    return path.endswith((".parquet", ".safetensors", ".bin", ".gguf"))
 
 
 class Hub:

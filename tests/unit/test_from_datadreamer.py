@@ -1,4 +1,4 @@
-"""The README's table for those who come from DataDreamer: every line is run, and gives what DataDreamer's step or operation gives."""
+"""The table for those who come from DataDreamer, docs/from/datadreamer.md: every line is run, and gives what DataDreamer's step or operation gives."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import dreamframe as dr
 from dreamframe.identity.fingerprint import fingerprint
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-SECTION = README.partition("## From DataDreamer\n")[2].partition("\n##")[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "from" / "datadreamer.md").read_text()
+SECTION = PAGE.partition("## Every step and operation\n")[2].partition("\n##")[0]
 LINES: dict[str, str] = dict(re.findall(r"^\| (.+?) \| `(.+)` \|$", SECTION, re.MULTILINE))
 ROWS = {"text": ["rain is wet", "tea is hot", "hot tea"], "other": ["tea", "rain is cold and wet", "tea, hot"], "n": [3, 1, 2], "question": ["?"] * 3}
 
@@ -53,8 +53,8 @@ def names(tmp_path: Path) -> dict[str, Any]:
 
 
 def result(line: str, names: dict[str, Any]) -> Any:
-    """What a line of the README gives: run as a doctest."""
-    example = doctest.DocTestParser().get_doctest(f">>> result = {line}\n", names, line, "README.md", 0)
+    """What a line of the table gives: run as a doctest."""
+    example = doctest.DocTestParser().get_doctest(f">>> result = {line}\n", names, line, "datadreamer.md", 0)
     said: list[str] = []
     failed = doctest.DocTestRunner(verbose=False).run(example, out=said.append, clear_globs=False).failed
     assert not failed, "".join(said)

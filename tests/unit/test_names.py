@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import dreamframe as dr
-from dreamframe.names import NAMES, PRESETS, named, presets, providers, public_names
+from dreamframe.names import BASES, NAMES, PRESETS, named, presets, providers, public_names
 from dreamframe.plan.json.registry import MODULES, is_record
-from tests.golden.files import UPDATING
+from tests.golden.files import UPDATING, Golden
 
 TOP = Path(dr.__file__)
 
@@ -24,7 +24,7 @@ def test_a_public_name_is_a_class_that_plans_may_hold(name: str):
 
 
 def test_no_name_stands_for_two_things():
-    rows = [*NAMES, *presets(), *(name for names in MODULES.values() for name in names)]
+    rows = [*NAMES, *BASES, *presets(), *(name for names in MODULES.values() for name in names)]
     assert sorted(rows) == sorted(set(rows))
 
 
@@ -37,6 +37,30 @@ def test_what_is_not_public_is_not_found():
     assert (named("Resident"), named("__path__"), named("dataclass"), named("OpenAIClient")) == (None, None, None, None)
     with pytest.raises(AttributeError, match="Did you mean 'GRPO'"):
         dr.Grok  # noqa: B018
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_base_is_what_its_module_has_and_nothing_of_it_is_wrapped(name: str):
+    """Models, steps and trainers of the package itself are made from it: nothing between their lines and theirs."""
+    assert getattr(dr, name) is getattr(importlib.import_module(f"dreamframe.{BASES[name]}"), name)
+    assert name in dir(dr)
+    assert not any(hasattr(held, "is_short") for held in vars(getattr(dr, name)).values())
+
+
+def test_the_public_surface_is_what_the_file_lists():
+    """A name that comes or goes is a decision: UPDATE_GOLDENS=1 writes the file, and the difference is what users notice."""
+    owners = {"dr": dr, "dr.Frame": dr.Frame, "dr.Model": dr.Model, "dr.Session": dr.Session, "dr.Report": dr.Report}
+    owners |= {"dr.testing": dr.testing, "dr.recipes": dr.recipes, "dr.metrics": dr.metrics, "dr.verify": dr.verify}
+    held = Golden("public_names.txt")
+    for place, owner in owners.items():
+        names = [n for n in getattr(owner, "__all__", dir(owner)) if not n.startswith("_")]
+        held.check(place, "\n".join(sorted(n for n in names if isinstance(owner, type) or is_ours(getattr(owner, n)))))
+    held.check_names(list(owners))
+
+
+def is_ours(value: object) -> bool:
+    """Whether something was made here, and not imported from a library by the module that it stands in."""
+    return str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).startswith("dreamframe")
 
 
 @pytest.mark.parametrize("name", dr._LATE)
@@ -52,7 +76,7 @@ def test_type_checkers_see_every_public_name():
     """The block is written out of the table: run this with UPDATE_GOLDENS=1 after a new row."""
     before, begin, rest = TOP.read_text().partition("if TYPE_CHECKING:\n")
     _, end, after = rest.partition("\n\n__version__")
-    wanted = [f"    from dreamframe.{module} import {name} as {name}" for name, module in NAMES.items()]
+    wanted = [f"    from dreamframe.{module} import {name} as {name}" for name, module in {**NAMES, **BASES}.items()]
     places = {name: f".{module}".removesuffix(f".{name}") for name, module in dr._LATE.items()}  # a module stands for itself
     wanted += [f"    from dreamframe{place} import {name} as {name}" for name, place in places.items()]
     wanted.append(f"    from dreamframe.{PRESETS} import *  # noqa: F403  each preset under its own name")

@@ -8,13 +8,19 @@ from typing import ClassVar
 
 from dreamframe.errors import NotAllowedError
 from dreamframe.models.base import ModelSettings, steering
-from dreamframe.models.local.weights import MINILM
+from dreamframe.models.local.embedded import MINILM
 from dreamframe.models.request import Question
 
 
 @dataclass(frozen=True)
 class Embedder(ModelSettings):
-    """A frozen value like an LLM. Its client answers a request of form "input" with `Completion.data`: `dim` float32, little-endian."""
+    """A frozen value like an LLM. Its client answers a request of form "input" with `Completion.data`: `dim` float32, little-endian.
+
+    An embedder of your own is a frozen dataclass over this one: docs/how/own-embedder.md.
+
+    >>> isinstance(dr.OpenAIEmbedder("text-embedding-3-small"), dr.Embedder)
+    True
+    """
 
     model: str
     length: int | None = steering()  # of its vectors, as a plan that was read tells it: nothing is opened to find out

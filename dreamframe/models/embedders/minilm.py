@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dreamframe.models.embedders.sentence_transformers import SentenceTransformer
-from dreamframe.models.local.weights import MINILM
+from dreamframe.models.local.embedded import MINILM
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from dreamframe.errors import (
     SettingError,
 )
 from dreamframe.models.base import LLM, Client, ModelSettings, setting, steering
+from dreamframe.models.local import embedded
 from dreamframe.models.local.chat_template import read_in, without_clock
 from dreamframe.models.local.constrained import grammar, literal, refusal
 from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.embedded import SMOLLM2
 from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check_extras
 from dreamframe.models.local.gguf import gguf_header
 from dreamframe.models.local.measured import of_gguf
@@ -165,8 +167,10 @@ def no_xllamacpp(who: str) -> MissingExtraError:
 
 
 def gguf_file(name: str, who: str) -> Path:
-    """The path of a GGUF file. Raises SettingError where there is none."""
+    """The path of a GGUF file; that of the embedded model is downloaded now if it is not here. Raises SettingError where there is none."""
     path = weights_path(name)
+    if path is None and str(name) == SMOLLM2:
+        path = embedded.download()
     if path is None or not path.is_file():
         raise SettingError(f"{who}: {name!r} is not a file; give the path of a GGUF file.")
     return path
@@ -175,7 +179,9 @@ def gguf_file(name: str, who: str) -> Path:
 def gguf_identity(name: str, who: str) -> str:
     """What a GGUF file holds, as a digest."""
     known = name.identity if isinstance(name, KeptWeights | Pinned) else None
-    return known if isinstance(known, str) else content_digest(gguf_file(name, who))
+    if isinstance(known, str):
+        return known
+    return embedded.GGUF.digest if str(name) == SMOLLM2 and weights_path(name) is None else content_digest(gguf_file(name, who))
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,8 @@ class LlamaCppClient(Resident[Loaded]):
 
     @property
     def n_bytes(self) -> int:
-        return n_bytes_of(self.settings.gguf)
+        here = weights_path(self.settings.model)  # asked in the event loop, where nothing may be downloaded
+        return embedded.GGUF.n_bytes if here is None else n_bytes_of(here)
 
     # On worker threads
 

