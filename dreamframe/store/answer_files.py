@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,6 +146,14 @@ class JournalFolder:
                 warn(f"{path}: its writer was interrupted; the last {found.torn} bytes were no whole answer and were cut off")
         except StorageError as exc:
             warn(f"{path}: damaged, and it cannot be repaired ({exc})")
+
+
+class Ticket:
+    """Somebody who waits until everything before it is written."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: StorageError | None = None
 
 
 class JournalWriter:

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from dreamframe.errors import StorageError
-from dreamframe.store.answer_files import JournalFolder, JournalReader, JournalWriter, Written
+from dreamframe.store.answer_files import JournalFolder, JournalReader, JournalWriter, Ticket, Written
 from dreamframe.store.answer_index import (
     AnswerBlock,
     Generation,
@@ -51,14 +51,6 @@ SAID = ("text", "data", "finish")
 __all__ = ["ANSWER_SCHEMA", "SAID", "Answers"]
 
 
-class _Ticket:
-    """Somebody who waits until everything before it is written."""
-
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.error: StorageError | None = None
-
-
 class Answers:
     """The journal and its index. `append` and `lookup` are for the event loop; a thread of its own does the writing."""
 
@@ -71,7 +63,7 @@ class Answers:
         self._claims = Claims(files, layout.locks / "claims", clock=clock) if layout is not None else None
         self.renewals = Renewals(files, layout)
         self._recent: dict[bytes, Row] = {}
-        self._pending: list[Row | _Ticket] = []
+        self._pending: list[Row | Ticket] = []
         self._frames: list[Written] = []  # written, and not in the index yet
         self._readers: dict[Path, JournalReader] = {}  # of the files that they lie in
         self._generations: tuple[Generation, ...] = ()
@@ -227,7 +219,7 @@ class Answers:
 
     def flush(self) -> None:
         """Return when everything appended so far would survive a power cut. Raises StorageError, naming the path, if the disk refuses."""
-        ticket = _Ticket()
+        ticket = Ticket()
         self._pending.append(ticket)
         self._urgent.set()
         with self._thread_lock:
@@ -342,7 +334,7 @@ class Answers:
     def _write_pending(self) -> None:
         taken = self._pending[: len(self._pending)]
         rows = [item for item in taken if isinstance(item, tuple)]
-        tickets = [item for item in taken if isinstance(item, _Ticket)]
+        tickets = [item for item in taken if isinstance(item, Ticket)]
         error: StorageError | None = None
         self._n_last = len(rows)
         try:
