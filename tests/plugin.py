@@ -94,8 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave modules of the package alone that hold no example: looking for one imports them, and what they import (torch, transformers)."""
-    is_module = collection_path.suffix == ".py" and not collection_path.is_relative_to(TESTS)
+    """Leave modules alone that hold no test and no example: looking for one imports them, and what they import (torch), or runs what a program does."""
+    is_module = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
     return True if is_module and ">>>" not in collection_path.read_text("utf-8") else None
 
 

@@ -16,6 +16,7 @@ import zstandard
 import dreamframe as dr
 from dreamframe.errors import CorruptFileError
 from dreamframe.store import archive as archives
+from dreamframe.store.files import Files
 from tests.faults.hostile import commit_model
 from tests.storing import give, opened, store_step, table_of, warned
 
@@ -46,7 +47,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exported(session: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
     at = tmp_path_factory.mktemp("exported")
-    made = {kind: archives.export(session, at / f"run{kind}").read_bytes() for kind in KINDS}
+    made = {kind: archives.export(Files(session), at / f"run{kind}").read_bytes() for kind in KINDS}
     return made.__getitem__
 
 

@@ -35,7 +35,8 @@ def book(item: str, n: int = 1) -> str:
     return f"booked {n} {item}"
 
 
-if len(sys.argv) > 2:
-    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[2]))
-else:
-    server.run()
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[2]))
+    else:
+        server.run()

