@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from dreamframe.prompts.instruct import Instruct as Instruct
     from dreamframe.prompts.jinja import Jinja as Jinja
     from dreamframe.prompts.rag import Rag as Rag
+    from dreamframe.run.engines.ray import RayEngine as RayEngine
     from dreamframe.session.session import Session as Session
     from dreamframe.trainers.base import Trainer as Trainer
     from dreamframe.trainers.classifier import Classifier as Classifier
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _LATE = {  # names that are found when they are first used, like those of models: with them, importing this package would take twice as long
     "Session": "session.session",
+    "RayEngine": "run.engines.ray",
     "Report": "frame.report",
     "compare": "frame.comparison",
     "from_hub": "frame.hub",

@@ -48,8 +48,8 @@ class Session(OnRecord, Reports):
 
     `dr.Session("./output")` keeps everything in the folder: a second run of the same script makes no call and trains nothing. `dr.Session(None)`
     keeps everything in memory. Without any session, the folder is `./.dreamframe`. `dr.Session("s3://bucket/path")`, `gs://` or `az://` (pip install
-    'dreamframe[remote]'), keeps it in a bucket, with a working copy here, `session.folder`; keys come from the environment. `engine` says where rows
-    run: "local" is this process; an object that is a `dreamframe.run.engines.base.Engine` is one of your own.
+    'dreamframe[remote]'), keeps it in a bucket, with a working copy here, `session.folder`; keys come from the environment. `engine`, where rows run,
+    is "local", "ray" (a Ray cluster; with settings: `dr.RayEngine`), or a `dreamframe.run.engines.base.Engine` of your own.
     `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
     the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
     (input, output, cached, written); US dollars for a million tokens.

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import dreamframe as dr
 from dreamframe.plan.step import RowStep, Step
-from dreamframe.run.engines.base import Segment
+from dreamframe.run.engines.base import Engine, Segment
 from dreamframe.run.engines.wire import segment_of, segment_record
+from tests.engines.on_ray import cluster
 from tests.engines.partitions import PartitionEngine
 from tests.engines.worker import HANDED
 from tests.laws.cases import CASES, SCHEMA, Ordinal, table
@@ -27,11 +28,22 @@ FEW = settings(max_examples=3)
 EQUAL = pl.DataFrame({"t": ["tea", None, "rain"] * 12, "v": range(36), "k": ["a", "b", "a", "a"] * 9}, schema=SCHEMA)
 
 
-@pytest.fixture(scope="module")
-def partitions() -> Iterator[PartitionEngine]:
+@pytest.fixture(scope="module", params=["partitions", "ray"])
+def there(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine that runs segments elsewhere."""
+    if request.param == "ray":
+        yield request.getfixturevalue("on_ray")
+        return
     engine = PartitionEngine()
     yield engine
     engine.end()
+
+
+@pytest.fixture(scope="module")
+def on_ray() -> Iterator[dr.RayEngine]:
+    """Two workers on Ray, on this machine alone."""
+    with cluster():
+        yield dr.RayEngine(workers=2)
 
 
 def told(session: dr.Session) -> list[dict[str, Any]]:
@@ -49,24 +61,24 @@ def failing(step: Step, on_error: str) -> Step:
 @pytest.mark.parametrize("name", STREAMED)
 @FEW
 @given(rows=TABLES)
-def test_every_engine_gives_the_same_rows_in_the_same_order(name: str, rows: pl.DataFrame, partitions: PartitionEngine):
+def test_every_engine_gives_the_same_rows_in_the_same_order(name: str, rows: pl.DataFrame, there: Engine):
     rows = pl.concat([rows, rows])  # equal requests, so that samples have numbers
-    with dr.Session(None) as here, dr.Session(None, engine=partitions) as there:
+    with dr.Session(None) as here, dr.Session(None, engine=there) as other:
         plan = CASES[name].over(table(rows))
         local = here.collect(plan)
-        assert there.collect(plan).equals(local)
-        assert pl.concat([pl.DataFrame(schema=plan.schema), *there.batches(plan)]).equals(local)
-    assert there.usage()["calls"] == here.usage()["calls"], "the second run of each found its answers"
+        assert other.collect(plan).equals(local)
+        assert pl.concat([pl.DataFrame(schema=plan.schema), *other.batches(plan)]).equals(local)
+    assert other.usage()["calls"] == here.usage()["calls"], "the second run of each found its answers"
 
 
 @pytest.mark.parametrize("on_error", ["raise", "null", "drop"])
 @pytest.mark.parametrize("name", [name for name in ASKING if "judging" not in name])
 @FEW
 @given(rows=TABLES, refused=st.sampled_from(["tea", "rain", "Again", "{t}"]))
-def test_every_engine_has_the_same_failures_and_counts(name: str, on_error: str, rows: pl.DataFrame, refused: str, partitions: PartitionEngine):
+def test_every_engine_has_the_same_failures_and_counts(name: str, on_error: str, rows: pl.DataFrame, refused: str, there: Engine):
     rows = pl.concat([rows, rows])
     found = []
-    for engine in ("local", partitions):
+    for engine in ("local", there):
         broken = Ordinal(refuses=lambda prompt: refused in prompt)
         plan = failing(with_model(CASES[name].over(table(rows)), broken), on_error)
         with dr.Session(None, engine=engine) as session:
@@ -75,13 +87,14 @@ def test_every_engine_has_the_same_failures_and_counts(name: str, on_error: str,
             except dr.errors.RowsFailedError as exc:
                 made = str(exc)
             found.append((made, session.failures(plan).to_dicts(), told(session), broken.calls))
-    assert found[0] == found[1]
+    assert found[0][:3] == found[1][:3]
+    assert found[0][3] == found[1][3] or "greedy" in name, "what was refused is asked again for an equal row that comes later, in another part"
 
 
 @pytest.mark.parametrize("name", ASKING)
-def test_what_one_engine_asked_another_finds(name: str, partitions: PartitionEngine):
+def test_what_one_engine_asked_another_finds(name: str, there: Engine):
     rows = EQUAL
-    for first, second in (("local", partitions), (partitions, "local")):
+    for first, second in (("local", there), (there, "local")):
         with tempfile.TemporaryDirectory() as folder:
             with dr.Session(folder, engine=first) as active:
                 before = active.collect(CASES[name].over(table(rows)))
@@ -128,11 +141,11 @@ REWRITTEN: dict[str, dr.Frame] = {  # plans that rules change, also below what a
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
-def test_another_engine_runs_what_rules_make_of_a_plan(name: str, partitions: PartitionEngine):
+def test_another_engine_runs_what_rules_make_of_a_plan(name: str, there: Engine):
     plan = REWRITTEN[name]
-    with dr.Session(None) as here, dr.Session(None, engine=partitions) as there:
-        assert there.collect(plan).equals(here.collect(plan, optimize=False))
-    assert there.usage()["calls"] < here.usage()["calls"]
+    with dr.Session(None) as here, dr.Session(None, engine=there) as other:
+        assert other.collect(plan).equals(here.collect(plan, optimize=False))
+    assert other.usage()["calls"] < here.usage()["calls"]
 
 
 @pytest.mark.parametrize("name", STREAMED)

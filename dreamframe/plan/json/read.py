@@ -48,11 +48,12 @@ def plan_of(
     record: object,
     *,
     functions: Given = (),
-    allow: Iterable[str | os.PathLike[str]] = (),
+    allow: Iterable[str | os.PathLike[str]] | None = (),
     rows: Callable[[Mapping[str, Any]], pl.DataFrame | None] | None = None,
     trust_remote_code: bool = False,
 ) -> Step:
-    """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold. `allow` lists what it may reach.
+    """The plan that `plan_record` wrote. `rows` finds the rows of sources that the text names and does not hold. `allow` lists what it may reach; None: the
+    user wrote it, in another process of this program, and it may reach what the user may.
 
     Raises PlanFormatError for what is not a plan, for functions that are missing or differ, and for one that wants code of a repository to run.
     """
@@ -61,7 +62,7 @@ def plan_of(
     if record.get("plan") != FORMAT:
         said = f"the plan has format {record.get('plan')!r}; this dreamframe reads format {FORMAT}"
         raise PlanFormatError(f"from_json: {said}. Upgrade with: pip install -U dreamframe")
-    authority = Authority.of(allow)
+    authority = None if allow is None else Authority.of(allow)
     try:
         reader = Reader(_given(record.get("given"), functions), rows, trust_remote_code, authority)
         for held in record["steps"]:
@@ -121,7 +122,7 @@ class Reader:
         given: Mapping[str, object],
         rows: Callable[[Mapping[str, Any]], pl.DataFrame | None] | None,
         trust_remote_code: bool,
-        authority: Authority = NONE,
+        authority: Authority | None = NONE,
     ) -> None:
         self.steps: list[Step] = []
         self._given, self._rows, self._trusts, self._authority = given, rows, trust_remote_code, authority

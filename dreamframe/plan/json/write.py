@@ -67,13 +67,16 @@ def arrow_text(rows: pl.DataFrame) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def plan_record(step: Step, *, rows: RowsOf = inline, is_for_strangers: bool = False) -> dict[str, Any]:
-    """The plan as a JSON object. For strangers, files and folders go by their last name, and weights also by what they are.
+def plan_record(step: Step, *, rows: RowsOf = inline, is_for_strangers: bool = False, handed: dict[str, object] | None = None) -> dict[str, Any]:
+    """The plan as a JSON object. For strangers, files and folders go by their last name, and weights also by what they are. What must be handed over to who
+    reads it is put into `handed`, by its name.
 
     Raises PlanFormatError, naming the step, for what cannot be written: a Python function inside a polars expression, an object without identity.
     """
     writer = Writer(rows, is_for_strangers=is_for_strangers)
     steps = [writer.step(node) for node in step.walk()]
+    if handed is not None:
+        handed.update(writer.handed)
     return {"plan": FORMAT, "given": writer.given, "steps": steps}
 
 
@@ -82,6 +85,7 @@ class Writer:
 
     def __init__(self, rows: RowsOf, *, is_for_strangers: bool = False) -> None:
         self.given: dict[str, dict[str, str]] = {}  # name → what must be handed over, and its fingerprint
+        self.handed: dict[str, object] = {}  # name → that itself
         self._rows, self._is_for_strangers = rows, is_for_strangers
         self._numbers: dict[int, int] = {}  # id of a step → its place in the list
         self._node: Step | None = None  # the step that is being written
@@ -240,6 +244,7 @@ class Writer:
         free = next(n for n in names if n not in self.given or self.given[n]["digest"] == digest)
         module = "whoever made the plan" if kind == "secret" else str(getattr(value, "__module__", None) or type(value).__module__)
         self.given[free] = {"kind": kind, "module": module, "digest": digest}
+        self.handed[free] = value
         return {"$given": free}
 
     def _text(self, text: str) -> str:

@@ -7,6 +7,7 @@ engine reaches it through `dreamframe.run.context.RunContext`. So every engine g
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import polars as pl
 
-from dreamframe.errors import SettingError
+from dreamframe.errors import MissingExtraError, SettingError
 from dreamframe.models.request import Failure
 from dreamframe.plan.step import Step, TableStep
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.context import RunContext
 from dreamframe.trainers.job import TrainJob
 
-ENGINES = {"local": "dreamframe.run.engines.local"}  # name → module, whose `engine()` makes it
+ENGINES = {"local": "dreamframe.run.engines.local", "ray": "dreamframe.run.engines.ray"}  # name → module, whose `engine()` makes it
 SHORT_BATCHES = 8  # a run that is over soon, or stopped early, has rows sooner by them
 Feed = pl.DataFrame | pl.LazyFrame  # the rows that enter a segment: a frame where they are in memory anyway
 
@@ -82,9 +83,11 @@ class Engine(Protocol):
 
 
 def check_engine(engine: str | Engine) -> None:
-    """Raise SettingError for a name that is not known, or an object that is not an engine."""
+    """Raise SettingError for a name that is not known, or an object that is not an engine; MissingExtraError where what it needs is not installed."""
     if not isinstance(engine, Engine) and (not isinstance(engine, str) or engine not in ENGINES):
         raise SettingError(f"Session: engine={engine!r} is not one of {', '.join(map(repr, ENGINES))}.")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("ray", extra="ray", needed_for="Session(engine='ray')")
 
 
 def engine_of(engine: str | Engine) -> Engine:

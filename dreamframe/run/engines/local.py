@@ -14,7 +14,7 @@ from dreamframe.plan.step import TableStep
 from dreamframe.plan.steps.train import Train
 from dreamframe.run.context import RunContext
 from dreamframe.run.engines.base import Feed, Segment, SegmentResult, batches_of
-from dreamframe.run.engines.pipeline import BatchContext, pipeline, prepare
+from dreamframe.run.engines.pipeline import BatchContext, pipeline, prepare, through
 from dreamframe.trainers.job import TrainJob
 
 STOP_S = 60.0  # how long a training that was stopped may take to save a checkpoint
@@ -34,7 +34,8 @@ class LocalEngine:
     async def _rows(self, segment: Segment, source: Feed, ctx: RunContext) -> AsyncGenerator[SegmentResult, None]:
         await prepare(segment, ctx)
         batches = batches_of(source, segment.batch_rows, segment.later_rows)
-        async for result in pipeline(segment, batches, ctx, in_memory=isinstance(source, pl.DataFrame)):
+        is_here = isinstance(source, pl.DataFrame)
+        async for result in pipeline(batches, lambda order, batch: through(segment, order, batch, ctx), window=segment.window, in_memory=is_here):
             yield result
 
     async def table(self, step: TableStep, tables: tuple[pl.DataFrame, ...], ctx: RunContext) -> SegmentResult:

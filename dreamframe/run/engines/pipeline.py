@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, TypeVar
 
 import polars as pl
@@ -123,8 +123,10 @@ async def _row_step(step: RowStep, rows: pl.DataFrame, ctx: BatchContext) -> pl.
     return out
 
 
-async def pipeline(segment: Segment, batches: Iterator[pl.DataFrame], ctx: RunContext, *, in_memory: bool) -> AsyncGenerator[SegmentResult, None]:
-    """Batches of rows through all steps, at most `segment.window` rows in flight; results in input order.
+async def pipeline(
+    batches: Iterator[pl.DataFrame], run: Callable[[int, pl.DataFrame], Coroutine[Any, Any, SegmentResult]], *, window: int, in_memory: bool
+) -> AsyncGenerator[SegmentResult, None]:
+    """Batches of rows through all steps, at most `window` rows in flight; results in input order. `run` takes one there, with its number.
 
     Batches that are not in memory are pulled in a worker thread, since reading a file must not hold up answers that come in.
     """
@@ -132,12 +134,12 @@ async def pipeline(segment: Segment, batches: Iterator[pl.DataFrame], ctx: RunCo
     in_flight = order = 0
     try:
         while (batch := next(batches, None) if in_memory else await asyncio.to_thread(next, batches, None)) is not None:
-            while pending and in_flight + batch.height > segment.window:
+            while pending and in_flight + batch.height > window:
                 height, task = pending.popleft()
                 yield await task
                 in_flight -= height
             in_flight += batch.height
-            pending.append((batch.height, asyncio.create_task(through(segment, order, batch, ctx))))
+            pending.append((batch.height, asyncio.create_task(run(order, batch))))
             order += 1
         while pending:
             yield await pending.popleft()[1]
