@@ -5,7 +5,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fast lint types bench docs clean
+.PHONY: help demo test fast lint types bench examples docs clean
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -27,7 +27,7 @@ WORKERS  := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PARALLEL := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-7s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## */\t/' | awk -F '\t' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo  ## label, filter, fine-tune and ask the tuned model, on embedded models: no key, no download of weights
 	@$(OFFLINE) $(PY) examples/quickstart.py $(ARGS)
@@ -46,6 +46,9 @@ types: $(VENV)/.dev  ## check types alone
 
 bench: $(VENV)/.dev  ## measure dreamframe's own cost, and print one table of floor, ours and ratio (ARGS="--only overhead" for some)
 	@$(OFFLINE) $(PY) -m benchmarks.table $(ARGS)
+
+examples: $(VENV)/.dev  ## run every example and notebook twice (some minutes): the second run asks nothing
+	@$(OFFLINE) $(PY) -m tests.examples
 
 docs: $(VENV)/.docs  ## build the documentation into build/docs: no broken link, nothing fetched from elsewhere
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)

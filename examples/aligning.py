@@ -3,16 +3,19 @@
 For real: a base such as "meta-llama/Llama-3.2-1B-Instruct" and thousands of pairs. To publish for real: leave out dry_run=True.
 """
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import dreamframe as dr
 
 here = Path(__file__).parent
-base = sys.argv[1] if len(sys.argv) > 1 else dr.SmolLM2()
+given = ArgumentParser()
+given.add_argument("--base", default=dr.SmolLM2(), help="what is trained: a folder or an id of the Hub")
+given.add_argument("--rows", type=int, help="how many rows")
+ask = given.parse_args()
 
-train, validation = dr.scan_csv(here / "pairs.csv").split(train=0.75, validation=0.25, seed=0)
-dpo = dr.DPO(base, peft={"r": 8, "target_modules": ["q_proj", "v_proj"]}, steps=4, batch_size=3, learning_rate=1e-3)
+train, validation = dr.scan_csv(here / "pairs.csv", n_rows=ask.rows).split(train=0.75, validation=0.25, seed=0)
+dpo = dr.DPO(ask.base, peft={"r": 8, "target_modules": ["q_proj", "v_proj"]}, steps=4, batch_size=3, learning_rate=1e-3)
 model = train.train(dpo, prompt="question", chosen="chosen", rejected="rejected", validation=validation)
 answered = validation.prompt(model.llm(temperature=0, max_tokens=12), "{question}", into="answer")
 

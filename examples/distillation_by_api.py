@@ -4,19 +4,25 @@ Killed at any moment, it goes on where it was: no answer is asked twice, no file
 """
 
 import os
+from argparse import ArgumentParser
 from pathlib import Path
 
 import dreamframe as dr
 
 here = Path(__file__).parent
 server = os.environ.get("OPENAI_BASE_URL")
-gpt = dr.OpenAI("gpt-4o", base_url=server, temperature=0)
+given = ArgumentParser()
+given.add_argument("--llm", default="gpt-4o", help="the large model")
+given.add_argument("--base", default="gpt-4o-mini", help="the small model, which is tuned")
+given.add_argument("--rows", type=int, help="how many rows")
+ask = given.parse_args()
+gpt = dr.OpenAI(ask.llm, base_url=server, temperature=0)
 
-explained = dr.scan_csv(here / "simple_questions.csv").prompt(
+explained = dr.scan_csv(here / "simple_questions.csv", n_rows=ask.rows).prompt(
     gpt, dr.Instruct('Given the question, give an "Explain it like I\'m 5" answer.', input="title"), into="answer"
 )
 train, validation = explained.split(train=0.9, validation=0.1, seed=0)
-tuning = dr.OpenAIFineTune("gpt-4o-mini", base_url=server, epochs=30, batch_size=8)
+tuning = dr.OpenAIFineTune(ask.base, base_url=server, epochs=30, batch_size=8)
 model = train.train(tuning, input="title", output="answer", validation=validation)
 compared = validation.prompt(model.llm(temperature=0), "{title}", into="tuned_answer")
 

@@ -1,8 +1,9 @@
 """Add to a data set: for each question the simpler questions that lead to its answer, ready to be published.
 
-With an API: llm = dr.OpenAI("gpt-4o-mini"), and the questions of a data set from the Hub. To publish for real: leave out dry_run=True.
+With an API: --llm openai/gpt-4o-mini, and the questions of a data set from the Hub. To publish for real: leave out dry_run=True.
 """
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import polars as pl
@@ -11,9 +12,13 @@ import dreamframe as dr
 
 here = Path(__file__).parent
 output = here / "output"
-llm = dr.SmolLM2(temperature=0, max_tokens=200)  # a list that is cut off is a failed row
+given = ArgumentParser()
+given.add_argument("--llm", default="smollm2", help="the model, as provider/name: openai/gpt-4o-mini")
+given.add_argument("--rows", type=int, help="how many rows")
+ask = given.parse_args()
+llm = dr.llm(ask.llm, temperature=0, max_tokens=200)  # a list that is cut off is a failed row
 
-questions = dr.scan_csv(here / "questions.csv")
+questions = dr.scan_csv(here / "questions.csv", n_rows=ask.rows)
 decomposed = dr.recipes.decompose(questions, llm, "question", least=2, most=3, on_error="drop").with_columns(n=pl.col("steps").list.len())
 
 with dr.Session(output) as session:

@@ -4,24 +4,27 @@ Each round's adapter is an edge of the next round, so a change in the last round
 that is drawn, so that a liking for the first place is not what is learnt. After Yuan et al. 2024 (https://arxiv.org/abs/2401.10020).
 """
 
-import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import dreamframe as dr
 
 here = Path(__file__).parent
-base = sys.argv[1] if len(sys.argv) > 1 else dr.SmolLM2().model
+given = ArgumentParser()
+given.add_argument("--base", default=dr.SmolLM2().model, help="what is trained: a folder or an id of the Hub")
+given.add_argument("--rows", type=int, help="how many rows")
+ask = given.parse_args()
 
-questions = dr.scan_csv(here / "pairs.csv").select("question")
-llm = dr.Transformers(base, max_tokens=40)
+questions = dr.scan_csv(here / "pairs.csv", n_rows=ask.rows).select("question")
+llm = dr.Transformers(ask.base, max_tokens=40)
 for r in range(3):
     asked = questions.shard(3, r).prompt(llm, "{question}", into="a", seed=0, temperature=1.0, max_tokens=16)
     answered = asked.prompt(llm, "{question}", into="b", seed=1, temperature=1.0, max_tokens=16)
     judged = answered.judge(llm, prompt="question", a="a", b="b", into="winner", swap="random")
     train, validation = judged.to_preferences().split(train=0.75, validation=0.25, seed=0)
-    dpo = dr.DPO(base, peft={"r": 4, "target_modules": ["q_proj", "v_proj"]}, steps=2, batch_size=2, learning_rate=1e-3)
+    dpo = dr.DPO(ask.base, peft={"r": 4, "target_modules": ["q_proj", "v_proj"]}, steps=2, batch_size=2, learning_rate=1e-3)
     model = train.train(dpo, validation=validation)
-    llm = dr.Transformers(base, adapter=model, max_tokens=40)
+    llm = dr.Transformers(ask.base, adapter=model, max_tokens=40)
 answers = questions.tail(4).prompt(llm, "{question}", into="answer", temperature=0, max_tokens=16)
 
 with dr.Session(here / "output") as session:

@@ -6,6 +6,7 @@ articles.filter_by(dr.OpenAI("gpt-4o-mini"), "Is the article about sports? Answe
 dry_run=True.
 """
 
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +14,13 @@ import dreamframe as dr
 
 here = Path(__file__).parent
 output = here / "output"
-llm = dr.SmolLM2(temperature=0)
+given = ArgumentParser()
+given.add_argument("--llm", default="smollm2", help="the model, as provider/name: openai/gpt-4o-mini")
+given.add_argument("--rows", type=int, help="how many rows")
+ask = given.parse_args()
+llm = dr.llm(ask.llm, temperature=0)
 
-articles = dr.scan_csv(here / "articles.csv")
+articles = dr.scan_csv(here / "articles.csv", n_rows=ask.rows)
 about_sports = dr.prompt(llm, "{article}\n\nIs this text about sports, such as football, tennis or running?", schema=Literal["Yes", "No"])
 sports = articles.filter(about_sports == "Yes")
 

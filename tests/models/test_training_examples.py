@@ -34,7 +34,7 @@ def copied() -> None:
 @pytest.mark.parametrize("name", MADE)
 def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     file, columns = MADE[name]
-    monkeypatch.setattr(sys, "argv", [name, str(micro_causal())])
+    monkeypatch.setattr(sys, "argv", [name, "--base", str(micro_causal())])
     runpy.run_path(f"examples/{name}.py")
     assert "trained nothing" not in capsys.readouterr().out
     first = pl.read_parquet(f"examples/output/{file}.parquet")
@@ -50,6 +50,7 @@ def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pyte
 
 
 def test_the_recipe_by_api_tunes_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["distillation_by_api"])
     with tuning_server(polls=0) as tuning:
         monkeypatch.setenv("OPENAI_BASE_URL", f"{tuning.address}/v1")
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
