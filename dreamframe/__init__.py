@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import gc as _gc
+from collections.abc import Iterator as _Iterator
+from contextlib import contextmanager as _contextmanager
 from importlib import import_module as _import_module
 from types import FunctionType as _Function
 from typing import TYPE_CHECKING, Any
 
-_LOOKING = _gc.isenabled()
-_gc.disable()  # importing makes classes and throws nothing away: thirty looks for cycles would be a tenth of its time
-try:
+
+@_contextmanager
+def _no_looks() -> _Iterator[None]:
+    """Import without looks for cycles: it makes classes and throws nothing away, and thirty looks would be a tenth of its time."""
+    if not _gc.isenabled():
+        yield
+        return
+    _gc.disable()
+    try:
+        yield
+    finally:
+        if not _gc.get_freeze_count():  # nothing of the user's would thaw: what was imported is old from now on, and no look at what is new goes over it
+            _gc.freeze()
+            _gc.unfreeze()
+        _gc.enable()
+
+
+with _no_looks():
     from dreamframe import errors as errors
     from dreamframe.frame.accessors import register_accessors as _register_accessors
     from dreamframe.frame.ask import prompt as prompt
@@ -45,9 +62,6 @@ try:
     from dreamframe.names import public_names as _public_names
     from dreamframe.run.active import open_with as _open_with
     from dreamframe.run.warning import RunWarning as RunWarning
-finally:
-    if _LOOKING:
-        _gc.enable()
 
 if TYPE_CHECKING:
     from dreamframe import recipes as recipes
@@ -156,20 +170,28 @@ def _session(folder: Any) -> Any:
     return _late("Session")(folder)
 
 
+def _found(name: str) -> Any:
+    """What a public name stands for; it is at hand from then on."""
+    if name in _LATE:
+        return _late(name)
+    if name in _BASES:
+        globals()[name] = base = getattr(_import_module(f"dreamframe.{_BASES[name]}"), name)
+        return base
+    if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
+        raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
+    if found is None:
+        raise _no_name(name, __dir__())
+    globals()[name] = made = _short_when_made(found)
+    return made
+
+
 if not TYPE_CHECKING:  # with it, type checkers would take every name for one
 
     def __getattr__(name: str) -> Any:
-        if name in _LATE:
-            return _late(name)
-        if name in _BASES:
-            return getattr(_import_module(f"dreamframe.{_BASES[name]}"), name)
         if name.startswith("_"):  # asked for by inspect, doctest and pytest, of every module: no near miss is looked for
             raise AttributeError(f"module 'dreamframe' has no attribute {name!r}", name=name)
-        if (found := _named(name)) is None and isinstance(held := getattr(errors, name, None), type) and issubclass(held, Exception):
-            raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
-        if found is None:
-            raise _no_name(name, __dir__())
-        return _short_when_made(found)
+        with _no_looks():
+            return _found(name)
 
 
 def __dir__() -> list[str]:

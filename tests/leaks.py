@@ -22,8 +22,8 @@ import polars as pl
 import dreamframe as dr
 from dreamframe.run.bars_page import page
 from dreamframe.run.board import Board
-from dreamframe.run.progress import drawn
-from dreamframe.run.progress import told as told_of
+from dreamframe.run.drawing import drawn
+from dreamframe.run.drawing import told as told_of
 
 WINDOW = 8
 ODD = 'cn"\\/+ =<&>%\'{9f8e7d6c5b4a'  # what JSON, addresses, pages and shells escape

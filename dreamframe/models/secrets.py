@@ -87,15 +87,11 @@ def _strings(value: object) -> Iterator[str]:
 
 def secrets_around() -> Iterator[str]:
     """What the environment calls a key, passwords in its addresses, and those of the proxies."""
-    import urllib.request
-
     for name, value in os.environ.items():
         if len(value) >= WINDOW and _may_be_secret(name) and not value.startswith(("/", "~", ".")):
             yield from _of_json(value) if value.lstrip().startswith("{") else (value.strip(),)
-        if "@" in value and "://" in value:
-            yield from of_user(_user_of(value))
-    for proxy in urllib.request.getproxies().values():
-        yield from of_user(_user_of(proxy if "://" in proxy else f"http://{proxy}"))
+        if "@" in value and ("://" in value or name.lower().endswith("_proxy")):
+            yield from of_user(_user_of(value if "://" in value else f"http://{value}"))
 
 
 @functools.cache

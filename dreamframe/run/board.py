@@ -61,9 +61,9 @@ class Moment:
 class Board:
     """Looks at a run again and again, and knows from look to look how fast it goes. `notes` is read at each look."""
 
-    def __init__(self, stats: RunStats, purse: Purse | None = None, notes: Sequence[str] = ()) -> None:
+    def __init__(self, stats: RunStats, purse: Purse | None = None, notes: Sequence[str] = (), *, began: float | None = None) -> None:
         self._stats, self._purse, self._notes = stats, purse, notes
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._seen: dict[int, deque[tuple[float, int, int, int]]] = {}  # id of a step's counts → when, units done, calls answered, calls tried again
 
     def look(self, now: float) -> Moment:

@@ -14,20 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING
 
-from dreamframe.plan.estimate import count, duration
-from dreamframe.run.bars import fitted, money_of, rows_of, speed_of, whole_of
-from dreamframe.run.bars_page import page
-from dreamframe.run.board import Board, Line, Moment
 from dreamframe.run.notebook import running_marimo
 from dreamframe.run.notes import noted
 from dreamframe.run.options import Purse
 from dreamframe.run.stats import RunStats
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from dreamframe.run.board import Board, Moment
 
 EVERY_S = 0.25
 TELL_EVERY_S = 60.0
@@ -62,7 +58,8 @@ class Progress:
     def __init__(self, stats: RunStats, progress: bool | None, *, purse: Purse | None = None, hides: Callable[[str], str] = str) -> None:
         self._stats, self._hides = stats, hides
         self._notes: list[str] = []
-        self._board = Board(stats, purse, self._notes)
+        self._purse = purse
+        self._board: Board | None = None
         self._shows = wanted(progress) and is_watched()
         self._tells = not self._shows and progress is not False and (progress is True or is_told())
         self._ends_with_table = progress is True
@@ -89,9 +86,11 @@ class Progress:
         self._held.close()
         if self._marimo is not None and time.monotonic() - self._began > SHOW_AFTER_S:
             moment = self._look()
-            self._marimo.output.append(self._marimo.Html(page(moment, end=self._ending(moment))))
+            self._marimo.output.append(self._marimo.Html(_drawing().page(moment, end=self._ending(moment))))
 
     def _look(self) -> Moment:
+        if self._board is None:
+            self._board = _drawing().Board(self._stats, self._purse, self._notes, began=self._began)
         return self._board.look(time.monotonic())
 
     def _moments(self) -> Iterator[Moment]:
@@ -103,17 +102,17 @@ class Progress:
             yield self._look()
 
     def _ending(self, moment: Moment) -> str:
-        return f"{summary(self._stats).replace(', trained nothing', '')} · {whole_of(moment, is_over=True)}"
+        return f"{summary(self._stats).replace(', trained nothing', '')} · {_drawing().whole_of(moment, is_over=True)}"
 
     def _tell(self) -> None:
         has_told = False
         while not self._over.wait(TELL_EVERY_S):
             has_told = True
-            _say(told(self._look()))
+            _say(_drawing().told(self._look()))
         if self._marimo is None and time.monotonic() - self._began > SHOW_AFTER_S and (has_told or self._ends_with_table):
             moment = self._look()
             if self._ends_with_table:
-                lines = fitted(moment, PLAIN, end=self._ending(moment))
+                lines = _drawing().fitted(moment, PLAIN, end=self._ending(moment))
                 print("\n".join("".join(p.text for p in one).rstrip() for one in lines), file=sys.stderr, flush=True)
             else:
                 _say(self._ending(moment))
@@ -125,10 +124,10 @@ class Progress:
         console, moment = Console(stderr=True), None
         with Live(console=console, auto_refresh=False, transient=True) as live:
             for moment in self._moments():
-                live.update(drawn(moment, console.width, console.height), refresh=True)
+                live.update(_drawing().drawn(moment, console.width, console.height), refresh=True)
         if moment is not None:
             moment = self._look()
-            console.print(drawn(moment, console.width, None, end=self._ending(moment)))
+            console.print(_drawing().drawn(moment, console.width, None, end=self._ending(moment)))
 
     def _show_page(self) -> None:
         from IPython.display import HTML, display  # type: ignore[import-not-found]  # a notebook has it
@@ -136,12 +135,18 @@ class Progress:
         shown = None
         for moment in self._moments():
             if shown is None:
-                shown = display(HTML(page(moment)), display_id=True)
+                shown = display(HTML(_drawing().page(moment)), display_id=True)
             else:
-                shown.update(HTML(page(moment)))
+                shown.update(HTML(_drawing().page(moment)))
         if shown is not None:
             moment = self._look()
-            shown.update(HTML(page(moment, end=self._ending(moment))))
+            shown.update(HTML(_drawing().page(moment, end=self._ending(moment))))
+
+
+def _drawing() -> ModuleType:
+    from dreamframe.run import drawing  # which a run that is over in no time does not need
+
+    return drawing
 
 
 def _say(text: str) -> None:
@@ -149,37 +154,6 @@ def _say(text: str) -> None:
         log.info("%s", text)
     else:
         print(f"dreamframe: {text}", file=sys.stderr, flush=True)
-
-
-def drawn(moment: Moment, width: int, height: int | None, *, end: str | None = None) -> Text:
-    """A moment for a terminal of so many columns and lines. A label may look like rich's markup, and is shown as it is."""
-    from rich.text import Text
-
-    lines = [Text.assemble(*((p.text, p.style) for p in one)) for one in fitted(moment, width, None if height is None else height - 1, end=end)]
-    text = Text("\n").join(lines)
-    text.no_wrap, text.overflow = True, "crop"
-    return text
-
-
-def told(moment: Moment) -> str:
-    """The steps at work in one line, and the whole.
-
-    >>> from dreamframe.run.stats import StepStats
-    >>> step = StepStats("summary", rows_in=50, rows=50, asked=50, total=100, started=0.0, n_in=700, n_out=800)
-    >>> told(Board(RunStats([step])).look(10.0)).rpartition(";")[0]
-    'summary: 50/100 rows, 5.00 rows/s, 50 asked, 1,500 tokens, 10 s left'
-    """
-    begun = [one for one in moment.lines if one.has_begun]
-    at_work = [one for one in begun if not one.is_over] or begun[-1:]
-    return "; ".join([*([_told(one) for one in at_work] or ["no row is through yet"]), f"in all {whole_of(moment)}"])
-
-
-def _told(one: Line) -> str:
-    counts = {"asked": one.asked, "kept": one.kept, "failed": one.failed}
-    said = [f"{rows_of(one)} {one.unit}", f"{speed_of(one)} {one.unit}/s" if speed_of(one) else "", *(f"{n:,} {what}" for what, n in counts.items() if n)]
-    said += [f"{count(one.tokens)} tokens" if one.tokens else "", money_of(one), one.said, "waits" if one.waits else ""]
-    said += [f"{duration(one.left_s)} left" if one.left_s else ""]
-    return f"{one.name}{f' ({one.model})' if one.model else ''}: " + ", ".join(s for s in said if s)
 
 
 def summary(stats: RunStats, *, failed: int | None = None) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import polars as pl
 
-from dreamframe.session.records import RunRecord, StepRun
+if TYPE_CHECKING:
+    from dreamframe.session.records import RunRecord, StepRun
 
 R = TypeVar("R")
 By = Literal["step", "model", "run", "day"]

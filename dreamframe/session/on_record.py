@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, get_args, overload
 
 import polars as pl
@@ -12,15 +13,16 @@ import polars as pl
 from dreamframe.errors import SettingError, one_of
 from dreamframe.session.frames import RUNS, STEPS, By, Records, answers_frame, usage_frame
 from dreamframe.session.opening import Opening
-from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord, model_record, run_records, step_record
 from dreamframe.session.running import HasStep, Running, step_of
 from dreamframe.session.usage import in_a_line, used, used_by
 
 if TYPE_CHECKING:  # imported when a plan is read: building one needs neither Arrow nor the engine
     from dreamframe.frame.frame import Frame
     from dreamframe.frame.model import Model
+    from dreamframe.plan.estimate import Looked
     from dreamframe.plan.json.read import Given
     from dreamframe.plan.step import Step
+    from dreamframe.session.records import ModelRecord, PlanRecord, RunRecord, StepRecord
     from dreamframe.store.runlog import Follower
 
 
@@ -86,7 +88,7 @@ class OnRecord:
         [('said', 1, 1)]
         """
         outputs = self._opening.looked_at().steps
-        return Records((step_record(held) for held in outputs.all()), STEPS)
+        return Records((_records().step_record(held) for held in outputs.all()), STEPS)
 
     def runs(self) -> Records[RunRecord]:
         """All runs, oldest first: of every program that used the folder; in memory, of this object. One that goes on is as it was a second ago.
@@ -100,7 +102,7 @@ class OnRecord:
         [(1, ['said'])]
         """
         self._opening.looked_at()
-        return Records(run_records(self._events()), RUNS)
+        return Records(_records().run_records(self._events()), RUNS)
 
     def answers(self) -> pl.DataFrame:
         """All kept answers, oldest first, those of other programs on the folder too: `at` (UTC), `model` (as the server called it), `text`, `reasoning`,
@@ -116,7 +118,7 @@ class OnRecord:
 
     def models(self) -> list[ModelRecord]:
         """The trained models, oldest first."""
-        return [model_record(held) for held in self._opening.looked_at().models.all()]
+        return [_records().model_record(held) for held in self._opening.looked_at().models.all()]
 
     def follow(self) -> Follower:
         """What runs on the folder do, as they do it, in this process or another: each `news()` gives the lines that are new in the logs of all runs, as
@@ -133,6 +135,15 @@ class OnRecord:
         if self.folder is None:
             raise SettingError("follow: a session in memory writes no log; its runs are in session.runs().")
         return self._opening.looked_at().log.follow()
+
+    def _failed_requests(self) -> dict[tuple[str, str], str]:
+        found: dict[tuple[str, str], str] = _records().failed_requests(self._events())
+        return found
+
+    def _with_ledgers(self, looked: Looked) -> Looked:
+        from dreamframe.session.ledgers import with_ledgers  # which only looking needs
+
+        return with_ledgers(looked, self._events)
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """The lines of all runs, oldest first."""
@@ -182,3 +193,9 @@ class OnRecord:
         """
         found: dict[str, Sequence[Any]] = {"steps": self.steps(), "models": self.models(), "plans": self.plans(), "runs": self.runs()}
         return {kind: [r.as_dict() for r in records] for kind, records in found.items()}
+
+
+def _records() -> ModuleType:
+    from dreamframe.session import records  # which running a plan does not need
+
+    return records

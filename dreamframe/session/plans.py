@@ -50,8 +50,8 @@ PIECE_ROWS = 4_096  # that are read at once
 
 
 def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -> None:
-    """Keep a plan that ran, and the script that ran it where that was asked for. What no text can hold is said in its record; a disk that refuses is
-    warned of: the rows are what was asked for."""
+    """Keep a plan that ran for the first time, and the script that ran it where that was asked for. What no text can hold is said in its record; a disk
+    that refuses is warned of: the rows are what was asked for."""
     try:
         _keep(stores, step, memo, keep_script=keep_script)
     except (DreamframeError, OSError, pl.exceptions.PolarsError) as exc:
@@ -60,12 +60,7 @@ def keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool = False) -
 
 
 def _keep(stores: Stores, step: Step, memo: Memo, *, keep_script: bool) -> None:
-    plans, sources = stores.plans, stores.sources
-    if not any(node.is_expensive for node in step.walk()):
-        return
-    key = step.key(memo)
-    if plans.has(step.label, key):
-        return
+    plans, sources, key = stores.plans, stores.sources, step.key(memo)
     hides = plan_redactor([step])
     record: dict[str, Any] = {"kind": "model" if isinstance(step, ModelStep) else "frame", "columns": list(step.schema.names())}
     try:

@@ -189,8 +189,6 @@ class Running:
 
     def _note(self, steps: Sequence[Step], run: Run, events: Events) -> None:
         """Write down what a run did. A disk that refuses is warned of, and nothing else: the rows, or the error, are what was asked for."""
-        from dreamframe.session import plans  # written when a plan has run: building one needs neither JSON nor Arrow
-
         self._hides = run.hides(steps)
         session = self._session()
         for step in steps:
@@ -208,8 +206,12 @@ class Running:
             events.end(self._hides)
         except (StorageError, OSError) as exc:
             warnings.warn(f"what this run did was not noted in {session!r} ({type(exc).__name__}: {exc}); its rows and answers are not touched", stacklevel=2)
-        for step in () if run.options.is_trial else steps:
-            plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
+        new = [] if run.options.is_trial else [step for step in steps if _is_new(run, step)]
+        if new:
+            from dreamframe.session import plans  # written when a plan has run for the first time: building or repeating one needs neither JSON nor Arrow
+
+            for step in new:
+                plans.keep(run.stores, step, run.memo, keep_script=self._keep_script)
 
     def failures(self, step: Step) -> pl.DataFrame:
         """The failed rows of a plan's last run. Raises SettingError for one that has not run."""
@@ -231,6 +233,13 @@ class Running:
         with self.opening.held(), suppress(DreamframeError, OSError, pl.exceptions.PolarsError):
             return loop.run(replay.beside(failed, list(FAILURE_SCHEMA)))
         return pl.DataFrame()
+
+
+def _is_new(run: Run, step: Step) -> bool:
+    """Whether a plan cost something and is not kept yet. One that cannot be looked for is new: keeping it says why."""
+    with suppress(DreamframeError, OSError, pl.exceptions.PolarsError):
+        return any(node.is_expensive for node in step.walk()) and not run.stores.plans.has(step.label, step.key(run.memo))
+    return True
 
 
 def _seen(options: RunOptions, steps: Sequence[Step], stats: RunStats, hides: Callable[[str], str]) -> AbstractContextManager[None]:

@@ -11,7 +11,6 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import Artefact
-from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.rules import Optimised, optimise
 from dreamframe.plan.step import ModelStep, Step
@@ -24,10 +23,8 @@ from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, 
 from dreamframe.session import folder as folders
 from dreamframe.session.findings import Findings
 from dreamframe.session.folder import united
-from dreamframe.session.ledgers import with_ledgers
 from dreamframe.session.on_record import OnRecord
 from dreamframe.session.opening import Opening
-from dreamframe.session.records import failed_requests
 from dreamframe.session.reports import Reports
 from dreamframe.session.running import HasStep, Running, Telemetry, step_of
 from dreamframe.session.why import why
@@ -36,6 +33,7 @@ from dreamframe.store.records import Problem, Removed
 from dreamframe.store.sources import SourceContext
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
+    from dreamframe.plan.estimate import Looked
     from dreamframe.run.why.story import RowStory
     from dreamframe.session.diff import SessionDiff
     from dreamframe.session.shards import Sharded
@@ -234,11 +232,11 @@ class Session(OnRecord, Reports):
 
     def looked(self, step: Step, *, optimize: Optimize = True) -> Looked:
         """The plan as it would run now, and what of it is kept."""
-        return with_ledgers(self._running.looked(step, optimize), self._events)
+        return self._with_ledgers(self._running.looked(step, optimize))
 
     def estimate(self, *steps: Step, **settings: Any) -> Looked:
         """What plans will ask and cost, and the plans as they would run; settings as of `df.estimate`, and `retry` and `refresh` as of `df.collect`."""
-        return with_ledgers(self._running.estimate(steps, **settings), self._events)
+        return self._with_ledgers(self._running.estimate(steps, **settings))
 
     # Looking
 
@@ -254,7 +252,7 @@ class Session(OnRecord, Reports):
     def why(self, frame: Step | HasStep, row: int | pl.Expr, *, most: int = 20) -> RowStory:
         """How a row of a plan was made: see `df.why`. Raises SettingError where nothing has run here."""
         self._opening.looked_at()
-        return self._running.why(step_of(frame), row, most=most, failed=lambda: failed_requests(self._events()))
+        return self._running.why(step_of(frame), row, most=most, failed=self._failed_requests)
 
     def training_record(self, step: ModelStep) -> dict[str, Any]:
         """What training.json says of a model; trains it if need be."""

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dreamframe.errors import CorruptFileError, SettingError, StorageError
+from dreamframe.store.address import Address
 from dreamframe.store.answer_files import NAME as JOURNAL
 from dreamframe.store.arrivals import checked
 from dreamframe.store.files import Files
 from dreamframe.store.layout import MOST_JSON, Layout, check_format, read_json, warn
 from dreamframe.store.members import is_member
 from dreamframe.store.objects import Found, ObjectGoneError, Objects
-from dreamframe.store.remote_files import DATA, Fetching, RemoteFiles, data_of, manifest_of
+from dreamframe.store.remote_files import DATA, Fetching, LookedAt, RemoteFiles, data_of, manifest_of
 from dreamframe.store.runlog import MOST as MOST_LOG
 
 EVERY_S = 5.0  # what is new goes up so often; of a session that is open for long, after 2 % of that time, or it would leave thousands of objects
@@ -302,3 +303,19 @@ class Mirror:
         hidden = self._disk.temporary(path)
         self._disk.write_new(hidden, data)
         self._disk.move(hidden, path)
+
+
+def working_copy(folder: Path, address: Address) -> tuple[RemoteFiles, Mirror]:
+    """The files of a session in a bucket, with what is there taken, and what sends what is new once it is started. Raises StorageError where the bucket
+    cannot be read."""
+    files = RemoteFiles(folder, Objects(address))
+    mirror = Mirror(files)
+    mirror.pull()
+    return files, mirror
+
+
+def looked_at(folder: Path, address: Address) -> LookedAt:
+    """The files of a session in a bucket that is only read. Raises SettingError where the bucket holds none."""
+    files = LookedAt(folder, Objects(address))
+    Mirror(files).pull(must=True)
+    return files

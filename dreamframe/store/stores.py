@@ -5,24 +5,25 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from dreamframe.store.address import Address
 from dreamframe.store.answers import Answers
 from dreamframe.store.care import Kept, gc, verify
 from dreamframe.store.files import Files
 from dreamframe.store.layout import Layout, check_manifest, open_folder
-from dreamframe.store.mirror import Mirror
 from dreamframe.store.models import Models
 from dreamframe.store.nothing import NoLogs, NoOutputs, NoPlans, NoSources
-from dreamframe.store.objects import Objects
 from dreamframe.store.plans import Plans
 from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.records import Problem, Removed
-from dreamframe.store.remote_files import LookedAt, RemoteFiles
 from dreamframe.store.runlog import RunLogs
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
+
+if TYPE_CHECKING:
+    from dreamframe.store.mirror import Mirror
 
 
 @dataclass
@@ -77,7 +78,7 @@ def open_stores(folder: Path | None, *, scratch: Path | None = None, address: Ad
     With an address, the folder is the working copy of a session in a bucket. Raises StorageError where the bucket cannot be read.
     """
     if folder is not None and address is not None:
-        return remote_stores(RemoteFiles(folder, Objects(address)))
+        return _remote_stores(folder, address)
     if folder is not None:
         return stores_on(Files(folder))
     files = Files(scratch or Path(tempfile.mkdtemp(prefix="dreamframe-")))
@@ -89,22 +90,25 @@ def stores_on(files: Files) -> Stores:
     return _stores(files, open_folder(files))
 
 
-def remote_stores(files: RemoteFiles) -> Stores:
-    """Open the working copy of a session in a bucket: what is there is taken first, and what is new goes up from then on."""
-    mirror = Mirror(files)
-    mirror.pull()
+def _remote_stores(folder: Path, address: Address) -> Stores:
+    files, mirror = _buckets().working_copy(folder, address)
     stores = stores_on(files)
     stores.mirror = mirror
     mirror.start(stores.answers.end_file)
     return stores
 
 
+def _buckets() -> ModuleType:
+    from dreamframe.store import mirror  # which sessions in folders do not need
+
+    return mirror
+
+
 def files_to_read(folder: Path, *, address: Address | None = None) -> ReadOnlyFiles:
     """The files of a session that is there, in a folder or in a bucket. Raises SettingError where the bucket holds none."""
     if address is None:
         return ReadOnlyFiles(folder)
-    files = LookedAt(folder, Objects(address))
-    Mirror(files).pull(must=True)
+    files: ReadOnlyFiles = _buckets().looked_at(folder, address)
     return files
 
 

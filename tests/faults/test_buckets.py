@@ -72,7 +72,7 @@ def run_until(n: int, at: str, patch: pytest.MonkeyPatch, *, is_after: bool) -> 
     Crashing.n, Crashing.count, Crashing.is_after = n, 0, is_after
     n_sent = 0
     with patch.context() as now:
-        now.setattr("dreamframe.store.stores.Objects", Crashing)
+        now.setattr("dreamframe.store.mirror.Objects", Crashing)
         now.setattr("dreamframe.store.mirror.EVERY_S", 1e9)
         now.setattr("dreamframe.store.mirror.Mirror._work", lambda self: None)
         session = dr.Session(at, progress=False)
@@ -158,8 +158,9 @@ class Told(Fake):
         return Completion(f"{self.who}: {request.prompt}", n_in=1, n_out=1, model=self.model)
 
 
-def test_of_two_writers_of_a_step_one_wins_whole(machine: Machine) -> None:
+def test_of_two_writers_of_a_step_one_wins_whole(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two machines ask the same at once and are answered differently."""
+    monkeypatch.setattr("dreamframe.store.mirror.EVERY_S", 1e9)
 
     def of(who: str) -> dr.Frame:
         return dr.frame({"t": ["tea", "jam"]}).prompt(Told(who=who), "{t}", into="a")
@@ -263,7 +264,7 @@ def test_journals_go_up_while_a_run_goes_on(machine: Machine, monkeypatch: pytes
                 seen.set()
             return tag
 
-    monkeypatch.setattr("dreamframe.store.stores.Objects", Waiting)
+    monkeypatch.setattr("dreamframe.store.mirror.Objects", Waiting)
     with dr.Session(machine.at, progress=False) as session:
         session.collect(frames()[0])
         assert seen.wait(30)

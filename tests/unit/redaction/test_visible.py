@@ -22,7 +22,7 @@ import dreamframe as dr
 from dreamframe.errors import DreamframeError
 from dreamframe.redaction.visible import in_line, visible
 from dreamframe.run.board import Board
-from dreamframe.run.progress import drawn
+from dreamframe.run.drawing import drawn
 from dreamframe.run.stats import RunStats
 from dreamframe.testing import Echo, Scripted
 from tests.loopback.replies import error

@@ -16,7 +16,8 @@ import pytest
 import dreamframe as dr
 from dreamframe.run import progress
 from dreamframe.run.board import Board
-from dreamframe.run.progress import Progress, told
+from dreamframe.run.drawing import told
+from dreamframe.run.progress import Progress
 from dreamframe.run.stats import RunStats, StepStats
 
 STATS = RunStats([StepStats("done", rows=9, rows_in=9, total=9), StepStats("mood\x1b[2J", rows=3, rows_in=3, asked=3, total=9, failed=1)])
