@@ -20,6 +20,7 @@ from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.relational import Relational, RepeatTo
 from dreamframe.plan.steps.source import Table
 from dreamframe.plan.steps.train import Train
+from dreamframe.prompts.verifier import Verifier
 from dreamframe.trainers.base import Trainer
 from dreamframe.trainers.kinds import HOSTED
 
@@ -103,6 +104,8 @@ def _of(value: Any) -> list[Provenance]:
 def trainer_provenance(trainer: Trainer) -> list[Provenance]:
     """What a training starts from and learns of, and its techniques."""
     found = [_weights_of(trainer, name) for field in ("base", "teacher", "rewards") for name in _names(getattr(trainer, field, None))]
+    if any(isinstance(reward, Verifier) for reward in getattr(trainer, "rewards", ())):  # reinforcement learning with verifiable rewards
+        found.append(technique("https://arxiv.org/abs/2411.15124"))
     if (peft := getattr(trainer, "peft", None)) is not None:
         adapter = json.loads(peft) if isinstance(peft, str) else {}
         paper = "2402.09353" if adapter.get("use_dora") else ADAPTERS.get(str(adapter.get("peft_type")), "2106.09685")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -11,6 +11,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError, did_you_mean, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
+from dreamframe.frame.keeps import Keep, kept
 from dreamframe.frame.labelled import need_task_model, question_of
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
     from dreamframe.plan.steps.cascade import Cascade
     from dreamframe.plan.steps.distil import Distil
 
-KEPT = ("prompt", "answer")  # what the verbs can keep as columns beside what they make of it
-Keep = str | Sequence[str] | None
-OWN = ("schema", "system", "n", "seed", "parse", "on_error", "repairs", "keep", "probability", "name", "into")
+OWN = ("schema", "system", "n", "seed", "parse", "on_error", "repairs", "keep", "probability", "reasoning", "name", "into")
 OF_OTHERS = {  # an argument of some verbs → these
     "cascade": "filter_by, classify and join_by",
     "distil": "filter_by and classify",
@@ -48,6 +47,7 @@ OF_OTHERS = {  # an argument of some verbs → these
     "scale": "rank_by, top_k_by and score",
 }
 MEANT = dict.fromkeys(("logprobs", "top_logprobs", "confidence", "scores"), " Write probability='p' for a column of how likely the answer is.")
+MEANT |= dict.fromkeys(("thoughts", "thinking", "reasoning_content", "rationale"), " Write reasoning='thoughts' for a column of what the model thought.")
 
 
 def prompt_fields(
@@ -141,6 +141,8 @@ def prompt(
         raise SettingError(f"{name or 'prompt'}: probability= adds a column, and an expression is one: use df.prompt(…, probability='p').")
     if "keep" in sampling:
         raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
+    if "reasoning" in sampling:
+        raise SettingError(f"{name or 'prompt'}: reasoning= adds a column, and an expression is one: use df.prompt(…, reasoning='thoughts').")
     model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
     if plain := next((k for k in sampling if k in value.columns), None):
         what = f"pl.col({sampling[plain]!r})" if isinstance(sampling[plain], str) else "pl.col('text')"
@@ -159,15 +161,6 @@ def answer_schema(shape: Any, *, step: str, argument: str = "schema=") -> Answer
     if type(values) is Rows:
         raise SchemaError(f"{step}: {argument} is a frame; the labels that an answer may be are one of its columns: {argument.rstrip('=')}=other['label'].")
     return LabelsOf.of_column(values, step=step) if isinstance(values, Values) else AnswerSchema.of(shape, step=step)
-
-
-def kept(keep: Keep, into: str, *, step: str) -> tuple[tuple[str, str], ...]:
-    """What `keep=` names, each with its column. Raises SettingError for anything else."""
-    given = () if keep is None else tuple(keep) if isinstance(keep, Iterable) and not isinstance(keep, str) else (keep,)
-    for what in given:
-        if what not in KEPT or given.count(what) > 1:
-            raise SettingError(f"{step}: keep={keep!r}; give 'prompt' (as it was sent), 'answer' (as it came), or both in a list.")
-    return tuple((what, f"{into}_{what}") for what in KEPT if what in given)
 
 
 def need_reading(free_text: object, parse: object, *, step: str) -> None:
@@ -201,6 +194,7 @@ class AskVerbs(Verbs):
         repairs: int = 1,
         keep: Keep = None,
         probability: str | None = None,
+        reasoning: str | None = None,
         name: str | None = None,
         **sampling: Any,
     ) -> V:
@@ -224,7 +218,11 @@ class AskVerbs(Verbs):
         A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
         occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
         `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
-        how is a failed row; thoughts (`<think>…</think>`) are not part of an answer. `parse` runs in a worker thread, once at a time.
+        how is a failed row. `parse` runs in a worker thread, once at a time.
+
+        Thoughts are never part of an answer: `reasoning` names a column for them (a text, or a list of `n` of them; null where the model told none), as
+        each provider gives them and as `<think>…</think>` in the text of local models. They were kept with the answer: naming the column later asks
+        nothing again. After a repair they are those of the last turn. How much a model thinks is its own setting, e.g. `reasoning_effort`.
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 
@@ -237,7 +235,7 @@ class AskVerbs(Verbs):
             schema=schema, system=system, n=n, seed=seed, parse=parse, on_error=on_error, repairs=repairs, name=name, sampling=sampling,
             probability=probability,
         )  # fmt: skip
-        fields["keep"] = kept(keep, into, step=name or "prompt")
+        fields["keep"] = kept(keep, reasoning, into, step=name or "prompt")
         model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
         warn_of_prompt(asked, step=made.where, below=self.step)
@@ -385,6 +383,7 @@ class AskVerbs(Verbs):
         free_text: bool,
         keep: Keep = None,
         probability: str | None = None,
+        reasoning: str | None = None,
         **fields: Any,
     ) -> Self:
         """Add a column of answers to a question that says in words how to answer: the model is held to the shape `to`, and `reader` reads what it says
@@ -397,4 +396,4 @@ class AskVerbs(Verbs):
         asked = self.prompt(llm, prompt, into=into, **{"repairs": 1 if is_held else 0, **fields, "parse": parse or reader})
         assert isinstance(asked.step, PromptStep)
         held = AnswerSchema.of(to, step=where) if is_held else None
-        return self._over(replace(asked.step, held=held, keep=kept(keep, called or into, step=where), probability=probability))
+        return self._over(replace(asked.step, held=held, keep=kept(keep, reasoning, called or into, step=where), probability=probability))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from dreamframe.models.tools.tool import Tool
 
 V = TypeVar("V", bound="ConverseVerbs")  # Self, as jedi understands it too
-OWN = ("user", "user_prompt", "system", "tools", "max_turns", "until", "timeout_s", "into", "on_error", "name")
+OWN = ("user", "user_prompt", "system", "tools", "max_turns", "until", "timeout_s", "into", "reasoning", "on_error", "name")
+OF_MESSAGES = ("role", "content", "tool_calls", "tool_call_id", "name")
 
 
 class ConverseVerbs(Verbs):
@@ -43,6 +44,7 @@ class ConverseVerbs(Verbs):
         until: str | Callable[..., Any] | Tool | None = None,
         timeout_s: float | None = None,
         into: str = "messages",
+        reasoning: str | None = None,
         on_error: OnError = "raise",
         name: str | None = None,
         **sampling: Any,
@@ -62,6 +64,8 @@ class ConverseVerbs(Verbs):
         `timeout_s` seconds is a failed row, and goes on from there in the next run.
 
         Each message has a role and a content; with tools also tool_calls, tool_call_id and name, null where there are none. Arguments are JSON text.
+        `reasoning` names a field for the assistant's thoughts, which are never part of the content and are not sent back to it: "reasoning_content" is what
+        the chat templates of most models that think read, "thinking" that of gpt-oss.
 
         Every turn is a kept answer for the messages so far, every result one for the tool's code and the arguments: a run that ended goes on in the middle of
         its conversations, an edited tool runs again what called it and what followed from that, and `offline=True` replays all of it without a call. Rows are
@@ -93,13 +97,16 @@ class ConverseVerbs(Verbs):
         for argument in sampling:
             if argument not in SAMPLING_FIELDS:
                 raise SettingError.unknown(argument, possible={*OWN, *SAMPLING_FIELDS}, where=where)
+        if reasoning is not None and (not isinstance(reasoning, str) or reasoning in OF_MESSAGES):
+            raise SettingError(f"{where}: reasoning={reasoning!r} cannot be the name of the thoughts in a message; give 'reasoning_content' or 'thinking'.")
         model = as_llm(llm, verb=where)
         held = toolbox(tools, where=where)
         condition, tool = ending(until, held, where=where)
         made = Converse.over(
             self.step, llm=model, prompt=None if prompt is None else Prompt.of(prompt, step=where), user=None if user is None else as_llm(user, verb=where),
             user_prompt=None if user_prompt is None else Prompt.of(user_prompt, step=where), system=system, sampling=Sampling.of(step=where, **sampling),
-            tools=held, max_turns=max_turns, until=condition, until_tool=tool, timeout_s=timeout_s, into=into, on_error=on_error, name=name,
+            tools=held, max_turns=max_turns, until=condition, until_tool=tool, timeout_s=timeout_s, into=into, reasoning=reasoning, on_error=on_error,
+            name=name,
         )  # fmt: skip
         if made.prompt is not None and user_prompt is None:
             warn_of_prompt(made.prompt, step=made.where, below=self.step)

@@ -57,7 +57,7 @@ class JudgeVerbs(RateVerbs):
         "tie"), as far as it can be; free text, of a model that cannot, which names neither text or both is a failed row. `free_text=True` sends the
         question without a schema, as DataDreamer does. `parse` reads free text otherwise: it gives "a" for the text that was shown first, "b" for the
         other, or "tie". With `keep` (see `df.prompt`) and "both", the columns of the second question are `<into>_swapped_prompt` and
-        `<into>_swapped_answer`. Further settings as in `df.prompt`.
+        `<into>_swapped_answer`, as those of `reasoning="thoughts"` are in `thoughts_swapped`. Further settings as in `df.prompt`.
 
         >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked.index("rain") < asked.index("tea") else "Input B")
         >>> dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y").to_dicts()
@@ -81,6 +81,7 @@ class JudgeVerbs(RateVerbs):
             asked = asked.with_order(swapped=coin)
         frame = frame._held(llm, asked, into=first, called=into, **fields)
         if swap == "both":
+            fields |= {"reasoning": f"{thoughts}_swapped"} if isinstance(thoughts := settings.get("reasoning"), str) else {}
             frame = frame._held(llm, asked.with_order(always_swapped=True), into=second, called=f"{into}_swapped", **fields)
         return frame._over(
             Judge(

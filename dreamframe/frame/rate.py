@@ -33,6 +33,7 @@ NOT_COMPARED = {
     "parse": "Leave it out: the model says which of the texts comes first.",
     "free_text": "Leave it out: words that name one of the texts are read anyhow.",
     "keep": "Leave it out: df.why(row) tells what was asked.",
+    "reasoning": "Leave it out: df.why(row) tells what the model thought.",
     "n": "Leave it out: each pair is asked once.",
 }
 RUBRIC = "https://arxiv.org/abs/2303.16634"  # Liu et al. 2023, G-Eval

@@ -92,6 +92,16 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
     return (rest, "\n\n".join(filter(None, thoughts))) if thoughts else (text, None)
 
 
+def thoughts_in(answers: pl.DataFrame) -> list[str | None]:
+    """The thoughts of kept answers (columns `text` and `extra`); None where there are none. Earlier sessions kept them within the text."""
+    found: list[str | None] = []
+    for text, extra in answers.select("text", "extra").iter_rows():
+        apart = json.loads(extra).get("reasoning") if extra and '"reasoning"' in extra and extra[0] == "{" else None
+        within = without_thoughts(text)[1] if text else None
+        found.append("\n\n".join(part for part in (apart, within) if isinstance(part, str) and part) or None)
+    return found
+
+
 def verdict(text: str) -> str:
     """What an answer says after what it thought within tags of its own: for readers that look for one word or number anywhere. Such tags may have been
     asked for, so they stay in the text itself. Raises ValueError for thoughts that never end.

@@ -95,6 +95,7 @@ PAPERS = {  # by arXiv id, or DOI
     "2405.14734": Paper("SimPO", "SimPO: Simple Preference Optimization with a Reference-Free Reward", "Meng, Yu and Xia, Mengzhou and Chen, Danqi", 2024),
     "2403.07691": Paper("ORPO", "ORPO: Monolithic Preference Optimization without Reference Model", "Hong, Jiwoo and Lee, Noah and Thorne, James", 2024),
     "2402.03300": Paper("GRPO", "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models", "Shao, Zhihong and others", 2024),
+    "2411.15124": Paper("RLVR", "Tulu 3: Pushing Frontiers in Open Language Model Post-Training", "Lambert, Nathan and others", 2024),
     "2402.14740": Paper(
         "RLOO", "Back to Basics: Revisiting REINFORCE Style Optimization for Learning from Human Feedback in LLMs", "Ahmadian, Arash and others", 2024
     ),

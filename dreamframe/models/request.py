@@ -114,6 +114,7 @@ class Question:
     form: Form = "text"
     labels: tuple[str, ...] = ()  # the answer tells how likely each of them is: see models/menu.py
     tools: str | None = None  # canonical JSON text of what the model may call, as OpenAI's chat API takes it: see models/tools/turns.py
+    tells_thoughts: bool = False  # replies have them too: nothing else is sent, and the answer is the same
 
     def __post_init__(self) -> None:
         if (pinned := getattr(self.llm, "pinned", None)) is not None:  # the key and the client are of the same weights, whatever becomes of the files
@@ -263,6 +264,7 @@ class Replies(NamedTuple):
     failures: dict[int, Failure]
     samples: Sequence[int]  # the ordinal that each request was given
     keys: Sequence[bytes | None]  # of the requests
+    thoughts: Sequence[str | None] = ()  # of the answers, where the question wants them told
 
     def keys_of(self, position: int) -> tuple[bytes, ...]:
         """What a failure names when the answer at a position cannot be read."""

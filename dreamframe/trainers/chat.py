@@ -16,7 +16,7 @@ from dreamframe.trainers.job import TrainJob, fit_length, leave_out, read_rows
 from dreamframe.trainers.loading import load_tokenizer
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.odd_texts import once, remark
-from dreamframe.trainers.tool_chats import TOOLS, as_templates_read, calls_tools, tools_in
+from dreamframe.trainers.tool_chats import TOOLS, as_templates_read, says_more, tools_in
 
 SPEAKERS = {"prompt": "user", "completion": "assistant", "chosen": "assistant", "rejected": "assistant"}
 SPOKEN = (*SPEAKERS, "messages")
@@ -53,10 +53,10 @@ def tokens(tokenizer: Any, rows: pl.DataFrame, *, limit: int | None = None, ends
         made = []
         told = rows[TOOLS].to_list() if TOOLS in rows.columns else [None] * rows.height
         parts = rows.drop(TOOLS, strict=False)
-        calls = any(map(calls_tools, parts.dtypes))
+        more = any(map(says_more, parts.dtypes))
         for position, (row, tools) in enumerate(zip(parts.iter_rows(), told, strict=True)):
             chat = [m for part in row for m in part]
-            chat = as_templates_read(chat) if calls else chat
+            chat = as_templates_read(chat) if more else chat
             given = {} if tools is None else {"tools": tools_in(tools)}
             try:
                 made.append(tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False, add_generation_prompt=asks, **given)[:limit])

@@ -24,7 +24,7 @@ from dreamframe.trainers.loading import is_cpu, merges
 from dreamframe.trainers.local import LocalTrainer
 from dreamframe.trainers.outcome import Outcome
 from dreamframe.trainers.saving import save
-from dreamframe.trainers.tool_chats import calls_tools, in_json
+from dreamframe.trainers.tool_chats import in_json, says_more
 
 if TYPE_CHECKING:
     import datasets
@@ -41,7 +41,7 @@ def dataset(rows: pl.DataFrame | None) -> datasets.Dataset | None:
     if rows is None:
         return None
     made = datasets.Dataset(InMemoryTable(shared(rows).to_arrow(compat_level=pl.CompatLevel.oldest())))
-    return in_json(made, rows) if any(map(calls_tools, rows.dtypes)) else made
+    return in_json(made, rows) if any(map(says_more, rows.dtypes)) else made
 
 
 def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, Any]:

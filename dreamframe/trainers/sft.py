@@ -17,6 +17,7 @@ from dreamframe.trainers.job import TrainJob, leave_out
 from dreamframe.trainers.loading import adapter_config, load_model, row_limit
 from dreamframe.trainers.quiet import alone
 from dreamframe.trainers.roles import CHAT, MESSAGES, TEXT, Roles
+from dreamframe.trainers.thoughts import THOUGHTS, field_of_thoughts, masked, need_shown
 
 FEW_CHARACTERS = 200  # more than any token has
 
@@ -27,7 +28,8 @@ class SFT(ChatTrainer):
 
     Columns: `prompt, completion` (the loss counts the completion only), `messages` (a list of role and content; the loss counts all of it, or with
     `loss_on="assistant"` the turns that the chat template marks with {% generation %}; beside it `tools`, the JSON text of what the template tells of tools),
-    or `text`.
+    or `text`. Messages may have thoughts (the field `reasoning_content` or `thinking`, as `converse(reasoning=…)` makes it): they are learnt as the chat
+    template shows them, with `thoughts="masked"` only read; a template that shows none is refused.
     Texts become chats where the tokenizer has a chat template, so that the model is asked later as it was trained; `chat_template=False` keeps
     them raw. A template over `prompt`, such as `"### Instruction:\\n{{prompt}}\\n\\n### Response:\\n"`, becomes the tokenizer's.
     `init="scratch"` starts from new weights (pre-training). Rows longer than `max_length` (1024, never more than the context) are cut and counted.
@@ -37,6 +39,7 @@ class SFT(ChatTrainer):
     """
 
     packing: bool = setting(False)  # several rows in one sequence
+    thoughts: str | None = setting(is_later=True)  # masked: those of `messages` are read and not learnt; None: they are learnt as all else
     loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
@@ -50,6 +53,17 @@ class SFT(ChatTrainer):
         super()._refuse_impossible()
         if self.loss_on not in ("completion", "assistant", "all"):
             raise SettingError(f"SFT: loss_on={self.loss_on!r} is not 'completion', 'assistant' or 'all'.")
+        if self.thoughts not in (None, "masked"):
+            raise SettingError(f"SFT: thoughts={self.thoughts!r} is not 'masked'; leave it out, and they are learnt.")
+
+    def check(self, columns: Mapping[str, str], schema: pl.Schema, *, has_validation: bool = True) -> None:
+        super().check(columns, schema, has_validation=has_validation)
+        messages = self.roles(columns, schema).get("messages")
+        if self.thoughts is not None and (messages is None or field_of_thoughts(schema[messages]) is None):
+            raise SettingError(
+                f"SFT: thoughts={self.thoughts!r} is of messages that have thoughts: a column messages= whose field {' or '.join(THOUGHTS)} holds them, as "
+                "df.converse(…, reasoning='reasoning_content') makes it."
+            )
 
     def fit(self, job: TrainJob) -> dict[str, Any]:
         from transformers import AutoModelForCausalLM
@@ -65,13 +79,13 @@ class SFT(ChatTrainer):
             assert rows is not None
             args = hf.arguments(
                 self, job, max_length=limit, packing=self.packing, neftune_noise_alpha=self.neftune,
-                assistant_only_loss=self.loss_on == "assistant", completion_only_loss=None if self.loss_on == "completion" else False,
+                assistant_only_loss=self.loss_on == "assistant" and self.thoughts is None, completion_only_loss=None if self.loss_on == "completion" else False,
             )  # fmt: skip
             trainer = SFTTrainer(
                 model=model,
                 args=SFTConfig(**args),
-                train_dataset=hf.dataset(rows),
-                eval_dataset=hf.dataset(validation),
+                train_dataset=self._dataset(rows, tokenizer),
+                eval_dataset=self._dataset(validation, tokenizer),
                 processing_class=tokenizer,
                 peft_config=adapter_config(self, task="CAUSAL_LM"),
                 callbacks=hf.callbacks(self, job),
@@ -84,6 +98,8 @@ class SFT(ChatTrainer):
         """The rows of a file without those in which no token follows another, or in which the assistant, whose turns alone are learnt, says nothing."""
         rows: pl.DataFrame | None = self.chat_rows(path, job, tokenizer, limit)
         who = self.label if path == job.rows else f"{self.label} validation"
+        if rows is not None and "messages" in rows.columns:
+            need_shown(rows, tokenizer, who=who, job=job)
         if rows is not None and "text" in rows.columns and not self.packing:
             few = (rows["text"].str.len_chars() < FEW_CHARACTERS).arg_true().to_list()  # the others have two tokens for certain
             read = tokens(tokenizer, rows[few].select("text"), ends=True) if few else []
@@ -93,6 +109,18 @@ class SFT(ChatTrainer):
             silent = [i for i, chat in enumerate(rows["messages"].to_list()) if all(m["role"] != "assistant" for m in chat)]
             return leave_out(rows, silent, why="hold no turn of the assistant", who=who, job=job)
         return rows
+
+    def _dataset(self, rows: pl.DataFrame | None, tokenizer: Any) -> Any:
+        """Rows as the library reads them; it has no word for thoughts that are not learnt, and is then given the labels of the tokens."""
+        if rows is None or self.thoughts is None:
+            return hf.dataset(rows)
+        is_marked = "{% generation" in (tokenizer.chat_template or "")
+        template = None
+        if self.loss_on == "assistant" and not is_marked:
+            from trl.chat_template_utils import get_training_chat_template
+
+            template = get_training_chat_template(tokenizer)
+        return masked(rows, tokenizer, template=template, assistant_only=self.loss_on == "assistant")
 
     def _need_marks(self, tokenizer: Any) -> None:
         """Raise where the assistant's turns cannot be told from the others."""

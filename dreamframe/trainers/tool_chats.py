@@ -1,4 +1,4 @@
-"""Chats that call tools, as chat templates read them: messages have the fields that they use and no others, arguments are objects, tools are a list."""
+"""Chats with calls of tools or thoughts, as chat templates read them: messages have the fields that they use, arguments are objects, tools are a list."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 TOOLS = "tools"  # the column of what the assistant may call, as JSON text
 
 
-def calls_tools(dtype: object) -> bool:
-    """Whether a column holds messages that may call tools."""
+def says_more(dtype: object) -> bool:
+    """Whether a column holds messages with further fields than role and content, such as calls of tools and thoughts."""
     inner = getattr(dtype, "inner", None)
-    return isinstance(dtype, pl.List) and isinstance(inner, pl.Struct) and any(f.name == "tool_calls" for f in inner.fields)
+    return isinstance(dtype, pl.List) and isinstance(inner, pl.Struct) and {f.name for f in inner.fields} > {"role", "content"}
 
 
 def as_templates_read(chat: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def in_json(made: datasets.Dataset, rows: pl.DataFrame) -> datasets.Dataset:
     import datasets
 
     for column, dtype in rows.schema.items():
-        if calls_tools(dtype):
+        if says_more(dtype):
             texts = [None if chat is None else [json.dumps(m, ensure_ascii=False) for m in as_templates_read(chat)] for chat in rows[column].to_list()]
             features = datasets.Features({column: datasets.List(datasets.Value("string"))})
             held = datasets.Dataset.from_dict({column: texts}, features=features).cast(datasets.Features({column: datasets.List(datasets.Json())}))

@@ -55,7 +55,7 @@ LLM, USER = Calling(), Calling(model="user")
 CHANGES: dict[str, Any] = {
     "name": "other", "on_error": "null", "into": "other", "llm": Calling(max_tokens=6), "prompt": Prompt.of("Say {k}", step="x"), "user": Calling(model="b"),
     "user_prompt": Prompt.of("You are {k}.", step="x"), "system": "You are brief.", "sampling": Sampling.of(temperature=0.5), "tools": (dr.Tool(triple),),
-    "max_turns": 5, "until": ends, "until_tool": "double", "timeout_s": 60.0,
+    "max_turns": 5, "until": ends, "until_tool": "double", "timeout_s": 60.0, "reasoning": "reasoning_content",
 }  # fmt: skip
 
 

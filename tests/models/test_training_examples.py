@@ -23,7 +23,7 @@ MADE = {  # example → the rows that it writes: file, columns
     "aligning": ("aligned", ["question", "chosen", "rejected", "answer"]),
     "self_rewarding": ("rewarded", ["question", "answer"]),
 }
-TRAINING = {*MADE, "distillation_by_api"}
+TRAINING = {*MADE, "distillation_by_api", "verified_rewards"}
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +47,25 @@ def test_a_recipe_runs_and_its_second_run_trains_nothing(name: str, capsys: pyte
     assert "would go to https://huggingface.co/me/" in printed.out
     assert printed.err == ""
     assert pl.read_parquet(f"examples/output/{file}.parquet").equals(first)
+
+
+def test_verified_rewards_make_a_model_right_more_often_on_rows_held_out(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["--base", str(micro_causal()), "--steps", "30", "--batch-size", "32", "--learning-rate", "5e-3"]
+    monkeypatch.setattr(sys, "argv", ["verified_rewards", *settings])
+    made = runpy.run_path("examples/verified_rewards.py")
+    assert "trained 2 models" in capsys.readouterr().out
+    first = pl.read_parquet("examples/output/verified.parquet")
+    is_right = {name: sum(said == gold for said, gold in first.select(name, "gold").iter_rows()) / first.height for name in ("before", "sft", "grpo")}
+    assert is_right["before"] < is_right["sft"] - 0.1
+    assert is_right["sft"] < is_right["grpo"] - 0.1
+    card = made["model"].card("me/verified_model")
+    assert "https://arxiv.org/abs/2411.15124" in card
+    assert "https://arxiv.org/abs/2402.03300" in card
+    runpy.run_path("examples/verified_rewards.py")
+    printed = capsys.readouterr()
+    assert "0 model calls, trained nothing" in printed.out
+    assert printed.err == ""
+    assert pl.read_parquet("examples/output/verified.parquet").equals(first)
 
 
 def test_the_recipe_by_api_tunes_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,6 +252,9 @@ def said(message: dict[str, Any]) -> tuple[Any, str | None, str | None]:
         refusal = refusal or "".join(p["refusal"] for p in content if p.get("type") == "refusal")
         inner = [text_of(p["thinking"]) for p in content if p.get("type") == "thinking"]
         content, thoughts = "".join(texts) if texts else None, thoughts or "\n\n".join(inner) or None
+    if isinstance(content, str) and content.startswith("<thought>") and part(part(message, "extra_content"), "google").get("thought"):
+        inner_text, _, content = content.removeprefix("<thought>").partition("</thought>")  # Gemini's compatible endpoint says so beside the message
+        content, thoughts = content.lstrip(), thoughts or inner_text.strip()
     return content, thoughts if thoughts is None or isinstance(thoughts, str) else encode(thoughts), refusal or None
 
 

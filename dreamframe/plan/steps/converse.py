@@ -42,6 +42,7 @@ class Converse(RowStep):
     until: str | Callable[[list[dict[str, Any]]], Any] | None = None
     until_tool: str | None = None
     into: str = "messages"
+    reasoning: str | None = None  # what the assistant's thoughts are called in its messages
     timeout_s: float | None = runtime()  # seconds a row
 
     is_expensive: ClassVar[bool] = True
@@ -102,6 +103,8 @@ class Converse(RowStep):
         own = dict(super().key_fields())
         if self.sampling == Sampling():  # settings given to the model or to the verb are the same question
             own.pop("sampling")
+        if self.reasoning is None:  # steps that were kept before this field are found
+            own.pop("reasoning")
         return own
 
     def reads(self) -> frozenset[str]:
@@ -145,7 +148,13 @@ class Converse(RowStep):
         return int(getattr(self.llm, "concurrency", None) or 16)
 
     def output_schema(self) -> pl.Schema:
-        return with_columns(self.inputs[0].schema, {self.into: pl.List(pl.Struct(WITH_TOOLS if self.tools else SPOKEN))})
+        return with_columns(self.inputs[0].schema, {self.into: pl.List(pl.Struct(self._of_message))})
+
+    @property
+    def _of_message(self) -> Mapping[str, pl.DataType]:
+        """What each message says."""
+        thoughts = {} if self.reasoning is None else {self.reasoning: pl.String()}
+        return {**SPOKEN, **thoughts, **(WITH_TOOLS if self.tools else {})}
 
     def describe(self) -> str:
         who = f" and {self.user.label} as the user" if self.user is not None else ""
@@ -191,13 +200,16 @@ class Converse(RowStep):
         assistant = Question(
             llm=llm, system=self.system if self.system is not None else llm.system, sampling=self._sampling, form="messages",
             tools=json.dumps(schemas, ensure_ascii=False, sort_keys=True, separators=(",", ":")) if schemas else None,
+            tells_thoughts=self.reasoning is not None,
         )  # fmt: skip
         user = None
         if self.user is not None:
             played = ctx.resolve(self.user)
             user = Question(llm=played, system=played.system, sampling=played.sampling, form="messages")
         tools = {name: (tool, Question(llm=tool, form="input")) for name, tool in toolbox.items()}
-        return Rules(assistant=assistant, user=user, tools=tools, max_turns=self.max_turns, until=self.until, until_tool=self.until_tool)
+        return Rules(
+            assistant=assistant, user=user, tools=tools, max_turns=self.max_turns, until=self.until, until_tool=self.until_tool, reasoning=self.reasoning
+        )
 
     async def run(self, rows: pl.DataFrame, ctx: RowContext) -> pl.DataFrame:
         import asyncio
@@ -252,7 +264,7 @@ class Converse(RowStep):
         """The messages as the column has them, the system prompt first."""
         system = self.system if self.system is not None else self.llm.system
         told = [{"role": "system", "content": system}] if system else []
-        return [{name: m.get(name) for name in (WITH_TOOLS if self.tools else SPOKEN)} for m in (*told, *map(_spoken, messages))]
+        return [{name: m.get(name) for name in self._of_message} for m in (*told, *map(_spoken, messages))]
 
 
 def _spoken(message: dict[str, Any]) -> dict[str, Any]:

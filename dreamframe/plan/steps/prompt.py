@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass, replace
 from typing import Any, ClassVar, Self
 
 import polars as pl
@@ -19,6 +19,7 @@ from dreamframe.models.request import Failure, Question, Replies, RowContext, Sa
 from dreamframe.plan.aside import aside
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import RowStep, Step, runtime, step
+from dreamframe.plan.steps.heard import REASONING, Heard, dtype_of
 from dreamframe.plan.steps.menus import WITH_LABELS, need_labels, of_each, with_labels, with_menus
 from dreamframe.plan.steps.repair import next_turn, turns
 from dreamframe.prompts.answer_schema import AnswerSchema, unfenced
@@ -45,7 +46,7 @@ class Asking(Step):
     n: int = 1  # samples for each row; more than one gives a list column
     parse: Callable[[str], Any] | None = None
     held: AnswerSchema | None = None  # what the model is held to where parse= reads its answers; None: parse= reads free text
-    keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column ("prompt", as it was sent; "answer", as it came), and the column's name
+    keep: tuple[tuple[str, str], ...] = ()  # what else becomes a column (see plan/steps/heard.py), and the column's name
     probability: str | None = None  # the column of how likely the model finds its answer
     techniques: tuple[str, ...] = runtime(default=())  # papers of the verb that asks
     tuned: tuple[tuple[str, str], ...] = field(default=(), metadata={"runtime": True, "is_written_if_given": True})  # what df.tune says of the prompt
@@ -187,27 +188,23 @@ class Asking(Step):
             json_schema=held.json_schema if held is not None and (self.probability is None or llm.weighs_labels) else None,
             form=self.prompt.form,
             labels=self._labels,
+            tells_thoughts=any(what == REASONING for what, _ in self.keep),
         )
 
     async def answered(self, rows: pl.DataFrame, prompts: pl.Series, samples: Sequence[int] | None, ctx: RowContext) -> pl.DataFrame:
         """The rows with the columns of their answers. Null prompts give null, and no call is made."""
         question = ctx.once("question", lambda: self.question(ctx))
         replies = await ctx.ask(question, prompts, samples)
-        said = replies.answers.get_column("text").to_list() if self.keep else [None] * len(prompts)
-        values = await self._values(question, prompts, replies, ctx, said)
+        heard = Heard.of(replies) if self.keep else None
+        values = await self._values(question, prompts, replies, ctx, heard)
+        kept = [] if heard is None else heard.columns(self.keep, prompts, n=self.n)
         if self.probability is not None:
             answers, likely = of_each(values)
-            return rows.hstack([self._column(answers), pl.Series(self.probability, likely, dtype=pl.Float64), *self._kept(prompts, said)])
+            return rows.hstack([self._column(answers), pl.Series(self.probability, likely, dtype=pl.Float64), *kept])
         column = self._column(values)
         if self.n > 1:  # rows of n answers; a row with a failed sample is a failed row
             column = self._lists(column, rows.height, ctx)
-        return rows.hstack([column, *self._kept(prompts, said)])
-
-    def _kept(self, prompts: pl.Series, said: list[str | None]) -> list[pl.Series]:
-        """The columns of `keep`: failed rows have them too, as far as they came."""
-        texts = said if self.n == 1 else [said[i : i + self.n] for i in range(0, len(said), self.n)]
-        made = {"prompt": prompts.gather_every(self.n).to_list(), "answer": texts}
-        return [pl.Series(name, made[what], dtype=self.schema[name]) for what, name in self.keep]
+        return rows.hstack([column, *kept])
 
     def as_asked(self, prompts: pl.Series) -> pl.Series:
         """The prompts as they are sent."""
@@ -234,8 +231,8 @@ class Asking(Step):
         whole = pl.Series([i not in ctx.failures for i in range(height)], dtype=pl.Boolean)
         return pl.select(pl.when(whole).then(lists).otherwise(None).alias(self.into)).to_series().cast(pl.List(self.dtype))
 
-    async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext, said: list[str | None]) -> pl.Series | list[Any]:
-        """Answers as values of the column's type; what cannot be one is reported to `ctx`. `said` has the texts, the repaired ones at the end."""
+    async def _values(self, question: Question, prompts: pl.Series, replies: Replies, ctx: RowContext, heard: Heard | None) -> pl.Series | list[Any]:
+        """Answers as values of the column's type; what cannot be one is reported to `ctx`. `heard` has what came, of repaired answers the last."""
         for position, failure in replies.failures.items():
             ctx.fail(position // self.n, failure)
         plain = self.schema_ is None and self.parse is None
@@ -244,7 +241,7 @@ class Asking(Step):
         read = await self._read(question, replies.answers, ctx)
         keys = {p: replies.keys_of(p) for p in range(len(prompts))}
         values, again = self._settled(question, prompts, read, keys, ctx, last=self.repairs == 0)
-        return await self._repair(question, prompts, replies, values, again, keys, ctx, said=said)
+        return await self._repair(question, prompts, replies, values, again, keys, ctx, heard=heard)
 
     async def _read(self, question: Question, answers: pl.DataFrame, ctx: RowContext) -> list[Any]:
         """The value of each answer, or the AnswerError of one that has none. Code of the user's runs in a worker thread, one batch at a time: meanwhile
@@ -281,7 +278,7 @@ class Asking(Step):
         keys: Asked,
         ctx: RowContext,
         *,
-        said: list[str | None],
+        heard: Heard | None,
     ) -> list[Any]:
         """Show the model its error, up to `repairs` times. Each turn is a request like any other, so it is paid once."""
         talks = {p: turns(prompts[p], question) for p in again}
@@ -291,7 +288,7 @@ class Asking(Step):
             for p, exc in again.items():
                 talks[p] = next_turn(talks[p], exc)
             asked = list(again)
-            form = Question(llm=question.llm, system=question.system, sampling=question.sampling, json_schema=question.json_schema, form="messages")
+            form = replace(question, form="messages", labels=())
             form = ctx.once(f"repair {form.digest}", lambda form=form: form)  # type: ignore[misc]
             texts = pl.Series([json.dumps(talks[p], ensure_ascii=False) for p in asked], dtype=pl.String)
             reply = await ctx.ask(form, texts, [replies.samples[p] for p in asked])
@@ -300,9 +297,10 @@ class Asking(Step):
             read = await self._read(form, reply.answers, ctx)
             keys = {p: (*keys[p], *reply.keys_of(i)) for i, p in enumerate(asked)}
             repaired, again = self._settled(form, prompts, read, keys, ctx, last=turn + 1 == self.repairs)
-            for p, value, text in zip(asked, repaired, reply.answers.get_column("text"), strict=True):
+            for p, value in zip(asked, repaired, strict=True):
                 values[p] = value
-                said[p] = text if text is not None else said[p]
+            if heard is not None:
+                heard.repaired(asked, reply)
         return values
 
     def _value_or_error(self, text: str | None, finish: str | None, question: Question) -> Any:
@@ -380,8 +378,7 @@ class PromptStep(Asking, RowStep):
 
     def output_schema(self) -> pl.Schema:
         column = pl.List(self.dtype) if self.n > 1 else self.dtype
-        many = pl.List(pl.String()) if self.n > 1 else pl.String()
-        kept = {name: many if what == "answer" else pl.String() for what, name in self.keep}
+        kept = {name: dtype_of(what, n=self.n) for what, name in self.keep}
         likely = {} if self.probability is None else {self.probability: pl.Float64()}
         return with_columns(self.inputs[0].schema, {self.into: column, **likely, **kept})
 

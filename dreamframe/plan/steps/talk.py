@@ -47,6 +47,7 @@ class Rules:
     max_turns: int  # of the assistant
     until: str | Callable[[list[Message]], Any] | None
     until_tool: str | None
+    reasoning: str | None = None  # what the assistant's thoughts are called in its messages; None: they are left out
     counted: dict[str, int] = field(default_factory=lambda: {"calls": 0, "errors": 0})  # of tools, in all rows
 
 
@@ -97,9 +98,10 @@ class Talk:
         """The assistant's turn, and the results of what it calls."""
         rules = self._rules
         self._n_turns += 1
-        text, finish = await self._said(rules.assistant, self.messages, "the assistant")
+        text, finish, thoughts = await self._said(rules.assistant, self.messages, "the assistant")
+        thought = {rules.reasoning: thoughts} if rules.reasoning is not None else {}
         if finish != TOOLS or not rules.tools:
-            self.messages.append({"role": "assistant", "content": self._usable(text, finish, rules.assistant, "the assistant")})
+            self.messages.append({"role": "assistant", "content": self._usable(text, finish, rules.assistant, "the assistant"), **thought})
             return []
         try:
             message = message_of(text or "")
@@ -107,7 +109,7 @@ class Talk:
         except (ValueError, KeyError, TypeError) as exc:
             raise self._failed(AnswerError("the model ended with a call of tools, and called none", text=text), "the assistant") from exc
         held = [{"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}} for c in calls]
-        self.messages.append({"role": "assistant", "content": message.get("content"), "tool_calls": held})
+        self.messages.append({"role": "assistant", "content": message.get("content"), "tool_calls": held, **thought})
         chain = self._chain
         results = await asyncio.gather(*(self._called(call, n, chain) for n, call in enumerate(calls)))
         self._chain = hashlib.sha256("\n".join([chain, *(key for key, _ in results)]).encode()).hexdigest()
@@ -120,7 +122,7 @@ class Talk:
         assert rules.user is not None
         spoken = [m for m in self.messages if m["role"] in ("user", "assistant") and isinstance(m.get("content"), str) and m["content"]]
         turned = [{"role": "assistant" if m["role"] == "user" else "user", "content": m["content"]} for m in spoken]
-        text, finish = await self._said(rules.user, [{"role": "user", "content": self._told}, *turned], "the simulated user")
+        text, finish, _ = await self._said(rules.user, [{"role": "user", "content": self._told}, *turned], "the simulated user")
         return self._usable(text, finish, rules.user, "the simulated user")
 
     def _usable(self, text: str | None, finish: str, question: Question, who: str) -> str:
@@ -134,11 +136,12 @@ class Talk:
             raise self._failed(exc, who) from exc
         return said
 
-    async def _said(self, question: Question, messages: Sequence[Message], who: str) -> tuple[str | None, str]:
-        asked = [{k: v for k, v in m.items() if k != "name"} for m in messages]  # results go by the id of the call
+    async def _said(self, question: Question, messages: Sequence[Message], who: str) -> tuple[str | None, str, str | None]:
+        apart = ("name", self._rules.reasoning)  # results go by the id of the call, and thoughts are the assistant's own
+        asked = [{k: v for k, v in m.items() if k not in apart} for m in messages]
         return await self._ask(question, json.dumps(asked, ensure_ascii=False), 0 if question.sampling.is_greedy else self._ordinal, who)
 
-    async def _ask(self, question: Question, prompt: str, sample: int, who: str) -> tuple[str | None, str]:
+    async def _ask(self, question: Question, prompt: str, sample: int, who: str) -> tuple[str | None, str, str | None]:
         replies = await self._ctx.ask(question, pl.Series("prompt", [prompt], dtype=pl.String), [sample])
         if replies.failures:
             failure = replies.failures[0]
@@ -147,7 +150,7 @@ class Talk:
         if finish is None:
             raise NotAskedError
         self._keys = replies.keys_of(0)
-        return text, finish
+        return text, finish, replies.thoughts[0] if replies.thoughts else None
 
     def _failed(self, exc: Exception, who: str) -> FailedTurnError:
         failure = Failure.of(exc, request=json.dumps(self.messages[-3:], ensure_ascii=False), keys=self._keys)
@@ -179,7 +182,7 @@ class Talk:
         ordinal = {} if tool.pure else {"ordinal": hashlib.sha256(f"{chain} {n}".encode()).hexdigest()[:32]}
         request = json.dumps({"arguments": arguments, **ordinal}, ensure_ascii=False, sort_keys=True)
         try:
-            text, _ = await self._ask(question, request, 0, f"the tool {call.name!r}")
+            text, _, _ = await self._ask(question, request, 0, f"the tool {call.name!r}")
         except NotAskedError:
             text = None
         gave = json.loads(text or "{}")

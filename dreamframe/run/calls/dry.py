@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from dreamframe.errors import RunError
-from dreamframe.models.answer import as_read
+from dreamframe.models.answer import as_read, thoughts_in
 from dreamframe.models.menu import weighed
 from dreamframe.models.request import Failure, Question, Replies
 from dreamframe.run.calls.journal_first import RunAsking
@@ -111,7 +111,8 @@ class DryAsking:
                 new = self._new(keys, is_there)
             self._asking.asked_now.update(key for key, there in zip(requested, is_there, strict=True) if key is not None and not there)
             made, failures = self._replies(account, found, is_there, set(new), keys, prompts)
-            return Replies(made if question.form == "input" else as_read(made), failures, samples, requested)
+            thoughts = _thoughts(found, made, is_there) if question.tells_thoughts else ()
+            return Replies(made if question.form == "input" else as_read(made), failures, samples, requested, thoughts)
 
     def _new(self, keys: Sequence[bytes | None], is_there: Sequence[bool]) -> list[int]:
         """Positions of the requests that nobody has answered, each once in the run."""
@@ -257,3 +258,11 @@ def example_of(schema: Any, root: Any, depth: int = 0) -> Any:
         return [example_of(schema.get("items", {}), root, depth + 1)] * max(1, int(schema.get("minItems", 1)))
     least = schema.get("minimum", 1)
     return {"integer": int(least), "number": float(least), "boolean": True, "string": "a"}.get(str(kind))
+
+
+def _thoughts(found: pl.DataFrame, made: pl.DataFrame, is_there: Sequence[bool]) -> list[str | None]:
+    """The thoughts of the answers that are kept. Those of the others are taken to be as long as the answer, unless the kept ones show that the model has
+    none."""
+    kept = thoughts_in(found)
+    thinks = any(kept) or not any(is_there)
+    return [own if there or not thinks else said for own, there, said in zip(kept, is_there, made.get_column("text"), strict=True)]

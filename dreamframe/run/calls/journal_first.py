@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from dreamframe.errors import CallError, DreamframeError, OfflineError
-from dreamframe.models.answer import as_read
+from dreamframe.models.answer import as_read, thoughts_in
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
 from dreamframe.run.calls.batch_api import AnyAsker, BatchAskers
 from dreamframe.run.calls.caller import Asker
@@ -95,7 +95,8 @@ class RunAsking:
             frame = as_read(frame)
             if question.sampling.max_tokens is not None:
                 stats.truncated += int((frame.get_column("finish") == "length").sum())
-        return Replies(frame, failures, samples, requested)
+        thoughts = thoughts_in(self._answers.lookup(keys)) if question.tells_thoughts else ()
+        return Replies(frame, failures, samples, requested, thoughts)
 
     async def _ask_once(self, question: Question, requests: Sequence[Request], stats: StepStats, order: int, as_of: int) -> dict[int, Failure]:
         """Ask what nobody asks now, and wait for the answers that another session on this folder is asking for. Failures by position.

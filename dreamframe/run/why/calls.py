@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from dreamframe.models.answer import as_read
+from dreamframe.models.answer import as_read, thoughts_in
 from dreamframe.models.base import Artefact
 from dreamframe.models.menu import told_of
 from dreamframe.models.request import Completion, Failure, Question, Replies, Request
@@ -63,7 +63,8 @@ class Looking:
             calls = [self._told(question, p, s, k, f) for p, s, k, f in zip(prompts, samples, now, found.iter_rows(named=True), strict=True) if k is not None]
             self.noted.setdefault(place, []).extend(calls)
         said = found.select(SAID)
-        return Replies(said if question.form == "input" else as_read(said), failures, samples, keys)
+        thoughts = thoughts_in(found) if question.tells_thoughts else ()
+        return Replies(said if question.form == "input" else as_read(said), failures, samples, keys, thoughts)
 
     def are_kept(self, keys: Sequence[bytes | None]) -> list[bool]:
         """Whether each request has an answer."""

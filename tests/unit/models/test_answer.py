@@ -136,12 +136,20 @@ def test_a_verdict_is_not_read_out_of_thoughts() -> None:
         (dr.OpenAI, {"api": "responses"}, response(said({"type": "output_text", "text": "1 to 10?</think>8"}))),
         (dr.OpenAI, {"api": "completions"}, {"choices": [{"text": "1 to 10?</think>8", "finish_reason": "stop"}]}),
         (dr.OpenAI, {}, chat("8", reasoning_content="1 to 10?")),
+        (dr.OpenAI, {}, chat("8", reasoning="1 to 10?")),
+        (dr.OpenAI, {"api": "responses"}, response({"type": "reasoning", "summary": [text("1 to 10?")]}, said({"type": "output_text", "text": "8"}))),
         (dr.Mistral, {}, chat([{"type": "thinking", "thinking": [text("1 to 10?")]}, text("8")])),
+        (dr.Gemini, {}, chat("<thought>1 to 10?\n</thought>8", extra_content={"google": {"thought": True}})),
     ],
-    ids=["anthropic in the text", "anthropic", "responses", "completions", "reasoning_content", "mistral"],
+    ids=[
+        "anthropic in the text", "anthropic", "responses in the text", "completions", "reasoning_content", "reasoning", "summaries of responses", "mistral",
+        "gemini",
+    ],
 )
 def test_thoughts_of_every_protocol_are_no_part_of_the_answer(make: Any, llm: Any, reply: Any) -> None:
     assert run(lambda n, b: reply, make=make, llm=llm, verb=lambda df, m: df.rank_by(m, "{t}")).answers == [8.0]
+    thoughts = run(lambda n, b: reply, make=make, llm=llm, verb=lambda df, m: df.rank_by(m, "{t}", reasoning="thoughts").select("score", "thoughts"))
+    assert thoughts.answers == ["1 to 10?"]
     model = make("m", base_url="http://here", **llm)
     api = llm.get("api", "chat")
     done = model.wire(Question(llm=model, sampling=model.sampling), Dialect(api=api)).read(json.dumps(reply).encode(), place="here")

@@ -16,6 +16,7 @@ from dreamframe.trainers.base import Chained, finite
 from dreamframe.trainers.config_fields import config_fields
 
 ROWS = dr.frame({"prompt": ["a"], "completion": ["b"]})
+CHATS = dr.frame({"messages": [[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "reasoning_content": "c"}]]})
 PROMPTS = dr.frame({"prompt": ["a"]})
 
 
@@ -30,7 +31,7 @@ def sgd(parameters: Any) -> Any:
 SETTINGS: dict[str, Any] = {
     "peft": {"r": 4}, "quantization": "8bit", "init": "scratch", "epochs": 2.0, "steps": 7, "batch_size": 2, "learning_rate": 1e-3, "early_stopping": 2,
     "eval_every": 3, "max_length": 64, "too_long": "drop", "dtype": "bfloat16", "seed": 1, "processes": 2, "trust_remote_code": True,
-    "args": {"weight_decay": 0.1}, "packing": True, "loss_on": "all", "chat_template": "{{prompt}}", "neftune": 5.0,
+    "args": {"weight_decay": 0.1}, "packing": True, "loss_on": "all", "thoughts": "masked", "chat_template": "{{prompt}}", "neftune": 5.0,
     "early_stopping_threshold": 0.1, "callbacks": dict, "compute_metrics": accuracy, "optimizer": sgd,
 }  # fmt: skip
 STEERING: dict[str, Any] = {"device": "cpu", "checkpoint_s": 1.0, "authority": Authority()}
@@ -48,7 +49,8 @@ def length_of(completions: list[str]) -> list[int]:
 def test_every_setting_is_part_of_the_key(name: str) -> None:
     needs = {"quantization": {"peft": {"r": 8}}, "early_stopping_threshold": {"early_stopping": 1}}
     base = needs.get(name, {})
-    assert key(dr.SFT("base", **base)) != key(dr.SFT("base", **{**base, name: SETTINGS[name]}))
+    rows = CHATS if name == "thoughts" else ROWS
+    assert key(dr.SFT("base", **base), rows) != key(dr.SFT("base", **{**base, name: SETTINGS[name]}), rows)
 
 
 def test_the_list_of_settings_above_is_whole() -> None:

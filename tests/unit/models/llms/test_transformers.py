@@ -378,8 +378,8 @@ def test_thoughts_that_the_template_opens_and_the_limit_cuts_are_no_answer() -> 
     assert json.loads(done.extra)["reasoning"]
     assert plain.text
     with dr.Session(None, progress=False):
-        df = dr.frame({"t": ["tea"]}).prompt(greedy(chat_template=OPENS), "{t}", on_error="null")
-        df.collect()
+        df = dr.frame({"t": ["tea"]}).prompt(greedy(chat_template=OPENS), "{t}", on_error="null", reasoning="thoughts")
+        assert df.collect()["thoughts"].str.len_chars().to_list() > [0], "as far as they came"
         assert df.failures()["error"].to_list() == ["TruncatedError"]
 
 
