@@ -27,6 +27,7 @@ class Limits:
     backoff_s: float = 0.5  # before the second try; doubled before each further one
     rpm: float | None = None  # calls a minute, if known; otherwise found out from refusals
     tpm: float | None = None  # tokens a minute, if known
+    name: str | None = None  # of `rpm` and `tpm`: processes on one session folder keep those of one name together; None: they are this client's own
 
 
 class Client(Protocol):

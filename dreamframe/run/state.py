@@ -47,9 +47,11 @@ class RunState:
         self._told: dict[str, set[int]] = {}  # by key of a step: a step that is run in rounds, and whole for another reader, fails once
         self.scans: list[Scan] = []
         self.trained: dict[str, Artefact] = {}  # by key of the step that trains, as it was written and as it runs
-        spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode)
+        limits = self.stores.limits
+        spend = Spend(purse=self.options.purse, prices=self.options.prices, mode=self.options.mode, shared=None if limits is None else limits.budget)
         asking = RunAsking if self.options.spans is None else TracedAsking
         self.asking = asking(self.stores.answers, self.stats, spend=spend, options=self.options)
+        self.asking.limits = limits
         if self.options.mode == "batch":
             self.asking.in_batches(self.stores)
         self.redactor = self.earlier

@@ -48,9 +48,9 @@ class Session(OnRecord, Reports):
     keeps everything in memory. Without any session, the folder is `./.dreamframe`. `dr.Session("s3://bucket/path")`, `gs://` or `az://` (pip install
     'dreamframe[remote]'), keeps it in a bucket, with a working copy here, `session.folder`; keys come from the environment. `engine`, where rows run,
     is "local", "ray" (a Ray cluster; with settings: `dr.RayEngine`), or a `dreamframe.run.engines.base.Engine` of your own.
-    `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. `prices` go over
-    the list prices that are known, by "provider/model" or model: (input, output), or with what input costs that the provider's cache had, and keeps,
-    (input, output, cached, written); US dollars for a million tokens.
+    `budget` is in US dollars and covers the session object's life: a run stops before a call that could pass it, with everything kept. Processes that
+    ask on one folder at the same time spend one sum together. `prices` go over the list prices that are known, by "provider/model" or model: (input, output),
+    or with what input costs that the provider's cache had, and keeps, (input, output, cached, written); US dollars for a million tokens.
     `offline=True` allows no call at all; `progress` shows bars (default: when standard error is a terminal or a notebook). Models of this process stay
     loaded until another needs their memory; with `max_models_in_memory` no more than so many are loaded at once, and steps whose models do not fit
     together run one after the other. With `keep_script=True` each plan that is kept from then on comes with the script or notebook that ran it, in

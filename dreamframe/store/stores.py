@@ -19,6 +19,7 @@ from dreamframe.store.plans import Plans
 from dreamframe.store.read_only import ReadOnlyFiles
 from dreamframe.store.records import Problem, Removed
 from dreamframe.store.runlog import RunLogs
+from dreamframe.store.shared_limits import SharedLimits
 from dreamframe.store.sources import Sources
 from dreamframe.store.steps import StepOutputs
 
@@ -36,6 +37,7 @@ class Stores:
     log: RunLogs
     files: Files
     layout: Layout | None  # None for a session in memory
+    limits: SharedLimits | None = None  # that all processes on the folder keep together
     mirror: Mirror | None = None  # of a session in a bucket
     batch_askers: Any = None  # those that ask through providers' batch APIs, which all runs of the session share
 
@@ -67,6 +69,8 @@ class Stores:
         try:
             self.models.close()
             self.answers.close()
+            if self.limits is not None:
+                self.limits.close()
         finally:
             if self.mirror is not None:
                 self.mirror.close()
@@ -122,4 +126,5 @@ def stores_to_look_at(folder: Path, *, address: Address | None = None) -> Stores
 
 
 def _stores(files: Files, layout: Layout) -> Stores:
-    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLogs(files, layout), files, layout)
+    limits = None if files.is_read_only else SharedLimits(files, layout.locks / "limits")
+    return Stores(Answers(files, layout), StepOutputs(files, layout), Models(files, layout), RunLogs(files, layout), files, layout, limits=limits)

@@ -91,6 +91,8 @@ class Client:
 class Run:
     """A run that keeps books."""
 
+    limits = None
+
     def __init__(self, plan: Plan) -> None:
         self.plan, self.question = plan, Question(llm=LLM)
         self.mine: list[Request] = []

@@ -16,6 +16,8 @@ from dreamframe.run.calls.clients import asker_for, close_all
 class Recorder:
     """A run that keeps what it is told."""
 
+    limits = None
+
     def __init__(self) -> None:
         self.completions: dict[str, Completion] = {}
         self.retries: list[tuple[str, float]] = []

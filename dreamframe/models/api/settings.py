@@ -33,6 +33,7 @@ from dreamframe.models.api.event_stream import BLANK, is_stream, whole
 from dreamframe.models.api.first_token import refused as no_logprobs
 from dreamframe.models.api.headers import check_key, header_fields, plain_key
 from dreamframe.models.api.http import Http, Reply
+from dreamframe.models.api.limits import account_of, limits_of
 from dreamframe.models.api.lost import LOST, asked_at, hint, is_lost
 from dreamframe.models.api.openai_format import refuse_several
 from dreamframe.models.api.proxies import unmet
@@ -40,7 +41,7 @@ from dreamframe.models.api.rate_headers import room_of
 from dreamframe.models.api.variant import variant_of
 from dreamframe.models.api.wire import Api, Dialect, Wire
 from dreamframe.models.authority import Authority, is_below, shown
-from dreamframe.models.base import LLM, Client, Limits, ModelSettings, secret, setting, steering
+from dreamframe.models.base import LLM, Client, ModelSettings, secret, setting, steering
 from dreamframe.models.prices import FREE, Price, listed
 from dreamframe.models.request import Completion, Question, Request
 from dreamframe.models.secrets import redactor_of, secrets_in
@@ -81,8 +82,8 @@ class ApiSettings(ModelSettings):
     timeout_s: float = steering(300.0)  # hard deadline of one call
     attempts: int = steering(8)  # tries of a call that may yet succeed
     backoff_s: float = steering(0.5)  # before the second try; doubled before each further one
-    rpm: float | None = steering()  # calls a minute, if known: otherwise found out from refusals
-    tpm: float | None = steering()  # tokens a minute, if known
+    rpm: float | None = steering()  # calls a minute of all processes on a session folder, if known: otherwise found out from refusals
+    tpm: float | None = steering()  # tokens a minute of all of them, if known
     max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
     batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
 
@@ -231,11 +232,7 @@ class ApiSettings(ModelSettings):
 
     def pool_key(self) -> str:
         steers = (self.concurrency, self.timeout_s, self.attempts, self.backoff_s, self.rpm, self.tpm, self.max_reply_bytes)
-        headers = [(str(name), str(value)) for name, value in dict(self.headers or {}).items()]
-        key = str(self.api_key or os.environ.get(self.key_variable))
-        plain = [None if text is None else str(text) for text in (self.userinfo, self.query)]
-        secrets = fingerprint([*plain, key, headers])  # a digest: this text stands in tables that debuggers show
-        return repr((self.provider, str(self.endpoint), secrets, self.authority, steers))
+        return repr((account_of(self), self.authority, steers))
 
     def url(self, path: str) -> str:
         """The address of one operation."""
@@ -304,7 +301,7 @@ class ApiClient:
         self._n_replies, self._announces = 0, False  # whether the server tells its limits
         self._wires: dict[str, tuple[Wire, str, Any]] = {}  # digest of a question → how it travels, whereto, and its settings
         self.concurrency = llm.concurrency
-        self.limits = Limits(llm.timeout_s, llm.attempts, llm.backoff_s, llm.rpm, llm.tpm)
+        self.limits = limits_of(llm)
 
     def _headers(self) -> dict[str, str]:
         headers = dict(self._llm.auth(self._key))

@@ -80,13 +80,14 @@ class Asker:
         if (error := self.stopped(run, model_of(question or requests[0].question))) is not None:
             return {i: Failure.of(error, request=r.prompt, attempts=0) for i, r in enumerate(requests)}
         batch = Batch(requests, run, order, self._loop.create_future(), question)
-        self._queue.add(batch)
-        self._dispatch()
-        try:
-            await batch.done
-        finally:
-            if batch.n_open:
-                self._drop(batch)
+        with self._limiter.shared(run.limits):
+            self._queue.add(batch)
+            self._dispatch()
+            try:
+                await batch.done
+            finally:
+                if batch.n_open:
+                    self._drop(batch)
         return batch.failures
 
     def _drop(self, batch: Batch) -> None:

@@ -12,6 +12,7 @@ from dreamframe.errors import AuthenticationError, BadReplyError, BadRequestErro
 from dreamframe.models.embedders.openai import EmbedderClient, Pack
 from dreamframe.models.request import Completion, Failure, Request
 from dreamframe.run.calls.queue import Asking, model_of
+from dreamframe.store.shared_limits import SharedLimits
 
 ITS_OWN = tuple(e.__name__ for e in (BadRequestError, ContextLengthError, BadReplyError, AuthenticationError))  # failures that may be one text's alone
 
@@ -191,6 +192,10 @@ class PackRun:
         run = self._run()
         assert run is not None, "a run outlives its calls"
         return run
+
+    @property
+    def limits(self) -> SharedLimits | None:
+        return self.run.limits
 
     def is_flying(self, pack: Pack) -> bool:
         """Whether the call is in flight."""

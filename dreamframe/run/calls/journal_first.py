@@ -20,6 +20,7 @@ from dreamframe.run.calls.spend import Spend
 from dreamframe.run.options import RunOptions
 from dreamframe.run.stats import RunStats, StepStats
 from dreamframe.store.answers import SAID, Answers
+from dreamframe.store.shared_limits import SharedLimits
 from dreamframe.store.stores import Stores
 
 POLL_S = 0.05  # how often to look for the answers that another session is asking for
@@ -42,7 +43,8 @@ class RunAsking:
         self._left: list[bytes] = []  # claimed for requests whose asker was cancelled: some may be in flight
         self._renewing = Renewal(answers, options.renew)
         self.asked_now: set[bytes] = set()  # requests without a kept answer so far; filled only where a retry wants to know
-        self._beat: asyncio.Task[None] | None = None
+        self._beats: list[asyncio.Task[None]] = []  # what is told to other processes on the folder, again and again
+        self.limits: SharedLimits | None = None  # what they keep together with this one
 
     def in_batches(self, stores: Stores) -> None:
         """Ask through the providers' batch APIs, where they have one."""
@@ -61,9 +63,9 @@ class RunAsking:
             await asyncio.gather(*(asker.landed(self, GRACE_S) for asker in {asker for _, asker in self._askers.values()}))
         finally:  # also for one who does not wait for them
             self._answers.release(self._left)
-            if self._beat is not None:
-                self._beat.cancel()
-                self._beat = None
+            for beat in self._beats:
+                beat.cancel()
+            self._beats.clear()
             self._spend.close()
         await self._renewing.commit()
 
@@ -105,8 +107,9 @@ class RunAsking:
         """
         failures: dict[int, Failure] = {}
         todo = list(range(len(requests)))
-        if self._beat is None:
-            self._beat = asyncio.create_task(self._show_life())
+        if not self._beats:
+            self._spend.begin()
+            self._beats += [asyncio.create_task(self._show_life()), asyncio.create_task(self._spend.share())]
             await asyncio.to_thread(self._answers.prepare)
             as_of = -1  # another run of this session may have been answered meanwhile
         others = self._others(question)

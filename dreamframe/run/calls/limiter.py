@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from dreamframe.errors import CallError, CallTimeoutError, ConnectionFailedError, RateLimitedError, TransientCallError
 from dreamframe.models.base import Limits
 from dreamframe.models.request import Completion, Request, Room
 from dreamframe.run.calls.patience import RATE_LIMITED_S
 from dreamframe.run.calls.rate import Pace, Tokens
+from dreamframe.store.shared_limits import SharedLimits, SharedRate
 
 LONGEST_BACKOFF_S = 30.0
 LONGEST_PAUSE_S = 120.0  # a server that asks for more is obeyed only so far
 LOADS_S = 5.0  # at the most between two looks whether a model has been loaded
 OVERLOADED = (429, 503, 529)
+SOON_S = 1e-4  # is now
 MUCH_ROOM = 10_000  # calls: nobody has so many in flight
 CUT = 0.7  # of the calls in flight when the server is overloaded
 BACK_IN_ROUNDS = 20  # rounds of answers until all that was cut is back
@@ -35,6 +40,7 @@ class Limiter:
         self._paused_until = -math.inf
         self._pace = Pace(limits.rpm / 60 if limits.rpm else math.inf)
         self._tokens = Tokens(limits.tpm) if limits.tpm else None
+        self._shared: Counter[SharedRate] = Counter()  # the limits of session folders whose runs ask now, and how many batches of them do
         self._latency_s = 0.0  # of late
         self._n_bad = 0  # failures since the last answer
         self._n_knocks = 0  # of them, those of calls that left since the server went bad
@@ -47,6 +53,21 @@ class Limiter:
         self._had_room = False  # a server that never had any means something else by it
         self._usual_tokens = 0.0  # of a call
         self._random = random.Random(0)
+
+    @contextmanager
+    def shared(self, folder: SharedLimits | None) -> Iterator[None]:
+        """While this lasts, calls leave within what the other processes on a session folder leave of these limits."""
+        if folder is None or self._limits.name is None:
+            yield
+            return
+        rate = folder.rate(self._limits.name, rpm=self._limits.rpm, tpm=self._limits.tpm)
+        self._shared[rate] += 1
+        try:
+            yield
+        finally:
+            self._shared[rate] -= 1
+            if not self._shared[rate]:
+                del self._shared[rate]
 
     @property
     def timeout_s(self) -> float | None:
@@ -81,18 +102,22 @@ class Limiter:
         wait = max(self._paused_until - now, self._pace.wait_s(now))
         if self._tokens is not None:
             wait = max(wait, self._tokens.wait_s(now))
-        return wait if wait > 1e-4 else 0.0
+        if wait <= SOON_S and self._shared:
+            wait = max(rate.wait_s(now) for rate in self._shared)
+        return wait if wait > SOON_S else 0.0
 
     def left(self, request: Request, now: float) -> tuple[int, float]:
         """A call leaves; its number and the tokens reserved for it."""
-        return self._pace.left(now), self._tokens.left(request) if self._tokens is not None else 0.0
+        reserved = self._tokens.left(request) if self._tokens is not None else 0.0
+        for rate in self._shared:
+            rate.left(reserved)
+        return self._pace.left(now), reserved
 
     def answered(self, completion: Completion, *, reserved: float, took_s: float, now: float) -> None:
         """A call was answered."""
         self._n_bad = self._n_knocks = 0
         self._is_there, self._n_loading = True, 0
-        if self._tokens is not None:
-            self._tokens.settle(reserved, completion)
+        self._settle(reserved, completion)
         self._latency_s += (took_s - self._latency_s) * 0.1
         if self._limits.timeout_s is not None and self._latency_s > self._limits.timeout_s / 2:
             self._cut(now)  # so many calls at once that they come close to their deadline
@@ -120,8 +145,7 @@ class Limiter:
 
     def refused(self, error: BaseException, *, number: int, reserved: float, left_at: float, now: float) -> None:
         """A call failed, in whatever way."""
-        if self._tokens is not None:
-            self._tokens.settle(reserved, None)
+        self._settle(reserved, None)
         if not isinstance(error, CallError):
             return  # given up here: it says nothing of the server
         self._is_there |= not isinstance(error, ConnectionFailedError | CallTimeoutError)
@@ -143,6 +167,12 @@ class Limiter:
             self._paused_until = max(self._paused_until, now + self._backoff_s(self._n_knocks))
         if error.status in OVERLOADED or isinstance(error, CallTimeoutError):
             self._cut(now)
+
+    def _settle(self, reserved: float, completion: Completion | None) -> None:
+        if self._tokens is not None:
+            less = self._tokens.settle(reserved, completion)
+            for rate in self._shared:
+                rate.settle(less)
 
     def _loads(self, *, left_at: float, now: float) -> None:
         """The server is there, its model is not: one call at a time looks whether it is."""

@@ -12,10 +12,16 @@ from typing import Protocol
 from dreamframe.errors import CallError, DreamframeError
 from dreamframe.models.request import Completion, Failure, Question, Request
 from dreamframe.plan.aside import passable
+from dreamframe.store.shared_limits import SharedLimits
 
 
 class Asking(Protocol):
     """What a run lends to the askers. It is told of its own requests only, those that it asked; what it raises is its own trouble."""
+
+    @property
+    def limits(self) -> SharedLimits | None:
+        """What all processes on the run's session folder keep together; None where there is no folder."""
+        ...
 
     def permit(self, request: Request) -> bool:
         """Called just before a call leaves; False: not now. A DreamframeError raised here stops this run's calls: what is in flight is kept."""

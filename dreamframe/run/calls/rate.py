@@ -124,12 +124,13 @@ class Tokens:
         self._level -= estimate
         return estimate
 
-    def settle(self, estimate: float, completion: Completion | None) -> None:
-        """A call returned: what it really took, which is nothing if it failed."""
+    def settle(self, estimate: float, completion: Completion | None) -> float:
+        """A call returned: how much less than its estimate it really took. One that failed took nothing."""
         used = completion.n_in + completion.n_out if completion is not None else 0
         self._level += estimate - used
         if used:
             self._usual = used if self._usual is None else 0.9 * self._usual + 0.1 * used
+        return estimate - used
 
     def _refill(self, now: float) -> None:
         passed = now - self._at if self._at > -math.inf else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,10 @@ from dreamframe.models.base import ModelSettings
 from dreamframe.models.prices import DISCOUNT, Price
 from dreamframe.models.request import Completion, Question, Request
 from dreamframe.run.options import Mode, Purse
+from dreamframe.store.shared_budget import Money, SharedBudget
 
 LEAST_OUTPUT = 1_000  # tokens that an answer may have where no max_tokens= is given and none was longer
+IDLE_S = 1.0  # what was leased of a shared budget and not needed for so long, others may have
 
 
 def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
@@ -36,9 +39,12 @@ def prices_of(given: Mapping[str, Any] | None) -> dict[str, Price]:
 class Spend:
     """What one run takes out of the purse: prices by question, what was spent, and what its calls in flight may cost at most."""
 
-    def __init__(self, *, purse: Purse, prices: Mapping[str, Price], mode: Mode = "calls") -> None:
+    def __init__(self, *, purse: Purse, prices: Mapping[str, Price], mode: Mode = "calls", shared: SharedBudget | None = None) -> None:
         self._mode = mode
         self._purse = purse
+        *_, self._root = purse.all()  # the session's own
+        self._shared = shared if self._root.budget is not None else None  # what other processes on the folder leave of that
+        self._has_begun = False  # to ask
         self._prices = prices
         self._known: dict[str, tuple[Any, Price | None]] = {}  # digest of a question → its model and the price
         self._reserved: dict[bytes, float] = {}  # key → at most
@@ -59,6 +65,12 @@ class Spend:
             return price
         return price.times(DISCOUNT)
 
+    def begin(self) -> None:
+        """The run begins to ask."""
+        if self._shared is not None and not self._has_begun:
+            self._has_begun = True
+            self._shared.come()
+
     def permit(self, request: Request) -> bool:
         """Whether a call may leave now; False while the ones in flight could still use up what is left. Raises BudgetExceededError if it never may."""
         limited = self._purse.limited()
@@ -77,6 +89,8 @@ class Spend:
                 if purse.reserved > 0:
                     return False
                 raise BudgetExceededError(f"the next call to {llm.label!r} could cost ${at_most:.4f}, and ${max(0.0, left):.4f} of the budget is left")
+        if self._shared is not None and not self._shared.permits(at_most, self._money(), called=llm.label):
+            return False
         self._reserved[request.key] = at_most
         for purse in self._purse.all():
             purse.reserved += at_most
@@ -98,6 +112,18 @@ class Spend:
         """The run is over: what it had reserved is for others."""
         self._purse.give_back(sum(self._reserved.values()))
         self._reserved.clear()
+        if self._shared is not None and self._has_begun:
+            self._has_begun = False
+            self._shared.leave()
+
+    async def share(self) -> None:
+        """The run asks: again and again, let other processes have what was leased of the budget and is not needed."""
+        while self._shared is not None:
+            await asyncio.sleep(IDLE_S)
+            self._shared.lend(self._money())
+
+    def _money(self) -> Money:
+        return Money(self._root.budget or 0.0, self._root.spent, self._root.reserved)
 
     def settle(self, request: Request, completion: Completion) -> float | None:
         """The call was answered: what it cost, None where nobody knows."""
@@ -111,4 +137,6 @@ class Spend:
         cost = price.of(completion)
         for purse in self._purse.all():
             purse.spent += cost
+        if self._shared is not None:
+            self._shared.spend(self._root.spent)
         return cost

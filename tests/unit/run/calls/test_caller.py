@@ -55,6 +55,8 @@ class Desk:
 class Run:
     """A run that keeps what it is told."""
 
+    limits = None
+
     def __init__(self, *, leave: int = 10**9, full_after: int = 10**9) -> None:
         self.answers: dict[str, str | None] = {}
         self.retries: list[float] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,3 +144,31 @@ def test_a_run_may_be_given_a_limit_in_a_session_without_one() -> None:
             session.collect(rows(100).prompt(priced(server), "{i}"), at_most=0.5)
         assert 0.3 < session.usage()["cost"] <= 0.5
         assert session.collect(rows(100).prompt(priced(server), "{i}")).height == 100
+
+
+def test_sessions_of_one_process_on_one_folder_have_a_budget_each() -> None:
+    """A notebook opens a session anew, and nobody closes the one before."""
+    costs, kept = [], []
+    with Loopback(lambda body: "one two", latency_s=0.001) as server:
+        for name in ("a", "b"):
+            kept.append(session := dr.Session("s", budget=1.0, prices=PRICES))
+            with pytest.raises(BudgetExceededError):
+                session.collect(rows(100).prompt(priced(server), name + " {i}", into="x"))
+            costs.append(session.usage()["cost"])
+    assert min(costs) > 0.5
+    for session in kept:
+        session.close()
+
+
+def test_a_run_that_ends_leaves_nothing_of_a_budget_to_others() -> None:
+    seen: list[int] = []
+
+    def answer(_: object) -> str:
+        seen.append(len(list(Path("s/locks/limits/budget").glob("*.spent"))))
+        return "one two"
+
+    with Loopback(answer) as server, dr.Session("s", budget=1.0, prices=PRICES) as session:
+        for name in ("a", "b"):
+            session.collect(rows(3).prompt(priced(server), name + " {i}", into="x"))
+            assert not list(Path("s/locks/limits/budget").glob("*.spent"))
+    assert seen == [1] * 6
