@@ -12,6 +12,7 @@ import polars as pl
 from dreamframe.errors import PlanError, SettingError, TemplateError, listed, one_of
 from dreamframe.frame.arguments import need_order
 from dreamframe.frame.base import whole
+from dreamframe.frame.best_worst import BestWorstVerbs
 from dreamframe.frame.calibrate import CalibrateVerbs
 from dreamframe.frame.checking import CheckingVerbs
 from dreamframe.frame.cite import CiteVerbs
@@ -49,7 +50,7 @@ Source = str | os.PathLike[str] | bytes | IO[bytes] | IO[str]  # of a scan: a pa
 
 class Frame(
     EvaluateVerbs, CompareVerbs, TuneVerbs, MeaningVerbs, UntilVerbs, RowVerbs, SummaryVerbs, JudgeVerbs, CalibrateVerbs, CheckingVerbs, ConverseVerbs,
-    VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs
+    VectorVerbs, TrainVerbs, CiteVerbs, WhyVerbs, WriteVerbs, BestWorstVerbs
 ):
     """A lazy, immutable dataframe whose columns may be written by language models.
 

@@ -167,6 +167,7 @@ PLANS: dict[str, Callable[[], dr.Frame | dr.Model]] = {
     "score": lambda: rows().score(ECHO, {"clarity": "easy to follow"}, "t"),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "judge both ways": lambda: rows().judge(ECHO, prompt="v", a="k", b="t", swap="both", criteria="wit"),
+    "best_worst": lambda: rows().with_columns(s=pl.lit(1)).best_worst("t", by="s", prompt="k"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "bradley_terry": lambda: rows().bradley_terry("k", "t", "t"),
     "filter_by": lambda: rows().filter_by(ECHO, "Is {t} about sports?"),

@@ -123,6 +123,8 @@ VERBS: dict[str, Callable[[], Any]] = {
     "calibrate": lambda: rows().with_columns(p=pl.lit(0.75)).calibrate("p", "gold", answer="k", labelled=LABELLED),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "bradley_terry": lambda: rows().bradley_terry("k", "t", "t", prior=1, draws=20, seed=3),
+    "best_worst": lambda: rows().best_worst("t", by="v", prompt="k"),
+    "prompt and thoughts": lambda: rows().prompt(ECHO, "{t}", into="said", reasoning="thoughts"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),
     "filter_by": lambda: rows().with_columns(u=pl.when(pl.col("v") > 1).then(pl.lit("yes")).otherwise(pl.lit("no"))).filter_by(ECHO, "{u}"),
     "embed": lambda: rows().embed(WORDS, "t"),

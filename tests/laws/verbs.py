@@ -350,6 +350,9 @@ VERBS: Mapping[str, list[Verb]] = {
             .select(t="prompt", k=pl.col("chosen").fill_null("c"), v=pl.lit(n, dtype=pl.Int64))
         ),
     ],
+    "best_worst": [
+        lambda df, n, i: df.best_worst("k", by="v", prompt="t").select(t="prompt", k=pl.col("chosen"), v=pl.lit(n, dtype=pl.Int64)),
+    ],
     "bradley_terry": [
         lambda df, n, i: df.bradley_terry("k", "t", "t", draws=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
     ],

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[Callable[[Any], dr.Frame], set[str]]] = {  # what is call
     "judge": (lambda llm: ROWS.judge(llm, a="t", b="u", parse=lambda _: "a"), {"judge"}),
     "judge both ways": (lambda llm: ROWS.judge(llm, a="t", b="u", swap="both", parse=lambda _: "a", name="duel"), {"duel"}),
     "to_preferences": (lambda llm: ROWS.judge(llm, a="t", b="u", parse=lambda _: "a").to_preferences(), {"judge", "to_preferences"}),
+    "best_worst": (lambda llm: ROWS.prompt(llm, "{t}", "n", parse=len, schema=int).best_worst("t", by="n", prompt="u"), {"n", "best_worst"}),
     "join_by": (lambda llm: ROWS.select("t").join_by(dr.frame({"w": [""]}), llm, "{t}{w}"), {"select", "join_by"}),
     "join_by, blocked": (lambda llm: ROWS.join_by(ROWS, llm, "{t}", block=["t"], name="same"), {"same"}),
     "join_by, cut": (lambda llm: ROWS.join_by(ROWS, llm, "{t}", block=pl.col("t") == pl.col("t_right")), {"join_by"}),
