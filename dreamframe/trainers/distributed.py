@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
@@ -23,6 +24,7 @@ from dreamframe.trainers.meeting import met, started
 from dreamframe.trainers.ranks import Ranks
 
 POLL_S = 0.2
+LOST_S = 3.0  # how long a training that failed waits to hear that another rank's worker was killed
 PATHS = ("rows", "workdir", "out", "validation", "base", "adapter")
 
 
@@ -79,8 +81,12 @@ def launch_on_ranks(settings: Distributed, job: TrainJob, ranks: Ranks) -> dict[
         finally:
             if worker.stdin and not worker.stdin.closed:
                 worker.stdin.close()
-    if lost and not (job.workdir / "result.json").exists():
-        raise TrainingError(f"{settings.label}: {lost}")
+    deadline = time.monotonic() + LOST_S
+    while lost is None and worker.returncode and time.monotonic() < deadline:  # an error here may be that the other is gone
+        lost = meeting.lost()
+        time.sleep(POLL_S / 2)
+    if lost is not None and (lost["code"] != 1 or not (job.workdir / "result.json").exists()):  # one that raised has written what
+        raise TrainingError(f"{settings.label}: {lost['error']}")
     return result_of(settings, job, worker.returncode)
 
 
@@ -98,9 +104,9 @@ def is_elsewhere(device: Any) -> bool:
     return isinstance(device, str) and device.startswith("cuda:") and device != "cuda:0"
 
 
-def _follow(workers: subprocess.Popen[bytes], job: TrainJob, lost: Callable[[], str | None] = lambda: None) -> str | None:
+def _follow(workers: subprocess.Popen[bytes], job: TrainJob, lost: Callable[[], dict[str, Any] | None] = lambda: None) -> dict[str, Any] | None:
     """Hand on progress and stops until the workers end. Ends them where another rank has lost its own, and tells how it ended."""
-    how: str | None = None
+    how: dict[str, Any] | None = None
     seen = job.workdir / "progress.jsonl"
     seen.touch()
     with seen.open() as lines:

@@ -48,6 +48,8 @@ class LocalTrainer(Trainer):
     summary says which; `early_stopping=k` also stops after k evaluations without a better one (by `early_stopping_threshold` at least).
     A base that is an adapter is trained on as one; with `peft=` it is laid into its weights first, and whole weights are what is kept.
     `args` takes anything else that the underlying config knows.
+    A script that torchrun or `srun` starts once for each process trains as one. `strategy="fsdp"` gives each process its part of the weights, not all.
+    A `device` that is not there is a SettingError, before anything is asked.
     Rows that cannot be learnt from (null, NaN, nothing left once cut) are left out, and `summary()` counts them in its notes; `n_rows` counts those
     that are left. A training that diverges, or makes no step, is a TrainingError and nothing is kept; one whose rows taught nothing is noted.
 

@@ -125,10 +125,9 @@ class Meeting:
             time.sleep(POLL_S / 5)
         return told
 
-    def lost(self) -> str | None:
-        """What a worker of another rank ended with, if it failed."""
-        failed = self.told(f"train {self._n_trained} failed")
-        return None if failed is None else str(failed["error"])
+    def lost(self) -> dict[str, Any] | None:
+        """How the worker of another rank ended, if it failed: `code` (1 where it raised) and `error`."""
+        return self.told(f"train {self._n_trained} failed")
 
     def environment(self, told: Mapping[str, Any]) -> dict[str, str]:
         """What the worker of this rank is started with."""
@@ -155,7 +154,7 @@ class Meeting:
                 worker.wait()
         if code:
             tail = (spec.parent / f"workers.{self.ranks.rank}.log").read_text(errors="replace")[-2000:]
-            self.say(f"train {n} failed", {"error": f"the worker of {who} ended with code {code}. Its last output:\n{tail}"})
+            self.say(f"train {n} failed", {"code": code, "error": f"the worker of {who} ended with code {code}. Its last output:\n{tail}"})
 
 
 def started(spec: Path, environment: Mapping[str, str], log: Any) -> subprocess.Popen[bytes]:

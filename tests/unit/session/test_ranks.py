@@ -84,7 +84,9 @@ def test_they_are_given_the_model(session_of: Any, tmp_path: Path) -> None:
     step = labelled.train(dr.LogisticRegression(), embedding="vector", label="mood").step
     made: list[Any] = []
     leading = in_thread(lambda: made.append(first.fit(step)))
-    assert [second.fit(step)] == [a for a in (leading.join(20), *made) if a]
+    given = second.fit(step)
+    leading.join(20)
+    assert made == [given]
     assert Path(made[0].path).is_dir()
     assert second.training_record(step)["trainer"] == "LogisticRegression"
 

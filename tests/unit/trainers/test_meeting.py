@@ -72,5 +72,6 @@ def test_a_worker_that_ends_is_told_to_rank_0(tmp_path: Path) -> None:
         waiting.join(0.05)
     first.ran("plan", {})
     waiting.join(10)
-    assert "the worker of rank 1 of 2 on" in lost
-    assert "No module named 'no'" in lost
+    assert lost["code"] == 1
+    assert "the worker of rank 1 of 2 on" in lost["error"]
+    assert "No module named 'no'" in lost["error"]
