@@ -19,36 +19,27 @@ pytestmark = [pytest.mark.models, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
 
 
-def run_all(commands: list[list[str]], environments: list[dict[str, str]]) -> None:
+def run_all(commands: list[list[str]]) -> None:
     """Run commands at the same time, with nothing of another launcher in their environment."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "TORCHELASTIC_")) and k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     inherited |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    running = [
-        subprocess.Popen(command, env={**inherited, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for command, own in zip(commands, environments, strict=True)
-    ]
+    running = [subprocess.Popen(command, env=inherited, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for command in commands]
     said = [process.communicate(timeout=110)[0] for process in running]
     assert [process.returncode for process in running] == [0] * len(running), "\n".join(said)
 
 
-def given(by: str, folder: Path) -> list[dict[str, Any]]:
-    """What the two ranks of the script were given, with their session in `folder / "session"`."""
+def given(folder: Path) -> list[dict[str, Any]]:
+    """What the two ranks of the script, on two nodes of one process each, were given, with their session in `folder / "session"`."""
     reports = folder / "reports"
     reports.mkdir()
     script = [str(ROOT / "tests" / "faults" / "launched.py"), str(micro_causal()), str(folder / "session"), str(reports)]
-    port = str(free_port())
-    if by == "torchrun":  # two nodes of one process each
-        node = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={port}", "--nproc-per-node=1"]
-        run_all([[*node, f"--node-rank={i}", *script] for i in range(2)], [{}, {}])
-    else:  # two tasks of one node
-        step = {"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0", "SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "localhost", "MASTER_PORT": port}
-        run_all([[sys.executable, *script]] * 2, [{**step, "SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} for i in range(2)])
+    node = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--master-addr=127.0.0.1", f"--master-port={free_port()}", "--nproc-per-node=1"]
+    run_all([[*node, f"--node-rank={i}", *script] for i in range(2)])
     return [json.loads((reports / f"{rank}.json").read_text()) for rank in range(2)]
 
 
-@pytest.mark.parametrize("by", ["torchrun", "srun"])
-def test_a_script_that_is_started_twice_trains_as_one(by: str, tmp_path: Path) -> None:
-    first, second = given(by, tmp_path)
+def test_a_script_that_is_started_twice_trains_as_one(tmp_path: Path) -> None:
+    first, second = given(tmp_path)
     asked = [{"prompt": p, "completion": f"no {p}"} for p in shared_rows()["prompt"]]
     assert first["rows"] == second["rows"] == asked
     assert first["path"] == second["path"]
