@@ -91,3 +91,28 @@ def test_one_process_has_nobody_to_part_with() -> None:
 def test_the_default_strategy_is_no_part_of_a_models_key_and_the_other_is() -> None:
     made = [dr.frame(ROWS).train(dr.SFT("me/base", **more)).step.key({}) for more in ({}, {"strategy": "ddp"}, {"strategy": "fsdp"})]
     assert made[0] == made[1] != made[2]
+
+
+@pytest.mark.gpu
+@pytest.mark.models
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_gpus_train_as_two_processes_of_a_cpu_do(strategy: str, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        pytest.skip("it wants two GPUs")
+    base = micro_causal()
+    for device in ("cpu", "cuda"):
+        trainer = dr.SFT(str(base), strategy=strategy, args={"bf16": False}, **{**FEW, "device": device})
+        train_in_two(trainer, ROWS, tmp_path / device, base=base)
+    assert furthest(weights(tmp_path / "cuda"), weights(tmp_path / "cpu")) < 1e-2
+
+
+@pytest.mark.gpu
+@pytest.mark.models
+def test_a_process_without_a_gpu_of_its_own_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dreamframe.trainers.loading import need_device
+
+    monkeypatch.setenv("LOCAL_RANK", "63")
+    with pytest.raises(SettingError, match=r"SFT: process 64 of this machine has no device: there are \d+"):
+        need_device(dr.SFT("x"))
