@@ -152,6 +152,10 @@ class ModelSettings(Reach, ABC):
         """What this machine lacks to ask it: libraries, packages with weights, a key. Opens and loads nothing."""
         return ()
 
+    def no_device(self) -> DreamframeError | None:
+        """The error of a device that it names and that is not in the machine which loads it. Opens and loads nothing."""
+        return None
+
     @abstractmethod
     def pool_key(self) -> str:
         """Steps whose models have one pool key share a client, its limits and its connections. Stays in memory: it may depend on the key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dreamframe.errors import AuthenticationError, DreamframeError, MissingExtraError, MissingWeightsError
+from dreamframe.errors import AuthenticationError, DreamframeError, MissingExtraError, MissingWeightsError, SettingError
 
 
 def together(errors: Sequence[DreamframeError]) -> DreamframeError:
@@ -16,7 +16,7 @@ def together(errors: Sequence[DreamframeError]) -> DreamframeError:
     text = "\n".join(["the run needs what is not here; nothing was read or asked:", *(f"  {line}" for line in dict.fromkeys(lines))])
     extras = [error for error in said if isinstance(error, MissingExtraError)]
     if not extras:
-        return AuthenticationError(text)
+        return SettingError(text) if any(isinstance(error, SettingError) for error in said) else AuthenticationError(text)
     names = ", ".join(error.library for error in extras)
     return MissingExtraError(names, extra=extras[0].extra, needed_for="the run", said=f"{text}\nInstall it with: {pip_line(extras)}")
 

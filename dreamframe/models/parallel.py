@@ -84,6 +84,9 @@ class Parallel(LLM):
     def missing(self) -> tuple[DreamframeError, ...]:
         return tuple(error for part in self.llms for error in part.missing())
 
+    def no_device(self) -> DreamframeError | None:
+        return next((error for part in self.llms if (error := part.no_device()) is not None), None)
+
     def check_reach(self) -> None:
         for part in self.llms:
             part.check_reach()

@@ -124,7 +124,7 @@ class Run:
             if (self.options.offline and not isinstance(exc, MissingExtraError)) or not (missing := ready.lacking(steps)):
                 raise
             raise together(missing) from (None if isinstance(exc, MissingExtraError) else exc)  # which stands in it
-        if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored)):
+        if not self.options.offline and (missing := ready.lacking(plans, is_done=self._outputs.is_stored, loads_here=self._engine.name == "local")):
             self.state.asking.lacking = together(missing)  # what is kept may be enough: said when the first thing is not
             if not ready.holds_something(self.stores):
                 self.state.asking.check_ready()

@@ -13,8 +13,11 @@ if TYPE_CHECKING:  # building a plan opens no store
     from dreamframe.store.stores import Stores
 
 
-def lacking(plans: Iterable[Step], *, is_done: Callable[[Step], bool] = lambda _: False) -> list[DreamframeError]:
-    """What the steps lack that will run. Below a step whose rows are there (`is_done`) nothing runs, and one without rows asks nothing."""
+def lacking(plans: Iterable[Step], *, is_done: Callable[[Step], bool] = lambda _: False, loads_here: bool = True) -> list[DreamframeError]:
+    """What the steps lack that will run. Below a step whose rows are there (`is_done`) nothing runs, and one without rows asks nothing.
+
+    `loads_here`: whether models are loaded on this machine, so that the devices that they name must be in it.
+    """
     found: list[DreamframeError] = []
     seen: set[int] = set()
     waiting = list(plans)
@@ -29,7 +32,9 @@ def lacking(plans: Iterable[Step], *, is_done: Callable[[Step], bool] = lambda _
             continue
         models = [model for model in step.models() if id(model) not in seen]  # most plans ask one model again and again
         seen.update(map(id, models))
-        found[:0] = [*step.missing(), *(error for model in models for error in model.missing())]  # as they were written: what runs first comes first
+        no_devices = [error for model in models if loads_here and (error := model.no_device()) is not None]
+        lacks = [*step.missing(), *(error for model in models for error in model.missing()), *no_devices]
+        found[:0] = lacks  # as they were written: what runs first comes first
     return found
 
 

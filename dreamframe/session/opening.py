@@ -28,6 +28,7 @@ class Opening:
 
     def __init__(self, folder: Path | None, *, address: Address | None = None, is_read_only: bool = False) -> None:
         self.folder, self.address, self.is_read_only = folder, address, is_read_only
+        self.follows = False  # whether another process of this script writes, so that this one reads what it finds
         self._stores: Stores | None = None
         self._scratch: weakref.finalize[..., Any] | None = None  # removes the folder of models that a session in memory trains
         self._lock = threading.RLock()
@@ -49,7 +50,7 @@ class Opening:
             if self._stores is None:
                 from dreamframe.store.stores import open_stores, stores_to_look_at
 
-                if self.folder is not None and self.is_read_only:
+                if self.folder is not None and (self.is_read_only or self.follows):
                     self._stores = stores_to_look_at(self.folder, address=self.address)
                     return self._stores
                 scratch = None
@@ -58,6 +59,17 @@ class Opening:
                     self._scratch = weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
                 self._stores = open_stores(self.folder, scratch=None if scratch is None else Path(scratch), address=self.address)
             return self._stores
+
+    def check(self) -> None:
+        """Open the stores, so that a folder that cannot be used fails now. One that another process makes may not be there yet."""
+        if not self.follows:
+            self.stores  # noqa: B018
+
+    def write(self) -> None:
+        """Have this process write by itself from here on, whatever place it has among others."""
+        if self.follows:
+            self.close()
+            self.follows = False
 
     def looked_at(self) -> Stores:
         """The stores of a session that is there. Raises SettingError, and makes no folder, where there is none."""

@@ -14,12 +14,13 @@ from weakref import WeakKeyDictionary, ref
 import polars as pl
 
 from dreamframe.errors import DreamframeError, OfflineError, RowsFailedError, SettingError, StorageError, one_of
+from dreamframe.models.base import Artefact
 from dreamframe.models.habits import described
 from dreamframe.plan.estimate import Looked
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.optimizer.rules import chosen, optimise
 from dreamframe.plan.secrets import plan_redactor
-from dreamframe.plan.step import Step
+from dreamframe.plan.step import ModelStep, Step
 from dreamframe.redaction.redactor import Redactor
 from dreamframe.redaction.visible import harmless
 from dreamframe.run import active, loop
@@ -27,6 +28,7 @@ from dreamframe.run.options import Mode, Purse, Retry, RunOptions, names_to_refr
 from dreamframe.run.progress import Progress
 from dreamframe.run.stats import FailedRow, RunStats
 from dreamframe.session.opening import Opening
+from dreamframe.session.ranks import Together
 
 if TYPE_CHECKING:  # imported when a plan runs: building one needs neither Arrow nor the engine
     from dreamframe.run.events import Events
@@ -49,6 +51,8 @@ class Running:
     ) -> None:
         self._session = ref(session)  # which holds this
         self.opening, self.options = opening, options
+        self.together = Together(opening.folder)
+        opening.follows = self.together.follows
         self._progress, self._keep_script = progress, keep_script
         self._failed: WeakKeyDictionary[Step, list[FailedRow]] = WeakKeyDictionary()  # by plan, as the user has it
         self._failures: dict[str, list[FailedRow]] = {}  # and by key, for one that was built again
@@ -129,6 +133,9 @@ class Running:
 
     def collect(self, steps: Sequence[Step], *, retry: Retry | None, **options: Any) -> list[pl.DataFrame]:
         """The rows of plans; with `retry`, a second time for what was answered and could not be read."""
+        return self.together.rows(steps, lambda: self._collect_here(steps, retry, options), anew=list(options.get("refresh", ())))
+
+    def _collect_here(self, steps: Sequence[Step], retry: Retry | None, options: Mapping[str, Any]) -> list[pl.DataFrame]:
         with self.opening.held():
             run = self.begin(**options, retry=retry)
             if retry is None:
@@ -142,6 +149,25 @@ class Running:
                 if not run.unreadable:
                     return rows
             return self._collect(steps, self.begin(**options, renew=run.unreadable))
+
+    async def collect_async(self, step: Step, **options: Any) -> pl.DataFrame:
+        """The rows of a plan, without blocking the caller's event loop."""
+        if self.together.are_several:
+            return (await asyncio.to_thread(lambda: self.collect([step], retry=None, **options)))[0]
+        with self.opening.held():
+            run = self.begin(**options)
+            return (await loop.run_from(self.whole([step], run, lambda: run.collect_all([step]))))[0]
+
+    def fit(self, step: ModelStep, **options: Any) -> Artefact:
+        """The trained model of a step."""
+
+        def work() -> Artefact:
+            with self.opening.held():
+                run = self.begin(**options)
+                with self.shown(run):
+                    return loop.run(self.whole([step], run, lambda: run.fit(step)))
+
+        return self.together.model(step, work)
 
     def _collect(self, steps: Sequence[Step], run: Run) -> list[pl.DataFrame]:
         with self.shown(run):

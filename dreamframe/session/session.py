@@ -18,7 +18,7 @@ from dreamframe.plan.steps.files import expanded
 from dreamframe.redaction.visible import visible
 from dreamframe.run import active, loop
 from dreamframe.run.calls.spend import prices_of
-from dreamframe.run.engines.base import Engine, check_engine
+from dreamframe.run.engines.base import Engine, batches_of, check_engine
 from dreamframe.run.options import Mode, Purse, Retry, RunOptions, check_retry, names_to_refresh
 from dreamframe.session import folder as folders
 from dreamframe.session.findings import Findings
@@ -135,7 +135,7 @@ class Session(OnRecord, Reports):
         [('tea', 'tea')]
         >>> session.close()
         """
-        self.stores  # noqa: B018  a folder that cannot be used fails here
+        self._opening.check()  # a folder that cannot be used fails here
         self._opening.hold()
         before = active.use(self)
         if isinstance(before, Session):
@@ -149,7 +149,7 @@ class Session(OnRecord, Reports):
         self._opening.close()
 
     def __enter__(self) -> Session:
-        self.stores  # noqa: B018  a folder that cannot be used fails here, and is then nobody's active session
+        self._opening.check()  # a folder that cannot be used fails here, and is then nobody's active session
         self._opening.hold()
         active.enter(self)
         return self
@@ -181,14 +181,13 @@ class Session(OnRecord, Reports):
 
     async def collect_async(self, step: Step | HasStep, **options: Any) -> pl.DataFrame:
         """Run a plan without blocking the caller's event loop; options as of `df.collect_async`."""
-        running = self._running
-        with self._opening.held():
-            run = running.begin(**options)
-            plan = step_of(step)
-            return (await loop.run_from(running.whole([plan], run, lambda: run.collect_all([plan]))))[0]
+        return await self._running.collect_async(step_of(step), **options)
 
     def batches(self, step: Step | HasStep, **options: Any) -> Iterator[pl.DataFrame]:
         """Run a plan and give its rows batch by batch; at most a few finished batches wait for the caller."""
+        if self._running.together.are_several:
+            yield from batches_of(self.collect(step, **options), self._running.options.batch_rows)
+            return
         with self._opening.held():
             plan, run = step_of(step), self._running.begin(**options)
             handed = loop.Handover[pl.DataFrame](lambda: run.batches(plan))
@@ -200,10 +199,7 @@ class Session(OnRecord, Reports):
 
     def fit(self, step: ModelStep, **options: Any) -> Artefact:
         """Train a model, unless it was trained before."""
-        with self._opening.held():
-            run = self._running.begin(**options)
-            with self._running.shown(run):
-                return loop.run(self._running.whole([step], run, lambda: run.fit(step)))
+        return self._running.fit(step, **options)
 
     def run_shard(self, frame: Step | HasStep, i: int, n: int, *, mode: Mode = "calls") -> Sharded:
         """Ask what shard i of n (numbered from 0) of a frame is to ask, and keep the answers: n processes or machines share a plan, and nobody leads them.

@@ -46,6 +46,7 @@ def run_shard(running: Running, step: Step, i: int, n: int, *, mode: Mode = "cal
     """Ask what shard i of n of a plan is to ask now. Raises SettingError for a number that is none of n, and what stops a run; failed rows are told."""
     check_part(i, n, where="run_shard")
     one_of(mode, get_args(Mode), "mode", where="run_shard")
+    running.opening.write()
     with running.opening.held():
         options = running.look(mode=mode).options
         sharding = Sharding(running.opening.stores, options, i, n, knows=running.hides)

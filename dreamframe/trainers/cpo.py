@@ -34,6 +34,7 @@ class CPO(ChatTrainer):
     cpo_alpha: float = setting(1.0)  # weight of the likelihood of the chosen answers
     simpo_gamma: float = setting(0.5)  # target margin of SimPO
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.experimental.cpo.cpo_config:CPOConfig"
     adds_start: ClassVar[bool] = True
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]

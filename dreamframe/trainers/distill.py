@@ -37,6 +37,7 @@ class Distill(ChatTrainer):
     max_new_tokens: int = setting(256)  # tokens of a text that it writes to learn from
 
     shows_predictions: ClassVar[bool] = False
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.trainer.distillation_config:DistillationConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT}),)
     cites: ClassVar[tuple[str, ...]] = ("On-policy distillation (Agarwal et al. 2023) https://arxiv.org/abs/2306.13649",)

@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import IO, Any, ClassVar, Protocol
@@ -16,10 +17,14 @@ from dreamframe import errors
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.authority import Authority
 from dreamframe.models.base import Artefact
+from dreamframe.models.local.devices import WORKER
 from dreamframe.trainers.base import Chained
 from dreamframe.trainers.job import TrainJob
+from dreamframe.trainers.meeting import met, started
+from dreamframe.trainers.ranks import Ranks
 
 POLL_S = 0.2
+LOST_S = 3.0  # how long a training that failed waits to hear that another rank's worker was killed
 PATHS = ("rows", "workdir", "out", "validation", "base", "adapter")
 
 
@@ -49,10 +54,7 @@ class Distributed(Protocol):
 
 def launch(settings: Distributed, job: TrainJob) -> dict[str, Any]:
     """Train with `settings.processes` processes. They end with this one, however it ends; a stop or a kill leaves their last checkpoint."""
-    for name in ("progress.jsonl", "result.json", "stop"):
-        (job.workdir / name).unlink(missing_ok=True)
-    spec = job.workdir / "spec.json"
-    spec.write_text(json.dumps(spec_of(settings, job), indent=1))
+    spec = _spec_file(settings, job)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={settings.processes}"]
     command += ["-m", "dreamframe.trainers.worker", str(spec)]
     with (
@@ -68,12 +70,43 @@ def launch(settings: Distributed, job: TrainJob) -> dict[str, Any]:
     return result_of(settings, job, workers.returncode)
 
 
+def launch_on_ranks(settings: Distributed, job: TrainJob, ranks: Ranks) -> dict[str, Any]:
+    """Train with one process for each rank that a launcher started; this is rank 0. They end as those of `launch` do."""
+    spec = _spec_file(settings, job)
+    meeting = met(ranks)
+    told = meeting.begin_training(spec)
+    with (job.workdir / "workers.log").open("wb") as log, started(spec, meeting.environment(told), log) as worker:
+        try:
+            lost = _follow(worker, job, meeting.lost)
+        finally:
+            if worker.stdin and not worker.stdin.closed:
+                worker.stdin.close()
+    deadline = time.monotonic() + LOST_S
+    while lost is None and worker.returncode and time.monotonic() < deadline:  # an error here may be that the other is gone
+        lost = meeting.lost()
+        time.sleep(POLL_S / 2)
+    if lost is not None and (lost["code"] != 1 or not (job.workdir / "result.json").exists()):  # one that raised has written what
+        raise TrainingError(f"{settings.label}: {lost['error']}")
+    return result_of(settings, job, worker.returncode)
+
+
+def _spec_file(settings: Distributed, job: TrainJob) -> Path:
+    """A training as a file, in a folder without what an earlier one said."""
+    for name in ("progress.jsonl", "result.json", "stop"):
+        (job.workdir / name).unlink(missing_ok=True)
+    spec = job.workdir / "spec.json"
+    spec.write_text(json.dumps(spec_of(settings, job), indent=1))
+    return spec
+
+
 def is_elsewhere(device: Any) -> bool:
     """Whether one GPU is asked for that is not the first: the library would take the first, so a process that sees no other trains."""
     return isinstance(device, str) and device.startswith("cuda:") and device != "cuda:0"
 
 
-def _follow(workers: subprocess.Popen[bytes], job: TrainJob) -> None:
+def _follow(workers: subprocess.Popen[bytes], job: TrainJob, lost: Callable[[], dict[str, Any] | None] = lambda: None) -> dict[str, Any] | None:
+    """Hand on progress and stops until the workers end. Ends them where another rank has lost its own, and tells how it ended."""
+    how: dict[str, Any] | None = None
     seen = job.workdir / "progress.jsonl"
     seen.touch()
     with seen.open() as lines:
@@ -87,6 +120,9 @@ def _follow(workers: subprocess.Popen[bytes], job: TrainJob) -> None:
             if job.stop.is_set():
                 (job.workdir / "stop").touch()
             _report(lines, job)
+            if running and how is None and (how := lost()) is not None and workers.stdin:
+                workers.stdin.close()
+    return how
 
 
 def _report(lines: IO[str], job: TrainJob) -> None:
@@ -112,7 +148,7 @@ def result_of(settings: Distributed, job: TrainJob, code: int | None) -> dict[st
 
 
 def _environment(settings: Distributed) -> dict[str, str]:
-    own = {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HF_HUB_DISABLE_TELEMETRY": "1"}
+    own = {WORKER: "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "HF_HUB_DISABLE_TELEMETRY": "1"}
     if "OMP_NUM_THREADS" not in os.environ:
         own["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // settings.processes))
     named = settings.device if isinstance(settings.device, tuple) else (settings.device,)

@@ -44,6 +44,7 @@ class DPO(ChatTrainer):
     beta: float = setting(0.1)  # how strongly the model is held to the reference
     label_smoothing: float | None = setting()  # None: 0, and 0.001 for exo_pair, which needs some
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.trainer.dpo_config:DPOConfig"
     ways: ClassVar[tuple[Roles, ...]] = PAIRS
     cites: ClassVar[tuple[str, ...]] = ("DPO (Rafailov et al. 2023) https://arxiv.org/abs/2305.18290",)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from dreamframe.errors import TrainingError
+from dreamframe.errors import SettingError, TrainingError
 from dreamframe.identity.arrow import shared
 from dreamframe.trainers.best import LOADS, keeping_best
 from dreamframe.trainers.checkpoints import going_on_from, last_checkpoint
 from dreamframe.trainers.distributed import imported
+from dreamframe.trainers.fsdp import gathered, part_on_cpu, parted
 from dreamframe.trainers.hooked import hook, own_callbacks
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.loading import is_cpu, merges
@@ -49,6 +50,8 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
     import torch
 
     cpu, given = is_cpu(settings), settings.settings()
+    if settings.strategy == "fsdp" and merges(settings, job):
+        raise SettingError(f"{settings.label}: the base is an adapter, which peft= lays into whole weights, and strategy='fsdp' parts them. Leave out one.")
     world = int(os.environ.get("WORLD_SIZE", "1"))
     share = settings.batch_size // (world * int(given.get("gradient_accumulation_steps", 1)))
     if share < 1:
@@ -65,7 +68,8 @@ def arguments(settings: LocalTrainer, job: TrainJob, **own: Any) -> dict[str, An
     else:
         made["num_train_epochs"] = settings.epochs or 3.0
     made["learning_rate"] = _usual_rate(settings) if settings.learning_rate is None else settings.learning_rate
-    return {**made, **_validation(settings, job, given), **own, **given}
+    made = {**made, **_validation(settings, job, given), **own, **given}
+    return parted(made) if settings.strategy == "fsdp" else made
 
 
 def _usual_rate(settings: LocalTrainer) -> float:
@@ -113,6 +117,7 @@ def run(
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
     hook(trainer, settings)
+    part_on_cpu(trainer)
     if trainer.args.n_gpu > 1:  # the library would spread each batch over all of them, and take one such batch for each
         trainer.args._n_gpu, trainer._train_batch_size = 1, trainer.args.per_device_train_batch_size
     counts = {"n_parameters": _n(trainer.model.parameters()), "n_trained_parameters": _n(p for p in trainer.model.parameters() if p.requires_grad)}
@@ -132,9 +137,10 @@ def run(
         told = "by args= it is not looked for at the steps that are saved"
         job.note(f"{settings.label}: the last weights are kept and not those of the best validation: {told} (eval_strategy, save_strategy).")
     metrics = _evaluated(trainer, best or state.global_step) if job.validation else {}
+    parts = gathered(trainer)
     if trainer.is_world_process_zero():
         if keep is None:
-            save_trained(trainer, settings, job)
+            save_trained(trainer, settings, job, parts)
         else:
             keep(trainer.accelerator.unwrap_model(trainer.model))
     return {
@@ -180,15 +186,15 @@ def prepared(trainer: Any) -> datasets.Dataset:
     return rows
 
 
-def save_trained(trainer: Any, settings: LocalTrainer, job: TrainJob) -> None:
-    """Write the trained weights, as an adapter where there is one over a base that others have too."""
+def save_trained(trainer: Any, settings: LocalTrainer, job: TrainJob, state: dict[str, Any] | None = None) -> None:
+    """Write the trained weights, as an adapter where there is one over a base that others have too. `state`: those that were gathered of all processes."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    save(model, trainer.processing_class, job.out, base_name=settings.base_name, merge=merges(settings, job))
+    save(model, trainer.processing_class, job.out, base_name=settings.base_name, merge=merges(settings, job), state=state)
 
 
 def about(settings: LocalTrainer) -> dict[str, Any]:
     """Versions of the libraries (recorded, not hashed) and the name of the base."""
-    return {"versions": dict(_versions()), "base": settings.base_name, "processes": settings.processes}
+    return {"versions": dict(_versions()), "base": settings.base_name, "processes": int(os.environ.get("WORLD_SIZE", settings.processes))}
 
 
 @functools.cache

@@ -36,6 +36,7 @@ class KTO(ChatTrainer):
     desirable_weight: float = setting(1.0)  # of answers that were liked
     undesirable_weight: float = setting(1.0)  # of answers that were not
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.trainer.kto_config:KTOConfig"
     ways: ClassVar[tuple[Roles, ...]] = (Roles({"prompt": CHAT, "completion": CHAT, "label": BOOL}),)
     cites: ClassVar[tuple[str, ...]] = ("KTO (Ethayarajh et al. 2024) https://arxiv.org/abs/2402.01306",)

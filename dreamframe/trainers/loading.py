@@ -31,23 +31,16 @@ def is_cpu(settings: LocalTrainer) -> bool:
 
 
 def need_device(settings: LocalTrainer) -> None:
-    """Raise SettingError where the device that was asked for is not there: another one would train without a word."""
-    named = settings.device if isinstance(settings.device, tuple) else (settings.device,)
-    kind = str(named[0]).partition(":")[0]
-    if named[0] is None or kind == "cpu":
+    """Raise SettingError where the device that was asked for is not there, or that of this process: another one would train without a word."""
+    if (error := settings.no_device()) is not None:
+        raise error
+    if is_cpu(settings):
         return
     import torch
 
-    if kind == "cuda":
-        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    else:
-        n = int(torch.backends.mps.is_available() if kind == "mps" else torch.xpu.is_available())
-    # In a process that was started for its devices, it sees these alone.
-    wanted = len(named) if len(named) > 1 or os.environ.get("LOCAL_RANK") else 1 + int(named[0].partition(":")[2] or 0)
-    if n < wanted:
-        shown = repr(named[0]) if len(named) == 1 else list(named)
-        there = f"this machine has {n} {kind} device{'s' * (n != 1)}" if n else f"torch {torch.__version__} sees no {kind} device here"
-        raise SettingError(f"{settings.label}: device={shown}, but {there}. Leave out device= to train on what there is.")
+    here, n = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if torch.cuda.is_available() and here >= n:
+        raise SettingError(f"{settings.label}: process {here + 1} of this machine has no device: there are {n}. Start one for each, or give device='cpu'.")
 
 
 def device_named(settings: LocalTrainer) -> str | None:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from dreamframe.models.base import LLM, ModelSettings, setting, steering
 from dreamframe.models.edges import Trained
 from dreamframe.models.lacking import together
 from dreamframe.models.llms.transformers import Transformers
+from dreamframe.models.local import devices
 from dreamframe.models.local.weights import content_digest, missing_weights
 from dreamframe.trainers import distributed, kinds
 from dreamframe.trainers.adapters import check_adapter, peft_text
@@ -24,11 +25,13 @@ from dreamframe.trainers.bases import config_here, config_in, refuse_architectur
 from dreamframe.trainers.best import LOADS, check_best
 from dreamframe.trainers.config_fields import config_fields, package_folder
 from dreamframe.trainers.export import merge_adapter, task_of
+from dreamframe.trainers.fsdp import check_strategy, no_others
 from dreamframe.trainers.head_labels import known_labels
 from dreamframe.trainers.hooks import check_hooks
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.kinds import Kind
 from dreamframe.trainers.quantization import dtype_text, quantization_text
+from dreamframe.trainers.ranks import launched, refused
 from dreamframe.trainers.unknown_settings import refuse_in_args
 from dreamframe.trainers.weights import base_identity, digests_here, locate
 
@@ -45,6 +48,8 @@ class LocalTrainer(Trainer):
     summary says which; `early_stopping=k` also stops after k evaluations without a better one (by `early_stopping_threshold` at least).
     A base that is an adapter is trained on as one; with `peft=` it is laid into its weights first, and whole weights are what is kept.
     `args` takes anything else that the underlying config knows.
+    A script that torchrun or `srun` starts once for each process trains as one. `strategy="fsdp"` gives each process its part of the weights, not all.
+    A `device` that is not there is a SettingError, before anything is asked.
     Rows that cannot be learnt from (null, NaN, nothing left once cut) are left out, and `summary()` counts them in its notes; `n_rows` counts those
     that are left. A training that diverges, or makes no step, is a TrainingError and nothing is kept; one whose rows taught nothing is noted.
 
@@ -73,11 +78,13 @@ class LocalTrainer(Trainer):
     callbacks: Any = setting(is_later=True)  # classes of transformers' TrainerCallback, or functions that make one
     compute_metrics: Any = setting(is_later=True)  # a function of predictions and labels → dict of numbers
     optimizer: Any = setting(is_later=True)  # a function of the parameters → a torch optimizer
+    strategy: Literal["ddp", "fsdp"] | None = setting(is_later=True)  # "fsdp": each process has its part of the weights; None, "ddp": all of them
     device: Any = steering()  # "cpu", "cuda:0", or a list: one process each. None: a GPU if there is one
     checkpoint_s: float = steering(60.0)  # seconds between checkpoints: what a kill may cost
 
     handed_on: ClassVar[tuple[str, ...]] = ("args", "peft")
     config: ClassVar[str] = "transformers.training_args:TrainingArguments"
+    parts_weights: ClassVar[bool] = False  # whether strategy="fsdp" is possible
     shows_predictions: ClassVar[bool] = True  # whether the library hands its predictions to compute_metrics=
     best: ClassVar[tuple[str, bool]] = ("eval_loss", False)  # what early stopping watches, and whether more is better
     owned: ClassVar[Mapping[str, str]] = {  # config fields that have another name here
@@ -92,6 +99,7 @@ class LocalTrainer(Trainer):
             "args": json_text(self.args, f"{self.label} args"),
             "dtype": dtype_text(self.dtype, self.label),
             "quantization": quantization_text(self.quantization, self.label),
+            "strategy": None if self.strategy == "ddp" else self.strategy,
             "device": tuple(map(str, self.device)) if isinstance(self.device, list | tuple) else None if self.device is None else str(self.device),
         }.items():
             object.__setattr__(self, name, value)
@@ -120,6 +128,7 @@ class LocalTrainer(Trainer):
         for device in self.device if isinstance(self.device, tuple) else (self.device,):
             if device is not None and (device.split(":")[0] not in DEVICES or not (device.partition(":")[2] or "0").isdecimal()):
                 refuse(f"device={device!r} is not one of {', '.join(DEVICES)}, or one of several by its number, such as 'cuda:0'.")
+        check_strategy(self)
         if self.steps is not None and self.epochs is not None:
             refuse(f"steps={self.steps} and epochs={self.epochs:g} both say how long it trains; give one of them.")
         if self.early_stopping_threshold is not None and not self.early_stopping:
@@ -160,7 +169,17 @@ class LocalTrainer(Trainer):
         weights = [getattr(v, "model", v) for v in named]
         judges = [v for held in named if isinstance(held, tuple) for v in held]
         asked = [model for judge in judges if isinstance(model := getattr(judge, "llm", None), ModelSettings)]
-        return (*missing_weights(*weights), *(error for model in asked for error in model.missing()))
+        lacking = [*missing_weights(*weights), *(error for model in asked for error in model.missing())]
+        return (*lacking, *(error for error in (self.no_device(), self._no_processes()) if error is not None))
+
+    def _no_processes(self) -> SettingError | None:
+        """The error of processes that cannot share this training."""
+        ranks = launched()
+        return no_others(self, self.processes if ranks is None else ranks.n) or (None if ranks is None else refused(ranks, self))
+
+    def no_device(self) -> SettingError | None:
+        """The error of a device that it names and that is not there: another one would train without a word."""
+        return devices.no_device(self.device, who=self.label, use="train on what there is")
 
     def settings(self) -> dict[str, Any]:
         """The further config fields of args= as a dict."""
@@ -190,8 +209,11 @@ class LocalTrainer(Trainer):
             merge_adapter(job.base, job.adapter, job.workdir / "merged")  # another kind of model: it starts from whole weights
             job.check_base()
             job.base, job.adapter, job.base_digest = job.workdir / "merged", None, None
-        if self.processes > 1 or distributed.is_elsewhere(self.device):
-            summary = distributed.launch(self, job)
+        if (error := self._no_processes()) is not None:
+            raise error
+        ranks = launched()
+        if ranks is not None or self.processes > 1 or distributed.is_elsewhere(self.device):
+            summary = distributed.launch(self, job) if ranks is None else distributed.launch_on_ranks(self, job, ranks)
             job.check_base()
             return summary
         return self.fit(job)

@@ -30,6 +30,7 @@ class ORPO(ChatTrainer):
 
     beta: float = setting(0.1)  # weight of the preference beside the likelihood (λ of the paper)
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.experimental.orpo.orpo_config:ORPOConfig"
     adds_start: ClassVar[bool] = True
     ways: ClassVar[tuple[Roles, ...]] = PAIRS[:1]

@@ -6,10 +6,11 @@ import contextlib
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dreamframe.errors import DreamframeError, TrainingError
+from dreamframe.trainers.fsdp import own_part, whole
 from dreamframe.trainers.job import TrainJob
 from dreamframe.trainers.local import LocalTrainer
 
@@ -46,7 +47,7 @@ class Outcome:
         if steps == 0:
             size = self.settings.batch_size
             raise TrainingError(f"{who}: it made no step: its {n_rows} rows do not fill a batch of batch_size={size}. Give more rows, or a smaller batch_size.")
-        if broken := not_finite(self.model):
+        if broken := not_finite(self.model, whole):
             raise self.diverged(f"{len(broken)} of its tensors hold NaN or infinity, such as {broken[0]}")
         blind = [row for row in log if isinstance(loss := row.get("eval_loss"), float) and not math.isfinite(loss)]
         if blind:
@@ -75,14 +76,14 @@ def trained(model: Any) -> Iterator[tuple[str, Any]]:
     return ((name, p) for name, p in model.named_parameters() if p.requires_grad)
 
 
-def not_finite(model: Any) -> list[str]:
-    """The names of the trained parameters that hold NaN or infinity."""
-    return [name for name, p in trained(model) if not bool(p.detach().isfinite().all())]
+def not_finite(model: Any, seen: Callable[[Any], Any] = own_part) -> list[str]:
+    """The names of the trained parameters that hold NaN or infinity, in what is `seen` of each."""
+    return [name for name, p in trained(model) if not bool(seen(p).isfinite().all())]
 
 
 def sums(model: Any) -> list[float]:
     """Two sums for each trained parameter, in double precision: they tell whether it moved."""
     import torch
 
-    held = [p.detach() for _, p in trained(model)]
+    held = (whole(p) for _, p in trained(model))
     return [float(v) for p in held for v in (p.sum(dtype=torch.float64), p.abs().sum(dtype=torch.float64))]

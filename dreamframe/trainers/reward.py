@@ -39,6 +39,7 @@ class Reward(ChatTrainer):
 
     center_rewards: float | None = setting()  # weight that pulls the mean reward to 0, https://arxiv.org/abs/2312.09244
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.trainer.reward_config:RewardConfig"
     kind: ClassVar[Kind] = REWARD
     ways: ClassVar[tuple[Roles, ...]] = (

@@ -9,13 +9,13 @@ from typing import Any
 from dreamframe.trainers.adapters import merged
 
 
-def save(model: Any, tokenizer: Any, out: Path, *, base_name: str | None, merge: bool = False) -> None:
-    """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first."""
+def save(model: Any, tokenizer: Any, out: Path, *, base_name: str | None, merge: bool = False, state: dict[str, Any] | None = None) -> None:
+    """Write weights or adapter, and the tokenizer. `merge` lays an adapter into its weights first; `state` holds the weights where the model has parts."""
     if merge and hasattr(model, "peft_config"):
         model = merged(model, "merging")
     end_with(model, tokenizer)
     adapters = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}  # a reference adapter stays behind
-    model.save_pretrained(str(out), **adapters)
+    model.save_pretrained(str(out), **adapters, **({} if state is None else {"state_dict": state}))
     if adapters and "CLS" in str(model.peft_config["default"].task_type):
         model.config.save_pretrained(str(out))  # an adapter's own config does not know the labels
     tokenizer.save_pretrained(str(out))

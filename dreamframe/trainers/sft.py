@@ -43,6 +43,7 @@ class SFT(ChatTrainer):
     loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
+    parts_weights: ClassVar[bool] = True
     config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
     ways: ClassVar[tuple[Roles, ...]] = (
         Roles({"prompt": CHAT, "completion": CHAT}), Roles({"messages": MESSAGES, "tools": TEXT}, optional=("tools",)), Roles({"text": TEXT}),

@@ -8,11 +8,12 @@ from typing import Any
 
 from dreamframe.errors import SettingError
 
-SHARDS = "a model that is spread over devices or machines is not built yet: each of processes= and device=[…] trains a whole copy, on one machine"
+PARTS = 'strategy="fsdp" parts the weights among the processes of a training; other ways of spreading a model are not built'
+LAUNCHED = "ranks, nodes and addresses come from what starts the script once for each process: torchrun or srun"
 OWN = "a training loop of one's own is an own trainer: a subclass of LocalTrainer, as CONTRIBUTING.md shows"
 INSTEAD = {  # what DataDreamer, transformers and TRL call it: what is to be done here
-    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "strategy", "parallelism_config", "tp_size", "tensor_parallel", "device_map"), SHARDS),
-    **dict.fromkeys(("nodes", "num_nodes", "nnodes", "node_rank", "rank", "local_rank", "master_addr", "master_port", "distributed_config"), SHARDS),
+    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config", "tp_size", "tensor_parallel", "device_map"), PARTS),
+    **dict.fromkeys(("nodes", "num_nodes", "nnodes", "node_rank", "rank", "local_rank", "master_addr", "master_port", "distributed_config"), LAUNCHED),
     **dict.fromkeys(("trainer_cls", "trainer_override_hook", "compute_loss", "compute_loss_func", "model_init"), OWN),
     **dict.fromkeys(("data_collator", "preprocess_logits_for_metrics"), "how rows become batches follows from the columns; " + OWN),
     **dict.fromkeys(("optimizers", "optimizer_cls_and_kwargs", "lr_scheduler"), 'optimizer=function makes one; args={"lr_scheduler_type": …} its schedule'),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -32,7 +34,7 @@ def end_with_parent() -> None:
 
 
 def main(path: str) -> int:
-    """Train as the spec says; process 0 writes progress and result."""
+    """Train as the spec says; process 0 writes progress and result. Gives 1 for an error, so that whoever started this process ends the others."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     settings, job = from_spec(json.loads(Path(path).read_text()))
     is_first = os.environ.get("RANK", "0") == "0"
@@ -51,10 +53,12 @@ def main(path: str) -> int:
         except Exception as exc:  # noqa: BLE001  crosses to the starting process, which raises it
             result = {"error": "TrainingError", "message": f"{settings.label}: {type(exc).__name__}: {exc}"}
     if is_first or "error" in result:
-        part = job.workdir / f"result.{os.getpid()}.part"
+        part = job.workdir / f"result.{socket.gethostname()}.{os.getpid()}.part"
         part.write_text(json.dumps({**result, "notes": job.notes}, default=str))
-        part.replace(job.workdir / "result.json")
-    return 0
+        with contextlib.suppress(FileExistsError):
+            os.link(part, job.workdir / "result.json")  # the first error: those of other processes are that this one is gone
+        part.unlink()
+    return int("error" in result)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
-from dreamframe.trainers import distributed, worker
+from dreamframe.trainers import distributed
 from dreamframe.trainers.job import TrainJob
 from tests.micro import micro_causal, micro_encoder
+from tests.two_processes import free_port, work_as
 
 pytestmark = pytest.mark.models
 
@@ -75,24 +75,13 @@ def left_to_others(settings: distributed.Distributed, job: TrainJob) -> dict[str
     return distributed.result_of(settings, job, 0)
 
 
-def work_as(rank: int, port: int, spec: str) -> None:
-    """One of two workers, as torchrun starts them."""
-    import torch
-
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.dup2(os.pipe()[0], 0)  # a standard input that does not end
-    os._exit(worker.main(spec))
-
-
 def workers_of(folder: Path) -> list[BaseProcess]:
     """The two processes that share a training which was left to others."""
     deadline = time.monotonic() + 120
     while not (found := list(folder.glob("models/.*.work/spec.json"))):
         assert time.monotonic() < deadline, "nothing was written down"
         time.sleep(0.02)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     workers: list[BaseProcess] = [multiprocessing.get_context("forkserver").Process(target=work_as, args=(rank, port, str(found[0]))) for rank in range(2)]
     for process in workers:
         process.start()

@@ -88,6 +88,8 @@ class LlamaCppEmbedder(InGguf, Embedder):
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)
+        if (error := self.no_device()) is not None:
+            raise error
         return LlamaCppEmbedderClient(self)
 
 

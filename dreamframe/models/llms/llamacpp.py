@@ -27,6 +27,7 @@ from dreamframe.models.local import embedded
 from dreamframe.models.local.chat_template import read_in, without_clock
 from dreamframe.models.local.constrained import grammar, literal, refusal
 from dreamframe.models.local.cores import free_cores
+from dreamframe.models.local.devices import no_gpu_layers
 from dreamframe.models.local.embedded import SMOLLM2
 from dreamframe.models.local.extras import ANYTHING, DICT, NUMBER, YES_NO, check_extras
 from dreamframe.models.local.gguf import gguf_header
@@ -58,6 +59,7 @@ class InGguf(OfWeights):
     """What the settings of a model in a GGUF file have, whatever it is asked for."""
 
     model: Any  # the path of a GGUF file
+    gpu_layers: int | None
 
     @property
     def label(self) -> str:
@@ -76,6 +78,9 @@ class InGguf(OfWeights):
     def missing(self) -> tuple[DreamframeError, ...]:
         here = importlib.util.find_spec("xllamacpp") is not None
         return (*(() if here else (no_xllamacpp(type(self).__name__),)), *missing_weights(self.model))
+
+    def no_device(self) -> DreamframeError | None:
+        return no_gpu_layers(self.gpu_layers, who=type(self).__name__)
 
     def unload(self) -> bool:
         """Give back the memory of the loaded model; the next request loads it again. False where it was not loaded."""
@@ -145,6 +150,8 @@ class LlamaCpp(InGguf, LLM):
 
     def open(self) -> Client:
         need_xllamacpp(type(self).__name__)
+        if (error := self.no_device()) is not None:
+            raise error
         places = places_of(self)
         return Replicas(self, places) if places else LlamaCppClient(self)
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from dreamframe.errors import DreamframeError, MissingExtraError, SettingError
 from dreamframe.models.base import Artefact, Client, ModelSettings
+from dreamframe.models.local import devices
 from dreamframe.models.local.memory import n_bytes_of, unload
 from dreamframe.models.local.replicas import Replicas, check_replicas, devices_of, places_of
 from dreamframe.models.local.weights import KeptWeights, Pinned, content_digest, local_weights, missing_weights, weights_identity, weights_path
@@ -114,10 +115,14 @@ class LocalSettings(OfWeights, ModelSettings):
         lacking = [MissingExtraError(m.replace("_", "-"), extra=e, needed_for=w) for m, e, w in wanted if importlib.util.find_spec(m) is None]
         return (*lacking, *missing_weights(*(getattr(self, name, None) for name in self.named)))
 
+    def no_device(self) -> DreamframeError | None:
+        return devices.no_device(getattr(self, "device", None), who=type(self).__name__)
+
     def open(self) -> Client:
-        """The client. Raises MissingExtraError where a library is not installed."""
-        for error in self.missing():
-            raise error
+        """The client. Raises MissingExtraError where a library is not installed, SettingError where the device that was asked for is not there."""
+        for error in (*self.missing(), self.no_device()):
+            if error is not None:
+                raise error
         places = places_of(self)
         return Replicas(self, places) if places else self.client()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import dreamframe as dr
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import Artefact
+from dreamframe.trainers import distributed
 from dreamframe.trainers.base import Chained
 from dreamframe.trainers.distributed import from_spec, result_of, spec_of
 from dreamframe.trainers.job import TrainJob
@@ -72,3 +75,11 @@ def test_any_settings_with_a_fit_can_be_shared_out(tmp_path: Path) -> None:
     there, its_job = from_spec(json.loads(json.dumps(spec_of(Counting("base", rows=5, device=("cpu", "cpu")), job))))
     assert there == Counting(None, rows=5, device=("cpu", "cpu"))
     assert there.fit(its_job) == {"steps": 5}
+
+
+def test_a_worker_is_ended_where_another_rank_has_lost_its_own(tmp_path: Path) -> None:
+    job = TrainJob(rows=tmp_path, workdir=tmp_path, out=tmp_path)
+    waits_for_its_input = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waits_for_its_input, stdin=subprocess.PIPE) as worker:
+        assert distributed._follow(worker, job, lambda: {"code": -9}) == {"code": -9}
+    assert worker.returncode == 0

@@ -39,10 +39,10 @@ def base(tmp_path: Path, architecture: str, **config: Any) -> str:
 
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "fsdp": (lambda: dr.SFT("x", fsdp=True), r"SFT: fsdp= is not a setting here: a model that is spread over devices or machines is not built yet"),
-    "nodes": (lambda: dr.DPO("x", nodes=2), r"DPO: nodes= is not a setting here: a model that is spread"),
+    "fsdp": (lambda: dr.SFT("x", fsdp=True), r'SFT: fsdp= is not a setting here: strategy="fsdp" parts the weights'),
+    "nodes": (lambda: dr.DPO("x", nodes=2), r"DPO: nodes= is not a setting here: ranks, nodes and addresses come from .*: torchrun or srun"),
     "rank": (lambda: dr.Classifier("x", rank=0), r"Classifier: rank= is not a setting here"),
-    "fsdp in args": (lambda: CHAT.train(dr.SFT("x", args={"fsdp": "full_shard"})), r"args=\{'fsdp': …\} is refused: a model that is spread"),
+    "fsdp in args": (lambda: CHAT.train(dr.SFT("x", args={"fsdp": "full_shard"})), r"args=\{'fsdp': …\} is refused: strategy=.fsdp. parts the weights"),
     "deepspeed in args": (lambda: CHAT.train(dr.SFT("x", args={"deepspeed": {"stage": 3}})), r"args=\{'deepspeed': …\} is refused"),
     "trainer class": (lambda: dr.SFT("x", trainer_cls=object), "an own trainer: a subclass of LocalTrainer"),
     "collator": (lambda: dr.Classifier("x", data_collator=len), "how rows become batches follows from the columns"),

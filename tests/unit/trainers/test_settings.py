@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "peft": {"r": 4}, "quantization": "8bit", "init": "scratch", "epochs": 2.0, "steps": 7, "batch_size": 2, "learning_rate": 1e-3, "early_stopping": 2,
     "eval_every": 3, "max_length": 64, "too_long": "drop", "dtype": "bfloat16", "seed": 1, "processes": 2, "trust_remote_code": True,
     "args": {"weight_decay": 0.1}, "packing": True, "loss_on": "all", "thoughts": "masked", "chat_template": "{{prompt}}", "neftune": 5.0,
-    "early_stopping_threshold": 0.1, "callbacks": dict, "compute_metrics": accuracy, "optimizer": sgd,
+    "early_stopping_threshold": 0.1, "callbacks": dict, "compute_metrics": accuracy, "optimizer": sgd, "strategy": "fsdp",
 }  # fmt: skip
 STEERING: dict[str, Any] = {"device": "cpu", "checkpoint_s": 1.0, "authority": Authority()}
 
