@@ -11,7 +11,7 @@ import polars as pl
 from dreamframe.errors import SchemaError, SettingError, did_you_mean, need_name
 from dreamframe.frame.arguments import as_llm, need_column, need_order
 from dreamframe.frame.base import Verbs
-from dreamframe.frame.keeps import Keep, kept
+from dreamframe.frame.keeps import Keep, kept, need_plain_reading, need_reading
 from dreamframe.frame.labelled import need_task_model, question_of
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_copies, warn_of_prompt, warn_of_system, warn_of_unread
@@ -27,17 +27,19 @@ from dreamframe.plan.step import OnError
 from dreamframe.plan.steps.apply import is_async
 from dreamframe.plan.steps.classify import Classify
 from dreamframe.plan.steps.prompt import PromptStep
+from dreamframe.plan.steps.until_right import PromptUntilRight
 from dreamframe.prompts.answer_schema import AnswerSchema
 from dreamframe.prompts.base import Prompt
 from dreamframe.prompts.labels import LabelsOf, WhichLabel
 from dreamframe.prompts.parsers import YesNo
 from dreamframe.prompts.templates import placeholder
+from dreamframe.prompts.verifier import Verifier
 
 if TYPE_CHECKING:
     from dreamframe.plan.steps.cascade import Cascade
     from dreamframe.plan.steps.distil import Distil
 
-OWN = ("schema", "system", "n", "seed", "parse", "on_error", "repairs", "keep", "probability", "reasoning", "name", "into")
+OWN = ("schema", "system", "n", "seed", "parse", "on_error", "repairs", "keep", "probability", "reasoning", "until", "name", "into")
 OF_OTHERS = {  # an argument of some verbs → these
     "cascade": "filter_by, classify and join_by",
     "distil": "filter_by and classify",
@@ -97,18 +99,6 @@ def prompt_fields(
     }
 
 
-def need_plain_reading(probability: object, sampling: dict[str, Any], *, step: str) -> None:
-    """Raise SettingError for a column of probabilities that has no name, or stands beside settings that say how to draw an answer."""
-    if not isinstance(probability, str):
-        raise SettingError(f"{step}: probability={probability!r} is not a name; give the new column's, e.g. probability='p'.")
-    for argument, value in sampling.items():
-        if value is not None and argument != "extra" and not (argument == "temperature" and value == 0):
-            raise SettingError(
-                f"{step}: {argument}= says how an answer is drawn, and with probability= none is: the answer is the likeliest label, "
-                f"and its probability is that of the model itself, at temperature 1. Leave {argument}= out."
-            )
-
-
 def prompt(
     llm: LLM | Model | str,
     prompt: str | Prompt,
@@ -141,6 +131,8 @@ def prompt(
         raise SettingError(f"{name or 'prompt'}: probability= adds a column, and an expression is one: use df.prompt(…, probability='p').")
     if "keep" in sampling:
         raise SettingError(f"{name or 'prompt'}: keep= adds columns, and an expression is one: use df.prompt(…, keep={sampling['keep']!r}).")
+    if "until" in sampling:
+        raise SettingError(f"{name or 'prompt'}: until= reads columns beside the answer, and an expression has none: use df.prompt(…, n={n}, until=…).")
     if "reasoning" in sampling:
         raise SettingError(f"{name or 'prompt'}: reasoning= adds a column, and an expression is one: use df.prompt(…, reasoning='thoughts').")
     model, value = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
@@ -161,14 +153,6 @@ def answer_schema(shape: Any, *, step: str, argument: str = "schema=") -> Answer
     if type(values) is Rows:
         raise SchemaError(f"{step}: {argument} is a frame; the labels that an answer may be are one of its columns: {argument.rstrip('=')}=other['label'].")
     return LabelsOf.of_column(values, step=step) if isinstance(values, Values) else AnswerSchema.of(shape, step=step)
-
-
-def need_reading(free_text: object, parse: object, *, step: str) -> None:
-    """Raise SettingError where two ways to read the answers are given."""
-    if not isinstance(free_text, bool):
-        raise SettingError(f"{step}: free_text={free_text!r} is True or False.")
-    if free_text and parse is not None:
-        raise SettingError(f"{step}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")
 
 
 V = TypeVar("V", bound="AskVerbs")  # Self, as jedi understands it too
@@ -195,6 +179,7 @@ class AskVerbs(Verbs):
         keep: Keep = None,
         probability: str | None = None,
         reasoning: str | None = None,
+        until: Verifier | None = None,
         name: str | None = None,
         **sampling: Any,
     ) -> V:
@@ -202,9 +187,11 @@ class AskVerbs(Verbs):
 
         `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
         it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
-        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples. `keep` ("prompt", "answer" or both) adds what was really
-        sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as `<into>_answer` (the last one, after
-        repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling arguments: max_tokens temperature
+        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples; with `until`, one of `dr.verify` whose
+        first column is `into`, a row's samples are asked for one after the other, and its list ends with the first that is right. `keep` ("prompt",
+        "answer" or both) adds what was really sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as
+        `<into>_answer` (the last one, after repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling
+        arguments: max_tokens temperature
         top_p stop logit_bias presence_penalty frequency_penalty extra.
 
         `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels: the likeliest label is
@@ -238,6 +225,8 @@ class AskVerbs(Verbs):
         fields["keep"] = kept(keep, reasoning, into, step=name or "prompt")
         model, asked = as_llm(llm, verb=name or "prompt"), Prompt.of(prompt, step=name or "prompt")
         made = PromptStep.over(self.step, model, asked, into=into, **fields)
+        if until is not None:
+            made = PromptUntilRight.of(made, until)
         warn_of_prompt(asked, step=made.where, below=self.step)
         warn_of_system(system, model, step=made.where, below=self.step)
         warn_of_copies(made, n, step=made.where)

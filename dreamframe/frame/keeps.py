@@ -1,8 +1,9 @@
-"""What the verbs that ask can keep as columns beside what they make of an answer."""
+"""What the verbs that ask can keep as columns beside what they make of an answer, and which ways to read one go together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dreamframe.errors import SettingError
 from dreamframe.plan.steps.heard import ANSWER, PROMPT, REASONING
@@ -26,3 +27,23 @@ def kept(keep: Keep, reasoning: str | None, into: str, *, step: str) -> tuple[tu
             "thinks is a setting of the model: dr.OpenAI(…, reasoning_effort='low')."
         )
     return (*found, (REASONING, reasoning))
+
+
+def need_plain_reading(probability: object, sampling: dict[str, Any], *, step: str) -> None:
+    """Raise SettingError for a column of probabilities that has no name, or stands beside settings that say how to draw an answer."""
+    if not isinstance(probability, str):
+        raise SettingError(f"{step}: probability={probability!r} is not a name; give the new column's, e.g. probability='p'.")
+    for argument, value in sampling.items():
+        if value is not None and argument != "extra" and not (argument == "temperature" and value == 0):
+            raise SettingError(
+                f"{step}: {argument}= says how an answer is drawn, and with probability= none is: the answer is the likeliest label, "
+                f"and its probability is that of the model itself, at temperature 1. Leave {argument}= out."
+            )
+
+
+def need_reading(free_text: object, parse: object, *, step: str) -> None:
+    """Raise SettingError where two ways to read the answers are given."""
+    if not isinstance(free_text, bool):
+        raise SettingError(f"{step}: free_text={free_text!r} is True or False.")
+    if free_text and parse is not None:
+        raise SettingError(f"{step}: free_text=True reads the answers as DataDreamer does, and parse= reads them otherwise; give one of them.")

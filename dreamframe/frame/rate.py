@@ -11,8 +11,9 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.arguments import as_llm, need_column, need_order
-from dreamframe.frame.ask import AskVerbs, need_reading
+from dreamframe.frame.ask import AskVerbs
 from dreamframe.frame.base import whole
+from dreamframe.frame.keeps import need_reading
 from dreamframe.frame.model import Model
 from dreamframe.frame.plan_warnings import warn_of_criterion, warn_of_no_scale, warn_of_system, warn_of_unread
 from dreamframe.models.base import LLM

@@ -367,8 +367,8 @@ CASES: dict[str, Case] = {
 }
 
 
-CASES.update({name: Case(*given) for name, given in (*guesses.cases(PROMPT_CHANGES).items(), *figures.cases(With).items(), *checks.cases().items())})
-CASES.update({name: Case(*given) for name, given in talks.cases().items()})
+CASES.update({name: Case(*given) for name, given in (*guesses.cases(PROMPT_CHANGES).items(), *figures.cases(With).items())})
+CASES.update({name: Case(*given) for name, given in (*checks.cases(PROMPT_CHANGES, With).items(), *talks.cases().items())})
 
 
 def scan() -> Case:

@@ -9,8 +9,12 @@ import polars as pl
 
 import dreamframe as dr
 from dreamframe.plan.step import Step
+from dreamframe.plan.steps.prompt import PromptStep
 from dreamframe.plan.steps.run_code import RunCode
+from dreamframe.plan.steps.until_right import PromptUntilRight
 from dreamframe.plan.steps.verify import Verify
+from dreamframe.prompts.base import Prompt
+from tests.laws.ordinal import Ordinal
 
 Given = tuple[Callable[[Step], Step], Mapping[str, Any]]  # of a Case
 
@@ -24,10 +28,25 @@ def programs(below: Step) -> Step:
 CHANGES: dict[str, Any] = {"name": "other", "on_error": "null", "into": "other"}
 
 
-def cases() -> dict[str, Given]:
-    """Each step over an input, and other values for its fields."""
-    verifier = dr.verify.number("t", "v", tolerance=0.5)
-    return {"Verify": (lambda below: Verify(inputs=(below,), verifier=dr.verify.exact("t", "k"), into="ok"), {**CHANGES, "verifier": verifier})}
+def n_tries(rows: pl.DataFrame) -> int:
+    """How many samples are asked for: of the first row of a prompt two, of the second one, of the others all three."""
+    return sum((2, 1, 3)[min(k, 2)] for k in rows.drop_nulls("t").select(pl.int_range(pl.len()).over("t")).to_series())
+
+
+def cases(changes: Mapping[str, Any], beside: Callable[[Any, Mapping[str, Any]], Any]) -> dict[str, tuple[Any, ...]]:
+    """Each step over an input, and other values for its fields; of a prompt they are `changes`. `beside` is another value that needs one of another field."""
+    verifier, llm = dr.verify.number("t", "v", tolerance=0.5), Ordinal(max_tokens=5)
+    prompt = Prompt.of("Say {t}", step="prompt")
+    tries = {name: value for name, value in changes.items() if name != "probability"}
+    tries |= {"n": 4, "into": beside("other", {"verifier": dr.verify.regex("other", "1")}), "verifier": dr.verify.regex("said", "#[23]$")}
+
+    def until_right(below: Step) -> Step:
+        return PromptUntilRight.of(PromptStep.over(below, llm, prompt, into="said", n=3), dr.verify.regex("said", "#[13]$"))
+
+    return {
+        "Verify": (lambda below: Verify(inputs=(below,), verifier=dr.verify.exact("t", "k"), into="ok"), {**CHANGES, "verifier": verifier}),
+        "PromptUntilRight": (until_right, tries, True, n_tries),
+    }
 
 
 def run_code() -> Given:

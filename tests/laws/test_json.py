@@ -123,6 +123,7 @@ VERBS: dict[str, Callable[[], Any]] = {
     "calibrate": lambda: rows().with_columns(p=pl.lit(0.75)).calibrate("p", "gold", answer="k", labelled=LABELLED),
     "judge": lambda: rows().judge(ECHO, a="k", b="t"),
     "bradley_terry": lambda: rows().bradley_terry("k", "t", "t", prior=1, draws=20, seed=3),
+    "prompt until one is right": lambda: rows().prompt(ECHO, "{t}", into="said", n=2, until=dr.verify.exact("said", "k")),
     "best_worst": lambda: rows().best_worst("t", by="v", prompt="k"),
     "prompt and thoughts": lambda: rows().prompt(ECHO, "{t}", into="said", reasoning="thoughts"),
     "to_preferences": lambda: rows().judge(ECHO, a="k", b="t", swap="never").to_preferences(),

@@ -123,6 +123,7 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.prompt(ASK, "Say {t}", into=f"p{i}"),
         lambda df, n, i: df.prompt(SURE, "Name {k}", into=f"p{i}"),
         lambda df, n, i: df.prompt(ASK, "Three {t}", into=f"p{i}", n=3),
+        lambda df, n, i: df.prompt(ASK, "Try {t}", into=f"p{i}", n=3, until=dr.verify.regex(f"p{i}", "[13]$"), reasoning=f"thoughts{i}"),
         lambda df, n, i: df.prompt(ASK, "Of {v}", into=f"p{i}", keep={"answer": f"said{i}", "prompt": f"asked{i}"}),
         lambda df, n, i: df.prompt(ASK, "Drop {k}{v}", into=f"p{i}", on_error="drop", schema=int, repairs=0),
         lambda df, n, i: df.prompt(ASK, "Null {k}", into=f"p{i}", on_error="null", schema=int, repairs=0),
@@ -162,6 +163,7 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.filter(dr.prompt(ASK, "Own {t}").str.len_chars() % 2 == 1).head(n),
         lambda df, n, i: df.filter(dr.prompt(SURE, "Two {k}").str.len_chars() > 3).slice(1, n),
         lambda df, n, i: df.filter(pl.col("t").is_not_null(), dr.prompt(SURE, "One {k}").str.len_chars() > 3, k="a"),
+        lambda df, n, i: df.prompt(ASK, "Try {t}", into=f"p{i}", n=3, until=dr.verify.regex(f"p{i}", "[13]$"), reasoning=f"thoughts{i}"),
         lambda df, n, i: df.prompt(ASK, "Of {v}", into=f"c{i}").with_columns(pl.col("v").alias(f"y{i}")).filter(pl.col(f"y{i}") > 1),
         lambda df, n, i: df.filter(False) if n == 0 else df.filter(True),
     ],
@@ -245,9 +247,7 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.join(base(df).prompt(ASK, "Both {t}", into="v_b").unique("t"), on="t", suffix=f"_{i}", nulls_equal=n > 2),
         lambda df, n, i: few(n).unique().join(df, on="v", how="left").select(*df.columns).with_columns(pl.col("k").fill_null("a")),
     ],
-    "join_asof": [
-        lambda df, n, i: df.sort("v").join_asof(few(n).unique().sort("v").prompt(SURE, "Near {v}", into=f"near{i}"), on="v"),
-    ],
+    "join_asof": [lambda df, n, i: df.sort("v").join_asof(few(n).unique().sort("v").prompt(SURE, "Near {v}", into=f"near{i}"), on="v")],
     "join_where": [lambda df, n, i: df.join_where(dr.frame({f"a{i}": [n, 2]}), pl.col("v") < pl.col(f"a{i}"))],
     "merge_sorted": [lambda df, n, i: base(df).sort("v").merge_sorted(base(df).filter(ODD).sort("v"), "v")],
     "update": [lambda df, n, i: df.update(dr.frame({"v": [n], "t": ["up"]}), on="v")],
@@ -271,9 +271,7 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.prompt(ASK, "Ex {t}", into=f"e{i}", n=3).explode(f"e{i}").head(n + 1),
     ],
     "unnest": [lambda df, n, i: df.with_columns(pl.struct(pl.col("v").alias(f"u{i}")).alias(f"s{i}")).unnest(f"s{i}").filter(pl.col(f"u{i}") > n)],
-    "unpivot": [
-        lambda df, n, i: df.select("t", "k", a="v", b=pl.col("v") + n).unpivot(["a", "b"], index=["t", "k"], variable_name=f"var{i}", value_name="v"),
-    ],
+    "unpivot": [lambda df, n, i: df.select("t", "k", a="v", b=pl.col("v") + n).unpivot(["a", "b"], index=["t", "k"], variable_name=f"var{i}", value_name="v")],
     "pivot": [
         lambda df, n, i: base(df).pivot("k", ["a", "b"], index="t", values="v", aggregate_function="sum").select("t", k=pl.lit("p"), v=pl.col("a")),
     ],
@@ -350,12 +348,8 @@ VERBS: Mapping[str, list[Verb]] = {
             .select(t="prompt", k=pl.col("chosen").fill_null("c"), v=pl.lit(n, dtype=pl.Int64))
         ),
     ],
-    "best_worst": [
-        lambda df, n, i: df.best_worst("k", by="v", prompt="t").select(t="prompt", k=pl.col("chosen"), v=pl.lit(n, dtype=pl.Int64)),
-    ],
-    "bradley_terry": [
-        lambda df, n, i: df.bradley_terry("k", "t", "t", draws=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64)),
-    ],
+    "best_worst": [lambda df, n, i: df.best_worst("k", by="v", prompt="t").select(t="prompt", k="chosen", v=pl.lit(n, dtype=pl.Int64))],
+    "bradley_terry": [lambda df, n, i: df.bradley_terry("k", "t", "t", draws=n).select(t="item", k=pl.lit("b"), v=pl.col("wins").cast(pl.Int64))],
     "join_by": [
         lambda df, n, i: df.join_by(few(n).unique().rename({"v": f"jb{i}"}), ASK, f"Fit {{k}} {{jb{i}}}", parse=is_even),
         lambda df, n, i: df.join_by(

@@ -37,6 +37,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "plan.steps.reduce": ("Reduce",),
     "plan.steps.retrieve": ("SearchGraph", "Retrieve"),
     "plan.steps.strengths": ("Strengths",),
+    "plan.steps.until_right": ("PromptUntilRight",),
     "plan.steps.run_code": ("RunCode",),
     "plan.steps.train": ("Train",),
     "plan.steps.until": ("Until",),

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import polars as pl
 
 from dreamframe.errors import DreamframeError, SettingError, one_of
 from dreamframe.measure.comparisons import Contest, Window, expected
 from dreamframe.models.base import LLM
-from dreamframe.models.request import Failure, Question, Replies, RowContext, Sampling
+from dreamframe.models.request import Failure, RowContext, Sampling
 from dreamframe.plan.schemas import with_columns
 from dreamframe.plan.step import ON_ERROR, OnError, Rows, TableStep, kept_columns, step
 from dreamframe.plan.steps.judge import WINNER
+from dreamframe.plan.steps.lent import Lent
 from dreamframe.plan.steps.once import AskedOnce
 from dreamframe.plan.steps.source import Table
 from dreamframe.prompts.answer_schema import AnswerSchema
@@ -24,7 +25,6 @@ from dreamframe.prompts.base import Template
 from dreamframe.prompts.comparison import PAIR, Order, in_two, shown, texts_of
 from dreamframe.prompts.parsers import Winner
 
-T = TypeVar("T")
 MOST = 50  # inputs of one request
 SHOWN, SAID = "shown", "said"
 Digest = bytes
@@ -245,32 +245,6 @@ def blamed(windows: Sequence[Window]) -> set[int]:
         found.add(most)
         left = [window for window in left if most not in window]
     return found
-
-
-class Lent:
-    """What a run lends to one kind of request of the step: its failures are about requests, and not about rows."""
-
-    def __init__(self, ctx: RowContext, called: str) -> None:
-        self._ctx, self._called = ctx, called
-        self.failures: dict[int, Failure] = {}
-
-    async def ask(self, question: Question, prompts: pl.Series, samples: Sequence[int] | None = None) -> Replies:
-        return await self._ctx.ask(question, prompts, samples)
-
-    async def number(self, question: Question, prompts: pl.Series) -> list[int]:
-        return await self._ctx.number(question, prompts)
-
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        return self._ctx.once(self._called + name, make)
-
-    def fail(self, position: int, failure: Failure) -> None:
-        self.failures[position] = failure
-
-    def note(self, said: str, *, warns: bool = False, **figures: float) -> None:
-        self._ctx.note(said, warns=warns, **figures)
-
-    def resolve(self, llm: Any) -> Any:
-        return self._ctx.resolve(llm)
 
 
 REQUESTS = Table(data=pl.DataFrame(schema={SHOWN: pl.String}))
