@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import dreamframe as dr
 from dreamframe.frame.other_names import FRAME, MODULE
 from dreamframe.models.base import LLM
+from dreamframe.models.told import settings_of
 from dreamframe.names import NAMES, named, providers, public_names
 from dreamframe.trainers.base import Trainer
 from dreamframe.view.cli import COMMANDS
@@ -72,29 +71,6 @@ def trainers() -> dict[str, type[Trainer]]:
     """Public name → class, in the order of the names."""
     found = {name: named(name) for name, module in NAMES.items() if module.startswith("trainers.")}
     return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, Trainer)}
-
-
-def remarks(kind: type) -> dict[str, str]:
-    """Field → the comment beside it, of a class and of those that it is made of; the nearest counts."""
-    found: dict[str, str] = {}
-    for owner in (k for k in kind.__mro__ if k.__module__.startswith("dreamframe.")):
-        lines = inspect.getsource(owner).splitlines()
-        for node in ast.parse(textwrap.dedent("\n".join(lines))).body[0].body:  # type: ignore[attr-defined]
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and "  # " in lines[node.lineno - 1]:
-                found.setdefault(node.target.id, lines[node.lineno - 1].partition("  # ")[2].removesuffix("# noqa"))
-    return found
-
-
-def settings_of(kind: type) -> list[tuple[str, str, str, str]]:
-    """Name, type, default and remark of every setting, those of the algorithm first."""
-    said = remarks(kind)
-    shared = {f.name for owner in kind.__mro__[1:] if owner.__name__ in ("LocalTrainer", "Trainer", "ApiTrainer") for f in fields(owner)}
-    rows = [
-        (f.name, str(f.type).replace("Any", "any"), "required" if f.default is MISSING else repr(f.default), said.get(f.name, ""))
-        for f in fields(kind)
-        if f.name != "authority"
-    ]
-    return sorted(rows, key=lambda row: (row[0] != "base", row[0] in shared))
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -40,6 +40,7 @@ try:
     from dreamframe.identity.fingerprint import versioned as versioned
     from dreamframe.models.llms.names import llm as llm
     from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
+    from dreamframe.models.told import told as _told
     from dreamframe.names import BASES as _BASES
     from dreamframe.names import named as _named
     from dreamframe.names import public_names as _public_names
@@ -169,7 +170,7 @@ if not TYPE_CHECKING:  # with it, type checkers would take every name for one
             raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
         if found is None:
             raise _no_name(name, __dir__())
-        return _short_when_made(found)
+        return _told(_short_when_made(found))
 
 
 def __dir__() -> list[str]:

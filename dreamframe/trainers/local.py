@@ -59,7 +59,7 @@ class LocalTrainer(Trainer):
     epochs: float | None = setting()  # passes over the rows; 3 where neither `epochs` nor `steps` is given
     steps: int | None = setting()  # optimiser steps, instead of epochs
     batch_size: int = setting(8)  # rows of one optimiser step, over all processes
-    learning_rate: float | None = setting()  # None: the algorithm's own
+    learning_rate: float | None = setting()  # None: the algorithm's own default, ten times that under an adapter
     early_stopping: int | None = setting()  # validations without a better one before it stops; None: it does not stop early
     eval_every: int | None = setting()  # steps between validations; None: each epoch, or a tenth of `steps`
     max_length: int | None = setting()  # tokens of a row; None: the algorithm's own, never more than the model's context
@@ -69,7 +69,7 @@ class LocalTrainer(Trainer):
     processes: int = setting(1)  # on this machine, each with all weights and its share of a batch
     trust_remote_code: bool = setting(False)  # whether code that comes with the base may run
     args: Any = setting()  # a dict of further fields of the library's own config
-    early_stopping_threshold: float | None = setting(is_later=True)  # how much better counts as better
+    early_stopping_threshold: float | None = setting(is_later=True)  # by how much a validation must be better to count; None: by anything
     callbacks: Any = setting(is_later=True)  # classes of transformers' TrainerCallback, or functions that make one
     compute_metrics: Any = setting(is_later=True)  # a function of predictions and labels → dict of numbers
     optimizer: Any = setting(is_later=True)  # a function of the parameters → a torch optimizer
