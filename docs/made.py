@@ -16,6 +16,7 @@ from dreamframe.models.told import settings_of
 from dreamframe.names import NAMES, named, providers, public_names
 from dreamframe.trainers.base import Trainer
 from dreamframe.view.cli import COMMANDS
+from dreamframe.view.guard import CODES
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
@@ -140,6 +141,17 @@ def made_local() -> str:
 def made_commands() -> str:
     """One row a command."""
     return table(("command", ""), [(f"`dreamframe {command.__name__}`", first_line(command)) for command in COMMANDS])
+
+
+def made_exit_codes() -> str:
+    """One row an exit code of the commands."""
+    found = re.findall(r"^  (\d+) +(.+(?:\n {7}.+)*)", CODES, re.MULTILINE)
+    return table(("code", "means"), [(f"`{code}`", " ".join(said.split())) for code, said in found])
+
+
+def made_results() -> str:
+    """What `make bench` measured, without its headline."""
+    return (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8").partition("\n")[2].strip()
 
 
 def made_names() -> str:
