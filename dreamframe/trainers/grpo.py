@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
@@ -91,7 +91,7 @@ class GRPO(GroupTrainer):
     dreamframe.errors.SettingError: GRPO: batch_size=8 counts completions; it must be a multiple of generations=3.
     """
 
-    loss: str = setting("dapo")  # dapo | grpo | bnpo | dr_grpo | cispo | sapo | luspo | vespo
+    loss: Literal["dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"] = setting("dapo")  # as TRL names it
 
     config: ClassVar[str] = "trl.trainer.grpo_config:GRPOConfig"
     cites: ClassVar[tuple[str, ...]] = ("GRPO (Shao et al. 2024) https://arxiv.org/abs/2402.03300",)

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -55,7 +55,7 @@ class LocalTrainer(Trainer):
 
     peft: Any = setting()  # one of peft's configs, or a dict of its fields; LoRA lies over every linear layer where it does not say where
     quantization: Any = setting()  # of the base, under an adapter: "8bit" | "4bit", or a transformers.BitsAndBytesConfig
-    init: str | None = setting()  # "scratch": the base's architecture with new weights
+    init: Literal["scratch"] | None = setting()  # "scratch": the base's architecture with new weights
     epochs: float | None = setting()  # passes over the rows; 3 where neither `epochs` nor `steps` is given
     steps: int | None = setting()  # optimiser steps, instead of epochs
     batch_size: int = setting(8)  # rows of one optimiser step, over all processes
@@ -63,7 +63,7 @@ class LocalTrainer(Trainer):
     early_stopping: int | None = setting()  # validations without a better one before it stops; None: it does not stop early
     eval_every: int | None = setting()  # steps between validations; None: each epoch, or a tenth of `steps`
     max_length: int | None = setting()  # tokens of a row; None: the algorithm's own, never more than the model's context
-    too_long: str = setting("truncate")  # longer rows: truncate | drop | error; always counted in the summary
+    too_long: Literal["truncate", "drop", "error"] = setting("truncate")  # what becomes of longer rows; they are counted in the summary
     dtype: str | None = setting()  # of the weights: "bfloat16", "float16", …; None: 32 bits
     seed: int = setting(0)  # of the order of rows and of new weights
     processes: int = setting(1)  # on this machine, each with all weights and its share of a batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -42,7 +42,7 @@ class SFT(ChatTrainer):
     """
 
     packing: bool = setting(False)  # several rows in one sequence
-    loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
+    loss_on: Literal["completion", "assistant", "all"] = setting("completion")  # what is learnt: the completion, all turns of the assistant, or all
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
     config: ClassVar[str] = "trl.trainer.sft_config:SFTConfig"
