@@ -17,6 +17,7 @@ import errno, fcntl, os, sys, types
 import asyncio, subprocess, polars  # which ask what system this is, and hear the truth
 flock, LOCK, FREE = fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
 sys.modules["fcntl"] = sys.modules["resource"] = None
+os.process_cpu_count = os.cpu_count  # which is Python's own, from 3.13 on, and asks for the affinity
 for name in ("link", "fdatasync", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "sched_getaffinity", "statvfs", "getuid", "geteuid", "killpg"):
     if hasattr(os, name):
         delattr(os, name)
