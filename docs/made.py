@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import dreamframe as dr
 from dreamframe.frame.other_names import FRAME, MODULE
 from dreamframe.models.base import LLM
+from dreamframe.models.told import settings_of
 from dreamframe.names import NAMES, named, providers, public_names
 from dreamframe.trainers.base import Trainer
 from dreamframe.view.cli import COMMANDS
+from dreamframe.view.guard import CODES
 
 ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
@@ -72,29 +72,6 @@ def trainers() -> dict[str, type[Trainer]]:
     """Public name → class, in the order of the names."""
     found = {name: named(name) for name, module in NAMES.items() if module.startswith("trainers.")}
     return {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, Trainer)}
-
-
-def remarks(kind: type) -> dict[str, str]:
-    """Field → the comment beside it, of a class and of those that it is made of; the nearest counts."""
-    found: dict[str, str] = {}
-    for owner in (k for k in kind.__mro__ if k.__module__.startswith("dreamframe.")):
-        lines = inspect.getsource(owner).splitlines()
-        for node in ast.parse(textwrap.dedent("\n".join(lines))).body[0].body:  # type: ignore[attr-defined]
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and "  # " in lines[node.lineno - 1]:
-                found.setdefault(node.target.id, lines[node.lineno - 1].partition("  # ")[2].removesuffix("# noqa"))
-    return found
-
-
-def settings_of(kind: type) -> list[tuple[str, str, str, str]]:
-    """Name, type, default and remark of every setting, those of the algorithm first."""
-    said = remarks(kind)
-    shared = {f.name for owner in kind.__mro__[1:] if owner.__name__ in ("LocalTrainer", "Trainer", "ApiTrainer") for f in fields(owner)}
-    rows = [
-        (f.name, str(f.type).replace("Any", "any"), "required" if f.default is MISSING else repr(f.default), said.get(f.name, ""))
-        for f in fields(kind)
-        if f.name != "authority"
-    ]
-    return sorted(rows, key=lambda row: (row[0] != "base", row[0] in shared))
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -164,6 +141,17 @@ def made_local() -> str:
 def made_commands() -> str:
     """One row a command."""
     return table(("command", ""), [(f"`dreamframe {command.__name__}`", first_line(command)) for command in COMMANDS])
+
+
+def made_exit_codes() -> str:
+    """One row an exit code of the commands."""
+    found = re.findall(r"^  (\d+) +(.+(?:\n {7}.+)*)", CODES, re.MULTILINE)
+    return table(("code", "means"), [(f"`{code}`", " ".join(said.split())) for code, said in found])
+
+
+def made_results() -> str:
+    """What `make bench` measured, without its headline."""
+    return (ROOT / "benchmarks" / "RESULTS.md").read_text("utf-8").partition("\n")[2].strip()
 
 
 def made_names() -> str:

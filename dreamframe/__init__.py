@@ -57,6 +57,7 @@ with _no_looks():
     from dreamframe.identity.fingerprint import versioned as versioned
     from dreamframe.models.llms.names import llm as llm
     from dreamframe.models.local import advice as _advice  # noqa: F401  before other libraries give it
+    from dreamframe.models.told import told as _told
     from dreamframe.names import BASES as _BASES
     from dreamframe.names import named as _named
     from dreamframe.names import public_names as _public_names
@@ -181,7 +182,7 @@ def _found(name: str) -> Any:
         raise AttributeError(f"module 'dreamframe' has no attribute {name!r}: errors are in dr.errors. Write dr.errors.{name}.")
     if found is None:
         raise _no_name(name, __dir__())
-    globals()[name] = made = _short_when_made(found)
+    globals()[name] = made = _told(_short_when_made(found))
     return made
 
 

@@ -331,3 +331,7 @@ def need_name(column: object, *, step: str) -> None:
     """Raise SettingError where the name of a new column is not a text."""
     if not isinstance(column, str):
         raise SettingError(f"{step}: into={column!r} is not a name; give the new column's, e.g. into='summary'. (The type of an answer is schema=.)")
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name, held in globals().items() if isinstance(held, type) and issubclass(held, DreamframeError))

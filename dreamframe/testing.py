@@ -266,3 +266,7 @@ class FakeClient:
 
     async def close(self) -> None:
         """Nothing to give back."""
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name, held in globals().items() if getattr(held, "__module__", "") == __name__ and not name.startswith("_"))

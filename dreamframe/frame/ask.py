@@ -183,29 +183,26 @@ class AskVerbs(Verbs):
         name: str | None = None,
         **sampling: Any,
     ) -> V:
-        """Add a column of answers: the prompt is filled with each row's columns and sent to the model.
+        """Add a column of answers: the prompt is filled with each row's columns (`{text}`) and sent to the model.
 
-        `schema` (bool, int, float, a Literal, an Enum, a list of labels, a pydantic model, a JSON schema) types the column, and the model is held to
-        it; up to `repairs` further turns show the model its error. `parse` turns the text into a value of `schema` itself; it is
-        part of the plan's identity as a function of `map` is. `n` > 1 gives a list of samples; with `until`, one of `dr.verify` whose
-        first column is `into`, a row's samples are asked for one after the other, and its list ends with the first that is right. `keep` ("prompt",
-        "answer" or both) adds what was really sent, with the examples and documents in it, as the column `<into>_prompt`, and the text that came back as
-        `<into>_answer` (the last one, after repairs; also where it could not be read); chats are JSON, and the system prompt is no part of it. Sampling
-        arguments: max_tokens temperature
-        top_p stop logit_bias presence_penalty frequency_penalty extra.
+        `schema` is the type of the column, and the model is held to it: bool, int, float, a Literal, an Enum, a list of labels, {"city": str}, a pydantic
+        model or a JSON schema. Where an answer does not fit, the model is shown the error and asked again, `repairs` times at most. `parse`, a function of
+        the text, gives a value of `schema` itself; its code is part of what an answer is kept by, and it runs in a thread, for one answer at a time.
+        `n` > 1 gives a list of so many samples; with `until`, one of `dr.verify` whose first column is `into`, a row's samples are asked for one after the
+        other, and its list ends with the first that is right. `keep` ("prompt", "answer" or both in a list) adds the text that was sent as `<into>_prompt`,
+        and the last one that came back as `<into>_answer`, also where it could not be read; chats are JSON, without the system prompt. Sampling arguments,
+        each by default the model's own: max_tokens (of an answer), temperature, top_p, stop, logit_bias, presence_penalty, frequency_penalty, extra (a dict).
 
         `probability` names a column (Float64, 0 to 1) of how likely the model finds its answer, for a `schema` of bool or labels: the likeliest label is
         the answer. Those of all labels are kept with it, so that another threshold, or another name, asks nothing. They are the model's own at temperature
-        1, whatever its settings say, as shares of what the labels have together. A model in this process (Transformers, LlamaCpp) reads each label's text,
-        up to 100 of them. For one behind an API the labels stand as a menu of letters below the prompt, since the log-probabilities of one token are told;
-        most list 20 tokens, so that there may be 20 labels, and one that is not listed has 0; where less than 5 % is on the menu, the row fails. Models
-        that tell none raise SettingError when the plan is built, or stop the run at the first answer. `df.calibrate` makes them say how often they are
-        right.
+        1, as shares of what the labels have together. A model in this process (Transformers, LlamaCpp) reads each label's text, up to 100 of them. For one
+        behind an API the labels stand as a menu of letters below the prompt; most APIs list 20 tokens, so that there may be 20 labels, and one that is not
+        listed has 0; where less than 5 % is on the menu, the row fails. A model that has no probabilities raises SettingError when the plan is built, or
+        stops the run at the first answer. `df.calibrate` turns them into how often such an answer is right.
 
-        A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise the k-th
-        occurrence is sample k. A failed row is decided by `on_error`: "raise" (after all other rows are done and kept), "null" or "drop";
-        `df.failures()` lists them. An answer that was paid for is never asked again. A refusal, a tool call, nothing at all, or what ended nobody knows
-        how is a failed row. `parse` runs in a worker thread, once at a time.
+        A null in a column that the prompt reads gives null, without a call. Equal requests are asked once at temperature 0; otherwise each is a sample of
+        its own. An answer is never paid for twice. A refusal, a call of a tool or an empty answer is a failed row. `on_error` decides over failed rows:
+        "raise" (when all other rows are done and kept), "null" or "drop"; see `df.failures()`.
 
         Thoughts are never part of an answer: `reasoning` names a column for them (a text, or a list of `n` of them; null where the model told none), as
         each provider gives them and as `<think>…</think>` in the text of local models. They were kept with the answer: naming the column later asks
@@ -213,9 +210,11 @@ class AskVerbs(Verbs):
 
         Raises ColumnNotFoundError, TemplateError, DuplicateColumnError or SettingError when the plan is built; RowsFailedError when it runs.
 
-        >>> llm = dr.testing.Echo()
-        >>> dr.frame({"text": ["tea"]}).prompt(llm, "Sum up: {text}", into="sum").to_dicts()
+        >>> df = dr.frame({"text": ["tea"]})
+        >>> df.prompt(dr.testing.Echo(), "Sum up: {text}", into="sum").to_dicts()
         [{'text': 'tea', 'sum': 'Sum up: tea'}]
+        >>> df.prompt(dr.testing.Scripted(["yes"]), "Is it a drink? {text}", into="drink", schema=bool).schema["drink"]
+        Boolean
         """
         need_order("prompt", llm, prompt)
         fields = prompt_fields(

@@ -45,7 +45,9 @@ class CheckingVerbs(Verbs):
         namespaces (`unshare`) or bubblewrap on Linux. It is tried out on first use, and what does not hold is told as a `dr.RunWarning`. Without namespaces,
         and on macOS and Windows, do not run programs that you would not run yourself. No isolation stops a program written to pretend that its tests passed.
 
-        Results are kept like those of `map`: for the code, the tests, the limits, and the version of Python.
+        Results are kept like those of `map`: for the code, the tests, the limits, and the version of Python. `seconds` is the time by the clock.
+
+        Raises ColumnNotFoundError, SchemaError for a column that is not text, and SettingError, when the plan is built.
 
         >>> df = dr.frame({"code": ["def inc(x): return x + 1", "def inc(x): return x"], "tests": ["assert inc(1) == 2"] * 2})
         >>> df.run_code("code", "tests").select(pl.col("run").struct.field("ok", "error")).to_dicts()
@@ -63,9 +65,11 @@ class CheckingVerbs(Verbs):
         )  # fmt: skip
 
     def verify(self: V, verifier: Verifier, into: str = "ok", *, on_error: OnError = "raise", name: str | None = None) -> V:
-        """Add a column that is true where an answer is right, as one of `dr.verify` decides it. No answer is a wrong one; without the truth it is null.
+        """Add a column that is true where an answer is right, as one of `dr.verify` decides it. Where there is no answer it is false, without the truth null.
 
         The same object is a condition of `filter` and `until`, a reward of `dr.GRPO`, `dr.RLOO` and `dr.PPO`, and a metric of `evaluate`.
+
+        Raises SettingError for anything else, ColumnNotFoundError and DuplicateColumnError when the plan is built.
 
         >>> df = dr.frame({"answer": ["It is 42.", "No idea"], "gold": ["42", "7"]})
         >>> df.verify(dr.verify.number("answer", "gold")).to_dicts()

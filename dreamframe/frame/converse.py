@@ -61,7 +61,7 @@ class ConverseVerbs(Verbs):
 
         A conversation ends after `max_turns` turns of the assistant, each call of tools being one; after a message in which the text `until` stands; when
         `until`, a function of the messages so far (dicts), gives true; or when the tool `until`, one of `tools`, was called. A row that took longer than
-        `timeout_s` seconds is a failed row, and goes on from there in the next run.
+        `timeout_s` seconds (None: as long as it takes) is a failed row, and goes on from there in the next run.
 
         Each message has a role and a content; with tools also tool_calls, tool_call_id and name, null where there are none. Arguments are JSON text.
         `reasoning` names a field for the assistant's thoughts, which are never part of the content and are not sent back to it: "reasoning_content" is what
@@ -71,7 +71,8 @@ class ConverseVerbs(Verbs):
         its conversations, an edited tool runs again what called it and what followed from that, and `offline=True` replays all of it without a call. Rows are
         at different turns at once. A turn without an answer (a refusal, say) is a failed row, as in `df.prompt`. A call of a tool counts as a call.
 
-        Raises SettingError where nobody speaks first, and for tools that the model cannot be given (models in this process); RowsFailedError when it runs.
+        Raises SettingError where nobody speaks first, and for tools that the model cannot be given (models in this process), when the plan is built;
+        RowsFailedError when it runs.
 
         >>> def ask(messages, tools):
         ...     if messages[-1]["role"] == "user":

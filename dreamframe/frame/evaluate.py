@@ -41,8 +41,10 @@ class EvaluateVerbs(OutputVerbs):
         several rows are of one source, as answers to one question, they are too narrow.
 
         Columns that no metric reads are not asked for. The report is kept: it stands on the cards of the frame and of the models trained in its plan, in
-        `session.diff`, and a second run reads it. Rows that failed under on_error="null" are part of it: see `dr.metrics`. `offline` and `confirm` are as of
-        `collect`. Raises PlanError for metrics that do not fit the columns, before anything is asked.
+        `session.diff`, and a second run reads it. Rows that failed under on_error="null" are part of it: see `dr.metrics`. `offline=True`
+        makes no call, and `confirm` asks before more US dollars are spent, as in `collect`.
+
+        Raises PlanError for metrics that do not fit the columns, before anything is asked.
 
         >>> rows = dr.frame({"said": ["good", "bad", "good", None], "gold": ["good", "bad", "bad", "bad"], "lang": ["en", "en", "de", "de"]})
         >>> report = rows.evaluate(dr.metrics.accuracy("said", "gold"), by="lang")

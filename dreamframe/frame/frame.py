@@ -105,7 +105,7 @@ def scan_csv(source: Source | Sequence[Source], **options: Any) -> Frame:
     folders put its path into the rows. What is not on this disk is read now and whole, and keyed by its rows: an address (http, https, s3, gs, az, hf;
     a public one, or with polars' `storage_options=`), bytes, an open file.
 
-    Raises PlanError where there is no file, or one that cannot be read; SettingError for an option that polars' reader has not; OfflineError for an
+    Raises PlanError where there is no file, or one that cannot be read; SettingError for an option that polars' reader does not have; OfflineError for an
     address in an offline session.
 
     >>> pl.DataFrame({"a": [1]}).write_csv("rows.csv")
@@ -152,9 +152,10 @@ def scan_json(source: Source | Sequence[Source], **options: Any) -> Frame:
 def scan_text(source: Source | Sequence[Source], **options: Any) -> Frame:
     """Read text files lazily, one row a line, in a column `text`; sources as in `scan_csv`. The byte order mark that a file may begin with is left out.
 
-    >>> pl.DataFrame({"a": ["tea"]}).write_csv("rows.txt")
+    >>> with open("rows.txt", "w") as file:
+    ...     _ = file.write("green tea\\nrain\\n")
     >>> dr.scan_text("rows.txt").to_dicts()
-    [{'text': 'a'}, {'text': 'tea'}]
+    [{'text': 'green tea'}, {'text': 'rain'}]
     """
     return _scan("text", source, options)
 

@@ -59,6 +59,8 @@ class JudgeVerbs(RateVerbs):
         other, or "tie". With `keep` (see `df.prompt`) and "both", the columns of the second question are `<into>_swapped_prompt` and
         `<into>_swapped_answer`, as those of `reasoning="thoughts"` are in `thoughts_swapped`. Further settings as in `df.prompt`.
 
+        Raises ColumnNotFoundError or SettingError when the plan is built; RowsFailedError when it runs.
+
         >>> llm = dr.testing.Scripted(lambda asked: "Input A" if asked.index("rain") < asked.index("tea") else "Input B")
         >>> dr.frame({"x": ["tea"], "y": ["rain"]}).judge(llm, a="x", b="y").to_dicts()
         [{'x': 'tea', 'y': 'rain', 'winner': 'b'}]

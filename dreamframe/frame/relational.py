@@ -59,12 +59,20 @@ class RelationalVerbs(Verbs):
         return self._over(column.over(self.step, name))
 
     def filter(self: V, *predicates: Any, **constraints: Any) -> V:
-        """Keep the rows for which all predicates are true; null counts as false. A list of truth values says it for each row.
+        """Keep the rows for which all predicates are true; null counts as false.
 
-        A `dr.prompt` that is a predicate by itself, and does not say what its answer is, is asked for a yes or no (`schema=bool`).
+        A predicate is a polars expression, one of `dr.verify`, a question to a model (`dr.prompt`), or a list of booleans, one a row; `a=3` stands for
+        `pl.col("a") == 3`. A `dr.prompt` that is a predicate by itself, and has no `schema=`, is asked for a yes or no; a model is asked only
+        about rows that pass the predicates beside it.
 
-        >>> dr.frame({"a": [1, 2, 3]}).filter(pl.col("a") > 1, a=3).to_dicts()
-        [{'a': 3}]
+        Raises ColumnNotFoundError, and PlanError for a predicate that is not true or false, when the plan is built.
+
+        >>> df = dr.frame({"a": [1, 2, 3], "text": ["rain", "tea", "tea"]})
+        >>> df.filter(pl.col("a") > 1, a=3).to_dicts()
+        [{'a': 3, 'text': 'tea'}]
+        >>> llm = dr.testing.Scripted(lambda asked: "yes" if "tea" in asked else "no")
+        >>> df.filter(pl.col("a") < 3, dr.prompt(llm, "Is it a drink? {text}")).to_dicts(), llm.calls
+        ([{'a': 2, 'text': 'tea'}], 2)
         """
         return self._kept([as_condition(e) for e in _predicates(predicates, constraints, verb="filter")])
 

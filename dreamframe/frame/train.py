@@ -33,8 +33,10 @@ class TrainVerbs(Verbs):
     def train(self, trainer: Trainer, *, validation: Verbs | None = None, name: str | None = None, **columns: str) -> Model:
         """Train a model on these rows: lazy, and an edge of every plan that asks the model later.
 
-        `columns` say which column serves as what, e.g. `prompt="question", completion="answer"`. The model's key is the trainer's settings and the
-        content of the rows, so the same rows from another plan train nothing again.
+        `columns` say which column serves as what, e.g. `prompt="question", completion="answer"`: the trainer says which there are (`help(dr.SFT)`).
+        `validation` is a frame of rows that are not learnt from; its figures stand in `model.summary()`, and the best weights by them are kept. `name`
+        names the model in listings, and is no part of its key. The key is the trainer's settings and the content of the rows, so the same rows from
+        another plan train nothing again. `model.fit()` trains now; a plan that asks `model.llm()` trains first.
 
         Raises ColumnNotFoundError or SettingError when the plan is built, TrainingError when it runs.
 

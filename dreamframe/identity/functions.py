@@ -214,10 +214,14 @@ def _notice(code: types.CodeType, written: Written, walk: Walk) -> None:
 
 
 def _steps(code: types.CodeType) -> Iterator[tuple[str, Any]]:
-    """Instructions as (name, argument); those that Python melted together (from 3.13 on) taken apart."""
+    """Instructions as (name, argument); those that Python melted together (from 3.13 on) taken apart, and cells for a function within called what they were."""
+    cells = {*code.co_cellvars, *code.co_freevars}
     for i in dis.get_instructions(code):
         if isinstance(i.argval, tuple) and "_FAST" in i.opname and len(kinds := re.findall("LOAD|STORE", i.opname)) == len(i.argval):
-            yield from ((f"{kind}_FAST", name) for kind, name in zip(kinds, i.argval, strict=True))
+            for kind, name in zip(kinds, i.argval, strict=True):
+                yield "LOAD_CLOSURE" if kind == "LOAD" and name in cells else f"{kind}_FAST", name
+        elif i.opname == "LOAD_FAST" and i.argval in cells:
+            yield "LOAD_CLOSURE", i.argval
         elif i.opname != "EXTENDED_ARG":
             yield i.opname, i.argval
 

@@ -179,14 +179,14 @@ class LLM(ModelSettings):
 
     model: str
     system: str | None = setting()  # a system message before each prompt; it is not a template
-    max_tokens: int | None = setting()  # of an answer; None: the provider's or the model's own limit
+    max_tokens: int | None = setting()  # tokens of an answer; None: the provider's or the model's own limit
     temperature: float | None = setting()  # 0: the likeliest answer; None: the provider's own
-    top_p: float | None = setting()  # None: the provider's own
+    top_p: float | None = setting()  # 0 to 1: drawn from the likeliest tokens that have this share together; None: the provider's own
     stop: tuple[str, ...] | str | None = setting()  # texts at which an answer ends
-    seed: int | None = setting()  # handed to the provider, and part of what was asked
-    logit_bias: Any = setting()  # token → bias
-    presence_penalty: float | None = setting()  # None: the provider's own
-    frequency_penalty: float | None = setting()  # None: the provider's own
+    seed: int | None = setting()  # handed to the provider, and part of what was asked: another seed asks anew
+    logit_bias: Any = setting()  # a dict of token → bias, added to its logit
+    presence_penalty: float | None = setting()  # taken off the logit of every token that was used; None: the provider's own
+    frequency_penalty: float | None = setting()  # taken off it for each time that it was used; None: the provider's own
     extra: Any = setting()  # a dict of provider arguments, passed through
 
     provider: ClassVar[str] = "llm"

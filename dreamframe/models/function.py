@@ -43,10 +43,10 @@ class FunctionLLM(LLM):
     [{'text': 'tea', 'answer': 'I LIKE TEA'}]
     """
 
-    model: Callable[..., Any]  # type: ignore[assignment]
-    concurrency: int = steering(16)
-    timeout_s: float | None = steering()
-    attempts: int = steering(3)
+    model: Callable[..., Any]  # type: ignore[assignment]  # the function
+    concurrency: int = steering(16)  # calls at once
+    timeout_s: float | None = steering()  # seconds a call may take; None: as long as it takes
+    attempts: int = steering(3)  # calls in all, where it raises a TransientCallError
 
     provider: ClassVar[str] = "function"
     most_labels: ClassVar[int] = MOST_LABELS

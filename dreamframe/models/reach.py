@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from dreamframe.errors import NotAllowedError
 from dreamframe.models.authority import Authority, is_place, lent, shown
 from dreamframe.models.habits import Settings
+from dreamframe.models.told import Called
 
 WEIGHTS = ("model", "adapter", "base", "teacher", "rewards")  # fields that may name a file, a folder or a Hub id
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class Reach(Settings):
 
     authority: Authority | None = lent()
 
+    __signature__: ClassVar[Called] = Called()
     handed_on: ClassVar[tuple[str, ...]] = ()  # fields of JSON text whose arguments another library gets
 
     @property

@@ -98,3 +98,7 @@ def sql(answer: str) -> Verifier:
     [1.0, 0.0]
     """
     return _made("sql", answer)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

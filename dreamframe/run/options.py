@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Literal, get_args
 
 from dreamframe.errors import SettingError, did_you_mean, listed, one_of
@@ -25,6 +26,9 @@ class Purse:
     """
 
     def __init__(self, budget: float | None = None, *, part_of: Purse | None = None) -> None:
+        given: object = budget
+        if given is not None and (isinstance(given, bool) or not isinstance(given, Real) or not float(given) >= 0):
+            raise SettingError(f"budget={budget!r}; give US dollars, 0 or more, or None for no limit.")
         self.budget = budget  # None: no limit
         self.part_of = part_of
         self.spent = 0.0

@@ -53,20 +53,20 @@ class Session(OnRecord, Reports):
     or with what input costs that the provider's cache had, and keeps, (input, output, cached, written); US dollars for a million tokens.
     `offline=True` allows no call at all; `progress` shows bars (default: when standard error is a terminal or a notebook). Models of this process stay
     loaded until another needs their memory; with `max_models_in_memory` no more than so many are loaded at once, and steps whose models do not fit
-    together run one after the other. With `keep_script=True` each plan that is kept from then on comes with the script or notebook that ran it, in
-    `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
+    together run one after the other. `batch_rows` rows walk through a step together. With `keep_script=True` each plan that is kept from then on comes with
+    the script or notebook that ran it, in `scripts/`: without keys, passwords and paths, as far as its syntax tree tells them.
 
     `telemetry=True` (pip install 'dreamframe[otel]') gives each run, each of its steps and each request a span of OpenTelemetry, by its conventions
-    `gen_ai.*`: models, sampling, tokens, ends and errors; with "content" also what is asked and answered. They go where the SDK of your program sends
-    them, below the span that is active when the run begins. Raises MissingExtraError where OpenTelemetry is not installed.
+    `gen_ai.*`: models, sampling, tokens, ends and errors; with "content" also questions and answers. They go where the SDK of your program sends
+    them, below the span that is active when the run begins. Raises SettingError or MissingExtraError when it is made, StorageError when the first run cannot
+    make the folder.
 
     >>> with dr.Session(None) as session:
     ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}").collect()
     ...     session.usage()["calls"]
     1
     >>> with dr.Session(None, telemetry=True):  # with the SDK of OpenTelemetry set up: three spans, of the run, the step and the call
-    ...     dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect().rows()
-    [('tea', 'tea')]
+    ...     _ = dr.frame({"t": ["tea"]}).prompt(dr.testing.Echo(), "{t}", into="said").collect()
     """
 
     def __init__(

@@ -20,6 +20,8 @@ from dreamframe.store.locks import Lock, NoLock, flock
 
 BLOCK = 1 << 24  # bytes
 Kind = Literal["file", "dir", "other"]
+SAFELY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOINHERIT", "O_BINARY"))  # as far as a system has them
+OPENS_FOLDERS = hasattr(os, "O_DIRECTORY")  # Windows does not, and syncs no file that is open for reading alone
 NEEDS = {
     errno.ENOSPC: "the disk is full; make room there, or name another folder, and run again",
     errno.EDQUOT: "the disk quota is used up; make room there, or name another folder, and run again",
@@ -219,7 +221,7 @@ class Files:
         self._inside(target)
         with storage(target, "write"):
             try:
-                os.link(source, target, follow_symlinks=False)
+                _second_name(source, target)
             except FileExistsError:
                 return False
             except OSError as exc:
@@ -283,7 +285,7 @@ class Files:
     def sync(self, path: Path) -> None:
         """Make the bytes of a finished file durable, whoever wrote them."""
         with storage(path, "sync"):
-            fd = self._open(path, os.O_RDONLY)
+            fd = self._open(path, os.O_RDONLY if OPENS_FOLDERS else os.O_RDWR)
             try:
                 os.fsync(fd)
             finally:
@@ -309,7 +311,7 @@ class Files:
         """Set the time of a file to now."""
         self._inside(path)
         with storage(path, "touch"):
-            os.utime(path, follow_symlinks=False)
+            os.utime(path, follow_symlinks=os.utime not in os.supports_follow_symlinks)
 
     def age_s(self, path: Path) -> float:
         """Seconds since a file was written or touched."""
@@ -355,7 +357,9 @@ class Files:
 
     def _open(self, path: Path, flags: int) -> int:
         self._inside(path)
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+        if not hasattr(os, "O_NOFOLLOW") and os.path.islink(path):
+            raise storage_error(path, "open", errno.ELOOP)
+        fd = os.open(path, flags | SAFELY, 0o666)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise StorageError(f"Session folder: {path} is not a regular file; remove it.")
@@ -374,7 +378,15 @@ class Files:
         return True
 
 
+def _second_name(source: Path, target: Path) -> None:
+    if not hasattr(os, "link"):
+        raise OSError(errno.ENOSYS, "no hard links on this system")
+    os.link(source, target, follow_symlinks=os.link not in os.supports_follow_symlinks)
+
+
 def _sync_dir(path: Path) -> None:
+    if not OPENS_FOLDERS:
+        return
     with storage(path, "sync"):
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,14 +1,25 @@
-"""Locks on files: held by one process at a time, and let go by the kernel when it ends."""
+"""Locks on files: held by one process at a time, and let go by the system when it ends."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
+import importlib
 import os
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+_FAR = (1 << 31) - 2  # the byte that is locked where a locked byte cannot be read: behind all that is written
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_unix, _windows = _module("fcntl"), _module("msvcrt")  # a system has one of them, or none
 
 
 class Lock(Protocol):
@@ -20,7 +31,7 @@ class Lock(Protocol):
 
 
 class FileLock:
-    """An exclusive flock on an open file."""
+    """An exclusive lock on an open file."""
 
     def __init__(self, fd: int, *, is_held: bool = True) -> None:
         self._fd: int | None = fd
@@ -28,14 +39,18 @@ class FileLock:
 
     def read(self, size: int) -> bytes:
         """The first bytes of the file."""
-        return os.pread(self._open, size, 0)
+        os.lseek(self._open, 0, os.SEEK_SET)
+        return os.read(self._open, size)
 
     def write(self, data: bytes) -> None:
         """Put these over the first bytes of the file. Not made durable: no process outlives a power cut."""
-        os.pwrite(self._open, data, 0)
+        os.lseek(self._open, 0, os.SEEK_SET)
+        os.write(self._open, data)
 
     def touch(self) -> float:
         """Set the time of the file to now, and tell it: by the clock of the disk, which is one for all machines that mount it."""
+        if os.utime not in os.supports_fd:  # Windows
+            return time.time()
         os.utime(self._open)
         return os.fstat(self._open).st_mtime
 
@@ -47,6 +62,9 @@ class FileLock:
     def release(self) -> None:
         """Let go; nothing happens the second time."""
         if self._fd is not None:
+            if self.is_held and _unix is None:  # Windows lets go of a closed file when it finds the time
+                os.lseek(self._fd, _FAR, os.SEEK_SET)
+                _windows.locking(self._fd, _windows.LK_UNLCK, 1)
             os.close(self._fd)
             self._fd, self.is_held = None, False
 
@@ -65,7 +83,7 @@ def flock(fd: int, *, wait_s: float) -> Lock | None:
     until = time.monotonic() + wait_s
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(fd)
             return FileLock(fd)
         except OSError as exc:
             if exc.errno not in _BUSY:
@@ -75,3 +93,14 @@ def flock(fd: int, *, wait_s: float) -> Lock | None:
                 os.close(fd)
                 return None
         time.sleep(0.002)
+
+
+def _take(fd: int) -> None:
+    """Lock an open file now. Raises OSError if another holds it, or where there are no locks."""
+    if _unix is not None:
+        _unix.flock(fd, _unix.LOCK_EX | _unix.LOCK_NB)
+    elif _windows is not None:
+        os.lseek(fd, _FAR, os.SEEK_SET)
+        _windows.locking(fd, _windows.LK_NBLCK, 1)
+    else:
+        raise OSError(errno.ENOSYS, "no locks on this system")

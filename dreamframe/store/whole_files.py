@@ -128,7 +128,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(fd)
     except OSError as exc:
-        if exc.errno not in (errno.EINVAL, errno.ENOTSUP):
+        if exc.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # the last: Windows syncs nothing that is open for reading alone
             raise
     finally:
         os.close(fd)

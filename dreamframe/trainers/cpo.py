@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dreamframe.models.base import setting
 from dreamframe.trainers.base import refuse_algorithm, refuse_unless
@@ -29,7 +29,7 @@ class CPO(ChatTrainer):
     'simpo'
     """
 
-    loss: str = setting("sigmoid")  # sigmoid | hinge | ipo | simpo | alphapo
+    loss: Literal["sigmoid", "hinge", "ipo", "simpo", "alphapo"] = setting("sigmoid")  # as TRL names it
     beta: float = setting(0.1)  # how strongly the preference counts
     cpo_alpha: float = setting(1.0)  # weight of the likelihood of the chosen answers
     simpo_gamma: float = setting(0.5)  # target margin of SimPO

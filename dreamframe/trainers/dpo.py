@@ -33,6 +33,8 @@ class DPO(ChatTrainer):
     (weighted by `args={"loss_weights": [...]}`). The reference is the model as it was before: under an adapter, the weights without it.
     Rows longer than `max_length` (1024, never more than the context) are cut and counted.
 
+    Raises SettingError for settings that do not fit together, when it is made.
+
     >>> dr.DPO("me/chat", peft={"r": 8}, loss=["sigmoid", "sft"]).loss
     ('sigmoid', 'sft')
     >>> dr.DPO("me/chat", loss="sigmod")
@@ -41,7 +43,7 @@ class DPO(ChatTrainer):
     """
 
     loss: Any = setting("sigmoid")  # one of TRL's losses, or several of them
-    beta: float = setting(0.1)  # how strongly the model is held to the reference
+    beta: float = setting(0.1)  # how strongly the model is held to the reference: more is closer
     label_smoothing: float | None = setting()  # None: 0, and 0.001 for exo_pair, which needs some
 
     parts_weights: ClassVar[bool] = True

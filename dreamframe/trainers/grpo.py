@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dreamframe.errors import SettingError
 from dreamframe.models.base import setting
@@ -75,16 +75,23 @@ class GRPO(GroupTrainer):
     """Teach a language model by rewards, with the group's mean as the baseline (https://arxiv.org/abs/2402.03300).
 
     Columns: `prompt`, and any further ones that the rewards read, passed by name. `batch_size` counts completions: `batch_size / generations`
-    prompts make one step. Prompts that leave no room for `max_new_tokens` are left out and counted. `rewards` as `dr.RLOO` and `dr.PPO`: functions
-    `fn(prompts, completions, **columns)`, reward models of the plan, `dr.LLMReward`.
+    prompts make one step. Prompts that leave no room for `max_new_tokens` are left out and counted.
+
+    `rewards`, as of `dr.RLOO` and `dr.PPO`, is one or several of: a function of lists, called by name with those of `prompts`, `completions` and columns
+    that it has parameters for, that gives a number for each completion, the more the better; a verifier of `dr.verify`; a reward model of the plan
+    (`dr.Reward`); `dr.LLMReward`. Their sum counts, weighted by `reward_weights`. Raises SettingError for settings that do not fit together.
 
     >>> def short(completions): return [-len(c) for c in completions]
+    >>> model = dr.frame({"q": ["2+2?"]}).train(dr.GRPO("me/chat", rewards=short, batch_size=16, generations=8), prompt="q")
+    >>> print(model.explain())
+    TRAIN GRPO me/chat on prompt=q
+      TABLE 1 rows
     >>> dr.GRPO("me/chat", rewards=short, generations=3)
     Traceback (most recent call last):
     dreamframe.errors.SettingError: GRPO: batch_size=8 counts completions; it must be a multiple of generations=3.
     """
 
-    loss: str = setting("dapo")  # dapo | grpo | bnpo | dr_grpo | cispo | sapo | luspo | vespo
+    loss: Literal["dapo", "grpo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"] = setting("dapo")  # as TRL names it
 
     config: ClassVar[str] = "trl.trainer.grpo_config:GRPOConfig"
     cites: ClassVar[tuple[str, ...]] = ("GRPO (Shao et al. 2024) https://arxiv.org/abs/2402.03300",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dreamframe.errors import SettingError, TrainingError
 from dreamframe.models.base import setting
@@ -31,7 +31,7 @@ class KTO(ChatTrainer):
     {'prompt': 'prompt', 'completion': 'completion', 'label': 'liked'}
     """
 
-    loss: str = setting("kto")  # kto | apo_zero_unpaired
+    loss: Literal["kto", "apo_zero_unpaired"] = setting("kto")  # as TRL names it
     beta: float = setting(0.1)  # how strongly the model is held to the reference
     desirable_weight: float = setting(1.0)  # of answers that were liked
     undesirable_weight: float = setting(1.0)  # of answers that were not

@@ -60,21 +60,21 @@ class LocalTrainer(Trainer):
 
     peft: Any = setting()  # one of peft's configs, or a dict of its fields; LoRA lies over every linear layer where it does not say where
     quantization: Any = setting()  # of the base, under an adapter: "8bit" | "4bit", or a transformers.BitsAndBytesConfig
-    init: str | None = setting()  # "scratch": the base's architecture with new weights
+    init: Literal["scratch"] | None = setting()  # "scratch": the base's architecture with new weights
     epochs: float | None = setting()  # passes over the rows; 3 where neither `epochs` nor `steps` is given
     steps: int | None = setting()  # optimiser steps, instead of epochs
     batch_size: int = setting(8)  # rows of one optimiser step, over all processes
-    learning_rate: float | None = setting()  # None: the algorithm's own
+    learning_rate: float | None = setting()  # None: the algorithm's own default, ten times that under an adapter
     early_stopping: int | None = setting()  # validations without a better one before it stops; None: it does not stop early
     eval_every: int | None = setting()  # steps between validations; None: each epoch, or a tenth of `steps`
     max_length: int | None = setting()  # tokens of a row; None: the algorithm's own, never more than the model's context
-    too_long: str = setting("truncate")  # longer rows: truncate | drop | error; always counted in the summary
+    too_long: Literal["truncate", "drop", "error"] = setting("truncate")  # what becomes of longer rows; they are counted in the summary
     dtype: str | None = setting()  # of the weights: "bfloat16", "float16", …; None: 32 bits
     seed: int = setting(0)  # of the order of rows and of new weights
     processes: int = setting(1)  # on this machine, each with all weights and its share of a batch
     trust_remote_code: bool = setting(False)  # whether code that comes with the base may run
     args: Any = setting()  # a dict of further fields of the library's own config
-    early_stopping_threshold: float | None = setting(is_later=True)  # how much better counts as better
+    early_stopping_threshold: float | None = setting(is_later=True)  # by how much a validation must be better to count; None: by anything
     callbacks: Any = setting(is_later=True)  # classes of transformers' TrainerCallback, or functions that make one
     compute_metrics: Any = setting(is_later=True)  # a function of predictions and labels → dict of numbers
     optimizer: Any = setting(is_later=True)  # a function of the parameters → a torch optimizer

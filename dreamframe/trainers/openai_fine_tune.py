@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -41,7 +41,7 @@ class OpenAIFineTune(ApiTrainer):
     {'prompt': 'title', 'completion': 'answer'}
     """
 
-    method: str = setting("supervised")  # supervised | dpo
+    method: Literal["supervised", "dpo"] = setting("supervised")  # answers are learnt, or pairs of a better and a worse one
     batch_size: int | None = setting()  # None: the provider decides
     learning_rate_multiplier: float | None = setting()  # None: the provider decides
     beta: float | None = setting()  # of dpo

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import polars as pl
 
@@ -49,7 +49,7 @@ class SetFit(SentenceTrainer):
     """
 
     iterations: int | None = setting()  # pairs of equal and of different label drawn for each row; None: `sampling` decides
-    sampling: str = setting("oversampling")  # oversampling | undersampling | unique
+    sampling: Literal["oversampling", "undersampling", "unique"] = setting("oversampling")  # which pairs are drawn; "unique": each once
 
     config: ClassVar[str] = "sentence_transformers.sentence_transformer.training_args:SentenceTransformerTrainingArguments"
     kind: ClassVar[Kind] = replace(CLASSIFIER, library="setfit", library_of_adapter="setfit", use=use)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import polars as pl
 
@@ -34,13 +34,18 @@ class SFT(ChatTrainer):
     them raw. A template over `prompt`, such as `"### Instruction:\\n{{prompt}}\\n\\n### Response:\\n"`, becomes the tokenizer's.
     `init="scratch"` starts from new weights (pre-training). Rows longer than `max_length` (1024, never more than the context) are cut and counted.
 
-    >>> SFT("me/base", steps=100, peft={"r": 8}).roles({"completion": "answer"}, pl.Schema({"prompt": pl.String, "answer": pl.String}))
-    {'prompt': 'prompt', 'completion': 'answer'}
+    Raises SettingError for settings that do not fit together, when it is made; `df.train(dr.SFT(…), …)` checks the columns, and trains nothing yet.
+
+    >>> rows = dr.frame({"question": ["2+2?"], "answer": ["4"]})
+    >>> model = rows.train(dr.SFT("me/base", steps=100, peft={"r": 8}), prompt="question", completion="answer")
+    >>> print(model.explain())
+    TRAIN SFT me/base on completion=answer prompt=question
+      TABLE 1 rows
     """
 
     packing: bool = setting(False)  # several rows in one sequence
-    thoughts: str | None = setting(is_later=True)  # masked: those of `messages` are read and not learnt; None: they are learnt as all else
-    loss_on: str = setting("completion")  # completion | assistant (all turns of `messages`) | all
+    thoughts: Literal["masked"] | None = setting(is_later=True)  # masked: those of `messages` are read and not learnt; None: they are learnt as all else
+    loss_on: Literal["completion", "assistant", "all"] = setting("completion")  # what is learnt: the completion, all turns of the assistant, or all
     neftune: float | None = setting()  # noise on embeddings, https://arxiv.org/abs/2310.05914
 
     parts_weights: ClassVar[bool] = True

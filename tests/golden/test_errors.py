@@ -99,6 +99,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "a split over one": lambda: tickets().split(train=0.9, test=0.2),
     "a condition that is none": lambda: tickets().filter(pl.col("level") + 1),
     "an unknown field of a struct": lambda: tickets().select(pl.struct("topic").struct.field("name")),
+    "a budget below nothing": lambda: dr.Session(None, budget=-1),
     "an unknown engine": lambda: dr.Session(None, engine="spark"),
 }
 

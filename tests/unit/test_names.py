@@ -84,3 +84,10 @@ def test_type_checkers_see_every_public_name():
     if UPDATING:
         TOP.write_text(made)
     assert TOP.read_text() == made
+
+
+@pytest.mark.parametrize("room", [dr.errors, dr.metrics, dr.recipes, dr.testing, dr.verify], ids=lambda room: room.__name__)
+def test_completion_in_a_room_offers_what_is_made_there(room: object):
+    """And not what its file imports."""
+    assert [n for n in dir(room) if not n.startswith("__") and not getattr(room, n).__module__.startswith("dreamframe.")] == []
+    assert not {"Any", "Literal", "Sequence", "annotations", "math"} & set(dir(room))

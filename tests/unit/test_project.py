@@ -19,6 +19,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import dreamframe as dr
+from tests.lowest import lowest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dreamframe"
@@ -202,6 +203,14 @@ def test_the_base_install_is_pinned():
     for line in pyproject()["project"]["dependencies"]:
         wanted = Requirement(line)
         assert wanted.specifier.contains(pins()[canonical(wanted.name)]), line
+
+
+def test_the_lowest_versions_are_the_lower_bounds():
+    """Which `make lowest` installs."""
+    wanted = {r.name: r.specifier for r in map(Requirement, pyproject()["project"]["dependencies"])}
+    found = dict(line.split("==") for line in lowest())
+    assert found.keys() == wanted.keys()
+    assert {name: f">={version}" for name, version in found.items()} == {name: str(bound) for name, bound in wanted.items()}
 
 
 def test_a_missing_extra_is_named_as_pyproject_names_it():

@@ -73,19 +73,19 @@ class ApiSettings(ModelSettings):
 
     model: str  # its name at the provider
 
-    base_url: str | None = setting()  # None: the provider's own, or what its variable says
+    base_url: str | None = setting()  # address of the server; None: the provider's own, or what its variable says
     identity: str | None = steering(written_as="identity_")  # an address that stands for this one: answers are kept when a server moves
     variant: str | None = field(init=False, default=None, metadata={"is_written": True})  # digest of the query and the headers that choose the answer
-    api_key: str | None = secret()  # None: the provider's variable, when the first call is made
+    api_key: str | None = secret()  # the key; None: that of the provider's variable, when the first call is made
     headers: Any = secret()  # dict of further headers
     concurrency: int = steering(256)  # calls in flight at most
-    timeout_s: float = steering(300.0)  # hard deadline of one call
+    timeout_s: float = steering(300.0)  # seconds a call may take, from sending to the last byte
     attempts: int = steering(8)  # tries of a call that may yet succeed
-    backoff_s: float = steering(0.5)  # before the second try; doubled before each further one
+    backoff_s: float = steering(0.5)  # seconds before the second try; doubled before each further one
     rpm: float | None = steering()  # calls a minute of all processes on a session folder, if known: otherwise found out from refusals
     tpm: float | None = steering()  # tokens a minute of all of them, if known
-    max_reply_bytes: int = steering(32 << 20)  # an endless answer is cut here
-    batch_poll_s: float = steering(30.0)  # between looks at a submitted batch
+    max_reply_bytes: int = steering(32 << 20)  # a longer answer fails: one that never ends
+    batch_poll_s: float = steering(30.0)  # seconds between looks at a submitted batch
 
     address: ClassVar[str]
     address_variable: ClassVar[str] = ""  # read where no base_url is given, as the provider's own client does; counts for the class that has the address

@@ -100,6 +100,8 @@ class LlamaCpp(InGguf, LLM):
     A file without a chat template is a base model: it continues the prompt. `extra` takes what llama.cpp's server takes beside the usual settings, such
     as top_k, min_p and repeat_penalty; what it does not know is refused.
 
+    Raises SettingError for settings that are not possible, when it is made; a run that lacks the library or the file says so before it reads a row.
+
     >>> dr.LlamaCpp("model.gguf", temperature=0, max_tokens=64).label
     'model.gguf'
     """

@@ -58,6 +58,9 @@ class Transformers(LocalSettings, LLM):
     early_stopping, all as transformers' generate means them; what it does not know is refused. Beams are greedy and write free text: SettingError where a
     temperature, top_p, a bias or a schema shall hold as well. Of a model's own generation config the temperature and its kin are used, its num_beams is not.
 
+    Raises SettingError for settings that do not fit together, when it is made; a run that lacks the library or the weights says so before
+    it reads a row.
+
     >>> dr.Transformers("HuggingFaceTB/SmolLM2-135M-Instruct", temperature=0).label
     'SmolLM2-135M-Instruct'
     """

@@ -24,9 +24,9 @@ class Mcp(ModelSettings):
     """The tools of an MCP server, for `df.converse(tools=[…])`: one that is started (`command`), or one at an address (`url`, streamable HTTP).
 
     `command` is a text or a list, such as "uvx weather-server"; it gets the few variables of the environment that MCP's own client hands on, and `env` (a
-    dict). `headers` go with each request to `url`. Both are secrets: never hashed, printed or written; what stands in the command and the
-    address is. `only` names the tools that are offered, `pure` those whose equal calls are one call (True: all of them); see `dr.Tool`. `timeout_s` is in
-    seconds a call; a call that took longer is a result that says so. `start_s` is how long the server may take to start.
+    dict). `headers` go with each request to `url`. Both are secrets: never hashed, printed or written. The command and the address are written:
+    put no secret there. `only` names the tools that are offered, `pure` those whose equal calls are one call (True: all of them); see `dr.Tool`.
+    A call that took longer than `timeout_s` seconds is a result that says so.
 
     What a server offers is asked once, and kept. A result is kept for the server's name, the tool's name and schema, and the arguments, so it is found
     again when the server moves. A server whose tools have changed is asked anew with another `revision`; calls of a tool that changed meanwhile fail.
@@ -38,16 +38,16 @@ class Mcp(ModelSettings):
     """
 
     model: str = field(init=False, default="")
-    command: Sequence[str] | str | None = setting()
-    url: str | None = setting()
-    only: Sequence[str] | None = setting()
-    pure: Sequence[str] | bool = setting(False)
-    revision: int | str | None = setting()  # of the server's tools, as the user counts
-    env: Any = secret()
-    headers: Any = secret()
-    timeout_s: float = steering(60.0)
-    start_s: float = steering(30.0)
-    concurrency: int = steering(8)
+    command: Sequence[str] | str | None = setting()  # starts the server: a text or a list of words
+    url: str | None = setting()  # of a server that runs, such as "http://localhost:8000/mcp"
+    only: Sequence[str] | None = setting()  # names of the tools that are offered; None: all
+    pure: Sequence[str] | bool = setting(False)  # names of tools whose equal calls are one call; True: all
+    revision: int | str | None = setting()  # a number or text of your own: another one asks the server anew what it offers
+    env: Any = secret()  # a dict of variables that the server is started with
+    headers: Any = secret()  # a dict of headers of each request to `url`
+    timeout_s: float = steering(60.0)  # seconds a call may take
+    start_s: float = steering(30.0)  # seconds the server may take to start
+    concurrency: int = steering(8)  # calls in flight at most
 
     provider: ClassVar[str] = "mcp"
 

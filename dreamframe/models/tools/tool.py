@@ -25,7 +25,7 @@ MOST_SAID = 2_000  # characters of an error
 
 @dataclass(frozen=True)
 class Tool(ModelSettings):
-    """A function that a model may call in `df.converse(tools=[…])`. A plain function in that list is `dr.Tool(function)`.
+    """A function that a model may call in `df.converse(tools=[…])`: `dr.Tool(function)`. A plain function in that list is a tool with these defaults.
 
     Its name, its docstring (also what that says of the arguments, in Google's style or Sphinx') and its type hints are what the model is told; `name` and
     `description` say it otherwise. Arguments are checked and turned into the types of the hints before the function is called. An async function is awaited;
@@ -46,13 +46,13 @@ class Tool(ModelSettings):
     {'additionalProperties': False, 'properties': {'item': {'type': 'string'}}, 'required': ['item'], 'type': 'object'}
     """
 
-    model: Callable[..., Any]
+    model: Callable[..., Any]  # the function
     name: str | None = setting()  # what the model calls it; None: the function's name
     description: str | None = setting()  # None: the docstring
-    pure: bool = setting(False)
-    timeout_s: float | None = steering()
-    concurrency: int = steering(16)
-    attempts: int = steering(3)
+    pure: bool = setting(False)  # whether equal calls are one call, in all rows
+    timeout_s: float | None = steering()  # seconds a call may take; None: as long as it takes
+    concurrency: int = steering(16)  # calls at once, of a function that is not async
+    attempts: int = steering(3)  # calls in all, where it raises a TransientCallError
 
     provider: ClassVar[str] = "tool"
 

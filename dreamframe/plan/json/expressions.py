@@ -36,7 +36,7 @@ def written(expr: pl.Expr) -> Any:
     except PlanFormatError as exc:
         raise PlanFormatError(f"the expression {expr}: {exc}. {WAY_OUT}") from exc
     except (pl.exceptions.PolarsError, ValueError, RecursionError) as exc:
-        raise PlanFormatError(f"polars cannot write the expression {expr} as JSON: {type(exc).__name__}") from exc
+        raise PlanFormatError(f"polars cannot write the expression {expr} as JSON: {type(exc).__name__}. If it calls a function: {WAY_OUT}") from exc
     with contextlib.suppress(PlanFormatError):
         if fingerprint(read(tree)) == fingerprint(expr):
             return tree

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import typing
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import dreamframe as dr
+from dreamframe.trainers import cpo, grpo, kto, openai_fine_tune, setfit
 
 CHOICES: dict[str, tuple[Any, str, str]] = {
     "join how": (dr.Frame.join, "how", "inner"),
@@ -35,6 +37,19 @@ def test_a_closed_choice_is_a_literal(case: str) -> None:
     held = typing.get_type_hints(function, localns={"Cascade": dr.Cascade, "Distil": dr.Distil})[argument]  # which the module imports where they are needed
     assert typing.get_origin(held) is typing.Literal
     assert word in typing.get_args(held)
+
+
+SETTINGS = [
+    *((dr.SFT, "too_long", ("truncate", "drop", "error")), (dr.SFT, "loss_on", ("completion", "assistant", "all")), (dr.SFT, "init", ("scratch",))),
+    *((dr.GRPO, "loss", grpo.LOSSES), (dr.CPO, "loss", cpo.LOSSES), (dr.KTO, "loss", kto.LOSSES), (dr.SetFit, "sampling", setfit.SAMPLING)),
+    (dr.OpenAIFineTune, "method", openai_fine_tune.METHODS),
+]
+
+
+@pytest.mark.parametrize(("trainer", "setting", "choices"), SETTINGS, ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""))
+def test_so_is_a_closed_choice_of_a_trainer(trainer: type, setting: str, choices: tuple[str, ...]) -> None:
+    (written,) = (str(f.type) for f in dataclasses.fields(trainer) if f.name == setting)  # type: ignore[arg-type]
+    assert written.removesuffix(" | None") == f"Literal[{', '.join(map(repr, choices))}]"
 
 
 @pytest.mark.parametrize("file", ["__init__.py", "frame/habits.py", "models/habits.py"])
