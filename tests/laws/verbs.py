@@ -163,7 +163,6 @@ VERBS: Mapping[str, list[Verb]] = {
         lambda df, n, i: df.filter(dr.prompt(ASK, "Own {t}").str.len_chars() % 2 == 1).head(n),
         lambda df, n, i: df.filter(dr.prompt(SURE, "Two {k}").str.len_chars() > 3).slice(1, n),
         lambda df, n, i: df.filter(pl.col("t").is_not_null(), dr.prompt(SURE, "One {k}").str.len_chars() > 3, k="a"),
-        lambda df, n, i: df.prompt(ASK, "Try {t}", into=f"p{i}", n=3, until=dr.verify.regex(f"p{i}", "[13]$"), reasoning=f"thoughts{i}"),
         lambda df, n, i: df.prompt(ASK, "Of {v}", into=f"c{i}").with_columns(pl.col("v").alias(f"y{i}")).filter(pl.col(f"y{i}") > 1),
         lambda df, n, i: df.filter(False) if n == 0 else df.filter(True),
     ],
