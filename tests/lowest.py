@@ -1,7 +1,8 @@
-"""The base install on the lowest versions that it allows: `python -m tests.lowest` prints them for pip, `pytest -p tests.lowest` leaves out what needs more."""
+"""Tests of the base install: `python -m tests.lowest` prints the lowest versions that it allows, `pytest -p tests.lowest` leaves out what needs an extra."""
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Generator, Iterator
 from importlib.metadata import PackageNotFoundError
@@ -58,4 +59,4 @@ def pytest_make_collect_report(collector: Any) -> Generator[None, Any, Any]:
 
 
 if __name__ == "__main__":
-    print("\n".join(lowest()))
+    print("\n".join(lowest() if sys.argv[1:] != ["newest"] else ()))
