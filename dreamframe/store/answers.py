@@ -269,8 +269,11 @@ class Answers:
             self._is_awake = True
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="dreamframe-answers", daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
+                try:
+                    self._thread.start()
+                    atexit.register(self.close)
+                except RuntimeError:  # from Python 3.12 on no thread begins while the interpreter ends: `close` writes what is pending
+                    self._thread = None
         self._wake.set()
 
     def _rest(self) -> None:

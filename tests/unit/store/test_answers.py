@@ -323,3 +323,19 @@ def test_the_columns_of_a_journal_are_fixed() -> None:
         "extra: String",
         "at_ms: Int64",
     ]
+
+
+def test_where_no_thread_begins_any_more_what_came_is_written_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the interpreter ends, from Python 3.12 on."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    answers = open_answers(tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        give(answers, [1, 2])
+        answers.close()
+    again = open_answers(tmp_path / "out")
+    assert texts(again, [1, 2]) == ["answer 1", "answer 2"]
+    again.close()
