@@ -9,7 +9,6 @@ import polars as pl
 
 from dreamframe.errors import SettingError
 from dreamframe.frame.look import LookVerbs
-from dreamframe.hub.datasets import as_dataset
 from dreamframe.hub.tables import as_pandas
 from dreamframe.identity.arrow import shared
 from dreamframe.models.habits import described
@@ -197,6 +196,8 @@ class OutputVerbs(LookVerbs):
         1
         """
         need("datasets", needed_for="to_hf_dataset", extra="hub")
+        from dreamframe.hub.datasets import as_dataset
+
         return as_dataset(self.collect())
 
     # Publishing

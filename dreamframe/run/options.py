@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from dreamframe.errors import SettingError, did_you_mean, listed, one_of
 from dreamframe.models.prices import Price
 from dreamframe.plan.optimizer.choice import Optimize
 from dreamframe.plan.step import ModelStep, Source, Step
 from dreamframe.run.engines.base import Engine
-from dreamframe.run.watches import Watches
+
+if TYPE_CHECKING:
+    from dreamframe.run.watches import Watches
 
 Mode = Literal["calls", "batch"]
 Retry = Literal["parse", "all"]

@@ -18,7 +18,7 @@ ROOMS = (  # from the ground up: a module imports from its own room, or from one
     *("hub", "trainers", "plan", "run", "cards", "frame", "session", "recipes", "view"),
 )
 MOST_ROOMS = 18
-MOST_LATE = 87
+MOST_LATE = 90
 FLOOR = {room: floor for floor, room in enumerate(ROOMS)}
 TOP = {"__init__", "__main__"}  # may import all of it
 
@@ -149,7 +149,7 @@ def test_a_circle_is_found_even_of_late_imports(tmp_path: Path):
 def test_late_imports_grow_no_more(found: list[Import]):
     """None breaks a circle. 10 defer files that need a library as they are imported (torch, transformers, pyarrow): engines of models, the callback of a
     training, hashes of texts. 43 defer what verbs for few plans need, which explain, draw, estimate, evaluate, tune, shard, compare, certify and converse, and
-    17 what is read, kept, merged or given away as JSON, cards and archives. 8 defer the engine and the stores, which building a plan does not need, models of
-    this process, and what a run that finds everything does not need: buckets, records, ledgers and the drawing of progress.
+    20 what is read, kept, merged or given away as JSON, cards, archives and data sets of the Hub. 8 defer the engine and the stores, which building a plan does
+    not need, models of this process, and what a run that finds everything does not need: buckets, records, ledgers and the drawing of progress.
     A new one that defers none of these belongs to the top of its file."""
     assert len([i for i in found if i.is_late]) <= MOST_LATE

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
 from dreamframe.errors import NotAllowedError, PlanError, SourceChangedError
-from dreamframe.hub.datasets import HubSplit
 from dreamframe.identity.files import WRITEBACK_S
 from dreamframe.identity.fingerprint import FileMemo, file_digest, fingerprint, frame_digest
 from dreamframe.models.authority import shown
@@ -23,7 +22,9 @@ from dreamframe.plan.steps.files import files_of, is_marked, names_in_rows
 from dreamframe.plan.steps.scanners import scan, widened
 from dreamframe.redaction.secret import hidden, is_secret_name
 from dreamframe.redaction.visible import harmless
-from dreamframe.store.sources import SourceContext
+
+if TYPE_CHECKING:
+    from dreamframe.store.sources import SourceContext
 
 T = TypeVar("T")
 FAR_AWAY = {"storage_options", "credential_provider", "cloud_options", "retries", "file_cache_ttl", "source", "with_column_names"}
@@ -124,12 +125,18 @@ class HubStream(Source):
         return pl.Schema(dict(self.columns))
 
     def lazy(self) -> pl.LazyFrame:
-        return self.read(SourceContext())
+        return self._rows(None)
 
     def read(self, ctx: SourceContext) -> pl.LazyFrame:
+        return self._rows(ctx)
+
+    def _rows(self, ctx: SourceContext | None) -> pl.LazyFrame:
         """Out of the session, else from the Hub. A plan that was read tells the Hub who the user is only where that was allowed."""
+        from dreamframe.hub.datasets import HubSplit
+        from dreamframe.store.sources import SourceContext
+
         told = False if self.authority is not None and not self.authority.has_repository(self.repo) else self.token
-        hub = HubSplit(self.repo, self.config, self.split, ctx, token=told, authority=self.authority)
+        hub = HubSplit(self.repo, self.config, self.split, ctx or SourceContext(), token=told, authority=self.authority)
         return hub.rows(self.revision, self.limit, self.schema, is_streamed=self.streaming).lazy()
 
     def provenance(self) -> tuple[Provenance, ...]:
