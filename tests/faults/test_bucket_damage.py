@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,6 @@ from dreamframe.store.layout import SessionWarning
 from dreamframe.store.objects import Objects
 from tests.faults.machines import ROWS, Machine, N, frames
 from tests.loopback import bucket
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with bucket.serving() as endpoint:
-        bucket.make(endpoint, "sessions")
-        yield endpoint
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, endpoint: str, tmp_path: Path) -> Machine:
-    return Machine(monkeypatch, endpoint, tmp_path)
 
 
 def test_a_server_that_goes_in_the_middle_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,20 +19,7 @@ from dreamframe.store.objects import Objects
 from dreamframe.testing import Echo, Fake
 from dreamframe.view.server import Server
 from tests.faults.machines import ROWS, Machine, N, frames
-from tests.loopback import bucket
 from tests.unit.view.running import dreamframe
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    with bucket.serving() as endpoint:
-        bucket.make(endpoint, "sessions")
-        yield endpoint
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, endpoint: str, tmp_path: Path) -> Machine:
-    return Machine(monkeypatch, endpoint, tmp_path)
 
 
 class Crash(BaseException):

@@ -102,3 +102,21 @@ def test_cycles_are_left_to_the_system_where_nothing_has_to_be_ended(more: str, 
     assert done.stdout.splitlines() == said
     if more == WITH_A_FILE:
         assert (tmp_path / "out.txt").read_text() == "kept"
+
+
+IMPORTS = """
+import gc, polars
+gc.freeze() if %r else None
+was = gc.get_freeze_count()
+gc.collect()
+import dreamframe as dr
+young = sum(len(gc.get_objects(n)) for n in (0, 1))
+print(young < 5_000, bool(gc.get_freeze_count()) == bool(was), gc.isenabled())
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="these have frozen objects from the start, which stay frozen")
+@pytest.mark.parametrize(("has_frozen", "is_old"), [(False, True), (True, False)])
+def test_what_was_imported_is_old_and_what_a_program_froze_stays_frozen(has_frozen: bool, is_old: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS % has_frozen], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": ROOT})
+    assert done.stdout.split() == [str(is_old), "True", "True"]
