@@ -9,6 +9,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -108,6 +109,18 @@ def test_a_grandchild_that_hides_does_not_outlive_its_row(walls: list[Isolation]
         deadline = time.monotonic() + 10
         while seconds in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout:
             assert time.monotonic() < deadline, one
+            time.sleep(0.05)
+
+
+def test_of_many_that_hide_at_once_none_outlives_its_row(walls: list[Isolation]):
+    """While they are looked for, one ends after it has started the next, and one becomes another program."""
+    seconds = f"5000.{os.getpid()}"
+    for one in walls:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _, one=one: run(GRANDCHILD.format(seconds=seconds), walls=one.walls), range(60)))
+        deadline = time.monotonic() + 10
+        while left := subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.count(seconds):
+            assert time.monotonic() < deadline, (one, left)
             time.sleep(0.05)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import subprocess
 
 START_S = 60.0  # until the program begins: a machine may be busy
+TRIES, PAUSE_S = 20, 0.005  # looks for what a program left behind
 MARK = "DREAMFRAME_PROGRAM"
 BASH = "import os, sys\ncode, tests = {!r}, {!r}\nos.execv('/bin/bash', ['bash', '-c', code + (chr(10) + tests if tests else '')])"
 CHUNK = 65_536
@@ -184,9 +185,14 @@ def end(process: subprocess.Popen[bytes], word: str | None) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         mark = f"{MARK}={(word or '')[:8]}".encode()
-        for _ in range(3 if word else 0):  # one may start another meanwhile
-            if not (left := [pid for pid in _marked(mark) if pid != process.pid]):
+        known: set[int] = set()
+        for _ in range(TRIES if word else 0):  # one may start another meanwhile
+            left, ended, is_becoming = _marked(mark, since=process.pid)
+            if not left and not is_becoming and ended <= known:
                 break
+            known |= ended
+            if is_becoming:
+                time.sleep(PAUSE_S)
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -195,14 +201,36 @@ def end(process: subprocess.Popen[bytes], word: str | None) -> None:
     process.wait()
 
 
-def _marked(mark: bytes) -> list[int]:
-    """Processes that inherited the mark."""
-    found = []
+def _marked(mark: bytes, *, since: int) -> tuple[list[int], set[int], bool]:
+    """Processes that inherited the mark, but for `since` itself; younger ones that have ended, which may have started others unseen; and whether one is
+    just becoming another program, and has no environment for a moment."""
+    found, ended, is_becoming = [], set(), False
     for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
+        pid = int(entry.parent.name)
+        if pid == since:
+            continue
+        try:
+            held = entry.read_bytes()
+            if mark in held:
+                found.append(pid)
+            elif not held and pid > since:
+                if b") Z " in (entry.parent / "stat").read_bytes():
+                    ended.add(pid)
+                else:
+                    is_becoming = is_becoming or _has_program(entry.parent)
+        except (FileNotFoundError, ProcessLookupError):
+            ended.add(pid)
+        except OSError:
+            continue  # somebody else's
+    return found, ended, is_becoming
+
+
+def _has_program(process: Path) -> bool:
+    """Whether it is more than a thread of the kernel."""
+    try:
+        return bool(os.readlink(process / "exe"))
+    except FileNotFoundError:
+        return False
 
 
 def _verdict(seen: Watched, process: subprocess.Popen[bytes], word: str, limits: Limits, language: str) -> str | None:
